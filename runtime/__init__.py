@@ -1,0 +1,1 @@
+"""A container-native runtime entrypoint. Each folder answers one question; see docs/architecture.md."""

@@ -1,0 +1,1 @@
+"""What does one type? One small module per command family; thin, with lazy imports."""

@@ -1,0 +1,1 @@
+"""How is it operated? HTTP API on a unix socket, probes, metrics, the dashboard."""

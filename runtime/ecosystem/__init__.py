@@ -1,0 +1,1 @@
+"""What shall run? Files become one frozen Ecosystem of AppSpecs."""

@@ -1,0 +1,251 @@
+"""What an ecosystem is once it has been read: frozen, validated, every default filled in.
+
+Everything in the runtime may read these classes; only `ecosystem/` makes them. Field names are the
+canonical configuration keys. Durations are seconds and sizes are bytes, whatever the file wrote.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, TypeAlias
+
+Seconds: TypeAlias = float
+Bytes: TypeAlias = int
+
+NO_ENV: Final[Mapping[str, str]] = MappingProxyType({})
+
+INSTANCES_MAX: Final = 0
+"""`instances` value that means "as many as this container may use CPUs"; -n means that many fewer."""
+
+
+class ExecMode(StrEnum):
+    """PM2's `exec_mode`: whether the instances of an app share their ports."""
+
+    FORK = "fork"
+    CLUSTER = "cluster"
+
+
+class Condition(StrEnum):
+    """How far a dependency must have come before its dependents start."""
+
+    STARTED = "started"
+    READY = "ready"
+    COMPLETED = "completed"
+
+
+class Balance(StrEnum):
+    """How new connections are spread over the instances of an app."""
+
+    SHARED = "shared"
+    SPREAD = "spread"
+    SOURCE = "source"
+
+
+class OnReadyTimeout(StrEnum):
+    """What `listen_timeout` means when an instance has not reported ready by then."""
+
+    ONLINE = "online"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dependency:
+    """One entry of `depends_on`."""
+
+    app: str
+    condition: Condition = Condition.READY
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Probe:
+    """A check from outside; exactly one of http, tcp, exec is set.
+
+    Used twice: as `ready` (the first success ends `starting`) and as `health` (failures in a row restart).
+    """
+
+    http: str | None = None
+    """URL, or path on the app's own port; 200 to 399 is success."""
+    tcp: str | None = None
+    """`host:port` or `port` that must accept a connection."""
+    exec: tuple[str, ...] = ()
+    """Command that must exit 0."""
+    interval: Seconds = 1.0
+    timeout: Seconds = 1.0
+    grace: Seconds = 0.0
+    """Time after the start during which failures do not count."""
+    failures: int = 3
+    """Failures in a row before a health probe restarts the instance."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Readiness:
+    """How an instance tells that it can work; everything unset means "still alive after `ready_delay`"."""
+
+    ipc: bool = False
+    """PM2's `wait_ready`: `process.send('ready')` (or any IPC `"ready"`)."""
+    notify: bool = False
+    """sd_notify `READY=1` on `$NOTIFY_SOCKET`."""
+    fd: int | None = None
+    """s6-style: a newline on this descriptor of the child."""
+    log: str | None = None
+    """Regular expression; the first matching line of stdout or stderr."""
+    listen: bool = False
+    """The Python shim's or Node's report that the app listens."""
+    probe: Probe | None = None
+
+    @property
+    def is_reported(self) -> bool:
+        """Whether anything at all will report readiness."""
+        return bool(self.ipc or self.notify or self.listen or self.fd or self.log or self.probe)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listen:
+    """One socket of `listen = [...]`: opened once by the runtime, inherited by every instance."""
+
+    name: str
+    """Name in `LISTEN_FDNAMES` and `{fd:NAME}`."""
+    kind: str = "tcp"
+    """`tcp`, `udp` or `unix`."""
+    host: str = ""
+    """Address to bind; empty means every address of both families. The path for `unix`."""
+    port: int = 0
+    backlog: int = 511
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AppSpec:
+    """One app, i.e. one cluster of equal instances."""
+
+    # What runs
+    name: str
+    namespace: str = "default"
+    argv: tuple[str, ...]
+    """The resolved command line; argv[0] is an absolute path."""
+    script: str = ""
+    """As written in the file, for display."""
+    args: tuple[str, ...] = ()
+    interpreter: str = "none"
+    interpreter_args: tuple[str, ...] = ()
+    cwd: Path = Path("/")
+    exec_mode: ExecMode = ExecMode.FORK
+    instances: int = 1
+    """As written: `INSTANCES_MAX` or negative numbers are resolved against the container's CPUs at start."""
+    instance_var: str = "NODE_APP_INSTANCE"
+    increment_var: str | None = None
+    env: Mapping[str, str] = NO_ENV
+    """Laid over the runtime's own environment."""
+    filter_env: bool | tuple[str, ...] = False
+    """True: nothing is inherited. Names: variables whose name contains one of them are not inherited."""
+    stdin: str = "null"
+    """`null`, `inherit` (one foreground app) or `pipe` (`pidone send`)."""
+
+    # When it starts
+    autostart: bool = True
+    depends_on: tuple[Dependency, ...] = ()
+    ready: Readiness = Readiness()
+    ready_delay: Seconds = 1.0
+    """Without any readiness report, an instance counts as ready when it has lived this long."""
+    listen_timeout: Seconds = 3.0
+    on_ready_timeout: OnReadyTimeout = OnReadyTimeout.ONLINE
+    health: Probe | None = None
+
+    # How it is kept up
+    autorestart: bool = True
+    max_restarts: int = 16
+    """Unstable ends in a row (or restarts per `restart_window`) after which the app is `errored`."""
+    min_uptime: Seconds = 1.0
+    restart_window: Seconds | None = None
+    restart_delay: Seconds = 0.0
+    exp_backoff_restart_delay: Seconds = 0.0
+    max_restart_delay: Seconds = 15.0
+    stop_exit_codes: tuple[int, ...] = ()
+    success_exit_codes: tuple[int, ...] = (0,)
+    essential: bool = False
+
+    # How it is stopped and replaced
+    kill_signal: int = 15
+    kill_timeout: Seconds = 8.0
+    treekill: bool = True
+    shutdown_with_message: bool = False
+    drain_timeout: Seconds | None = None
+    """Longest drain of one instance before its stop begins; None means `kill_timeout`."""
+    max_surge: int = 1
+
+    # Ports
+    listen: tuple[Listen, ...] = ()
+    balance: Balance = Balance.SHARED
+    share: str | None = None
+    """`python` puts the bind() shim in front of an unmodified Python program."""
+
+    # Rights and limits
+    uid: int | None = None
+    gid: int | None = None
+    groups: tuple[int, ...] | None = None
+    """Supplementary groups; None means those of `uid` when it is set, else the runtime's own."""
+    umask: int | None = None
+    nice: int | None = None
+    limits: Mapping[str, tuple[int, int]] = field(default_factory=lambda: MappingProxyType({}))
+    """rlimits by their lower-case name (`nofile`): (soft, hard), -1 is unlimited."""
+    no_new_privs: bool = False
+    oom_score_adj: int | None = None
+    cpu_affinity: str | tuple[int, ...] | None = None
+
+    # Memory
+    max_memory_restart: Bytes | None = None
+
+    # Logs
+    log_type: str | None = None
+    out_file: str | None = None
+    error_file: str | None = None
+    log_file: str | None = None
+    merge_logs: bool = False
+    log_date_format: str | None = None
+    disable_logs: bool = False
+    log_max_size: Bytes | None = None
+    log_retain: str = "30"
+    """Rotated files to keep: a count (`30`) or an age (`30d`)."""
+    log_compress: bool = False
+    log_fields: Mapping[str, str] = NO_ENV
+    multiline: str | None = None
+    """`python`, `node`, `java`, `auto`, or a regular expression that matches a first line."""
+    max_line: Bytes = 16 * 1024
+    rate_limit: int | None = None
+    """Lines per second; None is unlimited."""
+    overflow: str = "block"
+    """`block` (back-pressure) or `drop` (counted) when stdout does not keep up."""
+
+    def key(self) -> tuple[str, str]:
+        """The identity of the app over reloads of the ecosystem file."""
+        return (self.namespace, self.name)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RuntimeSpec:
+    """The `[runtime]` table: the process itself rather than an app."""
+
+    shutdown_timeout: Seconds | None = None
+    """The whole stop, all apps; None means the longest `kill_timeout` plus one second."""
+    shutdown_delay: Seconds = 0.0
+    """After SIGTERM, keep serving this long before the apps are told (Kubernetes endpoint removal)."""
+    auto_exit: bool = True
+    signals: Mapping[str, str] = NO_ENV
+    """Signal name to `stop`, `reload`, `forward`, `ignore` or another signal's name."""
+    log_format: str = "auto"
+    """`auto` is text on a terminal and json elsewhere."""
+    log_level: str = "info"
+    """Lowest level of the runtime's own events."""
+    start_delay: Seconds = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ecosystem:
+    """Everything one file says."""
+
+    apps: tuple[AppSpec, ...]
+    runtime: RuntimeSpec = RuntimeSpec()
+    source: Path | None = None
+    """The file, or None for a command line or standard input."""
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,21 @@
+"""The errors pidone raises on purpose; anything else is a bug and ends in one place that reports it."""
+
+
+class PidoneError(Exception):
+    """Base of every error whose message is meant for the user."""
+
+
+class ConfigError(PidoneError):
+    """An ecosystem cannot be used. The message holds one line per problem, each naming file, app and key."""
+
+
+class SpawnError(PidoneError):
+    """A process could not be started: which step failed and why."""
+
+
+class ListenError(PidoneError):
+    """A listening socket cannot be opened or shared."""
+
+
+class ControlError(PidoneError):
+    """A control request cannot be carried out."""

@@ -1,0 +1,1 @@
+"""How big is the box? Cgroups, CPU quota, memory, process-tree usage."""

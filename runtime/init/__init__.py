@@ -1,0 +1,1 @@
+"""What is PID 1's duty? Reaping, signals, subreaper, fork/exec, exit codes."""

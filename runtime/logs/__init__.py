@@ -1,0 +1,1 @@
+"""Where do lines go? Pipes become records on stdout."""

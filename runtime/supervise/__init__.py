@@ -1,0 +1,1 @@
+"""How is it kept up? Supervisor > App (a cluster) > Instance (one process)."""

@@ -1,0 +1,201 @@
+"""Real processes for tests: start them, poll them with a deadline, and never leave one behind."""
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Self, TypeVar
+
+T = TypeVar("T")
+
+PIDONE = str(Path(sysconfig.get_path("scripts")) / "pidone")
+PYTHON = sys.executable
+DEADLINE_S = 20.0
+"""How long anything may take on a slow, busy machine before a test calls it a hang."""
+
+_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+
+
+def become_subreaper() -> None:
+    """Adopt orphans of tests, so that a leaked process can be found and shown."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def eventually(probe: Callable[[], T | None], what: str = "condition", timeout: float = DEADLINE_S) -> T:
+    """Poll until `probe` returns something true and return it; fail with `what` after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not (value := probe()):  # an empty list is as little of an answer as None
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout} s: {what}")
+        time.sleep(0.005)
+    return value
+
+
+def children(pid: int) -> list[int]:
+    """Direct children of a process, zombies included; empty if it is gone."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += [int(child) for child in task.read_text().split()]
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    """All descendants, parents first."""
+    found = children(pid)
+    for child in found:
+        found += [grandchild for grandchild in children(child) if grandchild not in found]
+    return found
+
+
+def state(pid: int) -> str:
+    """One letter as in ps (`R`, `S`, `Z`, `T`, ...), or an empty string when there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+def alive(pid: int) -> bool:
+    """Whether the process exists and is not a zombie."""
+    return state(pid) not in ("", "Z", "X")
+
+
+def command_of(pid: int) -> str:
+    """The command line, for messages."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return "?"
+
+
+class Lines:
+    """What a stream has said so far, collected by a thread so that the writer never blocks."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._lines: list[str] = []
+        self._thread = threading.Thread(target=self._collect, args=(stream,), daemon=True)
+        self._thread.start()
+
+    def _collect(self, stream: IO[bytes]) -> None:
+        with stream:
+            for line in stream:
+                self._lines.append(line.decode(errors="backslashreplace").rstrip("\n"))
+
+    def join(self) -> None:
+        """Wait for the end of the stream."""
+        self._thread.join(DEADLINE_S)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._lines))
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def text(self) -> str:
+        """Everything so far."""
+        return "\n".join(self._lines)
+
+
+class Running:
+    """A command under test with its output; leaves nothing behind when the `with` block ends."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        pid1: bool = False,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | str | None = None,
+        **popen: Any,
+    ) -> None:
+        """Start `argv`; with `pid1`, as process 1 of a new PID namespace (needs root)."""
+        self.pid1 = pid1
+        # Without --kill-child: it would let the namespace die with unshare, hiding an exit that never comes.
+        prefix = ["unshare", "--fork", "--pid", "--mount-proc"] if pid1 else []
+        self.process = subprocess.Popen(
+            [*prefix, *argv],
+            stdin=popen.pop("stdin", subprocess.DEVNULL),
+            stdout=popen.pop("stdout", subprocess.PIPE),
+            stderr=popen.pop("stderr", subprocess.PIPE),
+            env={**os.environ, **env} if env is not None else None,
+            cwd=cwd,
+            **popen,
+        )
+        self.out = Lines(self.process.stdout) if self.process.stdout else None
+        self.err = Lines(self.process.stderr) if self.process.stderr else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pid in [*descendants(self.process.pid), self.process.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(DEADLINE_S)
+        for lines in (self.out, self.err):
+            if lines:
+                lines.join()
+
+    @property
+    def pid(self) -> int:
+        """The command's own pid as seen from here (not unshare's)."""
+        if not self.pid1:
+            return self.process.pid
+        return eventually(lambda: children(self.process.pid), "unshare to fork")[0]
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the command itself."""
+        os.kill(self.pid, number)
+
+    def wait(self, timeout: float = DEADLINE_S) -> int:
+        """The exit code, 128 + n for a death by signal; all output has arrived when this returns."""
+        code = self.process.wait(timeout)
+        for lines in (self.out, self.err):
+            if lines:
+                lines.join()
+        return code if code >= 0 else 128 - code
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """stdout as JSON lines; anything that is not a JSON object fails the test."""
+        assert self.out is not None
+        parsed = [json.loads(line) for line in self.out]
+        assert all(isinstance(record, dict) for record in parsed)
+        return parsed
+
+    def find(self, **fields: object) -> list[dict[str, Any]]:
+        """Records that have all these values."""
+        return [r for r in self.records if all(r.get(k) == v for k, v in fields.items())]
+
+    def expect(self, *, count: int = 1, timeout: float = DEADLINE_S, **fields: object) -> dict[str, Any]:
+        """Wait until `count` records have these values; the last of them."""
+        try:
+            return eventually(
+                lambda: found if len(found := self.find(**fields)) >= count else None, timeout=timeout
+            )[-1]
+        except AssertionError:
+            out = self.out.text() if self.out else ""
+            err = self.err.text() if self.err else ""
+            raise AssertionError(f"no record {fields} x{count}; stdout:\n{out}\nstderr:\n{err}") from None
+
+    def expect_line(self, text: str, timeout: float = DEADLINE_S) -> str:
+        """Wait for a line of stdout that contains `text`."""
+        return eventually(
+            lambda: next((line for line in self.out or () if text in line), None),
+            f"{text!r} on stdout",
+            timeout,
+        )
+
+
+def pidone(*args: str, **kwargs: Any) -> Running:
+    """Start the installed `pidone` command."""
+    return Running([PIDONE, *args], **kwargs)
