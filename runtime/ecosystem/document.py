@@ -1,0 +1,43 @@
+"""What a file said before anybody asked what it means: the seam between `formats/` and the keys."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+KeyPath: TypeAlias = tuple[str | int, ...]
+"""Where a value stands, from the top of the file: `("apps", 0, "instances")`."""
+
+
+def _nowhere(path: KeyPath) -> int | None:
+    del path
+    return None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Document:
+    """A file as plain values (dict, list, str, int, float, bool, None), its shape already normalised."""
+
+    apps: tuple[Mapping[str, object], ...]
+    """The apps in file order, whatever the shape was (array, mapping, single app, `pm2:` ...)."""
+    top: Mapping[str, object]
+    """Everything beside the apps: `runtime`, `deploy`, `static`, unknown keys."""
+    source: Path | None
+    """The file; None for standard input."""
+    language: str
+    """`toml`, `json`, `yaml` or `javascript`."""
+    notices: tuple[str, ...] = ()
+    """What the reader wants the user to know, e.g. what a JavaScript file printed."""
+    line_of: Callable[[KeyPath], int | None] = _nowhere
+    """The line (from 1) where a value stands, if the language allows to tell. Paths start at the apps:
+    `(0, "instances")` is that key of the first app; top-level keys start with their name."""
+
+    @property
+    def strict(self) -> bool:
+        """Whether unknown keys are errors: TOML is our own dialect, everything else is PM2's."""
+        return self.language == "toml"
+
+    @property
+    def name(self) -> str:
+        """How messages name the file."""
+        return str(self.source) if self.source else "<stdin>"
