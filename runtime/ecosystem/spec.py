@@ -8,13 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final, TypeAlias
 
 Seconds: TypeAlias = float
 Bytes: TypeAlias = int
-
-NO_ENV: Final[Mapping[str, str]] = MappingProxyType({})
 
 INSTANCES_MAX: Final = 0
 """`instances` value that means "as many as this container may use CPUs"; -n means that many fewer."""
@@ -135,7 +132,7 @@ class AppSpec:
     """As written: `INSTANCES_MAX` or negative numbers are resolved against the container's CPUs at start."""
     instance_var: str = "NODE_APP_INSTANCE"
     increment_var: str | None = None
-    env: Mapping[str, str] = NO_ENV
+    env: Mapping[str, str] = field(default_factory=dict)
     """Laid over the runtime's own environment."""
     filter_env: bool | tuple[str, ...] = False
     """True: nothing is inherited. Names: variables whose name contains one of them are not inherited."""
@@ -187,7 +184,7 @@ class AppSpec:
     """Supplementary groups; None means those of `uid` when it is set, else the runtime's own."""
     umask: int | None = None
     nice: int | None = None
-    limits: Mapping[str, tuple[int, int]] = field(default_factory=lambda: MappingProxyType({}))
+    limits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """rlimits by their lower-case name (`nofile`): (soft, hard), -1 is unlimited."""
     no_new_privs: bool = False
     oom_score_adj: int | None = None
@@ -208,7 +205,7 @@ class AppSpec:
     log_retain: str = "30"
     """Rotated files to keep: a count (`30`) or an age (`30d`)."""
     log_compress: bool = False
-    log_fields: Mapping[str, str] = NO_ENV
+    log_fields: Mapping[str, str] = field(default_factory=dict)
     multiline: str | None = None
     """`python`, `node`, `java`, `auto`, or a regular expression that matches a first line."""
     max_line: Bytes = 16 * 1024
@@ -231,7 +228,7 @@ class RuntimeSpec:
     shutdown_delay: Seconds = 0.0
     """After SIGTERM, keep serving this long before the apps are told (Kubernetes endpoint removal)."""
     auto_exit: bool = True
-    signals: Mapping[str, str] = NO_ENV
+    signals: Mapping[str, str] = field(default_factory=dict)
     """Signal name to `stop`, `reload`, `forward`, `ignore` or another signal's name."""
     log_format: str = "auto"
     """`auto` is text on a terminal and json elsewhere."""
