@@ -148,9 +148,8 @@ def _descriptors(plan: SpawnPlan) -> Iterator[Mapping[int, int]]:
 
 def _fork(plan: SpawnPlan) -> int:
     if plan.no_new_privs:
-        from runtime.init import prctl  # noqa: PLC0415 (loads ctypes: here, not between fork and exec)
+        import ctypes  # noqa: F401, PLC0415 (for prctl: loaded here rather than between fork and exec)
 
-        prctl.load()
     failure_read, failure_write = os.pipe()
     with open(failure_read, "rb", buffering=0) as failure, _descriptors(plan) as wanted:  # noqa: PTH123
         # A signal between fork and exec would run our handlers in the child and be counted in the parent.

@@ -122,6 +122,12 @@ class Process(Protocol):
     def signal(self, number: int) -> None:
         """Signal the main process; nothing happens when it is gone."""
 
+    def stop(self, number: int) -> None:
+        """Signal the main process to stop; who its descendants are is remembered for the time after."""
+
+    def follow(self, pid: int) -> None:
+        """The program says that its descendant `pid` is the main process from now on (MAINPID=)."""
+
     def send(self, message: object) -> bool:
         """Send an IPC message; False if there is no channel."""
 
