@@ -8,18 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 Seconds: TypeAlias = float
 Bytes: TypeAlias = int
-
-NO_ENV: Final[Mapping[str, str]] = MappingProxyType({})
-
-
-def _nothing() -> Mapping[str, Any]:
-    """An empty mapping as a default; a mappingproxy is unhashable before Python 3.12, so a factory gives it."""
-    return NO_ENV
 
 
 INSTANCES_MAX: Final = 0
@@ -175,7 +167,7 @@ class AppSpec:
     """As written: `INSTANCES_MAX` or negative numbers are resolved against the container's CPUs at start."""
     instance_var: str = "NODE_APP_INSTANCE"
     increment_var: str | None = None
-    env: Mapping[str, str] = field(default_factory=_nothing, repr=False)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Laid over the runtime's own environment; kept out of repr() because it may hold secrets."""
     secrets: tuple[str, ...] = ()
     """Variables of `env` whose values came from files and are never shown."""
@@ -229,7 +221,7 @@ class AppSpec:
     """Supplementary groups; None means those of `uid` when it is set, else the runtime's own."""
     umask: int | None = None
     nice: int | None = None
-    limits: Mapping[str, tuple[int, int]] = field(default_factory=_nothing)
+    limits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """rlimits by their lower-case name (`nofile`): (soft, hard), -1 is unlimited."""
     no_new_privs: bool = False
     oom_score_adj: int | None = None
@@ -260,7 +252,7 @@ class AppSpec:
     """Paths whose change replaces the instances; empty is off."""
     ignore_watch: tuple[str, ...] = ()
     watch_delay: Seconds = 0.0
-    hooks: Mapping[str, Hook] = field(default_factory=_nothing)
+    hooks: Mapping[str, Hook] = field(default_factory=dict)
 
     # Logs
     log_type: str | None = None
@@ -274,7 +266,7 @@ class AppSpec:
     log_retain: str = "30"
     """Rotated files to keep: a count (`30`) or an age (`30d`)."""
     log_compress: bool = False
-    log_fields: Mapping[str, str] = field(default_factory=_nothing)
+    log_fields: Mapping[str, str] = field(default_factory=dict)
     multiline: str | None = None
     """`python`, `node`, `java`, `auto`, or a regular expression that matches a first line."""
     max_line: Bytes = 16 * 1024
@@ -297,7 +289,7 @@ class RuntimeSpec:
     shutdown_delay: Seconds = 0.0
     """After SIGTERM, keep serving this long before the apps are told (Kubernetes endpoint removal)."""
     auto_exit: bool = True
-    signals: Mapping[str, str] = field(default_factory=_nothing)
+    signals: Mapping[str, str] = field(default_factory=dict)
     """Signal name to `stop`, `reload`, `forward`, `ignore` or another signal's name."""
     log_format: str = "auto"
     """`auto` is text on a terminal and json elsewhere."""
@@ -312,7 +304,7 @@ class RuntimeSpec:
     memory_guard: MemoryLimit | None = None
     """Container-wide use above which the largest instance is recycled."""
     watch_config: bool = False
-    hooks: Mapping[str, Hook] = field(default_factory=_nothing)
+    hooks: Mapping[str, Hook] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
