@@ -56,10 +56,23 @@ APP_GROUPS: Final = (
             ),
             Key("args", kinds.WORDS, "Its arguments. Text is split on blanks, quotes are honoured."),
             Key(
-                "name", kinds.STRING, "How commands and logs call the app.", default="the script's name without extension"
+                "name",
+                kinds.STRING,
+                "How commands and logs call the app.",
+                default="the script's name without extension",
             ),
-            Key("name_prefix", kinds.STRING, "Put before the name with a colon: `prefix:name`.", default="none"),
-            Key("append_env_to_name", kinds.BOOL, "Append `-NAME` of `--env NAME` to the name.", default="false"),
+            Key(
+                "name_prefix",
+                kinds.STRING,
+                "Put before the name with a colon: `prefix:name`.",
+                default="none",
+            ),
+            Key(
+                "append_env_to_name",
+                kinds.BOOL,
+                "Append `-NAME` of `--env NAME` to the name.",
+                default="false",
+            ),
             Key("namespace", kinds.STRING, "Group that commands can address."),
             Key(
                 "cwd",
@@ -102,7 +115,12 @@ APP_GROUPS: Final = (
                 kinds.OPTIONAL_STRING,
                 "Variable whose value grows by one with each instance, e.g. `PORT`.",
             ),
-            Key("stdin", kinds.choice("null", "inherit", "pipe"), "Where standard input comes from.", ours=True),
+            Key(
+                "stdin",
+                kinds.choice("null", "inherit", "pipe"),
+                "Where standard input comes from.",
+                ours=True,
+            ),
         ),
     ),
     Group(
@@ -120,7 +138,7 @@ APP_GROUPS: Final = (
                 "secrets",
                 tables.SECRETS,
                 "Docker-style secrets: names of variables to read from the file that `NAME_FILE` names, or a table "
-                "`NAME = \"/path\"`; `true` reads every `*_FILE` variable.",
+                '`NAME = "/path"`; `true` reads every `*_FILE` variable.',
                 ("env_from_files",),
                 ours=True,
                 default="none",
@@ -144,7 +162,12 @@ APP_GROUPS: Final = (
                 ours=True,
                 default="none",
             ),
-            Key("wait_ready", kinds.BOOL, "PM2's way of `ready = \"ipc\"`: wait for `process.send('ready')`.", default="false"),
+            Key(
+                "wait_ready",
+                kinds.BOOL,
+                "PM2's way of `ready = \"ipc\"`: wait for `process.send('ready')`.",
+                default="false",
+            ),
             Key(
                 "ready",
                 probes.READY,
@@ -153,7 +176,12 @@ APP_GROUPS: Final = (
                 ours=True,
                 default="`listen` for Node clusters, else still alive after `ready_delay`",
             ),
-            Key("ready_delay", kinds.DURATION, "Without a report, an instance is ready when it has lived this long.", ours=True),
+            Key(
+                "ready_delay",
+                kinds.DURATION,
+                "Without a report, an instance is ready when it has lived this long.",
+                ours=True,
+            ),
             Key("listen_timeout", kinds.DURATION, "Longest wait for readiness."),
             Key(
                 "on_ready_timeout",
@@ -174,7 +202,9 @@ APP_GROUPS: Final = (
         "How it is kept up",
         (
             Key("autorestart", kinds.BOOL, "Start again when it ends."),
-            Key("max_restarts", kinds.integer(0, 2**31), "Unstable ends in a row after which it is given up."),
+            Key(
+                "max_restarts", kinds.integer(0, 2**31), "Unstable ends in a row after which it is given up."
+            ),
             Key("min_uptime", kinds.DURATION, "An end before this is unstable."),
             Key(
                 "restart_window",
@@ -184,11 +214,22 @@ APP_GROUPS: Final = (
                 default="none",
             ),
             Key("restart_delay", kinds.DURATION, "Wait before each restart."),
-            Key("exp_backoff_restart_delay", kinds.DURATION, "First wait of a back-off that grows by half each time."),
+            Key(
+                "exp_backoff_restart_delay",
+                kinds.DURATION,
+                "First wait of a back-off that grows by half each time.",
+            ),
             Key("max_restart_delay", kinds.DURATION, "Longest wait of the back-off.", ours=True),
             Key("stop_exit_codes", tables.EXIT_CODES, "Exit codes after which it is not started again."),
-            Key("success_exit_codes", tables.EXIT_CODES, "Exit codes that mean a job is completed.", ours=True),
-            Key("essential", kinds.BOOL, "When it ends for good the container ends, with its exit code.", ours=True),
+            Key(
+                "success_exit_codes", tables.EXIT_CODES, "Exit codes that mean a job is completed.", ours=True
+            ),
+            Key(
+                "essential",
+                kinds.BOOL,
+                "When it ends for good the container ends, with its exit code.",
+                ours=True,
+            ),
         ),
     ),
     Group(
@@ -209,9 +250,24 @@ APP_GROUPS: Final = (
                 default="`8s`; `1600ms` under the name pm2-runtime",
             ),
             Key("treekill", kinds.BOOL, "SIGKILL what is left of its descendants too."),
-            Key("shutdown_with_message", kinds.BOOL, "Ask by the IPC message `\"shutdown\"` instead of a signal."),
-            Key("drain_timeout", kinds.DURATION, "Longest drain before the stop.", ours=True, default="`kill_timeout`"),
-            Key("max_surge", kinds.integer(1, 1000), "How many instances a reload replaces at a time.", ours=True),
+            Key(
+                "shutdown_with_message",
+                kinds.BOOL,
+                'Ask by the IPC message `"shutdown"` instead of a signal.',
+            ),
+            Key(
+                "drain_timeout",
+                kinds.DURATION,
+                "Longest drain before the stop.",
+                ours=True,
+                default="`kill_timeout`",
+            ),
+            Key(
+                "max_surge",
+                kinds.integer(1, 1000),
+                "How many instances a reload replaces at a time.",
+                ours=True,
+            ),
         ),
     ),
     Group(
@@ -260,8 +316,15 @@ APP_GROUPS: Final = (
                 ours=True,
                 default="the runtime's",
             ),
-            Key("no_new_privs", kinds.BOOL, "The process and its children can gain no privileges.", ours=True),
-            Key("oom_score_adj", kinds.integer(-1000, 1000), "Who the kernel kills first when memory ends.", ours=True),
+            Key(
+                "no_new_privs", kinds.BOOL, "The process and its children can gain no privileges.", ours=True
+            ),
+            Key(
+                "oom_score_adj",
+                kinds.integer(-1000, 1000),
+                "Who the kernel kills first when memory ends.",
+                ours=True,
+            ),
             Key(
                 "cpu_affinity",
                 rights.CPUS,
@@ -278,14 +341,18 @@ APP_GROUPS: Final = (
                 kinds.LIMIT,
                 'Above this an instance is replaced: `"500M"`, `"80%"` of the container, `"80%/n"` per instance.',
             ),
-            Key("memory_soft_limit", kinds.LIMIT, "Above this an instance is asked to free memory.", ours=True),
+            Key(
+                "memory_soft_limit", kinds.LIMIT, "Above this an instance is asked to free memory.", ours=True
+            ),
             Key(
                 "memory_soft_action",
                 tables.SOFT_ACTION,
                 'How it is asked: `message` (IPC `{"type": "gc"}`) or a signal.',
                 ours=True,
             ),
-            Key("memory_soft_cooldown", kinds.DURATION, "Shortest time between two such requests.", ours=True),
+            Key(
+                "memory_soft_cooldown", kinds.DURATION, "Shortest time between two such requests.", ours=True
+            ),
             Key(
                 "memory_scope",
                 kinds.choice("tree", "process", enum=MemoryScope),
@@ -293,7 +360,12 @@ APP_GROUPS: Final = (
                 ours=True,
             ),
             Key("memory_interval", kinds.DURATION, "How often memory is measured.", ours=True),
-            Key("memory_samples", kinds.integer(1, 10_000), "Samples in a row above the limit before it acts.", ours=True),
+            Key(
+                "memory_samples",
+                kinds.integer(1, 10_000),
+                "Samples in a row above the limit before it acts.",
+                ours=True,
+            ),
             Key("max_age", kinds.DURATION, "Age at which an instance is replaced.", ours=True),
             Key("max_age_jitter", kinds.DURATION, "Random time added to `max_age`.", ours=True),
         ),
@@ -303,17 +375,33 @@ APP_GROUPS: Final = (
         (
             Key("cron_restart", kinds.CRON, "When to restart, as a cron expression.", ("cron",)),
             Key("schedule", kinds.CRON, "When to run a job.", ours=True),
-            Key("timezone", kinds.OPTIONAL_STRING, "Time zone of both, e.g. `Europe/Vienna`.", ours=True, default="the container's"),
+            Key(
+                "timezone",
+                kinds.OPTIONAL_STRING,
+                "Time zone of both, e.g. `Europe/Vienna`.",
+                ours=True,
+                default="the container's",
+            ),
             Key(
                 "overlap",
                 kinds.choice("skip", "queue", "replace", enum=Overlap),
                 "What a scheduled job does when its last run still goes on.",
                 ours=True,
             ),
-            Key("watch", tables.WATCH, "Replace the instances when files change: `true`, a path or paths.", default="false"),
+            Key(
+                "watch",
+                tables.WATCH,
+                "Replace the instances when files change: `true`, a path or paths.",
+                default="false",
+            ),
             Key("ignore_watch", kinds.NAMES, "Paths and patterns that do not count.", default="none"),
             Key("watch_delay", kinds.DURATION, "Quiet time after a change before anything happens."),
-            Key("watch_options", tables.OPTIONS, "chokidar's options; only `ignored` means something here.", default="none"),
+            Key(
+                "watch_options",
+                tables.OPTIONS,
+                "chokidar's options; only `ignored` means something here.",
+                default="none",
+            ),
             Key(
                 "hooks",
                 tables.HOOKS,
@@ -327,7 +415,12 @@ APP_GROUPS: Final = (
     Group(
         "Logs",
         (
-            Key("log_type", kinds.choice("json", "raw"), "PM2's `json` wraps each line as a record.", default="the runtime's format"),
+            Key(
+                "log_type",
+                kinds.choice("json", "raw"),
+                "PM2's `json` wraps each line as a record.",
+                default="the runtime's format",
+            ),
             Key(
                 "out_file",
                 tables.LOG_FILE,
@@ -344,10 +437,22 @@ APP_GROUPS: Final = (
                 default="true for one fork instance, else false",
             ),
             Key("log_date_format", kinds.OPTIONAL_STRING, "Date put before each line, in day.js's letters."),
-            Key("time", kinds.BOOL, "Short for `log_date_format = \"YYYY-MM-DDTHH:mm:ss\"`.", default="false"),
+            Key("time", kinds.BOOL, 'Short for `log_date_format = "YYYY-MM-DDTHH:mm:ss"`.', default="false"),
             Key("disable_logs", kinds.BOOL, "Drop the app's output."),
-            Key("log_max_size", kinds.OPTIONAL_SIZE, "Size at which a log file is rotated.", ("max_size",), ours=True),
-            Key("log_retain", tables.RETAIN, "Rotated files to keep: a count or an age such as `30d`.", ("retain",), ours=True),
+            Key(
+                "log_max_size",
+                kinds.OPTIONAL_SIZE,
+                "Size at which a log file is rotated.",
+                ("max_size",),
+                ours=True,
+            ),
+            Key(
+                "log_retain",
+                tables.RETAIN,
+                "Rotated files to keep: a count or an age such as `30d`.",
+                ("retain",),
+                ours=True,
+            ),
             Key("log_compress", kinds.BOOL, "Compress rotated files.", ours=True),
             Key("log_fields", tables.FIELDS, "Fields added to each record.", ours=True, default="none"),
             Key(
@@ -371,8 +476,15 @@ APP_GROUPS: Final = (
 RUNTIME_GROUP: Final = Group(
     "The runtime itself",
     (
-        Key("shutdown_timeout", kinds.DURATION, "The whole stop, all apps.", default="the longest `kill_timeout` and one second"),
-        Key("shutdown_delay", kinds.DURATION, "After SIGTERM keep serving this long before the apps are told."),
+        Key(
+            "shutdown_timeout",
+            kinds.DURATION,
+            "The whole stop, all apps.",
+            default="the longest `kill_timeout` and one second",
+        ),
+        Key(
+            "shutdown_delay", kinds.DURATION, "After SIGTERM keep serving this long before the apps are told."
+        ),
         Key("start_delay", kinds.DURATION, "Wait before the apps start."),
         Key("auto_exit", kinds.BOOL, "Exit when nothing is left to run."),
         Key(
@@ -386,11 +498,35 @@ RUNTIME_GROUP: Final = Group(
             kinds.choice("auto", "json", "text", "raw", "pm2-json", "pm2-format", "pm2-formatted"),
             "How records look; `auto` is text on a terminal, else json.",
         ),
-        Key("log_level", kinds.choice("debug", "info", "warning", "error"), "Lowest level of the runtime's own events."),
-        Key("admin", probes.ADDRESS, "`HOST:PORT` of the read-only HTTP side: probes, metrics, dashboard.", default="off"),
-        Key("admin_token_file", kinds.STRING, "File with the token that lets the HTTP side act.", default="none"),
-        Key("socket", kinds.STRING, "Path of the control socket; `none` for none.", default="the first writable place"),
-        Key("memory_guard", kinds.LIMIT, "Container-wide use above which the largest instance is replaced.", default="off"),
+        Key(
+            "log_level",
+            kinds.choice("debug", "info", "warning", "error"),
+            "Lowest level of the runtime's own events.",
+        ),
+        Key(
+            "admin",
+            probes.ADDRESS,
+            "`HOST:PORT` of the read-only HTTP side: probes, metrics, dashboard.",
+            default="off",
+        ),
+        Key(
+            "admin_token_file",
+            kinds.STRING,
+            "File with the token that lets the HTTP side act.",
+            default="none",
+        ),
+        Key(
+            "socket",
+            kinds.STRING,
+            "Path of the control socket; `none` for none.",
+            default="the first writable place",
+        ),
+        Key(
+            "memory_guard",
+            kinds.LIMIT,
+            "Container-wide use above which the largest instance is replaced.",
+            default="off",
+        ),
         Key("watch_config", kinds.BOOL, "Apply the file again when it changes."),
         Key("hooks", tables.HOOKS, "As of an app, for the whole.", default="none"),
     ),

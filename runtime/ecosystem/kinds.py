@@ -251,7 +251,9 @@ _SIZE_UNITS: Final[Mapping[str, int]] = {"": 1, "k": 1024, "m": 1024**2, "g": 10
 _SHARE: Final = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)\s*%\s*(/\s*n)?", re.IGNORECASE)
 _LARGEST_BYTES: Final = 2**60
 _SIZE_EXPECTED: Final = 'expected a size such as "500M" or "1.5G", or bytes as a number'
-_LIMIT_EXPECTED: Final = 'expected a size such as "500M" or "1.5G", a share such as "80%", or bytes as a number'
+_LIMIT_EXPECTED: Final = (
+    'expected a size such as "500M" or "1.5G", a share such as "80%", or bytes as a number'
+)
 
 
 def parse_size(value: object, expected: str = _SIZE_EXPECTED) -> int:
@@ -303,7 +305,11 @@ def _advise_size(value: object) -> str | None:
         size = number(value)
     except Invalid:
         return None
-    return f'a bare number is bytes: {size:g} bytes; write "{size:g}M" for megabytes' if 0 < size < 65536 else None
+    return (
+        f'a bare number is bytes: {size:g} bytes; write "{size:g}M" for megabytes'
+        if 0 < size < 65536
+        else None
+    )
 
 
 # Lists ------------------------------------------------------------------------------------------------------
@@ -441,7 +447,9 @@ def parse_pattern(value: object) -> str:
 
 
 _CRON_FIELD: Final = re.compile(r"[0-9A-Za-z*/,\-?#]{1,200}")
-_CRON_WORDS: Final = frozenset({"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"})
+_CRON_WORDS: Final = frozenset(
+    {"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"}
+)
 
 
 def parse_cron(value: object) -> str | None:
@@ -469,14 +477,20 @@ DURATION: Final = Kind(
     advise=_advise_duration,
     write=write_duration,
 )
-SIZE: Final = Kind(
-    "size", parse_size, {"type": ["string", "number"]}, advise=_advise_size, write=write_size
-)
+SIZE: Final = Kind("size", parse_size, {"type": ["string", "number"]}, advise=_advise_size, write=write_size)
 OPTIONAL_SIZE: Final = Kind(
-    "size", parse_optional_size, {"type": ["string", "number", "boolean"]}, advise=_advise_size, write=write_size
+    "size",
+    parse_optional_size,
+    {"type": ["string", "number", "boolean"]},
+    advise=_advise_size,
+    write=write_size,
 )
 LIMIT: Final = Kind(
-    "size or share", parse_limit, {"type": ["string", "number", "boolean"]}, advise=_advise_size, write=write_size
+    "size or share",
+    parse_limit,
+    {"type": ["string", "number", "boolean"]},
+    advise=_advise_size,
+    write=write_size,
 )
 WORDS: Final = Kind(
     "list of texts, or one text that is split",
@@ -491,7 +505,9 @@ NAMES: Final = Kind(
     write=list,
 )
 INSTANCES: Final = Kind(
-    "number or `max`", _parse_instances, {"anyOf": [{"type": "integer"}, {"type": "string"}]},
+    "number or `max`",
+    _parse_instances,
+    {"anyOf": [{"type": "integer"}, {"type": "string"}]},
     write=lambda value: value or "max",
 )
 SIGNAL: Final = Kind(

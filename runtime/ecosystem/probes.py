@@ -5,7 +5,18 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from runtime.ecosystem import kinds
-from runtime.ecosystem.kinds import BOOL, DURATION, NAMES, STRING, WORDS, Finding, Invalid, Kind, inside, integer
+from runtime.ecosystem.kinds import (
+    BOOL,
+    DURATION,
+    NAMES,
+    STRING,
+    WORDS,
+    Finding,
+    Invalid,
+    Kind,
+    inside,
+    integer,
+)
 from runtime.ecosystem.spec import Alert, Listen, Probe, Readiness, SmokeCheck
 from runtime.ecosystem.tables import parse_table, table_schema
 
@@ -70,7 +81,11 @@ def _unix(path: str, found: Mapping[str, Any]) -> Listen:
     path = path.removeprefix("//") if path.startswith("///") else path
     if not path or "\0" in path or len(path.encode(errors="replace")) > _LONGEST_UNIX_PATH:
         raise Invalid(f"expected a path of at most {_LONGEST_UNIX_PATH} bytes")
-    name = found.get("name") or path.rstrip("/").rpartition("/")[2].removesuffix(".sock").replace(":", "_") or "unix"
+    name = (
+        found.get("name")
+        or path.rstrip("/").rpartition("/")[2].removesuffix(".sock").replace(":", "_")
+        or "unix"
+    )
     return Listen(name=name, kind="unix", host=path, backlog=found.get("backlog", 511))
 
 
@@ -222,7 +237,9 @@ def _ready_text(text: str) -> Readiness:
         raise Invalid(f"expected {words}") from invalid
 
 
-READY: Final = Kind("word, probe or table", _parse_ready, {"anyOf": [{"type": "string"}, table_schema(_READY)]})
+READY: Final = Kind(
+    "word, probe or table", _parse_ready, {"anyOf": [{"type": "string"}, table_schema(_READY)]}
+)
 
 
 # Checks of the whole ----------------------------------------------------------------------------------------
@@ -257,7 +274,14 @@ _ALERT: Final = {
     "webhook": STRING,
     "cooldown": DURATION,
 }
-_ALERT_CONDITIONS: Final = ("restarts_per_hour", "not_ready_for", "memory", "cpu", "error_rate", "memory_not_falling")
+_ALERT_CONDITIONS: Final = (
+    "restarts_per_hour",
+    "not_ready_for",
+    "memory",
+    "cpu",
+    "error_rate",
+    "memory_not_falling",
+)
 
 
 def _parse_alert(value: object) -> Alert:
@@ -288,6 +312,7 @@ def _list(item: Kind, expected: str) -> Kind:
 
 
 SMOKE: Final = _list(
-    Kind("check", _parse_smoke, {"anyOf": [{"type": "string"}, table_schema(_SMOKE)]}), "expected a list of checks"
+    Kind("check", _parse_smoke, {"anyOf": [{"type": "string"}, table_schema(_SMOKE)]}),
+    "expected a list of checks",
 )
 ALERTS: Final = _list(Kind("alert", _parse_alert, table_schema(_ALERT)), "expected a list of alerts")

@@ -148,7 +148,9 @@ def _parse_cpus(value: object) -> str | tuple[int, ...]:
     wanted = 'expected "spread", a list such as "0-3,5", or numbers'
     if value == "spread":
         return "spread"
-    parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
+    parts = (
+        value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
+    )
     found: set[int] = set()
     for part in parts:
         first, dash, last = part.partition("-") if isinstance(part, str) else (part, "", "")
@@ -167,7 +169,9 @@ def _user_schema() -> Mapping[str, object]:
 USER: Final = Kind("user", parse_account, _user_schema())
 GROUP: Final = Kind("group", parse_group, _user_schema())
 GROUPS: Final = Kind("list of groups", _parse_groups, {"type": ["array", "string", "integer"]})
-UMASK: Final = Kind("octal text", _parse_umask, {"type": ["string", "integer"]}, write=lambda value: f"{value:03o}")
+UMASK: Final = Kind(
+    "octal text", _parse_umask, {"type": ["string", "integer"]}, write=lambda value: f"{value:03o}"
+)
 LIMITS: Final = Kind("table of limits", _parse_limits, {"type": "object"})
 CPUS: Final = Kind(
     "`spread` or CPUs",

@@ -44,7 +44,9 @@ def parse_table(value: object, members: Mapping[str, Kind], *, required: str = "
         kind = members.get(name) if isinstance(name, str) else None
         if kind is None:
             hint = did_you_mean(str(name), members)
-            wrong.append(Finding((str(name),), member, f"unknown key{hint or '; known are ' + ', '.join(members)}"))
+            wrong.append(
+                Finding((str(name),), member, f"unknown key{hint or '; known are ' + ', '.join(members)}")
+            )
             continue
         if member is None:
             continue
@@ -144,9 +146,17 @@ def _parse_filter(value: object) -> bool | tuple[str, ...]:
     return parse_names(value)
 
 
-SECRETS: Final = Kind("`true`, list of names, or table of files", _parse_secrets, {"type": ["boolean", "array", "object", "string"]})
-FILTER: Final = Kind("boolean or list of names", _parse_filter, {"type": ["boolean", "array", "string"]},
-                     write=lambda value: value if isinstance(value, bool) else list(value))
+SECRETS: Final = Kind(
+    "`true`, list of names, or table of files",
+    _parse_secrets,
+    {"type": ["boolean", "array", "object", "string"]},
+)
+FILTER: Final = Kind(
+    "boolean or list of names",
+    _parse_filter,
+    {"type": ["boolean", "array", "string"]},
+    write=lambda value: value if isinstance(value, bool) else list(value),
+)
 FIELDS: Final = Kind("table of texts", parse_environment, {"type": "object"}, write=dict)
 OPTIONS: Final = Kind("table", lambda value: value if isinstance(value, Mapping) else {}, {"type": "object"})
 
@@ -251,7 +261,9 @@ def _parse_signals(value: object) -> dict[str, str]:
 
 EXIT_CODES: Final = list_of(integer(0, 255), "expected exit codes from 0 to 255")
 SOFT_ACTION: Final = Kind("`message` or signal", _parse_soft_action, {"type": ["string", "integer"]})
-SIGNALS: Final = Kind("table of signals", _parse_signals, {"type": "object", "additionalProperties": {"type": "string"}})
+SIGNALS: Final = Kind(
+    "table of signals", _parse_signals, {"type": "object", "additionalProperties": {"type": "string"}}
+)
 
 
 # Hooks ------------------------------------------------------------------------------------------------------
@@ -334,8 +346,12 @@ def _parse_share(value: object) -> str | None:
     raise Invalid('expected "python"')
 
 
-LOG_FILE: Final = Kind("path", _parse_log_file, {"type": ["string", "boolean"]}, write=lambda value: value or "NULL")
-WATCH: Final = Kind("boolean, path or list of paths", _parse_watch, {"type": ["boolean", "string", "array"]}, write=list)
+LOG_FILE: Final = Kind(
+    "path", _parse_log_file, {"type": ["string", "boolean"]}, write=lambda value: value or "NULL"
+)
+WATCH: Final = Kind(
+    "boolean, path or list of paths", _parse_watch, {"type": ["boolean", "string", "array"]}, write=list
+)
 RETAIN: Final = Kind("count or age", _parse_retain, {"type": ["integer", "string"]})
 MULTILINE: Final = Kind("word or pattern", _parse_multiline, {"type": ["string", "boolean"]})
 RATE: Final = Kind("lines per second", _parse_rate, {"type": ["integer", "string", "boolean"]})
