@@ -1,9 +1,10 @@
 """What a file said before anybody asked what it means: the seam between `formats/` and the keys."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
+
+from runtime.record import Record
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 """Where a value stands, from the top of the file: `("apps", 0, "instances")`."""
@@ -14,8 +15,7 @@ def _nowhere(path: KeyPath) -> int | None:
     return None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Document:
+class Document(Record, kw_only=True):
     """A file as plain values (dict, list, str, int, float, bool, None), its shape already normalised."""
 
     apps: tuple[Mapping[str, object], ...]
