@@ -77,6 +77,9 @@ class Equipment(Protocol):
     def spawned(self, pid: int) -> None:
         """The process runs: close what only it needs and start listening to its channels."""
 
+    def online(self) -> None:
+        """The process counts as ready, whoever said so: let connections come, begin to watch its health."""
+
     def drain(self) -> bool:
         """Ask the process to take no new connections; False if it has no means to hear that."""
 
@@ -196,6 +199,8 @@ class NoEquipment(Record):
     fds: Mapping[int, int] = EMPTY
 
     def spawned(self, pid: int) -> None: ...
+
+    def online(self) -> None: ...
 
     def drain(self) -> bool:
         return False
