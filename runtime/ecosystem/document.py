@@ -1,7 +1,7 @@
 """What a file said before anybody asked what it means: the seam between `formats/` and the keys."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
@@ -28,6 +28,9 @@ class Document:
     """`toml`, `json`, `yaml` or `javascript`."""
     notices: tuple[str, ...] = ()
     """What the reader wants the user to know, e.g. what a JavaScript file printed."""
+    env: Mapping[str, str | None] = field(default_factory=dict)
+    """Variables that the file itself set, or deleted (None), in its `process.env`, typically through dotenv.
+    Under PM2 every app inherits them: they lie over the runtime's own environment and under the app's `env`."""
     line_of: Callable[[KeyPath], int | None] = _nowhere
     """The line (from 1) where a value stands, if the language allows to tell. Paths start at the apps:
     `(0, "instances")` is that key of the first app; top-level keys start with their name."""
