@@ -71,6 +71,11 @@ class Record:
         if isinstance(default, _Computed):
             named[name] = default.make()
 
+    @classmethod
+    def fields(cls) -> tuple[str, ...]:
+        """The names of the fields, in the order of declaration."""
+        return cls._fields
+
     def values(self) -> dict[str, Any]:
         """Every field with its value, in the order of declaration."""
         return {name: getattr(self, name) for name in self._fields}
