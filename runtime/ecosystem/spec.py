@@ -8,13 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final, TypeAlias
 
 Seconds: TypeAlias = float
 Bytes: TypeAlias = int
 
-NO_ENV: Final[Mapping[str, str]] = MappingProxyType({})
 
 INSTANCES_MAX: Final = 0
 """`instances` value that means "as many as this container may use CPUs"; -n means that many fewer."""
@@ -48,6 +46,40 @@ class OnReadyTimeout(StrEnum):
 
     ONLINE = "online"
     FAIL = "fail"
+
+
+class Overlap(StrEnum):
+    """What a scheduled job does when its last run has not ended yet."""
+
+    SKIP = "skip"
+    QUEUE = "queue"
+    REPLACE = "replace"
+
+
+class MemoryScope(StrEnum):
+    """Whose memory counts against an app's limits."""
+
+    TREE = "tree"
+    PROCESS = "process"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MemoryShare:
+    """A size as a share of the container's memory limit: `80%`, or `80%/n` over the instances of the app."""
+
+    fraction: float
+    per_instance: bool = False
+
+
+MemoryLimit: TypeAlias = Bytes | MemoryShare
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hook:
+    """A command that runs at a point in the life of an app or of the whole."""
+
+    command: tuple[str, ...]
+    timeout: Seconds = 30.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,8 +167,10 @@ class AppSpec:
     """As written: `INSTANCES_MAX` or negative numbers are resolved against the container's CPUs at start."""
     instance_var: str = "NODE_APP_INSTANCE"
     increment_var: str | None = None
-    env: Mapping[str, str] = NO_ENV
-    """Laid over the runtime's own environment."""
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Laid over the runtime's own environment; kept out of repr() because it may hold secrets."""
+    secrets: tuple[str, ...] = ()
+    """Variables of `env` whose values came from files and are never shown."""
     filter_env: bool | tuple[str, ...] = False
     """True: nothing is inherited. Names: variables whose name contains one of them are not inherited."""
     stdin: str = "null"
@@ -187,14 +221,38 @@ class AppSpec:
     """Supplementary groups; None means those of `uid` when it is set, else the runtime's own."""
     umask: int | None = None
     nice: int | None = None
-    limits: Mapping[str, tuple[int, int]] = field(default_factory=lambda: MappingProxyType({}))
+    limits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """rlimits by their lower-case name (`nofile`): (soft, hard), -1 is unlimited."""
     no_new_privs: bool = False
     oom_score_adj: int | None = None
     cpu_affinity: str | tuple[int, ...] | None = None
 
     # Memory
-    max_memory_restart: Bytes | None = None
+    max_memory_restart: MemoryLimit | None = None
+    """Above this, an instance is replaced gracefully."""
+    memory_soft_limit: MemoryLimit | None = None
+    """Above this, an instance is asked to free memory."""
+    memory_soft_action: str = "message"
+    """`message` (IPC `{"type": "gc"}`) or the name of a signal."""
+    memory_soft_cooldown: Seconds = 60.0
+    memory_scope: MemoryScope = MemoryScope.TREE
+    memory_interval: Seconds = 1.0
+    memory_samples: int = 1
+    """Samples in a row above the limit before anything happens."""
+    max_age: Seconds | None = None
+    max_age_jitter: Seconds = 0.0
+
+    # Times and changes
+    cron_restart: str | None = None
+    schedule: str | None = None
+    """Cron expression at which a job runs."""
+    timezone: str | None = None
+    overlap: Overlap = Overlap.SKIP
+    watch: tuple[str, ...] = ()
+    """Paths whose change replaces the instances; empty is off."""
+    ignore_watch: tuple[str, ...] = ()
+    watch_delay: Seconds = 0.0
+    hooks: Mapping[str, Hook] = field(default_factory=dict)
 
     # Logs
     log_type: str | None = None
@@ -208,7 +266,7 @@ class AppSpec:
     log_retain: str = "30"
     """Rotated files to keep: a count (`30`) or an age (`30d`)."""
     log_compress: bool = False
-    log_fields: Mapping[str, str] = NO_ENV
+    log_fields: Mapping[str, str] = field(default_factory=dict)
     multiline: str | None = None
     """`python`, `node`, `java`, `auto`, or a regular expression that matches a first line."""
     max_line: Bytes = 16 * 1024
@@ -231,13 +289,58 @@ class RuntimeSpec:
     shutdown_delay: Seconds = 0.0
     """After SIGTERM, keep serving this long before the apps are told (Kubernetes endpoint removal)."""
     auto_exit: bool = True
-    signals: Mapping[str, str] = NO_ENV
+    signals: Mapping[str, str] = field(default_factory=dict)
     """Signal name to `stop`, `reload`, `forward`, `ignore` or another signal's name."""
     log_format: str = "auto"
     """`auto` is text on a terminal and json elsewhere."""
     log_level: str = "info"
     """Lowest level of the runtime's own events."""
     start_delay: Seconds = 0.0
+    admin: str | None = None
+    """`HOST:PORT` of the read-only HTTP side; None is off."""
+    admin_token_file: str | None = None
+    socket: str | None = None
+    """Path of the control socket, `none` for no socket; None chooses a writable place."""
+    memory_guard: MemoryLimit | None = None
+    """Container-wide use above which the largest instance is recycled."""
+    watch_config: bool = False
+    hooks: Mapping[str, Hook] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SmokeCheck:
+    """One check of `pidone smoke`; exactly one of http, tcp, exec is set."""
+
+    name: str
+    http: str | None = None
+    tcp: str | None = None
+    exec: tuple[str, ...] = ()
+    status: int | None = None
+    """HTTP status to expect; None is any of 200 to 399."""
+    contains: str | None = None
+    """Text the answer (or the command's output) must hold."""
+    timeout: Seconds = 5.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Alert:
+    """A condition over the running apps, and what happens when it holds; every condition set must hold."""
+
+    name: str
+    apps: tuple[str, ...] = ()
+    """Apps it looks at; empty is all of them."""
+    restarts_per_hour: int | None = None
+    not_ready_for: Seconds | None = None
+    memory: MemoryLimit | None = None
+    cpu: float | None = None
+    """Percent of one CPU."""
+    error_rate: float | None = None
+    """Percent of lines that are errors."""
+    memory_not_falling: bool = False
+    """Memory is as high after a restart as before it."""
+    exec: tuple[str, ...] = ()
+    webhook: str | None = None
+    cooldown: Seconds = 300.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -246,6 +349,11 @@ class Ecosystem:
 
     apps: tuple[AppSpec, ...]
     runtime: RuntimeSpec = RuntimeSpec()
+    smoke: tuple[SmokeCheck, ...] = ()
+    alerts: tuple[Alert, ...] = ()
     source: Path | None = None
     """The file, or None for a command line or standard input."""
     warnings: tuple[str, ...] = ()
+    """What is probably not what the user meant."""
+    notices: tuple[str, ...] = ()
+    """What the user may want to know and need not act on."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from runtime.ecosystem.spec import AppSpec, Seconds
+from runtime.init.reaper import ExitStatus
 
 
 class Timer(Protocol):
@@ -109,6 +110,52 @@ class LogSource:
 
     app: AppSpec
     who: InstanceId
+
+
+class Process(Protocol):
+    """One running incarnation: what can be done to it."""
+
+    @property
+    def pid(self) -> int:
+        """The main process."""
+
+    def signal(self, number: int) -> None:
+        """Signal the main process; nothing happens when it is gone."""
+
+    def stop(self, number: int) -> None:
+        """Signal the main process to stop; who its descendants are is remembered for the time after."""
+
+    def follow(self, pid: int) -> None:
+        """The program says that its descendant `pid` is the main process from now on (MAINPID=)."""
+
+    def send(self, message: object) -> bool:
+        """Send an IPC message; False if there is no channel."""
+
+    def drain(self) -> bool:
+        """Ask for no new connections; False if the process cannot be asked."""
+
+    def kill(self) -> None:
+        """SIGKILL everything that belongs to it: group, session, descendants."""
+
+    def end_leftovers(self, on_gone: Callable[[], None]) -> bool:
+        """The main process has ended: ask what it left behind to end too (SIGTERM).
+
+        False if it left nothing. Otherwise `on_gone` is called once, when the last of it is gone.
+        """
+
+
+class Launcher(Protocol):
+    """Starts incarnations: descriptors, environment, fork and exec, and whom to tell about the end."""
+
+    def launch(
+        self,
+        app: AppSpec,
+        who: InstanceId,
+        *,
+        report: Report,
+        on_exit: Callable[[ExitStatus], None],
+    ) -> Process:
+        """Start one. All it wrote is in the log before `on_exit` is called. Raises SpawnError."""
 
 
 class Outlet(Protocol):

@@ -64,7 +64,7 @@ class RedisBus:
         try:
             await self._client.publish(CHANNEL, room)
         except (RedisError, OSError) as error:
-            log.warning("hint not sent", extra={"room": room, "error": str(error)})
+            log.debug("hint not sent", extra={"room": room, "error": str(error)})
 
     async def hints(self) -> AsyncIterator[Hint]:
         """Hints from Redis; a doubt after each (re)connection and now and then in between."""
