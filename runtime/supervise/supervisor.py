@@ -110,19 +110,16 @@ class Supervisor:
         self._advance()
 
     def shutdown(self, ending: Ending, *, at_once: bool = False) -> None:
-        """Stop everything in order and end; a second call hurries.
+        """Stop everything in order and end. What asks later, while that is under way, changes nothing.
 
         `at_once` skips `shutdown_delay`, which makes sense only where apps still serve.
         """
-        if self.phase in (Phase.STOPPING, Phase.SWEEPING, Phase.LINGERING):
-            self.hurry(ending)
-            return
-        if self.phase is Phase.DONE:
+        if self.phase not in (Phase.NEW, Phase.RUNNING):
             return
         self._ending = ending
         for app in self.apps.values():
             app.forget_kills()
-        delay = 0.0 if at_once else self.runtime.shutdown_delay
+        delay = 0.0 if at_once or not self.apps else self.runtime.shutdown_delay
         self._log("info", "runtime.stop", ending.message, reason=ending.reason, delay_s=delay or None)
         self._deadline = self._world.clock.call_later(self._shutdown_time(delay), self._out_of_time)
         if delay > 0:
@@ -131,13 +128,16 @@ class Supervisor:
         else:
             self._stop_apps()
 
-    def hurry(self, ending: Ending) -> None:
-        """No more waiting: kill everything."""
-        if self.phase in (Phase.NEW, Phase.RUNNING, Phase.DONE):
-            return
-        self._log("warning", "runtime.hurry", ending.message, reason=ending.reason)
-        self._ending = ending
-        self._kill_everything()
+    def stop_by_signal(self, number: int) -> None:
+        """A signal that means stop: the first one in order, the second one without any more waiting."""
+        if self.phase in (Phase.NEW, Phase.RUNNING):
+            name = signal_name(number)
+            self.shutdown(Ending(ExitCode.OK, "signal", f"received {name}"))
+        elif self.phase is not Phase.DONE:
+            again = f"received {signal_name(number)} again: not waiting any longer"
+            self._log("warning", "runtime.hurry", again)
+            self._ending = Ending(SIGNAL_BASE + number, "signal", again)
+            self._kill_everything()
 
     def forward(self, number: int) -> None:
         """Send a signal to the main process of every instance."""
@@ -305,7 +305,7 @@ class Supervisor:
         return delay + longest + 1.0
 
     def _stop_apps(self) -> None:
-        if self.phase not in (Phase.RUNNING, Phase.LINGERING):
+        if self.phase not in (Phase.NEW, Phase.RUNNING, Phase.LINGERING):
             return
         self.phase = Phase.STOPPING
         self._waiting.clear()
@@ -370,17 +370,6 @@ class Supervisor:
     def _log(self, level: str, event: str, message: str = "", **fields: object) -> None:
         known = {key: value for key, value in fields.items() if value is not None}
         self._world.log.event(level, event, message, **known)
-
-
-def stopped_by(number: int) -> Ending:
-    """The ending for a stop that a signal asked for."""
-    return Ending(ExitCode.OK, "signal", f"received {signal_name(number)}")
-
-
-def hurried_by(number: int) -> Ending:
-    """The ending for a second signal."""
-    name = signal_name(number)
-    return Ending(SIGNAL_BASE + number, "signal", f"received {name} again: not waiting any longer")
 
 
 def _fates(app: App) -> set[Fate]:
