@@ -171,7 +171,7 @@ class Reader:
                 "argv": program.argv if program else (),
                 "interpreter": program.interpreter if program else "none",
                 "args": (*values.get("args", ()), *self.options.args),
-                "cwd": cwd,
+                "cwd": str(cwd),
                 "env": MappingProxyType(variables.variables),
                 "secrets": variables.secrets,
             }
