@@ -124,7 +124,7 @@ def _next(words: Iterator[str], name: str) -> str:
 
 
 def _did_you_mean(name: str) -> str:
-    import difflib  # noqa: PLC0415 (only on the way to an error)
+    import difflib
 
     close = difflib.get_close_matches(name, [*_SWITCHES, *_VALUES, "--help", "--version"], 1)
     return f": did you mean {close[0]}?" if close else ""
@@ -152,7 +152,7 @@ def run(words: Sequence[str], inbox: SignalInbox) -> int:
 
 
 def _load(options: StartOptions, cwd: Path) -> Ecosystem:
-    from runtime.ecosystem.load import from_command, load  # noqa: PLC0415 (also runs in a child, on reload)
+    from runtime.ecosystem.load import from_command, load
 
     source, command = _classify(options)
     how = LoadOptions(
@@ -179,10 +179,10 @@ def _classify(options: StartOptions) -> tuple[Path | None, tuple[str, ...]]:
 
 def run_ecosystem(ecosystem: Ecosystem, load: Callable[[], Ecosystem], inbox: SignalInbox) -> int:
     """Run what has been read; the exit code of the process."""
-    from runtime import __version__  # noqa: PLC0415 (with the session)
-    from runtime.init.spawn import keep_descriptors_private  # noqa: PLC0415 (after the configuration is good)
-    from runtime.supervise.session import Session, Surroundings  # noqa: PLC0415 (asyncio comes with it)
-    from runtime.supervise.termination import leave_message  # noqa: PLC0415
+    from runtime import __version__
+    from runtime.init.spawn import keep_descriptors_private
+    from runtime.supervise.session import Session, Surroundings
+    from runtime.supervise.termination import leave_message
 
     keep_descriptors_private()
     _adopt_orphans()
@@ -199,7 +199,7 @@ def run_ecosystem(ecosystem: Ecosystem, load: Callable[[], Ecosystem], inbox: Si
 
 def _adopt_orphans() -> None:
     if os.getpid() != 1:
-        from runtime.init.prctl import set_child_subreaper  # noqa: PLC0415 (PID 1 adopts without asking)
+        from runtime.init.prctl import set_child_subreaper
 
         set_child_subreaper()
 

@@ -100,12 +100,10 @@ def _read_whole(reader: Reader) -> dict[str, Any]:
             unknown.append(str(name))
         if name in keys.NOT_BUILT and value:
             reader.not_built.add(name)
-    for name in list(unknown):
-        if keys.find(name, keys.APP_KEYS):
-            reader.top.warn(
-                f"{name} stands beside the apps, where it has no effect; it belongs into an app", name
-            )
-            unknown.remove(name)
+    for name in [name for name in unknown if keys.find(name, keys.APP_KEYS)]:
+        say = reader.top.error if reader.document.strict else reader.top.warn
+        say(f"{name} stands beside the apps, where it has no effect; it belongs into an app", name)
+        unknown.remove(name)
     report_unknown(unknown, list(keys.TOP_LEVEL), reader.top, strict=reader.document.strict)
     return found
 

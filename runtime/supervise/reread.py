@@ -92,6 +92,6 @@ def _load_and_tell(load: Callable[[], Ecosystem], write: int) -> NoReturn:
         result = error
     except BaseException as error:  # noqa: BLE001 (a forked child must end here; the parent reports it)
         result = ConfigError(f"reading it failed: {error!r}")
-    with open(write, "wb") as pipe:  # noqa: PTH123 (a descriptor)
+    with open(write, "wb") as pipe:
         pickle.dump(result, pipe)
     os._exit(0)
