@@ -150,13 +150,8 @@ def run(words: Sequence[str], inbox: SignalInbox) -> int:
     return run_ecosystem(ecosystem, load, inbox)
 
 
-<<<<<<< HEAD
-def _load(options: StartOptions, cwd: Path) -> Ecosystem:
-    from runtime.ecosystem.load import from_command, load
-=======
 def _import_session() -> None:
     import runtime.supervise.session  # noqa: F401 (beside the reading of the ecosystem)
->>>>>>> main
 
 
 def _load(options: StartOptions, cwd: Path) -> Ecosystem:

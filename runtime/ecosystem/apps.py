@@ -4,7 +4,6 @@ import os
 import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from runtime.ecosystem import catalogue, environment, keys, programs
@@ -176,7 +175,7 @@ class Reader:
                 "interpreter": program.interpreter if program else "none",
                 "args": (*values.get("args", ()), *self.options.args),
                 "cwd": cwd,
-                "env": MappingProxyType(variables.variables),
+                "env": variables.variables,
                 "secrets": variables.secrets,
             }
         )

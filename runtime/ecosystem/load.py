@@ -18,10 +18,14 @@ _WHOLE: Final = ("smoke", "alerts")
 
 def load(source: Path | None, options: LoadOptions) -> Ecosystem:
     """Read an ecosystem file (None: standard input). Raises ConfigError with everything that is wrong."""
-    document = read(
-        options.cwd / source if source else None, env=options.environ, argv=options.argv, cpus=options.cpus
-    )
-    return resolve(document, options)
+    return resolve(read_document(source, options), options)
+
+
+def read_document(source: Path | None, options: LoadOptions) -> Document:
+    """What a file says, before it is asked what it means. Raises ConfigError."""
+    # Messages name the file as the user did, as long as that is where it is.
+    path = source if source is None or options.cwd == Path.cwd() else options.cwd / source
+    return read(path, env=options.environ, argv=options.argv, cpus=options.cpus)
 
 
 def from_command(argv: Sequence[str], options: LoadOptions) -> Ecosystem:
