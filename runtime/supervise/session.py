@@ -79,8 +79,8 @@ class Session:
         """
         self._supervisor.open()
         self._loop.add_reader(self._around.inbox.open(), self._signals_arrived)
-        self._loop.call_soon(self._begin)
         try:
+            self._begin()
             self._loop.run_forever()
         finally:
             self._around.inbox.close()
