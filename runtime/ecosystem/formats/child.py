@@ -66,7 +66,9 @@ class Reading:
                 _be_the_child(task, writing)
         except OSError as error:
             os.close(self._fd)
-            raise ConfigError(f"{name}: cannot be read, no process can be started: {error.strerror}") from None
+            raise ConfigError(
+                f"{name}: cannot be read, no process can be started: {error.strerror}"
+            ) from None
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             os.close(writing)
@@ -148,6 +150,8 @@ def _answer(task: Callable[[], Answer]) -> Answer:
         return task()
     except ConfigError as error:
         return {"error": str(error)}
+    except Exception as error:  # noqa: BLE001 the only place where a bug of ours, or the engine's, can be told
+        return {"error": f"internal error while reading the file: {type(error).__name__}: {error}"}
 
 
 def _confine(writing: int) -> None:
