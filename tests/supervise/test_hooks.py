@@ -78,7 +78,7 @@ class FakeLauncher:
     def launch(
         self,
         hook: Hook,
-        event: HookEvent,  # noqa: ARG002  (whose logs the output goes to)
+        event: HookEvent,
         env: Mapping[str, str],
         on_exit: Callable[[ExitStatus], None],
     ) -> int:
@@ -313,7 +313,7 @@ class RealLauncher:
     def launch(
         self,
         hook: Hook,
-        event: HookEvent,  # noqa: ARG002  (whose logs the output goes to)
+        event: HookEvent,
         env: Mapping[str, str],
         on_exit: Callable[[ExitStatus], None],
     ) -> int:
@@ -330,7 +330,8 @@ class RealLauncher:
 
 def test_real_processes(tmp_path: Path) -> None:
     """Two commands write what they were told; a third that ignores SIGTERM with a child is killed with it."""
-    reaper, clock, results = Reaper(), HandClock(), []
+    reaper, clock = Reaper(), HandClock()
+    results: list[HookResult] = []
     runner = HookRunner(RealLauncher(reaper), clock)
     log = tmp_path / "log"
     write = f'echo "$PIDONE_HOOK $PIDONE_HOOK_APP $PIDONE_HOOK_INSTANCE" >> {log}'
