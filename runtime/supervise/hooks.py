@@ -5,14 +5,14 @@ What to run and what to tell it is plain data; starting and signalling processes
 
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Final, Protocol
 
-from runtime.ecosystem.spec import Seconds
-from runtime.errors import ConfigError, SpawnError
+from runtime.ecosystem.spec import Hook, Seconds
+from runtime.errors import SpawnError
 from runtime.init.reaper import ExitStatus
 from runtime.init.signames import signal_name
+from runtime.record import Record
 from runtime.supervise.collaborators import Clock, Timer
 
 KILL_AFTER: Final[Seconds] = 2.0
@@ -42,20 +42,7 @@ class HookPoint(StrEnum):
         return self is HookPoint.PRE_START
 
 
-@dataclass(frozen=True, slots=True)
-class Hook:
-    """One command."""
-
-    argv: tuple[str, ...]
-    timeout: Seconds = 30.0
-
-    def __str__(self) -> str:
-        shell = self.argv[:2] == ("/bin/sh", "-c")
-        return self.argv[2] if shell else " ".join(self.argv)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HookEvent:
+class HookEvent(Record, kw_only=True):
     """What has happened; each field that is not None becomes a variable such as PIDONE_HOOK_EXIT_CODE."""
 
     point: HookPoint
@@ -76,13 +63,9 @@ class HookEvent:
         """`base` with the variables of this event, without those of another (a pidone within a pidone)."""
         env = {name: value for name, value in base.items() if not name.startswith(_PREFIX)}
         env[_PREFIX] = self.point.value
-        for each in fields(self):
-            value = getattr(self, each.name)
-            if each.name == "point" or value is None:
-                continue
-            env[f"{_PREFIX}_{each.name.upper()}"] = (
-                signal_name(value) if each.name == "signal" else _text(value)
-            )
+        for name, value in self.values().items():
+            if name != "point" and value is not None:
+                env[f"{_PREFIX}_{name.upper()}"] = signal_name(value) if name == "signal" else _text(value)
         return env
 
 
@@ -95,8 +78,7 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, slots=True)
-class HookResult:
+class HookResult(Record):
     """The end of all hooks of one event: the first that did not succeed, or the last."""
 
     event: HookEvent
@@ -162,10 +144,11 @@ class HookRun:
             self._finish_soon(self._verdict or Outcome.OK, "")
             return
         hook = self._hooks[self._position]
+        what = f"{self._event.point} `{describe(hook)}`"
         try:
             self._pid = self._launcher.launch(hook, self._event, self._env, self._ended)
         except SpawnError as error:
-            self._finish_soon(Outcome.FAILED, f"{self._event.point} `{hook}` cannot be started: {error}")
+            self._finish_soon(Outcome.FAILED, f"{what} cannot be started: {error}")
             return
         self._timer = self._clock.call_later(hook.timeout, self._expire)
 
@@ -183,7 +166,7 @@ class HookRun:
         self._pid = None
         self._set_timer(None)
         hook = self._hooks[self._position]
-        what = f"{self._event.point} `{hook}`"
+        what = f"{self._event.point} `{describe(hook)}`"
         if self._verdict is Outcome.TIMEOUT:
             self._finish(Outcome.TIMEOUT, f"{what} was killed after its timeout of {hook.timeout:g} s")
         elif self._verdict is not None:
@@ -250,13 +233,9 @@ class HookRunner:
             run.cancel()
 
 
-def read_hook(value: object, key: str, timeout: Seconds = 30.0) -> Hook:
-    """A hook as written: a string is for the shell, a list is an argument vector. Raises ConfigError."""
-    if isinstance(value, str) and value.strip():
-        return Hook(("/bin/sh", "-c", value), timeout)
-    if isinstance(value, list | tuple) and value and all(isinstance(part, str) and part for part in value):
-        return Hook(tuple(value), timeout)
-    raise ConfigError(f"{key}: expected a shell command or a list of arguments, not {value!r}")
+def describe(hook: Hook) -> str:
+    """The command as people wrote it."""
+    return hook.command[-1] if hook.command[:2] == ("/bin/sh", "-c") else " ".join(hook.command)
 
 
 def _text(value: object) -> str:
