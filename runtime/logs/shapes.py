@@ -1,17 +1,16 @@
 """What a record looks like: a format is an escape for the text and a frame that is put around each line."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from runtime.logs.escape import JOINT, json_string, json_text
+from runtime.record import Record
 
 Frame: TypeAlias = tuple[bytes, bytes]
 """What stands before and after the text of a line."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Origin:
+class Origin(Record, kw_only=True):
     """Who wrote a line: the identity keys of its record."""
 
     app: str
@@ -23,8 +22,7 @@ class Origin:
     """`log_fields`."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Shape:
+class Shape(Record, kw_only=True):
     """One format, made for one origin."""
 
     escape: Callable[[bytes], bytes]
