@@ -77,7 +77,9 @@ async def serve(configuration: settings.Settings, listener: socket.socket) -> No
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; the exit code."""
     parser = argparse.ArgumentParser(prog="chat.api", description=__doc__)
-    parser.add_argument("--listen", default=os.environ.get("CHAT_LISTEN") or "127.0.0.1:8000", metavar="HOST:PORT")
+    parser.add_argument(
+        "--listen", default=os.environ.get("CHAT_LISTEN") or "127.0.0.1:8000", metavar="HOST:PORT"
+    )
     parser.add_argument("--fd", type=int, help="descriptor of a listening socket that is inherited")
     arguments = parser.parse_args(argv)
     configuration = settings.load()
