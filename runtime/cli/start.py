@@ -6,8 +6,7 @@ and pydantic) would cost 100 ms and 15 MB there.
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +15,7 @@ from runtime.ecosystem.spec import Ecosystem
 from runtime.errors import ConfigError, ListenError, PidoneError
 from runtime.init.exitcodes import ExitCode
 from runtime.init.signals import SignalInbox
+from runtime.record import EMPTY, Record
 
 USAGE: Final = """\
 usage: pidone [start] [OPTIONS] FILE [-- ARGS...]
@@ -44,8 +44,7 @@ class UsageError(PidoneError):
     """The command line is wrong."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StartOptions:
+class StartOptions(Record, kw_only=True):
     """The command line of a start."""
 
     target: str | None = None
@@ -54,8 +53,8 @@ class StartOptions:
     """What follows `--`: the arguments of every app, or the command when there is no target."""
     env_name: str | None = None
     only: tuple[str, ...] = ()
-    overrides: dict[str, object] = field(default_factory=dict)
-    runtime: dict[str, object] = field(default_factory=dict)
+    overrides: Mapping[str, object] = EMPTY
+    runtime: Mapping[str, object] = EMPTY
 
 
 def parse(words: Sequence[str]) -> StartOptions:
@@ -124,7 +123,7 @@ def _next(words: Iterator[str], name: str) -> str:
 
 
 def _did_you_mean(name: str) -> str:
-    import difflib  # noqa: PLC0415 (only on the way to an error)
+    import difflib
 
     close = difflib.get_close_matches(name, [*_SWITCHES, *_VALUES, "--help", "--version"], 1)
     return f": did you mean {close[0]}?" if close else ""
@@ -152,7 +151,7 @@ def run(words: Sequence[str], inbox: SignalInbox) -> int:
 
 
 def _load(options: StartOptions, cwd: Path) -> Ecosystem:
-    from runtime.ecosystem.load import from_command, load  # noqa: PLC0415 (also runs in a child, on reload)
+    from runtime.ecosystem.load import from_command, load
 
     source, command = _classify(options)
     how = LoadOptions(
@@ -179,10 +178,10 @@ def _classify(options: StartOptions) -> tuple[Path | None, tuple[str, ...]]:
 
 def run_ecosystem(ecosystem: Ecosystem, load: Callable[[], Ecosystem], inbox: SignalInbox) -> int:
     """Run what has been read; the exit code of the process."""
-    from runtime import __version__  # noqa: PLC0415 (with the session)
-    from runtime.init.spawn import keep_descriptors_private  # noqa: PLC0415 (after the configuration is good)
-    from runtime.supervise.session import Session, Surroundings  # noqa: PLC0415 (asyncio comes with it)
-    from runtime.supervise.termination import leave_message  # noqa: PLC0415
+    from runtime import __version__
+    from runtime.init.spawn import keep_descriptors_private
+    from runtime.supervise.session import Session, Surroundings
+    from runtime.supervise.termination import leave_message
 
     keep_descriptors_private()
     _adopt_orphans()
@@ -199,7 +198,7 @@ def run_ecosystem(ecosystem: Ecosystem, load: Callable[[], Ecosystem], inbox: Si
 
 def _adopt_orphans() -> None:
     if os.getpid() != 1:
-        from runtime.init.prctl import set_child_subreaper  # noqa: PLC0415 (PID 1 adopts without asking)
+        from runtime.init.prctl import set_child_subreaper
 
         set_child_subreaper()
 

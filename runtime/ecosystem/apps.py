@@ -3,12 +3,11 @@
 import os
 import signal
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from runtime.ecosystem import environment, keys, programs
+from runtime.ecosystem import catalogue, environment, keys, programs
 from runtime.ecosystem.document import Document
 from runtime.ecosystem.kinds import Invalid, Kind
 from runtime.ecosystem.options import LoadOptions
@@ -17,37 +16,35 @@ from runtime.ecosystem.rights import Account
 from runtime.ecosystem.spec import AppSpec, ExecMode, MemoryShare, Readiness
 
 _EXPANDED: Final = frozenset({"toml", "yaml"})
-"""Languages that cannot compute; JavaScript reads process.env by itself, and PM2's JSON means what it says."""
+"""Languages whose texts may hold `${VAR}`; JavaScript has process.env, and PM2 takes JSON as it is."""
 _TIME_FORMAT: Final = "YYYY-MM-DDTHH:mm:ss"
 _LONGEST_NAME: Final = 200
-_FIELDS: Final = frozenset(AppSpec.__dataclass_fields__)
+_FIELDS: Final = frozenset(AppSpec.fields())
 _LOG_FILES: Final = ("out_file", "error_file", "log_file")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A key as the file spells it, with its value as the file has it."""
 
     spelling: str
     value: object
 
 
-@dataclass(frozen=True, slots=True)
-class Sorted:
+class Sorted(NamedTuple):
     """The keys of one app by what they are."""
 
-    known: dict[str, Entry] = field(default_factory=dict)
+    known: dict[str, Entry]
     """By canonical name."""
-    sets: dict[str, Entry] = field(default_factory=dict)
+    sets: dict[str, Entry]
     """`env_production` by `production`."""
-    ignored: list[str] = field(default_factory=list)
+    ignored: list[str]
     """Spellings that mean nothing in a container."""
-    unknown: list[str] = field(default_factory=list)
+    unknown: list[str]
 
 
 def sort_keys(raw: Mapping[str, object], scope: Scope) -> Sorted:
     """Recognise every key of an app. A key that is spelt twice counts by its canonical name."""
-    found = Sorted()
+    found = Sorted({}, {}, [], [])
     for spelling, value in raw.items():
         key = keys.find(spelling, keys.APP_KEYS)
         # PM2 takes `env_file: {...}` as an environment called "file"; only there it is one.
@@ -108,20 +105,19 @@ def parse_value(kind: Kind, entry: Entry, scope: Scope) -> Any:
     return value
 
 
-@dataclass(frozen=True, slots=True)
 class Reader:
     """What all apps of a file have in common while they are read."""
 
-    document: Document
-    options: LoadOptions
-    top: Scope
-    base: Path
-    """Where relative folders start."""
-    env_sets: set[str] = field(default_factory=set)
-    """Names of all `env_<name>` seen."""
-    ignored: set[str] = field(default_factory=set)
-    unset: set[str] = field(default_factory=set)
-    not_built: set[str] = field(default_factory=set)
+    def __init__(self, document: Document, options: LoadOptions, top: Scope, base: Path) -> None:
+        """Relative folders of the file start at `base`."""
+        self.document = document
+        self.options = options
+        self.top = top
+        self.base = base
+        self.env_sets: set[str] = set()
+        self.ignored: set[str] = set()
+        self.unset: set[str] = set()
+        self.not_built: set[str] = set()
 
     def read(self, index: int, raw: Mapping[str, object]) -> AppSpec:
         """One app. Problems are reported; the result is only meant to be used if there were no errors."""
@@ -129,7 +125,7 @@ class Reader:
         if self.document.language in _EXPANDED:
             try:
                 raw = environment.expand(raw, self.options.environ, self.unset)
-            except environment.UnsetVariable as error:
+            except environment.UnsetVariableError as error:
                 scope.error(str(error))
         found = sort_keys({str(name): value for name, value in raw.items()}, scope)
         report_unknown(found.unknown, list(keys.APP_KEYS), scope, strict=self.document.strict)
@@ -213,7 +209,7 @@ class Reader:
         for set_name, entry in found.sets.items():
             if entry.value is None:
                 continue
-            variables = parse_value(keys.ENV, entry, scope)
+            variables = parse_value(catalogue.ENV, entry, scope)
             if variables and set_name == self.options.env_name and chosen:
                 merged |= variables
         if "port" in values:
@@ -234,7 +230,7 @@ class Reader:
         if env is None:
             return {}
         entry = Entry("env", env)
-        found = parse_value(keys.ENV, entry, self.top.at("deploy", f"deploy.{self.options.env_name}: "))
+        found = parse_value(catalogue.ENV, entry, self.top.at("deploy", f"deploy.{self.options.env_name}: "))
         return found or {}
 
     def _program(
@@ -263,7 +259,7 @@ class Reader:
         ), cwd
 
     def _folder_of(self, script: str, cwd: Path, scope: Scope) -> Path:
-        """PM2 starts at its working directory; a file that plainly means its own folder is understood as well."""
+        """The folder to start in: PM2 takes its own working directory, many files mean theirs."""
         source = self.document.source
         if self.document.strict or source is None or any(char.isspace() for char in script) or "\0" in script:
             return cwd

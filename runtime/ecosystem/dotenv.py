@@ -1,13 +1,13 @@
-"""dotenv files: NAME=VALUE lines as Node's dotenv reads them, with `${VAR}` references as docker compose has them."""
+"""dotenv files: NAME=VALUE lines as Node's dotenv reads them, with docker compose's `${VAR}` references."""
 
 import re
 from collections.abc import Mapping
 from typing import Final
 
-_ASSIGNMENT: Final = re.compile(r"(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.\-]*)[ \t]*(?:=|:[ \t]+)[ \t]*")
+_ASSIGNMENT: Final = r"(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.\-]*)[ \t]*(?:=|:[ \t]+)[ \t]*"
 _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t"}
-_REFERENCE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?:(:?-)([^{}]*))?\}")
-_COMMENT: Final = re.compile(r"(^|[ \t]+)#.*")
+_REFERENCE: Final = r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?:(:?-)([^{}]*))?\}"
+_COMMENT: Final = r"(^|[ \t]+)#.*"
 
 
 class DotenvError(ValueError):
@@ -17,8 +17,8 @@ class DotenvError(ValueError):
 def parse(text: str, environ: Mapping[str, str]) -> dict[str, str]:
     """The variables of a file, in order; the last of equal names wins.
 
-    Single quotes keep everything as it is, double quotes know backslash escapes, both may span lines; unquoted
-    values end at the line or at ` #`. References look at the file first, then at `environ`.
+    Single quotes keep everything as it is, double quotes know backslash escapes, both may span lines;
+    unquoted values end at the line or at ` #`. References look at the file first, then at `environ`.
     """
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     found: dict[str, str] = {}
@@ -32,7 +32,7 @@ def parse(text: str, environ: Mapping[str, str]) -> dict[str, str]:
             position = end + 1
             continue
         start = position + len(line) - len(content)
-        assignment = _ASSIGNMENT.match(text, start)
+        assignment = re.compile(_ASSIGNMENT).match(text, start)
         if not assignment or assignment.end() > end:
             number = text.count("\n", 0, position) + 1
             raise DotenvError(f"line {number}: expected NAME=VALUE")
@@ -51,7 +51,7 @@ def _value(text: str, start: int, end: int, known: Mapping[str, str]) -> tuple[s
             if text[start] == '"':
                 content = _expand(re.sub(r"\\(.)", _unescape, content, flags=re.DOTALL), known)
             return content, len(text) if after < 0 else after + 1
-    return _expand(_COMMENT.sub("", text[start:end]).strip(), known), end + 1
+    return _expand(re.sub(_COMMENT, "", text[start:end]).strip(), known), end + 1
 
 
 def _closing(text: str, start: int) -> int | None:
@@ -75,4 +75,4 @@ def _expand(value: str, known: Mapping[str, str]) -> str:
             return current
         return found[3] or ""
 
-    return _REFERENCE.sub(replacement, value)
+    return re.sub(_REFERENCE, replacement, value)

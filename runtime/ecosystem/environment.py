@@ -3,9 +3,8 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from runtime.ecosystem import dotenv
 from runtime.ecosystem.problems import Scope, shown
@@ -14,11 +13,10 @@ _LARGEST_FILE: Final = 1024 * 1024
 _DEEPEST: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
+class Environment(NamedTuple):
     """The result: what is laid over the runtime's own environment, and which of it is never shown."""
 
-    variables: dict[str, str] = field(default_factory=dict, repr=False)
+    variables: dict[str, str]
     secrets: tuple[str, ...] = ()
 
 
@@ -64,12 +62,13 @@ def read_secrets(
 
 
 def _secret_files(
-    wanted: bool | Mapping[str, str | None], visible: Mapping[str, str]
-) -> Mapping[str, str | None]:  # noqa: FBT001
+    wanted: bool | Mapping[str, str | None],  # noqa: FBT001  # as above
+    visible: Mapping[str, str],
+) -> Mapping[str, str | None]:
     if not isinstance(wanted, bool):
         return wanted
     suffixed = [name for name, value in visible.items() if name.endswith("_FILE") and value.startswith("/")]
-    # `true` is about whatever looks like one; SSL_CERT_FILE must not become SSL_CERT unless the file is a secret's.
+    # `true` takes whatever looks like one, but not the well-known variables that are about a file.
     return {
         name.removesuffix("_FILE"): None
         for name in suffixed
@@ -98,10 +97,10 @@ def _read(path: Path) -> str:
 
 # References -------------------------------------------------------------------------------------------------
 
-_REFERENCE: Final = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)(?:(:?[-?])((?:[^{}]|\$\{[^{}]*\})*))?\}")
+_REFERENCE: Final = r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)(?:(:?[-?])((?:[^{}]|\$\{[^{}]*\})*))?\}"
 
 
-class UnsetVariable(ValueError):
+class UnsetVariableError(ValueError):
     """`${NAME:?message}` of a variable that is not there."""
 
 
@@ -109,7 +108,7 @@ def expand(value: Any, environ: Mapping[str, str], unset: set[str]) -> Any:
     """`${NAME}`, `${NAME:-default}`, `${NAME-default}`, `${NAME:?message}` in every text of a value.
 
     `$${` is a literal `${`; a lone `$` means nothing. Names without value or default are added to `unset` and
-    become empty. Raises UnsetVariable.
+    become empty. Raises UnsetVariableError.
     """
     return _expand(value, environ, unset, 0)
 
@@ -135,13 +134,13 @@ def _expand_text(text: str, environ: Mapping[str, str], unset: set[str], depth: 
         if current is not None and (current or not (operator or "").startswith(":")):
             return current
         if operator and operator.endswith("?"):
-            raise UnsetVariable(f"${{{name}}} is not set" + (f": {rest}" if rest else ""))
+            raise UnsetVariableError(f"${{{name}}} is not set" + (f": {rest}" if rest else ""))
         if operator:
             return str(_expand(rest, environ, unset, depth + 1))
         unset.add(name)
         return ""
 
-    return _REFERENCE.sub(replacement, text)
+    return re.sub(_REFERENCE, replacement, text)
 
 
 def home_of(environ: Mapping[str, str]) -> str:

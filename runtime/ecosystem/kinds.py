@@ -8,7 +8,6 @@ import math
 import re
 import signal
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
@@ -42,8 +41,7 @@ def _as_written(value: Any) -> object:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(NamedTuple):
     """One kind of value."""
 
     name: str
@@ -59,17 +57,17 @@ class Kind:
 
 # Numbers and words ------------------------------------------------------------------------------------------
 
-_NUMBER: Final = re.compile(r"[+-]?(\d{1,20}(\.\d{1,20})?|\.\d{1,20})")
+_NUMBER: Final = r"[+-]?(\d{1,20}(\.\d{1,20})?|\.\d{1,20})"
 _BEYOND: Final = 2**63
 _TRUE: Final = frozenset({"true", "yes", "on", "1"})
-_FALSE: Final = frozenset({"false", "no", "off", "0", ""})
+_FALSE: Final = frozenset({"false", "no", "off", "0"})
 
 
 def number(value: object, expected: str = "expected a number") -> float:
-    """A finite number, or a string that holds one (PM2 takes both; a stray comma is YAML's `instances: 4,`)."""
+    """A finite number, or text that holds one, as PM2 takes it (YAML's `instances: 4,` included)."""
     if isinstance(value, str):
         text = value.strip().rstrip(",")
-        if not _NUMBER.fullmatch(text):
+        if not re.fullmatch(_NUMBER, text):
             raise Invalid(expected)
         return float(text) if "." in text else int(text)
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -81,14 +79,11 @@ def number(value: object, expected: str = "expected a number") -> float:
 
 def parse_bool(value: object) -> bool:
     """A boolean, 0 or 1, or a word for one."""
-    if isinstance(value, str):
-        word = value.strip().lower()
-        if word in _TRUE:
-            return True
-        if word in _FALSE:
-            return False
-    elif isinstance(value, bool) or (isinstance(value, int) and value in (0, 1)):
-        return bool(value)
+    word = scalar_text(value).strip().lower() if isinstance(value, str | int) else ""
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
     raise Invalid("expected true or false")
 
 
@@ -110,16 +105,14 @@ def parse_optional_string(value: object) -> str | None:
     return parse_string(value)
 
 
-def scalar_text(value: str | float) -> str:
+def scalar_text(value: str | float | bool) -> str:  # noqa: FBT001  # any scalar
     """A scalar as JavaScript's String() makes it, which is what ends in an environment or a command line."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        if value.is_integer() and abs(value) < 1e21:
-            return str(int(value))
-        return repr(value)
+        return str(int(value)) if value.is_integer() and abs(value) < 1e21 else repr(value)
     if isinstance(value, int):
-        return str(value) if abs(value) < 10**400 else repr(float("inf"))
+        return str(value) if abs(value) < 10**400 else "inf"  # str() refuses more than 4300 digits
     return value
 
 
@@ -160,7 +153,7 @@ def choice(*words: str, aliases: Mapping[str, str] | None = None, enum: type[Str
         return enum(found) if enum else found
 
     name = ", ".join(f"`{word}`" for word in words)
-    return Kind(name, parse, {"enum": [*known]}, write=lambda value: str(value))
+    return Kind(name, parse, {"enum": [*known]}, write=str)
 
 
 def _parse_instances(value: object) -> int:
@@ -185,7 +178,7 @@ _DURATION_UNITS: Final[Mapping[str, float]] = {
     "d": 86400.0,
     "w": 604800.0,
 }
-_DURATION_PART: Final = re.compile(r"(\d{1,15}(?:\.\d{1,9})?|\.\d{1,9})\s*(ms|sec|s|min|m|h|d|w)\s*")
+_DURATION_PART: Final = r"(\d{1,15}(?:\.\d{1,9})?|\.\d{1,9})\s*(ms|sec|s|min|m|h|d|w)\s*"
 _LONGEST_S: Final = 10 * 365 * 86400.0
 _SUSPICIOUS_MS: Final = 100
 _DURATION_EXPECTED: Final = 'expected a duration such as "5s", "1h30m", "500ms", or milliseconds as a number'
@@ -202,7 +195,7 @@ def parse_duration(value: object) -> Seconds:
 
 
 def _milliseconds(value: object) -> Seconds | None:
-    if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
+    if isinstance(value, str) and not re.fullmatch(_NUMBER, value.strip()):
         return None
     return number(value, _DURATION_EXPECTED) / 1000
 
@@ -210,7 +203,7 @@ def _milliseconds(value: object) -> Seconds | None:
 def _with_units(value: object) -> Seconds:
     text = str(value).strip().lower()
     total, position = 0.0, 0
-    while found := _DURATION_PART.match(text, position):
+    while found := re.compile(_DURATION_PART).match(text, position):
         total += float(found[1]) * _DURATION_UNITS[found[2]]
         position = found.end()
     if not text or position != len(text):
@@ -246,9 +239,9 @@ def write_duration(seconds: Seconds | None) -> object:
     return "".join(parts)
 
 
-_SIZE: Final = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?)(i?b)?", re.IGNORECASE)
+_SIZE: Final = r"(?i)(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?)(i?b)?"
 _SIZE_UNITS: Final[Mapping[str, int]] = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
-_SHARE: Final = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)\s*%\s*(/\s*n)?", re.IGNORECASE)
+_SHARE: Final = r"(?i)(\d{1,3}(?:\.\d{1,6})?)\s*%\s*(/\s*n)?"
 _LARGEST_BYTES: Final = 2**60
 _SIZE_EXPECTED: Final = 'expected a size such as "500M" or "1.5G", or bytes as a number'
 _LIMIT_EXPECTED: Final = (
@@ -259,7 +252,7 @@ _LIMIT_EXPECTED: Final = (
 def parse_size(value: object, expected: str = _SIZE_EXPECTED) -> int:
     """Bytes from "500M", "1.5G", "1GB", "512k" (all by 1024, as in PM2) or a bare number of bytes."""
     if isinstance(value, str):
-        found = _SIZE.fullmatch(value.strip())
+        found = re.fullmatch(_SIZE, value.strip())
         if not found:
             raise Invalid(expected)
         size = float(found[1]) * _SIZE_UNITS[found[2].lower()] if "." in found[1] else 0
@@ -280,7 +273,7 @@ def parse_limit(value: object) -> MemoryLimit | None:
     """A size or a share of the container's memory; 0 and false are no limit."""
     if value is False:
         return None
-    if isinstance(value, str) and (found := _SHARE.fullmatch(value.strip())):
+    if isinstance(value, str) and (found := re.fullmatch(_SHARE, value.strip())):
         percent = float(found[1])
         if not 0 < percent <= 100:
             raise Invalid("expected a share from 1% to 100%")
@@ -319,8 +312,8 @@ def split_words(text: str) -> tuple[str, ...]:
     r"""Split a command line on blanks, honouring quotes as a shell user expects and nothing else.
 
     A quote opens at the start of a word or right after `=`, so `--x='a b'` is one word without its quotes and
-    `{"a":1}` stays what it is. Inside quotes a backslash keeps the next quote or backslash; elsewhere it is an
-    ordinary character. A quote that is never closed is an ordinary character as well (`don't`).
+    `{"a":1}` stays what it is. Inside quotes a backslash keeps the next quote or backslash; elsewhere it is
+    an ordinary character. A quote that is never closed is an ordinary character as well (`don't`).
     """
     words: list[str] = []
     word: list[str] = []
@@ -349,7 +342,7 @@ def split_words(text: str) -> tuple[str, ...]:
 
 
 def _quoted(text: str, start: int) -> tuple[str, int] | None:
-    """The content of the quotes that open at `start` and the position after them; None if they never close."""
+    """What the quotes that open at `start` hold, and the position after them; None if they never close."""
     quote = text[start]
     content: list[str] = []
     position = start + 1
@@ -446,7 +439,7 @@ def parse_pattern(value: object) -> str:
     return text
 
 
-_CRON_FIELD: Final = re.compile(r"[0-9A-Za-z*/,\-?#]{1,200}")
+_CRON_FIELD: Final = r"[0-9A-Za-z*/,\-?#]{1,200}"
 _CRON_WORDS: Final = frozenset(
     {"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"}
 )
@@ -462,7 +455,7 @@ def parse_cron(value: object) -> str | None:
     fields = value.split()
     if fields and fields[0].lower() in _CRON_WORDS and len(fields) == 1:
         return fields[0].lower()
-    if len(fields) not in (5, 6) or not all(_CRON_FIELD.fullmatch(field) for field in fields):
+    if len(fields) not in (5, 6) or not all(re.fullmatch(_CRON_FIELD, field) for field in fields):
         raise Invalid(wanted)
     return " ".join(fields)
 

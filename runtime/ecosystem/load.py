@@ -8,16 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from runtime.ecosystem import keys, probes, whole
+from runtime.ecosystem import keys, whole
 from runtime.ecosystem.apps import Entry, Reader, parse_value, report_unknown
 from runtime.ecosystem.document import Document
-from runtime.ecosystem.kinds import Kind
 from runtime.ecosystem.options import LoadOptions
 from runtime.ecosystem.problems import Problems, Scope, did_you_mean, shown
 from runtime.ecosystem.spec import AppSpec, Dependency, Ecosystem, RuntimeSpec
 from runtime.errors import ConfigError
 
-_WHOLE: Final[Mapping[str, Kind]] = {"smoke": probes.SMOKE, "alerts": probes.ALERTS}
+_WHOLE: Final = ("smoke", "alerts")
 
 
 def load(source: Path | None, options: LoadOptions) -> Ecosystem:
@@ -93,7 +92,9 @@ def _read_whole(reader: Reader) -> dict[str, Any]:
     unknown = []
     for name, value in reader.document.top.items():
         if name in _WHOLE and value is not None:
-            parsed = parse_value(_WHOLE[name], Entry(name, value), reader.top)
+            from runtime.ecosystem import checks  # noqa: PLC0415  # few files have any
+
+            parsed = parse_value(checks.KINDS[name], Entry(name, value), reader.top)
             found[name] = parsed or ()
         elif name not in keys.TOP_LEVEL:
             unknown.append(str(name))
@@ -142,9 +143,7 @@ def _only(apps: tuple[AppSpec, ...], names: tuple[str, ...], top: Scope) -> tupl
             continue
         left_out = [dependency.app for dependency in app.depends_on if dependency.app not in names]
         if left_out:
-            top.warn(
-                f'app "{app.name}": depends on {", ".join(left_out)}, which --only leaves out; it does not wait'
-            )
+            top.warn(f'app "{app.name}": it depends on {", ".join(left_out)}, which --only leaves out')
         remaining: tuple[Dependency, ...] = tuple(d for d in app.depends_on if d.app in names)
         kept.append(replace(app, depends_on=remaining))
     return tuple(kept)

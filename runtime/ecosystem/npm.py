@@ -6,21 +6,19 @@ variables that npm would set and programs look at.
 
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 RUNNERS: Final = frozenset({"npm", "yarn", "pnpm"})
 _RUN: Final = frozenset({"run", "run-script"})
 _SHORT: Final = frozenset({"start", "test", "stop", "restart"})
 """Scripts that need no `run` with npm; yarn and pnpm need it for none."""
-_SHELL_SYNTAX: Final = re.compile(r"[;&|<>()`$*?\[\]{}~#!\n\\\"'%]")
-_ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+_SHELL_SYNTAX: Final = r"[;&|<>()`$*?\[\]{}~#!\n\\\"'%]"
+_ASSIGNMENT: Final = r"[A-Za-z_][A-Za-z0-9_]*="
 _LARGEST_BYTES: Final = 4 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Direct:
+class Direct(NamedTuple):
     """The command of a script, ready to be run without its runner."""
 
     words: tuple[str, ...]
@@ -29,8 +27,7 @@ class Direct:
     bin_path: Path
 
 
-@dataclass(frozen=True, slots=True)
-class Indirect:
+class Indirect(NamedTuple):
     """Why the runner itself has to run."""
 
     why: str
@@ -53,7 +50,11 @@ def direct_command(words: tuple[str, ...], cwd: Path) -> Direct | Indirect:
     if f"pre{name}" in scripts or f"post{name}" in scripts:
         return Indirect(f"there is a pre{name} or post{name} script")
     env, command = _leading_assignments(text.split())
-    if _SHELL_SYNTAX.search(text) or not command or command[0] in (*RUNNERS, "npx", "cd", "exec", "export"):
+    if (
+        re.search(_SHELL_SYNTAX, text)
+        or not command
+        or command[0] in (*RUNNERS, "npx", "cd", "exec", "export")
+    ):
         return Indirect(f"its script needs a shell: {text}")
     env |= {
         "npm_lifecycle_event": name,
@@ -98,7 +99,7 @@ def _leading_assignments(words: list[str]) -> tuple[dict[str, str], tuple[str, .
     if words and words[0] == "cross-env":
         words = words[1:]
     env: dict[str, str] = {}
-    while words and _ASSIGNMENT.match(words[0]):
+    while words and re.match(_ASSIGNMENT, words[0]):
         name, _, value = words.pop(0).partition("=")
         env[name] = value
     return env, tuple(words)

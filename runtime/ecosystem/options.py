@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from runtime.record import EMPTY, Record, computed
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LoadOptions:
+
+class LoadOptions(Record, kw_only=True, hidden=("environ",)):
     """Everything beside the file that decides what an ecosystem means."""
 
     env_name: str | None = None
@@ -16,15 +16,15 @@ class LoadOptions:
     """Names of the apps to keep; empty keeps all."""
     args: tuple[str, ...] = ()
     """What follows `--`: appended to the arguments of every app, as PM2 does."""
-    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
-    cwd: Path = field(default_factory=Path.cwd)
+    environ: Mapping[str, str] = computed(factory=lambda: dict(os.environ))
+    cwd: Path = computed(factory=Path.cwd)
     personality: str = "pidone"
     """`pidone`, or `pm2-runtime` for that program's defaults (SIGINT, 1.6 s) and variables."""
-    overrides: Mapping[str, object] = field(default_factory=dict)
+    overrides: Mapping[str, object] = EMPTY
     """Keys laid over those of every app, e.g. `instances` from `-i`."""
-    defaults: Mapping[str, object] = field(default_factory=dict)
+    defaults: Mapping[str, object] = EMPTY
     """Keys for apps that do not have them, e.g. `watch` from `--watch`."""
-    runtime: Mapping[str, object] = field(default_factory=dict)
+    runtime: Mapping[str, object] = EMPTY
     """Keys laid over those of the `[runtime]` table."""
     must_exist: bool = True
     """Whether programs, folders, files and users must exist on this machine."""

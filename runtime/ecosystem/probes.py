@@ -1,4 +1,4 @@
-"""Values that ask whether something works: ports, probes, readiness, smoke checks, alerts."""
+"""Values that ask whether something works: ports, probes, readiness."""
 
 import re
 from collections.abc import Mapping
@@ -8,16 +8,13 @@ from runtime.ecosystem import kinds
 from runtime.ecosystem.kinds import (
     BOOL,
     DURATION,
-    NAMES,
     STRING,
     WORDS,
-    Finding,
     Invalid,
     Kind,
-    inside,
     integer,
 )
-from runtime.ecosystem.spec import Alert, Listen, Probe, Readiness, SmokeCheck
+from runtime.ecosystem.spec import Listen, Probe, Readiness
 from runtime.ecosystem.tables import parse_table, table_schema
 
 # Ports ------------------------------------------------------------------------------------------------------
@@ -101,12 +98,12 @@ def split_address(text: str) -> tuple[str, int]:
     return _host(host) if colon else "", int(port)
 
 
-_HOST: Final = re.compile(r"[A-Za-z0-9._:%\-]{0,253}")
+_HOST: Final = r"[A-Za-z0-9._:%\-]{0,253}"
 
 
 def _host(host: str) -> str:
     host = "" if host == "*" else host
-    if not _HOST.fullmatch(host):
+    if not re.fullmatch(_HOST, host):
         raise Invalid(_LISTEN_EXPECTED)
     return host
 
@@ -159,10 +156,10 @@ def _parse_command(value: object) -> tuple[str, ...]:
 
 _HTTP: Final = Kind("path or URL", _parse_http, {"type": ["string", "integer"]})
 _TCP: Final = Kind("HOST:PORT", _parse_tcp, {"type": ["string", "integer"]})
-_EXEC: Final = Kind("command", _parse_command, {"type": ["string", "array"]})
-_TARGETS: Final = {"http": _HTTP, "tcp": _TCP, "exec": _EXEC}
+EXEC: Final = Kind("command", _parse_command, {"type": ["string", "array"]})
+TARGETS: Final = {"http": _HTTP, "tcp": _TCP, "exec": EXEC}
 _PROBE: Final = {
-    **_TARGETS,
+    **TARGETS,
     "interval": DURATION,
     "timeout": DURATION,
     "grace": DURATION,
@@ -172,24 +169,24 @@ _PROBE: Final = {
 
 def _parse_probe(value: object) -> Probe:
     if isinstance(value, str):
-        return Probe(**_target(value))
+        return Probe(**parse_target(value))
     found = parse_table(value, _PROBE)
-    _exactly_one(found, _TARGETS)
+    exactly_one(found, TARGETS)
     if found.get("interval") == 0 or found.get("timeout") == 0:
         raise Invalid("expected an interval and a timeout above 0")
     return Probe(**found)
 
 
-def _target(text: str) -> dict[str, Any]:
+def parse_target(text: str) -> dict[str, Any]:
     scheme, colon, rest = text.partition(":")
     if colon and scheme == "https":
         return {"http": _parse_http(text)}
-    if not colon or scheme not in _TARGETS:
+    if not colon or scheme not in TARGETS:
         raise Invalid('expected "http:/path", "tcp:PORT", "exec:COMMAND", or a table')
-    return {scheme: _TARGETS[scheme].parse(rest.strip())}
+    return {scheme: TARGETS[scheme].parse(rest.strip())}
 
 
-def _exactly_one(found: Mapping[str, Any], names: Mapping[str, Kind]) -> None:
+def exactly_one(found: Mapping[str, Any], names: Mapping[str, Kind]) -> None:
     if sum(name in found for name in names) != 1:
         raise Invalid("expected exactly one of " + ", ".join(names))
 
@@ -213,14 +210,14 @@ def _parse_ready(value: object) -> Readiness:
     found = parse_table(value, _READY)
     channels = {name: found.pop(name) for name in _CHANNELS if name in found}
     if found:
-        _exactly_one(found, _TARGETS)
+        exactly_one(found, TARGETS)
         channels["probe"] = Probe(**found)
     return Readiness(**channels)
 
 
 def _ready_text(text: str) -> Readiness:
     if text in _WORDS:
-        return Readiness(**{text: True})
+        return Readiness(ipc=text == "ipc", notify=text == "notify", listen=text == "listen")
     if text in ("", "none"):
         return Readiness()
     scheme, colon, rest = text.partition(":")
@@ -229,90 +226,24 @@ def _ready_text(text: str) -> Readiness:
     if colon and scheme == "fd":
         return Readiness(fd=_CHANNELS["fd"].parse(rest))
     try:
-        return Readiness(probe=Probe(**_target(text)))
+        return Readiness(probe=Probe(**parse_target(text)))
     except Invalid as invalid:
-        if colon and scheme in _TARGETS:
+        if colon and scheme in TARGETS:
             raise
-        words = '"notify", "ipc", "listen", "log:REGEX", "fd:3", "http:/path", "tcp:PORT", "exec:COMMAND" or "none"'
-        raise Invalid(f"expected {words}") from invalid
+        words = (
+            "notify",
+            "ipc",
+            "listen",
+            "log:REGEX",
+            "fd:3",
+            "http:/path",
+            "tcp:PORT",
+            "exec:COMMAND",
+            "none",
+        )
+        raise Invalid("expected one of " + ", ".join(f'"{word}"' for word in words)) from invalid
 
 
 READY: Final = Kind(
     "word, probe or table", _parse_ready, {"anyOf": [{"type": "string"}, table_schema(_READY)]}
 )
-
-
-# Checks of the whole ----------------------------------------------------------------------------------------
-
-_SMOKE: Final = {
-    "name": STRING,
-    **_TARGETS,
-    "status": integer(100, 599),
-    "contains": STRING,
-    "timeout": DURATION,
-}
-
-
-def _parse_smoke(value: object) -> SmokeCheck:
-    found = _target(value) if isinstance(value, str) else parse_table(value, _SMOKE)
-    _exactly_one(found, _TARGETS)
-    target = next(name for name in _TARGETS if name in found)
-    spelt = " ".join(found[target]) if target == "exec" else found[target]
-    return SmokeCheck(**{"name": f"{target} {spelt}", **found})
-
-
-_ALERT: Final = {
-    "name": STRING,
-    "apps": NAMES,
-    "restarts_per_hour": integer(0, 10**6),
-    "not_ready_for": DURATION,
-    "memory": kinds.LIMIT,
-    "cpu": kinds.decimal(0, 10**5),
-    "error_rate": kinds.decimal(0, 100),
-    "memory_not_falling": BOOL,
-    "exec": _EXEC,
-    "webhook": STRING,
-    "cooldown": DURATION,
-}
-_ALERT_CONDITIONS: Final = (
-    "restarts_per_hour",
-    "not_ready_for",
-    "memory",
-    "cpu",
-    "error_rate",
-    "memory_not_falling",
-)
-
-
-def _parse_alert(value: object) -> Alert:
-    found = parse_table(value, _ALERT)
-    conditions = [name for name in _ALERT_CONDITIONS if name in found]
-    if not conditions:
-        raise Invalid("expected at least one of " + ", ".join(_ALERT_CONDITIONS))
-    if not str(found.get("webhook", "http://")).startswith(("http://", "https://")):
-        raise Invalid(findings=[Finding(("webhook",), found["webhook"], "expected a URL")])
-    return Alert(**{"name": " ".join(conditions), **found})
-
-
-def _list(item: Kind, expected: str) -> Kind:
-    def parse(value: object) -> tuple[Any, ...]:
-        if not isinstance(value, list | tuple):
-            raise Invalid(expected)
-        found, wrong = [], []
-        for index, element in enumerate(value):
-            try:
-                found.append(item.parse(element))
-            except Invalid as invalid:
-                wrong += inside(index, element, invalid)
-        if wrong:
-            raise Invalid(findings=wrong)
-        return tuple(found)
-
-    return Kind(item.name, parse, {"type": "array", "items": item.schema})
-
-
-SMOKE: Final = _list(
-    Kind("check", _parse_smoke, {"anyOf": [{"type": "string"}, table_schema(_SMOKE)]}),
-    "expected a list of checks",
-)
-ALERTS: Final = _list(Kind("alert", _parse_alert, table_schema(_ALERT)), "expected a list of alerts")

@@ -3,8 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from runtime.ecosystem.document import Document, KeyPath
 from runtime.errors import ConfigError
@@ -12,18 +11,17 @@ from runtime.errors import ConfigError
 MASK: Final = "***"
 _SHOWN_LENGTH: Final = 60
 
-_SECRET_NAME: Final = re.compile(
-    r"pass|secret|token|credential|private|(^|_)(api_?)?key(_|$)|(^|_)auth|_dsn$|cookie|salt|signature",
-    re.IGNORECASE,
+_PRIVATE_NAME: Final = (
+    r"(?i)pass|secret|token|credential|private|(^|_)(api_?)?key(_|$)|(^|_)auth|_dsn$|cookie|salt|signature"
 )
-_URL_PASSWORD: Final = re.compile(r"(?<=://)([^/@\s:]*):([^/@\s]+)@")
+_URL_LOGIN: Final = r"(?<=://)([^/@\s:]*):([^/@\s]+)@"
 
 
 def masked(name: str, value: str) -> str:
     """A variable's value as it may be shown: secrets by their name, and passwords in URLs, are hidden."""
-    if value and _SECRET_NAME.search(name):
+    if value and re.search(_PRIVATE_NAME, name):
         return MASK
-    return _URL_PASSWORD.sub(rf"\1:{MASK}@", value)
+    return re.sub(_URL_LOGIN, rf"\1:{MASK}@", value)
 
 
 def shown(value: object) -> str:
@@ -33,7 +31,7 @@ def shown(value: object) -> str:
     if isinstance(value, list | tuple):
         return "a list"
     if isinstance(value, float | int) or value is None:
-        text = json.dumps(value) if abs(value or 0) < 1e20 else "a huge number"  # noqa: PLR2004
+        text = json.dumps(value) if abs(value or 0) < 1e20 else "a huge number"
     else:
         text = json.dumps(masked("", str(value)), ensure_ascii=False)
     return text if len(text) <= _SHOWN_LENGTH else text[: _SHOWN_LENGTH - 4] + '..."'
@@ -52,15 +50,15 @@ def strip_controls(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-@dataclass(frozen=True, slots=True)
 class Problems:
     """The errors, warnings and notices of one document, in the order they were found."""
 
-    document: Document
-    title: str
-    errors: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    notices: list[str] = field(default_factory=list)
+    def __init__(self, document: Document, title: str) -> None:
+        self.document = document
+        self.title = title
+        self.errors: list[str] = []
+        self.warnings: list[str] = []
+        self.notices: list[str] = []
 
     def raise_errors(self) -> None:
         """End the reading here if anything is wrong. Raises ConfigError with one line per problem."""
@@ -72,8 +70,7 @@ class Problems:
         return Scope(self, (), "")
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """One place in the document that messages name: the top, an app, a table inside one."""
 
     problems: Problems
@@ -98,7 +95,7 @@ class Scope:
 
     def wrong(self, key: str | int, value: object, expected: str, *, secret: bool = False) -> None:
         """A value that cannot be used: quoted, with what would be right."""
-        quoted = MASK if secret or (isinstance(key, str) and _SECRET_NAME.search(key)) else shown(value)
+        quoted = MASK if secret or (isinstance(key, str) and re.search(_PRIVATE_NAME, key)) else shown(value)
         self.error(f"{key} = {quoted}: {expected}", key)
 
     def _line(self, message: str, keys: KeyPath) -> str:

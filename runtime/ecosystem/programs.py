@@ -6,9 +6,9 @@ Unlike PM2 a shebang is honoured, a shell is only used where the text needs one,
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from runtime.ecosystem import npm
 from runtime.ecosystem.kinds import split_words
@@ -29,38 +29,40 @@ _BY_EXTENSION: Final[Mapping[str, tuple[str, ...]]] = {
     ".coffee": ("coffee",),
     ".ls": ("lsc",),
 }
+NO_VARIABLES: Final[Mapping[str, str]] = MappingProxyType({})
 _NODE_LIKE: Final = frozenset({"node", "nodejs", "bun"})
 _SHEBANG_BYTES: Final = 256  # BINPRM_BUF_SIZE, include/uapi/linux/binfmts.h
-_SHELL_SYNTAX: Final = re.compile(r"[;&|<>()`$*?\[\]{}~#!\n\\\"']")
-_ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+_SHELL_SYNTAX: Final = r"[;&|<>()`$*?\[\]{}~#!\n\\\"']"
+_ASSIGNMENT: Final = r"[A-Za-z_][A-Za-z0-9_]*="
 _SHELL_WORDS: Final = frozenset(
-    "cd exec eval export set unset source . : if then for while until case ulimit umask trap wait read".split()
-)
+    (
+        "cd", "exec", "eval", "export", "set", "unset", "source", ".", ":", "if", "then", "for",
+        "while", "until", "case", "ulimit", "umask", "trap", "wait", "read",
+    )
+)  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What an app says about its program."""
 
     script: str
+    cwd: Path
+    env: Mapping[str, str]
+    """What the app will see, for PATH and VIRTUAL_ENV."""
     args: tuple[str, ...] = ()
     interpreter: str | None = None
     interpreter_args: tuple[str, ...] = ()
-    cwd: Path
-    env: Mapping[str, str] = field(repr=False)
-    """What the app will see, for PATH and VIRTUAL_ENV."""
     cluster: bool = False
     """Whether the app asks for cluster mode, so that a Node program must not hide behind its launcher."""
     must_exist: bool = True
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Program:
+class Program(NamedTuple):
     """What will be executed."""
 
     argv: tuple[str, ...]
     interpreter: str = "none"
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = NO_VARIABLES
     """Variables that the way of starting it implies."""
 
     @property
@@ -130,8 +132,8 @@ def _package_script(request: Request, scope: Scope) -> Program | None:
             )
         return None
     env = {**found.env, "PATH": f"{found.bin_path}:{request.env.get('PATH', os.defpath)}"}
-    inner = replace(
-        request, script=found.words[0], args=found.words[1:], interpreter=None, env={**request.env, **env}
+    inner = request._replace(
+        script=found.words[0], args=found.words[1:], interpreter=None, env={**request.env, **env}
     )
     path = _script_path(inner) if "/" in inner.script else _on_path(inner.script, inner)
     if path is None:
@@ -139,19 +141,19 @@ def _package_script(request: Request, scope: Scope) -> Program | None:
     scope.notice(
         f"{' '.join(words + request.args)} runs {shown(found.text)} directly, without {words[0]}", "script"
     )
-    # A bin of node_modules is a Node script behind a symlink: running it by its shebang keeps the IPC channel.
-    program = _script(replace(inner, cluster=True), path, scope)
-    return replace(program, env={**env, **program.env})
+    # A bin of node_modules is a Node script: running it by its shebang keeps the IPC channel.
+    program = _script(inner._replace(cluster=True), path, scope)
+    return program._replace(env={**env, **program.env})
 
 
 def _is_plain(text: str) -> bool:
     """Whether a shell would only split the text into words."""
     words = text.split()
     return (
-        not _SHELL_SYNTAX.search(text)
+        not re.search(_SHELL_SYNTAX, text)
         and bool(words)
         and words[0] not in _SHELL_WORDS
-        and not _ASSIGNMENT.match(words[0])
+        and not re.match(_ASSIGNMENT, words[0])
     )
 
 
@@ -248,7 +250,7 @@ def _shebang(head: bytes) -> tuple[str, ...]:
     words = head[2:].partition(b"\n")[0].decode(errors="surrogateescape").split()
     if words and words[0].endswith("/env"):
         words = words[2:] if words[1:2] == ["-S"] else words[1:]
-        if words and (words[0].startswith("-") or _ASSIGNMENT.match(words[0])):
+        if words and (words[0].startswith("-") or re.match(_ASSIGNMENT, words[0])):
             return ()
     return tuple(words)
 

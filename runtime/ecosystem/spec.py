@@ -5,10 +5,14 @@ canonical configuration keys. Durations are seconds and sizes are bytes, whateve
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+if TYPE_CHECKING:  # few files have them, and each dataclass costs a millisecond of start
+    from runtime.ecosystem.checks import Alert, SmokeCheck
+
+from runtime.record import EMPTY, Record
 
 Seconds: TypeAlias = float
 Bytes: TypeAlias = int
@@ -63,8 +67,7 @@ class MemoryScope(StrEnum):
     PROCESS = "process"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MemoryShare:
+class MemoryShare(Record, kw_only=True):
     """A size as a share of the container's memory limit: `80%`, or `80%/n` over the instances of the app."""
 
     fraction: float
@@ -74,24 +77,21 @@ class MemoryShare:
 MemoryLimit: TypeAlias = Bytes | MemoryShare
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Hook:
+class Hook(Record, kw_only=True):
     """A command that runs at a point in the life of an app or of the whole."""
 
     command: tuple[str, ...]
     timeout: Seconds = 30.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Dependency:
+class Dependency(Record, kw_only=True):
     """One entry of `depends_on`."""
 
     app: str
     condition: Condition = Condition.READY
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Probe:
+class Probe(Record, kw_only=True):
     """A check from outside; exactly one of http, tcp, exec is set.
 
     Used twice: as `ready` (the first success ends `starting`) and as `health` (failures in a row restart).
@@ -111,8 +111,7 @@ class Probe:
     """Failures in a row before a health probe restarts the instance."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Readiness:
+class Readiness(Record, kw_only=True):
     """How an instance tells that it can work; everything unset means "still alive after `ready_delay`"."""
 
     ipc: bool = False
@@ -133,8 +132,7 @@ class Readiness:
         return bool(self.ipc or self.notify or self.listen or self.fd or self.log or self.probe)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Listen:
+class Listen(Record, kw_only=True):
     """One socket of `listen = [...]`: opened once by the runtime, inherited by every instance."""
 
     name: str
@@ -147,8 +145,7 @@ class Listen:
     backlog: int = 511
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AppSpec:
+class AppSpec(Record, kw_only=True, hidden=("env",)):
     """One app, i.e. one cluster of equal instances."""
 
     # What runs
@@ -167,7 +164,7 @@ class AppSpec:
     """As written: `INSTANCES_MAX` or negative numbers are resolved against the container's CPUs at start."""
     instance_var: str = "NODE_APP_INSTANCE"
     increment_var: str | None = None
-    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    env: Mapping[str, str] = EMPTY
     """Laid over the runtime's own environment; kept out of repr() because it may hold secrets."""
     secrets: tuple[str, ...] = ()
     """Variables of `env` whose values came from files and are never shown."""
@@ -221,7 +218,7 @@ class AppSpec:
     """Supplementary groups; None means those of `uid` when it is set, else the runtime's own."""
     umask: int | None = None
     nice: int | None = None
-    limits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    limits: Mapping[str, tuple[int, int]] = EMPTY
     """rlimits by their lower-case name (`nofile`): (soft, hard), -1 is unlimited."""
     no_new_privs: bool = False
     oom_score_adj: int | None = None
@@ -252,7 +249,7 @@ class AppSpec:
     """Paths whose change replaces the instances; empty is off."""
     ignore_watch: tuple[str, ...] = ()
     watch_delay: Seconds = 0.0
-    hooks: Mapping[str, Hook] = field(default_factory=dict)
+    hooks: Mapping[str, Hook] = EMPTY
 
     # Logs
     log_type: str | None = None
@@ -266,7 +263,7 @@ class AppSpec:
     log_retain: str = "30"
     """Rotated files to keep: a count (`30`) or an age (`30d`)."""
     log_compress: bool = False
-    log_fields: Mapping[str, str] = field(default_factory=dict)
+    log_fields: Mapping[str, str] = EMPTY
     multiline: str | None = None
     """`python`, `node`, `java`, `auto`, or a regular expression that matches a first line."""
     max_line: Bytes = 16 * 1024
@@ -280,8 +277,7 @@ class AppSpec:
         return (self.namespace, self.name)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RuntimeSpec:
+class RuntimeSpec(Record, kw_only=True):
     """The `[runtime]` table: the process itself rather than an app."""
 
     shutdown_timeout: Seconds | None = None
@@ -289,7 +285,7 @@ class RuntimeSpec:
     shutdown_delay: Seconds = 0.0
     """After SIGTERM, keep serving this long before the apps are told (Kubernetes endpoint removal)."""
     auto_exit: bool = True
-    signals: Mapping[str, str] = field(default_factory=dict)
+    signals: Mapping[str, str] = EMPTY
     """Signal name to `stop`, `reload`, `forward`, `ignore` or another signal's name."""
     log_format: str = "auto"
     """`auto` is text on a terminal and json elsewhere."""
@@ -304,53 +300,16 @@ class RuntimeSpec:
     memory_guard: MemoryLimit | None = None
     """Container-wide use above which the largest instance is recycled."""
     watch_config: bool = False
-    hooks: Mapping[str, Hook] = field(default_factory=dict)
+    hooks: Mapping[str, Hook] = EMPTY
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SmokeCheck:
-    """One check of `pidone smoke`; exactly one of http, tcp, exec is set."""
-
-    name: str
-    http: str | None = None
-    tcp: str | None = None
-    exec: tuple[str, ...] = ()
-    status: int | None = None
-    """HTTP status to expect; None is any of 200 to 399."""
-    contains: str | None = None
-    """Text the answer (or the command's output) must hold."""
-    timeout: Seconds = 5.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Alert:
-    """A condition over the running apps, and what happens when it holds; every condition set must hold."""
-
-    name: str
-    apps: tuple[str, ...] = ()
-    """Apps it looks at; empty is all of them."""
-    restarts_per_hour: int | None = None
-    not_ready_for: Seconds | None = None
-    memory: MemoryLimit | None = None
-    cpu: float | None = None
-    """Percent of one CPU."""
-    error_rate: float | None = None
-    """Percent of lines that are errors."""
-    memory_not_falling: bool = False
-    """Memory is as high after a restart as before it."""
-    exec: tuple[str, ...] = ()
-    webhook: str | None = None
-    cooldown: Seconds = 300.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ecosystem:
+class Ecosystem(Record, kw_only=True):
     """Everything one file says."""
 
     apps: tuple[AppSpec, ...]
     runtime: RuntimeSpec = RuntimeSpec()
-    smoke: tuple[SmokeCheck, ...] = ()
-    alerts: tuple[Alert, ...] = ()
+    smoke: tuple["SmokeCheck", ...] = ()
+    alerts: tuple["Alert", ...] = ()
     source: Path | None = None
     """The file, or None for a command line or standard input."""
     warnings: tuple[str, ...] = ()

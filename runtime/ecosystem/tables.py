@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from runtime.ecosystem import dotenv
 from runtime.ecosystem.kinds import (
-    BOOL,
     DURATION,
     STRING,
     WORDS,
@@ -306,14 +305,14 @@ def _parse_watch(value: object) -> tuple[str, ...]:
     return parse_names(value)
 
 
-_RETAIN: Final = re.compile(r"\d{1,6}[dhw]?")
+_RETAIN: Final = r"\d{1,6}[dhw]?"
 
 
 def _parse_retain(value: object) -> str:
     text = parse_string(value).strip()
     if text == "all":
         return text
-    if not _RETAIN.fullmatch(text):
+    if not re.fullmatch(_RETAIN, text):
         raise Invalid('expected a count, an age such as "30d", or "all"')
     return text
 

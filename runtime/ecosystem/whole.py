@@ -52,7 +52,7 @@ def _check_dependencies(apps: Sequence[AppSpec], top: Scope) -> None:
 
 
 def _circles(graph: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
-    """Each circle found by walking depth first, from its first app back to it. Without recursion: files are long."""
+    """Each circle, from its first app back to it, found depth first (by a loop: files can be long)."""
     done: set[str] = set()
     for start in graph:
         trail: list[str] = []

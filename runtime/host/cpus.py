@@ -2,15 +2,14 @@
 
 import os
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.host.files import Notes, number, read, read_number
 from runtime.host.hierarchy import Group, Hierarchies, find_hierarchies
+from runtime.record import Record
 
 
-@dataclass(frozen=True, slots=True)
-class CpuLimits:
+class CpuLimits(Record):
     """Everything that limits the CPUs of this process."""
 
     allowed: frozenset[int]

@@ -22,6 +22,7 @@ class ProcessUsage:
 
     pid: int
     ppid: int
+    pgrp: int
     session: int
     started_ticks: int
     """Start time since boot; with the pid, the identity of a process."""
@@ -74,7 +75,7 @@ class TreeSampler:
     """Samples the trees of all instances together, and remembers who belonged where.
 
     A process keeps its tree when its parent dies and init adopts it, as happens to a daemon that forks twice:
-    it is known from an earlier sample, or by the session its instance leads.
+    it is known from an earlier sample, or by the process group or session that its instance leads.
     """
 
     proc: Path = Path("/proc")
@@ -123,7 +124,7 @@ class TreeSampler:
 
     def _remembered(self, process: ProcessUsage, owners: Mapping[int, int | None]) -> int | None:
         earlier = self._owners.get((process.pid, process.started_ticks))
-        for root in (earlier, process.session):
+        for root in (earlier, process.pgrp, process.session):
             if root is not None and owners.get(root) == root:
                 return root
         return None
@@ -155,6 +156,7 @@ def _read_process(prefix: str, name: str) -> ProcessUsage | None:
         return ProcessUsage(
             pid=int(name),
             ppid=int(fields[1]),
+            pgrp=int(fields[2]),
             session=int(fields[3]),
             started_ticks=int(fields[19]),
             rss=int(fields[21]) * _PAGE,

@@ -15,19 +15,18 @@ import os
 import resource
 import signal
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
 from runtime.errors import SpawnError
 from runtime.init.exitcodes import ExitCode
+from runtime.record import EMPTY, Record
 
 _RESETTABLE: Final = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
 _FAILURE_BYTES: Final = 512
 _MISSING: Final = (errno.ENOENT, errno.ENOTDIR)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SpawnPlan:
+class SpawnPlan(Record, kw_only=True):
     """Everything about a new process. None means "as the runtime has it"."""
 
     argv: tuple[str, ...]
@@ -37,7 +36,7 @@ class SpawnPlan:
     """Descriptor for the child's standard input; None is /dev/null."""
     stdout: int = 1
     stderr: int = 2
-    fds: Mapping[int, int] = field(default_factory=dict)
+    fds: Mapping[int, int] = EMPTY
     """More descriptors: child's number (at least 3) to ours."""
     pid_vars: tuple[str, ...] = ()
     """Variables that the child sets to its own pid, e.g. LISTEN_PID."""
@@ -46,7 +45,7 @@ class SpawnPlan:
     groups: tuple[int, ...] | None = None
     umask: int | None = None
     nice: int | None = None
-    limits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    limits: Mapping[str, tuple[int, int]] = EMPTY
     no_new_privs: bool = False
     oom_score_adj: int | None = None
     cpu_affinity: tuple[int, ...] | None = None

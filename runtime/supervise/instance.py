@@ -6,7 +6,6 @@ never hit its successor. The last word of a person wins: a stop overrules a rest
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
 from runtime.ecosystem.spec import AppSpec, OnReadyTimeout, Seconds
@@ -14,6 +13,7 @@ from runtime.errors import SpawnError
 from runtime.init.reaper import ExitStatus
 from runtime.init.signames import signal_name
 from runtime.init.spawn import exit_code_of
+from runtime.record import Record
 from runtime.supervise.collaborators import Clock, InstanceId, Launcher, LogSink, Process, Timer
 from runtime.supervise.restart import Fate, RestartPolicy
 from runtime.supervise.states import Event, Goal, State
@@ -30,8 +30,7 @@ class Observer(Protocol):
     def instance_message(self, instance: "Instance", value: object) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class World:
+class World(Record):
     """The collaborators every instance shares."""
 
     clock: Clock

@@ -1,4 +1,4 @@
-"""Reading the ecosystem again while apps run: in a forked child, so that no file can block or break the loop."""
+"""Reading the ecosystem in a forked child, so that no file can block or break the loop."""
 
 import asyncio
 import os
@@ -92,6 +92,6 @@ def _load_and_tell(load: Callable[[], Ecosystem], write: int) -> NoReturn:
         result = error
     except BaseException as error:  # noqa: BLE001 (a forked child must end here; the parent reports it)
         result = ConfigError(f"reading it failed: {error!r}")
-    with open(write, "wb") as pipe:  # noqa: PTH123 (a descriptor)
+    with open(write, "wb") as pipe:
         pickle.dump(result, pipe)
     os._exit(0)

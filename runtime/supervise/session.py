@@ -4,7 +4,6 @@ import os
 import random
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from runtime.ecosystem.spec import AppSpec, Ecosystem
 from runtime.errors import ListenError
@@ -13,6 +12,7 @@ from runtime.init.exitcodes import ExitCode
 from runtime.init.reaper import Reaper
 from runtime.init.signals import SignalInbox
 from runtime.logs.relay import Relay
+from runtime.record import Record
 from runtime.supervise.collaborators import Outfitter
 from runtime.supervise.instance import World
 from runtime.supervise.launcher import ForkLauncher
@@ -25,8 +25,7 @@ FLUSH_TIME_S = 2.0
 """How long the last lines may take to leave through a slow stdout."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Surroundings:
+class Surroundings(Record, kw_only=True):
     """What a session takes from the process it runs in."""
 
     inbox: SignalInbox

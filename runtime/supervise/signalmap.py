@@ -2,11 +2,11 @@
 
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from runtime.init.signames import parse_signal
+from runtime.record import Record
 
 
 class SignalAction(StrEnum):
@@ -18,8 +18,7 @@ class SignalAction(StrEnum):
     IGNORE = "ignore"
 
 
-@dataclass(frozen=True, slots=True)
-class Reaction:
+class Reaction(Record):
     """An action, and for FORWARD the signal that the apps get."""
 
     action: SignalAction
@@ -36,7 +35,7 @@ DEFAULTS: Final[Mapping[int, SignalAction]] = {
     signal.SIGWINCH: SignalAction.FORWARD,
     signal.SIGCONT: SignalAction.FORWARD,
 }
-"""Everything else is ignored: as PID 1 it has no effect, and elsewhere it must not kill us and leave the apps."""
+"""All others are ignored: as PID 1 they have no effect; elsewhere they must not kill us and leave the apps."""
 
 
 def reactions(settings: Mapping[str, str]) -> dict[int, Reaction]:

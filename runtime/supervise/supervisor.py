@@ -6,13 +6,13 @@ it is up any more.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
 from runtime.ecosystem.spec import AppSpec, Dependency, Ecosystem, RuntimeSpec, Seconds
 from runtime.init.exitcodes import SIGNAL_BASE, ExitCode
 from runtime.init.signames import signal_name
+from runtime.record import Record
 from runtime.supervise.app import App
 from runtime.supervise.collaborators import Outfitter, Timer
 from runtime.supervise.instance import World
@@ -23,8 +23,7 @@ AFTER_KILL: Final[Seconds] = 2.0
 """How long a process may take to vanish after SIGKILL (uninterruptible sleep) before we leave without it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Record):
     """Why and how the container ends."""
 
     code: int
@@ -377,9 +376,7 @@ def _fates(app: App) -> set[Fate]:
 
 
 def _same_but_count(one: AppSpec, other: AppSpec) -> bool:
-    from dataclasses import replace  # noqa: PLC0415 (reload only)
-
-    return replace(one, instances=other.instances) == other
+    return one.but(instances=other.instances) == other
 
 
 def _names(keys: list[tuple[str, str]]) -> list[str]:

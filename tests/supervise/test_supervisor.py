@@ -1,7 +1,6 @@
 """Order, endings and reloads of a whole ecosystem, on a hand-turned clock."""
 
 import signal
-from dataclasses import replace
 
 import pytest
 from stage import Stage, spec
@@ -24,7 +23,7 @@ class Play:
         self.stage = Stage()
         self.endings: list[Ending] = []
         self.supervisor = Supervisor(
-            Ecosystem(apps=apps, runtime=replace(RuntimeSpec(), **runtime)),  # type: ignore[arg-type]
+            Ecosystem(apps=apps, runtime=RuntimeSpec().but(**runtime)),
             self.stage.world,
             self.stage.outfitter,
             count=lambda app: app.instances,
@@ -93,7 +92,10 @@ def test_stop_goes_in_reverse_order() -> None:
     play = Play(spec("db"), spec("api", depends_on=needs("db")), spec("web", depends_on=needs("api")))
     play.after(3)
     play.supervisor.stop_by_signal(signal.SIGTERM)
-    told = lambda: [p.who.app for p in play.stage.launcher.launched if p.signals]  # noqa: E731
+
+    def told() -> list[str]:
+        return [p.who.app for p in play.stage.launcher.launched if p.signals]
+
     assert told() == ["web"]
     play.exit("web")
     assert told() == ["api", "web"]
