@@ -1,16 +1,22 @@
 """Inits under test: ours under each of its names, the real programs beside it, and children that tell all."""
 
 import atexit
+import fcntl
 import functools
+import os
+import pty
+import select
 import shutil
 import signal
 import tempfile
+import termios
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
-from harness import PIDONE, PYTHON, Running, children, command_of, eventually, state
+from harness import DEADLINE_S, PIDONE, PYTHON, Running, children, command_of, eventually, state
 
 FORWARDABLE = sorted(int(number) for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 MARKER = int(signal.SIGRTMAX)
@@ -117,3 +123,57 @@ def _without_pids(text: str) -> str:
     for word in sorted({word for word in words if len(word) > 2 and int(word) > 300}, key=len, reverse=True):
         text = text.replace(word, "PID")
     return text
+
+
+class Terminal:
+    """A program in a session of its own with a terminal, and somebody who types there."""
+
+    def __init__(self, argv: Sequence[str], **kwargs: Any) -> None:
+        self.master, slave = pty.openpty()
+        self.run = Running(
+            argv,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            **kwargs,
+        )
+        os.close(slave)
+        self.screen = ""
+
+    def __enter__(self) -> Self:
+        self.run.__enter__()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.run.__exit__(*details)
+        os.close(self.master)
+
+    def type(self, text: str) -> None:
+        """Press these keys."""
+        os.write(self.master, text.encode())
+
+    def expect(self, text: str) -> None:
+        """Wait until `text` appears, and forget the screen up to there."""
+        deadline = time.monotonic() + DEADLINE_S
+        while text not in self.screen:
+            ready, _, _ = select.select([self.master], [], [], max(0.0, deadline - time.monotonic()))
+            assert ready, f"{text!r} did not appear; on the screen:\n{self.screen}"
+            try:
+                self.screen += os.read(self.master, 4096).decode(errors="replace")
+            except OSError as error:  # EIO: everybody has left
+                raise AssertionError(f"{text!r} never appeared; on the screen:\n{self.screen}") from error
+        self.screen = self.screen.partition(text)[2]
+
+    def foreground(self) -> int:
+        """The terminal's foreground process group."""
+        return os.tcgetpgrp(self.master)
+
+
+def shell() -> Terminal:
+    """An interactive shell with job control; its prompt is `$> `, which nobody types."""
+    bash = real("bash")
+    terminal = Terminal([bash, "--norc", "--noprofile", "-i"], env={"PS1": "$> ", "TERM": "dumb"})
+    terminal.expect("$> ")
+    return terminal
