@@ -74,6 +74,12 @@ def only_child(run: Running) -> int:
     )
 
 
+def close_stdin(run: Running) -> None:
+    """Let a command that reads its stdin see the end."""
+    assert run.process.stdin is not None
+    run.process.stdin.close()
+
+
 def seen_for(run: Running, number: int) -> list[int]:
     """What an ECHO command gets when `number` is sent to its init."""
     assert run.out is not None

@@ -12,6 +12,7 @@ from harness import DEADLINE_S, PYTHON, Running, alive, eventually, state
 from init_harness import (
     ECHO,
     FORWARDABLE,
+    close_stdin,
     exec_,
     inheriting,
     only_child,
@@ -176,8 +177,7 @@ def test_orphans_are_buried(root: None, *, pid1: bool) -> None:
         assert run.err is not None
         err = run.err
         eventually(lambda: err.text().count("buried orphan") == 2, "two burials")
-        assert run.process.stdin is not None
-        run.process.stdin.close()
+        close_stdin(run)
         assert run.wait() == 0
 
 
@@ -189,8 +189,7 @@ def test_without_subreaper_orphans_go_elsewhere() -> None:
             orphan = int(run.expect_line(""))
             parent = int(Path(f"/proc/{orphan}/stat").read_text().rpartition(")")[2].split()[1])
             assert (parent == run.pid) is adopter_is_init
-            assert run.process.stdin is not None
-            run.process.stdin.close()
+            close_stdin(run)
             assert run.wait() == 0  # in either case it is in the command's group, and ended with it
             if not adopter_is_init:
                 eventually(lambda orphan=orphan: os.waitpid(orphan, os.WNOHANG)[0])  # type: ignore[misc]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from init_harness import (
     ECHO,
     FORWARDABLE,
+    close_stdin,
     inheriting,
     only_child,
     ours,
@@ -219,8 +220,7 @@ def test_adopted_orphans_are_reaped_with_a_warning(tini: str) -> None:
         err = run.err
         orphan = eventually(lambda: next(iter(err), None))
         eventually(lambda: state(int(orphan)) == "", "the orphan to be buried")
-        assert run.process.stdin is not None
-        run.process.stdin.close()
+        close_stdin(run)
         assert run.wait() == 0
         assert list(err)[1] == f"[WARN  tini ({run.process.pid})] Reaped zombie process with pid={orphan}"
 

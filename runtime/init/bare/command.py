@@ -140,33 +140,42 @@ class Init:
 
     def _see_off(self, left: "Leftovers") -> None:
         """End what is left: SIGTERM, time to obey, SIGKILL; returns when the last one is gone."""
-        if not self._reap() and not left.strangers():
-            return
-        request = self._options.rewrite.get(signal.SIGTERM, signal.SIGTERM)
-        self._log(f"{left.send(request)} left behind: signal {request}, then {self._options.grace_s:g} s")
-        deadline, killing = monotonic() + self._options.grace_s, False
-        while (has_children := self._reap()) or left.strangers():
-            if killing:
+        deadline, killing = 0.0, False
+        while True:
+            # The topmost of our descendants are our children, so that SIGCHLD tells of all but strangers.
+            has_children = self._reap()
+            strangers = [] if has_children else left.strangers()
+            if not has_children and not strangers:
+                return
+            if deadline == 0.0:
+                deadline = self._ask_to_end(left)
+            elif killing:
                 self._log(f"{left.send(signal.SIGKILL)} still there: SIGKILL")  # newcomers too
-            # Every descendant's oldest living ancestor below us is our child, so that SIGCHLD tells of all.
-            info = left.wait(deadline - monotonic(), [] if has_children else left.strangers())
+            info = left.wait(deadline - monotonic(), strangers)
             impatient = info is not None and self._handle_late(info)
-            if monotonic() < deadline and not impatient:
-                continue
-            if killing and monotonic() >= deadline:
+            in_time = monotonic() < deadline
+            if killing and not in_time:
                 say(2, "pidone exec: gave up on processes that SIGKILL does not end\n")
                 return
-            if not killing:
+            if not killing and (impatient or not in_time):
                 deadline, killing = monotonic() + _DEATH_AFTER_KILL_S, True
+
+    def _ask_to_end(self, left: "Leftovers") -> float:
+        """Send SIGTERM, or what it is rewritten to, to those left behind; when their time will be up."""
+        request = self._options.rewrite.get(signal.SIGTERM, signal.SIGTERM)
+        count = left.send(request)
+        self._log(f"{count} left behind: sent signal {request}, then {self._options.grace_s:g} s")
+        return monotonic() + self._options.grace_s
 
     def _handle_late(self, info: signal.struct_siginfo) -> bool:
         """A signal that arrives while we wait for those left behind; whether it calls for SIGKILL now."""
-        impatient = self._end_requested and info.si_signo in (signal.SIGTERM, signal.SIGINT)
-        if info.si_signo in (signal.SIGTERM, signal.SIGINT):
-            self._end_requested = True  # they have been told already
-        else:
-            self._handle(info)
-        return impatient
+        number = info.si_signo
+        if number in (signal.SIGTERM, signal.SIGINT):  # they have been told already
+            impatient, self._end_requested = self._end_requested, True
+            return impatient
+        if number != signal.SIGCHLD and info.si_pid != os.getpid():
+            self._forward(number)
+        return False
 
     def _log(self, text: str) -> None:
         if self._options.verbose:
