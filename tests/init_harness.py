@@ -24,7 +24,7 @@ MARKER = int(signal.SIGRTMAX)
 
 ECHO = [
     PYTHON,
-    "-ISuc",
+    "-ISc",
     """import signal
 everything = signal.valid_signals()
 signal.pthread_sigmask(signal.SIG_BLOCK, everything)

@@ -158,7 +158,6 @@ def test_the_group_or_the_command_alone(option: str, *, reached: bool) -> None:
         out = run.out
         eventually(lambda: "12" in list(out), "the grandchild's answer")
         assert ("10" in list(out)) is reached
-        run.process.kill()
 
 
 def test_a_signal_before_the_command_has_its_group_is_not_lost() -> None:

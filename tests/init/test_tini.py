@@ -227,7 +227,7 @@ def test_adopted_orphans_are_reaped_with_a_warning(tini: str) -> None:
 
 def test_group_mode_reaches_the_whole_group(tini: str) -> None:
     """With TINI_KILL_PROCESS_GROUP set to anything, the command's children get the signal too."""
-    shell = ["sh", "-c", f'trap "" TERM; "{PYTHON}" -ISuc "$0" & wait', ECHO[-1]]
+    shell = ["sh", "-c", f'trap "" TERM; "{PYTHON}" -ISc "$0" & wait', ECHO[-1]]
     for env, expected in (({"TINI_KILL_PROCESS_GROUP": "0"}, [15]), ({}, [])):
         with started([tini, "-s", "--", *shell], env={**env, "TINI_VERBOSITY": "0"}) as run:
             run.signal(signal.SIGTERM)
