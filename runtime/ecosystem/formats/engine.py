@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from runtime.ecosystem.formats.host import Host, Place
-from runtime.ecosystem.formats.secrets import quote, redact, secret_values, values_of
+from runtime.ecosystem.formats.secrets import printable, quote, redact, secret_values, values_of
 from runtime.ecosystem.formats.source import Source
 from runtime.errors import ConfigError
 
@@ -93,7 +93,7 @@ def evaluate(source: Source, around: Surroundings, *, as_expression: bool) -> Ev
         _quickjs.JSException,
         RecursionError,
     ) as error:  # out of memory or stack, beyond the shim's own handling
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        first = (str(error).strip() or type(error).__name__).splitlines()[0].replace("null", "out of memory")
         result = {"error": {"message": first, "stack": str(error)}, "notices": [], "secrets": []}
     hidden = (*values_of(around.env), *secret_values(result["secrets"]))
     if "error" in result:
@@ -102,7 +102,7 @@ def evaluate(source: Source, around: Surroundings, *, as_expression: bool) -> Ev
         stack = result["error"].get("stack", "")
         frames = (host.place(int(line), int(column)) for line, column in _FRAME.findall(stack))
         raise explain(result["error"], source, hidden, filter(None, frames))
-    notices = tuple(f"{source.name}: {redact(text, hidden)}" for text in result["notices"])
+    notices = tuple(f"{source.name}: {redact(printable(text), hidden)}" for text in result["notices"])
     return Evaluated(value=result["value"], notices=notices, env=result["env"])
 
 
@@ -140,7 +140,7 @@ def explain(
     The first of `places` that is known to be in a file of the user's is the one that is shown.
     """
     text = error["message"] if "name" not in error else f"{error['name']}: {error['message']}"
-    text = redact(" ".join(text.split("\nRequire stack:")[0].split()), hidden)
+    text = redact(printable(" ".join(text.split("\nRequire stack:")[0].split())), hidden)
     if len(text) > _MAX_MESSAGE_CHARS:
         text = text[:_MAX_MESSAGE_CHARS] + "..."
     if "out of memory" in text:

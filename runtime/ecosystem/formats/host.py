@@ -130,7 +130,10 @@ class Host:
         }
 
     def _script(self, path: str, code: str) -> Mapping[str, Any]:
-        return {"code": self.at_own_lines(_CJS + code + "\n})", path, code, shift=len(_CJS)), "isModule": False}
+        return {
+            "code": self.at_own_lines(_CJS + code + "\n})", path, code, shift=len(_CJS)),
+            "isModule": False,
+        }
 
     def _resolve(self, specifier: str, folder: str) -> Mapping[str, Any]:
         found = resolve(specifier, folder)
@@ -199,13 +202,16 @@ def _nearest_package(path: str) -> str:
 
 def _read_regular(path: str, limit: int) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
+    try:
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            raise IsADirectoryError(errno.EISDIR, "illegal operation on a directory")
         if not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, "not a regular file")
-        data = file.read(limit + 1)
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(limit + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > limit:
         raise OSError(errno.EFBIG, f"larger than {limit >> 20} MiB")
     return data
@@ -246,6 +252,7 @@ def _system() -> Mapping[str, Any]:
 
     name = os.uname()
     memory = _memory()
+    names: dict[str, str | None]
     try:
         user = pwd.getpwuid(os.getuid())
         names = {"username": user.pw_name, "homedir": user.pw_dir, "shell": user.pw_shell}

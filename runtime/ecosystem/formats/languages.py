@@ -52,7 +52,10 @@ def by_text(text: str) -> str:
     start = text.lstrip()
     if start.startswith(("{", "(")) or _is_json(start):
         return JSON
-    if re.search(_JAVASCRIPT_START, text) and "=" in text.partition("exports")[2] + text.partition("export ")[2]:
+    if (
+        re.search(_JAVASCRIPT_START, text)
+        and "=" in text.partition("exports")[2] + text.partition("export ")[2]
+    ):
         return JAVASCRIPT
     if start.startswith(("//", "/*")):
         return JAVASCRIPT if "export" in text else JSON
@@ -109,7 +112,10 @@ def _exports_apps(path: Path, *, any_shape: bool) -> bool:
         return False
     if not any(_follows(words, (key, ":")) for key in ("script", "apps")):
         return False
-    exported = [("exports", ".", "apps", "="), *(("export", kind, "apps") for kind in ("const", "let", "var"))]
+    exported = [
+        ("exports", ".", "apps", "="),
+        *(("export", kind, "apps") for kind in ("const", "let", "var")),
+    ]
     for export in (("module", ".", "exports", "="), ("export", "default")):
         if any_shape:
             exported.append(export)

@@ -17,7 +17,7 @@ from runtime.ecosystem.formats.child import MAX_ANSWER_BYTES, TIME_LIMIT_S, limi
 from runtime.ecosystem.formats.engine import NODE_PATH, Evaluated, Surroundings, explain, file_of, shim_text
 from runtime.ecosystem.formats.esm import rewrite
 from runtime.ecosystem.formats.host import Place
-from runtime.ecosystem.formats.secrets import redact, values_of
+from runtime.ecosystem.formats.secrets import printable, redact, values_of
 from runtime.ecosystem.formats.source import Source
 from runtime.errors import ConfigError
 
@@ -65,7 +65,7 @@ def evaluate(source: Source, around: Surroundings, *, node: str, started_at: flo
         raise explain(result["error"], source, hidden, places)
     return Evaluated(
         value=result["value"],
-        notices=tuple(f"{source.name}: {redact(text, hidden)}" for text in result["notices"]),
+        notices=tuple(f"{source.name}: {redact(printable(text), hidden)}" for text in result["notices"]),
         env=result["env"],
     )
 

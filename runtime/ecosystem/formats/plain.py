@@ -1,6 +1,6 @@
 """Values of any parser as plain ones: what a JSON text could say, and a notice for what it could not."""
 
-import datetime
+import datetime as dt
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -89,7 +89,7 @@ class Plain:
             return {well_formed(str(k)): self.value(v, (*path, str(k))) for k, v in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.value(item, (*path, index)) for index, item in enumerate(value)]
-        if isinstance(value, (datetime.date, datetime.time)):
+        if isinstance(value, (dt.date, dt.time)):
             return value.isoformat()
         raise ConfigError(
             f"{self.name}: {spell(path)} is a {type(value).__name__}, which has no meaning here"

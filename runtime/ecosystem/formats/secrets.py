@@ -30,7 +30,8 @@ def values_of(env: Mapping[str, str]) -> tuple[str, ...]:
     return secret_values(
         value
         for name, value in env.items()
-        if re.search(_SENSITIVE, name, re.IGNORECASE) or not (name in _HARMLESS or value.startswith(("/", ".")))
+        if re.search(_SENSITIVE, name, re.IGNORECASE)
+        or not (name in _HARMLESS or value.startswith(("/", ".")))
     )
 
 
@@ -48,9 +49,14 @@ def redact(text: str, values: Iterable[str]) -> str:
     return text
 
 
+def printable(text: str) -> str:
+    """`text` without control characters, which could forge lines or colours in a log."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else "\ufffd" for char in text)
+
+
 def quote(line: str, column: int | None = None) -> str:
     """A source line fit for a message: short, around `column` (from 1), values of variables masked."""
-    masked = re.sub(_ASSIGNMENT, rf"\g<key>{MASK}", line.strip())
+    masked = re.sub(_ASSIGNMENT, rf"\g<key>{MASK}", printable(line.strip()))
     masked = re.sub(_PASSWORD_IN_URL, rf"\1{MASK}@", masked)
     masked = re.sub(_LONG_RANDOM, MASK, masked)
     if len(masked) > _QUOTE_CHARS:

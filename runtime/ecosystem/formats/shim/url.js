@@ -56,7 +56,8 @@ class URL {
   get href() {
     const user = this.username && `${this.username}${this.password && `:${this.password}`}@`;
     const query = this.searchParams.toString();
-    const search = this.search.replace(/^\?/, '') && query ? `?${query}` : query && `?${query}`;
+    const unchanged = query === new URLSearchParams(this.search).toString();
+    const search = unchanged ? this.search : query && `?${query}`;
     return `${this.protocol}${this.slashes ? '//' : ''}${user}${this.host}${this.pathname}${search}${this.hash}`;
   }
 
