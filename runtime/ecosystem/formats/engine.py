@@ -107,7 +107,7 @@ def evaluate(source: Source, around: Surroundings, *, as_expression: bool) -> Ev
 
 
 def file_of(source: Source) -> str:
-    """The absolute, real path of the file, as Node's `__filename`; standard input lies in the working folder."""
+    """The absolute, real path, as Node's `__filename`; standard input lies in the working folder."""
     return os.path.realpath(source.path) if source.path else os.path.join(os.getcwd(), "[stdin]")
 
 

@@ -1,10 +1,11 @@
 """Turns an ES module into a function body, since the engine's binding has no module loader.
 
-Imports become constants at the head, exports become getters (so that they are hoisted and live), `import()` and
-`import.meta` become names of the same length. Line numbers stay; columns too, except on the line of an import.
+Imports become constants at the head, exports become getters (so that they are hoisted and live), `import()`
+and `import.meta` become names of the same length. Line numbers stay; columns too, except on the line of an
+import.
 
-The names the body may use: `$modules` (one namespace per import), `$export(getters)`, `$exportAll(namespace)`,
-`$ns`, `$imprt(specifier)` and `$importmeta`.
+The names the body may use: `$modules` (one namespace per import), `$export(getters)`,
+`$exportAll(namespace)`, `$ns`, `$imprt(specifier)` and `$importmeta`.
 """
 
 import json
@@ -212,7 +213,7 @@ class _Rewriter:
                 expecting = False
                 if token.text in ("{", "["):
                     behind = self._behind_group(index)
-                    names += _bound(self.all[index + 1 : behind - 1], in_object=token.text == "{")
+                    names += _bound(self.all[index + 1 : behind - 1])
                     index = behind
                     continue
                 names.append(token.text)
@@ -279,23 +280,20 @@ def _pairs(clause: Sequence[Token]) -> list[tuple[str, str]]:
     return found
 
 
-def _bound(pattern: Sequence[Token], *, in_object: bool) -> list[str]:
+def _bound(pattern: Sequence[Token]) -> list[str]:
     """The names a destructuring pattern binds, defaults left out (nested ones are taken apart as well)."""
     names: list[str] = []
-    depth_of_default: int | None = None
-    groups = ["{" if in_object else "["]
+    depth = 0
+    default_at: int | None = None  # the depth at which a default value began
     for index, token in enumerate(pattern):
         following = pattern[index + 1].text if index + 1 < len(pattern) else ""
         if token.kind == "mark":
-            if token.text in _OPENING:
-                groups.append(token.text)
-            elif token.text in _CLOSING:
-                groups.pop()
-            if token.text == "=" and depth_of_default is None:
-                depth_of_default = len(groups)
-            elif (depth_of_default is not None and token.text == "," and len(groups) == depth_of_default) or (depth_of_default is not None and len(groups) < depth_of_default):
-                depth_of_default = None
-        elif token.kind == "word" and depth_of_default is None and following != ":":
+            depth += (token.text in _OPENING) - (token.text in _CLOSING)
+            if default_at is None:
+                default_at = depth if token.text == "=" else None
+            elif depth < default_at or (depth == default_at and token.text == ","):
+                default_at = None
+        elif token.kind == "word" and default_at is None and following != ":":
             names.append(token.text)
     return names
 

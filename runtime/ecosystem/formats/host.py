@@ -1,7 +1,7 @@
 """What the JavaScript shim asks of the system: files, modules, facts. All of it reads, nothing writes.
 
-Every answer is a JSON text and nothing is ever raised: an exception that JavaScript catches would surface as a
-SystemError in the engine's binding.
+Every answer is a JSON text and nothing is ever raised: an exception that JavaScript catches would surface as
+a SystemError in the engine's binding.
 """
 
 import errno
@@ -23,8 +23,8 @@ _MODULE_WORDS: Final = re.compile("import|export[^s]")
 """Without them a text is no module and needs no rewriting; `module.exports` alone is no reason to look."""
 _CJS: Final = "(function (exports, require, module, __filename, __dirname, $imprt) {"
 _ESM: Final = (
-    "(function (exports, require, module, __filename, __dirname, $imprt, $importmeta, $modules, $export, $exportAll,"
-    " $ns) { 'use strict'; return (%s() => {"
+    "(function (exports, require, module, __filename, __dirname, $imprt, $importmeta, $modules, $export,"
+    " $exportAll, $ns) { 'use strict'; return (%s() => {"
 )
 
 _ENCODINGS: Final = {
@@ -58,7 +58,7 @@ class Host:
     """Answers the shim; remembers which source lines belong to which file."""
 
     def __init__(self, first_line: int) -> None:
-        """The engine names no files in its stack traces, so every file gets lines of its own from `first_line`."""
+        """The engine names no files in its stacks, so every file gets lines of its own from `first_line`."""
         self._next_line = first_line
         self._files: list[_File] = []
         self.third_party: str | None = None
@@ -154,12 +154,18 @@ class Host:
         special = protocol in _DEFAULT_PORTS or protocol == "file:"
         hostport = name + (f":{port}" if port else "")
         return {
-            "protocol": protocol, "username": parts.username or "", "password": parts.password or "",
-            "hostname": name, "port": port, "host": hostport, "pathname": parts.path or ("/" if special else ""),
-            "search": f"?{parts.query}" if parts.query else "", "hash": f"#{parts.fragment}" if parts.fragment else "",
+            "protocol": protocol,
+            "username": parts.username or "",
+            "password": parts.password or "",
+            "hostname": name,
+            "port": port,
+            "host": hostport,
+            "pathname": parts.path or ("/" if special else ""),
+            "search": f"?{parts.query}" if parts.query else "",
+            "hash": f"#{parts.fragment}" if parts.fragment else "",
             "origin": f"{protocol}//{hostport}" if special and protocol != "file:" else "null",
             "slashes": special or bool(parts.netloc),
-        }  # fmt: skip
+        }
 
     _operations: Mapping[str, Callable[..., Mapping[str, Any]]] = {
         "load": _load,

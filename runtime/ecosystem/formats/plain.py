@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from runtime.ecosystem.document import KeyPath
+from runtime.ecosystem.formats.secrets import printable
 from runtime.errors import ConfigError
 
 MAX_DEPTH: Final = 100
@@ -21,7 +22,7 @@ def spell(path: KeyPath) -> str:
     text = ""
     for step in path:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
-    return text or "the file"
+    return printable(text) or "the file"
 
 
 def well_formed(text: str) -> str:

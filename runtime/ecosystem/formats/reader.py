@@ -72,7 +72,7 @@ def _with_node(source: Source, around: Any, needed: Any, *, started_at: float) -
     executable = node.find(around.env)
     if executable is None or source.path is None:
         raise ConfigError(
-            f"{source.name}: requires the package '{needed.module}', and there is no Node in this image to load it; "
+            f"{source.name}: requires the package '{needed.module}', and there is no Node here to load it; "
             "write the value into the file, install Node, or convert the file on a machine that has both"
         )
     return node.evaluate(source, around, node=executable, started_at=started_at)

@@ -6,6 +6,7 @@ from typing import Final
 
 from runtime.ecosystem.document import KeyPath
 from runtime.ecosystem.formats.plain import spell
+from runtime.ecosystem.formats.secrets import printable
 from runtime.errors import ConfigError
 
 _TOP_KEYS: Final = frozenset({"apps", "pm2", "deploy", "static", "runtime", "$schema"})
@@ -105,7 +106,7 @@ def describe(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return f'the text "{value[:60]}"' if value else "an empty text"
+        return f'the text "{printable(value[:60])}"' if value else "an empty text"
     if isinstance(value, (int, float)):
         return f"the number {value}"
     return "a list" if isinstance(value, list) else "an object"

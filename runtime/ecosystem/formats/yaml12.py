@@ -1,6 +1,6 @@
 """YAML as js-yaml 4 reads it (YAML 1.2 core, timestamps and merge keys), on top of PyYAML's parser.
 
-PyYAML's own resolver is YAML 1.1, where `no` is false, `0755` is 493 and `1:30` is 90. Runs in the child only.
+PyYAML's own resolver is YAML 1.1, where `no` is false, `0755` is 493 and `1:30` is 90. Runs in the child.
 """
 
 import datetime as dt

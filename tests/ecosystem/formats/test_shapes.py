@@ -1,5 +1,7 @@
 """Every shape of file gives the same: a list of apps, and the rest."""
 
+# ruff: noqa: E501 the cases are other people's files, one to a line
+
 import json
 from typing import Any
 

@@ -60,6 +60,6 @@ return {
   },
   outcome() {
     settle('error', '{"message":"waits for something that never comes: its promise is never settled"}', {});
-    return outcome;
+    return flat(outcome);
   },
 };

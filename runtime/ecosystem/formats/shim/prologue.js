@@ -1,6 +1,9 @@
 // What the shim itself relies on, taken before the configuration can change it.
 const { parse: parseAnswer, stringify } = JSON;
-const host = (operation, ...args) => parseAnswer(ask(operation, encodeList(args)));
+const joinList = Function.prototype.call.bind(Array.prototype.join);
+// The engine keeps long concatenations as trees ("ropes"), which its Python binding does not understand.
+const flat = (text) => joinList([text], '');
+const host = (operation, ...args) => parseAnswer(ask(operation, flat(encodeList(args))));
 
 // A list of texts, numbers, booleans and nulls as JSON; JSON.stringify would call a toJSON of a polluted prototype.
 const encode = (value) => (typeof value === 'object' && value !== null ? encodeList(value) : stringify(value) ?? 'null');
