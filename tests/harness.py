@@ -137,10 +137,14 @@ class Running:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for pid in [*descendants(self.process.pid), self.process.pid]:
+        family = descendants(self.process.pid)
+        for pid in [*family, self.process.pid]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait(DEADLINE_S)
+        for pid in family:  # as a subreaper we adopted those whose parent died first
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
         for lines in (self.out, self.err):
             if lines:
                 lines.join()

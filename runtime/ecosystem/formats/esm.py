@@ -11,8 +11,7 @@ The names the body may use: `$modules` (one namespace per import), `$export(gett
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from runtime.ecosystem.formats.jstokens import Token, tokens
 
@@ -20,16 +19,14 @@ _OPENING: Final = frozenset("([{")
 _CLOSING: Final = frozenset(")]}")
 
 
-@dataclass(frozen=True, slots=True)
-class Import:
+class Import(NamedTuple):
     """One static import: every name it wants must exist."""
 
     specifier: str
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Rewritten:
+class Rewritten(NamedTuple):
     """A script, or the body of a module."""
 
     code: str
@@ -40,15 +37,17 @@ class Rewritten:
     """Whether the word await occurs; only then has the body to be asynchronous."""
 
 
-@dataclass(slots=True)
 class _Rewriter:
-    text: str
-    all: list[Token]
-    edits: list[tuple[int, int, str]] = field(default_factory=list)
-    imports: list[Import] = field(default_factory=list)
-    head: list[str] = field(default_factory=list)
-    getters: dict[str, str] = field(default_factory=dict)
-    is_module: bool = False
+    """Walks the tokens of one file and notes what to replace."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.all = tokens(text)
+        self.edits: list[tuple[int, int, str]] = []
+        self.imports: list[Import] = []
+        self.head: list[str] = []
+        self.getters: dict[str, str] = {}
+        self.is_module = False
 
     def at(self, index: int) -> str:
         return self.all[index].text if index < len(self.all) else ""
@@ -256,7 +255,7 @@ class _Rewriter:
 
 def rewrite(text: str) -> Rewritten:
     """`text`, which has no hashbang, as a function body."""
-    rewriter = _Rewriter(text, tokens(text))
+    rewriter = _Rewriter(text)
     rewriter.run()
     awaits = any(token.kind == "word" and token.text == "await" for token in rewriter.all)
     return Rewritten(

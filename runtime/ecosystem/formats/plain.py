@@ -3,7 +3,6 @@
 import datetime as dt
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
 from runtime.ecosystem.document import KeyPath
@@ -50,13 +49,14 @@ def javascript_number(number: float) -> int | float:
     return int(whole + fraction.ljust(int(exponent), "0")) if exponent else int(whole)
 
 
-@dataclass(slots=True)
 class Plain:
     """Converts one document; counts, so that an alias bomb or a generated giant is refused early."""
 
-    name: str
-    notices: list[str] = field(default_factory=list)
-    _count: int = 0
+    def __init__(self, name: str) -> None:
+        """For messages: the name of the file."""
+        self.name = name
+        self.notices: list[str] = []
+        self._count = 0
 
     def visit(self, path: KeyPath) -> None:
         """Count the value at `path`.

@@ -3,11 +3,11 @@
 import os
 import stat
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from runtime.errors import ConfigError
+from runtime.record import Record
 
 MAX_SOURCE_BYTES: Final = 1 << 20
 """Larger than any ecosystem file ever seen (the largest of 285 public ones has 40 KiB)."""
@@ -15,8 +15,7 @@ MAX_SOURCE_BYTES: Final = 1 << 20
 _UTF16_OR_32: Final = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
+class Source(Record, kw_only=True):
     """A text and what to call it."""
 
     path: Path | None
