@@ -4,10 +4,9 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from runtime.ecosystem.formats.host import Host, Place
+from runtime.ecosystem.formats.host import Host, Place, shim_text
 from runtime.ecosystem.formats.secrets import printable, quote, redact, secret_values, values_of
 from runtime.ecosystem.formats.source import Source
 from runtime.errors import ConfigError
@@ -20,11 +19,8 @@ _MEMORY_LIMIT_BYTES: Final = 128 << 20
 _STACK_BYTES: Final = 1 << 20
 """Far below the 8 MiB of the main thread, also where a container lowers that."""
 
-_SHIM: Final = Path(__file__).parent / "shim"
-_PARTS: Final = (
-    "prologue", "serialize", "console", "path", "process", "buffer", "url", "fs", "os", "dotenv", "builtins",
-    "loader", "main",
-)  # fmt: skip
+_PARTS: Final = ("prologue", "serialize", "console", "path", "process", "builtins", "loader", "main")
+"""What every configuration needs; the rest of the shim is compiled when it is asked for."""
 _FRAME: Final = re.compile(r"<input>:(\d+):(\d+)")
 _MAX_MESSAGE_CHARS: Final = 500
 _NODE_NAMES: Final = ("path", "fs", "os", "url", "util", "crypto")
@@ -58,11 +54,6 @@ class Evaluated(NamedTuple):
     notices: tuple[str, ...]
     env: Mapping[str, str | None]
     """Variables that the file set or (None) deleted in `process.env`."""
-
-
-def shim_text(*parts: str) -> str:
-    """The named files of the shim, one after the other."""
-    return "".join((_SHIM / f"{part}.js").read_text(encoding="utf-8") for part in parts)
 
 
 def evaluate(source: Source, around: Surroundings, *, as_expression: bool) -> Evaluated:

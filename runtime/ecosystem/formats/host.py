@@ -19,6 +19,7 @@ MAX_READ_BYTES: Final = 4 << 20
 _MAX_ENTRIES: Final = 10_000
 _DEFAULT_PORTS: Final = {"http:": 80, "https:": 443, "ftp:": 21, "ws:": 80, "wss:": 443}
 
+_SHIM: Final = os.path.join(os.path.dirname(__file__), "shim")
 _MODULE_WORDS: Final = re.compile("import|export[^s]")
 """Without them a text is no module and needs no rewriting; `module.exports` alone is no reason to look."""
 _CJS: Final = "(function (exports, require, module, __filename, __dirname, $imprt) {"
@@ -31,6 +32,15 @@ _ENCODINGS: Final = {
     "utf8": "utf-8", "utf-8": "utf-8", "ascii": "latin-1", "latin1": "latin-1", "binary": "latin-1",
     "utf16le": "utf-16-le", "utf-16le": "utf-16-le", "ucs2": "utf-16-le",
 }  # fmt: skip
+
+
+def shim_text(*parts: str) -> str:
+    """The named files of the shim, one after the other."""
+    texts = []
+    for part in parts:
+        with open(f"{_SHIM}/{part}.js", encoding="utf-8") as file:
+            texts.append(file.read())
+    return "".join(texts)
 
 
 class Place(NamedTuple):
@@ -167,8 +177,9 @@ class Host:
             "slashes": special or bool(parts.netloc),
         }
 
-    _operations: Mapping[str, Callable[..., Mapping[str, Any]]] = {
+    _operations: Mapping[str, Callable[..., Mapping[str, Any] | str]] = {
         "load": _load,
+        "part": lambda _, name: shim_text(name),
         "resolve": _resolve,
         "url": _url,
         "read": lambda _, path: {"bytes": _read_regular(path, MAX_READ_BYTES).decode("latin-1")},

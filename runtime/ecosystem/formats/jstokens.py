@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 _SKIP: Final = re.compile(r"(?:\s|//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/|\ufeff)+")
 _TOKEN: Final = re.compile(
     r"""
-    (?P<word>[\w$#\\\u0080-\uffff][\w$\u0080-\uffff]*)
+    (?P<word>[^\x00-\x20!-#%-/:-@\[\]^`{-\x7f]+ | \#[^\x00-\x20!-#%-/:-@\[\]^`{-\x7f]+)
     | (?P<string>"(?:[^"\\\n]|\\.|\\\n|\\\r\n)*" | '(?:[^'\\\n]|\\.|\\\n|\\\r\n)*')
     | (?P<mark>=>|\.\.\.|\?\.|[-+*/%&|^!=<>?]=+|\+\+|--|.)
     """,

@@ -1,6 +1,5 @@
 """Values of any parser as plain ones: what a JSON text could say, and a notice for what it could not."""
 
-import datetime as dt
 import math
 from collections.abc import Mapping
 from typing import Final
@@ -90,8 +89,8 @@ class Plain:
             return {well_formed(str(k)): self.value(v, (*path, str(k))) for k, v in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.value(item, (*path, index)) for index, item in enumerate(value)]
-        if isinstance(value, (dt.date, dt.time)):
-            return value.isoformat()
+        if hasattr(value, "isoformat"):  # TOML's dates and times; importing datetime to ask would take 2 ms
+            return str(value.isoformat())
         raise ConfigError(
             f"{self.name}: {spell(path)} is a {type(value).__name__}, which has no meaning here"
         )

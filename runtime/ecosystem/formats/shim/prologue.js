@@ -18,3 +18,23 @@ const encodeRecord = (record) => {
   return `{${result}}`;
 };
 const ownsKey = Object.hasOwn;
+
+// The value of a part of the shim, compiled when it is first asked for: most configurations need none of them, and
+// compiling them all would take longer than everything else. The part sees what is declared here.
+const part = (name) => {
+  let value;
+  return () => (value ??= eval(host('part', name))); // eslint-disable-line no-eval
+};
+const lazily = (target, name, get) => Object.defineProperty(target, name, {
+  configurable: true,
+  enumerable: false,
+  get,
+  set(value) { Object.defineProperty(target, name, { configurable: true, enumerable: true, writable: true, value }); },
+});
+const fs = part('fs');
+const os = part('os');
+const url = part('url');
+const buffer = part('buffer');
+const dotenv = part('dotenv');
+const timers = part('timers');
+const more = part('more');

@@ -1,4 +1,5 @@
 // node:url and the global URL. Taking addresses apart is left to the host.
+(() => {
 class URLSearchParams {
   #pairs = [];
 
@@ -66,7 +67,7 @@ class URL {
   toJSON() { return this.href; }
 }
 
-const url = {
+return {
   URL,
   URLSearchParams,
   fileURLToPath(address) {
@@ -81,3 +82,4 @@ const url = {
   parse(address) { const parsed = new URL(address); return { ...parsed, href: parsed.href, path: parsed.pathname + parsed.search, query: parsed.search.slice(1) }; },
   format: (address) => String(address.href ?? address),
 };
+})();
