@@ -64,6 +64,8 @@ class Reading:
             self._pid = os.fork()
             if self._pid == 0:
                 _be_the_child(task, writing)
+            with contextlib.suppress(OSError):  # the child does the same; whoever is first
+                os.setpgid(self._pid, self._pid)
         except OSError as error:
             os.close(self._fd)
             raise ConfigError(

@@ -4,12 +4,13 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from runtime.ecosystem.formats.host import Host, Place, shim_text
 from runtime.ecosystem.formats.secrets import printable, quote, redact, secret_values, values_of
 from runtime.ecosystem.formats.source import Source
 from runtime.errors import ConfigError
+from runtime.record import Record
 
 NODE_PATH: Final = "/usr/local/bin/node"
 """What `process.execPath` says. No Node runs the file, so this stands for "the image's node"."""
@@ -26,7 +27,7 @@ _MAX_MESSAGE_CHARS: Final = 500
 _NODE_NAMES: Final = ("path", "fs", "os", "url", "util", "crypto")
 
 
-class Surroundings(NamedTuple):
+class Surroundings(Record):
     """What a configuration may see of its process."""
 
     env: Mapping[str, str]
@@ -40,14 +41,16 @@ class Surroundings(NamedTuple):
 
 
 class ThirdPartyNeeded(Exception):  # noqa: N818 not an error yet: Node may be there
-    """The file requires a package that only Node can load."""
+    """The file failed and requires a package: Node may be able to do what the engine is not."""
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, error: ConfigError) -> None:
+        """`error` is how it failed."""
         super().__init__(module)
         self.module = module
+        self.error = error
 
 
-class Evaluated(NamedTuple):
+class Evaluated(Record):
     """What came out."""
 
     value: Any
@@ -61,7 +64,7 @@ def evaluate(source: Source, around: Surroundings, *, as_expression: bool) -> Ev
 
     Raises:
         ConfigError: it does not compile, throws, never settles, or needs too much.
-        ThirdPartyNeeded: a package is required and there is none, or it failed.
+        ThirdPartyNeeded: the same, and the file requires a package.
     """
     import _quickjs  # noqa: PLC0415 `import quickjs` would start a thread; and never in the supervisor
 
@@ -88,11 +91,12 @@ def evaluate(source: Source, around: Surroundings, *, as_expression: bool) -> Ev
         result = {"error": {"message": first, "stack": str(error)}, "notices": [], "secrets": []}
     hidden = (*values_of(around.env), *secret_values(result["secrets"]))
     if "error" in result:
-        if host.third_party:
-            raise ThirdPartyNeeded(host.third_party)
         stack = result["error"].get("stack", "")
         frames = (host.place(int(line), int(column)) for line, column in _FRAME.findall(stack))
-        raise explain(result["error"], source, hidden, filter(None, frames))
+        failure = explain(result["error"], source, hidden, filter(None, frames))
+        if host.third_party:
+            raise ThirdPartyNeeded(host.third_party, failure)
+        raise failure
     notices = tuple(f"{source.name}: {redact(printable(text), hidden)}" for text in result["notices"])
     return Evaluated(value=result["value"], notices=notices, env=result["env"])
 
@@ -139,9 +143,12 @@ def explain(
     where, quoted = source.name, ""
     for place in places:
         name = source.name if place.file == file_of(source) else os.path.relpath(place.file)
+        lines = place.text.rstrip().split("\n")
+        if place.line > len(lines):  # the end of what the file is wrapped in
+            where, text = f"{name}:{len(lines)}", "SyntaxError: the file ends before everything is closed"
+            break
         where = f"{name}:{place.line}" + (f":{place.column}" if place.column else "")
-        lines = place.text.split("\n")
-        shown = redact(quote(lines[place.line - 1], place.column), hidden) if place.line <= len(lines) else ""
+        shown = redact(quote(lines[place.line - 1], place.column), hidden)
         quoted = f', at "{shown}"' if shown else ""
         break
     else:

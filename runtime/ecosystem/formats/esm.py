@@ -11,22 +11,23 @@ The names the body may use: `$modules` (one namespace per import), `$export(gett
 import json
 import re
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from runtime.ecosystem.formats.jstokens import Token, tokens
+from runtime.record import Record
 
 _OPENING: Final = frozenset("([{")
 _CLOSING: Final = frozenset(")]}")
 
 
-class Import(NamedTuple):
+class Import(Record):
     """One static import: every name it wants must exist."""
 
     specifier: str
     names: tuple[str, ...]
 
 
-class Rewritten(NamedTuple):
+class Rewritten(Record):
     """A script, or the body of a module."""
 
     code: str

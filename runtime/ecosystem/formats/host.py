@@ -10,10 +10,11 @@ import os
 import re
 import stat
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from runtime.ecosystem.formats.modules import package_json, resolve
 from runtime.ecosystem.formats.source import MAX_SOURCE_BYTES
+from runtime.record import Record
 
 MAX_READ_BYTES: Final = 4 << 20
 _MAX_ENTRIES: Final = 10_000
@@ -43,7 +44,7 @@ def shim_text(*parts: str) -> str:
     return "".join(texts)
 
 
-class Place(NamedTuple):
+class Place(Record):
     """A place in a source file."""
 
     file: str
@@ -53,7 +54,7 @@ class Place(NamedTuple):
     """Of the whole file."""
 
 
-class _File(NamedTuple):
+class _File(Record):
     """A file that was evaluated."""
 
     first_line: int

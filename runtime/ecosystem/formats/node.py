@@ -22,7 +22,7 @@ from runtime.ecosystem.formats.source import Source
 from runtime.errors import ConfigError
 
 _HEAP_MIB: Final = 128
-_DATA_BYTES: Final = 1 << 30
+_DATA_BYTES: Final = 512 << 20
 """Private memory; not the address space, of which V8 reserves a lot more than it uses."""
 _MARGIN_S: Final = 0.2
 """Node is ended this long before our own time is up, so that we are still there to reap it."""

@@ -4,6 +4,7 @@
 
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from ecosystem.formats.support import ENV, Reader
 
-from runtime.ecosystem.formats import read
+from runtime.ecosystem.formats import child, read
 from runtime.errors import ConfigError
 
 APP = "module.exports = { apps: [{ script: 'a.js' }] };"
@@ -63,9 +64,13 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_is_refused_in_time_with_one_clear_error(case: str, read_files: Reader) -> None:
+def test_is_refused_in_time_with_one_clear_error(
+    case: str, read_files: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A hostile file is refused with a reason, not later than a loop would be, and without a process left."""
     name, text, why = HOSTILE[case]
+    if "takes longer" in why and case != "endless loop":  # one of them with the real limit is enough
+        monkeypatch.setattr(child, "TIME_LIMIT_S", 0.7)
     started = time.monotonic()
     with pytest.raises(ConfigError) as raised:
         read_files({name: text})
@@ -76,6 +81,36 @@ def test_is_refused_in_time_with_one_clear_error(case: str, read_files: Reader) 
     assert "\n" not in message
     assert len(message) < 1000
     assert time.monotonic() - started < 3 * LIMIT_S, "the promise is 3 s on an idle machine"
+
+
+IN_NODE = {
+    "endless loop": ("while (true);", "takes longer than"),
+    "never settled": ("module.exports = new Promise(() => {})", "never settled"),
+    "waits": ("module.exports = new Promise((r) => setTimeout(r, 60000))", "takes longer than"),
+    "ignores the alarm": ("process.on('SIGALRM', () => {}); module.exports = new Promise((r) => setTimeout(r, 60000))", "takes longer"),
+    "exit": ("process.exit(0)", "process.exit() is refused"),
+    "child process": ("require('child_process').spawnSync('sleep', ['60'])", "child_process.spawnSync() is refused"),
+    "detached child": ("import('node:child_process').then((c) => c.spawn('sleep', ['60'], { detached: true })).then(() => 1)", "refused"),
+    "memory": ("const a = []; while (true) a.push(Buffer.alloc(1e8))", "allocation failed"),
+    "throws": ("\nnull.x", "e.config.js:2:"),
+    "syntax": ("(", "e.config.js:1"),
+    "rejects": ("Promise.reject(new Error('later')); module.exports = new Promise((r) => setTimeout(r, 60000))", "later"),
+}  # fmt: skip
+
+
+@pytest.mark.skipif(shutil.which("node", path=ENV["PATH"]) is None, reason="no node")
+@pytest.mark.parametrize("case", IN_NODE)
+def test_is_refused_in_node_as_well(case: str, read_files: Reader) -> None:
+    """Where a package needs Node, the same rules hold in Node."""
+    code, why = IN_NODE[case]
+    files = {
+        "e.config.js": f"const p = require('p'); {code if case != 'detached child' else 'module.exports = ' + code}",
+        "node_modules/p/index.js": "require('v8').serialize(1)",  # which the engine has not
+    }
+    with pytest.raises(ConfigError) as raised:
+        read_files(files)
+    assert why in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("name", ["e.config.js", "pm2.json", "pm2.yml", "e.toml"])
@@ -166,7 +201,7 @@ def test_the_engine_never_enters_the_reading_process(tmp_path: Path) -> None:
     code = """if True:
         import os, sys
         from pathlib import Path
-        from runtime.ecosystem.formats import read
+        from runtime.ecosystem.formats import child, read
         before = os.listdir("/proc/self/fd")
         for name in ("e.config.js", "e.yml"):
             print(read(Path(name), env={}, argv=[], cpus=1).apps)

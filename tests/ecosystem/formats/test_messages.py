@@ -46,6 +46,8 @@ def refusal(read_files: Reader, files: dict[str, str], **options: object) -> str
             "e.config.mjs:1: SyntaxError: The requested module 'path' does not provide an export named 'joint'",
         ),
         ("pm2.json", '{\n "apps": [}\n}', "pm2.json:2:11: SyntaxError: unexpected token in expression: '}', at \"\"apps\": [}\""),
+        ("e.config.js", "exports.apps = [\n{ script: 'a' }\n\n", "e.config.js:2: SyntaxError: the file ends before everything is closed"),
+        ("pm2.json", '{"apps": [\n', "pm2.json:1: SyntaxError: the file ends before everything is closed"),
         ("e.toml", "[[apps]]\nscript = x\n", 'e.toml:2:10: is not TOML: Invalid value, at "script = x"'),
         ("e.toml", "a = [1,\n", 'e.toml:1: is not TOML: Invalid value, and the file ends, at "a = [1,"'),
         ("pm2.yml", "apps: 'a\n", None),
@@ -67,7 +69,19 @@ def test_error_in_another_file_names_that_file(read_files: Reader) -> None:
 def test_missing_package_is_named(read_files: Reader, without_node: dict[str, str]) -> None:
     """Without Node, a third-party package is refused by name."""
     message = refusal(read_files, {"e.config.js": "require('@acme/settings')"}, env=without_node)
-    assert message.startswith("e.config.js: requires the package '@acme/settings', and there is no Node here")
+    assert message.startswith("e.config.js:1:1: Error: Cannot find module '@acme/settings', at ")
+    assert "requires the package '@acme/settings', and there is no Node here that could load it" in message
+
+
+def test_failing_package_is_named(read_files: Reader, without_node: dict[str, str]) -> None:
+    """A package that the engine cannot run is shown with its own error."""
+    files = {
+        "e.config.js": "require('net-tool')",
+        "node_modules/net-tool/index.js": "require('net').connect(1)",
+    }
+    message = refusal(read_files, files, env=without_node)
+    assert message.startswith("node_modules/net-tool/index.js:1:16: Error: net.connect() is refused")
+    assert "requires the package 'net-tool', and there is no Node here" in message
 
 
 @pytest.mark.parametrize(
