@@ -10,6 +10,7 @@ from runtime.errors import ListenError
 from runtime.listen.address import Address, Kind
 
 FIRST_UNPRIVILEGED_PORT: Final = 1024
+_ADDRESS_LETTERS: Final = frozenset("0123456789abcdefABCDEF.:")
 _NO_FAMILY: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EINVAL)
 
 
@@ -79,8 +80,10 @@ def _sockaddr(address: Address, family: socket.AddressFamily) -> tuple[object, .
         return address.host
     if not address.host:
         return ("::" if family is socket.AF_INET6 else "0.0.0.0", address.port)  # noqa: S104 (asked for)
+    if "%" not in address.host and all(letter in _ADDRESS_LETTERS for letter in address.host):
+        return (address.host, address.port)
     try:
-        # Through getaddrinfo because of scopes (fe80::1%eth0); only configuration files contain names.
+        # Scopes (fe80::1%eth0), and names, which only configuration files contain.
         return socket.getaddrinfo(address.host, address.port, family)[0][4]
     except socket.gaierror as error:
         raise OSError(errno.EADDRNOTAVAIL, error.strerror) from error

@@ -4,41 +4,13 @@ import asyncio
 import signal
 from pathlib import Path
 
-from fleet import Fleet, Member, app_of, fetch
+from fleet import Client, Fleet, Member, app_of, fetch
 
 SLOW = """
 require('http').createServer((request, response) => {
   setTimeout(() => response.end(String(process.pid)), request.url === '/slow' ? 300 : 0);
 }).listen(+process.env.PORT);
 """
-
-
-class Client:
-    """One keep-alive connection that asks as fast as it is answered, and reconnects when told to."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.answers: list[str] = []
-        self.connections = 0
-        self.is_done = False
-
-    async def work(self) -> None:
-        """Ask until `is_done`; anything but a complete answer is an exception."""
-        while not self.is_done:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-            self.connections += 1
-            keep = True
-            while keep and not self.is_done:
-                writer.write(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = next(
-                    line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")
-                )
-                self.answers.append((await reader.readexactly(int(length.split(b":")[1]))).decode())
-                keep = b"connection: close" not in head.lower()
-                await asyncio.sleep(0.001)
-            writer.close()
-            await writer.wait_closed()
 
 
 def replace(fleet: Fleet, old: Member) -> Member:
