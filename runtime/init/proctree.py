@@ -4,7 +4,8 @@ Protocol: proc_pid_stat(5), and proc_tid_children(5) where the kernel has CONFIG
 """
 
 import os
-from collections.abc import Mapping
+
+from runtime.init.csignal import signal
 
 
 class Process:
@@ -103,7 +104,7 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def descendants(root: int, processes: Mapping[int, Process] | None = None) -> list[int]:
+def descendants(root: int, processes: dict[int, Process] | None = None) -> list[int]:
     """All descendants of a process, parents before children; from a `snapshot()` if one is given."""
     by_parent: dict[int, list[int]] = {}
     for process in (processes or {}).values():
@@ -118,7 +119,7 @@ def descendants(root: int, processes: Mapping[int, Process] | None = None) -> li
 
 
 def members(
-    processes: Mapping[int, Process] | None = None, *, pgrp: int | None = None, session: int | None = None
+    processes: dict[int, Process] | None = None, *, pgrp: int | None = None, session: int | None = None
 ) -> list[int]:
     """The pids of a process group, of a session, or of a group within a session; zombies included."""
     known = snapshot() if processes is None else processes
@@ -138,10 +139,8 @@ def _kill(pid: int, signum: int) -> bool:
 
 
 def _pidfd_kill(descriptor: int, signum: int) -> bool:
-    from signal import pidfd_send_signal  # noqa: PLC0415 - readers of the tree do without it
-
     try:
-        pidfd_send_signal(descriptor, signum)
+        signal.pidfd_send_signal(descriptor, signum)
     except (ProcessLookupError, PermissionError):
         return False
     return True

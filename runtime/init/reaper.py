@@ -2,17 +2,16 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from runtime.init.exitcodes import SIGNAL_BASE
+from runtime.record import Record
 
 _BATCH: Final = 1000
 """Children per turn: reaping a burst of zombies must not starve the log relay."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExitStatus:
+class ExitStatus(Record):
     """How a process ended: with a code, or by a signal (then `code` is None)."""
 
     code: int | None = None

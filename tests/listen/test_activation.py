@@ -1,13 +1,12 @@
 """Sockets of `listen = [...]`: passed by number, bound once, and clear words when that is impossible."""
 
-import os
 import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fleet import Fleet, app_of, python_app
+from listen.fleet import Fleet, app_of, python_app
 from harness import Running
 
 from runtime.ecosystem.spec import Balance, Listen, Readiness
@@ -155,7 +154,7 @@ def test_increment_var(fleet: Fleet, port: int) -> None:
     for member in members:
         fleet.gone(member)
     assert [member.text().strip() for member in members] == ["4000", "4001", "4002"]
-    with pytest.raises(ListenError, match="increment_var: PORT='http' is not a number"):
+    with pytest.raises(ListenError, match=r"increment_var: PORT='http' is not a number"):
         fleet.outfitter.open(replace(app, env={"PORT": "http"}))
 
 
@@ -196,8 +195,8 @@ def test_nothing_leaks(fleet: Fleet, port: int) -> None:
         ready=Readiness(ipc=True, notify=True, fd=9),
         share=None,
     )
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(3):
         fleet.gone(fleet.start(app))
     fleet.outfitter.close(app)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

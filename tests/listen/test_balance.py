@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from fleet import Fleet, app_of, fetch
+from listen.fleet import Fleet, app_of, fetch
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -7,7 +7,7 @@ import socket
 from collections import Counter
 from pathlib import Path
 
-from fleet import Fleet, app_of
+from listen.fleet import Fleet, app_of
 
 HELLO = """
 require('http').createServer((request, response) => response.end(String(process.pid)))

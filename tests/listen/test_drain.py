@@ -4,7 +4,7 @@ import asyncio
 import signal
 from pathlib import Path
 
-from fleet import Client, Fleet, Member, app_of, fetch
+from listen.fleet import Client, Fleet, Member, app_of, fetch
 
 SLOW = """
 require('http').createServer((request, response) => {

@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from fleet import Fleet, app_of, python_app
+from listen.fleet import Fleet, app_of, python_app
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from fleet import Client, Fleet, app_of, python_app
+from listen.fleet import Client, Fleet, app_of, python_app
 
 from runtime.ecosystem.spec import AppSpec, Balance, Listen, Readiness
 
@@ -21,8 +21,10 @@ async def app(scope, receive, send):
             await send({"type": "lifespan.startup.complete"})
         await send({"type": "lifespan.shutdown.complete"})
         return
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(str(os.getpid())))]})
-    await send({"type": "http.response.body", "body": str(os.getpid()).encode()})
+    body = str(os.getpid()).encode()
+    headers = [(b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 """
 WSGI = """
 import os

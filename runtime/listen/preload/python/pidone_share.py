@@ -79,7 +79,7 @@ def accept(self: socket.socket) -> tuple[socket.socket, Any]:
 
 
 def getsockopt(self: socket.socket, level: int, option: int, *size: int) -> Any:
-    """As socket.getsockopt(). A program that finds its socket listening already (gunicorn) will not listen()."""
+    """As socket.getsockopt(). A program that finds its socket listening (gunicorn) will not call listen()."""
     value = _own_getsockopt(self, level, option, *size)
     if level == socket.SOL_SOCKET and option == socket.SO_ACCEPTCONN and value and _is_tcp(self):
         _report(self.getsockname()[1])

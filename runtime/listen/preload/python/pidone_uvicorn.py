@@ -40,8 +40,9 @@ async def _drain(server: Any) -> None:
     if headers is None or connections is None:  # another uvicorn than the one that was read for this
         return
     headers.append((b"connection", b"close"))
-    ends = asyncio.get_running_loop().time() + IDLE_S
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + IDLE_S
     # Never before one turn: what was accepted in this very moment has not made itself known yet.
     await asyncio.sleep(_POLL_S)
-    while connections and not server.force_exit and asyncio.get_running_loop().time() < ends:
+    while connections and not server.force_exit and loop.time() < ends:  # noqa: ASYNC110 (uvicorn has no event)
         await asyncio.sleep(_POLL_S)
