@@ -4,7 +4,6 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from runtime.ecosystem.spec import AppSpec, Balance, Listen
@@ -12,6 +11,7 @@ from runtime.listen.address import Address, Kind, of_listen
 from runtime.listen.ports import Port, SharedPort, SlotPort
 from runtime.listen.sockets import explain, open_socket
 from runtime.listen.steering import Steering
+from runtime.record import Record
 
 HAND_OVER: Final = 1.0
 """Seconds a retired slot's queue may take to empty before the runtime carries the rest over itself."""
@@ -24,8 +24,7 @@ class EventLog(Protocol):
         """One record of the runtime's own."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Key:
+class _Key(Record):
     """Several servers of one worker on one address are told apart by `index`, as in Node's primary."""
 
     address: Address
@@ -196,18 +195,19 @@ class AppPorts:
         )
 
 
-@dataclass(eq=False, slots=True)
 class SlotBroker:
     """One process's access to the ports of its app."""
 
-    ports: AppPorts
-    slot: int
-    held: set[_Key] = field(default_factory=set)
-    _by_address: dict[tuple[Address, int], _Key] = field(default_factory=dict)
+    def __init__(self, ports: AppPorts, slot: int) -> None:
+        self.held: set[_Key] = set()
+        """What the process listens on."""
+        self._ports = ports
+        self._slot = slot
+        self._by_address: dict[tuple[Address, int], _Key] = {}
 
     def obtain(self, address: Address, *, index: int, backlog: int) -> socket.socket:
         """As Broker.obtain."""
-        key, found = self.ports.obtain(address, index=index, backlog=backlog, slot=self.slot)
+        key, found = self._ports.obtain(address, index=index, backlog=backlog, slot=self._slot)
         self.held.add(key)
         self._by_address[address, index] = key
         return found
@@ -217,12 +217,12 @@ class SlotBroker:
         key = self._by_address.pop((address, index), None)
         if key is not None:
             self.held.discard(key)
-            self.ports.abandoned(self, key)
+            self._ports.abandoned(self, key)
 
     def shared_data(self, key: str, offered: object) -> object:
         """As Broker.shared_data."""
-        return self.ports.shared_data(key, offered)
+        return self._ports.shared_data(key, offered)
 
     def close(self) -> None:
         """The process ended."""
-        self.ports.left(self)
+        self._ports.left(self)

@@ -2,8 +2,9 @@
 
 import contextlib
 import errno
+import os
 import socket
-from pathlib import Path
+import stat
 from typing import Final
 
 from runtime.errors import ListenError
@@ -92,9 +93,9 @@ def _sockaddr(address: Address, family: socket.AddressFamily) -> tuple[object, .
 def _remove_stale(path: str) -> None:
     """Unlink a socket file that nobody listens on any more: a container restarted on the same volume."""
     with contextlib.suppress(OSError):
-        if not Path(path).is_socket():
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.setblocking(False)
             if probe.connect_ex(path) == errno.ECONNREFUSED:
-                Path(path).unlink()
+                os.unlink(path)

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from listen.fleet import Fleet
 
 CACHE = Path(__file__).parents[2] / ".cache" / "node"

@@ -2,12 +2,11 @@
 
 import socket
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from listen.fleet import Fleet, app_of, python_app
 from harness import Running
+from listen.fleet import Fleet, app_of, python_app
 
 from runtime.ecosystem.spec import Balance, Listen, Readiness
 from runtime.errors import ListenError
@@ -93,7 +92,7 @@ def test_open_follows_the_specification(fleet: Fleet, port: int) -> None:
     app = python_app("", listen=(web, old))
     fleet.outfitter.open(app)
     with socket.create_connection(("127.0.0.1", port)) as kept:
-        fleet.outfitter.open(replace(app, listen=(web,)))
+        fleet.outfitter.open(app.but(listen=(web,)))
         kept.setblocking(False)
         with pytest.raises(BlockingIOError):  # not closed
             kept.recv(1)
@@ -142,7 +141,7 @@ def test_stale_unix_socket_is_replaced_and_removed(fleet: Fleet, tmp_path: Path)
     app = python_app("", listen=(Listen(name="web", kind="unix", host=str(path)),))
     fleet.outfitter.open(app)
     with pytest.raises(ListenError, match="already in use by this runtime"):
-        fleet.outfitter.open(replace(app, name="other"))
+        fleet.outfitter.open(app.but(name="other"))
     fleet.outfitter.close(app)
     assert not path.exists()
 
@@ -155,12 +154,12 @@ def test_increment_var(fleet: Fleet, port: int) -> None:
         fleet.gone(member)
     assert [member.text().strip() for member in members] == ["4000", "4001", "4002"]
     with pytest.raises(ListenError, match=r"increment_var: PORT='http' is not a number"):
-        fleet.outfitter.open(replace(app, env={"PORT": "http"}))
+        fleet.outfitter.open(app.but(env={"PORT": "http"}))
 
 
 def test_cluster_that_cannot_share(fleet: Fleet) -> None:
     """A package manager in cluster mode is refused; a program we know nothing about is warned of once."""
-    with pytest.raises(ListenError, match="run the script that package.json names"):
+    with pytest.raises(ListenError, match=r"run the script that package\.json names"):
         fleet.outfitter.open(app_of("/usr/bin/npm", "start", cluster=True))
     app = app_of("/bin/sleep", "60", cluster=True, instances=2)
     fleet.outfitter.open(app)

@@ -9,9 +9,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from listen.fleet import Fleet, app_of, fetch
 from hypothesis import given
 from hypothesis import strategies as st
+from listen.fleet import Fleet, app_of, fetch
 
 from runtime.ecosystem.spec import AppSpec, Balance, Listen
 from runtime.listen import bpf
@@ -44,9 +44,8 @@ def app(any_node: str, port: int, tmp_path: Path) -> AppSpec:
 
 
 def with_balance(app: AppSpec, balance: Balance) -> AppSpec:
-    from dataclasses import replace
 
-    return replace(app, balance=balance)
+    return app.but(balance=balance)
 
 
 def test_spread_is_even(fleet: Fleet, app: AppSpec, port: int) -> None:
@@ -213,7 +212,7 @@ def test_drain_of_a_program_without_ipc_empties_its_queue_first(fleet: Fleet, po
         await asyncio.sleep(0.05)
         assert not second.heard("drained")
         second.signal(signal.SIGCONT)
-        while not second.heard("drained"):
+        while not second.heard("drained"):  # noqa: ASYNC110 (it happens in another process)
             await asyncio.sleep(0.005)
         second.signal(signal.SIGTERM)
         return await asyncio.gather(*pending)

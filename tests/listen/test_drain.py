@@ -105,7 +105,7 @@ def test_websockets_are_left_to_the_app(fleet: Fleet, any_node: str, port: int, 
         writer.write(b"GET / HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
         await reader.readuntil(b"\r\n\r\n")
         worker.outfit.drain()
-        while not worker.heard("drained"):
+        while not worker.heard("drained"):  # noqa: ASYNC110 (it happens in another process)
             await asyncio.sleep(0.005)
         worker.signal(signal.SIGTERM)
         rest = await reader.read()

@@ -6,9 +6,9 @@ import socket
 from pathlib import Path
 
 import pytest
-from listen.fleet import Fleet, app_of, python_app
 from hypothesis import given
 from hypothesis import strategies as st
+from listen.fleet import Fleet, app_of, python_app
 
 from runtime.ecosystem.spec import AppSpec, Probe, Readiness
 from runtime.errors import ListenError

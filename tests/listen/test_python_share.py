@@ -97,7 +97,7 @@ def server(kind: str, port: int, folder: Path, **keys: object) -> AppSpec:
     (folder / "asgi.py").write_text(ASGI)
     (folder / "wsgi.py").write_text(WSGI)
     filled = [word.replace("{port}", str(port)) for word in argv]
-    return app_of(*filled, share="python", cwd=folder, ready=Readiness(listen=True), **keys)  # type: ignore[arg-type]
+    return app_of(*filled, share="python", cwd=str(folder), ready=Readiness(listen=True), **keys)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", list(SERVERS))
@@ -115,7 +115,13 @@ def test_two_processes_share(fleet: Fleet, port: int, tmp_path: Path, kind: str)
 
 @pytest.mark.parametrize("kind", ["uvicorn asyncio", "uvicorn uvloop", "gunicorn"])
 @pytest.mark.parametrize("keep_alive", [True, False], ids=["keep-alive", "close"])
-def test_rolling_replacement(fleet: Fleet, port: int, tmp_path: Path, kind: str, keep_alive: bool) -> None:  # noqa: FBT001 (a parameter of the test)
+def test_rolling_replacement(
+    fleet: Fleet,
+    port: int,
+    tmp_path: Path,
+    kind: str,
+    keep_alive: bool,  # noqa: FBT001 (a parameter of the test)
+) -> None:
     """Both processes are replaced one after the other under load; every request is answered."""
     members = fleet.start_ready(server(kind, port, tmp_path), 2)
     clients = [Client(port, keep_alive=keep_alive) for _ in range(8)]
@@ -152,7 +158,7 @@ def test_spread_over_python_processes(fleet: Fleet, port: int) -> None:
 
 
 def test_other_ports_are_left_alone(fleet: Fleet, port: int, tmp_path: Path) -> None:
-    """With `listen`, only its ports are shared: others, port 0, UDP and unix sockets are the program's own."""
+    """With `listen`, only its ports are shared: others, port 0, UDP and unix sockets stay the program's."""
     code = """
 import socket, sys
 one = socket.socket(); one.bind(("127.0.0.1", 0)); one.listen()
@@ -207,15 +213,19 @@ def test_grandchildren_of_a_server_see_nothing(fleet: Fleet, port: int) -> None:
     code = """
 import json, os, socket, subprocess, sys
 server = socket.socket(); server.bind(("127.0.0.1", int(sys.argv[1]))); server.listen()
-ask = "import json, os, socket; print(json.dumps([os.environ.get('PYTHONPATH'), 'PIDONE_SHARE' in os.environ, " \\
-      "socket.socket.bind.__module__ if hasattr(socket.socket.bind, '__module__') else None]))"
+ask = '''
+import json, os, socket
+print(json.dumps([
+    os.environ.get("PYTHONPATH"), "PIDONE_SHARE" in os.environ, hasattr(socket.socket.bind, "__module__"),
+]))
+'''
 print(subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True).stdout)
 """
     import json
 
     member = fleet.start(python_app(code, str(port), share="python", env={"PYTHONPATH": "/usr/lib"}))
     assert fleet.gone(member) == 0, member.text()
-    assert json.loads(member.text()) == ["/usr/lib", False, None]
+    assert json.loads(member.text()) == ["/usr/lib", False, False]
 
 
 def test_through_launchers(fleet: Fleet, port: int) -> None:
@@ -236,7 +246,7 @@ def test_runtime_gone(port: int, tmp_path: Path) -> None:
 
     from runtime.listen.share import SHIM
 
-    env = {"PIDONE_SHARE": "@pidone/nobody", "PYTHONPATH": str(SHIM)}
+    env = {"PIDONE_SHARE": "@pidone/nobody", "PYTHONPATH": SHIM}
     code = f"import socket; s = socket.socket(); s.bind(('127.0.0.1', {port})); s.listen(); print('bound')"
     with Running([sys.executable, "-c", code], env=env) as alone:
         assert alone.wait() == 0
@@ -250,7 +260,7 @@ def test_shim_is_old_python() -> None:
 
     from runtime.listen.share import SHIM
 
-    files = list(SHIM.glob("*.py"))
+    files = list(Path(SHIM).glob("*.py"))
     assert len(files) == 3
     for file in files:
         ast.parse(file.read_text(), feature_version=(3, 8))
