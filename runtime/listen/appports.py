@@ -46,6 +46,7 @@ class AppPorts:
         self._ports: dict[_Key, Port] = {}
         self._data: dict[str, object] = {}
         self._users: set[SlotBroker] = set()
+        self._retiring: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def open(self, app: AppSpec) -> None:
@@ -57,7 +58,7 @@ class AppPorts:
         self._app = app
         for entry in app.listen:
             address = of_listen(entry)
-            if _Key(address) in self._ports:
+            if _Key(address) in self._ports or (self._waits_for_app(entry) and self.has_port(entry.port)):
                 continue
             try:
                 if self._waits_for_app(entry):
@@ -69,6 +70,7 @@ class AppPorts:
 
     def of_listen(self, slot: int) -> list[tuple[Listen, socket.socket]]:
         """The sockets of `listen = [...]` for one slot, in the order of the file. Raises OSError."""
+        self._retiring.discard(slot)
         return [
             (entry, self._ports[_Key(of_listen(entry))].for_slot(slot))
             for entry in self._app.listen
@@ -83,6 +85,7 @@ class AppPorts:
 
     def obtain(self, address: Address, *, index: int, backlog: int, slot: int) -> tuple[_Key, socket.socket]:
         """The socket for an address, opened if it is new. Raises OSError; the reason is logged."""
+        self._retiring.discard(slot)
         key = self._known(_Key(address, index))
         if key is None:
             key = _Key(address, index)
@@ -123,6 +126,7 @@ class AppPorts:
         """A slot was scaled away: see that nothing stays in its queues, then close them."""
         if self._app.balance is Balance.SHARED:
             return
+        self._retiring.add(slot)
         self._start(self._retire(slot))
 
     def close(self) -> None:
@@ -134,7 +138,11 @@ class AppPorts:
             self._drop(key)
 
     async def _retire(self, slot: int) -> None:
-        if not await self.steering.empty(slot, HAND_OVER):
+        is_empty = await self.steering.empty(slot, HAND_OVER)
+        if slot not in self._retiring:
+            return  # scaled up again meanwhile: the slot lives on with its sockets
+        self._retiring.discard(slot)
+        if not is_empty:
             from runtime.listen import handover  # noqa: PLC0415 (after a kill during scale-down only)
 
             for port in self._ports.values():

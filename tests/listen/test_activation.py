@@ -103,6 +103,16 @@ def test_open_follows_the_specification(fleet: Fleet, port: int) -> None:
         socket.create_connection(("127.0.0.1", port))
 
 
+def test_opening_again_while_a_program_has_bound(fleet: Fleet, port: int) -> None:
+    """A shared port that a Python program took from us is no conflict when the configuration is read again."""
+    code = (
+        f"import socket, time; s = socket.socket(); s.bind(('127.0.0.1', {port})); s.listen(); time.sleep(60)"
+    )
+    app = python_app(code, share="python", listen=(Listen(name="web", port=port),))
+    fleet.start_ready(app)
+    fleet.outfitter.open(app)
+
+
 def test_privileged_port_without_rights(root: None) -> None:
     """The message says what is missing."""
     code = """

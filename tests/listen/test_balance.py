@@ -189,6 +189,18 @@ def test_retiring_a_killed_worker_carries_its_queue_over(fleet: Fleet, app: AppS
     assert set(fleet.run(scenario())) == {str(first.pid)}
 
 
+def test_scaling_down_and_up_again(fleet: Fleet, app: AppSpec, port: int) -> None:
+    """A slot that is taken again while its queue is being emptied keeps its socket."""
+    first, second = fleet.start_ready(app, 2)
+    second.signal(signal.SIGKILL)
+    fleet.gone(second)
+    fleet.outfitter.retire(app, 1)
+    again = fleet.start(app, 1)
+    fleet.ready(again)
+    fleet.run(asyncio.sleep(1.2))  # longer than retiring can take
+    assert set(fleet.get_many(port, 100)) == {str(first.pid), str(again.pid)}
+
+
 def test_drain_of_a_program_without_ipc_empties_its_queue_first(fleet: Fleet, port: int) -> None:
     """A slot of its own, no IPC: the supervisor hears `drained` when nothing waits for the process."""
     listen = (Listen(name="web", host="127.0.0.1", port=port),)

@@ -181,6 +181,14 @@ print(json.loads(channel.readline()), flush=True)
     assert member.text().strip() == "shutdown"
 
 
+def test_last_words(fleet: Fleet) -> None:
+    """What a program said right before it ended is heard, even if its end is noticed first."""
+    code = "import os; os.write(int(os.environ['NODE_CHANNEL_FD']), b'1\\n' * 40000 + b'\"last\"\\n')"
+    member = fleet.start(python_app(code, shutdown_with_message=True))
+    fleet.gone(member)
+    assert member.heard("message")[-1] == "last"
+
+
 SERVER = """
 import http.server, os, time, sys
 class Handler(http.server.BaseHTTPRequestHandler):
