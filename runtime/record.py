@@ -84,6 +84,13 @@ class Record:
         """A copy in which these fields differ."""
         return type(self)(**{**self.__dict__, **changes})
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle, which knows no read-only mappings."""
+        return {
+            name: dict(value) if isinstance(value, MappingProxyType) else value
+            for name, value in self.__dict__.items()
+        }
+
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"{type(self).__name__} is frozen: cannot set {name}")
 

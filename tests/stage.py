@@ -70,7 +70,11 @@ class FakeProcess:
     drain_asked: bool = False
     has_channel: bool = False
     followed: int | None = None
+    was_online: bool = False
     _on_gone: Callable[[], None] | None = None
+
+    def online(self) -> None:
+        self.was_online = True
 
     def signal(self, number: int) -> None:
         if self.main_alive:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from runtime.ecosystem.options import LoadOptions
+from runtime.ecosystem.loading import load_in_child
 from runtime.ecosystem.spec import Ecosystem
 from runtime.errors import ConfigError, ListenError, PidoneError
 from runtime.init.exitcodes import ExitCode
@@ -144,36 +144,38 @@ def run(words: Sequence[str], inbox: SignalInbox) -> int:
         return _load(options, cwd)
 
     try:
-        ecosystem = load()
+        ecosystem = load_in_child(load, _import_session)
     except ConfigError as error:
         return _refuse(ExitCode.CONFIG, str(error))
     return run_ecosystem(ecosystem, load, inbox)
 
 
-def _load(options: StartOptions, cwd: Path) -> Ecosystem:
-    from runtime.ecosystem.load import from_command, load
+def _import_session() -> None:
+    import runtime.supervise.session  # noqa: F401 (beside the reading of the ecosystem)
 
-    source, command = _classify(options)
+
+def _load(options: StartOptions, cwd: Path) -> Ecosystem:
+    """Runs in a child: what is imported here never burdens the long-lived process."""
+    from runtime.ecosystem.formats import is_ecosystem_file
+    from runtime.ecosystem.load import from_command, load
+    from runtime.ecosystem.options import LoadOptions
+    from runtime.host.cpus import available_cpus
+
+    target = options.target
+    is_file = target is not None and (target == "-" or is_ecosystem_file(Path(target)))
+    command = () if is_file else (*((target,) if target is not None else ()), *options.rest)
     how = LoadOptions(
         env_name=options.env_name,
         only=options.only,
-        args=() if command else options.rest,
+        args=options.rest if is_file else (),
         cwd=cwd,
         overrides=options.overrides,
         runtime=options.runtime,
+        cpus=available_cpus(),
     )
-    return from_command(command, how) if command else load(source, how)
-
-
-def _classify(options: StartOptions) -> tuple[Path | None, tuple[str, ...]]:
-    """An ecosystem file (None is standard input), or a command line."""
-    if options.target is None:
-        return None, options.rest
-    if options.target == "-":
-        return None, ()
-    if Path(options.target).suffix in (".toml", ".json"):
-        return Path(options.target), ()
-    return None, (options.target, *options.rest)
+    if command:
+        return from_command(command, how)
+    return load(None if target in (None, "-") else Path(target), how)
 
 
 def run_ecosystem(ecosystem: Ecosystem, load: Callable[[], Ecosystem], inbox: SignalInbox) -> int:

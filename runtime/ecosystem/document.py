@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-from runtime.record import EMPTY, Record
+from runtime.record import EMPTY, Record, computed
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 """Where a value stands, from the top of the file: `("apps", 0, "instances")`."""
@@ -31,7 +31,7 @@ class Document(Record, kw_only=True):
     env: Mapping[str, str | None] = EMPTY
     """Variables that the file itself set, or deleted (None), in its `process.env`, typically through dotenv.
     Under PM2 every app inherits them: they lie over the runtime's own environment and under the app's `env`."""
-    line_of: Callable[[KeyPath], int | None] = _nowhere
+    line_of: Callable[[KeyPath], int | None] = computed(factory=lambda: _nowhere)
     """The line (from 1) where a value stands, if the language allows to tell. Paths start at the apps:
     `(0, "instances")` is that key of the first app; top-level keys start with their name."""
 

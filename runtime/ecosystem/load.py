@@ -1,27 +1,27 @@
 """From a file, or a command line, to an Ecosystem: the one way in."""
 
-import json
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from runtime.ecosystem import keys, whole
 from runtime.ecosystem.apps import Entry, Reader, parse_value, report_unknown
 from runtime.ecosystem.document import Document
+from runtime.ecosystem.formats import read
 from runtime.ecosystem.options import LoadOptions
 from runtime.ecosystem.problems import Problems, Scope, did_you_mean, shown
 from runtime.ecosystem.spec import AppSpec, Dependency, Ecosystem, RuntimeSpec
-from runtime.errors import ConfigError
 
 _WHOLE: Final = ("smoke", "alerts")
 
 
 def load(source: Path | None, options: LoadOptions) -> Ecosystem:
     """Read an ecosystem file (None: standard input). Raises ConfigError with everything that is wrong."""
-    return resolve(_read(source, options), options)
+    document = read(
+        options.cwd / source if source else None, env=options.environ, argv=options.argv, cpus=options.cpus
+    )
+    return resolve(document, options)
 
 
 def from_command(argv: Sequence[str], options: LoadOptions) -> Ecosystem:
@@ -145,31 +145,5 @@ def _only(apps: tuple[AppSpec, ...], names: tuple[str, ...], top: Scope) -> tupl
         if left_out:
             top.warn(f'app "{app.name}": it depends on {", ".join(left_out)}, which --only leaves out')
         remaining: tuple[Dependency, ...] = tuple(d for d in app.depends_on if d.app in names)
-        kept.append(replace(app, depends_on=remaining))
+        kept.append(app.but(depends_on=remaining))
     return tuple(kept)
-
-
-def _read(source: Path | None, options: LoadOptions) -> Document:
-    """TOML and strict JSON, until every format can be read."""
-    if source is None:
-        raise ConfigError("<stdin>: standard input cannot be read yet")
-    try:
-        text = (options.cwd / source).read_text()
-        data: Any = tomllib.loads(text) if source.suffix == ".toml" else json.loads(text)
-    except OSError as error:
-        raise ConfigError(f"{source}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{source}: {error}") from None
-    apps = data.get("apps", data.get("app", [])) if isinstance(data, dict) else data
-    top = (
-        {name: value for name, value in data.items() if name not in ("apps", "app")}
-        if isinstance(data, dict)
-        else {}
-    )
-    if isinstance(apps, dict):
-        apps = [{"name": name, **app} for name, app in apps.items()]
-    if not isinstance(apps, list) or not all(isinstance(app, dict) for app in apps):
-        raise ConfigError(f"{source}: apps: expected a list of tables")
-    return Document(
-        apps=tuple(apps), top=top, source=source, language="toml" if source.suffix == ".toml" else "json"
-    )

@@ -10,7 +10,7 @@ from runtime.listen.probes import Check
 async def until_ready(probe: Probe, check: Check, on_ready: Callable[[], None]) -> None:
     """Look every `interval` until it succeeds once; the caller limits the time by cancelling."""
     while await look(check, probe.timeout):
-        await asyncio.sleep(probe.interval)  # noqa: ASYNC110 (what is waited for happens in another process)
+        await asyncio.sleep(probe.interval)
     on_ready()
 
 

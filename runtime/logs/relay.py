@@ -1,9 +1,9 @@
 """The relay: where the lines of all apps and the runtime's own events become one stream of records."""
 
-import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from runtime.ecosystem.spec import RuntimeSpec, Seconds
 from runtime.logs.encoder import Encoder
@@ -15,13 +15,16 @@ from runtime.logs.shapes import SHAPES, Origin
 from runtime.logs.timestamps import Timestamps, WallClock
 from runtime.supervise.collaborators import LogSource, Outlet
 
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
 
 class Relay:
     """`LogSink` for one asyncio loop."""
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        loop: "AbstractEventLoop",
         runtime: RuntimeSpec,
         *,
         stdout_fd: int = 1,

@@ -120,6 +120,9 @@ class Process(Protocol):
     def pid(self) -> int:
         """The main process."""
 
+    def online(self) -> None:
+        """The process counts as ready from now on, whoever said so."""
+
     def signal(self, number: int) -> None:
         """Signal the main process; nothing happens when it is gone."""
 

@@ -141,6 +141,7 @@ class Instance:
     def _come_online(self) -> None:
         self._disarm()
         self._log("info", "instance.online", after_s=round(self.uptime, 3))
+        self._running.online()
         self._enter(State.ONLINE)
 
     def _be_late(self) -> None:

@@ -135,6 +135,10 @@ class ForkedProcess:
         self._killed = False
         self._followed: int | None = None
 
+    def online(self) -> None:
+        """The process counts as ready: its ports may take connections, its health is watched."""
+        self._equipment.online()
+
     def signal(self, number: int) -> None:
         """Signal the main process. It is not reaped yet, so the pid is still its own."""
         if self._kin.main_is_alive:

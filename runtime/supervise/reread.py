@@ -1,17 +1,16 @@
-"""Reading the ecosystem in a forked child, so that no file can block or break the loop."""
+"""Reading the ecosystem again while the apps run (SIGHUP)."""
 
-import asyncio
 import os
-import pickle
-import signal
 from collections.abc import Callable
-from typing import NoReturn
+from typing import TYPE_CHECKING
 
+from runtime.ecosystem.loading import Loading
 from runtime.ecosystem.spec import Ecosystem
 from runtime.errors import ConfigError
-from runtime.init.reaper import ExitStatus, Reaper
+from runtime.init.reaper import Reaper
 
-_CHUNK = 65536
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 
 class Reread:
@@ -21,7 +20,7 @@ class Reread:
         self,
         load: Callable[[], Ecosystem],
         *,
-        loop: asyncio.AbstractEventLoop,
+        loop: "AbstractEventLoop",
         reaper: Reaper,
         on_loaded: Callable[[Ecosystem], None],
         on_failed: Callable[[str], None],
@@ -41,57 +40,22 @@ class Reread:
             self._again = True
             return
         self._busy = True
-        read, write = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            _load_and_tell(self._load, write)
-        os.close(write)
-        os.set_blocking(read, False)
-        answer: list[bytes] = []
-        self._loop.add_reader(read, self._collect, read, answer)
+        loading = Loading(self._load)
+        self._reaper.watch(loading.pid, lambda _status: None)  # what counts is the end of its pipe
+        os.set_blocking(loading.fd, False)
+        self._loop.add_reader(loading.fd, self._collect, loading)
 
-        def ended(status: ExitStatus) -> None:
-            self._collect(read, answer)
-            self._loop.remove_reader(read)
-            os.close(read)
-            self._finish(b"".join(answer), status)
-
-        self._reaper.watch(pid, ended)
-
-    def _collect(self, read: int, answer: list[bytes]) -> None:
-        try:
-            while chunk := os.read(read, _CHUNK):
-                answer.append(chunk)
-            self._loop.remove_reader(read)  # its end: nothing more will come, and it would stay readable
-        except BlockingIOError:
-            pass
-
-    def _finish(self, answer: bytes, status: ExitStatus) -> None:
+    def _collect(self, loading: Loading) -> None:
+        if not loading.collect():
+            return
+        self._loop.remove_reader(loading.fd)
         self._busy = False
         try:
-            result = pickle.loads(answer)  # noqa: S301 (written by our own child)
-        except (pickle.UnpicklingError, EOFError):
-            result = ConfigError(f"reading it failed (code {status.shell_code})")
-        if isinstance(result, Ecosystem):
-            self._on_loaded(result)
+            ecosystem = loading.outcome()
+        except ConfigError as error:
+            self._on_failed(str(error))
         else:
-            self._on_failed(str(result))
+            self._on_loaded(ecosystem)
         if self._again:
             self._again = False
             self.begin()
-
-
-def _load_and_tell(load: Callable[[], Ecosystem], write: int) -> NoReturn:
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_DFL)
-    signal.set_wakeup_fd(-1)
-    result: Ecosystem | ConfigError
-    try:
-        result = load()
-    except ConfigError as error:
-        result = error
-    except BaseException as error:  # noqa: BLE001 (a forked child must end here; the parent reports it)
-        result = ConfigError(f"reading it failed: {error!r}")
-    with open(write, "wb") as pipe:
-        pickle.dump(result, pipe)
-    os._exit(0)

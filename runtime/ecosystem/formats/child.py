@@ -66,7 +66,9 @@ class Reading:
                 _be_the_child(task, writing)
         except OSError as error:
             os.close(self._fd)
-            raise ConfigError(f"{name}: cannot be read, no process can be started: {error.strerror}") from None
+            raise ConfigError(
+                f"{name}: cannot be read, no process can be started: {error.strerror}"
+            ) from None
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             os.close(writing)

@@ -92,7 +92,10 @@ def evaluate(source: Source, around: Surroundings, *, as_expression: bool) -> Ev
         while context.execute_pending_job() or idle():
             pass
         result = json.loads(outcome())
-    except (_quickjs.JSException, RecursionError) as error:  # out of memory or stack, beyond the shim's own handling
+    except (
+        _quickjs.JSException,
+        RecursionError,
+    ) as error:  # out of memory or stack, beyond the shim's own handling
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         result = {"error": {"message": first, "stack": str(error)}, "notices": [], "secrets": []}
     hidden = (*values_of(around.env), *secret_values(result["secrets"]))

@@ -298,9 +298,9 @@ def _bound(pattern: Sequence[Token], *, in_object: bool) -> list[str]:
                 groups.pop()
             if token.text == "=" and depth_of_default is None:
                 depth_of_default = len(groups)
-            elif depth_of_default is not None and token.text == "," and len(groups) == depth_of_default:
-                depth_of_default = None
-            elif depth_of_default is not None and len(groups) < depth_of_default:
+            elif (depth_of_default is not None and token.text == "," and len(groups) == depth_of_default) or (
+                depth_of_default is not None and len(groups) < depth_of_default
+            ):
                 depth_of_default = None
         elif token.kind == "word" and depth_of_default is None and following != ":":
             names.append(token.text)

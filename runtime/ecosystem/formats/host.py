@@ -77,7 +77,11 @@ class Host:
             answer = self._operations[operation](self, *json.loads(arguments))
         except OSError as error:
             code = errno.errorcode.get(error.errno or 0, "EIO")
-            answer = {"errno": error.errno or errno.EIO, "code": code, "message": (error.strerror or str(error)).lower()}
+            answer = {
+                "errno": error.errno or errno.EIO,
+                "code": code,
+                "message": (error.strerror or str(error)).lower(),
+            }
         except Exception as error:  # noqa: BLE001 see the module's docstring
             answer = {"errno": errno.EINVAL, "code": "EINVAL", "message": str(error), "error": str(error)}
         return json.dumps(answer)
@@ -109,8 +113,10 @@ class Host:
         if path.endswith(".node"):
             return {"error": f"{path} is a native module, which cannot be loaded here"}
         rewritten = rewrite(text)
-        is_module = rewritten.is_module or path.endswith(".mjs") or (
-            not path.endswith(".cjs") and package_json(_nearest_package(path)).get("type") == "module"
+        is_module = (
+            rewritten.is_module
+            or path.endswith(".mjs")
+            or (not path.endswith(".cjs") and package_json(_nearest_package(path)).get("type") == "module")
         )
         if is_module:
             code = _ESM % ("async " if rewritten.awaits else "") + rewritten.code + "\n})()})"
@@ -165,7 +171,9 @@ class Host:
         "decode": lambda _, latin1, encoding: {"text": _decode(latin1.encode("latin-1"), encoding)},
         "random_bytes": lambda _, count: {"bytes": os.urandom(min(int(count), 65536)).decode("latin-1")},
         "random_uuid": lambda _: {"text": _uuid()},
-        "hash": lambda _, algorithm, latin1: {"bytes": _hash(algorithm, latin1.encode("latin-1")).decode("latin-1")},
+        "hash": lambda _, algorithm, latin1: {
+            "bytes": _hash(algorithm, latin1.encode("latin-1")).decode("latin-1")
+        },
     }
 
 

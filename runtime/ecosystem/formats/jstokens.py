@@ -17,7 +17,23 @@ _REGEX: Final = re.compile(r"/(?:[^\\/\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+/\w*")
 _TEMPLATE_PART: Final = re.compile(r"(?:[^`\\$]|\\.|\$(?!\{))*", re.DOTALL)
 
 _BEFORE_REGEX: Final = frozenset(
-    "return typeof case in of delete void throw new else do instanceof yield await default".split()
+    [
+        "return",
+        "typeof",
+        "case",
+        "in",
+        "of",
+        "delete",
+        "void",
+        "throw",
+        "new",
+        "else",
+        "do",
+        "instanceof",
+        "yield",
+        "await",
+        "default",
+    ]
 )
 """Words after which a slash begins a regular expression; after any other it divides."""
 

@@ -26,9 +26,12 @@ _JAVASCRIPT_SUFFIXES: Final = (".js", ".cjs", ".mjs")
 _NAMED_LIKE_ONE: Final = frozenset({"ecosystem", "pm2"})
 _MAX_SCAN_BYTES: Final = 64 * 1024
 """Larger JavaScript is a program (often a bundle); reading it costs start-up time."""
-_TOML_START: Final = re.compile(r"""^\s*(?:\[\[?[\w.\-"' ]+\]\]?\s*(?:\#.*)?$|[\w.\-"']+\s*=)""", re.MULTILINE)
+_TOML_START: Final = re.compile(
+    r"""^\s*(?:\[\[?[\w.\-"' ]+\]\]?\s*(?:\#.*)?$|[\w.\-"']+\s*=)""", re.MULTILINE
+)
 _JAVASCRIPT_START: Final = re.compile(
-    r"^\s*(?:module\.exports|exports\.|export\s|import\s|const\s|let\s|var\s|['\"]use strict|#!)", re.MULTILINE
+    r"^\s*(?:module\.exports|exports\.|export\s|import\s|const\s|let\s|var\s|['\"]use strict|#!)",
+    re.MULTILINE,
 )
 
 
@@ -57,7 +60,9 @@ def by_text(text: str) -> str:
         return JAVASCRIPT
     if start.startswith("//") or start.startswith("/*"):
         return JAVASCRIPT if "export" in text else JSON
-    first = next((line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")), "")
+    first = next(
+        (line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")), ""
+    )
     return TOML if _TOML_START.match(first) else YAML
 
 
@@ -117,5 +122,6 @@ def _exports_apps(path: Path, *, any_shape: bool) -> bool:
 def _follows(words: list[str], wanted: tuple[str, ...]) -> bool:
     first = wanted[0]
     return any(
-        word == first and tuple(words[index : index + len(wanted)]) == wanted for index, word in enumerate(words)
+        word == first and tuple(words[index : index + len(wanted)]) == wanted
+        for index, word in enumerate(words)
     )

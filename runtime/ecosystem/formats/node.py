@@ -56,7 +56,9 @@ def evaluate(source: Source, around: Surroundings, *, node: str, started_at: flo
     try:
         result: dict[str, Any] = json.loads(data)
     except ValueError:
-        raise ConfigError(f"{source.name}: {node} ended, or wrote too much, before it had evaluated the file") from None
+        raise ConfigError(
+            f"{source.name}: {node} ended, or wrote too much, before it had evaluated the file"
+        ) from None
     hidden = values_of(around.env)
     if "error" in result:
         places = _places(result["error"].get("stack", ""), source)

@@ -79,7 +79,9 @@ class Plain:
         if isinstance(value, str):
             return well_formed(value)
         if isinstance(value, float) and not math.isfinite(value):
-            self.notices.append(f"{self.name}: {spell(path)} is {value}, which is not a number; taken as not set")
+            self.notices.append(
+                f"{self.name}: {spell(path)} is {value}, which is not a number; taken as not set"
+            )
             return None
         if value is None or isinstance(value, (bool, int, float)):
             return value
@@ -89,4 +91,6 @@ class Plain:
             return [self.value(item, (*path, index)) for index, item in enumerate(value)]
         if isinstance(value, (datetime.date, datetime.time)):
             return value.isoformat()
-        raise ConfigError(f"{self.name}: {spell(path)} is a {type(value).__name__}, which has no meaning here")
+        raise ConfigError(
+            f"{self.name}: {spell(path)} is a {type(value).__name__}, which has no meaning here"
+        )

@@ -5,7 +5,9 @@ from runtime.ecosystem.formats.source import Source
 from runtime.errors import ConfigError
 
 
-def problem(source: Source, message: str, *, line: int | None = None, column: int | None = None) -> ConfigError:
+def problem(
+    source: Source, message: str, *, line: int | None = None, column: int | None = None
+) -> ConfigError:
     """The error to raise; `line` and `column` count from 1."""
     if line is None:
         return ConfigError(f"{source.name}: {message}")

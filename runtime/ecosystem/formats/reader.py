@@ -24,7 +24,9 @@ def read_in_child(
             return _toml(source)
         if language == languages.YAML:
             return _yaml(source)
-        return _javascript(source, env, argv, cpus, started_at=started_at, as_expression=language == languages.JSON)
+        return _javascript(
+            source, env, argv, cpus, started_at=started_at, as_expression=language == languages.JSON
+        )
     except MemoryError:
         raise ConfigError(f"{source.name}: needs more memory than a configuration may have") from None
     except RecursionError:

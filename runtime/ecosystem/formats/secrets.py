@@ -11,8 +11,27 @@ _MIN_SECRET_CHARS: Final = 4
 _SECRET_WORD: Final = r"(?:pass|pwd|secret|token|key|cred|auth|salt|dsn|private|cookie|session|jwt)"
 _SECRET_NAME: Final = re.compile(_SECRET_WORD, re.IGNORECASE)
 _HARMLESS: Final = frozenset(
-    "PATH HOME PWD OLDPWD USER LOGNAME SHELL HOSTNAME TERM LANG LANGUAGE LC_ALL TZ SHLVL NODE_ENV "
-    "NODE_VERSION YARN_VERSION PYTHON_VERSION DEBIAN_FRONTEND".split()
+    [
+        "PATH",
+        "HOME",
+        "PWD",
+        "OLDPWD",
+        "USER",
+        "LOGNAME",
+        "SHELL",
+        "HOSTNAME",
+        "TERM",
+        "LANG",
+        "LANGUAGE",
+        "LC_ALL",
+        "TZ",
+        "SHLVL",
+        "NODE_ENV",
+        "NODE_VERSION",
+        "YARN_VERSION",
+        "PYTHON_VERSION",
+        "DEBIAN_FRONTEND",
+    ]
 )
 _ASSIGNMENT: Final = re.compile(
     rf"""
@@ -38,7 +57,9 @@ def values_of(env: Mapping[str, str]) -> tuple[str, ...]:
 
 def secret_values(values: Iterable[str]) -> tuple[str, ...]:
     """All of the values, if long enough to be told from ordinary words, longest first."""
-    return tuple(sorted((value for value in set(values) if len(value) >= _MIN_SECRET_CHARS), key=len, reverse=True))
+    return tuple(
+        sorted((value for value in set(values) if len(value) >= _MIN_SECRET_CHARS), key=len, reverse=True)
+    )
 
 
 def redact(text: str, values: Iterable[str]) -> str:

@@ -33,7 +33,9 @@ def shape(value: object, name: str) -> Shape:
     if isinstance(value, list):
         return _from_list(value, (), {}, name)
     if not isinstance(value, Mapping):
-        raise ConfigError(f"{name}: holds {describe(value)}; an ecosystem is an object with apps: [{_EXAMPLE}]")
+        raise ConfigError(
+            f"{name}: holds {describe(value)}; an ecosystem is an object with apps: [{_EXAMPLE}]"
+        )
     key = next((key for key in ("apps", "pm2") if value.get(key) not in _SKIPPED), None)
     if key is None:
         key = next((key for key in ("apps", "pm2") if key in value), None)
@@ -58,7 +60,9 @@ def _from_apps(apps: object, path: KeyPath, top: Mapping[str, object], name: str
         return _from_mapping(apps, path, top)
     if apps in _SKIPPED:
         return Shape(apps=(), origins=(), top=top)
-    raise ConfigError(f"{name}: {spell(path)} is {describe(apps)}; it must be a list of apps such as [{_EXAMPLE}]")
+    raise ConfigError(
+        f"{name}: {spell(path)} is {describe(apps)}; it must be a list of apps such as [{_EXAMPLE}]"
+    )
 
 
 def _from_mapping(apps: Mapping[str, object], path: KeyPath, top: Mapping[str, object]) -> Shape:

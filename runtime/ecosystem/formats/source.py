@@ -61,7 +61,9 @@ def decode(data: bytes, name: str) -> str:
         ) from None
     if (nul := text.find("\0")) >= 0:
         line = text.count("\n", 0, nul) + 1
-        raise ConfigError(f"{name}:{line}: holds a NUL byte; it is binary, or UTF-16 that must be saved as UTF-8")
+        raise ConfigError(
+            f"{name}:{line}: holds a NUL byte; it is binary, or UTF-16 that must be saved as UTF-8"
+        )
     return text
 
 

@@ -123,7 +123,11 @@ class _Builder:
             return text
         if kind == "null" and text in ("", "~", "null", "Null", "NULL"):
             return None
-        if kind == "bool" and text.lower() in ("true", "false") and text in (text.lower(), text.upper(), text.title()):
+        if (
+            kind == "bool"
+            and text.lower() in ("true", "false")
+            and text in (text.lower(), text.upper(), text.title())
+        ):
             return text.lower() == "true"
         if kind == "int" and _INT.fullmatch(text):
             return javascript_number(_integer(text))
@@ -142,7 +146,9 @@ class _Builder:
             raise self._problem(f"unknown tag {node.tag}; quote the text if it begins with !", node)
 
     def _problem(self, message: str, node: Node) -> Exception:
-        return problem(self._source, message, line=node.start_mark.line + 1, column=node.start_mark.column + 1)
+        return problem(
+            self._source, message, line=node.start_mark.line + 1, column=node.start_mark.column + 1
+        )
 
 
 def parse(source: Source) -> tuple[object, list[str], dict[KeyPath, int]]:
@@ -159,7 +165,9 @@ def parse(source: Source) -> tuple[object, list[str], dict[KeyPath, int]]:
         raise _explain(source, error) from None
     except ReaderError as error:
         line = source.text.count("\n", 0, error.position) + 1
-        raise problem(source, f"character U+{ord(str(error.character)):04X} is not allowed", line=line) from None
+        raise problem(
+            source, f"character U+{ord(str(error.character)):04X} is not allowed", line=line
+        ) from None
     except YAMLError as error:
         raise problem(source, str(error)) from None
     except RecursionError:
@@ -203,7 +211,9 @@ def _timestamp(text: str) -> str | None:
                 int((found["fraction"] or "")[:3].ljust(3, "0")) * 1000,
             )
             if found["sign"]:
-                offset = datetime.timedelta(hours=int(found["zone_hour"]), minutes=int(found["zone_minute"] or 0))
+                offset = datetime.timedelta(
+                    hours=int(found["zone_hour"]), minutes=int(found["zone_minute"] or 0)
+                )
                 moment -= offset if found["sign"] == "+" else -offset
         else:
             return None
