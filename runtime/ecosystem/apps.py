@@ -4,7 +4,6 @@ import os
 import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from runtime.ecosystem import catalogue, environment, keys, programs
@@ -28,6 +27,9 @@ class Entry(NamedTuple):
 
     spelling: str
     value: object
+
+
+_NOTHING: Final = Entry("script", None)
 
 
 class Sorted(NamedTuple):
@@ -150,13 +152,14 @@ class Reader:
         return values
 
     def _spec(self, values: dict[str, Any], found: Sorted, scope: Scope) -> AppSpec:
+        if "script" not in values and (entry := found.known.get("script", _NOTHING)).value is None:
+            scope.error('script is missing: say what to run, e.g. script = "app.js"', entry.spelling)
         account: Account | None = values.pop("user", None)
         cwd = self._cwd(values, scope)
         variables = self._environment(values, found, cwd, account, scope)
         program, cwd = self._program(values, variables.variables, cwd, scope)
         name = self._name(values, scope)
         variables.variables.update(program.env if program else {})
-        variables.variables.setdefault("name", name)
         result = {key: value for key, value in values.items() if key in _FIELDS}
         result |= self._stopping(values)
         result |= _rights(values, account, scope, must_exist=self.options.must_exist)
@@ -171,8 +174,8 @@ class Reader:
                 "argv": program.argv if program else (),
                 "interpreter": program.interpreter if program else "none",
                 "args": (*values.get("args", ()), *self.options.args),
-                "cwd": cwd,
-                "env": MappingProxyType(variables.variables),
+                "cwd": str(cwd),
+                "env": variables.variables,
                 "secrets": variables.secrets,
             }
         )
@@ -238,8 +241,6 @@ class Reader:
     ) -> tuple[programs.Program | None, Path]:
         script = values.get("script")
         if script is None:
-            if not any(": script " in error or ": script =" in error for error in scope.problems.errors):
-                scope.error('script is missing: say what to run, e.g. script = "app.js"')
             return None, cwd
         if "cwd" not in values:
             cwd = self._folder_of(script, cwd, scope)

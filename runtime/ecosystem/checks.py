@@ -1,6 +1,5 @@
 """The top-level `smoke` and `alerts` lists: what they are and how they are read."""
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 from runtime.ecosystem import kinds
@@ -8,10 +7,10 @@ from runtime.ecosystem.kinds import BOOL, DURATION, NAMES, STRING, Finding, Inva
 from runtime.ecosystem.probes import EXEC, TARGETS, exactly_one, parse_target
 from runtime.ecosystem.spec import MemoryLimit, Seconds
 from runtime.ecosystem.tables import parse_table, table_schema
+from runtime.record import Record
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SmokeCheck:
+class SmokeCheck(Record, kw_only=True):
     """One check of `pidone smoke`; exactly one of http, tcp, exec is set."""
 
     name: str
@@ -25,8 +24,7 @@ class SmokeCheck:
     timeout: Seconds = 5.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Alert:
+class Alert(Record, kw_only=True):
     """A condition over the running apps, and what happens when it holds; every condition set must hold."""
 
     name: str

@@ -92,6 +92,10 @@ def parse_string(value: object) -> str:
     if isinstance(value, str):
         if "\0" in value:
             raise Invalid("expected text without NUL characters")
+        try:
+            value.encode()
+        except UnicodeEncodeError:  # half of a surrogate pair, which JSON can write
+            raise Invalid("expected text that can be encoded as UTF-8") from None
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Invalid("expected text")

@@ -18,10 +18,14 @@ _WHOLE: Final = ("smoke", "alerts")
 
 def load(source: Path | None, options: LoadOptions) -> Ecosystem:
     """Read an ecosystem file (None: standard input). Raises ConfigError with everything that is wrong."""
-    document = read(
-        options.cwd / source if source else None, env=options.environ, argv=options.argv, cpus=options.cpus
-    )
-    return resolve(document, options)
+    return resolve(read_document(source, options), options)
+
+
+def read_document(source: Path | None, options: LoadOptions) -> Document:
+    """What a file says, before it is asked what it means. Raises ConfigError."""
+    # Messages name the file as the user did, as long as that is where it is.
+    path = source if source is None or options.cwd == Path.cwd() else options.cwd / source
+    return read(path, env=options.environ, argv=options.argv, cpus=options.cpus)
 
 
 def from_command(argv: Sequence[str], options: LoadOptions) -> Ecosystem:
@@ -54,7 +58,8 @@ def resolve(document: Document, options: LoadOptions, title: str = "") -> Ecosys
         apps=apps,
         runtime=runtime,
         **rest,
-        source=document.source,
+        source=str(document.source) if document.source else None,
+        cpus=options.cpus,
         warnings=tuple(dict.fromkeys(problems.warnings)),
         notices=(*document.notices, *dict.fromkeys(problems.notices)),
     )
@@ -100,12 +105,10 @@ def _read_whole(reader: Reader) -> dict[str, Any]:
             unknown.append(str(name))
         if name in keys.NOT_BUILT and value:
             reader.not_built.add(name)
-    for name in list(unknown):
-        if keys.find(name, keys.APP_KEYS):
-            reader.top.warn(
-                f"{name} stands beside the apps, where it has no effect; it belongs into an app", name
-            )
-            unknown.remove(name)
+    for name in [name for name in unknown if keys.find(name, keys.APP_KEYS)]:
+        say = reader.top.error if reader.document.strict else reader.top.warn
+        say(f"{name} stands beside the apps, where it has no effect; it belongs into an app", name)
+        unknown.remove(name)
     report_unknown(unknown, list(keys.TOP_LEVEL), reader.top, strict=reader.document.strict)
     return found
 

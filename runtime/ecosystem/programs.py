@@ -141,9 +141,10 @@ def _package_script(request: Request, scope: Scope) -> Program | None:
     scope.notice(
         f"{' '.join(words + request.args)} runs {shown(found.text)} directly, without {words[0]}", "script"
     )
+    if path.name in _NODE_LIKE:
+        return Program((str(path), *request.interpreter_args, *inner.args), path.name, env)
     # A bin of node_modules is a Node script: running it by its shebang keeps the IPC channel.
-    program = _script(inner._replace(cluster=True), path, scope)
-    return program._replace(env={**env, **program.env})
+    return _script(inner._replace(cluster=True), path, scope)._replace(env=env)
 
 
 def _is_plain(text: str) -> bool:
@@ -185,6 +186,7 @@ def _script(request: Request, path: Path | None, scope: Scope) -> Program:
         if request.must_exist:
             raise Missing("script", request.script, _why_missing(request))
         path = Path(request.script)
+        is_command = is_command and path.suffix.lower() not in _BY_EXTENSION
     if request.interpreter == "none" or (is_command and request.interpreter is None and not request.cluster):
         return Program(argv=(_executable(path, request), *request.args))
     if request.interpreter is not None:

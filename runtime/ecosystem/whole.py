@@ -83,7 +83,7 @@ def _check_ports(apps: Sequence[AppSpec], top: Scope) -> None:
             own.add(listen.name)
             for other, theirs in claimed:
                 if _collide(listen, theirs):
-                    whose = "twice" if other is app else f'and app "{other.name}" too'
+                    whose = "twice" if other is app else f'by app "{other.name}" too'
                     scope.error(f"listen = {shown(spelt(listen))}: claimed {whose}", "listen")
             claimed.append((app, listen))
 

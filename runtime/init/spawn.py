@@ -166,12 +166,12 @@ def _fork(plan: SpawnPlan) -> int:
     if report:
         os.waitpid(pid, 0)  # it ends right after its report, and nobody else knows it yet
         number, _, step = report.decode(errors="replace").partition(" ")
-        raise SpawnError(f"{step}: {os.strerror(int(number))}") from OSError(int(number), "")
+        raise SpawnError(step) from OSError(int(number), "")
     return pid
 
 
 def _become(plan: SpawnPlan, wanted: Mapping[int, int], failure: int) -> NoReturn:
-    """In the child: turn into the program, or report errno and the step that failed."""
+    """In the child: turn into the program, or report errno and which step failed why."""
     step = "prepare"
     try:
         gc.disable()
@@ -194,9 +194,9 @@ def _become(plan: SpawnPlan, wanted: Mapping[int, int], failure: int) -> NoRetur
         step = f"exec: {plan.argv[0]}"
         os.execve(plan.argv[0], plan.argv, env)  # noqa: S606 (running programs without a shell is the product)
     except OSError as error:
-        _report(failure, error.errno or errno.EIO, step)
+        _report(failure, error.errno or errno.EIO, f"{step}: {error.strerror}")
     except BaseException as error:  # noqa: BLE001 (a child that is still us must end here, whatever it was)
-        _report(failure, errno.EINVAL, f"{step}: {error!r}")
+        _report(failure, errno.EINVAL, f"{step}: {error}")
 
 
 def _report(pipe: int, number: int, step: str) -> NoReturn:

@@ -59,7 +59,7 @@ class ForkLauncher:
         plan = SpawnPlan(
             argv=equipment.argv,
             env={**environment, **equipment.env},
-            cwd=str(app.cwd),
+            cwd=app.cwd,
             stdin=0 if app.stdin == "inherit" else None,
             stdout=outlet.stdout,
             stderr=outlet.stderr,

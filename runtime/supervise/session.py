@@ -5,9 +5,8 @@ import random
 import signal
 from collections.abc import Callable, Mapping
 
-from runtime.ecosystem.spec import AppSpec, Ecosystem
+from runtime.ecosystem.spec import Ecosystem
 from runtime.errors import ListenError
-from runtime.host.cpus import available_cpus, resolve_instances
 from runtime.init.exitcodes import ExitCode
 from runtime.init.reaper import Reaper
 from runtime.init.signals import SignalInbox
@@ -53,12 +52,11 @@ class Session:
             outfitter=self._outfitter,
             environ=around.environ,
         )
-        self._cpus = available_cpus()
         self._supervisor = Supervisor(
             ecosystem,
             World(self._loop, self._launcher, self._relay, random.random),
             self._outfitter,
-            count=self._count,
+            count=lambda app: app.count(self._ecosystem.cpus),
             on_done=self._done,
         )
         self._reactions: Mapping[int, Reaction] = reactions(ecosystem.runtime.signals)
@@ -79,8 +77,8 @@ class Session:
         """
         self._supervisor.open()
         self._loop.add_reader(self._around.inbox.open(), self._signals_arrived)
-        self._loop.call_soon(self._begin)
         try:
+            self._begin()
             self._loop.run_forever()
         finally:
             self._around.inbox.close()
@@ -95,7 +93,7 @@ class Session:
             "runtime.start",
             version=self._around.version,
             pid=os.getpid(),
-            cpus=self._cpus,
+            cpus=self._ecosystem.cpus,
             apps=[app.name for app in self._ecosystem.apps],
         )
         for warning in self._ecosystem.warnings:
@@ -130,9 +128,11 @@ class Session:
         self._supervisor.orphan_buried()
 
     def _loaded(self, ecosystem: Ecosystem) -> None:
+        before, self._ecosystem = self._ecosystem, ecosystem
         try:
             self._supervisor.apply(ecosystem)
         except ListenError as error:
+            self._ecosystem = before
             self._not_loaded(str(error))
             return
         self._reactions = reactions(ecosystem.runtime.signals)
@@ -149,9 +149,6 @@ class Session:
         self._loop.stop()
 
     # -- making ------------------------------------------------------------------------------------
-
-    def _count(self, app: AppSpec) -> int:
-        return resolve_instances(app.instances, self._cpus)
 
     def _make_outfitter(self) -> Outfitter:
         from runtime.listen.none import NoPorts  # noqa: PLC0415

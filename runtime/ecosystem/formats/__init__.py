@@ -13,7 +13,6 @@ from runtime.ecosystem.document import Document, KeyPath
 from runtime.ecosystem.formats import languages, strictjson
 from runtime.ecosystem.formats.child import Reading, Reap, wait_for
 from runtime.ecosystem.formats.languages import is_ecosystem_file
-from runtime.ecosystem.formats.lines import Lines, javascript_lines, nearest, toml_lines
 from runtime.ecosystem.formats.shapes import Shape, shape
 from runtime.ecosystem.formats.source import Source, load
 
@@ -107,14 +106,16 @@ class DocumentReading:
 class _LineFinder:
     """Looks for lines when the first one is asked for."""
 
-    def __init__(self, source: Source, language: str, found: Shape, told: Lines) -> None:
+    def __init__(self, source: Source, language: str, found: Shape, told: Mapping[KeyPath, int]) -> None:
         self._source = source
         self._language = language
         self._shape = found
-        self._lines: Lines | None = told or None
+        self._lines: Mapping[KeyPath, int] | None = told or None
 
     def line_of(self, path: KeyPath) -> int | None:
         """As `Document.line_of`."""
+        from runtime.ecosystem.formats.lines import javascript_lines, nearest, toml_lines  # noqa: PLC0415 rare
+
         if self._lines is None:
             scan = toml_lines if self._language == languages.TOML else javascript_lines
             self._lines = scan(self._source.text)

@@ -150,6 +150,8 @@ def _answer(task: Callable[[], Answer]) -> Answer:
         return task()
     except ConfigError as error:
         return {"error": str(error)}
+    except Exception as error:  # noqa: BLE001 the only place where a bug of ours, or the engine's, can be told
+        return {"error": f"internal error while reading the file: {type(error).__name__}: {error}"}
 
 
 def _confine(writing: int) -> None:

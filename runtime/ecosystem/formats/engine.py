@@ -4,9 +4,8 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from runtime.ecosystem.formats.host import Host, Place
 from runtime.ecosystem.formats.secrets import quote, redact, secret_values, values_of
@@ -31,8 +30,7 @@ _MAX_MESSAGE_CHARS: Final = 500
 _NODE_NAMES: Final = ("path", "fs", "os", "url", "util", "crypto")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Surroundings:
+class Surroundings(NamedTuple):
     """What a configuration may see of its process."""
 
     env: Mapping[str, str]
@@ -53,8 +51,7 @@ class ThirdPartyNeeded(Exception):  # noqa: N818 not an error yet: Node may be t
         self.module = module
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Evaluated:
+class Evaluated(NamedTuple):
     """What came out."""
 
     value: Any
@@ -105,9 +102,8 @@ def evaluate(source: Source, around: Surroundings, *, as_expression: bool) -> Ev
         stack = result["error"].get("stack", "")
         frames = (host.place(int(line), int(column)) for line, column in _FRAME.findall(stack))
         raise explain(result["error"], source, hidden, filter(None, frames))
-    value = json.loads(result["json"]) if result["json"] is not None else None
     notices = tuple(f"{source.name}: {redact(text, hidden)}" for text in result["notices"])
-    return Evaluated(value=value, notices=notices, env=result["env"])
+    return Evaluated(value=result["value"], notices=notices, env=result["env"])
 
 
 def file_of(source: Source) -> str:
@@ -157,13 +153,23 @@ def explain(
         shown = redact(quote(lines[place.line - 1], place.column), hidden) if place.line <= len(lines) else ""
         quoted = f', at "{shown}"' if shown else ""
         break
+    else:
+        where = _place_of_missing_module(text, source) or where
     return ConfigError(f"{where}: {text}{quoted}{_hint(text)}")
+
+
+def _place_of_missing_module(text: str, source: Source) -> str | None:
+    """A static import fails before any line runs: find its line by the quoted name."""
+    found = re.search(r"(?:Cannot find module|requested module) '([^']+)'", text)
+    quoted = (source.text.find(f"{mark}{found[1]}{mark}") for mark in ("'", '"')) if found else iter(())
+    position = next((position for position in quoted if position >= 0), None)
+    return f"{source.name}:{source.text.count(chr(10), 0, position) + 1}" if position is not None else None
 
 
 def _hint(text: str) -> str:
     for name in _NODE_NAMES:
         if f"{name} is not defined" in text:
             return f"; add: const {name} = require('{name}')"
-    if "Cannot find module" in text:
+    if "Cannot find module '" in text and text.split("'")[1].startswith((".", "/")):
         return "; the file is not there (names are relative to the file that requires them)"
     return ""

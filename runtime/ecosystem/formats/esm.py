@@ -15,7 +15,6 @@ from typing import Final
 
 from runtime.ecosystem.formats.jstokens import Token, tokens
 
-_WORTH_A_LOOK: Final = re.compile(r"\b(?:import|export)\b")
 _OPENING: Final = frozenset("([{")
 _CLOSING: Final = frozenset(")]}")
 
@@ -255,11 +254,7 @@ class _Rewriter:
 
 
 def rewrite(text: str) -> Rewritten:
-    """`text` as a function body; unchanged unless it says import or export somewhere."""
-    if text.startswith("#!"):
-        text = "//" + text[2:]
-    if not _WORTH_A_LOOK.search(text):
-        return Rewritten(text, is_module=False, awaits="await" in text)
+    """`text`, which has no hashbang, as a function body."""
     rewriter = _Rewriter(text, tokens(text))
     rewriter.run()
     awaits = any(token.kind == "word" and token.text == "await" for token in rewriter.all)
@@ -298,9 +293,9 @@ def _bound(pattern: Sequence[Token], *, in_object: bool) -> list[str]:
                 groups.pop()
             if token.text == "=" and depth_of_default is None:
                 depth_of_default = len(groups)
-            elif (depth_of_default is not None and token.text == "," and len(groups) == depth_of_default) or (
-                depth_of_default is not None and len(groups) < depth_of_default
-            ):
+            elif depth_of_default is not None and token.text == "," and len(groups) == depth_of_default:
+                depth_of_default = None
+            elif depth_of_default is not None and len(groups) < depth_of_default:
                 depth_of_default = None
         elif token.kind == "word" and depth_of_default is None and following != ":":
             names.append(token.text)

@@ -7,13 +7,11 @@ SystemError in the engine's binding.
 import errno
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
-from urllib.parse import urljoin, urlsplit
+from typing import Any, Final, NamedTuple
 
-from runtime.ecosystem.formats.esm import rewrite
 from runtime.ecosystem.formats.modules import package_json, resolve
 from runtime.ecosystem.formats.source import MAX_SOURCE_BYTES
 
@@ -21,6 +19,8 @@ MAX_READ_BYTES: Final = 4 << 20
 _MAX_ENTRIES: Final = 10_000
 _DEFAULT_PORTS: Final = {"http:": 80, "https:": 443, "ftp:": 21, "ws:": 80, "wss:": 443}
 
+_MODULE_WORDS: Final = re.compile("import|export[^s]")
+"""Without them a text is no module and needs no rewriting; `module.exports` alone is no reason to look."""
 _CJS: Final = "(function (exports, require, module, __filename, __dirname, $imprt) {"
 _ESM: Final = (
     "(function (exports, require, module, __filename, __dirname, $imprt, $importmeta, $modules, $export, $exportAll,"
@@ -33,8 +33,7 @@ _ENCODINGS: Final = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A place in a source file."""
 
     file: str
@@ -44,8 +43,7 @@ class Place:
     """Of the whole file."""
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
+class _File(NamedTuple):
     """A file that was evaluated."""
 
     first_line: int
@@ -112,23 +110,27 @@ class Host:
             return {"kind": "json", "text": text}
         if path.endswith(".node"):
             return {"error": f"{path} is a native module, which cannot be loaded here"}
-        rewritten = rewrite(text)
-        is_module = (
-            rewritten.is_module
-            or path.endswith(".mjs")
-            or (not path.endswith(".cjs") and package_json(_nearest_package(path)).get("type") == "module")
+        is_module = path.endswith(".mjs") or (
+            not path.endswith(".cjs") and package_json(_nearest_package(path)).get("type") == "module"
         )
-        if is_module:
-            code = _ESM % ("async " if rewritten.awaits else "") + rewritten.code + "\n})()})"
-        else:
-            code = _CJS + rewritten.code + "\n})"
+        if not (is_module or _MODULE_WORDS.search(text)):
+            return self._script(path, _without_hashbang(text))
+
+        from runtime.ecosystem.formats.esm import rewrite  # noqa: PLC0415 19 of 20 files are plain scripts
+
+        rewritten = rewrite(_without_hashbang(text))
+        if not (is_module or rewritten.is_module):
+            return self._script(path, rewritten.code)
+        code = _ESM % ("async " if rewritten.awaits else "") + rewritten.code + "\n})()})"
         return {
-            "kind": "js",
-            "code": self.at_own_lines(code, path, text, shift=None if is_module else len(_CJS)),
-            "isModule": is_module,
+            "code": self.at_own_lines(code, path, text, shift=None),
+            "isModule": True,
             "awaits": rewritten.awaits,
             "imports": [{"specifier": one.specifier, "names": one.names} for one in rewritten.imports],
         }
+
+    def _script(self, path: str, code: str) -> Mapping[str, Any]:
+        return {"code": self.at_own_lines(_CJS + code + "\n})", path, code, shift=len(_CJS)), "isModule": False}
 
     def _resolve(self, specifier: str, folder: str) -> Mapping[str, Any]:
         found = resolve(specifier, folder)
@@ -137,6 +139,8 @@ class Host:
         return {"builtin": found.builtin, "file": found.file, "thirdParty": found.third_party}
 
     def _url(self, address: str, base: str | None) -> Mapping[str, Any]:
+        from urllib.parse import urljoin, urlsplit  # noqa: PLC0415 takes as long to import as all the rest
+
         parts = urlsplit(urljoin(base, address) if base is not None else address)
         if not parts.scheme or not (parts.netloc or parts.path):
             return {"invalid": True}
@@ -165,7 +169,7 @@ class Host:
         "realpath": lambda _, path: {"path": os.path.realpath(path, strict=True)},
         "readlink": lambda _, path: {"path": os.readlink(path)},
         "cwd": lambda _: {"path": os.getcwd()},
-        "chdir": lambda _, path: {"done": os.chdir(path)},
+        "chdir": lambda _, path: _chdir(path),
         "system": lambda _: _system(),
         "encode": lambda _, text, encoding: {"bytes": _encode(text, encoding).decode("latin-1")},
         "decode": lambda _, latin1, encoding: {"text": _decode(latin1.encode("latin-1"), encoding)},
@@ -175,6 +179,15 @@ class Host:
             "bytes": _hash(algorithm, latin1.encode("latin-1")).decode("latin-1")
         },
     }
+
+
+def _without_hashbang(text: str) -> str:
+    return "//" + text[2:] if text.startswith("#!") else text
+
+
+def _chdir(path: str) -> Mapping[str, Any]:
+    os.chdir(path)
+    return {}
 
 
 def _nearest_package(path: str) -> str:

@@ -18,21 +18,8 @@ _TEMPLATE_PART: Final = re.compile(r"(?:[^`\\$]|\\.|\$(?!\{))*", re.DOTALL)
 
 _BEFORE_REGEX: Final = frozenset(
     [
-        "return",
-        "typeof",
-        "case",
-        "in",
-        "of",
-        "delete",
-        "void",
-        "throw",
-        "new",
-        "else",
-        "do",
-        "instanceof",
-        "yield",
-        "await",
-        "default",
+        *("return", "typeof", "case", "in", "of", "delete", "void", "throw", "new", "else", "do"),
+        *("instanceof", "yield", "await", "default"),
     ]
 )
 """Words after which a slash begins a regular expression; after any other it divides."""

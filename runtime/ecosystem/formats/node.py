@@ -48,7 +48,7 @@ def evaluate(source: Source, around: Surroundings, *, node: str, started_at: flo
         "argv": around.process_argv(str(source.path)),
         "cpus": around.cpus,
         "execPath": NODE_PATH,
-        "isModule": file.endswith(".mjs") or rewrite(source.text).is_module,
+        "isModule": file.endswith(".mjs") or rewrite(source.text.removeprefix("#!")).is_module,
     }
     data = _run(node, facts, around.env, deadline=started_at + TIME_LIMIT_S - _MARGIN_S)
     if data is None:
@@ -64,7 +64,7 @@ def evaluate(source: Source, around: Surroundings, *, node: str, started_at: flo
         places = _places(result["error"].get("stack", ""), source)
         raise explain(result["error"], source, hidden, places)
     return Evaluated(
-        value=json.loads(result["json"]) if result["json"] is not None else None,
+        value=result["value"],
         notices=tuple(f"{source.name}: {redact(text, hidden)}" for text in result["notices"]),
         env=result["env"],
     )

@@ -7,15 +7,18 @@ const describe = (error) => {
   const name = typeof error.name === 'string' ? error.name : 'Error';
   return { name, message: String(error.message), stack: String(error.stack ?? ''), code: typeof error.code === 'string' ? error.code : '' };
 };
-const settle = (result) => { outcome ??= { ...result, notices: flushNotices(), secrets: [...secrets] }; };
+// Written out by hand: a polluted Object.prototype.toJSON must not get hold of it.
+const settle = (kind, text, env) => {
+  outcome ??= `{"${kind}":${text},"env":${encodeRecord(env)},"notices":${encodeList(flushNotices())},"secrets":${encodeList([...secrets])}}`;
+};
 const fail = (error) => {
   try {
-    settle({ error: describe(error) });
+    settle('error', encodeRecord(describe(error)), {});
   } catch {
-    settle({ error: { message: 'throws something that cannot be shown' } });
+    settle('error', '{"message":"throws something that cannot be shown"}', {});
   }
 };
-const succeed = (value) => { settle({ json: serialize(value, notice) ?? null, env: changedEnv() }); };
+const succeed = (value) => { settle('value', serialize(value, notice) ?? 'null', changedEnv()); };
 
 Object.assign(globalThis, {
   process, console, Buffer, URL, URLSearchParams, global: globalThis, ...timersModule,
@@ -55,5 +58,8 @@ return {
       return false;
     }
   },
-  outcome: () => stringifyOutcome(outcome ?? { error: { message: 'waits for something that never comes: its promise is never settled' } }),
+  outcome() {
+    settle('error', '{"message":"waits for something that never comes: its promise is never settled"}', {});
+    return outcome;
+  },
 };

@@ -26,7 +26,7 @@ const serialize = (() => {
   return (root, notice) => {
     const open = [];
     let values = 0, chars = 0;
-    const spell = (path, key) => (typeof key === 'number' ? `${path}[${key}]` : path ? `${path}.${key}` : key);
+    const spell = (path, key) => (path.length > 60 ? path : typeof key === 'number' ? `${path}[${key}]` : path ? `${path}.${key}` : key);
     const refuse = (path, why) => { throw new ErrorType(`${path || 'the exported value'} ${why}`); };
 
     // The JSON of a value, or undefined if it has none.
