@@ -13,7 +13,7 @@ from scenarios.driving import System, free_ports, request, running
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-CONFIGS = ["chat/ecosystem.toml"]
+CONFIGS = ["chat/ecosystem.toml", "chat/ecosystem.config.js"]
 SERVICE_RESTART = 1012
 
 

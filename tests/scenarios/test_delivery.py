@@ -9,7 +9,7 @@ import pytest
 from harness import eventually
 from scenarios.driving import System, free_ports, request, running
 
-CONFIGS = ["delivery/ecosystem.toml"]
+CONFIGS = ["delivery/ecosystem.toml", "delivery/ecosystem.config.js"]
 
 
 @pytest.fixture(params=CONFIGS)

@@ -9,7 +9,7 @@ from scenarios.driving import System, free_ports, request, running
 
 SERVICES = ["auth", "backend", "ai", "data-sources", "gateway"]
 PORTS = ["GATEWAY_PORT", "AUTH_PORT", "BACKEND_PORT", "AI_PORT", "DATA_PORT"]
-FORMATS = ["toml"]
+FORMATS = ["toml", "config.js"]
 
 
 @pytest.fixture
