@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from runtime.ecosystem.spec import AppSpec
-from runtime.errors import SpawnError
+from runtime.errors import ListenError, SpawnError
 from runtime.init import proctree
 from runtime.init.reaper import ExitStatus, Reaper
 from runtime.init.spawn import SpawnPlan, spawn
@@ -53,8 +53,11 @@ class ForkLauncher:
         on_exit: Callable[[ExitStatus], None],
     ) -> "ForkedProcess":
         """Start one incarnation. Raises SpawnError; then nothing is left of the attempt."""
+        try:
+            equipment = self._outfitter.equip(app, who, report)
+        except ListenError as error:
+            raise SpawnError(str(error)) from error
         outlet = self._log.open(LogSource(app, who), _ready_line(app, report))
-        equipment = self._outfitter.equip(app, who, report)
         environment = self._environment.of(app, who)
         plan = SpawnPlan(
             argv=equipment.argv,
