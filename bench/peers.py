@@ -5,6 +5,6 @@ import shutil
 
 
 def find(name: str) -> str | None:
-    """The peer's command, in a folder of PIDONE_PEERS (separated like PATH) or in PATH; None if there is none."""
+    """The peer's command in a folder of PIDONE_PEERS (separated like PATH) or in PATH; None without it."""
     folders = os.environ.get("PIDONE_PEERS", ""), os.environ.get("PATH", "")
     return shutil.which(name, path=os.pathsep.join(folder for folder in folders if folder))
