@@ -58,7 +58,7 @@ function isHttp(server) {
 
 // A WebSocket does not end by itself: it is left to the app's own stop, which gets the time to say goodbye.
 function isUpgraded(socket) {
-  return socket.server !== undefined && isHttp(socket.server) && socket.parser === null;
+  return Boolean(socket.server) && isHttp(socket.server) && socket.parser === null;
 }
 
 function open(server, upgraded) {
