@@ -22,7 +22,7 @@ def queens(request: pytest.FixtureRequest) -> Iterator[tuple[System, int]]:
     """The running system in production and its port."""
     [port] = free_ports(1)
     with running(request.param, "--env", "production", PORT=str(port)) as system:
-        system.online("queen", system.run.expect(event="runtime.start")["cpus"])
+        system.online("queen", system.cpus())
         yield system, port
 
 

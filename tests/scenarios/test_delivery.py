@@ -17,17 +17,16 @@ def delivery(request: pytest.FixtureRequest, redis: str) -> Iterator[tuple[Syste
     """The running system and its port."""
     [port] = free_ports(1)
     with running(request.param, "--env", "production", PORT=str(port), REDIS_URL=redis) as system:
-        [start] = [system.run.expect(event="runtime.start")]
         system.online("aggregator")
         system.online("worker")
-        system.online("api", start["cpus"])
+        system.online("api", system.cpus())
         yield system, port
 
 
 def test_an_api_on_every_cpu_one_aggregator_and_one_worker(delivery: tuple[System, int]) -> None:
     """`max` is the number of CPUs of this container; the others are single; the API waits for them."""
     system, port = delivery
-    cpus = system.run.find(event="runtime.start")[0]["cpus"]
+    cpus = system.cpus()
     counts = {app: len(system.pids(app)) for app in ("api", "aggregator", "worker")}
     assert counts == {"api": cpus, "aggregator": 1, "worker": 1}
     order = [record["app"] for record in system.run.find(event="instance.start")]

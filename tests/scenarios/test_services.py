@@ -22,9 +22,8 @@ def ports() -> dict[str, str]:
 def services(request: pytest.FixtureRequest, ports: dict[str, str]) -> Iterator[System]:
     """All five, online."""
     with running(f"services/ecosystem.{request.param}", **ports) as system:
-        cpus = system.run.expect(event="runtime.start")["cpus"]
         for name in SERVICES:
-            system.online(name, cpus if name == "backend" else 2)
+            system.online(name, system.cpus() if name == "backend" else 2)
         yield system
 
 
