@@ -54,7 +54,7 @@ class Session:
         )
         self._supervisor = Supervisor(
             ecosystem,
-            World(self._loop, self._launcher, self._relay, random.random),
+            World(self._loop, self._launcher, self._relay, self._outfitter, random.random),
             self._outfitter,
             count=lambda app: app.count(self._ecosystem.cpus),
             on_done=self._done,
@@ -91,6 +91,7 @@ class Session:
         self._relay.event(
             "info",
             "runtime.start",
+            f"pidone {self._around.version} starts {len(self._ecosystem.apps)} apps",
             version=self._around.version,
             pid=os.getpid(),
             cpus=self._ecosystem.cpus,

@@ -53,7 +53,7 @@ function drain(idleMs) {
 }
 
 function isHttp(server) {
-  return typeof server.closeIdleConnections === 'function';
+  return Boolean(server) && typeof server.closeIdleConnections === 'function';
 }
 
 // A WebSocket does not end by itself: it is left to the app's own stop, which gets the time to say goodbye.
