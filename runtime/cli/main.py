@@ -1,6 +1,7 @@
 """The first words of a command line decide what is imported at all."""
 
 import os
+import sys
 
 _INIT_NAMES = ("tini", "tini-static", "docker-init", "dumb-init")
 
@@ -11,4 +12,20 @@ def dispatch(argv: list[str]) -> int:
         from runtime.init.bare.main import run
 
         os._exit(run(argv))  # finalising the interpreter would only keep others waiting
-    return 0
+    words = argv[1:]
+    if words[:1] == ["--version"]:
+        from runtime import __version__
+
+        print(f"pidone {__version__}")
+        return 0
+    # Everything else becomes the long-lived process. Its signal handlers go in before anything slow.
+    from runtime.init.signals import SignalInbox
+
+    inbox = SignalInbox()
+    from runtime.cli.start import run as start
+
+    code = start(words[1:] if words[:1] == ["start"] else words, inbox)
+    # Everything has been flushed and waited for; tearing the interpreter down would only delay the end.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

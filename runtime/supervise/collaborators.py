@@ -1,10 +1,11 @@
 """What `supervise/` needs from outside, as small protocols: its tests replay histories without processes."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from runtime.ecosystem.spec import AppSpec, Seconds
+from runtime.init.reaper import ExitStatus
+from runtime.record import EMPTY, Record
 
 
 class Timer(Protocol):
@@ -21,8 +22,7 @@ class Clock(Protocol):
     def call_later(self, delay: Seconds, callback: Callable[[], None], /) -> Timer: ...
 
 
-@dataclass(frozen=True, slots=True)
-class InstanceId:
+class InstanceId(Record):
     """Which slot of which app, and which life of it."""
 
     app: str
@@ -77,6 +77,9 @@ class Equipment(Protocol):
     def spawned(self, pid: int) -> None:
         """The process runs: close what only it needs and start listening to its channels."""
 
+    def online(self) -> None:
+        """The process counts as ready, whoever said so: let connections come, begin to watch its health."""
+
     def drain(self) -> bool:
         """Ask the process to take no new connections; False if it has no means to hear that."""
 
@@ -103,12 +106,64 @@ class Outfitter(Protocol):
         """The app is gone for good: close its sockets."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogSource:
+class LogSource(Record):
     """Who wrote a line."""
 
     app: AppSpec
     who: InstanceId
+
+
+class Process(Protocol):
+    """One running incarnation: what can be done to it."""
+
+    @property
+    def pid(self) -> int:
+        """The main process."""
+
+    @property
+    def announces(self) -> bool:
+        """Whether it will tell by itself when it can work; if not, some time without a crash has to do."""
+
+    def online(self) -> None:
+        """The process counts as ready from now on, whoever said so."""
+
+    def signal(self, number: int) -> None:
+        """Signal the main process; nothing happens when it is gone."""
+
+    def stop(self, number: int) -> None:
+        """Signal the main process to stop; who its descendants are is remembered for the time after."""
+
+    def follow(self, pid: int) -> None:
+        """The program says that its descendant `pid` is the main process from now on (MAINPID=)."""
+
+    def send(self, message: object) -> bool:
+        """Send an IPC message; False if there is no channel."""
+
+    def drain(self) -> bool:
+        """Ask for no new connections; False if the process cannot be asked."""
+
+    def kill(self) -> None:
+        """SIGKILL everything that belongs to it: group, session, descendants."""
+
+    def end_leftovers(self, on_gone: Callable[[], None]) -> bool:
+        """The main process has ended: ask what it left behind to end too (SIGTERM).
+
+        False if it left nothing. Otherwise `on_gone` is called once, when the last of it is gone.
+        """
+
+
+class Launcher(Protocol):
+    """Starts incarnations: descriptors, environment, fork and exec, and whom to tell about the end."""
+
+    def launch(
+        self,
+        app: AppSpec,
+        who: InstanceId,
+        *,
+        report: Report,
+        on_exit: Callable[[ExitStatus], None],
+    ) -> Process:
+        """Start one. All it wrote is in the log before `on_exit` is called. Raises SpawnError."""
 
 
 class Outlet(Protocol):
@@ -142,16 +197,17 @@ class LogSink(Protocol):
         """One record of the runtime's own: `event` is a stable dotted name such as `instance.exit`."""
 
 
-@dataclass(frozen=True, slots=True)
-class NoEquipment:
+class NoEquipment(Record):
     """For an app that needs neither ports nor channels."""
 
     argv: tuple[str, ...]
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = EMPTY
     pid_vars: tuple[str, ...] = ()
-    fds: Mapping[int, int] = field(default_factory=dict)
+    fds: Mapping[int, int] = EMPTY
 
     def spawned(self, pid: int) -> None: ...
+
+    def online(self) -> None: ...
 
     def drain(self) -> bool:
         return False

@@ -1,0 +1,231 @@
+"""From a spec to a running process: environment, pipes, sockets, fork and exec, and back again at its end."""
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from runtime.ecosystem.spec import AppSpec
+from runtime.errors import ListenError, SpawnError
+from runtime.init import proctree
+from runtime.init.reaper import ExitStatus, Reaper
+from runtime.init.spawn import SpawnPlan, spawn
+from runtime.listen import appfacts
+from runtime.supervise.collaborators import (
+    Clock,
+    Equipment,
+    InstanceId,
+    LogSink,
+    LogSource,
+    Outfitter,
+    Outlet,
+    Report,
+)
+from runtime.supervise.environment import Environment
+from runtime.supervise.leftovers import Clearance, Kin
+
+
+class ForkLauncher:
+    """Launches real processes; everything it needs is handed in."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        reaper: Reaper,
+        log: LogSink,
+        outfitter: Outfitter,
+        environ: Mapping[str, str],
+    ) -> None:
+        """`environ` is what apps inherit."""
+        self._clock = clock
+        self._reaper = reaper
+        self._log = log
+        self._outfitter = outfitter
+        self._environment = Environment(environ)
+        self._clearances: set[Clearance] = set()
+
+    def launch(
+        self,
+        app: AppSpec,
+        who: InstanceId,
+        *,
+        report: Report,
+        on_exit: Callable[[ExitStatus], None],
+    ) -> "ForkedProcess":
+        """Start one incarnation. Raises SpawnError; then nothing is left of the attempt."""
+        try:
+            equipment = self._outfitter.equip(app, who, report)
+        except ListenError as error:
+            raise SpawnError(str(error)) from error
+        outlet = self._log.open(LogSource(app, who), _ready_line(app, report))
+        environment = self._environment.of(app, who)
+        plan = SpawnPlan(
+            argv=equipment.argv,
+            env={**environment, **equipment.env},
+            cwd=app.cwd,
+            stdin=0 if app.stdin == "inherit" else None,
+            stdout=outlet.stdout,
+            stderr=outlet.stderr,
+            fds=equipment.fds,
+            pid_vars=equipment.pid_vars,
+            uid=app.uid,
+            gid=app.gid,
+            groups=app.groups,
+            umask=app.umask,
+            nice=app.nice,
+            limits=app.limits,
+            no_new_privs=app.no_new_privs,
+            oom_score_adj=app.oom_score_adj,
+            cpu_affinity=_affinity(app, who.index),
+        )
+        try:
+            pid = spawn(plan)
+        except SpawnError:
+            equipment.close()
+            outlet.finish()
+            raise
+        kin = Kin(pid, self._environment.mark(who), self._reaper.owns)
+        process = ForkedProcess(self, pid, kin, outlet, equipment, on_exit, announces=_announces(app))
+        self._reaper.watch(pid, process.main_ended)
+        outlet.spawned(pid)
+        equipment.spawned(pid)
+        return process
+
+    def follow(self, pid: int, on_exit: Callable[[ExitStatus], None]) -> None:
+        """Hear about the end of a descendant that will be adopted by us."""
+        self._reaper.watch(pid, on_exit)
+
+    def orphan_buried(self, pid: int) -> None:
+        """An adopted process was reaped: it may have been the last one somebody waits for."""
+        del pid
+        for clearance in tuple(self._clearances):
+            clearance.check()
+
+    def clear(self, kin: Kin, on_gone: Callable[[], None]) -> Clearance | None:
+        """Begin to end what is left of an incarnation; None if there is nothing."""
+
+        def gone() -> None:
+            self._clearances.discard(clearance)
+            on_gone()
+
+        clearance = Clearance(kin.alive, self._clock, gone)
+        if not clearance.begin():
+            return None
+        self._clearances.add(clearance)
+        return clearance
+
+
+class ForkedProcess:
+    """The `Process` of supervise's collaborators, over a real pid."""
+
+    def __init__(
+        self,
+        launcher: ForkLauncher,
+        pid: int,
+        kin: Kin,
+        outlet: Outlet,
+        equipment: Equipment,
+        on_exit: Callable[[ExitStatus], None],
+        *,
+        announces: bool,
+    ) -> None:
+        """`pid` has just been spawned with this outlet and equipment."""
+        self.pid = pid
+        self.announces = announces
+        self._launcher = launcher
+        self._kin = kin
+        self._outlet = outlet
+        self._equipment = equipment
+        self._on_exit = on_exit
+        self._clearance: Clearance | None = None
+        self._killed = False
+        self._followed: int | None = None
+
+    def online(self) -> None:
+        """The process counts as ready: its ports may take connections, its health is watched."""
+        self._equipment.online()
+
+    def signal(self, number: int) -> None:
+        """Signal the main process. It is not reaped yet, so the pid is still its own."""
+        if self._kin.main_is_alive:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def stop(self, number: int) -> None:
+        """Signal the main process, after noting who its descendants are."""
+        self._kin.remember()
+        self.signal(number)
+
+    def follow(self, pid: int) -> None:
+        """Take `pid` for the main process from now on."""
+        if pid != self.pid:
+            self._followed = pid
+
+    def send(self, message: object) -> bool:
+        """Send an IPC message."""
+        return self._equipment.send(message)
+
+    def drain(self) -> bool:
+        """Ask for no new connections."""
+        return self._equipment.drain()
+
+    def kill(self) -> None:
+        """SIGKILL the main process and everything that belongs to it, newcomers included."""
+        self._killed = True
+        if self._clearance is not None:
+            self._clearance.kill()
+            return
+        self._kin.remember()
+        kin = self._kin.alive()
+        self.signal(signal.SIGKILL)
+        for process in kin:
+            process.send(signal.SIGKILL)
+
+    def end_leftovers(self, on_gone: Callable[[], None]) -> bool:
+        """Ask what the main process left behind to end; False if there is nothing."""
+        self._clearance = self._launcher.clear(self._kin, on_gone)
+        if self._clearance is None:
+            return False
+        if self._killed:
+            self._clearance.kill()
+        return True
+
+    def main_ended(self, status: ExitStatus) -> None:
+        """The reaper buried the main process: drain its pipes, then tell the owner."""
+        followed, self._followed = self._followed, None
+        if followed is not None and proctree.read(followed) is not None:
+            self.pid = followed
+            self._launcher.follow(followed, self.main_ended)
+            return
+        self._kin.main_is_alive = False
+        self._outlet.finish()
+        self._equipment.close()
+        self._on_exit(status)
+
+
+def _announces(app: AppSpec) -> bool:
+    """Node's cluster protocol and the Python shim report that a process listens, without being asked to."""
+    return app.ready.is_reported or appfacts.is_cluster_worker(app) or appfacts.shares_python(app)
+
+
+def _affinity(app: AppSpec, index: int) -> tuple[int, ...] | None:
+    if app.cpu_affinity == "spread":
+        allowed = sorted(os.sched_getaffinity(0))
+        return (allowed[index % len(allowed)],)
+    return app.cpu_affinity if isinstance(app.cpu_affinity, tuple) else None
+
+
+def _ready_line(app: AppSpec, report: Report) -> Callable[[str], None] | None:
+    """What looks for the readiness line, if the app has one."""
+    if app.ready.log is None:
+        return None
+    import re  # noqa: PLC0415 (only for apps that tell by their log)
+
+    pattern = re.compile(app.ready.log)
+
+    def look(line: str) -> None:
+        if pattern.search(line):
+            report.ready("log")
+
+    return look

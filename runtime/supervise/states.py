@@ -1,0 +1,60 @@
+"""The words of the state machine: where an instance is, what can happen to it, what follows."""
+
+from enum import Enum, StrEnum, auto
+
+
+class State(StrEnum):
+    """Where an instance is in its life."""
+
+    STOPPED = "stopped"
+    STARTING = "starting"
+    ONLINE = "online"
+    DRAINING = "draining"
+    """Asked to take no new work before it is told to stop."""
+    STOPPING = "stopping"
+    """Told to stop, or ended and its leftovers are being cleared away."""
+    BACKOFF = "backoff"
+    ERRORED = "errored"
+    COMPLETED = "completed"
+
+    @property
+    def is_final(self) -> bool:
+        """Nothing will happen any more without a person."""
+        return self in (State.STOPPED, State.ERRORED, State.COMPLETED)
+
+    @property
+    def has_process(self) -> bool:
+        """Something of an incarnation may be alive."""
+        return self in (State.STARTING, State.ONLINE, State.DRAINING, State.STOPPING)
+
+
+class Event(Enum):
+    """What can happen to an instance."""
+
+    START = auto()
+    STOP = auto()
+    RESTART = auto()
+    KILL = auto()
+    """No more waiting: the deadline of the whole stop, or a second signal."""
+    READY = auto()
+    LATE = auto()
+    """`listen_timeout` passed without a readiness report."""
+    UNHEALTHY = auto()
+    DRAINED = auto()
+    EXIT = auto()
+    """The main process ended."""
+    GONE = auto()
+    """The last process it left behind ended."""
+    OVERDUE = auto()
+    """`drain_timeout` or `kill_timeout` passed."""
+    RETRY = auto()
+    """The backoff is over."""
+
+
+class Goal(Enum):
+    """What follows once the incarnation that is being ended is gone."""
+
+    REST = auto()
+    RENEW = auto()
+    JUDGE = auto()
+    """Nobody asked for the end: the restart policy decides."""

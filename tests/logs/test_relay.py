@@ -1,0 +1,176 @@
+"""The relay with real pipes and children: every line arrives once, in order, as a JSON object."""
+
+import errno
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import harness
+import pytest
+from logs.relaying import NOON_TEXT, Reader, app, stage
+
+
+def test_a_line_becomes_one_record_with_the_keys_in_their_order() -> None:
+    """A line on stdout is one JSON object with timestamp, level, app, instance, pid, stream and message."""
+    with stage() as it:
+        outlet = it.open(app(), 3)
+        it.say(outlet, b"hello\n")
+        outlet.spawned(77)
+        outlet.finish()
+        assert it.text() == (
+            b'{"timestamp":"%s","level":"info","app":"api","instance":3,"pid":77,"stream":"stdout",'
+            b'"message":"hello"}\n' % NOON_TEXT.encode()
+        )
+
+
+@pytest.mark.parametrize(
+    ("written", "messages"),
+    [
+        (b"a\nb\n\nc\n", ["a", "b", "", "c"]),
+        (b"no end", ["no end"]),
+        (b"dos\r\nunix\n", ["dos", "unix"]),
+        (b"progress 1\rprogress 2\n", ["progress 1\rprogress 2"]),
+        (b'"quoted" back\\slash \\n\n', ['"quoted" back\\slash \\n']),
+        (
+            b"nul \0 bell \a escape \x1b[31m tab \t del \x7f\n",
+            ["nul \0 bell \a escape \x1b[31m tab \t del \x7f"],
+        ),
+        (b"bad \xff\xfe utf \xe2\x82\n\x80\n", ["bad �� utf �", "�"]),
+        ("Grüße 😀 \u2028 \ufeff\n".encode(), ["Grüße 😀 \u2028 \ufeff"]),
+    ],
+)
+def test_any_bytes_come_out_as_the_same_text(written: bytes, messages: list[str]) -> None:
+    """Control characters are escaped, invalid UTF-8 is replaced, a last line needs no end."""
+    with stage() as it:
+        outlet = it.open(app())
+        it.say(outlet, written)
+        outlet.spawned(1)
+        outlet.finish()
+        assert it.messages() == messages
+
+
+def test_both_streams_are_told_apart() -> None:
+    """stderr has its own stream name and the level error."""
+    with stage() as it:
+        it.spawn(app(), ["sh", "-c", "echo out; echo err >&2"])
+        it.run()
+        found = {(r["stream"], r["level"], r["message"]) for r in it.records() if "event" not in r}
+        assert found == {("stdout", "info", "out"), ("stderr", "error", "err")}
+
+
+FLOOD = """
+import os
+for start in range(0, 100_000, 1000):
+    data = b"".join(b"%d\\n" % n for n in range(start, start + 1000))
+    while data:
+        data = data[os.write(1, data):]
+"""
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        pytest.param("os._exit(3)", id="exit"),
+        pytest.param("os.kill(os.getpid(), 9)", id="kill -9"),
+        pytest.param("raise SystemError('boom')", id="exception"),
+    ],
+)
+def test_what_reached_the_pipe_arrives_before_the_exit(ending: str) -> None:
+    """100,000 lines and then a sudden death: all of them come before the exit event."""
+    code = f"{FLOOD}\n{ending}"
+    with stage() as it:
+        it.spawn(app(), [sys.executable, "-c", code])
+        it.run()
+        records = it.records()
+        out = [r["message"] for r in records if r.get("stream") == "stdout"]
+        assert out == [str(n) for n in range(100_000)]
+        assert records[-1]["event"] == "instance.exit"
+
+
+def test_a_grandchild_with_the_pipe_delays_nothing_and_is_still_heard(tmp_path: Path) -> None:
+    """The exit is reported while a descendant holds the pipe; what that writes later arrives too."""
+    go = tmp_path / "go"
+    os.mkfifo(go)
+    with stage() as it:
+        it.spawn(app(), ["sh", "-c", f"(read x < {go}; echo later) & echo now"])
+        it.run()
+        go.write_text("x\n")
+        it.turn(lambda: not it.relay._streams)
+        records = it.records()
+        assert [r.get("event") or r["message"] for r in records] == ["now", "instance.exit", "later"]
+    for pid in harness.children(os.getpid()):
+        os.waitpid(pid, 0)
+
+
+def descriptors() -> set[str]:
+    return {entry.name for entry in Path("/proc/self/fd").iterdir()}
+
+
+def test_an_outlet_that_never_had_a_process_gives_its_pipes_back() -> None:
+    """A failed spawn leaves no descriptor open."""
+    with stage() as it:
+        before = descriptors()
+        it.open(app()).finish()
+        assert descriptors() == before
+
+
+def test_a_writer_waits_while_stdout_is_stalled_and_nothing_is_lost() -> None:
+    """A stdout that nobody reads fills up, the app blocks, and all arrives when somebody reads again."""
+    read, write = os.pipe()
+    count = 200_000
+    with stage(stdout_fd=write) as it:
+        pid = it.spawn(app(), ["seq", str(count)])
+        it.turn(lambda: it.relay._output.full)
+        assert harness.alive(pid)
+        reader = Reader(read)
+        it.run()
+        it.close()
+        os.close(write)
+        lines = reader.join().splitlines()
+        os.close(read)
+        messages = [r["message"] for r in map(json.loads, lines) if "message" in r and "event" not in r]
+        assert messages == [str(n) for n in range(1, count + 1)]
+
+
+def test_a_closed_stdout_is_reported_once_and_stops_nobody() -> None:
+    """When the reader of stdout goes away the relay says so once; apps can still write and end."""
+    read, write = os.pipe()
+    os.close(read)
+    with stage(stdout_fd=write) as it:
+        it.spawn(app(), ["seq", "100000"])
+        it.run()
+        it.turn(lambda: it.lost)
+        assert [type(error) for error in it.lost] == [BrokenPipeError]
+    os.close(write)
+
+
+def test_a_missing_stdout_is_reported_too() -> None:
+    """If the descriptor is not open at all, nothing is written into whatever gets its number."""
+    with stage(stdout_fd=999) as it:
+        it.turn(lambda: it.lost)
+        assert it.lost[0].errno == errno.EBADF
+
+
+def test_the_flags_of_a_shared_stdout_are_left_alone() -> None:
+    """stdout does not become non-blocking for others that have it open."""
+    read, write = os.pipe()
+    with stage(stdout_fd=write) as it:
+        it.relay.event("info", "runtime.start")
+        it.close()
+        assert os.get_blocking(write)
+    os.close(read)
+    os.close(write)
+
+
+def test_lines_of_a_killed_writer_are_whole() -> None:
+    """A writer killed in full flood leaves only whole records."""
+    with stage() as it:
+        pid = it.spawn(app(), ["yes", "a line that is always the same"])
+        it.turn(lambda: it.relay._output._writer and os.fstat(it.out.fileno()).st_size > 1_000_000)
+        os.kill(pid, signal.SIGKILL)
+        it.run()
+        *lines, last = it.messages()
+        assert set(lines) == {"a line that is always the same"}
+        assert "a line that is always the same".startswith(last)

@@ -1,0 +1,54 @@
+"""One empty database per test.
+
+SQLite always; with CHAT_TEST_DATABASE_URL and CHAT_TEST_REDIS_URL the same tests run on Postgres and Redis,
+whose contents they delete.
+"""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sample.service import Service
+
+
+def _backends() -> list[str]:
+    return ["sqlite", *(["postgres"] if "CHAT_TEST_DATABASE_URL" in os.environ else [])]
+
+
+@pytest.fixture(params=_backends())
+def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
+    """The service on an empty database."""
+    if request.param == "sqlite":
+        env = {"CHAT_DATA": str(tmp_path), "CHAT_DATABASE_URL": "", "CHAT_REDIS_URL": ""}
+    else:
+        env = {
+            "CHAT_DATABASE_URL": os.environ["CHAT_TEST_DATABASE_URL"],
+            "CHAT_REDIS_URL": os.environ["CHAT_TEST_REDIS_URL"],
+        }
+        asyncio.run(_empty(env["CHAT_DATABASE_URL"], env["CHAT_REDIS_URL"]))
+    service = Service({**env, "CHAT_DRAIN_S": "0.5"})
+    yield service
+    service.close()
+
+
+@pytest.fixture
+def migrated(service: Service) -> Service:
+    """The service with its tables."""
+    service.migrate()
+    return service
+
+
+async def _empty(database_url: str, redis_url: str) -> None:
+    import redis.asyncio as redis
+    from sqlalchemy import text
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    engine = create_async_engine(database_url)
+    async with engine.begin() as connection:
+        await connection.execute(text("DROP SCHEMA public CASCADE"))
+        await connection.execute(text("CREATE SCHEMA public"))
+    await engine.dispose()
+    async with redis.Redis.from_url(redis_url) as client:
+        await client.flushdb()
