@@ -1,5 +1,6 @@
 """`pidone exec` waits for everybody: SIGTERM, time to obey, SIGKILL, and out when the last one is gone."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 from harness import DEADLINE_S, Running, alive, children, command_of, descendants, eventually, state
 from init_harness import close_stdin, exec_, outcome
+
+from runtime.init.bare import leftovers
 
 PATIENCE = "60"
 """A grace so long that a test would fail if it were ever waited out."""
@@ -202,3 +205,16 @@ def test_many_are_seen_off() -> None:
         run.signal(signal.SIGTERM)
         assert run.wait() == 143
         assert [pid for pid in everybody if alive(pid)] == []
+
+
+def test_without_pidfds_strangers_are_looked_at_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where pidfd_open(2) is missing, the wait for a stranger is short: its end is found by looking."""
+
+    def missing(_: int) -> int:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(os, "pidfd_open", missing)
+    before = len(os.listdir("/proc/self/fd"))
+    assert 0 < leftovers._wait_for_strangers(60.0, [os.getpid()]) <= 0.1
+    assert leftovers._wait_for_strangers(0.01, [os.getpid()]) <= 0.01
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -51,7 +51,11 @@ def _adopt_orphans(options: Options) -> None:
 
 def _watch_parent(number: int, parent: int) -> bool:
     """Ask for the parent-death signal; whether the parent was gone before we could."""
-    prctl.set_parent_death_signal(number)
+    try:
+        prctl.set_parent_death_signal(number)
+    except OSError as error:
+        say(2, f"pidone exec: cannot watch the parent: {error.strerror}\n")
+        raise Quit(os.EX_OSERR) from error
     return os.getppid() != parent
 
 
@@ -202,10 +206,10 @@ def _become(command: list[str], former_group: int, former_pid: int) -> int:
 
 def _let_go() -> None:
     """Keep no mount busy and no descriptor open that only the command is to have."""
-    os.chdir("/")
     try:
-        inherited = os.listdir("/proc/self/fd")  # noqa: PTH208 - pathlib is slow to import
-    except OSError:
+        os.chdir("/")
+        inherited = os.listdir("/proc/self/fd")
+    except OSError:  # we may not enter /, or there is no /proc: then things stay busy a little longer
         return
     for name in inherited:
         if int(name) > 2:
