@@ -72,6 +72,8 @@ class Init:
         """Whether the last word the command had from us was a stop signal."""
         self._end_requested = False
         """Whether SIGTERM or SIGINT came by: the next one is impatient."""
+        self._had_terminal = False
+        """Whether ^C went to the command's group and not to us: the first that we see is a second one."""
 
     def run(self, first_signal: int = 0) -> int:
         """Start the command, see it and all others to their end, and return its exit code."""
@@ -86,15 +88,15 @@ class Init:
         # Now, so that the command need not wait for it, and not at the end, when the disk may have gone.
         from runtime.init.bare import leftovers  # noqa: PLC0415
 
-        self._log(f"started {self._options.command[0]} as process {self._child}")
-        _let_go()
-        if first_signal:
-            self._forward(first_signal)
         try:
+            self._log(f"started {self._options.command[0]} as process {self._child}")
+            _let_go()
+            if first_signal:
+                self._forward(first_signal)
             while self._status is None:
                 self._handle(signal.sigwaitinfo(dispositions.CATCHABLE))
         finally:  # even a bug of ours shall not cut the others off
-            jobcontrol.take_back(self._child)
+            self._had_terminal = jobcontrol.take_back(self._child)
             self._see_off(leftovers.Leftovers(self._child))
         code = os.waitstatus_to_exitcode(self._status)
         code = code if code >= 0 else 128 - code
@@ -181,7 +183,8 @@ class Init:
         """A signal that arrives while we wait for those left behind; whether it calls for SIGKILL now."""
         number = info.si_signo
         if number in _REQUESTS:  # they have been told already
-            impatient, self._end_requested = self._end_requested, True
+            impatient = self._end_requested or (number == signal.SIGINT and self._had_terminal)
+            self._end_requested = True
             return impatient
         if number != _CHILD and info.si_pid != self._pid:
             self._forward(number)
