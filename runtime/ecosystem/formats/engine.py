@@ -32,12 +32,12 @@ class Surroundings(Record):
 
     env: Mapping[str, str]
     argv: Sequence[str]
-    """What stands behind the file on the command line."""
+    """What `process.argv` shows after Node's own two entries; if empty, `start FILE`."""
     cpus: int
 
     def process_argv(self, file: str) -> list[str]:
         """`process.argv` as under `pm2-runtime start FILE ...`."""
-        return [NODE_PATH, _PM2_RUNTIME, "start", file, *self.argv]
+        return [NODE_PATH, _PM2_RUNTIME, *(self.argv or ("start", file))]
 
 
 class ThirdPartyNeeded(Exception):  # noqa: N818 not an error yet: Node may be there
