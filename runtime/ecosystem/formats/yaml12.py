@@ -63,6 +63,14 @@ class _Loader(Reader, Scanner, Parser, Composer, _Resolver):
         Composer.__init__(self)
         _Resolver.__init__(self)
 
+    def scan_to_next_token(self) -> None:
+        """Skip tabs too, where they do not indent: PyYAML refuses one behind a value or a colon."""
+        super().scan_to_next_token()
+        while self.peek() == "\t" and self.buffer[self.pointer - self.column : self.pointer].strip():
+            while self.peek() == "\t":
+                self.forward()
+            super().scan_to_next_token()
+
 
 class _Builder:
     """Nodes to values. Aliases are expanded and counted, so that a bomb is refused before it grows."""
