@@ -99,7 +99,7 @@ def _run(bundle: str, facts: Mapping[str, Any], host: Host) -> dict[str, Any]:
             pass
         result: dict[str, Any] = json.loads(outcome())
     except (_quickjs.JSException, RecursionError) as error:
-        # Out of memory or stack, so that not even the shim's own handling worked; JavaScript throws null then.
+        # Out of memory or stack: not even the shim's own handling worked. JavaScript throws null then.
         first = str(error).strip().partition("\n")[0]
         message = first if first not in ("", "null") else "out of memory"
         return {"error": {"message": message, "stack": str(error)}, "notices": [], "secrets": []}
