@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -217,3 +218,37 @@ def test_the_engine_never_enters_the_reading_process(tmp_path: Path) -> None:
         check=True,
     )
     assert result.stdout.splitlines() == ["({'script': 'a.js'},)", "({'script': 'a'},)", "[]"]
+
+
+_AS_NOBODY = """if True:
+    import os
+    from pathlib import Path
+    from runtime.ecosystem.formats import engine, node, read, reader  # nobody may be unable to find them later
+    import _quickjs
+    os.setgroups([]), os.setgid(65534), os.setuid(65534)
+    for name in ("plain.config.js", "package.config.js"):
+        print(read(Path(name), env={"PATH": "/usr/bin:/bin"}, argv=[], cpus=1).apps)
+"""
+
+
+def test_an_ordinary_user_can_read(root: None) -> None:
+    """The limits of the child bind an ordinary user too, and still let Node start."""
+    if not os.access(Path(child.__file__).parent / "shim", os.R_OK | os.X_OK):
+        pytest.skip("the package is for root only")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "plain.config.js").write_text(APP)
+        needs_node = shutil.which("node", path=ENV["PATH"]) is not None
+        (folder / "package.config.js").write_text(f"{'require(`p`);' if needs_node else ''} {APP}")
+        (folder / "node_modules" / "p").mkdir(parents=True)
+        (folder / "node_modules" / "p" / "index.js").write_text("require('v8').serialize(1)")
+        result = subprocess.run(
+            [sys.executable, "-c", _AS_NOBODY],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.stdout.splitlines() == ["({'script': 'a.js'},)"] * 2, result.stderr
