@@ -51,7 +51,7 @@ HOSTILE = {
     "engine names": ("e.config.js", "$ask('read', '[]')", "$ask is not defined"),
     "deep JSON": ("pm2.json", "[" * 100_000 + "]" * 100_000, "stack"),
     "less deep JSON": ("pm2.json", "[" * 150 + "]" * 150, "nested more than 100 levels"),
-    "deep YAML": ("pm2.yml", "[" * 5_000, "nested too deeply"),
+    "deep YAML": ("pm2.yml", "[" * 100_000, "nested more than 100 levels"),
     "deep YAML blocks": ("pm2.yml", "\n".join(" " * i + "a:" for i in range(150)), "nested more than 100 levels"),
     "deep TOML": ("e.toml", "a = " + "[" * 100_000, "nested too deeply"),
     "alias bomb": ("pm2.yml", BOMB, "more than 200000 values"),
