@@ -54,7 +54,7 @@ class Session:
         )
         self._supervisor = Supervisor(
             ecosystem,
-            World(self._loop, self._launcher, self._relay, random.random),
+            World(self._loop, self._launcher, self._relay, self._outfitter, random.random),
             self._outfitter,
             count=lambda app: app.count(self._ecosystem.cpus),
             on_done=self._done,
