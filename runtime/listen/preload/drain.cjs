@@ -55,7 +55,7 @@ function drain(idleMs) {
 }
 
 function isHttp(server) {
-  return typeof server.closeIdleConnections === 'function';
+  return Boolean(server) && typeof server.closeIdleConnections === 'function';
 }
 
 // Node's cluster gives a shared handle a close() of its own. A private server that does not speak HTTP is
