@@ -21,6 +21,9 @@ def needs_equipment(app: AppSpec) -> bool:
         or app.share is not None
         or app.ready.is_reported
         or app.health is not None
+        or app.increment_var is not None
+        or "WATCHDOG_USEC" in app.env
+        or any("{fd" in word for word in app.argv)
         or appfacts.has_ipc(app)
     )
 
