@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol
 
 from runtime.ecosystem.spec import AppSpec, Balance, Listen
+from runtime.listen import appfacts
 from runtime.listen.address import Address, Kind, of_listen
 from runtime.listen.ports import Port, SharedPort, SlotPort
 from runtime.listen.sockets import explain, open_socket
@@ -119,8 +120,8 @@ class AppPorts:
         """
         if any(_Key(of_listen(entry)) == key for entry in self._app.listen):
             return
-        drain_s = self._app.kill_timeout if self._app.drain_timeout is None else self._app.drain_timeout
-        self._loop.call_later(self._app.kill_timeout + drain_s + 1, self._drop_if_unused, broker, key)
+        longest_stop = appfacts.drain_time(self._app) + self._app.kill_timeout
+        self._loop.call_later(longest_stop + 1, self._drop_if_unused, broker, key)
 
     def retire(self, slot: int) -> None:
         """A slot was scaled away: see that nothing stays in its queues, then close them."""

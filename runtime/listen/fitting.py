@@ -73,7 +73,7 @@ class Fitting:
                 steering=wishes.ports.steering,
                 balance=app.balance,
                 slot=wishes.who.index,
-                drain_time=appfacts.drain_time(app),
+                longest_idle=appfacts.longest_idle(app),
                 on_drained=wishes.report.drained,
                 ready_probe=self._ready_probe(),
                 health=self._health(),
