@@ -48,7 +48,7 @@ class LazyOutfitter:
 
     def open(self, app: AppSpec) -> None:
         """As `Outfitter.open`."""
-        if needs_equipment(app):
+        if self._made is not None or needs_equipment(app):  # made: the app may have had sockets before
             self._real.open(app)
 
     def equip(self, app: AppSpec, who: InstanceId, report: Report) -> Equipment:

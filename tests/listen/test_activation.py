@@ -113,6 +113,20 @@ def test_opening_again_while_a_program_has_bound(fleet: Fleet, port: int) -> Non
     fleet.outfitter.open(app)
 
 
+def test_old_processes_keep_what_the_new_configuration_dropped(fleet: Fleet, port: int) -> None:
+    """A socket that is no longer configured is closed when the last process that serves it has ended."""
+    old = Listen(name="old", host="127.0.0.2", port=port)
+    app = python_app("import time; time.sleep(60)", listen=(old,))
+    member = fleet.start(app)
+    fleet.outfitter.open(app.but(listen=()))
+    with socket.create_connection(("127.0.0.2", port)):
+        pass
+    member.signal(9)
+    fleet.gone(member)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", port))
+
+
 def test_privileged_port_without_rights(root: None) -> None:
     """The message says what is missing."""
     code = """
