@@ -204,7 +204,7 @@ def _let_go() -> None:
     """Keep no mount busy and no descriptor open that only the command is to have."""
     os.chdir("/")
     try:
-        inherited = os.listdir("/proc/self/fd")  # noqa: PTH208 - pathlib is slow to import
+        inherited = os.listdir("/proc/self/fd")
     except OSError:
         return
     for name in inherited:

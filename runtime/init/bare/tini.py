@@ -187,7 +187,7 @@ def _leading_number(text: str) -> tuple[int, str]:
 
 
 def _help(name: str) -> str:
-    return _HELP.format(name=os.path.basename(name), version=VERSION)  # noqa: PTH119 - pathlib is slow to import
+    return _HELP.format(name=os.path.basename(name), version=VERSION)
 
 
 def _licence() -> str:
