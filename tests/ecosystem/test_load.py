@@ -75,8 +75,8 @@ def test_reading_imports_nothing_heavy(tmp_path: Path) -> None:
         "import sys, pathlib; from runtime.ecosystem.load import load;"
         "from runtime.ecosystem.options import LoadOptions;"
         f"load(pathlib.Path({str(path)!r}), LoadOptions());"
-        "heavy = {'typer', 'rich', 'pydantic', 'psutil', 'asyncio', 'yaml', 'subprocess', 'shutil', 'difflib',"
-        "'logging'};"
+        "heavy = {'typer', 'rich', 'pydantic', 'psutil', 'asyncio', 'yaml', 'subprocess', 'shutil',"
+        "'difflib', 'logging'};"
         "print(sorted(heavy & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
