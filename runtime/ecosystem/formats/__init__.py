@@ -27,8 +27,8 @@ def read(
     Args:
         source: The file as the user wrote it.
         env: What `process.env` shows.
-        argv: What stands behind the file on the command line; `process.argv` is
-            `node pm2-runtime start FILE *argv`.
+        argv: What `process.argv` shows behind `node pm2-runtime`, such as `start FILE --env production`;
+            if empty, `start FILE`.
         cpus: What `os.cpus()` shows: the CPUs of this container.
         reap: Waits for the child by its pid. Pass a function that does nothing where a reaper takes every
             child.

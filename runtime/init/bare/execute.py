@@ -44,7 +44,7 @@ def undo_locale_coercion() -> None:
     if os.environ.get("LC_CTYPE") not in ("C.UTF-8", "C.utf8", "UTF-8"):
         return
     try:
-        with open("/proc/self/environ", "rb", buffering=0) as file:  # noqa: PTH123 - pathlib is slow to import
+        with open("/proc/self/environ", "rb", buffering=0) as file:
             given = file.readall()
     except OSError:
         return
