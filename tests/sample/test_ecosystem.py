@@ -34,7 +34,7 @@ def processes(run: Running, app: str) -> dict[int, int]:
 
 
 def test_it_comes_up_in_order_serves_from_every_instance_and_stops(system: Api) -> None:
-    """Migration first; then every instance answers on the one port it names; Ctrl-C ends everything with 0."""
+    """Migration first, then every instance answers on the port it names; Ctrl-C ends all with 0."""
     run = system.process
     migrated = run.expect(event="instance.exit", app="migrate", code=0)
     starts = [r for r in run.find(event="instance.start") if r["app"] != "migrate"]
