@@ -8,7 +8,6 @@ from runtime.ecosystem.probes import EXEC, TARGETS, exactly_one, parse_target
 from runtime.ecosystem.spec import MemoryLimit, Seconds
 from runtime.ecosystem.tables import parse_table, table_schema
 from runtime.record import Record
-from runtime.record import Record
 
 
 class SmokeCheck(Record, kw_only=True):
