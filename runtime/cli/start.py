@@ -7,7 +7,6 @@ and pydantic) would cost 100 ms and 15 MB there.
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 from runtime.ecosystem.loading import load_in_child
@@ -138,7 +137,7 @@ def run(words: Sequence[str], inbox: SignalInbox) -> int:
         options = parse(words)
     except UsageError as error:
         return _refuse(ExitCode.USAGE, f"{error}\n\n{USAGE}".rstrip())
-    cwd = Path.cwd()
+    cwd = os.getcwd()
 
     def load() -> Ecosystem:
         return _load(options, cwd)
@@ -154,8 +153,10 @@ def _import_session() -> None:
     import runtime.supervise.session  # noqa: F401 (beside the reading of the ecosystem)
 
 
-def _load(options: StartOptions, cwd: Path) -> Ecosystem:
+def _load(options: StartOptions, cwd: str) -> Ecosystem:
     """Runs in a child: what is imported here never burdens the long-lived process."""
+    from pathlib import Path
+
     from runtime.ecosystem.formats import is_ecosystem_file
     from runtime.ecosystem.load import from_command, load
     from runtime.ecosystem.options import LoadOptions
@@ -168,7 +169,7 @@ def _load(options: StartOptions, cwd: Path) -> Ecosystem:
         env_name=options.env_name,
         only=options.only,
         args=options.rest if is_file else (),
-        cwd=cwd,
+        cwd=Path(cwd),
         overrides=options.overrides,
         runtime=options.runtime,
         cpus=available_cpus(),

@@ -18,7 +18,7 @@ _EXPANDED: Final = frozenset({"toml", "yaml"})
 """Languages whose texts may hold `${VAR}`; JavaScript has process.env, and PM2 takes JSON as it is."""
 _TIME_FORMAT: Final = "YYYY-MM-DDTHH:mm:ss"
 _LONGEST_NAME: Final = 200
-_FIELDS: Final = frozenset(AppSpec.fields())
+_FIELDS: Final = frozenset(AppSpec.field_names())
 _LOG_FILES: Final = ("out_file", "error_file", "log_file")
 
 
@@ -174,7 +174,7 @@ class Reader:
                 "argv": program.argv if program else (),
                 "interpreter": program.interpreter if program else "none",
                 "args": (*values.get("args", ()), *self.options.args),
-                "cwd": cwd,
+                "cwd": str(cwd),
                 "env": variables.variables,
                 "secrets": variables.secrets,
             }

@@ -58,7 +58,8 @@ def resolve(document: Document, options: LoadOptions, title: str = "") -> Ecosys
         apps=apps,
         runtime=runtime,
         **rest,
-        source=document.source,
+        source=str(document.source) if document.source else None,
+        cpus=options.cpus,
         warnings=tuple(dict.fromkeys(problems.warnings)),
         notices=(*document.notices, *dict.fromkeys(problems.notices)),
     )

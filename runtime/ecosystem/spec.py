@@ -6,7 +6,6 @@ canonical configuration keys. Durations are seconds and sizes are bytes, whateve
 
 from collections.abc import Mapping
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:  # few files have them, and each dataclass costs a millisecond of start
@@ -158,7 +157,8 @@ class AppSpec(Record, kw_only=True, hidden=("env",)):
     args: tuple[str, ...] = ()
     interpreter: str = "none"
     interpreter_args: tuple[str, ...] = ()
-    cwd: Path = Path("/")
+    cwd: str = "/"
+    """Absolute."""
     exec_mode: ExecMode = ExecMode.FORK
     instances: int = 1
     """As written: `INSTANCES_MAX` or negative numbers are resolved against the container's CPUs at start."""
@@ -272,6 +272,10 @@ class AppSpec(Record, kw_only=True, hidden=("env",)):
     overflow: str = "block"
     """`block` (back-pressure) or `drop` (counted) when stdout does not keep up."""
 
+    def count(self, cpus: int) -> int:
+        """`instances` as a number of processes where `cpus` CPUs may be used: at least one."""
+        return self.instances if self.instances > 0 else max(1, cpus + self.instances)
+
     def key(self) -> tuple[str, str]:
         """The identity of the app over reloads of the ecosystem file."""
         return (self.namespace, self.name)
@@ -310,8 +314,10 @@ class Ecosystem(Record, kw_only=True):
     runtime: RuntimeSpec = RuntimeSpec()
     smoke: tuple["SmokeCheck", ...] = ()
     alerts: tuple["Alert", ...] = ()
-    source: Path | None = None
+    source: str | None = None
     """The file, or None for a command line or standard input."""
+    cpus: int = 1
+    """CPUs that this container may use, as found when the file was read."""
     warnings: tuple[str, ...] = ()
     """What is probably not what the user meant."""
     notices: tuple[str, ...] = ()

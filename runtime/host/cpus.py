@@ -31,11 +31,6 @@ def available_cpus(root: Path = Path("/")) -> int:
     return cpu_limits(root).available
 
 
-def resolve_instances(instances: int, cpus: int) -> int:
-    """`instances` as configured to a number of processes: 0 is all CPUs, -n is n fewer, at least one."""
-    return instances if instances > 0 else max(1, cpus + instances)
-
-
 def cpu_limits(root: Path = Path("/"), affinity: AbstractSet[int] | None = None) -> CpuLimits:
     """Read every limit. Never raises: what is missing does not limit, what is nonsense is noted and ignored.
 

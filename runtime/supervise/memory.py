@@ -5,16 +5,29 @@ Pure policy: samples and the time go in, decisions come out. Who carries them ou
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
-from runtime.ecosystem.spec import Bytes, Seconds
+from runtime.ecosystem.spec import AppSpec, Bytes, MemoryLimit, Seconds
 from runtime.host.memory import Memory
 from runtime.supervise.collaborators import InstanceId
 from runtime.supervise.memory_decisions import Decision, GiveUp, GuardStuck, Reason, Recycle, Soften, Softened
-from runtime.supervise.memory_limits import GuardPolicy, MemoryPolicy
+from runtime.supervise.memory_limits import resolve
 
+JITTER: Final = 0.05
+"""The limit of each incarnation is lower by a random share of up to this."""
+SOFT_SETTLE: Final[Seconds] = 5.0
+"""How long the soft action gets before its effect is told."""
+RETRY_DELAY: Final[Seconds] = 30.0
+"""Pause after a replacement that did not come up."""
+START_WINDOW: Final[Seconds] = 10.0
+"""A recycle this soon after readiness suggests that the app starts above its limit."""
+START_RECYCLES: Final = 3
+"""After this many such recycles of a slot in a row, the next life is watched for whether it grows at all."""
+START_SAMPLES: Final = 3
+"""Samples above the limit without growth that prove that it does not."""
+GUARD_PAUSE: Final[Seconds] = 10.0
+"""Between two actions of the guard, so that the effect of one is seen before the next."""
 _LOCK_TIMEOUT: Final[Seconds] = 300.0
 """A recycle nobody reports back on (its slot was scaled away) blocks the app no longer than this."""
 _GROWTH: Final = 1.02
@@ -31,73 +44,77 @@ class _Shape(Enum):
     FLAT = auto()
 
 
-@dataclass(slots=True)
 class _Life:
     """One incarnation that is online."""
 
-    online_at: Seconds
-    threshold_factor: float
-    baseline: Bytes | None = None
-    """Its first sample: what a replacement will need."""
-    over: int = 0
-    """Samples in a row above the limit."""
-    previous: Bytes = 0
-    flat: int = 0
-    """Samples above the limit without growth, while the app is suspected of starting too large."""
-    softened_at: Seconds | None = None
-    softened_from: Bytes | None = None
-    """Usage before the soft action; None once what came of it was told."""
-    blocked_until: Seconds = 0.0
+    def __init__(self, online_at: Seconds, threshold_factor: float) -> None:
+        self.online_at = online_at
+        self.threshold_factor = threshold_factor
+        self.baseline: Bytes | None = None
+        """Its first sample: what a replacement will need."""
+        self.over = 0
+        """Samples in a row above the limit."""
+        self.previous: Bytes = 0
+        self.flat = 0
+        """Samples above the limit without growth, while the app is suspected of starting too large."""
+        self.softened_at: Seconds | None = None
+        self.softened_from: Bytes | None = None
+        """Usage before the soft action; None once what came of it was told."""
+        self.blocked_until: Seconds = 0.0
 
 
-@dataclass(slots=True)
 class _Slot:
     """What the earlier lives of an instance have shown."""
 
-    early: int = 0
-    """Recycles in a row that came right after the start."""
-    leaks: bool = False
-    """They turned out to be growth without end, not a start above the limit."""
+    def __init__(self) -> None:
+        self.early = 0
+        """Recycles in a row that came right after the start."""
+        self.leaks = False
+        """They turned out to be growth without end, not a start above the limit."""
 
 
-@dataclass(slots=True)
 class _App:
-    policy: MemoryPolicy
-    instances: int
-    recycling: InstanceId | None = None
-    recycling_since: Seconds = 0.0
-    recycling_gone: bool = False
-    slots: dict[int, _Slot] = field(default_factory=dict)
-    given_up: bool = False
+    """An app that is watched, and its replacement under way."""
 
+    def __init__(self, spec: AppSpec, instances: int) -> None:
+        self.spec = spec
+        self.instances = instances
+        self.recycling: InstanceId | None = None
+        self.recycling_since: Seconds = 0.0
+        self.recycling_gone = False
+        self.slots: dict[int, _Slot] = {}
+        self.given_up = False
 
-@dataclass(slots=True)
-class _Guard:
-    over: int = 0
-    quiet_until: Seconds = 0.0
+    def resolve(self, limit: MemoryLimit | None, memory: Memory) -> Bytes | None:
+        return resolve(limit, ceiling=memory.ceiling, instances=self.instances)
+
+    def is_early(self, age: Seconds) -> bool:
+        """Whether an age counts as right after the start: there must be time for all the samples it takes."""
+        samples = self.spec.memory_samples + START_SAMPLES + 1
+        return age < max(START_WINDOW, samples * self.spec.memory_interval)
 
 
 class MemoryWatch:
     """The memory of all apps of one container."""
 
-    def __init__(self, *, random: Callable[[], float], guard: GuardPolicy | None = None) -> None:
-        """`random` gives numbers in [0, 1) for the jitter."""
+    def __init__(self, *, random: Callable[[], float], guard: MemoryLimit | None = None) -> None:
+        """`random` gives numbers in [0, 1) for the jitter; `guard` is `[runtime] memory_guard`."""
         self._random = random
-        self._policy = guard
-        self._guard = _Guard()
+        self._guard = guard
+        self._guard_quiet_until: Seconds = 0.0
         self._apps: dict[str, _App] = {}
         self._lives: dict[InstanceId, _Life] = {}
 
-    def adopt(self, app: str, policy: MemoryPolicy, *, instances: int) -> None:
-        """Watch an app from now on; also when its policy or its number of instances has changed."""
-        known = self._apps.get(app)
+    def adopt(self, spec: AppSpec, *, instances: int) -> None:
+        """Watch an app from now on; also when its spec or its number of instances has changed."""
+        known = self._apps.get(spec.name)
         if known is None:
-            self._apps[app] = _App(policy, instances)
+            self._apps[spec.name] = _App(spec, instances)
             return
-        if known.policy != policy:
+        if known.spec.max_memory_restart != spec.max_memory_restart:
             known.slots.clear()
             known.given_up = False
-        known.policy, known.instances = policy, instances
+        known.spec, known.instances = spec, instances
 
     def forget(self, app: str) -> None:
         """Stop watching an app: it was stopped or deleted."""
@@ -111,7 +128,7 @@ class MemoryWatch:
             return
         # Each life gets a limit that is a little lower by chance, so that equal instances which leak at the
         # same pace do not come due together. Lower, not later: jitter must not delay what is urgent.
-        self._lives[who] = _Life(now, 1 - app.policy.jitter * self._random())
+        self._lives[who] = _Life(now, 1 - JITTER * self._random())
         self._unlock(app)
 
     def gone(self, who: InstanceId) -> None:
@@ -128,7 +145,7 @@ class MemoryWatch:
         if app is not None and app.recycling == who:
             app.recycling = None
             if life := self._lives.get(who):
-                life.blocked_until = now + app.policy.retry_delay
+                life.blocked_until = now + RETRY_DELAY
 
     def judge(self, sizes: Mapping[InstanceId, Bytes], memory: Memory, now: Seconds) -> list[Decision]:
         """Decide on one sample of all instances; those that are not online are ignored."""
@@ -150,13 +167,13 @@ class MemoryWatch:
         self, who: InstanceId, life: _Life, size: Bytes, memory: Memory, now: Seconds
     ) -> list[Decision]:
         app = self._apps[who.app]
-        limit = app.policy.soft.resolve(memory.ceiling, app.instances) if app.policy.soft else None
+        limit = app.resolve(app.spec.memory_soft_limit, memory)
         if life.softened_at is not None and life.softened_from is not None:
-            if now - life.softened_at < app.policy.soft_settle:
+            if now - life.softened_at < SOFT_SETTLE:
                 return []
             before, life.softened_from = life.softened_from, None
             return [Softened(who, before=before, after=size)]
-        cooled = life.softened_at is None or now - life.softened_at >= app.policy.soft_cooldown
+        cooled = life.softened_at is None or now - life.softened_at >= app.spec.memory_soft_cooldown
         if limit is None or size < limit or not cooled or app.recycling == who:
             return []
         life.softened_at, life.softened_from = now, size
@@ -165,7 +182,7 @@ class MemoryWatch:
     def _hard(
         self, name: str, app: _App, sizes: Mapping[InstanceId, Bytes], memory: Memory, now: Seconds
     ) -> list[Decision]:
-        limit = app.policy.restart.resolve(memory.ceiling, app.instances) if app.policy.restart else None
+        limit = app.resolve(app.spec.max_memory_restart, memory)
         if limit is None or app.given_up:
             return []
         due = [who for who, size in sizes.items() if self._is_due(app, self._lives[who], size, limit, now)]
@@ -174,12 +191,12 @@ class MemoryWatch:
         who = max(due, key=sizes.__getitem__)
         life, size = self._lives[who], sizes[who]
         slot = app.slots.setdefault(who.index, _Slot())
-        if now - life.online_at >= app.policy.early_until:
+        if not app.is_early(now - life.online_at):
             app.slots[who.index] = _Slot()
-        elif slot.early < app.policy.start_recycles or slot.leaks:
+        elif slot.early < START_RECYCLES or slot.leaks:
             slot.early += 1
         else:
-            shape = _shape_above_limit(life, size, app.policy.start_samples)
+            shape = _shape_above_limit(life, size)
             if shape is _Shape.UNKNOWN:
                 return []
             if shape is _Shape.FLAT:
@@ -190,21 +207,20 @@ class MemoryWatch:
 
     def _is_due(self, app: _App, life: _Life, size: Bytes, limit: Bytes, now: Seconds) -> bool:
         life.over = life.over + 1 if size >= limit * life.threshold_factor else 0
-        return life.over >= app.policy.samples and now >= life.blocked_until
+        return life.over >= app.spec.memory_samples and now >= life.blocked_until
 
     def _guard_container(
         self, sizes: Mapping[InstanceId, Bytes], memory: Memory, now: Seconds
     ) -> list[Decision]:
-        policy, used = self._policy, memory.working_set
-        if policy is None or used is None or memory.limit is None or memory.ceiling is None:
+        used = memory.working_set
+        limit = resolve(self._guard, ceiling=memory.ceiling, instances=1)
+        if limit is None or used is None or memory.limit is None:
             return []
-        limit = int(memory.ceiling * policy.share)
-        self._guard.over = self._guard.over + 1 if used >= limit else 0
-        if self._guard.over < policy.samples or now < self._guard.quiet_until:
+        if used < limit or now < self._guard_quiet_until:
             return []
         if any(self._is_locked(app, now) for app in self._apps.values()):
             return []  # memory is about to be freed; what comes of that is seen first
-        self._guard.quiet_until = now + policy.cooldown
+        self._guard_quiet_until = now + GUARD_PAUSE
         grown = [who for who, size in sizes.items() if size >= (self._lives[who].baseline or 0) * _WORTHWHILE]
         if not grown:
             return [GuardStuck(usage=used, limit=limit)]
@@ -243,7 +259,7 @@ class MemoryWatch:
             app.recycling = None
 
 
-def _shape_above_limit(life: _Life, size: Bytes, enough: int) -> _Shape:
+def _shape_above_limit(life: _Life, size: Bytes) -> _Shape:
     """Tell a leak from a limit that is too low, once several lives in a row did not get far.
 
     Both look the same until the limit is reached; above it the one goes on growing and the other does not.
@@ -252,7 +268,7 @@ def _shape_above_limit(life: _Life, size: Bytes, enough: int) -> _Shape:
     if life.flat and grew:
         return _Shape.GROWING
     life.flat += 1
-    return _Shape.FLAT if life.flat > enough else _Shape.UNKNOWN
+    return _Shape.FLAT if life.flat > START_SAMPLES else _Shape.UNKNOWN
 
 
 def _has_room(memory: Memory, needed: Bytes | None) -> bool:

@@ -1,10 +1,10 @@
 """What the memory policy can ask for or tell."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
 from runtime.ecosystem.spec import Bytes
+from runtime.record import Record
 from runtime.supervise.collaborators import InstanceId
 from runtime.supervise.memory_limits import mib
 
@@ -16,8 +16,7 @@ class Reason(StrEnum):
     GUARD = "memory_guard"
 
 
-@dataclass(frozen=True, slots=True)
-class Recycle:
+class Recycle(Record):
     """Replace this incarnation gracefully."""
 
     who: InstanceId
@@ -35,8 +34,7 @@ class Recycle:
         return f"{whose} uses {mib(self.usage)}, {self.reason.value} is {mib(self.limit)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Soften:
+class Soften(Record):
     """Send the app its soft-limit signal or message now."""
 
     who: InstanceId
@@ -44,8 +42,7 @@ class Soften:
     limit: Bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Softened:
+class Softened(Record):
     """What came of it: an event."""
 
     who: InstanceId
@@ -53,8 +50,7 @@ class Softened:
     after: Bytes
 
 
-@dataclass(frozen=True, slots=True)
-class GiveUp:
+class GiveUp(Record):
     """The app does not fit its limit: end it as a crash loop with this reason."""
 
     app: str
@@ -71,8 +67,7 @@ class GiveUp:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class GuardStuck:
+class GuardStuck(Record):
     """The container is nearly full, but no instance has grown since its start: an event, nothing to do."""
 
     usage: Bytes

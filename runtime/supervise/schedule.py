@@ -6,13 +6,13 @@ after it, and one at a time that comes twice runs once; jobs that run at least h
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Final
 
-from runtime.ecosystem.spec import Seconds
+from runtime.ecosystem.spec import Overlap, Seconds
 from runtime.errors import ConfigError
+from runtime.record import Record
 
 LONGEST_WAIT: Final[Seconds] = 60.0
 """A timer runs on the monotonic clock; looking at the wall clock this often finds out when that was set."""
@@ -29,29 +29,16 @@ _ALIASES: Final = {
 }
 
 
-class Overlap(StrEnum):
-    """What becomes of a run that is due while the one before still runs."""
-
-    SKIP = "skip"
-    QUEUE = "queue"
-    """It starts when that one ends; at most one waits."""
-    REPLACE = "replace"
-    """That one is stopped first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(Record):
     """A cron expression in a time zone."""
 
     text: str
     """As written."""
-    fields: str
-    """Minute to day of week."""
+    minutes: str
+    """The expression without its seconds: five fields."""
     seconds: tuple[int, ...]
     """Seconds of a matching minute, ascending."""
     zone: tzinfo
-    at_start: bool = False
-    """`@reboot`: once, when the runtime starts."""
 
     def next_after(self, moment: datetime) -> datetime | None:
         """The first time strictly after `moment`, in UTC; None if there is none in 50 years.
@@ -59,8 +46,6 @@ class Schedule:
         In UTC because Python compares and subtracts two times of one zone by the clock on the wall, which
         goes wrong in the hour that comes twice.
         """
-        if self.at_start:
-            return None
         for minute in self._minutes(moment):
             for second in self.seconds:
                 due = minute.astimezone(UTC) + timedelta(seconds=second)
@@ -76,7 +61,7 @@ class Schedule:
         from cronsim import CronSim  # noqa: PLC0415 (only schedules need it)
 
         start = moment.astimezone(UTC).replace(second=0, microsecond=0) - timedelta(minutes=1)
-        return CronSim(self.fields, start.astimezone(self.zone))
+        return CronSim(self.minutes, start.astimezone(self.zone))
 
 
 def parse_schedule(text: str, zone: tzinfo, key: str = "schedule") -> Schedule:
@@ -84,11 +69,10 @@ def parse_schedule(text: str, zone: tzinfo, key: str = "schedule") -> Schedule:
     from cronsim import CronSim, CronSimError  # noqa: PLC0415 (only schedules need it)
 
     alias = text.strip().lower()
-    if alias == "@reboot":
-        return Schedule(text, fields="", seconds=(), zone=zone, at_start=True)
     if alias.startswith("@") and alias not in _ALIASES:
-        raise ConfigError(f"{key}: {text!r} is unknown; there are {', '.join(sorted(_ALIASES))} and @reboot")
-    fields = _ALIASES.get(alias, text).split()
+        raise ConfigError(f"{key}: {text!r} is unknown; there are {', '.join(sorted(_ALIASES))}")
+    # PM2 takes "?" for "any", as Quartz writes it in one of the two day fields.
+    fields = ["*" if field == "?" else field for field in _ALIASES.get(alias, text).split()]
     start = datetime(2024, 1, 1, tzinfo=UTC)
     try:
         parsed = CronSim(" ".join(fields), start)
@@ -97,11 +81,10 @@ def parse_schedule(text: str, zone: tzinfo, key: str = "schedule") -> Schedule:
         raise ConfigError(f"{key}: {text!r} is no cron expression: {str(error).lower()}") from error
     except StopIteration:
         raise ConfigError(f"{key}: {text!r} never comes true") from None
-    return Schedule(text, fields=" ".join(fields[-5:]), seconds=tuple(sorted(parsed.seconds)), zone=zone)
+    return Schedule(text, minutes=" ".join(fields[-5:]), seconds=tuple(sorted(parsed.seconds)), zone=zone)
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(Record):
     """A time that has come."""
 
     scheduled: datetime

@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping
 
 from runtime.ecosystem.spec import AppSpec, Ecosystem
 from runtime.errors import ListenError
-from runtime.host.cpus import available_cpus, resolve_instances
 from runtime.init.exitcodes import ExitCode
 from runtime.init.reaper import Reaper
 from runtime.init.signals import SignalInbox
+from runtime.listen.lazy import LazyOutfitter
 from runtime.logs.relay import Relay
 from runtime.record import Record
-from runtime.supervise.collaborators import Outfitter
 from runtime.supervise.instance import World
 from runtime.supervise.launcher import ForkLauncher
 from runtime.supervise.loop import new_event_loop
@@ -45,7 +44,7 @@ class Session:
         self._loop = new_event_loop()
         self._reaper = Reaper(self._orphan_buried)
         self._relay = Relay(self._loop, ecosystem.runtime, on_stdout_lost=self._stdout_lost)
-        self._outfitter: Outfitter = self._make_outfitter()
+        self._outfitter = LazyOutfitter(self._loop, self._relay, self._run_command)
         self._launcher = ForkLauncher(
             clock=self._loop,
             reaper=self._reaper,
@@ -53,12 +52,11 @@ class Session:
             outfitter=self._outfitter,
             environ=around.environ,
         )
-        self._cpus = available_cpus()
         self._supervisor = Supervisor(
             ecosystem,
-            World(self._loop, self._launcher, self._relay, random.random),
+            World(self._loop, self._launcher, self._relay, self._outfitter, random.random),
             self._outfitter,
-            count=self._count,
+            count=lambda app: app.count(self._ecosystem.cpus),
             on_done=self._done,
         )
         self._reactions: Mapping[int, Reaction] = reactions(ecosystem.runtime.signals)
@@ -93,9 +91,10 @@ class Session:
         self._relay.event(
             "info",
             "runtime.start",
+            f"pidone {self._around.version} starts {len(self._ecosystem.apps)} apps",
             version=self._around.version,
             pid=os.getpid(),
-            cpus=self._cpus,
+            cpus=self._ecosystem.cpus,
             apps=[app.name for app in self._ecosystem.apps],
         )
         for warning in self._ecosystem.warnings:
@@ -130,9 +129,11 @@ class Session:
         self._supervisor.orphan_buried()
 
     def _loaded(self, ecosystem: Ecosystem) -> None:
+        before, self._ecosystem = self._ecosystem, ecosystem
         try:
             self._supervisor.apply(ecosystem)
         except ListenError as error:
+            self._ecosystem = before
             self._not_loaded(str(error))
             return
         self._reactions = reactions(ecosystem.runtime.signals)
@@ -148,12 +149,7 @@ class Session:
         self._ending = ending
         self._loop.stop()
 
-    # -- making ------------------------------------------------------------------------------------
+    async def _run_command(self, app: AppSpec, argv: tuple[str, ...]) -> int:
+        from runtime.supervise.commands import Commands  # noqa: PLC0415 (needs asyncio at last)
 
-    def _count(self, app: AppSpec) -> int:
-        return resolve_instances(app.instances, self._cpus)
-
-    def _make_outfitter(self) -> Outfitter:
-        from runtime.listen.none import NoPorts  # noqa: PLC0415
-
-        return NoPorts()
+        return await Commands(self._reaper, self._around.environ).run(app, argv)

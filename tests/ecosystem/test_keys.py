@@ -28,8 +28,8 @@ _MADE_OF_OTHERS = {"argv"}
 
 def test_every_field_has_its_key() -> None:
     """The table covers the specs: no field without a key, no runtime key without a field."""
-    assert {*AppSpec.fields()} - _MADE_OF_OTHERS <= {*APP_KEYS}
-    assert {*RuntimeSpec.fields()} == {*RUNTIME_KEYS}
+    assert {*AppSpec.field_names()} - _MADE_OF_OTHERS <= {*APP_KEYS}
+    assert {*RuntimeSpec.field_names()} == {*RUNTIME_KEYS}
     known = {*APP_KEYS, *TOP_LEVEL, *(f"runtime.{name}" for name in RUNTIME_KEYS)}
     assert known >= NOT_BUILT
 

@@ -52,7 +52,7 @@ def test_a_leaving_instance_takes_nothing_new(migrated: Service) -> None:
 
 def test_messages_are_acknowledged_or_refused_never_lost_in_a_shutdown(migrated: Service) -> None:
     """Clients talk while the instance leaves: whatever was acknowledged is found afterwards, in order."""
-    leaving, staying = migrated.api(0), migrated.api(1)
+    leaving, staying = migrated.two_apis()
     with ThreadPoolExecutor(4) as pool:
         talks = [pool.submit(_talk, leaving.join("hall", f"author {n}"), f"author {n}") for n in range(4)]
         eventually(lambda: len(history(staying, "hall")) >= 8, "the conversation is under way")
@@ -74,7 +74,7 @@ def test_a_request_in_progress_is_answered(migrated: Service) -> None:
         client.sendall(head.encode() + body[:10])
         assert api.request("/health").status == 200  # by now the half request has been read
         api.process.signal(signal.SIGTERM)
-        api.process.expect(message="Shutting down")
+        api.process.expect(message="draining")
         client.sendall(body[10:])
         assert client.recv(1000).startswith(b"HTTP/1.1 201")
     assert api.process.wait() == 0

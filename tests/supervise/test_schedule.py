@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.ecosystem.spec import Overlap
 from runtime.errors import ConfigError
 from runtime.supervise.schedule import (
     LONGEST_WAIT,
     Due,
-    Overlap,
     Runs,
     Schedule,
     Step,
@@ -52,6 +52,7 @@ def times(text: str, start: str, count: int, zone: ZoneInfo = BERLIN) -> list[st
         ("0 12 29 2 *", "2028-02-29T12:00:00+01:00"),
         ("0 0 L * *", "2024-06-30T00:00:00+02:00"),
         ("0 9 * * mon#1", "2024-07-01T09:00:00+02:00"),
+        ("0 0 ? * 7", "2024-06-16T00:00:00+02:00"),
         ("0 0 * * 7", "2024-06-16T00:00:00+02:00"),
         ("*/10 * * * * *", "2024-06-12T10:00:40+02:00"),
         ("15,45 0 * * * *", "2024-06-12T10:00:45+02:00"),
@@ -129,13 +130,6 @@ def test_the_zone_of_the_question_does_not_matter() -> None:
     assert schedule.next_after(moment) == schedule.next_after(moment.astimezone(UTC))
 
 
-def test_reboot_runs_at_the_start_only() -> None:
-    """`@reboot` has no time of its own."""
-    schedule = parse_schedule("@reboot", BERLIN)
-    assert schedule.at_start
-    assert schedule.next_after(at("2024-06-12T10:00:00+02:00")) is None
-
-
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -152,6 +146,8 @@ def test_reboot_runs_at_the_start_only() -> None:
         ("0 0 30 2 *", "bad day-of-month"),
         ("every day", "number of fields"),
         ("@fortnightly", "@daily"),
+        ("@reboot", "is unknown"),
+        ("0 0 */29 2 mon#5", "never comes true"),
     ],
 )
 def test_nonsense(text: str, problem: str) -> None:
@@ -168,7 +164,7 @@ def test_any_text_is_a_schedule_or_a_config_error(text: str) -> None:
         schedule = parse_schedule(text, BERLIN)
     except ConfigError:
         return
-    assert schedule.at_start or schedule.next_after(at("2024-06-12T10:00:00+02:00"))
+    assert schedule.next_after(at("2024-06-12T10:00:00+02:00"))
 
 
 FIELD = st.sampled_from(["*", "*/7", "0", "30", "2", "1-3", "5,20"])
@@ -249,9 +245,11 @@ def test_a_clock_set_back_by_years_starts_anew() -> None:
     assert table.next == NOON + timedelta(hours=1)
 
 
-def test_a_schedule_without_a_next_time_waits_for_ever() -> None:
-    """There is no timer for `@reboot`."""
-    table = Timetable(parse_schedule("@reboot", BERLIN), NOON)
+def test_a_schedule_that_never_comes_again_waits_for_ever() -> None:
+    """The first of a month is never its fifth Monday; the library looks 50 years ahead."""
+    never = Schedule("never", minutes="0 0 */29 2 mon#5", seconds=(0,), zone=BERLIN)
+    table = Timetable(never, NOON)
+    assert table.next is None
     assert table.wait(NOON) is None
     assert table.take(NOON) is None
 

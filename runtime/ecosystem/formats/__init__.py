@@ -1,8 +1,8 @@
 """From a file, or standard input, to a `Document`: formats and shapes, but not what the keys mean.
 
-`read` waits for the result, `start_reading` gives something to wait for beside other things. Strict JSON is parsed
-right here; everything else is read in a short-lived child (`child`), so that no engine and no parser ever burdens
-or endangers the long-lived process.
+`read` waits for the result, `start_reading` gives something to wait for beside other things. Strict JSON is
+parsed right here; everything else is read in a short-lived child (`child`), so that no engine and no parser
+ever burdens or endangers the long-lived process.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,6 @@ from runtime.ecosystem.document import Document, KeyPath
 from runtime.ecosystem.formats import languages, strictjson
 from runtime.ecosystem.formats.child import Reading, Reap, wait_for
 from runtime.ecosystem.formats.languages import is_ecosystem_file
-from runtime.ecosystem.formats.lines import Lines, javascript_lines, nearest, toml_lines
 from runtime.ecosystem.formats.shapes import Shape, shape
 from runtime.ecosystem.formats.source import Source, load
 
@@ -28,12 +27,15 @@ def read(
     Args:
         source: The file as the user wrote it.
         env: What `process.env` shows.
-        argv: What stands behind the file on the command line; `process.argv` is `node pm2-runtime start FILE *argv`.
+        argv: What stands behind the file on the command line; `process.argv` is
+            `node pm2-runtime start FILE *argv`.
         cpus: What `os.cpus()` shows: the CPUs of this container.
-        reap: Waits for the child by its pid. Pass a function that does nothing where a reaper takes every child.
+        reap: Waits for the child by its pid. Pass a function that does nothing where a reaper takes every
+            child.
 
     Raises:
-        ConfigError: it cannot be read. The message holds one line per problem: file, line, column, text, remedy.
+        ConfigError: it cannot be read. The message holds one line per problem: file, line, column, text,
+            remedy.
     """
     return start_reading(source, env=env, argv=argv, cpus=cpus, reap=reap).document()
 
@@ -107,14 +109,16 @@ class DocumentReading:
 class _LineFinder:
     """Looks for lines when the first one is asked for."""
 
-    def __init__(self, source: Source, language: str, found: Shape, told: Lines) -> None:
+    def __init__(self, source: Source, language: str, found: Shape, told: Mapping[KeyPath, int]) -> None:
         self._source = source
         self._language = language
         self._shape = found
-        self._lines: Lines | None = told or None
+        self._lines: Mapping[KeyPath, int] | None = told or None
 
     def line_of(self, path: KeyPath) -> int | None:
         """As `Document.line_of`."""
+        from runtime.ecosystem.formats.lines import javascript_lines, nearest, toml_lines  # noqa: PLC0415 rare
+
         if self._lines is None:
             scan = toml_lines if self._language == languages.TOML else javascript_lines
             self._lines = scan(self._source.text)

@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 from typing import Final
 
-from runtime.ecosystem.formats.jstokens import tokens
 from runtime.ecosystem.formats.source import Source
 
 JAVASCRIPT: Final = "javascript"
@@ -26,13 +25,8 @@ _JAVASCRIPT_SUFFIXES: Final = (".js", ".cjs", ".mjs")
 _NAMED_LIKE_ONE: Final = frozenset({"ecosystem", "pm2"})
 _MAX_SCAN_BYTES: Final = 64 * 1024
 """Larger JavaScript is a program (often a bundle); reading it costs start-up time."""
-_TOML_START: Final = re.compile(
-    r"""^\s*(?:\[\[?[\w.\-"' ]+\]\]?\s*(?:\#.*)?$|[\w.\-"']+\s*=)""", re.MULTILINE
-)
-_JAVASCRIPT_START: Final = re.compile(
-    r"^\s*(?:module\.exports|exports\.|export\s|import\s|const\s|let\s|var\s|['\"]use strict|#!)",
-    re.MULTILINE,
-)
+_TOML_START: Final = r"""(?m)^\s*(?:\[\[?[\w.\-"' ]+\]\]?\s*(?:\#.*)?$|[\w.\-"']+\s*=)"""
+_EXPORTS: Final = r"(?m)\bmodule\.exports\s*=|\bexports\.\w+\s*=|^\s*export\s+(?:default|const|let|var)\s"
 
 
 def by_name(path: Path) -> str | None:
@@ -56,14 +50,14 @@ def by_text(text: str) -> str:
     start = text.lstrip()
     if start.startswith(("{", "(")) or _is_json(start):
         return JSON
-    if _JAVASCRIPT_START.search(text) and "=" in text.partition("exports")[2] + text.partition("export ")[2]:
+    if re.search(_EXPORTS, text):
         return JAVASCRIPT
-    if start.startswith("//") or start.startswith("/*"):
-        return JAVASCRIPT if "export" in text else JSON
+    if start.startswith(("//", "/*")):
+        return JSON
     first = next(
         (line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")), ""
     )
-    return TOML if _TOML_START.match(first) else YAML
+    return TOML if re.match(_TOML_START, first) else YAML
 
 
 def _is_json(text: str) -> bool:
@@ -72,7 +66,7 @@ def _is_json(text: str) -> bool:
     try:
         json.loads(text)
     except (ValueError, RecursionError):
-        return bool(re.match(r"\[\s*[{\[]\s*[\w'\"/]", text)) and not _TOML_START.match(text)
+        return bool(re.match(r"\[\s*[{\[]\s*[\w'\"/]", text)) and not re.match(_TOML_START, text)
     return True
 
 
@@ -82,9 +76,9 @@ def is_ecosystem_file(path: Path) -> bool:
     Yes for `-`, for `*.toml`, and for PM2's names (`.json`, `.yml`, `.yaml`, `.config.js`, `.config.cjs`,
     `.config.mjs` anywhere in the file's name). Any other `.js`, `.cjs` or `.mjs` file is a program unless its
     text, without being run, plainly shows a configuration: it exports `apps` (`module.exports = { apps`,
-    `exports.apps =`, `export const apps`, `export default { apps`), has a `script:` key, and neither listens nor
-    uses PM2's API. For a file named after `ecosystem` or `pm2` (`ecosystem.js`, `pm2.prod.cjs`) any export
-    together with a `script:` key is enough.
+    `exports.apps =`, `export const apps`, `export default { apps`), has a `script:` or `apps:` key, and
+    neither listens nor uses PM2's API. For a file named after `ecosystem` or `pm2` (`ecosystem.js`,
+    `pm2.prod.cjs`) any kind of export together with such a key is enough.
     """
     name = path.name
     if str(path) == "-" or name.endswith(".toml") or any(part in name for part, _ in _BY_SUBSTRING):
@@ -102,21 +96,26 @@ def _exports_apps(path: Path, *, any_shape: bool) -> bool:
             data = file.read(_MAX_SCAN_BYTES + 1)
     except OSError:
         return False
-    if len(data) > _MAX_SCAN_BYTES or b"script" not in data or b"export" not in data:
+    if len(data) > _MAX_SCAN_BYTES or b"export" not in data:
         return False
-    words = [token.text.strip("\"'") for token in tokens(data.decode("utf-8", "replace"))]
-    if not _follows(words, ("script", ":")) or _follows(words, ("require", "(", "pm2")):
+    text = data.decode("utf-8", "replace")
+    from runtime.ecosystem.formats.jstokens import tokens  # noqa: PLC0415 few files get here
+
+    words = [token.text.strip("\"'") for token in tokens(text)]
+    program = [(".", "listen", "("), ("require", "(", "pm2"), ("from", "pm2")]
+    if any(_follows(words, sign) for sign in program):
         return False
-    if _follows(words, (".", "listen", "(")) or _follows(words, ("from", "pm2")):
+    if not any(_follows(words, (key, ":")) for key in ("script", "apps")):
         return False
-    exports = [("module", ".", "exports", "="), ("export", "default"), ("exports", ".", "apps", "=")]
-    exports += [("export", kind, "apps") for kind in ("const", "let", "var")]
-    if any_shape:
-        return any(_follows(words, export) for export in exports)
-    shown = [*exports[2:], ("module", ".", "exports", ".", "apps", "=")]
-    shown += [("module", ".", "exports", "=", "{", "apps", mark) for mark in (":", ",", "}")]
-    shown += [("export", "default", "{", "apps", mark) for mark in (":", ",", "}")]
-    return any(_follows(words, export) for export in shown)
+    exported = [
+        ("exports", ".", "apps", "="),
+        *(("export", kind, "apps") for kind in ("const", "let", "var")),
+    ]
+    for export in (("module", ".", "exports", "="), ("export", "default")):
+        if any_shape:
+            exported.append(export)
+        exported += [(*export, "{", "apps", mark) for mark in (":", ",", "}")]
+    return any(_follows(words, export) for export in exported)
 
 
 def _follows(words: list[str], wanted: tuple[str, ...]) -> bool:

@@ -2,56 +2,17 @@
 
 import json
 import os
-from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+
+from runtime.record import Record
 
 NODE_MODULES: Final = frozenset(
     [
-        "assert",
-        "async_hooks",
-        "buffer",
-        "child_process",
-        "cluster",
-        "console",
-        "constants",
-        "crypto",
-        "dgram",
-        "diagnostics_channel",
-        "dns",
-        "domain",
-        "events",
-        "fs",
-        "http",
-        "http2",
-        "https",
-        "inspector",
-        "module",
-        "net",
-        "os",
-        "path",
-        "perf_hooks",
-        "process",
-        "punycode",
-        "querystring",
-        "readline",
-        "repl",
-        "stream",
-        "string_decoder",
-        "sys",
-        "timers",
-        "tls",
-        "trace_events",
-        "tty",
-        "url",
-        "util",
-        "v8",
-        "vm",
-        "wasi",
-        "worker_threads",
-        "zlib",
-        "sqlite",
-        "test",
+        *("assert", "async_hooks", "buffer", "child_process", "cluster", "console", "constants"),
+        *("crypto", "dgram", "diagnostics_channel", "dns", "domain", "events", "fs", "http", "http2"),
+        *("https", "inspector", "module", "net", "os", "path", "perf_hooks", "process", "punycode"),
+        *("querystring", "readline", "repl", "stream", "string_decoder", "sys", "timers", "tls"),
+        *("trace_events", "tty", "url", "util", "v8", "vm", "wasi", "worker_threads", "zlib"),
     ]
 )
 _SHIMMED_PACKAGES: Final = frozenset({"dotenv", "dotenv/config"})
@@ -60,8 +21,7 @@ _CONDITIONS: Final = ("node", "require", "default", "import")
 _MAX_PACKAGE_JSON_BYTES: Final = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(Record):
     """Where a specifier leads: `builtin` (name), `file` (path) or nowhere."""
 
     builtin: str | None = None
@@ -76,6 +36,8 @@ def resolve(specifier: str, folder: str) -> Resolved:
     if plain in _SHIMMED_PACKAGES or plain.split("/")[0] in NODE_MODULES or plain != specifier:
         return Resolved(builtin=plain)
     if specifier.startswith("file:"):
+        from urllib.parse import unquote, urlsplit  # noqa: PLC0415 takes as long to import as all the rest
+
         specifier = unquote(urlsplit(specifier).path)
     if specifier.startswith(("/", "./", "../")) or specifier in (".", ".."):
         return Resolved(file=_file(os.path.join(folder, specifier)))

@@ -7,21 +7,33 @@ const describe = (error) => {
   const name = typeof error.name === 'string' ? error.name : 'Error';
   return { name, message: String(error.message), stack: String(error.stack ?? ''), code: typeof error.code === 'string' ? error.code : '' };
 };
-const settle = (result) => { outcome ??= { ...result, notices: flushNotices(), secrets: [...secrets] }; };
+// Written out by hand: a polluted Object.prototype.toJSON must not get hold of it.
+const settle = (kind, text, env) => {
+  outcome ??= `{"${kind}":${text},"env":${encodeRecord(env)},"notices":${encodeList(flushNotices())},"secrets":${encodeList([...secrets])}}`;
+};
 const fail = (error) => {
   try {
-    settle({ error: describe(error) });
+    settle('error', encodeRecord(describe(error)), {});
   } catch {
-    settle({ error: { message: 'throws something that cannot be shown' } });
+    settle('error', '{"message":"throws something that cannot be shown"}', {});
   }
 };
-const succeed = (value) => { settle({ json: serialize(value, notice) ?? null, env: changedEnv() }); };
+const succeed = (value) => { settle('value', serialize(value, notice) ?? 'null', changedEnv()); };
 
 Object.assign(globalThis, {
-  process, console, Buffer, URL, URLSearchParams, global: globalThis, ...timersModule,
+  process, console, global: globalThis,
   structuredClone: (value) => JSON.parse(JSON.stringify(value)),
   fetch: () => { throw new Error('fetch() is refused in a configuration file: it has no network'); },
 });
+
+lazily(globalThis, 'Buffer', () => buffer().Buffer);
+for (const name of ['URL', 'URLSearchParams']) lazily(globalThis, name, () => url()[name]);
+let timersUsed = false;
+for (const kind of ['Timeout', 'Interval', 'Immediate']) {
+  for (const name of [`set${kind}`, `clear${kind}`]) {
+    lazily(globalThis, name, () => { timersUsed = true; return timers().module[name]; });
+  }
+}
 
 const evaluateFile = async (file) => {
   const record = recordOf(file);
@@ -47,13 +59,16 @@ return {
   },
   // Called when no job is left: runs a timer if the value depends on one. False when there is nothing more to do.
   idle() {
-    if (outcome) return false;
+    if (outcome || !timersUsed) return false;
     try {
-      return runNextTimer();
+      return timers().runNext();
     } catch (error) {
       fail(error);
       return false;
     }
   },
-  outcome: () => stringifyOutcome(outcome ?? { error: { message: 'waits for something that never comes: its promise is never settled' } }),
+  outcome() {
+    settle('error', '{"message":"waits for something that never comes: its promise is never settled"}', {});
+    return flat(outcome);
+  },
 };

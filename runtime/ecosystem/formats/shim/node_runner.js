@@ -14,7 +14,8 @@ const print = (chunk) => {
 };
 const { reallyExit } = process;
 const finish = (result) => {
-  const bytes = Buffer.from(JSON.stringify({ ...result, notices, secrets: [] }));
+  const { json = 'null', ...rest } = result;
+  const bytes = Buffer.from(`${JSON.stringify({ ...rest, notices, secrets: [] }).slice(0, -1)},"value":${json}}`);
   for (let at = 0; at < bytes.length;) at += writeSync(facts.resultFd, bytes, at);
   reallyExit.call(process, 0);
 };
@@ -64,7 +65,7 @@ load()
     const env = {};
     for (const key of Object.keys(process.env)) if (process.env[key] !== initialEnv[key]) env[key] = process.env[key];
     for (const key of Object.keys(initialEnv)) if (!(key in process.env)) env[key] = null;
-    finish({ json: serialize(value, notice) ?? null, env });
+    finish({ json: serialize(value, notice) ?? 'null', env });
   })
   .catch((error) => finish({ error: describe(error) }));
 process.on('uncaughtException', (error) => finish({ error: describe(error) }));
