@@ -22,7 +22,7 @@ def plain(value: object) -> object:
     if isinstance(value, MemoryShare):
         return write_size(value)
     if isinstance(value, Record):
-        return {name: plain(member) for name, member in value.values().items()}
+        return {name: plain(member) for name, member in value.as_dict().items()}
     if isinstance(value, Mapping):
         return {str(name): plain(member) for name, member in value.items()}
     if isinstance(value, tuple | list):
@@ -39,7 +39,7 @@ def shown_env(app: AppSpec) -> dict[str, str]:
 
 def as_plain(app: AppSpec, instances: int) -> dict[str, object]:
     """Every key of an app; `instances` is the number that this container makes of it."""
-    found = {name: plain(value) for name, value in app.values().items()}
+    found = {name: plain(value) for name, value in app.as_dict().items()}
     return {
         **found,
         "env": shown_env(app),
@@ -53,7 +53,7 @@ def as_text(app: AppSpec, instances: int) -> list[str]:
     mode = f"{app.exec_mode.value} x{instances}" + (" (max)" if app.instances == 0 else "")
     lines = [f"{app.name}  [{mode}]  {' '.join(app.argv)}"]
     default = AppSpec(name=app.name, argv=app.argv)
-    for name, value in app.values().items():
+    for name, value in app.as_dict().items():
         if name not in _IN_THE_HEADING and value != getattr(default, name):
             lines.append(f"    {name:<26} {_written(name, value)}")
     lines += [f"    env {name:<22} {value}" for name, value in sorted(shown_env(app).items())]
@@ -75,7 +75,7 @@ def _written(name: str, value: object) -> str:
 
 
 def _only_set(record: Record) -> dict[str, object]:
-    return {name: member for name, member in record.values().items() if member not in (None, False, ())}
+    return {name: member for name, member in record.as_dict().items() if member not in (None, False, ())}
 
 
 def _entry(item: object) -> str:
