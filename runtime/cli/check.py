@@ -48,8 +48,8 @@ def run(argv: list[str]) -> int:
     else:
         for app, count in counted:
             print("\n".join(as_text(app, count)))
-        for word, lines in (("warning", ecosystem.warnings), ("note", ecosystem.notices)):
-            for line in lines:
+        for word, remarks_of in (("warning", ecosystem.warnings), ("note", ecosystem.notices)):
+            for line in remarks_of:
                 print(f"{word}: {line}", file=sys.stderr)
     return _WOULD_NOT_START if asked.strict and ecosystem.warnings else ExitCode.OK
 

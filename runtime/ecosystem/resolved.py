@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from runtime.ecosystem.catalogue import APP_GROUPS
 from runtime.ecosystem.kinds import write_duration, write_size
@@ -60,7 +60,7 @@ def as_text(app: AppSpec, instances: int) -> list[str]:
     return lines
 
 
-def _written(name: str, value: object) -> str:
+def _written(name: str, value: Any) -> str:
     kind = _KINDS.get(name)
     if kind and kind.write in (write_duration, write_size):
         return str(kind.write(value))
