@@ -58,7 +58,7 @@ class Pm2Options(Record, kw_only=True):
 
 
 def parse(words: Sequence[str]) -> Pm2Options:
-    """Parse what follows the program's name. Like PM2 it refuses nothing, unlike PM2 it says what it ignores."""
+    """Parse what follows the program's name. Nothing is refused, as in PM2, but what is ignored is said."""
     found: dict[str, dict[str, object]] = {"runtime": {}, "overrides": {}, "defaults": {}, "settings": {}}
     targets: list[str] = []
     warnings: list[str] = []
