@@ -5,8 +5,8 @@ BIN    := $(VENV)/bin
 
 .PHONY: run test lint bench clean
 
-run: $(VENV)/.ready
-	$(BIN)/pidone docker/backend/ecosystem.toml
+run: $(VENV)/.sample
+	cd docker/backend && PATH="$(CURDIR)/$(BIN):$$PATH" pidone ecosystem.toml
 
 test: $(VENV)/.ready
 	$(BIN)/python -m pytest $(ARGS)
@@ -20,7 +20,14 @@ bench: $(VENV)/.ready
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-$(VENV)/.ready: pyproject.toml
+# `run` needs no linters, so it does not wait for them.
+$(VENV)/.sample: pyproject.toml docker/backend/requirements.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable '.[dev]'
+	$(BIN)/pip install --quiet --editable . --requirement docker/backend/requirements.txt
+	$(BIN)/python -m compileall -q runtime
+	touch $@
+
+$(VENV)/.ready: $(VENV)/.sample
+	$(BIN)/pip install --quiet --editable '.[dev,servers]'
+	$(BIN)/python -m compileall -q runtime
 	touch $@

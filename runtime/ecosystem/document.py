@@ -1,9 +1,10 @@
 """What a file said before anybody asked what it means: the seam between `formats/` and the keys."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
+
+from runtime.record import EMPTY, Record, computed
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 """Where a value stands, from the top of the file: `("apps", 0, "instances")`."""
@@ -14,8 +15,7 @@ def _nowhere(path: KeyPath) -> int | None:
     return None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Document:
+class Document(Record, kw_only=True):
     """A file as plain values (dict, list, str, int, float, bool, None), its shape already normalised."""
 
     apps: tuple[Mapping[str, object], ...]
@@ -28,7 +28,10 @@ class Document:
     """`toml`, `json`, `yaml` or `javascript`."""
     notices: tuple[str, ...] = ()
     """What the reader wants the user to know, e.g. what a JavaScript file printed."""
-    line_of: Callable[[KeyPath], int | None] = _nowhere
+    env: Mapping[str, str | None] = EMPTY
+    """Variables that the file itself set, or deleted (None), in its `process.env`, typically through dotenv.
+    Under PM2 every app inherits them: they lie over the runtime's environment and under the app's `env`."""
+    line_of: Callable[[KeyPath], int | None] = computed(factory=lambda: _nowhere)
     """The line (from 1) where a value stands, if the language allows to tell. Paths start at the apps:
     `(0, "instances")` is that key of the first app; top-level keys start with their name."""
 

@@ -5,13 +5,17 @@ canonical configuration keys. Durations are seconds and sizes are bytes, whateve
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+if TYPE_CHECKING:  # few files have them, and each dataclass costs a millisecond of start
+    from runtime.ecosystem.checks import Alert, SmokeCheck
+
+from runtime.record import EMPTY, Record
 
 Seconds: TypeAlias = float
 Bytes: TypeAlias = int
+
 
 INSTANCES_MAX: Final = 0
 """`instances` value that means "as many as this container may use CPUs"; -n means that many fewer."""
@@ -47,16 +51,46 @@ class OnReadyTimeout(StrEnum):
     FAIL = "fail"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Dependency:
+class Overlap(StrEnum):
+    """What a scheduled job does when its last run has not ended yet."""
+
+    SKIP = "skip"
+    QUEUE = "queue"
+    REPLACE = "replace"
+
+
+class MemoryScope(StrEnum):
+    """Whose memory counts against an app's limits."""
+
+    TREE = "tree"
+    PROCESS = "process"
+
+
+class MemoryShare(Record, kw_only=True):
+    """A size as a share of the container's memory limit: `80%`, or `80%/n` over the instances of the app."""
+
+    fraction: float
+    per_instance: bool = False
+
+
+MemoryLimit: TypeAlias = Bytes | MemoryShare
+
+
+class Hook(Record, kw_only=True):
+    """A command that runs at a point in the life of an app or of the whole."""
+
+    command: tuple[str, ...]
+    timeout: Seconds = 30.0
+
+
+class Dependency(Record, kw_only=True):
     """One entry of `depends_on`."""
 
     app: str
     condition: Condition = Condition.READY
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Probe:
+class Probe(Record, kw_only=True):
     """A check from outside; exactly one of http, tcp, exec is set.
 
     Used twice: as `ready` (the first success ends `starting`) and as `health` (failures in a row restart).
@@ -76,8 +110,7 @@ class Probe:
     """Failures in a row before a health probe restarts the instance."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Readiness:
+class Readiness(Record, kw_only=True):
     """How an instance tells that it can work; everything unset means "still alive after `ready_delay`"."""
 
     ipc: bool = False
@@ -98,8 +131,7 @@ class Readiness:
         return bool(self.ipc or self.notify or self.listen or self.fd or self.log or self.probe)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Listen:
+class Listen(Record, kw_only=True):
     """One socket of `listen = [...]`: opened once by the runtime, inherited by every instance."""
 
     name: str
@@ -112,8 +144,7 @@ class Listen:
     backlog: int = 511
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AppSpec:
+class AppSpec(Record, kw_only=True, hidden=("env",)):
     """One app, i.e. one cluster of equal instances."""
 
     # What runs
@@ -126,14 +157,17 @@ class AppSpec:
     args: tuple[str, ...] = ()
     interpreter: str = "none"
     interpreter_args: tuple[str, ...] = ()
-    cwd: Path = Path("/")
+    cwd: str = "/"
+    """Absolute."""
     exec_mode: ExecMode = ExecMode.FORK
     instances: int = 1
     """As written: `INSTANCES_MAX` or negative numbers are resolved against the container's CPUs at start."""
     instance_var: str = "NODE_APP_INSTANCE"
     increment_var: str | None = None
-    env: Mapping[str, str] = field(default_factory=dict)
-    """Laid over the runtime's own environment."""
+    env: Mapping[str, str] = EMPTY
+    """Laid over the runtime's own environment; kept out of repr() because it may hold secrets."""
+    secrets: tuple[str, ...] = ()
+    """Variables of `env` whose values came from files and are never shown."""
     filter_env: bool | tuple[str, ...] = False
     """True: nothing is inherited. Names: variables whose name contains one of them are not inherited."""
     stdin: str = "null"
@@ -184,14 +218,38 @@ class AppSpec:
     """Supplementary groups; None means those of `uid` when it is set, else the runtime's own."""
     umask: int | None = None
     nice: int | None = None
-    limits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    limits: Mapping[str, tuple[int, int]] = EMPTY
     """rlimits by their lower-case name (`nofile`): (soft, hard), -1 is unlimited."""
     no_new_privs: bool = False
     oom_score_adj: int | None = None
     cpu_affinity: str | tuple[int, ...] | None = None
 
     # Memory
-    max_memory_restart: Bytes | None = None
+    max_memory_restart: MemoryLimit | None = None
+    """Above this, an instance is replaced gracefully."""
+    memory_soft_limit: MemoryLimit | None = None
+    """Above this, an instance is asked to free memory."""
+    memory_soft_action: str = "message"
+    """`message` (IPC `{"type": "gc"}`) or the name of a signal."""
+    memory_soft_cooldown: Seconds = 60.0
+    memory_scope: MemoryScope = MemoryScope.TREE
+    memory_interval: Seconds = 1.0
+    memory_samples: int = 1
+    """Samples in a row above the limit before anything happens."""
+    max_age: Seconds | None = None
+    max_age_jitter: Seconds = 0.0
+
+    # Times and changes
+    cron_restart: str | None = None
+    schedule: str | None = None
+    """Cron expression at which a job runs."""
+    timezone: str | None = None
+    overlap: Overlap = Overlap.SKIP
+    watch: tuple[str, ...] = ()
+    """Paths whose change replaces the instances; empty is off."""
+    ignore_watch: tuple[str, ...] = ()
+    watch_delay: Seconds = 0.0
+    hooks: Mapping[str, Hook] = EMPTY
 
     # Logs
     log_type: str | None = None
@@ -205,7 +263,7 @@ class AppSpec:
     log_retain: str = "30"
     """Rotated files to keep: a count (`30`) or an age (`30d`)."""
     log_compress: bool = False
-    log_fields: Mapping[str, str] = field(default_factory=dict)
+    log_fields: Mapping[str, str] = EMPTY
     multiline: str | None = None
     """`python`, `node`, `java`, `auto`, or a regular expression that matches a first line."""
     max_line: Bytes = 16 * 1024
@@ -214,13 +272,16 @@ class AppSpec:
     overflow: str = "block"
     """`block` (back-pressure) or `drop` (counted) when stdout does not keep up."""
 
+    def count(self, cpus: int) -> int:
+        """`instances` as a number of processes where `cpus` CPUs may be used: at least one."""
+        return self.instances if self.instances > 0 else max(1, cpus + self.instances)
+
     def key(self) -> tuple[str, str]:
         """The identity of the app over reloads of the ecosystem file."""
         return (self.namespace, self.name)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RuntimeSpec:
+class RuntimeSpec(Record, kw_only=True):
     """The `[runtime]` table: the process itself rather than an app."""
 
     shutdown_timeout: Seconds | None = None
@@ -228,21 +289,36 @@ class RuntimeSpec:
     shutdown_delay: Seconds = 0.0
     """After SIGTERM, keep serving this long before the apps are told (Kubernetes endpoint removal)."""
     auto_exit: bool = True
-    signals: Mapping[str, str] = field(default_factory=dict)
+    signals: Mapping[str, str] = EMPTY
     """Signal name to `stop`, `reload`, `forward`, `ignore` or another signal's name."""
     log_format: str = "auto"
     """`auto` is text on a terminal and json elsewhere."""
     log_level: str = "info"
     """Lowest level of the runtime's own events."""
     start_delay: Seconds = 0.0
+    admin: str | None = None
+    """`HOST:PORT` of the read-only HTTP side; None is off."""
+    admin_token_file: str | None = None
+    socket: str | None = None
+    """Path of the control socket, `none` for no socket; None chooses a writable place."""
+    memory_guard: MemoryLimit | None = None
+    """Container-wide use above which the largest instance is recycled."""
+    watch_config: bool = False
+    hooks: Mapping[str, Hook] = EMPTY
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ecosystem:
+class Ecosystem(Record, kw_only=True):
     """Everything one file says."""
 
     apps: tuple[AppSpec, ...]
     runtime: RuntimeSpec = RuntimeSpec()
-    source: Path | None = None
+    smoke: tuple["SmokeCheck", ...] = ()
+    alerts: tuple["Alert", ...] = ()
+    source: str | None = None
     """The file, or None for a command line or standard input."""
+    cpus: int = 1
+    """CPUs that this container may use, as found when the file was read."""
     warnings: tuple[str, ...] = ()
+    """What is probably not what the user meant."""
+    notices: tuple[str, ...] = ()
+    """What the user may want to know and need not act on."""

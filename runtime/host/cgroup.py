@@ -3,7 +3,6 @@
 Where the groups are is found out once, at start; each reading then costs a handful of small files.
 """
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -11,10 +10,10 @@ from runtime.host.files import Notes, number, read, read_number, read_table
 from runtime.host.hierarchy import Group, find_hierarchies
 from runtime.host.memory import Memory, MemoryEvents, read_memory, read_memory_events
 from runtime.host.pressure import Pressure, read_pressure
+from runtime.record import Record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CpuTime:
+class CpuTime(Record, kw_only=True):
     """CPU use of the whole container since its group was made."""
 
     usage_s: float | None = None
@@ -26,8 +25,7 @@ class CpuTime:
     """How long runnable threads were held back, summed over CPUs."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pids:
+class Pids(Record, kw_only=True):
     """Threads and processes of the container; None is "not known" or "no limit"."""
 
     current: int | None = None
@@ -36,17 +34,26 @@ class Pids:
     """Forks that failed because of the limit."""
 
 
-@dataclass(frozen=True, slots=True)
 class Box:
     """This container's groups, by controller; None where a controller is not mounted."""
 
-    memory_group: Group | None = None
-    cpu_group: Group | None = None
-    cpuacct_group: Group | None = None
-    pids_group: Group | None = None
-    root: Path = Path("/")
-    notes: Notes = field(default_factory=list, compare=False)
-    """Why something could not be read: filled by every reading, emptied by `take_notes`."""
+    def __init__(
+        self,
+        *,
+        memory: Group | None = None,
+        cpu: Group | None = None,
+        cpuacct: Group | None = None,
+        pids: Group | None = None,
+        root: Path = Path("/"),
+        notes: Notes | None = None,
+    ) -> None:
+        """`notes` has what went wrong while the groups were looked for; each reading adds to it."""
+        self.memory_group = memory
+        self.cpu_group = cpu
+        self.cpuacct_group = cpuacct
+        self.pids_group = pids
+        self.root = root
+        self._notes: Notes = [] if notes is None else notes
 
     @classmethod
     def find(cls, root: Path = Path("/")) -> Self:
@@ -54,27 +61,27 @@ class Box:
         notes: Notes = []
         hierarchies = find_hierarchies(root, notes)
         return cls(
-            memory_group=hierarchies.of("memory"),
-            cpu_group=hierarchies.of("cpu"),
-            cpuacct_group=hierarchies.of("cpuacct"),
-            pids_group=hierarchies.of("pids"),
+            memory=hierarchies.of("memory"),
+            cpu=hierarchies.of("cpu"),
+            cpuacct=hierarchies.of("cpuacct"),
+            pids=hierarchies.of("pids"),
             root=root,
             notes=notes,
         )
 
     def memory(self) -> Memory:
         """Limit, usage and swap now."""
-        return read_memory(self.memory_group, self.root, self.notes)
+        return read_memory(self.memory_group, self.root, self._notes)
 
     def memory_events(self) -> MemoryEvents:
         """OOM and limit counters now."""
-        return read_memory_events(self.memory_group, self.notes)
+        return read_memory_events(self.memory_group, self._notes)
 
     def cpu_time(self) -> CpuTime:
         """CPU use and throttling so far."""
         if self.cpu_group is None:
             return CpuTime()
-        table = read_table(self.cpu_group.own / "cpu.stat", self.notes)
+        table = read_table(self.cpu_group.own / "cpu.stat", self._notes)
         if self.cpu_group.version == 2:
             usage, throttled_s = table.get("usage_usec"), table.get("throttled_usec", 0) / 1e6
             usage_s = None if usage is None else usage / 1e6
@@ -94,32 +101,32 @@ class Box:
             return Pids()
         limits = []
         for folder in group.path:
-            text = read(folder / "pids.max", self.notes)
-            value = None if text == "max" else number(text, folder / "pids.max", self.notes)
+            text = read(folder / "pids.max", self._notes)
+            value = None if text == "max" else number(text, folder / "pids.max", self._notes)
             limits += [] if value is None else [value]
         return Pids(
-            current=read_number(group.own / "pids.current", self.notes),
+            current=read_number(group.own / "pids.current", self._notes),
             limit=min(limits, default=None),
-            refused=read_table(group.own / "pids.events", self.notes).get("max", 0),
+            refused=read_table(group.own / "pids.events", self._notes).get("max", 0),
         )
 
     def pressure(self) -> dict[str, Pressure]:
         """Pressure by resource (`cpu`, `memory`, `io`); only what the kernel reports."""
         readings = {
-            "cpu": read_pressure("cpu", self.cpu_group, self.root, self.notes),
-            "memory": read_pressure("memory", self.memory_group, self.root, self.notes),
-            "io": read_pressure("io", self.memory_group, self.root, self.notes),
+            "cpu": read_pressure("cpu", self.cpu_group, self.root, self._notes),
+            "memory": read_pressure("memory", self.memory_group, self.root, self._notes),
+            "io": read_pressure("io", self.memory_group, self.root, self._notes),
         }
         return {resource: pressure for resource, pressure in readings.items() if pressure}
 
     def take_notes(self) -> tuple[str, ...]:
         """What was noted since the last call, each reason once."""
-        notes = tuple(dict.fromkeys(self.notes))
-        self.notes.clear()
+        notes = tuple(dict.fromkeys(self._notes))
+        self._notes.clear()
         return notes
 
     def _cpuacct(self) -> float | None:
         if self.cpuacct_group is None:
             return None
-        nanoseconds = read_number(self.cpuacct_group.own / "cpuacct.usage", self.notes)
+        nanoseconds = read_number(self.cpuacct_group.own / "cpuacct.usage", self._notes)
         return None if nanoseconds is None else nanoseconds / 1e9

@@ -2,15 +2,14 @@
 
 import os
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.host.files import Notes, number, read, read_number
 from runtime.host.hierarchy import Group, Hierarchies, find_hierarchies
+from runtime.record import Record
 
 
-@dataclass(frozen=True, slots=True)
-class CpuLimits:
+class CpuLimits(Record):
     """Everything that limits the CPUs of this process."""
 
     allowed: frozenset[int]
@@ -30,11 +29,6 @@ class CpuLimits:
 def available_cpus(root: Path = Path("/")) -> int:
     """The CPUs this container may use: min(affinity, cpuset, quota rounded up), at least 1."""
     return cpu_limits(root).available
-
-
-def resolve_instances(instances: int, cpus: int) -> int:
-    """`instances` as configured to a number of processes: 0 is all CPUs, -n is n fewer, at least one."""
-    return instances if instances > 0 else max(1, cpus + instances)
 
 
 def cpu_limits(root: Path = Path("/"), affinity: AbstractSet[int] | None = None) -> CpuLimits:

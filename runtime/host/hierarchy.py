@@ -5,16 +5,15 @@ Formats: cgroups(7), proc(5); Documentation/admin-guide/cgroup-v2.rst and cgroup
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.host.files import Notes, read
+from runtime.record import Record
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Record):
     """This process's place in the hierarchy that one controller lives in."""
 
     version: int
@@ -33,8 +32,7 @@ class Group:
         return self.path[-1]
 
 
-@dataclass(frozen=True, slots=True)
-class _Mount:
+class _Mount(Record):
     """One cgroup mount: which part of a hierarchy (`root`) is seen where."""
 
     version: int
@@ -43,8 +41,7 @@ class _Mount:
     point: Path
 
 
-@dataclass(frozen=True, slots=True)
-class Hierarchies:
+class Hierarchies(Record):
     """Every mounted cgroup hierarchy with this process's path in it."""
 
     mounts: tuple[_Mount, ...]

@@ -4,18 +4,17 @@ Files: Documentation/admin-guide/cgroup-v2.rst ("Memory") and cgroup-v1/memory.r
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.host.files import Notes, number, read, read_number, read_table
 from runtime.host.hierarchy import Group
+from runtime.record import Record
 
 _UNLIMITED_V1 = 1 << 62
 """Version 1 writes "no limit" as the largest multiple of the page size below 2**63."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
+class Memory(Record, kw_only=True):
     """Memory of the container at one moment, in bytes; None is "not known" or "no limit"."""
 
     limit: int | None = None
@@ -42,8 +41,7 @@ class Memory:
         return min((value for value in (self.limit, self.host_total) if value is not None), default=None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemoryEvents:
+class MemoryEvents(Record, kw_only=True):
     """Counters since the group was made; they never go back while it lives."""
 
     high: int = 0

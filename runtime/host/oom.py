@@ -7,15 +7,14 @@ deaths by SIGKILL that nobody asked for, in the order in which they are seen.
 
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 
 from runtime.host.cgroup import Box
 from runtime.host.files import read_table
+from runtime.record import Record
 
 
-@dataclass(frozen=True, slots=True)
-class OomCounters:
+class OomCounters(Record):
     """Processes ended by the OOM killer so far."""
 
     container: int | None = None

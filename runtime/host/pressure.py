@@ -3,12 +3,12 @@
 Format: Documentation/accounting/psi.rst in the kernel. Absent before Linux 4.20 or with `psi=0`.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from runtime.host.files import Notes, read
 from runtime.host.hierarchy import Group
+from runtime.record import Record
 
 
 class PressureScope(StrEnum):
@@ -18,8 +18,7 @@ class PressureScope(StrEnum):
     HOST = "host"
 
 
-@dataclass(frozen=True, slots=True)
-class Stall:
+class Stall(Record):
     """Share of time, in percent over the last 10, 60 and 300 seconds, and the sum in seconds."""
 
     avg10: float
@@ -28,8 +27,7 @@ class Stall:
     total_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Pressure:
+class Pressure(Record):
     """Waiting for one resource."""
 
     scope: PressureScope

@@ -7,8 +7,8 @@ the supervisor is spared psutil's 3 MB. The fields are those of proc_pid_stat(5)
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from runtime.host.files import read
 
@@ -16,12 +16,12 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessUsage:
+class ProcessUsage(NamedTuple):
     """One process at one moment."""
 
     pid: int
     ppid: int
+    pgrp: int
     session: int
     started_ticks: int
     """Start time since boot; with the pid, the identity of a process."""
@@ -32,8 +32,7 @@ class ProcessUsage:
     threads: int
 
 
-@dataclass(frozen=True, slots=True)
-class TreeUsage:
+class TreeUsage(NamedTuple):
     """A process and all its descendants at one moment."""
 
     root: ProcessUsage
@@ -69,23 +68,23 @@ def cpu_share(before: TreeUsage | None, now: TreeUsage) -> float | None:
     return max(0.0, now.cpu_s - before.cpu_s) / (now.at - before.at)
 
 
-@dataclass(slots=True)
 class TreeSampler:
     """Samples the trees of all instances together, and remembers who belonged where.
 
     A process keeps its tree when its parent dies and init adopts it, as happens to a daemon that forks twice:
-    it is known from an earlier sample, or by the session its instance leads.
+    it is known from an earlier sample, or by the process group or session that its instance leads.
     """
 
-    proc: Path = Path("/proc")
-    clock: Callable[[], float] = time.monotonic
-    _owners: dict[tuple[int, int], int] = field(default_factory=dict)
+    def __init__(self, *, proc: Path = Path("/proc"), clock: Callable[[], float] = time.monotonic) -> None:
+        self._proc = proc
+        self._clock = clock
+        self._owners: dict[tuple[int, int], int] = {}
 
     def sample(self, roots: Iterable[int]) -> Mapping[int, TreeUsage]:
         """The tree of each root process by its pid; a root that has vanished is left out."""
         wanted = set(roots)
-        at = self.clock()
-        processes = read_all(self.proc)
+        at = self._clock()
+        processes = read_all(self._proc)
         by_owner: dict[int, list[ProcessUsage]] = {pid: [] for pid in wanted if pid in processes}
         owners: dict[int, int | None] = {pid: pid for pid in by_owner}
         for process in processes.values():
@@ -123,7 +122,7 @@ class TreeSampler:
 
     def _remembered(self, process: ProcessUsage, owners: Mapping[int, int | None]) -> int | None:
         earlier = self._owners.get((process.pid, process.started_ticks))
-        for root in (earlier, process.session):
+        for root in (earlier, process.pgrp, process.session):
             if root is not None and owners.get(root) == root:
                 return root
         return None
@@ -134,7 +133,7 @@ def read_all(proc: Path = Path("/proc")) -> dict[int, ProcessUsage]:
     found: dict[int, ProcessUsage] = {}
     prefix = f"{proc}/"
     try:
-        names = os.listdir(prefix)  # noqa: PTH208  (strings: a Path for each entry doubles the cost of a pass)
+        names = os.listdir(prefix)
     except OSError:
         return found
     for name in names:
@@ -155,6 +154,7 @@ def _read_process(prefix: str, name: str) -> ProcessUsage | None:
         return ProcessUsage(
             pid=int(name),
             ppid=int(fields[1]),
+            pgrp=int(fields[2]),
             session=int(fields[3]),
             started_ticks=int(fields[19]),
             rss=int(fields[21]) * _PAGE,
@@ -199,7 +199,7 @@ def count_fds(tree: TreeUsage, proc: Path = Path("/proc")) -> int:
     total = 0
     for process in tree.processes:
         try:
-            total += len(os.listdir(f"{proc}/{process.pid}/fd"))  # noqa: PTH208  (only the count matters)
+            total += len(os.listdir(f"{proc}/{process.pid}/fd"))
         except OSError:
             continue
     return total

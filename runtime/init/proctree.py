@@ -4,7 +4,8 @@ Protocol: proc_pid_stat(5), and proc_tid_children(5) where the kernel has CONFIG
 """
 
 import os
-from collections.abc import Mapping
+
+from runtime.init.csignal import signal
 
 
 class Process:
@@ -55,7 +56,7 @@ class Process:
 def read(pid: int) -> Process | None:
     """One process, or None if there is none."""
     try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123 - pathlib is slow to import
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
             return parse_stat(file.read(4096))
     except (FileNotFoundError, ProcessLookupError, PermissionError):  # the last: hidepid=2
         return None
@@ -77,7 +78,7 @@ def parse_stat(line: bytes) -> Process:
 
 def snapshot() -> dict[int, Process]:
     """All processes that can be seen, by pid."""
-    found = (read(int(name)) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208 - as above
+    found = (read(int(name)) for name in os.listdir("/proc") if name.isdigit())
     return {process.pid: process for process in found if process is not None}
 
 
@@ -87,23 +88,23 @@ def children(pid: int) -> list[int]:
     The kernel may skip some while others of them end: repeat where completeness matters.
     """
     try:
-        tasks = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208 - as above
+        tasks = os.listdir(f"/proc/{pid}/task")
     except OSError:
         return []
     found: list[int] = []
     for task in tasks:
         try:
-            with open(f"/proc/{pid}/task/{task}/children", "rb", buffering=0) as file:  # noqa: PTH123 - as above
+            with open(f"/proc/{pid}/task/{task}/children", "rb", buffering=0) as file:
                 found += map(int, file.readall().split())
         except FileNotFoundError:
-            if not os.path.exists("/proc/thread-self/children"):  # noqa: PTH110 - as above
+            if not os.path.exists("/proc/thread-self/children"):
                 return [process.pid for process in snapshot().values() if process.ppid == pid]
         except ProcessLookupError:
             continue
     return found
 
 
-def descendants(root: int, processes: Mapping[int, Process] | None = None) -> list[int]:
+def descendants(root: int, processes: dict[int, Process] | None = None) -> list[int]:
     """All descendants of a process, parents before children; from a `snapshot()` if one is given."""
     by_parent: dict[int, list[int]] = {}
     for process in (processes or {}).values():
@@ -118,7 +119,7 @@ def descendants(root: int, processes: Mapping[int, Process] | None = None) -> li
 
 
 def members(
-    processes: Mapping[int, Process] | None = None, *, pgrp: int | None = None, session: int | None = None
+    processes: dict[int, Process] | None = None, *, pgrp: int | None = None, session: int | None = None
 ) -> list[int]:
     """The pids of a process group, of a session, or of a group within a session; zombies included."""
     known = snapshot() if processes is None else processes
@@ -138,10 +139,8 @@ def _kill(pid: int, signum: int) -> bool:
 
 
 def _pidfd_kill(descriptor: int, signum: int) -> bool:
-    from signal import pidfd_send_signal  # noqa: PLC0415 - readers of the tree do without it
-
     try:
-        pidfd_send_signal(descriptor, signum)
+        signal.pidfd_send_signal(descriptor, signum)
     except (ProcessLookupError, PermissionError):
         return False
     return True

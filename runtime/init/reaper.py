@@ -2,17 +2,17 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from runtime.init.exitcodes import SIGNAL_BASE
+from runtime.init.signames import signal_name
+from runtime.record import Record
 
 _BATCH: Final = 1000
 """Children per turn: reaping a burst of zombies must not starve the log relay."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExitStatus:
+class ExitStatus(Record):
     """How a process ended: with a code, or by a signal (then `code` is None)."""
 
     code: int | None = None
@@ -25,6 +25,10 @@ class ExitStatus:
         if self.signal is not None:
             return SIGNAL_BASE + self.signal
         return self.code or 0
+
+    def __str__(self) -> str:
+        """In words: `code 1` or `SIGKILL`."""
+        return f"code {self.code}" if self.signal is None else signal_name(self.signal)
 
 
 class Reaper:

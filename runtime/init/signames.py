@@ -1,6 +1,9 @@
 """Signal names as people write them, to numbers and back."""
 
-import signal
+from runtime.init.csignal import signal
+
+_ALIASES = ("SIGCLD", "SIGIOT", "SIGPOLL")
+"""Older names for SIGCHLD, SIGABRT and SIGIO: understood, never shown."""
 
 
 def parse_signal(value: str | int) -> int:
@@ -21,10 +24,19 @@ def signal_name(number: int) -> str:
     """`SIGTERM`, `SIGRTMIN+3`; `SIG33` for numbers that have no name."""
     if signal.SIGRTMIN < number <= signal.SIGRTMAX:
         return f"SIGRTMIN+{number - signal.SIGRTMIN}"
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"SIG{number}"
+    for name, known in _names().items():
+        if known == number and name not in _ALIASES:
+            return name
+    return f"SIG{number}"
+
+
+def _names() -> dict[str, int]:
+    """Every name of a signal on this system, with its number."""
+    return {
+        name: int(getattr(signal, name))
+        for name in dir(signal)
+        if name.startswith("SIG") and not name.startswith("SIG_")
+    }
 
 
 def _number(text: str) -> int:
@@ -34,13 +46,13 @@ def _number(text: str) -> int:
     name = name if name.startswith("SIG") else f"SIG{name}"
     base, sign, offset = name.partition("+" if "+" in name else "-")
     if sign and _is_decimal(offset) and (base, sign) in (("SIGRTMIN", "+"), ("SIGRTMAX", "-")):
-        number = int(signal.Signals[base]) + int(sign + offset)
+        number = _names()[base] + int(sign + offset)
         if signal.SIGRTMIN <= number <= signal.SIGRTMAX:
             return number
         raise ValueError(f"{text!r} is outside the real-time signals SIGRTMIN..SIGRTMAX")
-    if name not in signal.Signals.__members__:
+    if name not in _names():
         raise ValueError(f"unknown signal {text!r}{_suggestion(name)}")
-    return int(signal.Signals[name])
+    return _names()[name]
 
 
 def _is_decimal(text: str) -> bool:
@@ -51,5 +63,7 @@ def _is_decimal(text: str) -> bool:
 def _suggestion(name: str) -> str:
     from difflib import get_close_matches  # noqa: PLC0415 - only an error needs it
 
-    close = get_close_matches(name, signal.Signals.__members__, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    close = get_close_matches(
+        name.removeprefix("SIG"), [known.removeprefix("SIG") for known in _names()], n=1
+    )
+    return f"; did you mean SIG{close[0]}?" if close else ""

@@ -15,19 +15,18 @@ import os
 import resource
 import signal
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
 from runtime.errors import SpawnError
 from runtime.init.exitcodes import ExitCode
+from runtime.record import EMPTY, Record
 
 _RESETTABLE: Final = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
 _FAILURE_BYTES: Final = 512
 _MISSING: Final = (errno.ENOENT, errno.ENOTDIR)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SpawnPlan:
+class SpawnPlan(Record, kw_only=True):
     """Everything about a new process. None means "as the runtime has it"."""
 
     argv: tuple[str, ...]
@@ -37,7 +36,7 @@ class SpawnPlan:
     """Descriptor for the child's standard input; None is /dev/null."""
     stdout: int = 1
     stderr: int = 2
-    fds: Mapping[int, int] = field(default_factory=dict)
+    fds: Mapping[int, int] = EMPTY
     """More descriptors: child's number (at least 3) to ours."""
     pid_vars: tuple[str, ...] = ()
     """Variables that the child sets to its own pid, e.g. LISTEN_PID."""
@@ -46,7 +45,7 @@ class SpawnPlan:
     groups: tuple[int, ...] | None = None
     umask: int | None = None
     nice: int | None = None
-    limits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    limits: Mapping[str, tuple[int, int]] = EMPTY
     no_new_privs: bool = False
     oom_score_adj: int | None = None
     cpu_affinity: tuple[int, ...] | None = None
@@ -79,7 +78,7 @@ def keep_descriptors_private() -> None:
     Descriptors we open ourselves are private from birth (PEP 446). One sweep here replaces one per spawn.
     """
     with contextlib.suppress(FileNotFoundError):  # no /proc: nothing to list, and nothing can be leaked on
-        for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 (pathlib is not imported this early)
+        for name in os.listdir("/proc/self/fd"):
             with contextlib.suppress(OSError):  # the descriptor of the listing itself is closed by now
                 if int(name) > 2:
                     os.set_inheritable(int(name), False)
@@ -151,7 +150,7 @@ def _fork(plan: SpawnPlan) -> int:
         import ctypes  # noqa: F401, PLC0415 (for prctl: loaded here rather than between fork and exec)
 
     failure_read, failure_write = os.pipe()
-    with open(failure_read, "rb", buffering=0) as failure, _descriptors(plan) as wanted:  # noqa: PTH123
+    with open(failure_read, "rb", buffering=0) as failure, _descriptors(plan) as wanted:
         # A signal between fork and exec would run our handlers in the child and be counted in the parent.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _RESETTABLE)
         try:
@@ -167,12 +166,12 @@ def _fork(plan: SpawnPlan) -> int:
     if report:
         os.waitpid(pid, 0)  # it ends right after its report, and nobody else knows it yet
         number, _, step = report.decode(errors="replace").partition(" ")
-        raise SpawnError(f"{step}: {os.strerror(int(number))}") from OSError(int(number), "")
+        raise SpawnError(step) from OSError(int(number), "")
     return pid
 
 
 def _become(plan: SpawnPlan, wanted: Mapping[int, int], failure: int) -> NoReturn:
-    """In the child: turn into the program, or report errno and the step that failed."""
+    """In the child: turn into the program, or report errno and which step failed why."""
     step = "prepare"
     try:
         gc.disable()
@@ -195,9 +194,9 @@ def _become(plan: SpawnPlan, wanted: Mapping[int, int], failure: int) -> NoRetur
         step = f"exec: {plan.argv[0]}"
         os.execve(plan.argv[0], plan.argv, env)  # noqa: S606 (running programs without a shell is the product)
     except OSError as error:
-        _report(failure, error.errno or errno.EIO, step)
+        _report(failure, error.errno or errno.EIO, f"{step}: {error.strerror}")
     except BaseException as error:  # noqa: BLE001 (a child that is still us must end here, whatever it was)
-        _report(failure, errno.EINVAL, f"{step}: {error!r}")
+        _report(failure, errno.EINVAL, f"{step}: {error}")
 
 
 def _report(pipe: int, number: int, step: str) -> NoReturn:
@@ -207,7 +206,7 @@ def _report(pipe: int, number: int, step: str) -> NoReturn:
 
 def _set_oom_score(plan: SpawnPlan) -> None:
     if plan.oom_score_adj is not None:
-        with open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123 (no pathlib between fork and exec)
+        with open("/proc/self/oom_score_adj", "w") as file:
             file.write(str(plan.oom_score_adj))
 
 

@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from runtime.record import Record
 
-@dataclass(frozen=True, slots=True)
-class Event:
+
+class Event(Record):
     """What one event means."""
 
     meaning: str

@@ -3,7 +3,6 @@
 import contextlib
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -14,6 +13,7 @@ from runtime.logs.escape import utf8
 from runtime.logs.rotation import Rotation, compress_in_child, expire, put_aside, rotation
 from runtime.logs.shapes import LONG_LINE, Origin, pm2_json_shape
 from runtime.logs.timestamps import Timestamps, WallClock
+from runtime.record import Record
 
 NOWHERE: Final = frozenset(
     (
@@ -96,8 +96,7 @@ class LogFile:
                 self._compress(aside)
 
 
-@dataclass(frozen=True, slots=True)
-class FileSet:
+class FileSet(Record):
     """Where the lines of one stream of one instance go besides stdout."""
 
     files: tuple[LogFile, ...]

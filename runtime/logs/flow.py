@@ -11,6 +11,7 @@ from runtime.logs.files import FileSet
 from runtime.logs.limits import DropReport, RateLimit
 from runtime.logs.multiline import PATIENCE, Joiner
 from runtime.logs.timestamps import Timestamps
+from runtime.record import Record
 
 
 class Cancellable(Protocol):
@@ -29,8 +30,7 @@ class Counts:
     """Lines that were not put out, for whatever reason."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Steps:
+class Steps(Record, kw_only=True):
     """What is configured for a stream; everything that is None is left out."""
 
     encoder: Encoder

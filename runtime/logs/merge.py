@@ -10,10 +10,10 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from runtime.logs.levels import BY_NAME, of_number
+from runtime.record import Record
 
 _FOREIGN_LEVELS: Final = ("level", "severity", "log.level", "lvl")
 _RENAMED: Final = "app_"
@@ -22,8 +22,7 @@ _BIG_INTEGER: Final = re.compile(rb"[0-9]{19}")
 _NOTHING: Final[frozenset[str]] = frozenset()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MergeKeys:
+class MergeKeys(Record, kw_only=True):
     """How a format calls what every record has."""
 
     timestamp: str = "timestamp"
@@ -87,7 +86,7 @@ class Merger:
         stated = own.get(keys.level)
         if not isinstance(stated, str):
             level = _foreign_level(own) or level
-        conflicts = self._reserved & own.keys()
+        conflicts = self._reserved.intersection(own)
         if any(keys.identity[key] != own[key] for key in conflicts & keys.identity.keys()):
             return self._rebuilt(line, level)
         if keys.level not in own or isinstance(stated, str):

@@ -1,13 +1,15 @@
 """The pipes of one incarnation: read in bounded portions, left full while stdout is, drained at the end."""
 
-import asyncio
 import fcntl
 import os
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from runtime.ecosystem.spec import Bytes
 from runtime.logs.lines import LineBuffer
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 PIPE_SIZE: Final[Bytes] = 256 * 1024
 """Of each pipe, where the system allows it (pipe-user-pages-soft is shared by all processes of a user)."""
@@ -49,7 +51,7 @@ class Stream:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        loop: "AbstractEventLoop",
         fd: int,
         flow: Flow,
         gate: Gate,

@@ -1,15 +1,17 @@
 """The bounded queue in front of stdout: one write per batch, never a wait, word when there is room again."""
 
-import asyncio
 import errno
 import select
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from runtime.ecosystem.spec import Bytes, Seconds
 from runtime.logs.writers import IOV_MAX, Writer, open_writer
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 BATCH: Final[Bytes] = 256 * 1024
 """As much is written at once; less waits for the end of the loop's turn."""
@@ -28,7 +30,7 @@ class Output:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        loop: "AbstractEventLoop",
         fd: int,
         *,
         on_lost: Callable[[OSError], None],

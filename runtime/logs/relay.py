@@ -1,12 +1,11 @@
 """The relay: where the lines of all apps and the runtime's own events become one stream of records."""
 
-import asyncio
 import functools
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from runtime.ecosystem.spec import AppSpec, RuntimeSpec, Seconds
 from runtime.logs.console import choose_format, wants_colour
@@ -25,6 +24,9 @@ from runtime.logs.shapes import SHAPES, Origin
 from runtime.logs.timestamps import Timestamps, WallClock
 from runtime.supervise.collaborators import LogSource, Outlet
 
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
 AppKey: TypeAlias = tuple[str, str]
 """Namespace and name."""
 
@@ -36,7 +38,7 @@ class Relay:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        loop: "AbstractEventLoop",
         runtime: RuntimeSpec,
         *,
         stdout_fd: int = 1,

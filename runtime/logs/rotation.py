@@ -6,19 +6,18 @@ import os
 import re
 import signal
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from runtime.ecosystem.spec import Bytes, Seconds
+from runtime.record import Record
 
 _DAY_S: Final[Seconds] = 86_400.0
 _STAMP: Final = re.compile(r"\.\d{8}T\d{6}\.\d{3}Z(?:-\d+)?(?:\.gz)?")
 _BLOCK: Final[Bytes] = 256 * 1024
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rotation:
+class Rotation(Record, kw_only=True):
     """When a file is put aside, and how long."""
 
     max_size: Bytes | None = None

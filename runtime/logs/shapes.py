@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from runtime.ecosystem.spec import Bytes
 from runtime.logs.escape import JOINT, json_text
 from runtime.logs.merge import MergeKeys, Merger
+from runtime.record import Record
 
 Frame: TypeAlias = tuple[bytes, bytes]
 """What stands before and after the text of a line."""
@@ -19,8 +19,7 @@ LONG_LINE: Final[Bytes] = 1024 * 1024
 _GCP_SEVERITY: Final = {"trace": "DEBUG", "fatal": "CRITICAL"}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Origin:
+class Origin(Record, kw_only=True):
     """Who wrote a line: the identity keys of its record."""
 
     app: str
@@ -32,8 +31,7 @@ class Origin:
     """`log_fields`."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Shape:
+class Shape(Record, kw_only=True):
     """One format, made for one origin."""
 
     escape: Callable[[bytes], bytes]

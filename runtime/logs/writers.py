@@ -11,8 +11,9 @@ import select
 import socket
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+from runtime.record import Record
 
 Buffers: TypeAlias = Sequence[bytes | memoryview]
 
@@ -22,8 +23,7 @@ _NO_SUCH_FLAG: Final = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ESPI
 _TTY_ROOM: Final = 256  # n_tty.c wakes writers when fewer than WAKEUP_CHARS are waiting
 
 
-@dataclass(frozen=True, slots=True)
-class Writer:
+class Writer(Record):
     """One way to write."""
 
     fd: int

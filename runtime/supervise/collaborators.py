@@ -1,11 +1,11 @@
 """What `supervise/` needs from outside, as small protocols: its tests replay histories without processes."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from runtime.ecosystem.spec import AppSpec, Seconds
 from runtime.init.reaper import ExitStatus
+from runtime.record import EMPTY, Record
 
 
 class Timer(Protocol):
@@ -22,8 +22,7 @@ class Clock(Protocol):
     def call_later(self, delay: Seconds, callback: Callable[[], None], /) -> Timer: ...
 
 
-@dataclass(frozen=True, slots=True)
-class InstanceId:
+class InstanceId(Record):
     """Which slot of which app, and which life of it."""
 
     app: str
@@ -78,6 +77,9 @@ class Equipment(Protocol):
     def spawned(self, pid: int) -> None:
         """The process runs: close what only it needs and start listening to its channels."""
 
+    def online(self) -> None:
+        """The process counts as ready, whoever said so: let connections come, begin to watch its health."""
+
     def drain(self) -> bool:
         """Ask the process to take no new connections; False if it has no means to hear that."""
 
@@ -104,8 +106,7 @@ class Outfitter(Protocol):
         """The app is gone for good: close its sockets."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogSource:
+class LogSource(Record):
     """Who wrote a line."""
 
     app: AppSpec
@@ -118,6 +119,13 @@ class Process(Protocol):
     @property
     def pid(self) -> int:
         """The main process."""
+
+    @property
+    def announces(self) -> bool:
+        """Whether it will tell by itself when it can work; if not, some time without a crash has to do."""
+
+    def online(self) -> None:
+        """The process counts as ready from now on, whoever said so."""
 
     def signal(self, number: int) -> None:
         """Signal the main process; nothing happens when it is gone."""
@@ -189,16 +197,17 @@ class LogSink(Protocol):
         """One record of the runtime's own: `event` is a stable dotted name such as `instance.exit`."""
 
 
-@dataclass(frozen=True, slots=True)
-class NoEquipment:
+class NoEquipment(Record):
     """For an app that needs neither ports nor channels."""
 
     argv: tuple[str, ...]
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = EMPTY
     pid_vars: tuple[str, ...] = ()
-    fds: Mapping[int, int] = field(default_factory=dict)
+    fds: Mapping[int, int] = EMPTY
 
     def spawned(self, pid: int) -> None: ...
+
+    def online(self) -> None: ...
 
     def drain(self) -> bool:
         return False

@@ -6,7 +6,6 @@ never hit its successor. The last word of a person wins: a stop overrules a rest
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
 from runtime.ecosystem.spec import AppSpec, OnReadyTimeout, Seconds
@@ -14,7 +13,8 @@ from runtime.errors import SpawnError
 from runtime.init.reaper import ExitStatus
 from runtime.init.signames import signal_name
 from runtime.init.spawn import exit_code_of
-from runtime.supervise.collaborators import Clock, InstanceId, Launcher, LogSink, Process, Timer
+from runtime.record import Record
+from runtime.supervise.collaborators import Clock, InstanceId, Launcher, LogSink, Outfitter, Process, Timer
 from runtime.supervise.restart import Fate, RestartPolicy
 from runtime.supervise.states import Event, Goal, State
 
@@ -27,30 +27,41 @@ class Observer(Protocol):
 
     def instance_changed(self, instance: "Instance", before: State) -> None: ...
 
+    def instance_unhealthy(self, instance: "Instance") -> bool:
+        """Whether the observer sees to its replacement."""
+
     def instance_message(self, instance: "Instance", value: object) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class World:
+class World(Record):
     """The collaborators every instance shares."""
 
     clock: Clock
     launcher: Launcher
     log: LogSink
+    outfitter: Outfitter
     random: Callable[[], float]
 
 
 class Instance:
     """One slot of an app."""
 
-    def __init__(self, app: AppSpec, index: int, world: World, observer: Observer) -> None:
-        """A new instance is stopped."""
+    def __init__(
+        self,
+        app: AppSpec,
+        index: int,
+        world: World,
+        observer: Observer,
+        *,
+        before: "Instance | None" = None,
+    ) -> None:
+        """A new instance is stopped. `before` is the one it shall replace, whose counts go on."""
         self.app = app
         self.index = index
         self.state = State.STOPPED
-        self.incarnation = 0
-        self.restarts = 0
-        """Lives after the first since somebody last started it."""
+        self.incarnation: int = before.incarnation if before else 0
+        self.restarts: int = before.restarts + 1 if before else 0
+        """Lives after the first, whoever asked for them (PM2's `restart_time`)."""
         self.process: Process | None = None
         self.started_at: Seconds = 0.0
         """Monotonic time of the last start."""
@@ -125,9 +136,10 @@ class Instance:
             self._log("error", "instance.spawn_failed", str(error))
             self._judge(ExitStatus(code=exit_code_of(error)), least_delay=SPAWN_RETRY_AFTER)
             return
-        self._log("info", "instance.start", pid=self.process.pid, restarts=self.restarts)
+        pid = self.process.pid
+        self._log("info", "instance.start", f"started as pid {pid}", pid=pid, restarts=self.restarts)
         self._enter(State.STARTING)
-        if self.app.ready.is_reported:
+        if self.process.announces or self.app.ready.is_reported:
             self._arm(self.app.listen_timeout, Event.LATE)
         elif self.app.ready_delay > 0:
             self._arm(self.app.ready_delay, Event.READY)
@@ -136,12 +148,15 @@ class Instance:
 
     def _begin_afresh(self) -> None:
         self._policy.forgive()
-        self.restarts = 0
+        if self.started_at:
+            self.restarts += 1
         self._begin()
 
     def _come_online(self) -> None:
         self._disarm()
-        self._log("info", "instance.online", after_s=round(self.uptime, 3))
+        after = round(self.uptime, 3)
+        self._log("info", "instance.online", f"online after {after:g} s", after_s=after)
+        self._running.online()
         self._enter(State.ONLINE)
 
     def _be_late(self) -> None:
@@ -181,10 +196,11 @@ class Instance:
         process = self._running
         self._arm(self.app.kill_timeout, Event.OVERDUE)
         if self.app.shutdown_with_message and process.send("shutdown"):
-            self._log("info", "instance.stop", how="message")
+            self._log("info", "instance.stop", 'asked to stop by "shutdown"', how="message")
         else:
             process.stop(self.app.kill_signal)
-            self._log("info", "instance.stop", signal=signal_name(self.app.kill_signal))
+            name = signal_name(self.app.kill_signal)
+            self._log("info", "instance.stop", f"asked to stop by {name}", signal=name)
         self._enter(State.STOPPING)
 
     def _kill(self) -> None:
@@ -253,7 +269,8 @@ class Instance:
         if delay <= 0:
             self._begin()
             return
-        self._log("info", "instance.backoff", delay_s=round(delay, 3), restarts=self.restarts)
+        delay_s = round(delay, 3)
+        self._log("info", "instance.backoff", f"starts again in {delay_s:g} s", delay_s=delay_s)
         self._arm(delay, Event.RETRY)
         self._enter(State.BACKOFF)
 
@@ -268,13 +285,15 @@ class Instance:
         self.last_exit = status
         asked = self.state in (State.DRAINING, State.STOPPING)
         good = asked or (status.signal is None and status.code in self.app.success_exit_codes)
+        uptime = round(self.uptime, 3)
         self._log(
             "info" if good else "error",
             "instance.exit",
+            f"ended with {status} after {uptime:g} s",
             pid=self.pid,
             code=status.code,
             signal=signal_name(status.signal) if status.signal is not None else None,
-            uptime_s=round(self.uptime, 3),
+            uptime_s=uptime,
             restarts=self.restarts,
             reason="stop" if asked and self._goal is not Goal.JUDGE else self.reason or "exit",
         )
@@ -288,10 +307,12 @@ class Instance:
 
     def became_unhealthy(self, why: str) -> None:
         """A probe or watchdog gave up on it."""
-        if self.state in (State.STARTING, State.ONLINE):
-            self.reason = why
-            self._log("error", "instance.unhealthy", why)
-        self.handle(Event.UNHEALTHY)
+        if self.state not in (State.STARTING, State.ONLINE):
+            return
+        self.reason = why
+        self._log("error", "instance.unhealthy", why)
+        if not self._observer.instance_unhealthy(self):
+            self.handle(Event.UNHEALTHY)
 
     def extend_timeout(self, delay: Seconds) -> None:
         """Whatever is due now becomes due in `delay` seconds, unless it is due later anyway."""

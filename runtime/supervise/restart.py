@@ -7,12 +7,12 @@ Keys, formulas and defaults are PM2's, except that a death by signal is never ta
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
 from runtime.ecosystem.spec import AppSpec, Seconds
 from runtime.init.reaper import ExitStatus
+from runtime.record import Record
 
 BACKOFF_FACTOR: Final = 1.5
 BACKOFF_JITTER: Final = 0.1
@@ -35,8 +35,7 @@ class Fate(Enum):
     """It crashed too often."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Record):
     """A fate, and for a restart how long to wait first."""
 
     fate: Fate

@@ -6,25 +6,25 @@ it is up any more.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
 from runtime.ecosystem.spec import AppSpec, Dependency, Ecosystem, RuntimeSpec, Seconds
 from runtime.init.exitcodes import SIGNAL_BASE, ExitCode
 from runtime.init.signames import signal_name
+from runtime.record import Record
 from runtime.supervise.app import App
 from runtime.supervise.collaborators import Outfitter, Timer
 from runtime.supervise.instance import World
 from runtime.supervise.leftovers import Clearance, our_descendants
 from runtime.supervise.restart import Fate
+from runtime.supervise.rollout import Outcome, can_overlap
 
 AFTER_KILL: Final[Seconds] = 2.0
 """How long a process may take to vanish after SIGKILL (uninterruptible sleep) before we leave without it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Record):
     """Why and how the container ends."""
 
     code: int
@@ -110,19 +110,16 @@ class Supervisor:
         self._advance()
 
     def shutdown(self, ending: Ending, *, at_once: bool = False) -> None:
-        """Stop everything in order and end; a second call hurries.
+        """Stop everything in order and end. What asks later, while that is under way, changes nothing.
 
         `at_once` skips `shutdown_delay`, which makes sense only where apps still serve.
         """
-        if self.phase in (Phase.STOPPING, Phase.SWEEPING, Phase.LINGERING):
-            self.hurry(ending)
-            return
-        if self.phase is Phase.DONE:
+        if self.phase not in (Phase.NEW, Phase.RUNNING):
             return
         self._ending = ending
         for app in self.apps.values():
             app.forget_kills()
-        delay = 0.0 if at_once else self.runtime.shutdown_delay
+        delay = 0.0 if at_once or not self.apps else self.runtime.shutdown_delay
         self._log("info", "runtime.stop", ending.message, reason=ending.reason, delay_s=delay or None)
         self._deadline = self._world.clock.call_later(self._shutdown_time(delay), self._out_of_time)
         if delay > 0:
@@ -131,13 +128,16 @@ class Supervisor:
         else:
             self._stop_apps()
 
-    def hurry(self, ending: Ending) -> None:
-        """No more waiting: kill everything."""
-        if self.phase in (Phase.NEW, Phase.RUNNING, Phase.DONE):
-            return
-        self._log("warning", "runtime.hurry", ending.message, reason=ending.reason)
-        self._ending = ending
-        self._kill_everything()
+    def stop_by_signal(self, number: int) -> None:
+        """A signal that means stop: the first one in order, the second one without any more waiting."""
+        if self.phase in (Phase.NEW, Phase.RUNNING):
+            name = signal_name(number)
+            self.shutdown(Ending(ExitCode.OK, "signal", f"received {name}"))
+        elif self.phase is not Phase.DONE:
+            again = f"received {signal_name(number)} again: not waiting any longer"
+            self._log("warning", "runtime.hurry", again)
+            self._ending = Ending(SIGNAL_BASE + number, "signal", again)
+            self._kill_everything()
 
     def forward(self, number: int) -> None:
         """Send a signal to the main process of every instance."""
@@ -166,8 +166,7 @@ class Supervisor:
         for key in added:
             self._add(new[key])
         for key in changed:
-            self._replacing[key] = new[key]
-            self.apps[key].stop()
+            self._change(self.apps[key], new[key])
         scaled = []
         for key, app in self.apps.items():
             if key in new and key not in changed and key not in added:
@@ -179,6 +178,7 @@ class Supervisor:
         self._log(
             "info",
             "config.reload",
+            "the ecosystem was read again",
             added=_names(added),
             removed=_names(removed),
             changed=_names(changed),
@@ -212,6 +212,19 @@ class Supervisor:
         self.apps[spec.key()] = App(spec, self._count(spec), self._world, self)
         if spec.autostart:
             self._waiting.add(spec.key())
+
+    def _change(self, app: App, spec: AppSpec) -> None:
+        """Without a gap where old and new can serve side by side; stop and start elsewhere."""
+        if app.wanted and not app.is_down and can_overlap(app.spec) and can_overlap(spec):
+
+            def scale(outcome: Outcome) -> None:
+                if not outcome.failure:
+                    app.scale(self._count(spec))
+
+            app.reload(spec, reason="config", on_done=scale)
+        else:
+            self._replacing[spec.key()] = spec
+            app.stop()
 
     def _exchange(self) -> None:
         """Put the new spec in the place of an app that has ended for it; drop what the file dropped."""
@@ -290,7 +303,7 @@ class Supervisor:
         instance = ended[-1]
         status = instance.last_exit
         code = status.shell_code if status else ExitCode.INTERNAL
-        how = f"signal {signal_name(status.signal)}" if status and status.signal else f"code {code}"
+        how = str(status) if status else "nothing to tell"
         if instance.fate is Fate.GAVE_UP:
             message = f"{app.name} crashed too often; the last end was {how}"
             return Ending(ExitCode.GAVE_UP, "gave-up", message, app.name)
@@ -305,7 +318,7 @@ class Supervisor:
         return delay + longest + 1.0
 
     def _stop_apps(self) -> None:
-        if self.phase not in (Phase.RUNNING, Phase.LINGERING):
+        if self.phase not in (Phase.NEW, Phase.RUNNING, Phase.LINGERING):
             return
         self.phase = Phase.STOPPING
         self._waiting.clear()
@@ -372,25 +385,12 @@ class Supervisor:
         self._world.log.event(level, event, message, **known)
 
 
-def stopped_by(number: int) -> Ending:
-    """The ending for a stop that a signal asked for."""
-    return Ending(ExitCode.OK, "signal", f"received {signal_name(number)}")
-
-
-def hurried_by(number: int) -> Ending:
-    """The ending for a second signal."""
-    name = signal_name(number)
-    return Ending(SIGNAL_BASE + number, "signal", f"received {name} again: not waiting any longer")
-
-
 def _fates(app: App) -> set[Fate]:
     return {instance.fate for instance in app.instances.values() if instance.fate is not None}
 
 
 def _same_but_count(one: AppSpec, other: AppSpec) -> bool:
-    from dataclasses import replace  # noqa: PLC0415 (reload only)
-
-    return replace(one, instances=other.instances) == other
+    return one.but(instances=other.instances) == other
 
 
 def _names(keys: list[tuple[str, str]]) -> list[str]:

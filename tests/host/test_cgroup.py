@@ -294,7 +294,7 @@ def test_real_oom_kill(memory_group: Path) -> None:
     (memory_group / "memory.swappiness").write_text("0")
     group = Box.find().memory_group
     assert group
-    watch = Box(memory_group=type(group)(1, (memory_group, *group.path)))
+    watch = Box(memory=type(group)(1, (memory_group, *group.path)))
     assert watch.memory_events().oom_kill == 0
     done = run_in(memory_group, "bytearray(64 << 20)")
     assert done.returncode == -9

@@ -11,7 +11,7 @@ from host.trees import CONTAINER, POD, hybrid, lay, v1, v2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.host.cpus import CpuLimits, available_cpus, cpu_limits, parse_cpu_list, resolve_instances
+from runtime.host.cpus import CpuLimits, available_cpus, cpu_limits, parse_cpu_list
 
 HOST = frozenset(range(8))
 PERIOD = {"cpu,cpuacct/cpu.cfs_period_us": "100000\n"}
@@ -243,25 +243,6 @@ def test_any_proc_content_gives_at_least_one_cpu(
     (root / "proc/self/cgroup").write_bytes(cgroup)
     (root / "proc/self/mountinfo").write_bytes(mountinfo + b" / /x rw - cgroup2 c rw\n")
     assert cpu_limits(root, affinity=HOST).available >= 1
-
-
-@pytest.mark.parametrize(
-    ("instances", "cpus", "processes"),
-    [
-        (0, 4, 4),
-        (-1, 4, 3),
-        (-3, 4, 1),
-        (-4, 4, 1),
-        (-99, 4, 1),
-        (1, 4, 1),
-        (16, 4, 16),
-        (0, 1, 1),
-        (-1, 1, 1),
-    ],
-)
-def test_instances(instances: int, cpus: int, processes: int) -> None:
-    """0 is every CPU, -n is n fewer but never none, anything else is taken as it is."""
-    assert resolve_instances(instances, cpus) == processes
 
 
 def test_no_limit_at_all_is_one_cpu() -> None:

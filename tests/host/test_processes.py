@@ -111,7 +111,7 @@ def test_cpu_time_of_a_finished_child_is_kept() -> None:
 
 @pytest.mark.parametrize("session", ["setsid", "same"])
 def test_a_daemon_still_belongs_to_its_app(session: str) -> None:
-    """A process whose parent is gone keeps its app: remembered from an earlier sample, or by its session."""
+    """A process whose parent is gone keeps its app: remembered from an earlier sample, or by its group."""
     # With a session of its own it can only be remembered, so its parent stays a while for the first sample.
     with running(DAEMON, session, "600" if session == "setsid" else "0") as process:
         assert process.out is not None
@@ -194,7 +194,7 @@ def test_fields_of_stat(tmp_path: Path) -> None:
     ticks = os.sysconf("SC_CLK_TCK")
     assert processes == {
         7: ProcessUsage(
-            pid=7, ppid=3, session=6, started_ticks=12, rss=10 * PAGE, cpu_s=200 / ticks, threads=3
+            pid=7, ppid=3, pgrp=7, session=6, started_ticks=12, rss=10 * PAGE, cpu_s=200 / ticks, threads=3
         )
     }
 
@@ -230,7 +230,9 @@ def test_no_proc_at_all(tmp_path: Path) -> None:
 
 def usage(cpu_s: float, at: float, started: int = 1) -> TreeUsage:
     """A tree of one process."""
-    process = ProcessUsage(pid=1, ppid=0, session=1, started_ticks=started, rss=1, cpu_s=cpu_s, threads=1)
+    process = ProcessUsage(
+        pid=1, ppid=0, pgrp=1, session=1, started_ticks=started, rss=1, cpu_s=cpu_s, threads=1
+    )
     return TreeUsage(process, (), at)
 
 

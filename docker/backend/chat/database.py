@@ -1,0 +1,104 @@
+"""The connection pool: one per process, sized by the settings, the same SQL on SQLite and Postgres."""
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event, text
+from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from chat.settings import Settings
+
+CONNECT_TIMEOUT_S = 3.0
+STATEMENT_TIMEOUT_S = 5.0
+POOL_TIMEOUT_S = 2.0
+"""A request waits this long for a free connection before it is refused: a queue must not grow unseen."""
+
+
+class UnavailableError(Exception):
+    """The database cannot be asked right now; the same request may succeed later."""
+
+
+class Database:
+    """Hands out connections; reads never block writers, a write is one transaction."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._engine = _sqlite(settings) if settings.is_sqlite else _postgres(settings)
+
+    @contextlib.asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for queries, each of which is its own transaction. Raises UnavailableError."""
+        with _failures_translated():
+            async with self._engine.connect() as connection:
+                yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    @contextlib.asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction, committed and durable when the block is left. Raises UnavailableError."""
+        with _failures_translated():
+            async with self._engine.begin() as connection:
+                yield connection
+
+    async def check(self) -> None:
+        """Ask the database something. Raises UnavailableError."""
+        async with self.read() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        """Close every pooled connection."""
+        await self._engine.dispose()
+
+
+@contextlib.contextmanager
+def _failures_translated() -> Iterator[None]:
+    try:
+        yield
+    except (IntegrityError, ProgrammingError):
+        raise  # our mistake, not an outage
+    except (DBAPIError, PoolTimeoutError, OSError) as error:  # OSError covers refusal and timeouts
+        raise UnavailableError(f"{type(error).__name__}: {error}") from error
+
+
+def _postgres(settings: Settings) -> AsyncEngine:
+    return create_async_engine(
+        settings.database_url,
+        pool_size=settings.pool_size,
+        max_overflow=0,  # the pool is a promise to Postgres: instances x pool_size and not one more
+        pool_timeout=POOL_TIMEOUT_S,
+        pool_pre_ping=True,  # a restarted Postgres costs a reconnect, not an error
+        connect_args={"timeout": CONNECT_TIMEOUT_S, "command_timeout": STATEMENT_TIMEOUT_S},
+    )
+
+
+def _sqlite(settings: Settings) -> AsyncEngine:
+    Path(make_url(settings.database_url).database or ".").parent.mkdir(parents=True, exist_ok=True)
+    engine = create_async_engine(
+        settings.database_url,
+        pool_size=settings.pool_size,
+        max_overflow=0,
+        pool_timeout=POOL_TIMEOUT_S,
+        connect_args={"timeout": STATEMENT_TIMEOUT_S},
+    )
+    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions begin where _begin_sqlite says
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")  # readers and the one writer do not wait for each other
+    cursor.execute("PRAGMA synchronous=FULL")  # an acknowledged message survives a power cut
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # IMMEDIATE takes the write lock at once and waits for it; a transaction that starts as a reader and
+    # writes later fails instead of waiting when another process was faster.
+    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,215 @@
+"""`pidone [start] FILE`: read the command line and the ecosystem, run it, end with its code.
+
+This is the path into the long-lived process: the parser is a loop of our own because typer (and with it rich
+and pydantic) would cost 100 ms and 15 MB there.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
+
+from runtime.ecosystem.loading import load_in_child
+from runtime.ecosystem.spec import Ecosystem
+from runtime.errors import ConfigError, ListenError, PidoneError
+from runtime.init.exitcodes import ExitCode
+from runtime.init.signals import SignalInbox
+from runtime.record import EMPTY, Record
+
+USAGE: Final = """\
+usage: pidone [start] [OPTIONS] FILE [-- ARGS...]
+       pidone [start] [OPTIONS] SCRIPT [-- ARGS...]
+       pidone [start] [OPTIONS] -- COMMAND [ARGS...]
+
+Runs the apps of an ecosystem FILE (or one SCRIPT or COMMAND) in the foreground until they have ended or
+SIGTERM, SIGINT or SIGQUIT asks for a stop; a second one kills. SIGHUP reads FILE again.
+
+  --env NAME           lay env_NAME over every app's env
+  --only NAMES         only these apps, comma separated
+  --name NAME          name of a SCRIPT or COMMAND
+  -i, --instances N    number of instances, or "max" for the CPUs of this container
+  --no-autorestart     do not restart what ends
+  --no-auto-exit       stay when nothing is left to run
+  --log-format FORMAT  json, text, logfmt, raw, ...; default: text on a terminal, json elsewhere
+  --log-level LEVEL    lowest level of pidone's own events: debug, info, warning, error
+  -h, --help           this text
+  --version            the version
+
+Other commands: pidone exec|check|convert|init|schema --help
+"""
+
+
+class UsageError(PidoneError):
+    """The command line is wrong."""
+
+
+class StartOptions(Record, kw_only=True):
+    """The command line of a start."""
+
+    target: str | None = None
+    """An ecosystem file or a script."""
+    rest: tuple[str, ...] = ()
+    """What follows `--`: the arguments of every app, or the command when there is no target."""
+    env_name: str | None = None
+    only: tuple[str, ...] = ()
+    overrides: Mapping[str, object] = EMPTY
+    runtime: Mapping[str, object] = EMPTY
+
+
+def parse(words: Sequence[str]) -> StartOptions:
+    """Parse what follows `pidone [start]`. Raises UsageError."""
+    target: str | None = None
+    rest: tuple[str, ...] = ()
+    settings: dict[str, object] = {}
+    overrides: dict[str, object] = {}
+    runtime: dict[str, object] = {}
+    iterator = iter(words)
+    for word in iterator:
+        if word == "--":
+            rest = tuple(iterator)
+            break
+        if not word.startswith("-") or word == "-":
+            if target is not None:
+                raise UsageError(
+                    f"one FILE at a time: {target!r} and {word!r} (arguments of an app follow --)"
+                )
+            target = word
+            continue
+        name, given, value = word.partition("=")
+        if name in _SWITCHES:
+            where, key, setting = _SWITCHES[name]
+            {"overrides": overrides, "runtime": runtime}[where][key] = setting
+        elif name in _VALUES:
+            where, key = _VALUES[name]
+            {"settings": settings, "overrides": overrides, "runtime": runtime}[where][key] = (
+                value if given else _next(iterator, name)
+            )
+        else:
+            raise UsageError(f"unknown option {name}{_did_you_mean(name)}")
+    if target is None and not rest:
+        raise UsageError("no FILE, SCRIPT or COMMAND")
+    only = str(settings.get("only", ""))
+    env_name = settings.get("env")
+    return StartOptions(
+        target=target,
+        rest=rest,
+        env_name=None if env_name is None else str(env_name),
+        only=tuple(name for name in only.replace(",", " ").split() if name),
+        overrides=overrides,
+        runtime=runtime,
+    )
+
+
+_SWITCHES: Final[dict[str, tuple[str, str, object]]] = {
+    "--no-auto-exit": ("runtime", "auto_exit", False),
+    "--no-autorestart": ("overrides", "autorestart", False),
+}
+_VALUES: Final[dict[str, tuple[str, str]]] = {
+    "--env": ("settings", "env"),
+    "--only": ("settings", "only"),
+    "--name": ("overrides", "name"),
+    "-i": ("overrides", "instances"),
+    "--instances": ("overrides", "instances"),
+    "--log-format": ("runtime", "log_format"),
+    "--log-level": ("runtime", "log_level"),
+}
+
+
+def _next(words: Iterator[str], name: str) -> str:
+    for word in words:
+        return word
+    raise UsageError(f"{name} needs a value")
+
+
+def _did_you_mean(name: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name, [*_SWITCHES, *_VALUES, "--help", "--version"], 1)
+    return f": did you mean {close[0]}?" if close else ""
+
+
+def run(words: Sequence[str], inbox: SignalInbox) -> int:
+    """Start, run and end; the exit code. `inbox` has been collecting signals since the first instruction."""
+    if any(word in ("-h", "--help") for word in _before_dashes(words)):
+        sys.stdout.write(USAGE)
+        return ExitCode.OK
+    try:
+        options = parse(words)
+    except UsageError as error:
+        return _refuse(ExitCode.USAGE, f"{error}\n\n{USAGE}".rstrip())
+    cwd = os.getcwd()
+
+    def load() -> Ecosystem:
+        return _load(options, cwd)
+
+    try:
+        ecosystem = load_in_child(load, _import_session)
+    except ConfigError as error:
+        return _refuse(ExitCode.CONFIG, str(error))
+    return run_ecosystem(ecosystem, load, inbox)
+
+
+def _import_session() -> None:
+    import runtime.supervise.session  # noqa: F401 (beside the reading of the ecosystem)
+
+
+def _load(options: StartOptions, cwd: str) -> Ecosystem:
+    """Runs in a child: what is imported here never burdens the long-lived process."""
+    from pathlib import Path
+
+    from runtime.ecosystem.formats import is_ecosystem_file
+    from runtime.ecosystem.load import from_command, load
+    from runtime.ecosystem.options import LoadOptions
+    from runtime.host.cpus import available_cpus
+
+    target = options.target
+    is_file = target is not None and (target == "-" or is_ecosystem_file(Path(target)))
+    command = () if is_file else (*((target,) if target is not None else ()), *options.rest)
+    how = LoadOptions(
+        env_name=options.env_name,
+        only=options.only,
+        args=options.rest if is_file else (),
+        cwd=Path(cwd),
+        overrides=options.overrides,
+        runtime=options.runtime,
+        cpus=available_cpus(),
+    )
+    if command:
+        return from_command(command, how)
+    return load(None if target in (None, "-") else Path(target), how)
+
+
+def run_ecosystem(ecosystem: Ecosystem, load: Callable[[], Ecosystem], inbox: SignalInbox) -> int:
+    """Run what has been read; the exit code of the process."""
+    from runtime import __version__
+    from runtime.init.spawn import keep_descriptors_private
+    from runtime.supervise.session import Session, Surroundings
+    from runtime.supervise.termination import leave_message
+
+    keep_descriptors_private()
+    _adopt_orphans()
+    os.chdir("/")
+    around = Surroundings(inbox=inbox, environ=dict(os.environ), version=__version__, load=load)
+    try:
+        ending = Session(ecosystem, around).run()
+    except ListenError as error:
+        return _refuse(ExitCode.CONFIG, str(error))
+    if ending.is_abnormal:
+        leave_message(ending)
+    return ending.code
+
+
+def _adopt_orphans() -> None:
+    if os.getpid() != 1:
+        from runtime.init.prctl import set_child_subreaper
+
+        set_child_subreaper()
+
+
+def _before_dashes(words: Sequence[str]) -> Sequence[str]:
+    return words[: words.index("--")] if "--" in words else words
+
+
+def _refuse(code: ExitCode, message: str) -> int:
+    sys.stderr.write(f"pidone: {message}\n")
+    return code

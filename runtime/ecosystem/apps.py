@@ -1,0 +1,377 @@
+"""One app: the keys of a file become an AppSpec."""
+
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from runtime.ecosystem import catalogue, environment, keys, programs
+from runtime.ecosystem.document import Document
+from runtime.ecosystem.kinds import Invalid, Kind
+from runtime.ecosystem.options import LoadOptions
+from runtime.ecosystem.problems import Scope, did_you_mean, shown
+from runtime.ecosystem.rights import Account
+from runtime.ecosystem.spec import AppSpec, ExecMode, MemoryShare, Readiness
+
+_EXPANDED: Final = frozenset({"toml", "yaml"})
+"""Languages whose texts may hold `${VAR}`; JavaScript has process.env, and PM2 takes JSON as it is."""
+_TIME_FORMAT: Final = "YYYY-MM-DDTHH:mm:ss"
+_LONGEST_NAME: Final = 200
+_FIELDS: Final = frozenset(AppSpec.field_names())
+_LOG_FILES: Final = ("out_file", "error_file", "log_file")
+
+
+class Entry(NamedTuple):
+    """A key as the file spells it, with its value as the file has it."""
+
+    spelling: str
+    value: object
+
+
+_NOTHING: Final = Entry("script", None)
+
+
+class Sorted(NamedTuple):
+    """The keys of one app by what they are."""
+
+    known: dict[str, Entry]
+    """By canonical name."""
+    sets: dict[str, Entry]
+    """`env_production` by `production`."""
+    ignored: list[str]
+    """Spellings that mean nothing in a container."""
+    unknown: list[str]
+
+
+def sort_keys(raw: Mapping[str, object], scope: Scope) -> Sorted:
+    """Recognise every key of an app. A key that is spelt twice counts by its canonical name."""
+    found = Sorted({}, {}, [], [])
+    for spelling, value in raw.items():
+        key = keys.find(spelling, keys.APP_KEYS)
+        # PM2 takes `env_file: {...}` as an environment called "file"; only there it is one.
+        if (
+            spelling.startswith("env_")
+            and (key is None or isinstance(value, Mapping))
+            and spelling != "env_from_files"
+        ):
+            found.sets[spelling.removeprefix("env_")] = Entry(spelling, value)
+        elif key is None:
+            ignored = (
+                spelling in keys.NOTHING_IN_A_CONTAINER or keys.snake(spelling) in keys.NOTHING_IN_A_CONTAINER
+            )
+            (found.ignored if ignored else found.unknown).append(spelling)
+        elif key.name not in found.known or spelling == key.name:
+            if key.name in found.known:
+                scope.warn(
+                    f"{found.known[key.name].spelling} is the same key as {key.name}, which counts", spelling
+                )
+            found.known[key.name] = Entry(spelling, value)
+        else:
+            scope.warn(
+                f"{spelling} is the same key as {found.known[key.name].spelling}, which counts", spelling
+            )
+    return found
+
+
+def report_unknown(
+    unknown: list[str], known: Iterator[str] | list[str], scope: Scope, *, strict: bool
+) -> None:
+    """Name keys that nobody knows: errors in our own dialect, warnings in PM2's."""
+    words = list(known)
+    for spelling in unknown:
+        message = f"{spelling}: unknown key{did_you_mean(keys.snake(spelling), words)}"
+        if strict:
+            scope.error(message, spelling)
+        else:
+            scope.warn(message, spelling)
+
+
+def parse_value(kind: Kind, entry: Entry, scope: Scope) -> Any:
+    """The resolved value, or None after everything wrong in it has been reported."""
+    try:
+        advice = kind.advise(entry.value)
+        value = kind.parse(entry.value)
+    except Invalid as invalid:
+        secret = entry.spelling.startswith(("env", "secrets"))
+        if not invalid.findings:
+            scope.wrong(entry.spelling, entry.value, invalid.expected, secret=secret)
+        for found in invalid.findings:
+            dotted = entry.spelling + "".join(f"[{k}]" if isinstance(k, int) else f".{k}" for k in found.path)
+            nested = scope.at(entry.spelling)
+            quoted = "***" if secret else shown(found.value)
+            nested.error(f"{dotted} = {quoted}: {found.expected}", *found.path)
+        return None
+    if advice:
+        scope.warn(f"{entry.spelling} = {shown(entry.value)}: {advice}", entry.spelling)
+    return value
+
+
+class Reader:
+    """What all apps of a file have in common while they are read."""
+
+    def __init__(self, document: Document, options: LoadOptions, top: Scope, base: Path) -> None:
+        """Relative folders of the file start at `base`."""
+        self.document = document
+        self.options = options
+        self.top = top
+        self.base = base
+        self.env_sets: set[str] = set()
+        self.ignored: set[str] = set()
+        self.unset: set[str] = set()
+        self.not_built: set[str] = set()
+
+    def read(self, index: int, raw: Mapping[str, object]) -> AppSpec:
+        """One app. Problems are reported; the result is only meant to be used if there were no errors."""
+        scope = self.top.at(index, f"app {_label(index, raw)}: ")
+        if self.document.language in _EXPANDED:
+            try:
+                raw = environment.expand(raw, self.options.environ, self.unset)
+            except environment.UnsetVariableError as error:
+                scope.error(str(error))
+        found = sort_keys({str(name): value for name, value in raw.items()}, scope)
+        report_unknown(found.unknown, list(keys.APP_KEYS), scope, strict=self.document.strict)
+        self.ignored.update(found.ignored)
+        self.env_sets.update(found.sets)
+        values = self._values(found, scope)
+        return self._spec(values, found, scope)
+
+    def _values(self, found: Sorted, scope: Scope) -> dict[str, Any]:
+        entries = {name: Entry(name, value) for name, value in self.options.defaults.items()}
+        entries |= found.known
+        entries |= {name: Entry(name, value) for name, value in self.options.overrides.items()}
+        values = {}
+        for name, entry in entries.items():
+            if entry.value is None:
+                continue  # JavaScript's undefined and null: as if it were not there
+            value = parse_value(keys.APP_KEYS[name].kind, entry, scope)
+            if value is not None:
+                values[name] = value
+                if name in keys.NOT_BUILT and value:
+                    self.not_built.add(name)
+        return values
+
+    def _spec(self, values: dict[str, Any], found: Sorted, scope: Scope) -> AppSpec:
+        if "script" not in values and (entry := found.known.get("script", _NOTHING)).value is None:
+            scope.error('script is missing: say what to run, e.g. script = "app.js"', entry.spelling)
+        account: Account | None = values.pop("uid", None)
+        cwd = self._cwd(values, scope)
+        variables = self._environment(values, found, cwd, account, scope)
+        program, cwd = self._program(values, variables.variables, cwd, scope)
+        name = self._name(values, scope)
+        variables.variables.update(program.env if program else {})
+        result = {key: value for key, value in values.items() if key in _FIELDS}
+        result |= self._stopping(values)
+        result |= _rights(values, account, scope, must_exist=self.options.must_exist)
+        result["exec_mode"] = _exec_mode(values, program)
+        result |= _readiness(values, program, result["exec_mode"], scope)
+        result |= _logs(values, cwd, variables.variables)
+        _check_memory(values, scope)
+        return AppSpec(
+            **{
+                **result,
+                "name": name,
+                "argv": program.argv if program else (),
+                "interpreter": program.interpreter if program else "none",
+                "args": (*values.get("args", ()), *self.options.args),
+                "cwd": str(cwd),
+                "env": variables.variables,
+                "secrets": variables.secrets,
+            }
+        )
+
+    # Parts of it ------------------------------------------------------------------------------------------
+
+    def _cwd(self, values: Mapping[str, Any], scope: Scope) -> Path:
+        written = values.get("cwd")
+        if written is None:
+            return self.base
+        if written == "~" or written.startswith("~/"):
+            written = environment.home_of(self.options.environ) + written[1:]
+        cwd = Path(os.path.normpath(self.base / written))
+        if self.options.must_exist:
+            why = _why_no_folder(cwd)
+            if why:
+                scope.error(f"cwd = {shown(values['cwd'])}: {why}", "cwd")
+        return cwd
+
+    def _environment(
+        self, values: Mapping[str, Any], found: Sorted, cwd: Path, account: Account | None, scope: Scope
+    ) -> environment.Environment:
+        environ = self.options.environ
+        merged: dict[str, str] = {}
+        if account:
+            merged["HOME"] = account.home or "/"
+            if account.name:
+                merged |= {"USER": account.name, "LOGNAME": account.name}
+        if "env_file" in values and (self.options.must_exist or cwd.is_dir()):
+            merged |= environment.read_env_files(values["env_file"], cwd, environ, scope)
+        merged |= self._deploy_environment()
+        merged |= values.get("env", {})
+        chosen = found.sets.get(self.options.env_name or "")
+        for set_name, entry in found.sets.items():
+            if entry.value is None:
+                continue
+            variables = parse_value(catalogue.ENV, entry, scope)
+            if variables and set_name == self.options.env_name and chosen:
+                merged |= variables
+        if "port" in values:
+            merged["PORT"] = str(values["port"])
+        secrets: dict[str, str] = {}
+        if self.options.must_exist:
+            secrets = environment.read_secrets(values.get("secrets", False), merged, environ, cwd, scope)
+        return environment.Environment({**merged, **secrets}, tuple(secrets))
+
+    def _deploy_environment(self) -> dict[str, str]:
+        deploy = self.document.top.get("deploy")
+        target = (
+            deploy.get(self.options.env_name)
+            if isinstance(deploy, Mapping) and self.options.env_name
+            else None
+        )
+        env = target.get("env") if isinstance(target, Mapping) else None
+        if env is None:
+            return {}
+        entry = Entry("env", env)
+        found = parse_value(catalogue.ENV, entry, self.top.at("deploy", f"deploy.{self.options.env_name}: "))
+        return found or {}
+
+    def _program(
+        self, values: Mapping[str, Any], variables: Mapping[str, str], cwd: Path, scope: Scope
+    ) -> tuple[programs.Program | None, Path]:
+        script = values.get("script")
+        if script is None:
+            return None, cwd
+        if "cwd" not in values:
+            cwd = self._folder_of(script, cwd, scope)
+        inherited = {} if values.get("filter_env") is True else self.options.environ
+        return programs.resolve(
+            programs.Request(
+                script=script,
+                args=(*values.get("args", ()), *self.options.args),
+                interpreter=values.get("interpreter"),
+                interpreter_args=values.get("interpreter_args", ()),
+                cwd=cwd,
+                env={"PATH": self.options.environ.get("PATH", os.defpath), **inherited, **variables},
+                cluster=values.get("exec_mode") is ExecMode.CLUSTER,
+                must_exist=self.options.must_exist,
+            ),
+            scope,
+        ), cwd
+
+    def _folder_of(self, script: str, cwd: Path, scope: Scope) -> Path:
+        """The folder to start in: PM2 takes its own working directory, many files mean theirs."""
+        source = self.document.source
+        if self.document.strict or source is None or any(char.isspace() for char in script) or "\0" in script:
+            return cwd
+        folder = (self.options.cwd / source).parent
+        if len(script) < 1000 and not (cwd / script).exists() and (folder / script).exists():
+            scope.notice(
+                f"script = {shown(script)} is not in {cwd}; the file's own folder is used as cwd", "script"
+            )
+            return Path(os.path.normpath(folder))
+        return cwd
+
+    def _name(self, values: Mapping[str, Any], scope: Scope) -> str:
+        name = values.get("name") or Path(values.get("script", "app").replace("\0", "")).stem or "app"
+        if not name.isprintable() or len(name) > _LONGEST_NAME or not name.strip():
+            scope.error(
+                f"name = {shown(name)}: expected a printable name of at most {_LONGEST_NAME} characters",
+                "name",
+            )
+        if values.get("append_env_to_name") and self.options.env_name:
+            name = f"{name}-{self.options.env_name}"
+        prefix = values.get("name_prefix")
+        return f"{prefix}:{name}" if prefix else name
+
+    def _stopping(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """PM2's own defaults and variables, where it is called by that name."""
+        if self.options.personality == "pidone":
+            return {}
+        environ = self.options.environ
+        defaults: dict[str, Any] = {
+            "kill_signal": int(getattr(signal.Signals, environ.get("PM2_KILL_SIGNAL", ""), signal.SIGINT)),
+            "kill_timeout": _milliseconds(environ.get("PM2_KILL_TIMEOUT"), 1.6),
+            "listen_timeout": _milliseconds(environ.get("PM2_GRACEFUL_LISTEN_TIMEOUT"), 3.0),
+            "shutdown_with_message": environ.get("PM2_KILL_USE_MESSAGE", "false") not in ("", "0", "false"),
+        }
+        return {name: value for name, value in defaults.items() if name not in values}
+
+
+def _label(index: int, raw: Mapping[str, object]) -> str:
+    name = raw.get("name")
+    return shown(name) if isinstance(name, str) and name else f"#{index + 1}"
+
+
+def _milliseconds(text: str | None, default: float) -> float:
+    return int(text) / 1000 if text and text.isdecimal() and len(text) < 12 else default
+
+
+def _why_no_folder(path: Path) -> str:
+    try:
+        if not path.exists():
+            return f"no such folder ({path})"
+        if not path.is_dir():
+            return "is not a folder"
+    except (OSError, ValueError) as error:
+        return f"cannot be used: {error}"
+    return "" if os.access(path, os.X_OK) else "cannot be entered (EACCES)"
+
+
+def _rights(
+    values: Mapping[str, Any], account: Account | None, scope: Scope, *, must_exist: bool
+) -> dict[str, Any]:
+    uid = account.uid if account else None
+    gid = values.get("gid", account.gid if account else None)
+    euid = os.geteuid()
+    if must_exist and euid != 0 and (uid not in (None, euid) or gid not in (None, os.getegid())):
+        scope.error("uid: only root can run an app as somebody else", "uid")
+    return {"uid": uid, "gid": gid}
+
+
+def _exec_mode(values: Mapping[str, Any], program: programs.Program | None) -> ExecMode:
+    """PM2's rule: `instances` make a Node app a cluster."""
+    if "exec_mode" in values:
+        mode: ExecMode = values["exec_mode"]
+        return mode
+    return ExecMode.CLUSTER if "instances" in values and program and program.is_node else ExecMode.FORK
+
+
+def _readiness(
+    values: Mapping[str, Any], program: programs.Program | None, mode: ExecMode, scope: Scope
+) -> dict[str, Any]:
+    if "ready" in values:
+        if values.get("wait_ready") and not values["ready"].ipc:
+            scope.warn("wait_ready is set beside ready, which counts", "wait_ready")
+        return {}
+    if values.get("wait_ready"):
+        return {"ready": Readiness(ipc=True)}
+    if mode is ExecMode.CLUSTER and program and program.is_node:
+        return {"ready": Readiness(listen=True)}
+    return {"ready": Readiness(listen=True)} if values.get("share") == "python" else {}
+
+
+def _logs(values: Mapping[str, Any], cwd: Path, variables: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key in _LOG_FILES:
+        path = values.get(key)
+        if path:
+            home = variables.get("HOME") or "/"
+            found[key] = os.path.normpath(cwd / (home + path[1:] if path.startswith("~/") else path))
+    if values.get("time") and "log_date_format" not in values:
+        found["log_date_format"] = _TIME_FORMAT
+    if values.get("log_type") == "raw":
+        found["log_type"] = None
+    if "merge_logs" not in values:
+        found["merge_logs"] = "instances" not in values
+    return found
+
+
+def _check_memory(values: Mapping[str, Any], scope: Scope) -> None:
+    soft, hard = values.get("memory_soft_limit"), values.get("max_memory_restart")
+    if isinstance(soft, MemoryShare) and isinstance(hard, MemoryShare):
+        above = soft.per_instance == hard.per_instance and soft.fraction > hard.fraction
+    else:
+        above = isinstance(soft, int) and isinstance(hard, int) and soft > hard
+    if above:
+        scope.error("memory_soft_limit is above max_memory_restart", "memory_soft_limit")

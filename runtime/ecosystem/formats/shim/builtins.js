@@ -1,0 +1,31 @@
+// Node's modules by name, and dotenv: the ones a configuration has a use for, and a clear refusal for the rest.
+// A module whose functions exist but refuse: a configuration may import what it does not use.
+const REASONS = {
+  child_process: 'it may not start processes', cluster: 'it may not start processes', worker_threads: 'it may not start threads',
+};
+const refusing = (name) => {
+  const refuse = (member) => {
+    throw new Error(`${name}.${member}() is refused in a configuration file: ${REASONS[name] ?? 'it has no network and no side effects'}`);
+  };
+  return new Proxy({}, {
+    get: (_, member) => (typeof member === 'symbol' || member === 'default' || member === '__esModule' || member === 'then'
+      ? undefined : function refused() { return refuse(member); }),
+    has: () => true,
+  });
+};
+
+const BUILTINS = {
+  path: () => path, 'path/posix': () => path, process: () => process, console: () => console, constants: () => ({}),
+  fs, 'fs/promises': () => fs().promises, os, url, buffer, timers: () => timers().module, 'timers/promises': () => timers().promises,
+  util: () => more().util, assert: () => more().assert, 'assert/strict': () => more().assert, events: () => more().EventEmitter,
+  crypto: () => more().crypto, querystring: () => more().querystring, perf_hooks: () => ({ performance }),
+  dotenv, 'dotenv/config': () => dotenv().fromEnvironment(),
+};
+const builtin = (name) => {
+  if (name === 'module') {
+    const folderOf = (from) => path.dirname(String(from).startsWith('file:') ? url().fileURLToPath(from) : from);
+    return { createRequire: (from) => requireFrom(folderOf(from)), builtinModules: Object.keys(BUILTINS) };
+  }
+  BUILTINS[name] = ownsKey(BUILTINS, name) ? BUILTINS[name] : () => refusing(name);
+  return BUILTINS[name]();
+};

@@ -1,0 +1,152 @@
+"""From a file, or a command line, to an Ecosystem: the one way in."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from runtime.ecosystem import keys, whole
+from runtime.ecosystem.apps import Entry, Reader, parse_value, report_unknown
+from runtime.ecosystem.document import Document
+from runtime.ecosystem.formats import read
+from runtime.ecosystem.options import LoadOptions
+from runtime.ecosystem.problems import Problems, Scope, did_you_mean, shown
+from runtime.ecosystem.spec import AppSpec, Dependency, Ecosystem, RuntimeSpec
+
+_WHOLE: Final = ("smoke", "alerts")
+
+
+def load(source: Path | None, options: LoadOptions) -> Ecosystem:
+    """Read an ecosystem file (None: standard input). Raises ConfigError with everything that is wrong."""
+    return resolve(read_document(source, options), options)
+
+
+def read_document(source: Path | None, options: LoadOptions) -> Document:
+    """What a file says, before it is asked what it means. Raises ConfigError."""
+    # Messages name the file as the user did, as long as that is where it is.
+    path = source if source is None or options.cwd == Path.cwd() else options.cwd / source
+    return read(path, env=options.environ, argv=options.argv, cpus=options.cpus)
+
+
+def from_command(argv: Sequence[str], options: LoadOptions) -> Ecosystem:
+    """The ecosystem of one script or command, `argv`. Raises ConfigError."""
+    app: dict[str, object] = {"script": argv[0]} if argv else {}
+    if argv[1:]:
+        app["args"] = [*argv[1:]]
+    document = Document(apps=(app,), top={}, source=None, language="command")
+    return resolve(document, options, title="command line")
+
+
+def resolve(document: Document, options: LoadOptions, title: str = "") -> Ecosystem:
+    """What a document means. Raises ConfigError with one line for each thing that is wrong."""
+    problems = Problems(document, title or document.name)
+    top = problems.top()
+    base = options.cwd
+    if document.strict and document.source:
+        base = Path(os.path.normpath(options.cwd / document.source.parent))
+    reader = Reader(document, options, top, base)
+    apps = tuple(reader.read(index, app) for index, app in enumerate(document.apps))
+    if not apps:
+        top.error("there is no app to run")
+    whole.check(apps, top)
+    runtime = _read_runtime(reader)
+    rest = _read_whole(reader)
+    _report(reader)
+    apps = _only(apps, options.only, top)
+    problems.raise_errors()
+    return Ecosystem(
+        apps=apps,
+        runtime=runtime,
+        **rest,
+        source=str(document.source) if document.source else None,
+        cpus=options.cpus,
+        warnings=tuple(dict.fromkeys(problems.warnings)),
+        notices=(*document.notices, *dict.fromkeys(problems.notices)),
+    )
+
+
+def _read_runtime(reader: Reader) -> RuntimeSpec:
+    table = reader.document.top.get("runtime")
+    if table is not None and not isinstance(table, Mapping):
+        reader.top.wrong("runtime", table, "expected a table")
+    scope = reader.top.at("runtime", "runtime: ")
+    found = {str(name): value for name, value in table.items()} if isinstance(table, Mapping) else {}
+    entries: dict[str, Entry] = {}
+    unknown = []
+    for spelling, value in found.items():
+        key = keys.find(spelling, keys.RUNTIME_KEYS)
+        if key:
+            entries[key.name] = Entry(spelling, value)
+        else:
+            unknown.append(spelling)
+    report_unknown(unknown, list(keys.RUNTIME_KEYS), scope, strict=reader.document.strict)
+    entries |= {name: Entry(name, value) for name, value in reader.options.runtime.items()}
+    values: dict[str, Any] = {}
+    for name, entry in entries.items():
+        value = None if entry.value is None else parse_value(keys.RUNTIME_KEYS[name].kind, entry, scope)
+        if value is not None:
+            values[name] = value
+            if value and f"runtime.{name}" in keys.NOT_BUILT:
+                reader.not_built.add(f"runtime.{name}")
+    return RuntimeSpec(**values)
+
+
+def _read_whole(reader: Reader) -> dict[str, Any]:
+    """The top-level keys beside apps and runtime."""
+    found: dict[str, Any] = {}
+    unknown = []
+    for name, value in reader.document.top.items():
+        if name in _WHOLE and value is not None:
+            from runtime.ecosystem import checks  # noqa: PLC0415  # few files have any
+
+            parsed = parse_value(checks.KINDS[name], Entry(name, value), reader.top)
+            found[name] = parsed or ()
+        elif name not in keys.TOP_LEVEL:
+            unknown.append(str(name))
+        if name in keys.NOT_BUILT and value:
+            reader.not_built.add(name)
+    for name in [name for name in unknown if keys.find(name, keys.APP_KEYS)]:
+        say = reader.top.error if reader.document.strict else reader.top.warn
+        say(f"{name} stands beside the apps, where it has no effect; it belongs into an app", name)
+        unknown.remove(name)
+    report_unknown(unknown, list(keys.TOP_LEVEL), reader.top, strict=reader.document.strict)
+    return found
+
+
+def _report(reader: Reader) -> None:
+    """What is said once for the whole file."""
+    top, options = reader.top, reader.options
+    if reader.ignored:
+        top.notice(
+            f"these keys mean nothing in a container and are ignored: {', '.join(sorted(reader.ignored))}"
+        )
+    for name in sorted(reader.unset):
+        top.warn(f"${{{name}}} is not set and becomes empty; ${{{name}:-}} says that this is meant")
+    if reader.not_built:
+        top.warn(
+            f"these keys are not supported yet and have no effect: {', '.join(sorted(reader.not_built))}"
+        )
+    deploy = reader.document.top.get("deploy")
+    known = {*reader.env_sets, *(deploy if isinstance(deploy, Mapping) else ())}
+    if options.env_name and options.env_name not in known:
+        hint = did_you_mean(options.env_name, known) if known else ""
+        top.warn(f"--env {options.env_name}: no app has env_{options.env_name}{hint}")
+
+
+def _only(apps: tuple[AppSpec, ...], names: tuple[str, ...], top: Scope) -> tuple[AppSpec, ...]:
+    if not names:
+        return apps
+    known = {app.name for app in apps}
+    for name in names:
+        if name not in known:
+            top.error(f"--only {shown(name)}: there is no such app{did_you_mean(name, known)}")
+    kept = []
+    for app in apps:
+        if app.name not in names:
+            continue
+        left_out = [dependency.app for dependency in app.depends_on if dependency.app not in names]
+        if left_out:
+            top.warn(f'app "{app.name}": it depends on {", ".join(left_out)}, which --only leaves out')
+        remaining: tuple[Dependency, ...] = tuple(d for d in app.depends_on if d.app in names)
+        kept.append(app.but(depends_on=remaining))
+    return tuple(kept)

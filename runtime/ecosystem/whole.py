@@ -1,0 +1,113 @@
+"""What can only be wrong between apps: names, dependencies, ports."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from runtime.ecosystem.problems import Scope, did_you_mean, shown
+from runtime.ecosystem.spec import AppSpec, Condition, Listen
+
+_ANY: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104  # compared, not bound
+
+
+def check(apps: Sequence[AppSpec], top: Scope) -> None:
+    """Report a name used twice, unknown and circular dependencies, a port claimed twice."""
+    _check_names(apps, top)
+    _check_dependencies(apps, top)
+    _check_ports(apps, top)
+
+
+def _scope(index: int, app: AppSpec, top: Scope) -> Scope:
+    return top.at(index, f"app {shown(app.name)}: ")
+
+
+def _check_names(apps: Sequence[AppSpec], top: Scope) -> None:
+    first: dict[tuple[str, str], int] = {}
+    for index, app in enumerate(apps):
+        if app.key() in first:
+            of = f' in namespace "{app.namespace}"' if app.namespace != "default" else ""
+            _scope(index, app, top).error(
+                f"the name is used twice{of} (app #{first[app.key()] + 1} has it too)", "name"
+            )
+        first.setdefault(app.key(), index)
+
+
+def _check_dependencies(apps: Sequence[AppSpec], top: Scope) -> None:
+    names = {app.name: app for app in apps}
+    for index, app in enumerate(apps):
+        scope = _scope(index, app, top)
+        for dependency in app.depends_on:
+            if dependency.app not in names:
+                hint = did_you_mean(dependency.app, names)
+                scope.error(f"depends_on = {shown(dependency.app)}: there is no such app{hint}", "depends_on")
+            elif dependency.condition is Condition.COMPLETED and names[dependency.app].autorestart:
+                scope.warn(
+                    f'waits until "{dependency.app}" has completed, but that restarts for ever (autorestart)',
+                    "depends_on",
+                )
+    for circle in _circles({app.name: [d.app for d in app.depends_on if d.app in names] for app in apps}):
+        index = next(index for index, app in enumerate(apps) if app.name == circle[0])
+        _scope(index, apps[index], top).error(
+            "depends_on goes in a circle: " + " -> ".join(circle), "depends_on"
+        )
+
+
+def _circles(graph: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
+    """Each circle, from its first app back to it, found depth first (by a loop: files can be long)."""
+    done: set[str] = set()
+    for start in graph:
+        trail: list[str] = []
+        stack = [(start, iter(graph[start]))] if start not in done else []
+        trail += [start] if stack else []
+        while stack:
+            name, rest = stack[-1]
+            following = next(rest, None)
+            if following is None:
+                done.add(name)
+                stack.pop()
+                trail.pop()
+            elif following in trail:
+                yield [*trail[trail.index(following) :], following]
+            elif following not in done:
+                stack.append((following, iter(graph[following])))
+                trail.append(following)
+
+
+def _check_ports(apps: Sequence[AppSpec], top: Scope) -> None:
+    claimed: list[tuple[AppSpec, Listen]] = []
+    for index, app in enumerate(apps):
+        own: set[str] = set()
+        for listen in app.listen:
+            scope = _scope(index, app, top)
+            if listen.name in own:
+                scope.error(f"listen: the name {shown(listen.name)} is used twice", "listen")
+            own.add(listen.name)
+            for other, theirs in claimed:
+                if _collide(listen, theirs):
+                    whose = "twice" if other is app else f'by app "{other.name}" too'
+                    scope.error(f"listen = {shown(spelt(listen))}: claimed {whose}", "listen")
+            claimed.append((app, listen))
+
+
+def _collide(one: Listen, other: Listen) -> bool:
+    if one.kind != other.kind:
+        return False
+    if one.kind == "unix":
+        return one.host == other.host
+    same_host = one.host == other.host or bool(
+        {one.host, other.host} & _ANY and _same_family(one.host, other.host)
+    )
+    return one.port != 0 and one.port == other.port and same_host
+
+
+def _same_family(one: str, other: str) -> bool:
+    """Whether two addresses can meet; the empty one is of both families."""
+    return "" in (one, other) or (":" in one) == (":" in other)
+
+
+def spelt(listen: Listen) -> str:
+    """A socket as the file would write it."""
+    if listen.kind == "unix":
+        return f"unix:{listen.host}"
+    host = f"[{listen.host}]" if ":" in listen.host else listen.host
+    text = f"{host}:{listen.port}" if host else str(listen.port)
+    return text + ("/udp" if listen.kind == "udp" else "")

@@ -1,0 +1,49 @@
+"""Which init is asked for, and the promise that it ends without a traceback."""
+
+import os
+
+from runtime.init.bare import dispositions
+from runtime.init.bare.execute import undo_locale_coercion
+from runtime.init.bare.output import Quit, say
+
+
+def run(argv: list[str]) -> int:
+    """Be the init that `argv` names and return the exit code, in the process or in its failed child.
+
+    The caller is to end with `os._exit()`: there is nothing to clean up, and others wait for it.
+    """
+    inherited_mask = dispositions.block_all()
+    undo_locale_coercion()
+    try:
+        return _run(argv, inherited_mask)
+    except Quit as quit_:
+        return quit_.code
+    except BaseException as error:  # noqa: BLE001 - this is the one place that reports a bug
+        say(2, f"pidone: internal error: {_describe(error)}\n")
+        return os.EX_SOFTWARE
+
+
+def _run(argv: list[str], inherited_mask: set[int]) -> int:
+    # Each init is imported alone: the others would only cost time.
+    match os.path.basename(argv[0]):
+        case "tini" | "tini-static" | "docker-init":
+            from runtime.init.bare import tini  # noqa: PLC0415
+
+            return tini.run(argv, inherited_mask)
+        case "dumb-init":
+            from runtime.init.bare import dumb_init  # noqa: PLC0415
+
+            return dumb_init.run(argv)
+        case _:
+            from runtime.init.bare import command  # noqa: PLC0415
+
+            return command.run(argv[2:])
+
+
+def _describe(error: BaseException) -> str:
+    """One line: what, and where."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    where = f" ({trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})" if trace else ""
+    return f"{type(error).__name__}: {error}{where}"

@@ -1,0 +1,106 @@
+// Finishes the keep-alive connections of a cluster worker when pidone asks for it; idle until then.
+//
+// Node's own server.close() cuts idle keep-alive connections at once (since 18.19), and a client that sends
+// its next request in that moment sees a reset. Here every answer after the drain message says
+// `Connection: close` instead, so that the client lets go itself.
+'use strict';
+
+const { isMainThread } = require('worker_threads');
+
+const restored = process.env.PIDONE_NODE_OPTIONS;
+if (restored !== undefined) {
+  // Processes that the app starts see NODE_OPTIONS as the user wrote it.
+  delete process.env.PIDONE_NODE_OPTIONS;
+  if (restored) process.env.NODE_OPTIONS = restored;
+  else delete process.env.NODE_OPTIONS;
+}
+
+if (isMainThread && process.channel) {
+  // 'internalMessage' carries what has a `cmd` that begins with NODE_; unlike 'message' it keeps no loop alive.
+  process.on('internalMessage', function onMessage(message) {
+    if (message.cmd !== 'NODE_PIDONE_DRAIN') return;
+    process.removeListener('internalMessage', onMessage);
+    drain(message.idle);
+  });
+}
+
+function drain(idleMs) {
+  const net = require('net');
+  const handles = process._getActiveHandles();
+  const servers = handles.filter((handle) => {
+    return handle instanceof net.Server && handle.listening && (isHttp(handle) || isShared(handle));
+  });
+  const started = Date.now();
+
+  for (const server of servers) {
+    if (isHttp(server)) {
+      server.prependListener('request', (request, response) => { response.shouldKeepAlive = false; });
+    }
+    stopAccepting(net, server);
+  }
+  for (const socket of handles) {
+    const response = socket._httpMessage;
+    if (response && !response.headersSent) response.shouldKeepAlive = false;
+  }
+
+  const timer = setInterval(() => {
+    if (Date.now() - started >= idleMs) cutIdle(servers.filter(isHttp));
+    const upgraded = process._getActiveHandles().filter(isUpgraded);
+    Promise.all(servers.map((server) => open(server, upgraded))).then((counts) => {
+      if (counts.some((count) => count > 0)) return;
+      clearInterval(timer);
+      if (process.connected) process.send({ cmd: 'NODE_PIDONE_DRAINED' });
+    });
+  }, 20);
+}
+
+function isHttp(server) {
+  return Boolean(server) && typeof server.closeIdleConnections === 'function';
+}
+
+// Node's cluster gives a shared handle a close() of its own. A private server that does not speak HTTP is
+// none of a client's: it may be what the app talks to its helpers by, and is left to the app's own stop.
+function isShared(server) {
+  return Object.prototype.hasOwnProperty.call(server._handle, 'close');
+}
+
+// A WebSocket does not end by itself: it is left to the app's own stop, which gets the time to say goodbye.
+function isUpgraded(socket) {
+  return isOfHttp(socket) && socket.parser === null;
+}
+
+function isOfHttp(socket) {
+  return Boolean(socket.server) && isHttp(socket.server); // null for outgoing connections, pipes and the like
+}
+
+function cutIdle(servers) {
+  servers.forEach((server) => server.closeIdleConnections());
+  // To Node a connection that never said anything is not idle: browsers open such ones in advance.
+  process._getActiveHandles().filter(isOfHttp).forEach((socket) => {
+    if (socket.bytesRead === 0) socket.destroy();
+  });
+}
+
+function open(server, upgraded) {
+  return new Promise((resolve) => {
+    server.getConnections((error, count) => {
+      resolve(error ? 0 : count - upgraded.filter((socket) => socket.server === server).length);
+    });
+  });
+}
+
+// net.Server's close, because that of http.Server cuts idle connections. The app may close the server again
+// in its own stop: that must not be an error.
+function stopAccepting(net, server) {
+  let closed = false;
+  server.once('close', () => { closed = true; });
+  net.Server.prototype.close.call(server);
+  server.close = function close(callback) {
+    if (typeof callback === 'function') {
+      if (closed) process.nextTick(callback);
+      else server.once('close', () => callback());
+    }
+    if (isHttp(server)) server.closeIdleConnections();
+    return server;
+  };
+}

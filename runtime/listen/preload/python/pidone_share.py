@@ -1,0 +1,153 @@
+"""Lets an unmodified Python program share a port: bind() takes the runtime's socket instead of its own.
+
+At every bind() of a TCP port the runtime is asked (its socket is named in PIDONE_SHARE); if it shares that
+port, its socket takes the place of the program's own, behind the same number. listen() is reported to it,
+which is how it learns that the program works. Whatever goes wrong here leaves the program with the socket
+module that it would have had anyway.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import select
+import socket
+import sys
+from typing import Any
+
+import pidone_uvicorn
+
+_VARIABLE = "PIDONE_SHARE"
+_ANSWER_S = 10.0
+"""How long bind() waits for the runtime before the program binds by itself."""
+
+_own_bind = socket.socket.bind
+_own_listen = socket.socket.listen
+_own_accept = socket.socket.accept
+_own_getsockopt = socket.socket.getsockopt
+_runtime = "\0" + os.environ.get(_VARIABLE, "@")[1:]
+
+
+def install() -> None:
+    """Put bind() and listen() below in the place of Python's."""
+    setattr(socket.socket, "bind", bind)  # noqa: B010 (mypy forbids the plain assignment)
+    setattr(socket.socket, "listen", listen)  # noqa: B010
+
+
+def bind(self: socket.socket, address: Any) -> None:
+    """As socket.bind(), with the shared socket where there is one."""
+    if _is_tcp(self) and isinstance(address, tuple) and isinstance(address[1], int) and address[1] > 0:
+        try:
+            answer, descriptor = _ask(self, address[0], address[1])
+        except OSError:  # the runtime is gone, or the host is for bind() itself to complain about
+            _own_bind(self, address)
+            return
+        if answer.get("errno"):
+            raise OSError(answer["errno"], os.strerror(answer["errno"]))
+        if descriptor is not None:
+            _replace(self, descriptor)
+            pidone_uvicorn.install()
+            return
+    _own_bind(self, address)
+
+
+def listen(self: socket.socket, *backlog: int) -> None:
+    """As socket.listen(), and tell the runtime."""
+    _own_listen(self, *backlog)
+    if _is_tcp(self):
+        pidone_uvicorn.install()
+        _report(self.getsockname()[1])
+
+
+def accept(self: socket.socket) -> tuple[socket.socket, Any]:
+    """As socket.accept().
+
+    The shared socket never blocks, because it is that of other processes too. A program that wants to block
+    waits here; another process may be quicker, then it waits again.
+    """
+    while True:
+        try:
+            return _own_accept(self)
+        except BlockingIOError:
+            if self.gettimeout() is not None:
+                raise
+            waiting = select.poll()
+            waiting.register(self.fileno(), select.POLLIN)
+            waiting.poll()
+
+
+def getsockopt(self: socket.socket, level: int, option: int, *size: int) -> Any:
+    """As socket.getsockopt(). A program that finds its socket listening (gunicorn) will not call listen()."""
+    value = _own_getsockopt(self, level, option, *size)
+    if level == socket.SOL_SOCKET and option == socket.SO_ACCEPTCONN and value and _is_tcp(self):
+        _report(self.getsockname()[1])
+    return value
+
+
+def _is_tcp(sock: socket.socket) -> bool:
+    return sock.type == socket.SOCK_STREAM and sock.family in (socket.AF_INET, socket.AF_INET6)
+
+
+def _ask(sock: socket.socket, host: str, port: int) -> tuple[dict[str, Any], int | None]:
+    """The runtime's answer, and a descriptor if it shares this port. Raises OSError if there is no answer."""
+    if host:
+        try:
+            host = str(socket.getaddrinfo(host, port, sock.family, sock.type)[0][4][0])
+        except UnicodeError as error:
+            raise OSError(errno.EADDRNOTAVAIL, str(error)) from error
+    v6only = sock.family == socket.AF_INET6 and sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+    request = {
+        "do": "bind",
+        "id": 0,
+        "family": int(sock.family),
+        "host": host,
+        "port": port,
+        "v6only": v6only,
+    }
+    with _mailbox() as ours:
+        ours.sendto(json.dumps(request).encode(), _runtime)
+        data, ancillary, _, _ = ours.recvmsg(4096, socket.CMSG_SPACE(4))
+    for level, kind, value in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            return json.loads(data), int.from_bytes(value[:4], sys.byteorder)
+    return json.loads(data), None
+
+
+def _mailbox() -> socket.socket:
+    ours = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    ours.settimeout(_ANSWER_S)
+    _own_bind(ours, "")  # an abstract address of the kernel's choice, to be answered at
+    return ours
+
+
+def _replace(sock: socket.socket, descriptor: int) -> None:
+    os.dup2(descriptor, sock.fileno(), os.get_inheritable(sock.fileno()))
+    os.close(descriptor)
+    setattr(socket.socket, "accept", accept)  # noqa: B010 (as above)
+    setattr(socket.socket, "getsockopt", getsockopt)  # noqa: B010
+    if "uvloop" in sys.modules:
+        # uvloop binds here but listens in C, right after: the loop's next turn is the time to report it.
+        import asyncio  # noqa: PLC0415 (it is loaded already)
+
+        with contextlib.suppress(RuntimeError):  # no loop runs: an ordinary server beside uvloop
+            asyncio.get_running_loop().call_soon(_report, sock.getsockname()[1])
+
+
+def _report(port: int) -> None:
+    with contextlib.suppress(OSError), _mailbox() as ours:
+        ours.sendto(json.dumps({"do": "listen", "port": port}).encode(), _runtime)
+    _leave_environment()
+
+
+def _leave_environment() -> None:
+    """The server is up; what it starts from now on is no server and needs nothing of this."""
+    os.environ.pop(_VARIABLE, None)
+    os.environ.pop(pidone_uvicorn.VARIABLE, None)
+    here = os.path.dirname(os.path.abspath(__file__))
+    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != here]
+    if paths:
+        os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    else:
+        os.environ.pop("PYTHONPATH", None)

@@ -1,0 +1,47 @@
+"""The limits an app has in this container, in bytes, and what makes no sense about them."""
+
+from runtime.ecosystem.spec import AppSpec, Bytes, MemoryLimit, MemoryShare
+
+_MIB = 1 << 20
+
+
+def resolve(limit: MemoryLimit | None, *, ceiling: Bytes | None, instances: int) -> Bytes | None:
+    """A limit in bytes; None if there is none, or it is a share of something unknown.
+
+    Args:
+        limit: As configured; `"80%/n"` is a share for all instances together.
+        ceiling: The container's memory (`Memory.ceiling`).
+        instances: How many instances the app has now.
+    """
+    if not isinstance(limit, MemoryShare):
+        return limit
+    if ceiling is None:
+        return None
+    return int(ceiling * limit.fraction / (max(1, instances) if limit.per_instance else 1))
+
+
+def check_limits(app: AppSpec, *, ceiling: Bytes | None, instances: int) -> tuple[str, ...]:
+    """What is wrong with an app's limits in this container, one line each.
+
+    The ecosystem has compared what can be compared without knowing the container.
+    """
+    hard = resolve(app.max_memory_restart, ceiling=ceiling, instances=instances)
+    soft = resolve(app.memory_soft_limit, ceiling=ceiling, instances=instances)
+    problems = []
+    if hard is not None and soft is not None and soft >= hard:
+        problems.append(
+            f"memory_soft_limit ({mib(soft)}) is not below max_memory_restart ({mib(hard)}): "
+            "the instance would be replaced before it was asked to free memory"
+        )
+    for key, limit in (("max_memory_restart", hard), ("memory_soft_limit", soft)):
+        if limit is not None and ceiling is not None and limit > ceiling:
+            problems.append(
+                f"{key} ({mib(limit)}) is above what the container has ({mib(ceiling)}): "
+                "the kernel kills the process first"
+            )
+    return tuple(problems)
+
+
+def mib(size: Bytes) -> str:
+    """A size for people."""
+    return f"{size / _MIB:.1f} MiB" if size < 10 * _MIB else f"{size / _MIB:.0f} MiB"

@@ -1,0 +1,155 @@
+"""One run of an ecosystem: makes the real collaborators and turns the loop until nothing is left."""
+
+import os
+import random
+import signal
+from collections.abc import Callable, Mapping
+
+from runtime.ecosystem.spec import AppSpec, Ecosystem
+from runtime.errors import ListenError
+from runtime.init.exitcodes import ExitCode
+from runtime.init.reaper import Reaper
+from runtime.init.signals import SignalInbox
+from runtime.listen.lazy import LazyOutfitter
+from runtime.logs.relay import Relay
+from runtime.record import Record
+from runtime.supervise.instance import World
+from runtime.supervise.launcher import ForkLauncher
+from runtime.supervise.loop import new_event_loop
+from runtime.supervise.reread import Reread
+from runtime.supervise.signalmap import Reaction, SignalAction, reactions
+from runtime.supervise.supervisor import Ending, Supervisor
+
+FLUSH_TIME_S = 2.0
+"""How long the last lines may take to leave through a slow stdout."""
+
+
+class Surroundings(Record, kw_only=True):
+    """What a session takes from the process it runs in."""
+
+    inbox: SignalInbox
+    environ: Mapping[str, str]
+    version: str
+    load: Callable[[], Ecosystem]
+    """Reads the ecosystem again (SIGHUP); raises ConfigError."""
+
+
+class Session:
+    """Everything between the first spawn and the last exit."""
+
+    def __init__(self, ecosystem: Ecosystem, around: Surroundings) -> None:
+        """Nothing is started before `run`."""
+        self._ecosystem = ecosystem
+        self._around = around
+        self._loop = new_event_loop()
+        self._reaper = Reaper(self._orphan_buried)
+        self._relay = Relay(self._loop, ecosystem.runtime, on_stdout_lost=self._stdout_lost)
+        self._outfitter = LazyOutfitter(self._loop, self._relay, self._run_command)
+        self._launcher = ForkLauncher(
+            clock=self._loop,
+            reaper=self._reaper,
+            log=self._relay,
+            outfitter=self._outfitter,
+            environ=around.environ,
+        )
+        self._supervisor = Supervisor(
+            ecosystem,
+            World(self._loop, self._launcher, self._relay, self._outfitter, random.random),
+            self._outfitter,
+            count=lambda app: app.count(self._ecosystem.cpus),
+            on_done=self._done,
+        )
+        self._reactions: Mapping[int, Reaction] = reactions(ecosystem.runtime.signals)
+        self._reread = Reread(
+            around.load,
+            loop=self._loop,
+            reaper=self._reaper,
+            on_loaded=self._loaded,
+            on_failed=self._not_loaded,
+        )
+        self._ending: Ending | None = None
+
+    def run(self) -> Ending:
+        """Start everything and return when all of it has ended.
+
+        Raises:
+            ListenError: a socket cannot be opened; nothing has been started.
+        """
+        self._supervisor.open()
+        self._loop.add_reader(self._around.inbox.open(), self._signals_arrived)
+        try:
+            self._begin()
+            self._loop.run_forever()
+        finally:
+            self._around.inbox.close()
+            self._relay.close(FLUSH_TIME_S)
+        return self._ending or Ending(ExitCode.INTERNAL, "bug", "the loop ended by itself")
+
+    # -- what happens ------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        self._relay.event(
+            "info",
+            "runtime.start",
+            f"pidone {self._around.version} starts {len(self._ecosystem.apps)} apps",
+            version=self._around.version,
+            pid=os.getpid(),
+            cpus=self._ecosystem.cpus,
+            apps=[app.name for app in self._ecosystem.apps],
+        )
+        for warning in self._ecosystem.warnings:
+            self._relay.event("warning", "config.warning", warning)
+        # A stop that was asked for while we were getting ready comes before any start.
+        self._signals_arrived()
+        if self._ending is None:
+            self._supervisor.start()
+            self._signals_arrived()
+
+    def _signals_arrived(self) -> None:
+        for number in self._around.inbox.take():
+            if number == signal.SIGCHLD:
+                self._reap()
+            elif number in self._reactions:
+                self._react(number, self._reactions[number])
+
+    def _react(self, number: int, reaction: Reaction) -> None:
+        if reaction.action is SignalAction.STOP:
+            self._supervisor.stop_by_signal(number)
+        elif reaction.action is SignalAction.RELOAD:
+            self._reread.begin()
+        elif reaction.action is SignalAction.FORWARD:
+            self._supervisor.forward(reaction.number)
+
+    def _reap(self) -> None:
+        if self._reaper.reap():
+            self._loop.call_soon(self._reap)
+
+    def _orphan_buried(self, pid: int) -> None:
+        self._launcher.orphan_buried(pid)
+        self._supervisor.orphan_buried()
+
+    def _loaded(self, ecosystem: Ecosystem) -> None:
+        before, self._ecosystem = self._ecosystem, ecosystem
+        try:
+            self._supervisor.apply(ecosystem)
+        except ListenError as error:
+            self._ecosystem = before
+            self._not_loaded(str(error))
+            return
+        self._reactions = reactions(ecosystem.runtime.signals)
+
+    def _not_loaded(self, why: str) -> None:
+        self._relay.event("error", "config.rejected", f"nothing was changed: {why}")
+
+    def _stdout_lost(self, error: OSError) -> None:
+        why = f"stdout is lost: {error.strerror}"
+        self._supervisor.shutdown(Ending(ExitCode.STDOUT_LOST, "stdout", why))
+
+    def _done(self, ending: Ending) -> None:
+        self._ending = ending
+        self._loop.stop()
+
+    async def _run_command(self, app: AppSpec, argv: tuple[str, ...]) -> int:
+        from runtime.supervise.commands import Commands  # noqa: PLC0415 (needs asyncio at last)
+
+        return await Commands(self._reaper, self._around.environ).run(app, argv)

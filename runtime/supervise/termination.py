@@ -1,0 +1,23 @@
+"""Why the container ended abnormally, where Kubernetes looks for it (`kubectl describe pod`)."""
+
+import json
+import os
+from contextlib import suppress
+from typing import Final
+
+from runtime.supervise.supervisor import Ending
+
+PATH: Final = "/dev/termination-log"
+"""Kubernetes' default `terminationMessagePath`; PIDONE_TERMINATION_LOG names another one."""
+LIMIT: Final = 4096
+"""Bytes that the kubelet reads."""
+
+
+def leave_message(ending: Ending) -> None:
+    """Write a short JSON object, if the file is there; nowhere but in Kubernetes is it."""
+    path = os.environ.get("PIDONE_TERMINATION_LOG", PATH)
+    known = {"reason": ending.reason, "code": int(ending.code), "app": ending.app, "message": ending.message}
+    text = json.dumps({key: value for key, value in known.items() if value is not None})
+    # Not created: outside of Kubernetes there is no such file, and /dev is no place for one.
+    with suppress(OSError), open(os.open(path, os.O_WRONLY | os.O_TRUNC), "wb") as file:
+        file.write(text.encode()[:LIMIT])

@@ -1,0 +1,329 @@
+"""Which command line a script becomes."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ecosystem.documents import options, read
+
+from runtime.ecosystem.load import from_command
+from runtime.ecosystem.spec import AppSpec, ExecMode
+from runtime.errors import ConfigError
+
+
+class Box:
+    """A folder with an app and a folder of commands, which is the whole PATH."""
+
+    def __init__(self, root: Path) -> None:
+        self.cwd = root / "app"
+        self.bin = root / "bin"
+        self.cwd.mkdir()
+        self.bin.mkdir()
+
+    def file(self, name: str, content: str | bytes = "x = 1\n", *, mode: int = 0o644) -> Path:
+        """A file of the app."""
+        path = self.cwd / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        path.chmod(mode)
+        return path
+
+    def commands(self, *names: str) -> None:
+        """Executables on PATH."""
+        for name in names:
+            (self.bin / name).write_bytes(b"\x7fELF\0")
+            (self.bin / name).chmod(0o755)
+
+    def app(self, *, language: str = "json", environ: dict[str, str] | None = None, **keys: Any) -> AppSpec:
+        """The app with these keys, everything looked up."""
+        self.notices: tuple[str, ...] = ()
+        how = options(cwd=self.cwd, must_exist=True, environ={"PATH": str(self.bin), **(environ or {})})
+        from ecosystem.documents import document
+
+        from runtime.ecosystem.load import resolve
+
+        ecosystem = resolve(document(keys, language=language), how)
+        self.notices = ecosystem.notices
+        self.warnings = ecosystem.warnings
+        return ecosystem.apps[0]
+
+    def argv(self, **keys: Any) -> list[str]:
+        """Its command line, with the names of commands without their folder."""
+        return [
+            word.replace(f"{self.bin}/", "").replace(f"{self.cwd}/", "./") for word in self.app(**keys).argv
+        ]
+
+    def error(self, **keys: Any) -> str:
+        """Why it is refused."""
+        with pytest.raises(ConfigError) as caught:
+            self.app(**keys)
+        return str(caught.value)
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    return Box(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "commands", "argv"),
+    [
+        ("app.js", ["node"], ["node", "./app.js"]),
+        ("app.mjs", ["bun"], ["bun", "./app.mjs"]),
+        ("app.ts", ["bun", "node"], ["bun", "./app.ts"]),
+        ("app.py", ["python3", "python"], ["python3", "./app.py"]),
+        ("app.py", ["python"], ["python", "./app.py"]),
+        ("run.sh", ["sh"], ["sh", "./run.sh"]),
+        ("run.sh", ["bash", "sh"], ["bash", "./run.sh"]),
+        ("app.rb", ["ruby"], ["ruby", "./app.rb"]),
+        ("app.php", ["php"], ["php", "./app.php"]),
+        ("bin/www", ["node"], ["node", "./bin/www"]),
+    ],
+)
+def test_the_extension_chooses_the_interpreter(
+    box: Box, name: str, commands: list[str], argv: list[str]
+) -> None:
+    """PM2's map of extensions; text without extension and shebang is for Node."""
+    box.file(name)
+    box.commands(*commands)
+    assert box.argv(script=name) == argv
+
+
+@pytest.mark.parametrize(
+    ("line", "argv"),
+    [
+        ("#!/usr/bin/env python3", ["python3", "./tool"]),
+        ("#!/usr/bin/env -S python3 -u", ["python3", "-u", "./tool"]),
+        ("#!{bin}/ruby -w", ["ruby", "-w", "./tool"]),
+    ],
+)
+def test_a_shebang_is_honoured(box: Box, line: str, argv: list[str]) -> None:
+    """PM2 feeds such a script to Node; the file need not be executable."""
+    box.commands("python3", "ruby", "node")
+    box.file("tool", line.replace("{bin}", str(box.bin)) + "\nbody\n")
+    assert box.argv(script="tool") == argv
+
+
+def test_a_shebang_whose_program_is_missing_yields_to_the_extension(box: Box) -> None:
+    """A bash script on an image without bash runs by sh, and that is said."""
+    box.commands("sh")
+    box.file("run.sh", "#!/bin/does-not-exist\n")
+    assert box.argv(script="run.sh") == ["sh", "./run.sh"]
+    assert "does-not-exist" in box.notices[0]
+    box.file("run", "#!/bin/does-not-exist\n")
+    assert "asks for /bin/does-not-exist" in box.error(script="run")
+
+
+def test_an_interpreter_may_be_named(box: Box) -> None:
+    """Names from PATH, paths from cwd, node_modules/.bin; arguments go before the script."""
+    box.commands("node", "python3")
+    box.file("x.js")
+    box.file("venv/bin/python", b"\x7fELF\0", mode=0o755)
+    box.file("node_modules/.bin/ts-node", "#!/usr/bin/env node\n", mode=0o755)
+    assert box.argv(script="x.js", interpreter="python3", interpreter_args="-u") == [
+        "python3",
+        "-u",
+        "./x.js",
+    ]
+    assert box.argv(script="x.js", interpreter="venv/bin/python") == ["./venv/bin/python", "./x.js"]
+    assert box.argv(script="x.js", exec_interpreter="ts-node") == ["./node_modules/.bin/ts-node", "./x.js"]
+    assert box.argv(script="x.js", node_args=["--inspect"], args="a b") == [
+        "node",
+        "--inspect",
+        "./x.js",
+        "a",
+        "b",
+    ]
+
+
+def test_a_version_of_node_is_not_installed(box: Box) -> None:
+    """PM2 would let nvm download node@16.13.1; a container has the Node of its image."""
+    box.commands("node")
+    box.file("x.js")
+    assert box.argv(script="x.js", interpreter="node@16.13.1") == ["node", "./x.js"]
+    assert "node@16.13.1" in box.warnings[0]
+
+
+def test_no_interpreter_runs_the_file_itself(box: Box) -> None:
+    """`none` needs an executable file."""
+    box.file("server", b"\x7fELF\0", mode=0o755)
+    assert box.argv(script="./server", interpreter="none", args=["-g", "daemon off;"]) == [
+        "./server",
+        "-g",
+        "daemon off;",
+    ]
+    box.file("plain", b"\x7fELF\0")
+    assert "EACCES" in box.error(script="plain", interpreter="none")
+
+
+def test_a_binary_needs_no_interpreter(box: Box) -> None:
+    """A Go program is executed, also without `interpreter: none`."""
+    box.file("server", b"\x7fELF\x02\0\0", mode=0o755)
+    assert box.argv(script="server") == ["./server"]
+
+
+def test_commands_of_path(box: Box) -> None:
+    """What is no file in cwd is looked up on PATH and runs as it is; a virtualenv comes first."""
+    box.commands("gunicorn")
+    assert box.argv(script="gunicorn", args="app:app") == ["gunicorn", "app:app"]
+    box.file("venv/bin/gunicorn", "#!x\n", mode=0o755)
+    assert box.argv(script="gunicorn", environ={"VIRTUAL_ENV": str(box.cwd / "venv")}) == [
+        "./venv/bin/gunicorn"
+    ]
+
+
+def test_a_node_command_in_a_cluster_is_run_by_node(box: Box) -> None:
+    """Behind a launcher Node's cluster channel would be lost, so its shebang is followed here."""
+    box.commands("node")
+    (box.bin / "next").write_text("#!/usr/bin/env node\n")
+    (box.bin / "next").chmod(0o755)
+    assert box.argv(script="next", args="start", exec_mode="cluster") == ["node", "next", "start"]
+    assert box.argv(script="next", args="start") == ["next", "start"]
+
+
+def test_blanks_mean_the_shell(box: Box) -> None:
+    """sh is enough, the command gets the signals, arguments are kept, and it is said."""
+    box.commands("sh", "dotnet")
+    assert box.argv(script="dotnet run -c Release") == ["sh", "-c", "exec dotnet run -c Release"]
+    assert "through the shell" in box.notices[0]
+    assert box.argv(script="cd x && ./run") == ["sh", "-c", "cd x && ./run"]
+    assert box.argv(script="dotnet run", args=["a b"]) == ["sh", "-c", 'exec dotnet run "$@"', "sh", "a b"]
+    assert '"nope" is not a command' in box.error(script="nope at all")
+
+
+def test_a_file_with_blanks_in_its_name_is_a_file(box: Box) -> None:
+    """Blanks only mean the shell when there is no such file."""
+    box.commands("node")
+    box.file("my app.js")
+    assert box.argv(script="my app.js") == ["node", "./my app.js"]
+
+
+class TestNpm:
+    """`npm start` and its like."""
+
+    @pytest.fixture(autouse=True)
+    def commands(self, box: Box) -> None:
+        box.commands("node", "npm", "yarn", "pnpm", "sh")
+
+    @staticmethod
+    def package(box: Box, **scripts: str) -> None:
+        box.file("package.json", json.dumps({"name": "shop", "version": "1.2.3", "scripts": scripts}))
+
+    @pytest.mark.parametrize(
+        ("keys", "argv"),
+        [
+            ({"script": "npm start"}, ["node", "server.js", "--port", "1"]),
+            ({"script": "npm", "args": "start"}, ["node", "server.js", "--port", "1"]),
+            ({"script": "npm", "args": "run start -- --x"}, ["node", "server.js", "--port", "1", "--x"]),
+            ({"script": "npm -- start"}, ["node", "server.js", "--port", "1"]),
+            ({"script": "yarn start --x"}, ["node", "server.js", "--port", "1", "--x"]),
+            ({"script": "pnpm", "args": ["run", "start"]}, ["node", "server.js", "--port", "1"]),
+        ],
+    )
+    def test_a_plain_script_is_run_directly(self, box: Box, keys: dict[str, Any], argv: list[str]) -> None:
+        """npm would keep the IPC channel and delay signals; what it sets for programs is set here."""
+        self.package(box, start="node server.js --port 1")
+        box.file("server.js")
+        assert box.argv(**keys) == argv
+        app = box.app(**keys, instances=2)
+        assert app.exec_mode is ExecMode.CLUSTER
+        assert app.env["npm_package_version"] == "1.2.3"
+        assert app.env["PATH"].startswith(f"{box.cwd}/node_modules/.bin:")
+        assert "without" in box.notices[0]
+
+    def test_variables_in_front_are_variables(self, box: Box) -> None:
+        """`NODE_ENV=production node x` needs no shell."""
+        self.package(box, start="cross-env NODE_ENV=production node server.js")
+        box.file("server.js")
+        assert box.argv(script="npm start") == ["node", "server.js"]
+        assert box.app(script="npm start").env["NODE_ENV"] == "production"
+
+    def test_a_local_bin_is_run_by_node(self, box: Box) -> None:
+        """`next start` means node_modules/.bin/next."""
+        self.package(box, start="next start")
+        box.file("node_modules/.bin/next", "#!/usr/bin/env node\n", mode=0o755)
+        assert box.argv(script="npm start") == ["node", "./node_modules/.bin/next", "start"]
+
+    @pytest.mark.parametrize(
+        ("scripts", "why"),
+        [
+            ({"start": "node a.js && node b.js"}, "needs a shell"),
+            ({"start": "node a.js", "prestart": "make"}, "prestart"),
+            ({"start": "npm run x"}, "needs a shell"),
+            ({}, "no script"),
+        ],
+    )
+    def test_anything_else_goes_through_npm(self, box: Box, scripts: dict[str, str], why: str) -> None:
+        """What npm alone can do, npm does, and it is said what that costs."""
+        self.package(box, **scripts)
+        assert box.argv(script="npm", args="start") == ["npm", "start"]
+        assert why in box.notices[0]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"script": "nope.js"}, 'script = "nope.js": not found in'),
+        ({"script": "./nope"}, 'script = "./nope": not found in'),
+        ({"script": "a.js", "interpreter": "nope"}, 'interpreter = "nope": not found on PATH'),
+        ({"script": "a.js"}, "needs node or bun, which is not on PATH"),
+        ({"script": "folder"}, "is a folder"),
+        ({"script": "a.js", "cwd": "nowhere"}, "no such folder"),
+        ({"script": "a.js", "cwd": "a.js"}, "is not a folder"),
+        ({"script": "serve"}, "static file server"),
+        ({"script": "  "}, "expected a program"),
+        ({}, "script is missing"),
+    ],
+)
+def test_what_cannot_run_is_refused_with_app_key_and_value(
+    box: Box, keys: dict[str, Any], message: str
+) -> None:
+    """Nothing is half-started because of a program that is not there."""
+    box.file("a.js")
+    (box.cwd / "folder").mkdir()
+    error = box.error(name="api", **keys)
+    assert 'app "api": ' in error
+    assert message in error
+
+
+def test_a_pm2_file_elsewhere_may_mean_its_own_folder(box: Box) -> None:
+    """`pidone sub/ecosystem.json` finds sub/app.py, with a notice; PM2 would not."""
+    from ecosystem.documents import document
+
+    from runtime.ecosystem.load import resolve
+
+    box.commands("python3")
+    box.file("sub/app.py")
+    how = options(cwd=box.cwd, must_exist=True, environ={"PATH": str(box.bin)})
+    ecosystem = resolve(document({"script": "app.py"}, language="json", source="sub/e.json"), how)
+    assert ecosystem.apps[0].cwd == str(box.cwd / "sub")
+    assert "own folder" in ecosystem.notices[0]
+    assert resolve(document({"script": "app.py"}, source="sub/e.toml"), how).apps[0].cwd == str(
+        box.cwd / "sub"
+    )
+
+
+def test_arguments_of_the_command_line_go_to_every_app() -> None:
+    """`pidone FILE -- ARGS` appends, as PM2 does."""
+    apps = read({"script": "/bin/a", "args": "x"}, {"script": "/bin/b"}, args=("y", "z w")).apps
+    assert [app.args for app in apps] == [("x", "y", "z w"), ("y", "z w")]
+    assert apps[0].argv[-3:] == ("x", "y", "z w")
+
+
+def test_a_command_instead_of_a_file(box: Box) -> None:
+    """`pidone -- gunicorn app:app` is one app named after its command."""
+    box.commands("gunicorn")
+    how = options(cwd=box.cwd, must_exist=True, environ={"PATH": str(box.bin)}, overrides={"instances": "2"})
+    app = from_command(["gunicorn", "app:app"], how).apps[0]
+    assert (app.name, app.instances, app.argv) == ("gunicorn", 2, (str(box.bin / "gunicorn"), "app:app"))
+    with pytest.raises(ConfigError, match=r'command line: app .*"nope"'):
+        from_command(["nope"], how)
+
+
+def test_the_real_path_is_searched() -> None:
+    """With the surroundings of this process, sh is found where the system has it."""
+    app = from_command(["sh", "-c", "true"], options(must_exist=True, environ=dict(os.environ))).apps[0]
+    assert Path(app.argv[0]).name == "sh"
+    assert app.argv[1:] == ("-c", "true")

@@ -1,0 +1,74 @@
+"""The reaper, over real children."""
+
+import os
+import signal
+
+import harness
+
+from runtime.init.reaper import ExitStatus, Reaper
+
+
+def child(code: int = 0, *, by: int | None = None) -> int:
+    """A child that ends at once."""
+    pid = os.fork()
+    if pid == 0:
+        if by is not None:
+            os.kill(os.getpid(), by)
+        os._exit(code)
+    return pid
+
+
+def all_dead(*pids: int) -> bool:
+    return all(harness.state(pid) in ("Z", "") for pid in pids)
+
+
+def test_the_owner_hears_code_or_signal() -> None:
+    """Exit codes and deaths by signal are told apart."""
+    reaper = Reaper()
+    heard: dict[str, ExitStatus] = {}
+    a, b = child(7), child(by=signal.SIGKILL)
+    reaper.watch(a, lambda status: heard.__setitem__("a", status))
+    reaper.watch(b, lambda status: heard.__setitem__("b", status))
+    harness.eventually(lambda: all_dead(a, b))
+    reaper.reap()
+    assert heard == {"a": ExitStatus(code=7), "b": ExitStatus(signal=signal.SIGKILL)}
+    assert (heard["a"].shell_code, heard["b"].shell_code) == (7, 137)
+    assert not reaper.owns(a)
+
+
+def test_orphans_are_buried_and_counted() -> None:
+    """A child nobody watches is reaped all the same."""
+    buried: list[int] = []
+    reaper = Reaper(buried.append)
+    pid = child()
+    harness.eventually(lambda: all_dead(pid))
+    reaper.reap()
+    assert (buried, reaper.orphans) == ([pid], 1)
+    assert harness.state(pid) == ""
+
+
+def test_a_burst_is_reaped_in_batches() -> None:
+    """More than a batch of zombies: the caller is asked to come back, and none is lost."""
+    reaper = Reaper()
+    pids = [child() for _ in range(1200)]
+    harness.eventually(lambda: all_dead(*pids))
+    assert reaper.reap()
+    while reaper.reap():
+        pass
+    assert reaper.orphans == len(pids)
+
+
+def test_nothing_to_reap_is_fine() -> None:
+    """With no child at all, and with one that lives."""
+    reaper = Reaper()
+    assert not reaper.reap()
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.read(read, 1)
+        os._exit(0)
+    assert not reaper.reap()
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    os.close(read)
+    os.close(write)

@@ -1,0 +1,90 @@
+"""Scenario 2, the delivery backend: API, aggregator and worker."""
+
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import pytest
+from harness import eventually
+from scenarios.driving import System, free_ports, request, running
+
+CONFIGS = ["delivery/ecosystem.toml", "delivery/ecosystem.config.js"]
+
+
+@pytest.fixture(params=CONFIGS)
+def delivery(request: pytest.FixtureRequest, redis: str) -> Iterator[tuple[System, int]]:
+    """The running system and its port."""
+    [port] = free_ports(1)
+    with running(request.param, "--env", "production", PORT=str(port), REDIS_URL=redis) as system:
+        system.online("aggregator")
+        system.online("worker")
+        system.online("api", system.cpus())
+        yield system, port
+
+
+def test_an_api_on_every_cpu_one_aggregator_and_one_worker(delivery: tuple[System, int]) -> None:
+    """`max` is the number of CPUs of this container; the others are single."""
+    system, port = delivery
+    cpus = system.cpus()
+    counts = {app: len(system.pids(app)) for app in ("api", "aggregator", "worker")}
+    assert counts == {"api": cpus, "aggregator": 1, "worker": 1}
+    assert request(port, "/health").status == 200
+    system.stop()
+    assert system.ends() == {("api", 0): cpus, ("aggregator", 0): 1, ("worker", 0): 1}
+
+
+def test_the_api_starts_last_and_stops_first(redis: str) -> None:
+    """With `depends_on`, which PM2 does not have: the API waits until the others are ready."""
+    [port] = free_ports(1)
+    with running("delivery/ecosystem.toml", PORT=str(port), REDIS_URL=redis) as system:
+        system.online("api", system.cpus())
+        told = [(record.get("event"), record.get("app")) for record in system.run.records]
+        first_start = told.index(("instance.start", "api"))
+        for app in ("aggregator", "worker"):
+            assert told.index(("instance.online", app)) < first_start
+        assert system.stop()[0] == "api"
+
+
+def test_sessions_and_work_do_not_depend_on_the_instance(delivery: tuple[System, int]) -> None:
+    """A hundred users at once: a session is known everywhere, every delivery is counted and assigned once."""
+    system, port = delivery
+    tokens = [request(port, "/login", {"user": f"user {n}"}).body["token"] for n in range(20)]
+
+    def use(n: int) -> tuple[int, str]:
+        me = request(port, "/me", **{"x-session": tokens[n % 20]})
+        assert me.body["user"] == f"user {n % 20}"
+        order = request(port, "/deliveries", {"city": f"city {n % 3}"})
+        return order.status, me.body["answered_by"]
+
+    with ThreadPoolExecutor(50) as pool:
+        done = list(pool.map(use, range(300)))
+    assert Counter(status for status, _ in done) == {202: 300}
+    assert {int(instance) for _, instance in done} == set(system.pids("api"))
+
+    def settled() -> bool:
+        stats = request(port, "/stats").body
+        return bool(stats.get("deliveries") == stats.get("assigned") == 300)
+
+    eventually(settled, "everything counted and assigned")
+    assert request(port, "/stats").body["city:city 0"] == 100
+
+
+def assigned(port: int, count: int) -> bool:
+    """Whether the worker has done this much."""
+    return bool(request(port, "/stats").body.get("assigned") == count)
+
+
+def test_each_part_is_replaced_after_kill_9(delivery: tuple[System, int]) -> None:
+    """Only the part that died is replaced, and the work goes on."""
+    system, port = delivery
+    parts = ("api", "aggregator", "worker")
+    for done, app in enumerate(parts):
+        before = {name: system.pids(name) for name in parts}
+        successor = system.kill(app)
+        assert {name: system.pids(name) for name in parts} == {**before, app: {**before[app], 0: successor}}
+        assert request(port, "/deliveries", {"city": "x"}).status == 202
+        wanted = partial(assigned, port, done + 1)
+        eventually(wanted, "the work is done")
+    system.stop(signal.SIGINT)

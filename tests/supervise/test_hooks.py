@@ -1,0 +1,312 @@
+"""Hooks: what they are told, in which order they run, and that none of them can hang or surprise anybody."""
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import harness
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stage import FakeClock
+
+from runtime.ecosystem.spec import Hook
+from runtime.errors import SpawnError
+from runtime.init.reaper import ExitStatus, Reaper
+from runtime.init.spawn import SpawnPlan, spawn
+from runtime.supervise.hooks import (
+    KILL_AFTER,
+    HookEvent,
+    HookPoint,
+    HookResult,
+    HookRun,
+    HookRunner,
+    Outcome,
+    describe,
+)
+
+OK = ExitStatus(code=0)
+EVENT = HookEvent(point=HookPoint.PRE_START, app="api", instance=0)
+MIGRATE = Hook(command=("/bin/sh", "-c", "./migrate --all"), timeout=10)
+SEED = Hook(command=("seed", "db"), timeout=10)
+
+
+class FakeLauncher:
+    """Processes that end when the test says so."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[Hook, Mapping[str, str]]] = []
+        self.exits: dict[int, Callable[[ExitStatus], None]] = {}
+        self.signals: list[tuple[int, int]] = []
+        self.missing: set[Hook] = set()
+
+    def launch(
+        self,
+        hook: Hook,
+        event: HookEvent,
+        env: Mapping[str, str],
+        on_exit: Callable[[ExitStatus], None],
+    ) -> int:
+        if hook in self.missing:
+            raise SpawnError("exec: No such file or directory")
+        self.started.append((hook, env))
+        pid = 100 + len(self.started)
+        self.exits[pid] = on_exit
+        return pid
+
+    def kill(self, pid: int, signal_number: int) -> None:
+        self.signals.append((pid, signal_number))
+
+    def end(self, status: ExitStatus = OK) -> None:
+        """The process that runs ends."""
+        ((pid, on_exit),) = self.exits.items()
+        del self.exits[pid]
+        on_exit(status)
+
+
+class Stage:
+    """A runner with everything faked, and what it has reported."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.launcher = FakeLauncher()
+        self.runner = HookRunner(self.launcher, self.clock)
+        self.results: list[HookResult] = []
+
+    def run(self, *hooks: Hook, event: HookEvent = EVENT) -> HookRun:
+        return self.runner.run(hooks, event, {"PATH": "/bin"}, self.results.append)
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        return [result.outcome for result in self.results]
+
+
+def test_hooks_run_one_after_the_other() -> None:
+    """The second starts when the first has succeeded, and the end is told once."""
+    stage = Stage()
+    stage.run(MIGRATE, SEED)
+    assert [hook for hook, _ in stage.launcher.started] == [MIGRATE]
+    stage.launcher.end()
+    assert [hook for hook, _ in stage.launcher.started] == [MIGRATE, SEED]
+    assert stage.results == []
+    stage.launcher.end()
+    stage.clock.advance(100)
+    assert stage.results == [HookResult(EVENT, Outcome.OK)]
+    assert stage.runner.running == 0
+
+
+def test_no_hooks_are_done_in_the_next_turn() -> None:
+    """Who asks is never called back before it has its answer."""
+    stage = Stage()
+    run = stage.run()
+    assert stage.results == []
+    assert not run.is_over
+    stage.clock.advance(0)
+    assert stage.outcomes == [Outcome.OK]
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (ExitStatus(code=3), "pre_start `./migrate --all` exited with code 3"),
+        (ExitStatus(signal=9), "pre_start `./migrate --all` was killed by SIGKILL"),
+    ],
+)
+def test_a_failing_hook_is_the_last(status: ExitStatus, message: str) -> None:
+    """The others do not run, and the reason says which command failed and how."""
+    stage = Stage()
+    stage.run(MIGRATE, SEED)
+    stage.launcher.end(status)
+    stage.clock.advance(100)
+    assert stage.results == [HookResult(EVENT, Outcome.FAILED, message)]
+    assert len(stage.launcher.started) == 1
+
+
+def test_a_command_that_does_not_exist() -> None:
+    """It is a failure like any other, told in the next turn."""
+    stage = Stage()
+    stage.launcher.missing.add(SEED)
+    stage.run(SEED)
+    assert stage.results == []
+    stage.clock.advance(0)
+    (result,) = stage.results
+    assert result.outcome is Outcome.FAILED
+    assert result.message == "pre_start `seed db` cannot be started: exec: No such file or directory"
+
+
+def test_a_hook_that_hangs_is_killed() -> None:
+    """SIGTERM at the timeout, SIGKILL if that is not enough, and the result only when it is gone."""
+    stage = Stage()
+    stage.run(MIGRATE, SEED)
+    stage.clock.advance(9.9)
+    assert stage.launcher.signals == []
+    stage.clock.advance(0.1)
+    assert stage.launcher.signals == [(101, signal.SIGTERM)]
+    stage.clock.advance(KILL_AFTER)
+    assert stage.launcher.signals == [(101, signal.SIGTERM), (101, signal.SIGKILL)]
+    assert stage.results == []
+    stage.launcher.end(ExitStatus(signal=9))
+    stage.clock.advance(100)
+    assert stage.results == [
+        HookResult(EVENT, Outcome.TIMEOUT, "pre_start `./migrate --all` was killed after its timeout of 10 s")
+    ]
+    assert len(stage.launcher.started) == 1
+
+
+def test_a_hook_that_obeys_leaves_nobody_behind() -> None:
+    """When it ends by SIGTERM what is left of its group is killed, and no timer stays."""
+    stage = Stage()
+    stage.run(MIGRATE)
+    stage.clock.advance(10)
+    stage.launcher.end(OK)
+    assert stage.launcher.signals == [(101, signal.SIGTERM), (101, signal.SIGKILL)]
+    stage.clock.advance(100)
+    assert len(stage.launcher.signals) == 2
+    assert stage.outcomes == [Outcome.TIMEOUT]
+
+
+def test_each_command_has_its_own_timeout() -> None:
+    """Two commands of nine seconds each fit two timeouts of ten."""
+    stage = Stage()
+    stage.run(MIGRATE, SEED)
+    for _ in range(2):
+        stage.clock.advance(9)
+        stage.launcher.end()
+    stage.clock.advance(100)
+    assert stage.launcher.signals == []
+    assert stage.outcomes == [Outcome.OK]
+
+
+def test_stop_wins() -> None:
+    """A cancelled hook is killed, the next does not start, and the end is still told."""
+    stage = Stage()
+    run = stage.run(MIGRATE, SEED)
+    run.cancel()
+    assert stage.launcher.signals == [(101, signal.SIGTERM)]
+    stage.launcher.end(ExitStatus(signal=15))
+    stage.clock.advance(100)
+    assert stage.outcomes == [Outcome.CANCELLED]
+    assert len(stage.launcher.started) == 1
+    run.cancel()
+    assert stage.outcomes == [Outcome.CANCELLED]
+
+
+def test_the_end_of_the_runtime_cancels_everything() -> None:
+    """Hooks of several events run at a time; all are killed together."""
+    stage = Stage()
+    stage.run(MIGRATE)
+    stage.run(SEED)
+    assert stage.runner.running == 2
+    stage.runner.cancel_all()
+    assert [number for _, number in stage.launcher.signals] == [signal.SIGTERM] * 2
+
+
+def test_what_a_hook_is_told() -> None:
+    """What is known is in the environment, what is not known is not, and leftovers of another pidone go."""
+    event = HookEvent(
+        point=HookPoint.ON_EXIT,
+        app="api",
+        namespace="default",
+        instance=2,
+        pid=77,
+        signal=9,
+        uptime=12.5,
+        restarts=0,
+        reason="out of memory",
+    )
+    env = event.environ({"PATH": "/bin", "PIDONE_HOOK": "old", "PIDONE_HOOK_EXIT_CODE": "1"})
+    assert env == {
+        "PATH": "/bin",
+        "PIDONE_HOOK": "on_exit",
+        "PIDONE_HOOK_APP": "api",
+        "PIDONE_HOOK_NAMESPACE": "default",
+        "PIDONE_HOOK_INSTANCE": "2",
+        "PIDONE_HOOK_PID": "77",
+        "PIDONE_HOOK_SIGNAL": "SIGKILL",
+        "PIDONE_HOOK_UPTIME": "12.500",
+        "PIDONE_HOOK_RESTARTS": "0",
+        "PIDONE_HOOK_REASON": "out of memory",
+    }
+
+
+def test_which_hooks_hold_things_up() -> None:
+    """Only pre_start and pre_stop are waited for, and only pre_start can keep an app down."""
+    assert [point for point in HookPoint if point.is_awaited] == [HookPoint.PRE_START, HookPoint.PRE_STOP]
+    assert [point for point in HookPoint if point.is_required] == [HookPoint.PRE_START]
+
+
+def test_commands_are_shown_as_written() -> None:
+    """The shell around a command line is nobody's business."""
+    assert (describe(MIGRATE), describe(SEED)) == ("./migrate --all", "seed db")
+
+
+@given(st.lists(st.sampled_from(["ok", "fail", "wait", "cancel", "turn"]), max_size=20))
+def test_any_history_ends_at_most_once_and_never_runs_two_commands_at_once(events: list[str]) -> None:
+    """Whatever comes in whatever order."""
+    stage = Stage()
+    run = stage.run(MIGRATE, SEED)
+    for event in events:
+        if event in ("ok", "fail") and stage.launcher.exits:
+            stage.launcher.end(OK if event == "ok" else ExitStatus(code=1))
+        elif event == "cancel":
+            run.cancel()
+        else:
+            stage.clock.advance(11 if event == "wait" else 0)
+        assert len(stage.launcher.exits) <= 1
+        assert len(stage.results) == int(run.is_over) <= 1
+    while stage.launcher.exits:
+        stage.launcher.end()
+    stage.clock.advance(100)
+    assert len(stage.results) == 1
+    assert stage.runner.running == 0
+
+
+class RealLauncher:
+    """The seam put on top of `init/`, as production does."""
+
+    def __init__(self, reaper: Reaper) -> None:
+        self._reaper = reaper
+
+    def launch(
+        self,
+        hook: Hook,
+        event: HookEvent,
+        env: Mapping[str, str],
+        on_exit: Callable[[ExitStatus], None],
+    ) -> int:
+        pid = spawn(SpawnPlan(argv=hook.command, env=env))
+        self._reaper.watch(pid, on_exit)
+        return pid
+
+    def kill(self, pid: int, signal_number: int) -> None:
+        try:
+            os.killpg(pid, signal_number)
+        except ProcessLookupError:
+            return
+
+
+def test_real_processes(tmp_path: Path) -> None:
+    """Two commands write what they were told; a third that ignores SIGTERM with a child is killed with it."""
+    reaper, clock = Reaper(), FakeClock()
+    results: list[HookResult] = []
+    runner = HookRunner(RealLauncher(reaper), clock)
+    log = tmp_path / "log"
+    write = f'echo "$PIDONE_HOOK $PIDONE_HOOK_APP $PIDONE_HOOK_INSTANCE" >> {log}'
+    hang = f"trap '' TERM; sleep 600 & echo hanging >> {log}; wait"
+    hooks = [Hook(command=("/bin/sh", "-c", text), timeout=5) for text in (write, write, hang)]
+    runner.run(hooks, EVENT, {"PATH": os.environ["PATH"]}, results.append)
+
+    def hanging() -> bool:
+        reaper.reap()
+        return log.exists() and "hanging" in log.read_text()
+
+    harness.eventually(hanging, "the third hook")
+    assert log.read_text().splitlines() == ["pre_start api 0", "pre_start api 0", "hanging"]
+    sleeper = harness.descendants(os.getpid())
+    assert len(sleeper) == 2
+    clock.advance(5 + KILL_AFTER)
+    harness.eventually(lambda: reaper.reap() or results, "its end")
+    (result,) = results
+    assert result.outcome is Outcome.TIMEOUT
+    harness.eventually(lambda: reaper.reap() or not harness.descendants(os.getpid()), "the orphan's end")

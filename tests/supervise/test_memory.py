@@ -1,0 +1,438 @@
+"""Memory limits, told as histories of samples: who is replaced when, and why."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.ecosystem.spec import AppSpec, MemoryLimit, MemoryShare
+from runtime.host.memory import Memory
+from runtime.supervise.collaborators import InstanceId
+from runtime.supervise.memory import RETRY_DELAY, MemoryWatch
+from runtime.supervise.memory_decisions import Decision, GiveUp, GuardStuck, Reason, Recycle, Soften, Softened
+from runtime.supervise.memory_limits import check_limits, resolve
+
+MIB = 1 << 20
+NINETY = MemoryShare(fraction=0.9)
+
+
+def spec(name: str = "api", **keys: Any) -> AppSpec:
+    """An app with these memory keys."""
+    return AppSpec(name=name, argv=("/bin/app",), **keys)
+
+
+LIMIT = spec(max_memory_restart=100 * MIB)
+ROOMY = Memory(limit=4000 * MIB, usage=500 * MIB)
+
+
+class History:
+    """A watch with a hand-turned clock, and a world in which replacements take as long as they are given."""
+
+    def __init__(
+        self,
+        app: AppSpec = LIMIT,
+        *,
+        apps: tuple[str, ...] = ("api",),
+        instances: int = 1,
+        guard: MemoryLimit | None = None,
+        random: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self.now = 1000.0
+        self.watch = MemoryWatch(random=random, guard=guard)
+        for name in apps:
+            self.watch.adopt(app.but(name=name), instances=instances)
+            for index in range(instances):
+                self.watch.online(InstanceId(name, index, 1), self.now)
+
+    def sample(self, *mib: float, app: str = "api", memory: Memory = ROOMY, lives: int = 1) -> list[Decision]:
+        """A second later instance n of the app uses `mib[n]`."""
+        return self.sample_all(
+            {InstanceId(app, n, lives): int(size * MIB) for n, size in enumerate(mib)}, memory
+        )
+
+    def sample_all(self, sizes: dict[InstanceId, int], memory: Memory = ROOMY) -> list[Decision]:
+        """A second later these sizes are measured."""
+        self.now += 1
+        return self.watch.judge(sizes, memory, self.now)
+
+    def replace(self, who: InstanceId) -> InstanceId:
+        """The replacement comes up, then the old one is gone."""
+        successor = InstanceId(who.app, who.index, who.incarnation + 1)
+        self.watch.online(successor, self.now)
+        self.watch.gone(who)
+        return successor
+
+
+def recycled(decisions: list[Decision]) -> list[InstanceId]:
+    """Who is to be replaced."""
+    return [decision.who for decision in decisions if isinstance(decision, Recycle)]
+
+
+def test_the_first_sample_above_the_limit_recycles() -> None:
+    """By default one sample is enough, and the decision says what was measured against what."""
+    history = History()
+    assert history.sample(99) == []
+    (decision,) = history.sample(101)
+    assert isinstance(decision, Recycle)
+    assert decision == Recycle(
+        InstanceId("api", 0, 1), reason=Reason.LIMIT, usage=101 * MIB, limit=100 * MIB, overlap=True
+    )
+    assert decision.message == "the instance uses 101 MiB, max_memory_restart is 100 MiB"
+
+
+def test_samples_in_a_row() -> None:
+    """With memory_samples = 3 a spike is forgiven; three in a row are not."""
+    history = History(spec(max_memory_restart=100 * MIB, memory_samples=3))
+    seen = [bool(history.sample(size)) for size in (120, 120, 80, 120, 120, 120)]
+    assert seen == [False, False, False, False, False, True]
+
+
+def test_a_decision_is_made_once() -> None:
+    """While the replacement is under way the same instance is not asked for again."""
+    history = History()
+    assert recycled(history.sample(150))
+    for size in (160, 170, 180):
+        assert history.sample(size) == []
+
+
+def test_one_instance_of_an_app_at_a_time() -> None:
+    """Four instances over the limit are replaced one after the other, the largest first."""
+    history = History(instances=4)
+    sizes = {InstanceId("api", n, 1): (110 + n) * MIB for n in range(4)}
+    order = []
+    while due := recycled(history.sample_all(sizes)):
+        (who,) = due
+        order.append(who.index)
+        assert recycled(history.sample_all(sizes)) == []
+        del sizes[who]
+        sizes[history.replace(who)] = 20 * MIB
+    assert order == [3, 2, 1, 0]
+
+
+def test_two_apps_do_not_wait_for_each_other() -> None:
+    """One at a time is per app."""
+    history = History(apps=("api", "worker"))
+    due = history.sample_all({InstanceId("api", 0, 1): 200 * MIB, InstanceId("worker", 0, 1): 200 * MIB})
+    assert {who.app for who in recycled(due)} == {"api", "worker"}
+
+
+def test_old_gone_before_new_is_online() -> None:
+    """When the old one has to stop first, the next instance waits until the new one is online."""
+    history = History(instances=2)
+    assert [who.index for who in recycled(history.sample(150, 120))] == [0]
+    history.watch.gone(InstanceId("api", 0, 1))
+    other = {InstanceId("api", 1, 1): 120 * MIB}
+    assert history.sample_all(other) == []
+    history.watch.online(InstanceId("api", 0, 2), history.now)
+    assert [who.index for who in recycled(history.sample_all(other))] == [1]
+
+
+def test_a_failed_replacement_is_tried_again_later() -> None:
+    """The old instance stays; another one may be replaced meanwhile, the same one after a pause."""
+    history = History(instances=2)
+    (who,) = recycled(history.sample(150, 50))
+    history.watch.postponed(who, history.now)
+    assert history.sample(150, 50) == []
+    (other,) = recycled(history.sample(150, 120))
+    assert other.index == 1
+    history.replace(other)
+    history.now += RETRY_DELAY
+    assert recycled(history.sample(150, 50)) == [who]
+
+
+def test_a_recycle_that_is_never_heard_of_again_does_not_block_for_ever() -> None:
+    """When a slot is scaled away in the middle of its replacement the others are watched on."""
+    history = History(instances=2)
+    (who,) = recycled(history.sample(150, 120))
+    history.watch.gone(who)
+    other = {InstanceId("api", 1, 1): 120 * MIB}
+    assert history.sample_all(other) == []
+    history.now += 300
+    assert [w.index for w in recycled(history.sample_all(other))] == [1]
+
+
+def test_samples_of_processes_that_are_not_online_are_ignored() -> None:
+    """A starting instance, an old incarnation and an unknown app are nobody's business here."""
+    history = History()
+    strangers = [InstanceId("api", 0, 9), InstanceId("api", 5, 1), InstanceId("other", 0, 1)]
+    assert history.sample_all(dict.fromkeys(strangers, 999 * MIB)) == []
+
+
+def test_a_forgotten_app_is_left_alone() -> None:
+    """A stopped app is not recycled, whatever is still measured."""
+    history = History()
+    history.watch.forget("api")
+    assert history.sample(500) == []
+
+
+def test_jitter_lowers_the_limit_of_each_life_by_chance() -> None:
+    """Equal instances with an equal leak come due at different times, and never above the limit."""
+    values = iter([0.0, 0.5, 0.99])
+    history = History(instances=3, random=lambda: next(values))
+    assert history.sample(95, 95, 95) == []
+    assert [who.index for who in recycled(history.sample(96, 96, 96))] == [2]
+
+
+def test_share_of_the_container() -> None:
+    """A share "80%" is of the container's limit, "80%/n" is that divided among the instances."""
+    memory = Memory(limit=1000 * MIB, usage=1 * MIB, host_total=8000 * MIB)
+    alone, divided = MemoryShare(fraction=0.8), MemoryShare(fraction=0.8, per_instance=True)
+    assert resolve(alone, ceiling=memory.ceiling, instances=4) == 800 * MIB
+    assert resolve(divided, ceiling=memory.ceiling, instances=4) == 200 * MIB
+    assert resolve(alone, ceiling=None, instances=4) is None
+    assert resolve(None, ceiling=memory.ceiling, instances=4) is None
+    history = History(spec(max_memory_restart=divided), instances=4)
+    assert history.sample(199, 10, 10, 10, memory=memory) == []
+    assert [w.index for w in recycled(history.sample(10, 10, 201, 10, memory=memory))] == [2]
+
+
+def test_scaling_changes_a_divided_share() -> None:
+    """Twice the instances, half the memory for each."""
+    memory = Memory(limit=1000 * MIB, usage=1 * MIB)
+    app = spec(max_memory_restart=MemoryShare(fraction=0.8, per_instance=True))
+    history = History(app, instances=2)
+    assert history.sample(300, 300, memory=memory) == []
+    history.watch.adopt(app, instances=4)
+    assert recycled(history.sample(300, 300, memory=memory))
+
+
+SOFT = spec(memory_soft_limit=80 * MIB, max_memory_restart=100 * MIB)
+
+
+def test_soft_limit_asks_once_per_cool_down_and_tells_what_came_of_it() -> None:
+    """The app is asked, gets time, and usage before and after is told; then not again for a minute."""
+    history = History(SOFT)
+    who = InstanceId("api", 0, 1)
+    assert history.sample(70) == []
+    assert history.sample(85) == [Soften(who, usage=85 * MIB, limit=80 * MIB)]
+    for _ in range(4):
+        assert history.sample(90) == []
+    assert history.sample(60) == [Softened(who, before=85 * MIB, after=60 * MIB)]
+    for _ in range(54):
+        assert history.sample(90) == []
+    assert history.sample(90) == [Soften(who, usage=90 * MIB, limit=80 * MIB)]
+
+
+def test_the_hard_limit_does_not_wait_for_the_soft_one() -> None:
+    """An app that does not shrink is replaced as soon as it crosses the hard limit."""
+    history = History(SOFT)
+    assert isinstance(history.sample(90)[0], Soften)
+    assert recycled(history.sample(101))
+
+
+def test_a_soft_limit_alone_never_recycles() -> None:
+    """Without max_memory_restart an app is only ever asked."""
+    history = History(spec(memory_soft_limit=80 * MIB))
+    assert recycled([decision for _ in range(200) for decision in history.sample(500)]) == []
+
+
+def lives(history: History, sizes: Iterator[float], limit: int = 100) -> Iterator[tuple[int, Decision]]:
+    """Replace the one instance whenever it is asked for; yields the life and each decision, `limit` lives."""
+    who = InstanceId("api", 0, 1)
+    while who.incarnation <= limit:
+        for decision in history.sample_all({who: int(next(sizes) * MIB)}):
+            yield who.incarnation, decision
+            if isinstance(decision, GiveUp):
+                return
+            if isinstance(decision, Recycle):
+                who = history.replace(who)
+
+
+def test_a_limit_below_the_start_size_is_found_out() -> None:
+    """An app that needs 150 MiB is replaced three times, then the limit is named as the reason."""
+    decisions = list(lives(History(), iter(lambda: 150.0, None)))
+    *recycles, (life, last) = decisions
+    assert len(recycles) == 3
+    assert life == 4
+    assert isinstance(last, GiveUp)
+    assert last.message == (
+        "needs 150 MiB right after its start, above its max_memory_restart of 100 MiB; "
+        "replaced 3 times in vain"
+    )
+
+
+def test_an_app_that_loads_its_data_after_the_start_is_found_out_too() -> None:
+    """Below the limit when ready and above it three seconds later, again and again, without growing on."""
+    history = History()
+    who, outcome = InstanceId("api", 0, 1), []
+    for _ in range(40):
+        age = history.now - history.watch._lives[who].online_at
+        size = 30.0 + 60 * min(age, 2)
+        for decision in history.sample_all({who: int(size * MIB)}):
+            outcome.append(type(decision))
+            if isinstance(decision, Recycle):
+                who = history.replace(who)
+        if GiveUp in outcome:
+            break
+    assert outcome == [Recycle, Recycle, Recycle, GiveUp]
+
+
+def test_a_fast_leak_is_recycled_for_ever() -> None:
+    """50 MB/s against a limit of 100 MB: hundreds of lives of two seconds, and it never gives up."""
+    history = History()
+    who, seen = InstanceId("api", 0, 1), 0
+    for _ in range(1000):
+        age = history.now + 1 - history.watch._lives[who].online_at
+        for decision in history.sample_all({who: int((20 + 50 * age) * MIB)}):
+            assert isinstance(decision, Recycle)
+            assert decision.usage <= 220 * MIB  # once, the fourth life is looked at for one sample more
+            who = history.replace(who)
+            seen += 1
+    assert seen > 400
+
+
+def test_a_late_recycle_clears_the_suspicion() -> None:
+    """Early recycles count only in a row; one life that lasted starts the count anew."""
+    history = History()
+    who, outcome = InstanceId("api", 0, 1), []
+    for life in range(12):
+        history.now += 60 if life % 3 == 2 else 0
+        (decision,) = history.sample_all({who: 150 * MIB})
+        outcome.append(type(decision))
+        who = history.replace(who)
+    assert outcome == [Recycle] * 12
+
+
+def test_an_app_that_gave_up_is_watched_again_with_another_limit() -> None:
+    """A new limit is a new chance."""
+    history = History()
+    list(lives(history, iter(lambda: 150.0, None)))
+    who = InstanceId("api", 0, 4)
+    assert history.sample_all({who: 150 * MIB}) == []
+    history.watch.adopt(spec(max_memory_restart=120 * MIB), instances=1)
+    assert recycled(history.sample_all({who: 150 * MIB})) == [who]
+
+
+FULL = Memory(limit=1000 * MIB, usage=990 * MIB, inactive_file=50 * MIB)
+CACHE = Memory(limit=1000 * MIB, usage=990 * MIB, inactive_file=500 * MIB)
+NO_LIMIT = spec()
+
+
+def two_apps(history: History, api: int, worker: int, memory: Memory) -> list[Decision]:
+    """One sample of two apps of one instance each."""
+    return history.sample_all(
+        {InstanceId("api", 0, 1): api * MIB, InstanceId("worker", 0, 1): worker * MIB}, memory
+    )
+
+
+def test_the_guard_recycles_the_largest_that_has_grown() -> None:
+    """At 90% of the container the largest instance goes, whatever its app, and with no limit of its own."""
+    history = History(NO_LIMIT, apps=("api", "worker"), guard=NINETY)
+    assert two_apps(history, 100, 100, ROOMY) == []
+    (decision,) = two_apps(history, 300, 600, FULL)
+    assert isinstance(decision, Recycle)
+    assert decision.who.app == "worker"
+    assert decision.reason is Reason.GUARD
+    assert decision.message == "the container uses 940 MiB, memory_guard is 900 MiB"
+
+
+def test_the_guard_starts_the_new_one_beside_the_old_only_where_there_is_room() -> None:
+    """A copy that would not fit causes the very OOM kill that the guard is there to prevent."""
+    for start_size, overlap in ((50, True), (80, False)):
+        history = History(NO_LIMIT, guard=NINETY)
+        assert history.sample(start_size) == []
+        (decision,) = history.sample(700, memory=FULL)
+        assert isinstance(decision, Recycle)
+        assert decision.overlap is overlap
+
+
+def test_the_guard_ignores_page_cache() -> None:
+    """Inactive file pages go by themselves."""
+    history = History(NO_LIMIT, guard=NINETY)
+    assert history.sample(100) == []
+    assert history.sample(400, memory=CACHE) == []
+
+
+def test_the_guard_waits_for_what_it_started() -> None:
+    """One replacement at a time in the whole container, and a pause to see its effect."""
+    history = History(NO_LIMIT, apps=("api", "worker"), guard=NINETY)
+    assert two_apps(history, 100, 100, ROOMY) == []
+    (first,) = recycled(two_apps(history, 300, 600, FULL))
+    history.now += 20
+    assert two_apps(history, 300, 600, FULL) == []  # still under way
+    history.replace(first)
+    (second,) = recycled(two_apps(history, 300, 600, FULL))
+    assert second.app == "api"
+    history.replace(second)
+    assert history.sample_all({}, FULL) == []  # within the pause
+
+
+def test_the_guard_says_so_once_when_nobody_has_grown() -> None:
+    """Where recycling frees nothing it is not done over and over."""
+    history = History(NO_LIMIT, guard=NINETY)
+    decisions = [decision for _ in range(10) for decision in history.sample(900, memory=FULL)]
+    assert decisions == [GuardStuck(usage=940 * MIB, limit=900 * MIB)]
+
+
+def test_the_guard_needs_a_limit() -> None:
+    """Where the container has no limit there is nothing to guard."""
+    history = History(NO_LIMIT, guard=NINETY)
+    history.sample(10)
+    assert history.sample(900, memory=Memory(usage=990 * MIB, host_total=1000 * MIB)) == []
+    assert history.sample(900, memory=Memory()) == []
+
+
+@pytest.mark.parametrize(
+    ("app", "problem"),
+    [
+        (spec(memory_soft_limit=MemoryShare(fraction=0.5), max_memory_restart=200 * MIB), "250 MiB"),
+        (spec(memory_soft_limit=99, max_memory_restart=98), "is not below"),
+        (spec(max_memory_restart=900 * MIB), "above what the container has"),
+        (spec(memory_soft_limit=900 * MIB), "above what the container has"),
+    ],
+)
+def test_limits_that_make_no_sense_here(app: AppSpec, problem: str) -> None:
+    """Each is one line that names the keys and the sizes."""
+    (line,) = check_limits(app, ceiling=500 * MIB, instances=1)
+    assert problem in line
+
+
+def test_sensible_limits_have_no_problems() -> None:
+    """Nothing to say, also where the container's memory is not known."""
+    assert check_limits(SOFT, ceiling=500 * MIB, instances=1) == ()
+    assert check_limits(SOFT, ceiling=None, instances=1) == ()
+
+
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(["sample", "online", "gone", "postponed", "forget", "adopt"]),
+        st.integers(0, 2),
+        st.integers(1, 3),
+        st.integers(0, 300),
+    ),
+    max_size=60,
+)
+
+
+@given(EVENTS)
+def test_any_history_recycles_at_most_one_instance_of_an_app_at_a_time(
+    events: list[tuple[str, int, int, int]],
+) -> None:
+    """Whatever happens in whatever order, no two replacements of one app overlap, and nothing raises."""
+    history = History(SOFT, instances=3, guard=NINETY)
+    under_way: InstanceId | None = None
+    for event, index, incarnation, size in events:
+        who = InstanceId("api", index, incarnation)
+        if event == "sample":
+            memory = FULL if size > 200 else ROOMY
+            due = recycled(history.sample(*[size] * 3, memory=memory, lives=incarnation))
+            assert len(due) <= 1
+            assert not (due and under_way)
+            under_way = due[0] if due else under_way
+        elif event == "online":
+            history.watch.online(who, history.now)
+            under_way = history.watch._apps["api"].recycling if "api" in history.watch._apps else None
+        elif event == "forget":
+            history.watch.forget("api")
+            under_way = None
+        elif event == "adopt":
+            history.watch.adopt(SOFT, instances=3)
+        else:
+            if event == "gone":
+                history.watch.gone(who)
+            else:
+                history.watch.postponed(who, history.now)
+            app = history.watch._apps.get("api")
+            under_way = app.recycling if app else None

@@ -1,0 +1,200 @@
+"""The monitor: one sample for all apps, the right figure for each, and decisions on real processes."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import harness
+import pytest
+from stage import FakeClock
+
+from runtime.ecosystem.spec import AppSpec, MemoryScope
+from runtime.host.memory import Memory
+from runtime.host.processes import ProcessUsage, TreeSampler, TreeUsage
+from runtime.supervise.collaborators import InstanceId
+from runtime.supervise.memory import MemoryWatch
+from runtime.supervise.memory_decisions import Decision, Recycle, Soften
+from runtime.supervise.monitor import IDLE_INTERVAL, Monitor
+
+MIB = 1 << 20
+
+
+def process(pid: int, mib: int, cpu_s: float = 0.0) -> ProcessUsage:
+    """A process that uses `mib`."""
+    return ProcessUsage(
+        pid=pid, ppid=1, pgrp=pid, session=pid, started_ticks=1, rss=mib * MIB, cpu_s=cpu_s, threads=1
+    )
+
+
+class FakeHost:
+    """Processes and a container that are as the test says; also the fleet."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.trees: dict[int, tuple[ProcessUsage, ...]] = {}
+        self.pids: dict[InstanceId, int] = {}
+        self.samples = 0
+        self.decisions: list[Decision] = []
+        self.watch = MemoryWatch(random=lambda: 0.0)
+
+    def monitor(self, *, guarded: bool = False) -> Monitor:
+        return Monitor(
+            clock=self.clock, sampler=self, container=self, watch=self.watch, fleet=self, guarded=guarded
+        )
+
+    def run(self, who: InstanceId, *mib: int) -> None:
+        """An incarnation is online with these processes, the main one first."""
+        pid = 100 * (1 + len(self.pids))
+        self.pids[who] = pid
+        self.trees[pid] = tuple(process(pid + n, size) for n, size in enumerate(mib))
+        self.watch.online(who, self.clock.now)
+
+    def sample(self, roots: Iterable[int]) -> Mapping[int, TreeUsage]:
+        self.samples += 1
+        return {
+            pid: TreeUsage(self.trees[pid][0], self.trees[pid][1:], self.clock.now)
+            for pid in roots
+            if pid in self.trees
+        }
+
+    def memory(self) -> Memory:
+        return Memory(limit=1000 * MIB, usage=1)
+
+    def processes(self) -> Mapping[InstanceId, int]:
+        return self.pids
+
+    def carry_out(self, decision: Decision) -> None:
+        self.decisions.append(decision)
+
+
+def spec(name: str = "api", **keys: Any) -> AppSpec:
+    """An app with these memory keys."""
+    return AppSpec(name=name, argv=("/bin/app",), **keys)
+
+
+API, WORKER = InstanceId("api", 0, 1), InstanceId("worker", 0, 1)
+
+
+def test_one_sample_serves_all_apps() -> None:
+    """Two apps with limits: one pass a second, and each gets its decision."""
+    host = FakeHost()
+    monitor = host.monitor()
+    for name in ("api", "worker"):
+        monitor.adopt(spec(name, max_memory_restart=100 * MIB), instances=1)
+    host.run(API, 50)
+    host.run(WORKER, 150)
+    host.clock.advance(1)
+    assert host.samples == 1
+    assert [d.who for d in host.decisions if isinstance(d, Recycle)] == [WORKER]
+    host.clock.advance(3)
+    assert host.samples == 4
+
+
+def test_an_app_with_a_longer_interval_is_judged_less_often() -> None:
+    """Its samples in a row are its own interval apart, although the other app is measured each second."""
+    host = FakeHost()
+    monitor = host.monitor()
+    monitor.adopt(spec("api", max_memory_restart=100 * MIB), instances=1)
+    monitor.adopt(
+        spec("worker", max_memory_restart=100 * MIB, memory_interval=5, memory_samples=3), instances=1
+    )
+    host.run(WORKER, 150)
+    host.clock.advance(10.5)
+    assert host.decisions == []
+    host.clock.advance(1)
+    assert len(host.decisions) == 1
+
+
+def test_without_limits_it_measures_for_people_only() -> None:
+    """Every five seconds; every second when the container is guarded."""
+    host = FakeHost()
+    host.monitor().adopt(spec(), instances=1)
+    host.clock.advance(2 * IDLE_INTERVAL)
+    assert host.samples == 2
+    guarded = FakeHost()
+    guarded.monitor(guarded=True).adopt(spec(), instances=1)
+    guarded.clock.advance(3)
+    assert guarded.samples == 3
+
+
+@pytest.mark.parametrize(("scope", "decided"), [(MemoryScope.TREE, 1), (MemoryScope.PROCESS, 0)])
+def test_scope(scope: MemoryScope, decided: int) -> None:
+    """A child's memory counts, except with PM2's way of counting the main process only."""
+    host = FakeHost()
+    host.monitor().adopt(spec(max_memory_restart=100 * MIB, memory_scope=scope), instances=1)
+    host.run(API, 20, 130)
+    host.clock.advance(1)
+    assert len(host.decisions) == decided
+
+
+def test_latest_figures() -> None:
+    """CPU use is over the last interval, and what has vanished is left out at the next sample."""
+    host = FakeHost()
+    monitor = host.monitor()
+    monitor.adopt(spec(max_memory_restart=100 * MIB), instances=1)
+    host.run(API, 50)
+    host.clock.advance(1)
+    assert monitor.usage[API].cpus is None
+    host.trees[100] = (process(100, 60, cpu_s=0.25),)
+    host.clock.advance(1)
+    assert monitor.usage[API].cpus == 0.25
+    assert monitor.usage[API].tree.rss == 60 * MIB
+    assert monitor.memory.limit == 1000 * MIB
+    del host.trees[100]
+    host.clock.advance(1)
+    assert monitor.usage == {}
+
+
+def test_a_stopped_monitor_does_nothing() -> None:
+    """No timer is left."""
+    host = FakeHost()
+    monitor = host.monitor()
+    monitor.adopt(spec(max_memory_restart=100 * MIB), instances=1)
+    monitor.stop()
+    host.clock.advance(10)
+    assert host.samples == 0
+    assert host.clock.pending == 0
+
+
+LEAKING_GRANDCHILD = """
+import os, sys, time
+if os.fork() == 0:
+    hoard = []
+    while True:
+        hoard.append(b"x" * (5 << 20))
+        time.sleep(0.02)
+os.wait()
+"""
+
+
+class RealFleet(FakeHost):
+    """One real process, and the decisions about it."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__()
+        self.pids = {API: pid}
+
+
+def test_a_real_leak_in_a_child_is_caught() -> None:
+    """The main process is small, its child grows: asked at the soft limit, replaced at the hard one."""
+    with harness.Running([sys.executable, "-c", LEAKING_GRANDCHILD], start_new_session=True) as running:
+        fleet = RealFleet(running.pid)
+        monitor = Monitor(
+            clock=fleet.clock, sampler=TreeSampler(), container=fleet, watch=fleet.watch, fleet=fleet
+        )
+        monitor.adopt(spec(memory_soft_limit=60 * MIB, max_memory_restart=120 * MIB), instances=1)
+        fleet.watch.online(API, fleet.clock.now)
+
+        def recycled() -> list[Recycle]:
+            fleet.clock.advance(1)
+            return [decision for decision in fleet.decisions if isinstance(decision, Recycle)]
+
+        (decision,) = harness.eventually(recycled, "the limit")
+        assert isinstance(fleet.decisions[0], Soften)
+        assert decision.usage >= 120 * MIB
+        assert monitor.usage[API].tree.root.rss < 60 * MIB
+        child = harness.children(running.pid)[0]
+        os.kill(child, signal.SIGKILL)  # its parent waits for it, then ends
+        running.wait()
