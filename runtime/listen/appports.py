@@ -39,6 +39,8 @@ class AppPorts:
         self, app: AppSpec, loop: asyncio.AbstractEventLoop, log: EventLog, once: Callable[[str, str], None]
     ) -> None:
         """`once` logs a notice (event, message) that is not repeated."""
+        self.balance = app.balance
+        """Of all its ports, for as long as they are open."""
         self.steering = Steering(loop, app.balance)
         self._app = app
         self._loop = loop
@@ -60,6 +62,13 @@ class AppPorts:
                 self._stale.add(_Key(old))
         self._stale -= {_Key(address) for address in wanted}
         self._drop_stale()
+        if app.balance is not self.balance:
+            # Sockets that are open cannot change sides: SO_REUSEPORT is decided when an address is bound.
+            self._once(
+                "listen.balance",
+                f"balance = {app.balance} takes effect at the next start: the sockets of {app.name} "
+                f"are open with balance = {self.balance}",
+            )
         self._app = app
         for entry in app.listen:
             address = of_listen(entry)
@@ -121,7 +130,7 @@ class AppPorts:
 
     def retire(self, slot: int) -> None:
         """A slot was scaled away: see that nothing stays in its queues, then close them."""
-        if self._app.balance is Balance.SHARED:
+        if self.balance is Balance.SHARED:
             return
         self._retiring.add(slot)
         self._start(self._retire(slot))
@@ -172,9 +181,9 @@ class AppPorts:
 
     def _open(self, key: _Key, backlog: int) -> None:
         port: Port
-        if key.address.kind is Kind.TCP and self._app.balance is not Balance.SHARED:
+        if key.address.kind is Kind.TCP and self.balance is not Balance.SHARED:
             port = SlotPort(
-                key.address, backlog=backlog, balance=self._app.balance, on_refused=self._steering_refused
+                key.address, backlog=backlog, balance=self.balance, on_refused=self._steering_refused
             )
         else:
             port = SharedPort(key.address, backlog=backlog)
@@ -204,7 +213,7 @@ class AppPorts:
         self._once(
             "listen.steering",
             f"the kernel takes no BPF program for the sockets of {self._app.name}: "
-            f"balance = {self._app.balance} uses the kernel's own hash, and does not avoid restarting slots",
+            f"balance = {self.balance} uses the kernel's own hash, and does not avoid restarting slots",
         )
 
 

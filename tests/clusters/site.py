@@ -60,7 +60,7 @@ class Site:
     def reload(self, **keys: Any) -> dict[str, Any]:
         """Replace every process of `web` and wait for it; the record that says so."""
         done = self.count("app.reloaded")
-        self.change(**keys, env={"GENERATION": str(done + 1), **keys.get("env", {})})
+        self.change(**{**keys, "env": {"GENERATION": str(done + 1), **keys.get("env", {})}})
         return self.run.expect(event="app.reloaded", count=done + 1)
 
     def count(self, event: str) -> int:

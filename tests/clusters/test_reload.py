@@ -54,11 +54,12 @@ def test_uvicorn_with_a_queue_per_slot(tmp_path: Path, port: int, balance: str) 
     reload_under_load(tmp_path, app, port, keep_alive=False)
 
 
-def test_uvicorn_with_an_fd(tmp_path: Path, port: int) -> None:
-    """`{fd}` in the arguments is the socket; clients that reconnect lose nothing."""
+@pytest.mark.parametrize("keep_alive", [False, True], ids=["close", "keep-alive"])
+def test_uvicorn_with_an_fd(tmp_path: Path, port: int, *, keep_alive: bool) -> None:
+    """`{fd}` in the arguments is the socket, and it drains as with the shim."""
     server("uvicorn")
-    app = python_app(*UVICORN, "--fd", "{fd}", port=port, listen=[port])
-    reload_under_load(tmp_path, app, port, keep_alive=False)
+    app = python_app(*UVICORN, "--fd", "{fd}", port=port, listen=[port], ready_delay=0.5)
+    reload_under_load(tmp_path, app, port, keep_alive=keep_alive)
 
 
 @pytest.mark.parametrize("keep_alive", [False, True], ids=["close", "keep-alive"])
@@ -72,13 +73,21 @@ def test_gunicorn(tmp_path: Path, port: int, *, keep_alive: bool) -> None:
 def test_gunicorn_by_socket_activation(tmp_path: Path, port: int) -> None:
     """A server that speaks LISTEN_FDS takes the socket, and believes LISTEN_PID."""
     server("gunicorn")
-    app = python_app(*GUNICORN, port=port, listen=[f"127.0.0.1:{port}"])
+    app = python_app(*GUNICORN, port=port, listen=[f"127.0.0.1:{port}"], ready_delay=0.5)
     reload_under_load(tmp_path, app, port, keep_alive=False)
 
 
 @pytest.mark.parametrize("program", ["flask", "aiohttp"])
 def test_programs_with_a_server_of_their_own(tmp_path: Path, port: int, program: str) -> None:
-    """`app.run(port=...)` shares its port without a change."""
+    """`app.run(port=...)` shares its port without a change; it may cut what it has, nobody is refused."""
     server(program)
     app = python_app(f"{program}_app.py", port=port, share="python")
-    reload_under_load(tmp_path, app, port, keep_alive=False)
+    with running(tmp_path, app) as site, Load(port, keep_alive=False, clients=8) as load:
+        load.more(300)
+        for _ in range(2):
+            site.reload()
+            load.more(200)
+        failures = load.finish()
+        assert {body.split()[1] for body in load.bodies} == {"0", "1", "2"}
+    assert all(failure.phase != "connect" for failure in failures)
+    assert len(failures) <= 8 * 2 * app["instances"], "more than the clients had in progress"
