@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from runtime.ecosystem.loading import Loading
+from runtime.supervise.loading import Loading
 from runtime.ecosystem.spec import Ecosystem
 from runtime.errors import ConfigError, ListenError, UsageError
 from runtime.init.exitcodes import ExitCode

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from runtime.ecosystem.loading import Loading
+from runtime.supervise.loading import Loading
 from runtime.ecosystem.spec import Ecosystem
 from runtime.errors import ConfigError
 from runtime.init.reaper import Reaper
