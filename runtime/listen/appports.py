@@ -84,7 +84,7 @@ class AppPorts:
 
     def obtain(self, address: Address, *, index: int, backlog: int, slot: int) -> tuple[_Key, socket.socket]:
         """The socket for an address, opened if it is new. Raises OSError; the reason is logged."""
-        key = self._known(address) if index == 0 else None
+        key = self._known(_Key(address, index))
         if key is None:
             key = _Key(address, index)
             try:
@@ -153,11 +153,16 @@ class AppPorts:
         """Whether the app says by its bind() which address and family a port without a host means."""
         return self._app.share is not None and not of_listen(entry).host
 
-    def _known(self, address: Address) -> _Key | None:
-        if _Key(address) in self._ports:
-            return _Key(address)
+    def _known(self, wanted: _Key) -> _Key | None:
+        """Where the wanted socket is, or another that covers it."""
+        if wanted in self._ports:
+            return wanted
+        if wanted.index > 0:
+            return None
         listed = (_Key(of_listen(entry)) for entry in self._app.listen)
-        return next((key for key in listed if key in self._ports and key.address.covers(address)), None)
+        return next(
+            (key for key in listed if key in self._ports and key.address.covers(wanted.address)), None
+        )
 
     def _open(self, key: _Key, backlog: int) -> None:
         port: Port

@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +10,8 @@ from runtime.ecosystem.spec import AppSpec
 PRELOAD: Final = Path(__file__).with_name("preload") / "drain.cjs"
 _NODE: Final = re.compile(r"(?:.*/)?(?:node|nodejs)(?:-?\d[\d.]*)?")
 _RUNNERS: Final = ("npm", "npx", "npm-cli.js", "npx-cli.js", "yarn", "yarnpkg", "yarn.js", "pnpm", "pnpx")
+
+
 _SHEBANG_BYTES: Final = 256
 
 
@@ -18,13 +19,7 @@ def is_node(argv: tuple[str, ...]) -> bool:
     """Whether this runs Node: `node app.js`, or a script whose first line names node."""
     if _NODE.fullmatch(argv[0]):
         return True
-    try:
-        with Path(argv[0]).open("rb") as script:
-            first = script.readline(_SHEBANG_BYTES)
-    except OSError:
-        return False
-    words = first[2:].decode(errors="replace").split()
-    return first.startswith(b"#!") and any(_NODE.fullmatch(word) for word in words[:3])
+    return any(_NODE.fullmatch(word) for word in shebang(argv[0]))
 
 
 def is_package_runner(argv: tuple[str, ...]) -> bool:
@@ -33,18 +28,28 @@ def is_package_runner(argv: tuple[str, ...]) -> bool:
     return any(Path(word).name in _RUNNERS for word in words)
 
 
-def preload_env(app: AppSpec, environment: Mapping[str, str]) -> dict[str, str] | None:
-    """Variables that bring the drain preload into a worker; None where its user cannot read the file.
+def preload_env(app: AppSpec, users: str) -> dict[str, str] | None:
+    """Variables that bring the drain preload into a worker, with NODE_OPTIONS as the `users` wrote it.
 
+    None where the app's user cannot read the file.
     Node refuses to start when a preload is unreadable, so this must not be left to luck.
     """
     if not readable_by(PRELOAD, app.uid, app.gid):
         return None
-    users = environment.get("NODE_OPTIONS", "")
     # Quoted as node_options.cc reads it: a path may contain spaces.
     path = str(PRELOAD).replace("\\", "\\\\").replace('"', '\\"')
     ours = f'--require "{path}"'
     return {"NODE_OPTIONS": f"{ours} {users}".strip(), "PIDONE_NODE_OPTIONS": users}
+
+
+def shebang(path: str) -> list[str]:
+    """The first words of a script's first line; empty for anything else."""
+    try:
+        with Path(path).open("rb") as script:
+            first = script.readline(_SHEBANG_BYTES)
+    except OSError:
+        return []
+    return first[2:].decode(errors="replace").split()[:3] if first.startswith(b"#!") else []
 
 
 def readable_by(path: Path, uid: int | None, gid: int | None) -> bool:

@@ -9,7 +9,7 @@ from runtime.listen.probes import Check
 
 async def until_ready(probe: Probe, check: Check, on_ready: Callable[[], None]) -> None:
     """Look every `interval` until it succeeds once; the caller limits the time by cancelling."""
-    while await look(check, probe.timeout):
+    while await look(check, probe.timeout):  # noqa: ASYNC110 (it happens in another process)
         await asyncio.sleep(probe.interval)
     on_ready()
 

@@ -2,8 +2,11 @@
 
 from typing import Final
 
-from runtime.logs.escape import utf8
+from runtime.ecosystem.spec import Bytes
+from runtime.logs import levels
+from runtime.logs.escape import JOINT, utf8
 from runtime.logs.lines import character_boundary
+from runtime.logs.merge import Merger
 from runtime.logs.shapes import Shape
 
 SLACK: Final = 8
@@ -14,50 +17,84 @@ _LEAST_ROOM: Final = 64
 class Encoder:
     """Encodes one stream; only a line longer than `max_line` leaves a state behind."""
 
-    def __init__(self, shape: Shape, *, level: str, max_line: int) -> None:
-        """`level` is what a line has that does not say otherwise; `max_line` is bytes of a whole record."""
+    def __init__(self, shape: Shape, *, level: str, max_line: Bytes) -> None:
+        """`level` is for lines that do not tell theirs; `max_line` is the size of a whole record."""
         self._shape = shape
         self._level = level
-        prefix, suffix = shape.around("0000-00-00T00:00:00.000Z", "error", True)
-        self._room = max(max_line - len(prefix) - len(suffix) - 1, _LEAST_ROOM)
-        self._continues = False
+        self._max_record = max(max_line, shape.least_line)
+        prefix, suffix = shape.around("0000-00-00T00:00:00.000Z", "warning", True)
+        self._room = max(self._max_record - len(prefix) - len(suffix) - 1, _LEAST_ROOM)
+        self._open_level = ""
 
     @property
-    def room(self) -> int:
-        """Escaped bytes of text that fit into one record."""
+    def room(self) -> Bytes:
+        """Escaped text that fits into one record."""
         return self._room
 
     def encode(self, lines: bytes, timestamp: str) -> bytes:
-        r"""Records for whole lines of valid UTF-8, each ended by `\n`."""
-        if not self._continues:
-            return self._plain(lines, timestamp, self._level)
-        self._continues = False
-        end = lines.index(b"\n") + 1
-        rest = self._plain(lines[:end], timestamp, self._level)
-        return rest + self.encode(lines[end:], timestamp) if end < len(lines) else rest
+        r"""Records for whole lines, each ended by `\n`."""
+        if self._shape.verbatim:
+            return lines
+        if self._open_level:
+            level, self._open_level = self._open_level, ""
+            end = lines.index(b"\n") + 1
+            rest = self._framed(lines[:end], timestamp, level)
+            return rest + self.encode(lines[end:], timestamp) if end < len(lines) else rest
+        if self._shape.merger and (lines.startswith(b"{") or b"\n{" in lines):
+            return self._merged(self._shape.merger, lines, timestamp)
+        return self._by_level(lines, timestamp)
 
-    def encode_open(self, line: bytes, timestamp: str) -> tuple[bytes, bytes]:
-        """Partial records for as much of an unfinished line as is too long anyway, and the rest of it.
+    def encode_open(self, line: bytes, timestamp: str) -> tuple[bytes, bytes, bytes]:
+        """Partial records for as much of an unfinished line as is too long anyway.
 
         Where the cuts are depends on the line alone and not on how it arrived.
+
+        Returns:
+            The records, the text that is in them, and the rest of the line.
         """
         whole = character_boundary(line, len(line))
-        text = utf8(line[:whole])
+        text = line[:whole] if self._shape.verbatim else utf8(line[:whole])
         pieces: list[bytes] = []
         done = 0
         while len(text) - done > self._room + SLACK:
+            if not self._open_level:
+                self._open_level, _ = next(iter(levels.runs(text + b"\n", self._level)))
             count = self._fitting(text[done : done + self._room + SLACK])
-            pieces.append(self._record(text[done : done + count], timestamp, self._level, partial=True))
+            pieces.append(self._record(text[done : done + count], timestamp, self._open_level, partial=True))
             done += count
-        self._continues = self._continues or done > 0
-        return b"".join(pieces), text[done:] + line[whole:]
+        return b"".join(pieces), text[:done], text[done:] + line[whole:]
 
-    def _plain(self, lines: bytes, timestamp: str, level: str) -> bytes:
+    def _merged(self, merger: Merger, lines: bytes, timestamp: str) -> bytes:
+        """Among the lines there may be JSON objects."""
+        record, level, max_record = merger.record, self._level, self._max_record
+        records: list[bytes] = []
+        others: list[bytes] = []
+        for line in lines[:-1].split(b"\n"):
+            if line[:1] == b"{" and line[-1:] == b"}":
+                merged = record(line, timestamp, level)
+                if merged is not None and len(merged) <= max_record:
+                    if others:
+                        records.append(self._by_level(b"\n".join(others) + b"\n", timestamp))
+                        others.clear()
+                    records.append(merged)
+                    continue
+            others.append(line)
+        if others:
+            records.append(self._by_level(b"\n".join(others) + b"\n", timestamp))
+        return b"".join(records)
+
+    def _by_level(self, lines: bytes, timestamp: str) -> bytes:
+        framed = [self._framed(run, timestamp, level) for level, run in levels.runs(lines, self._level)]
+        return framed[0] if len(framed) == 1 else b"".join(framed)
+
+    def _framed(self, lines: bytes, timestamp: str, level: str) -> bytes:
+        """Lines of one level."""
         escaped = self._shape.escape(lines)
         if _has_longer(escaped, self._room):
             return b"".join(self._cut(line, timestamp, level) for line in lines[:-1].split(b"\n"))
         prefix, suffix = self._shape.around(timestamp, level, False)
-        return b"".join((prefix, escaped[:-1].replace(b"\n", suffix + b"\n" + prefix), suffix, b"\n"))
+        framed = b"".join((prefix, escaped[:-1].replace(b"\n", suffix + b"\n" + prefix), suffix, b"\n"))
+        return framed.replace(JOINT, b"\n") if JOINT in framed else framed
 
     def _cut(self, line: bytes, timestamp: str, level: str) -> bytes:
         """One line as one record, or as several of which all but the last say that they are partial."""
@@ -71,7 +108,8 @@ class Encoder:
 
     def _record(self, text: bytes, timestamp: str, level: str, *, partial: bool) -> bytes:
         prefix, suffix = self._shape.around(timestamp, level, partial)
-        return b"".join((prefix, self._shape.escape(text), suffix, b"\n"))
+        record = b"".join((prefix, self._shape.escape(text), suffix, b"\n"))
+        return record if self._shape.verbatim else record.replace(JOINT, b"\n")
 
     def _fitting(self, text: bytes) -> int:
         """How many bytes of `text` fit into one record after escaping, at least one character."""

@@ -78,6 +78,11 @@ class Stream:
         """Whether everything was handed over and nothing more will come."""
         return self.closed and not self._backlog
 
+    @property
+    def held_up(self) -> bool:
+        """Whether its output has no room for more."""
+        return self._gate.full
+
     def resume(self) -> None:
         """Read when there is something to read; first what was left over."""
         if self._drain_due:
@@ -91,8 +96,8 @@ class Stream:
             self._loop.add_reader(self._fd, self._turn)
 
     def pause(self) -> None:
-        """Leave in the pipe what is in the pipe."""
-        if self._reading:
+        """If stdout has no room, leave in the pipe what is in the pipe."""
+        if self._reading and self._gate.full:
             self._reading = False
             self._loop.remove_reader(self._fd)
 
@@ -115,7 +120,9 @@ class Stream:
         """Stop reading for good."""
         if self.closed:
             return
-        self.pause()
+        if self._reading:
+            self._reading = False
+            self._loop.remove_reader(self._fd)
         os.close(self._fd)
         self._fd = -1
 

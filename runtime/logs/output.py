@@ -54,8 +54,6 @@ class Output:
     @property
     def full(self) -> bool:
         """Whether writers should be kept waiting."""
-        if self._queued >= FULL:
-            self._was_full = True
         return self._queued >= FULL
 
     @property
@@ -74,6 +72,7 @@ class Output:
             return
         self._queue.append(data)
         self._queued += len(data)
+        self._was_full = self._was_full or self._queued >= FULL
         if self._waiting:
             return
         if self._queued >= BATCH:
@@ -135,7 +134,7 @@ class Output:
             self._stop_waiting()
         if self._was_full and self._queued <= ROOM:
             self._was_full = False
-            self._on_room()
+            self._loop.call_soon(self._on_room)
 
     def _write_some(self, writer: Writer) -> None:
         """One system call."""
@@ -172,5 +171,5 @@ class Output:
         """Throw away what is queued and all that will be: the apps are not to hang while they are stopped."""
         self.close()
         self._was_full = False
-        self._on_room()
-        self._on_lost(error)
+        self._loop.call_soon(self._on_room)
+        self._loop.call_soon(self._on_lost, error)

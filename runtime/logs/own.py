@@ -1,18 +1,19 @@
 """The runtime's own events: through `logging`, and as records into the same queue as the apps' lines."""
 
-import functools
 import logging
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from runtime.logs.events import LEVEL_NUMBERS, check
 from runtime.logs.timestamps import Timestamps
 
 LOGGER: Final = "pidone"
-_NAMES: Final = {5: "trace", 10: "debug", 20: "info", 30: "warn", 40: "error", 50: "fatal"}
+_NAMES: Final = {
+    LEVEL_NUMBERS[name]: name for name in ("trace", "debug", "info", "warning", "error", "fatal")
+}
 
-Fields = dict[str, Any]
-"""A record of the runtime's own: `timestamp`, `level`, `event`, `message` and what belongs to the event."""
+Renderer: TypeAlias = Callable[[logging.LogRecord], str]
+"""Makes one line of a record whose `msg` is a dict: `timestamp`, `level`, `event`, `message` and more."""
 
 
 class OwnEvents(logging.Handler):
@@ -25,24 +26,25 @@ class OwnEvents(logging.Handler):
         timestamps: Timestamps,
         *,
         level: str,
-        render: Callable[[], Callable[[Fields], bytes]],
+        make_renderer: Callable[[], Renderer],
     ) -> None:
-        """`later` runs a callback when this turn of the loop is over; `render` imports and makes a renderer.
+        """`later` runs a callback when this turn of the loop is over.
 
-        python-json-logger costs 12 ms and 1.2 MiB to import, more than all the rest of the relay. Apps are
-        spawned first: the events of that turn keep their timestamps and wait for its end.
+        `make_renderer` may import what it needs then: python-json-logger costs 12 ms and 1.2 MiB, more than
+        all the rest of the relay. Apps are spawned first; the events of that turn keep their timestamps and
+        wait for its end.
         """
-        super().__init__(LEVEL_NUMBERS.get(level, logging.INFO))
+        super().__init__(LEVEL_NUMBERS.get(level.lower(), logging.INFO))
         self._put = put
         self._later = later
         self._timestamps = timestamps
-        self._make_renderer = render
-        self._renderer: Callable[[Fields], bytes] | None = None
-        self._waiting: list[Fields] = []
+        self._make_renderer = make_renderer
+        self._renderer: Renderer | None = None
+        self._waiting: list[logging.LogRecord] = []
         self._logger = logging.getLogger(LOGGER)
 
     def install(self) -> None:
-        """Become the one handler of the process."""
+        """Become the handler of everything that is logged in this process."""
         self._logger.setLevel(self.level)
         logging.getLogger().addHandler(self)
 
@@ -50,55 +52,36 @@ class OwnEvents(logging.Handler):
         """Let others handle what is logged from now on."""
         logging.getLogger().removeHandler(self)
 
-    def event(self, level: str, event: str, message: str, fields: Fields) -> None:
-        """Log one event of `events.EVENTS`."""
+    def event(self, level: str, event: str, message: str, fields: dict[str, Any]) -> None:
+        """Log one event of `events.EVENTS`; fields without a value are left out."""
         check(event, level)
         number = LEVEL_NUMBERS.get(level, logging.INFO)
         if self._logger.isEnabledFor(number):
-            self._logger.log(number, message, extra={"event": event, "fields": fields})
+            known = {key: value for key, value in fields.items() if value is not None}
+            self._logger.log(number, {"event": event, "message": message, **known})
 
     def emit(self, record: logging.LogRecord) -> None:
         """Called by `logging`."""
-        fields: Fields = {
-            "timestamp": self._timestamps.now(),
-            "level": _NAMES.get(record.levelno) or record.levelname.lower(),
-            "event": getattr(
-                record, "event", "runtime.error" if record.levelno >= logging.ERROR else "runtime.warning"
-            ),
-            "message": record.getMessage() if record.args else str(record.msg),
-            **getattr(record, "fields", {}),
-        }
-        if record.name != LOGGER:
-            fields["logger"] = record.name
-        if record.exc_info:
-            fields["exc_info"] = logging.Formatter().formatException(record.exc_info)
-        self._waiting.append(fields)
+        if isinstance(record.msg, dict):
+            fields = record.msg
+        else:
+            event = "runtime.error" if record.levelno >= logging.ERROR else "runtime.warning"
+            fields = {"event": event, "message": record.getMessage(), "logger": record.name}
+        level = _NAMES.get(record.levelno) or record.levelname.lower()
+        record.msg = {"timestamp": self._timestamps.now(), "level": level, **fields}
+        record.args = None
+        self._waiting.append(record)
         if self._renderer:
-            self.flush()
+            self.render()
         elif len(self._waiting) == 1:
-            self._later(self.flush)
+            self._later(self.render)
 
-    def flush(self) -> None:
+    def render(self) -> None:
         """Put out what waits."""
         if not self._waiting:
             return
         if self._renderer is None:
             self._renderer = self._make_renderer()
         waiting, self._waiting = self._waiting, []
-        for fields in waiting:
-            self._put(self._renderer(fields))
-
-
-def json_renderer() -> Callable[[Fields], bytes]:
-    """python-json-logger's formatter, fed with what the handler collected."""
-    import json  # noqa: PLC0415 - heavy, see OwnEvents
-
-    from pythonjsonlogger.json import JsonFormatter  # noqa: PLC0415 - heavy, see OwnEvents
-
-    compact = functools.partial(json.dumps, separators=(",", ":"))
-    formatter = JsonFormatter(json_serializer=compact, json_ensure_ascii=False, json_default=str)
-
-    def render(fields: Fields) -> bytes:
-        return formatter.jsonify_log_record(fields).encode(errors="replace") + b"\n"
-
-    return render
+        for record in waiting:
+            self._put(self._renderer(record).encode(errors="replace") + b"\n")

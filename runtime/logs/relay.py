@@ -1,22 +1,36 @@
 """The relay: where the lines of all apps and the runtime's own events become one stream of records."""
 
+import functools
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from runtime.ecosystem.spec import RuntimeSpec, Seconds
+from runtime.ecosystem.spec import AppSpec, RuntimeSpec, Seconds
+from runtime.logs.console import choose_format, wants_colour
 from runtime.logs.encoder import Encoder
-from runtime.logs.escape import utf8
-from runtime.logs.outlet import PipeOutlet, Stream
+from runtime.logs.files import LogFiles
+from runtime.logs.flow import Counts, Flow, Steps
+from runtime.logs.history import Follower, History
+from runtime.logs.limits import DropReport, RateLimit
+from runtime.logs.multiline import joiner
+from runtime.logs.outlet import Gate, PipeOutlet, Stream
 from runtime.logs.output import Output
-from runtime.logs.own import OwnEvents, json_renderer
+from runtime.logs.own import OwnEvents
+from runtime.logs.own_shapes import own_renderer
+from runtime.logs.rotation import compress_in_child
 from runtime.logs.shapes import SHAPES, Origin
 from runtime.logs.timestamps import Timestamps, WallClock
 from runtime.supervise.collaborators import LogSource, Outlet
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+
+AppKey: TypeAlias = tuple[str, str]
+"""Namespace and name."""
+
+_STREAM_LEVEL: Final = {"stdout": "info", "stderr": "error"}
 
 
 class Relay:
@@ -28,25 +42,52 @@ class Relay:
         runtime: RuntimeSpec,
         *,
         stdout_fd: int = 1,
+        stderr_fd: int = 2,
         clock: WallClock = time.time,
         on_stdout_lost: Callable[[OSError], None] = lambda _error: None,
+        compress: Callable[[Path], None] = compress_in_child,
     ) -> None:
-        """`clock` is the wall clock of the records; `on_stdout_lost` is called once when stdout is gone."""
+        """Make it ready for apps; nothing is written before the loop runs.
+
+        Args:
+            loop: Does all the waiting.
+            runtime: Format and level of the runtime's own events.
+            stdout_fd: Where records go.
+            stderr_fd: Where stderr goes in the format `raw`, and the runtime's own events with it.
+            clock: Wall clock of the records.
+            on_stdout_lost: Called once, from the loop, when stdout is found closed or broken.
+            compress: Packs a log file that was put aside, without being waited for.
+        """
         self._loop = loop
+        self._format = choose_format(runtime.log_format, stdout_fd)
+        self._colour = wants_colour(stdout_fd)
         self._timestamps = Timestamps(clock)
         self._output = Output(loop, stdout_fd, on_lost=on_stdout_lost, on_room=self._resume)
+        self._errors = self._output
+        if self._format == "raw":
+            self._errors = Output(loop, stderr_fd, on_lost=lambda _error: None, on_room=self._resume)
         self._streams: OrderedDict[Stream, None] = OrderedDict()
+        self._history = History()
+        self._counts: dict[tuple[AppKey, str], Counts] = {}
+        self._limits: dict[AppKey, RateLimit] = {}
+        self._files = LogFiles(clock, self._file_failed, compress)
+        self._overflows: dict[AppKey, DropReport] = {}
         self._own = OwnEvents(
-            self._output.put, loop.call_soon, self._timestamps, level=runtime.log_level, render=json_renderer
+            self._put_own,
+            loop.call_soon,
+            self._timestamps,
+            level=runtime.log_level,
+            make_renderer=lambda: own_renderer(self._format, colour=self._colour),
         )
         self._own.install()
 
-    def open(self, source: LogSource, on_line: Callable[[str], None] | None = None) -> Outlet:
-        """Make the pipes of one incarnation; see `LogSink.open`."""
+    def open(self, source: LogSource, on_line: Callable[[str], object] | None = None) -> Outlet:
+        """Make the pipes of one incarnation; `on_line` sees lines until it returns something true."""
 
         def make_stream(fd: int, name: str, pid: int) -> Stream:
-            flow = _Flow(self, source, name, pid, on_line)
-            stream = Stream(self._loop, fd, flow, self._output, self._after_read)
+            gate = self._gate(source.app, name)
+            flow = Flow(self._steps(source, name, pid, on_line), self._loop.call_later)
+            stream = Stream(self._loop, fd, flow, gate, self._after_read)
             self._streams[stream] = None
             return stream
 
@@ -56,24 +97,121 @@ class Relay:
         """Log one of `events.EVENTS`; see `LogSink.event`."""
         self._own.event(level, event, message, fields)
 
+    def reopen(self) -> None:
+        """Open all log files anew; also those that were given up."""
+        self._files.reopen()
+
+    def last(self, app: AppKey | None = None) -> bytes:
+        """The last records of an app, or of everybody, as they went to stdout."""
+        return self._history.last(app)
+
+    def follow(self, wake: Callable[[], None], app: AppKey | None = None) -> Follower:
+        """Get the records of an app, or of everybody, from now on."""
+        return self._history.follow(wake, app)
+
+    def counts(self) -> Mapping[tuple[AppKey, str], Counts]:
+        """Per app and stream (`stdout`, `stderr`), since the start."""
+        return self._counts
+
+    def forget(self, app: AppKey) -> None:
+        """The app was removed for good: let go of what is remembered of it."""
+        self._history.forget(app)
+        self._limits.pop(app, None)
+        for name in _STREAM_LEVEL:
+            self._counts.pop((app, name), None)
+
     def close(self, timeout: Seconds) -> bool:
         """Write out everything that is known, waiting at most `timeout` for stdout; whether that succeeded.
 
-        To be called once, when no app runs any more. Blocks the loop.
+        To be called when no app runs any more. Blocks the loop. A second call does nothing.
         """
         for stream in list(self._streams):
             stream.drain()
             stream.close()
         self._streams.clear()
-        self._own.flush()
+        self._report_overflow()
+        self._own.render()
         done = self._output.drain(timeout)
+        if self._errors is not self._output:
+            self._errors.drain(timeout)
+            self._errors.close()
         self._own.uninstall()
         self._output.close()
+        self._files.close()
         return done
 
-    def _put(self, records: bytes) -> None:
-        self._own.flush()
-        self._output.put(records)
+    def _steps(
+        self, source: LogSource, name: str, pid: int, on_line: Callable[[str], object] | None
+    ) -> Steps:
+        """What the app's configuration says shall happen to a stream."""
+        app, key = source.app, source.app.key()
+        origin = Origin(app=app.name, instance=source.who.index, pid=pid, stream=name, fields=app.log_fields)
+        shape = SHAPES[self._format](origin, colour=self._colour)
+        output = self._output_of(name)
+        drops = app.overflow == "drop"
+        return Steps(
+            encoder=Encoder(shape, level=_STREAM_LEVEL[name], max_line=app.max_line),
+            timestamps=self._timestamps,
+            counts=self._counts.setdefault((key, name), Counts()),
+            put=None if app.disable_logs else functools.partial(self._put, output, key),
+            verbatim=shape.verbatim,
+            on_line=on_line,
+            limit=self._limit(app) if app.rate_limit else None,
+            limited=DropReport(self._report_of(app, "rate_limit"), self._loop.call_later),
+            files=self._files.of(app, origin),
+            joiner=joiner(app.multiline) if app.multiline and not shape.verbatim else None,
+            is_full=(lambda: output.full) if drops else None,
+            overflowed=self._overflow_report(app) if drops else None,
+        )
+
+    def _limit(self, app: AppSpec) -> RateLimit:
+        """One for all instances; a new value of the key makes a new one."""
+        rate = app.rate_limit or 0
+        limit = self._limits.get(app.key())
+        if limit is None or limit.rate != rate:
+            limit = self._limits[app.key()] = RateLimit(rate, time.monotonic)
+        return limit
+
+    def _overflow_report(self, app: AppSpec) -> DropReport:
+        """Reported when there is room again: a record about a full stdout has no place there."""
+        return self._overflows.setdefault(
+            app.key(), DropReport(self._report_of(app, "overflow"), lambda _delay, _callback: None)
+        )
+
+    def _report_of(self, app: AppSpec, reason: str) -> Callable[[int], None]:
+        def report(lines: int) -> None:
+            self.event("warning", "log.dropped", app=app.name, lines=lines, reason=reason)
+
+        return report
+
+    def _report_overflow(self) -> None:
+        for report in self._overflows.values():
+            report.flush()
+
+    def _file_failed(self, app: str, path: Path, error: OSError) -> None:
+        self.event(
+            "warning",
+            "log.file_failed",
+            f"{path} is not written any more: {error.strerror}",
+            app=app,
+            path=str(path),
+            error=str(error),
+        )
+
+    def _output_of(self, name: str) -> Output:
+        return self._errors if name == "stderr" else self._output
+
+    def _gate(self, app: AppSpec, name: str) -> Gate:
+        return _OPEN if app.overflow == "drop" or app.disable_logs else self._output_of(name)
+
+    def _put(self, output: Output, key: AppKey, records: bytes) -> None:
+        self._own.render()
+        self._history.add(key, records)
+        output.put(records)
+
+    def _put_own(self, record: bytes) -> None:
+        self._history.add(("", ""), record)
+        self._errors.put(record)
 
     def _after_read(self, stream: Stream) -> None:
         """Everybody gets a turn before the same stream is read again, also when stdout is the bottleneck."""
@@ -81,47 +219,23 @@ class Relay:
             self._streams.pop(stream, None)
             return
         self._streams.move_to_end(stream)
-        if self._output.full:
+        if stream.held_up:
             for waiting in self._streams:
                 waiting.pause()
 
     def _resume(self) -> None:
+        self._report_overflow()
         for stream in list(self._streams):
             stream.resume()
             if stream.done:
                 self._streams.pop(stream, None)
-            if self._output.full:
-                return
 
 
-class _Flow:
-    """What happens to the lines of one stream; see `outlet.Flow`."""
+class _AlwaysOpen:
+    """For apps that are never kept waiting."""
 
-    def __init__(
-        self, relay: Relay, source: LogSource, stream: str, pid: int, on_line: Callable[[str], None] | None
-    ) -> None:
-        self._relay = relay
-        self._on_line = on_line
-        app = source.app
-        origin = Origin(
-            app=app.name, instance=source.who.index, pid=pid, stream=stream, fields=app.log_fields
-        )
-        level = "error" if stream == "stderr" else "info"
-        self._encoder = Encoder(SHAPES["json"](origin), level=level, max_line=app.max_line)
-        self.room = self._encoder.room
+    full = False
+    overfull = False
 
-    def lines(self, lines: bytes) -> None:
-        relay = self._relay
-        text = utf8(lines)
-        relay._put(self._encoder.encode(text, relay._timestamps.now()))  # noqa: SLF001
-        if self._on_line:
-            for line in text.decode().split("\n")[:-1]:
-                self._on_line(line)
 
-    def unfinished(self, line: bytes) -> bytes:
-        relay = self._relay
-        records, rest = self._encoder.encode_open(line, relay._timestamps.now())  # noqa: SLF001
-        relay._put(records)  # noqa: SLF001
-        return rest
-
-    def ended(self) -> None: ...
+_OPEN: Final = _AlwaysOpen()

@@ -141,6 +141,7 @@ def test_a_closed_stdout_is_reported_once_and_stops_nobody() -> None:
     with stage(stdout_fd=write) as it:
         it.spawn(app(), ["seq", "100000"])
         it.run()
+        it.turn(lambda: it.lost)
         assert [type(error) for error in it.lost] == [BrokenPipeError]
     os.close(write)
 

@@ -86,7 +86,7 @@ class Service:
                 **env,
             )
         api = Api(process, port)
-        process.expect_line("Application startup complete")
+        process.expect_line("listening on")
         return api
 
     def close(self) -> None:

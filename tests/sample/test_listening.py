@@ -18,7 +18,7 @@ def test_instances_share_a_port_by_themselves(migrated: Service) -> None:
     port = free_port()
     for instance in range(2):
         process = migrated.start("api", "--listen", f"127.0.0.1:{port}", NODE_APP_INSTANCE=str(instance))
-        process.expect_line("Application startup complete")
+        process.expect_line("listening on")
     api = Api(process, port)
     seen: set[str] = set()
     eventually(lambda: len(seen | {api.request("/health").instance}) and _saw_both(seen, api), "both answer")
@@ -37,7 +37,7 @@ def test_an_activated_socket_is_used(migrated: Service) -> None:
         with Running(
             [PYTHON, "-c", activate], cwd=BACKEND, env=migrated.env, pass_fds=(listener.fileno(),)
         ) as process:
-            process.expect_line("Application startup complete")
+            process.expect_line("listening on")
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=10) as response:
                 assert response.status == 200
 

@@ -74,7 +74,7 @@ def test_a_request_in_progress_is_answered(migrated: Service) -> None:
         client.sendall(head.encode() + body[:10])
         assert api.request("/health").status == 200  # by now the half request has been read
         api.process.signal(signal.SIGTERM)
-        api.process.expect(message="Shutting down")
+        api.process.expect(message="draining")
         client.sendall(body[10:])
         assert client.recv(1000).startswith(b"HTTP/1.1 201")
     assert api.process.wait() == 0

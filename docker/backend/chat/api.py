@@ -19,6 +19,8 @@ from chat.notify import notify
 from chat.resources import acquire
 from chat.routes import Api, application
 
+LISTEN = "127.0.0.1:8000"
+
 log = logging.getLogger("chat.api")  # __name__ is __main__ here
 
 
@@ -34,6 +36,8 @@ class Server(uvicorn.Server):
         """Listen, then report readiness."""
         await super().startup(sockets)
         notify("READY=1")
+        for listener in sockets or ():
+            log.info("listening on http://%s:%s", *listener.getsockname()[:2])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, end the WebSockets, then finish as uvicorn does."""
@@ -47,6 +51,7 @@ class Server(uvicorn.Server):
             async with asyncio.timeout(self._drain_s):
                 await self._api.hub.emptied()
         await super().shutdown(sockets)
+        log.info("stopped")
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -69,17 +74,13 @@ async def serve(configuration: settings.Settings, listener: socket.socket) -> No
             # Browsers and balancers keep connections for a minute; the side that closes first sees the error.
             timeout_keep_alive=75,
         )
-        host, port, *_ = listener.getsockname()
-        log.info("listening on http://%s:%s", host, port, extra={"instance": configuration.instance})
         await Server(config, api, configuration.drain_s).serve(sockets=[listener])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; the exit code."""
     parser = argparse.ArgumentParser(prog="chat.api", description=__doc__)
-    parser.add_argument(
-        "--listen", default=os.environ.get("CHAT_LISTEN") or "127.0.0.1:8000", metavar="HOST:PORT"
-    )
+    parser.add_argument("--listen", default=os.environ.get("CHAT_LISTEN") or LISTEN, metavar="HOST:PORT")
     parser.add_argument("--fd", type=int, help="descriptor of a listening socket that is inherited")
     arguments = parser.parse_args(argv)
     configuration = settings.load()

@@ -22,3 +22,4 @@ def configure(settings: Settings, service: str) -> None:
         )
     )
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its starts and stops are told by the programs

@@ -1,0 +1,138 @@
+"""Stack traces as one message: which lines belong to the line before them."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
+
+from runtime.ecosystem.spec import Seconds
+from runtime.logs.escape import JOINT
+
+PATIENCE: Final[Seconds] = 0.1
+"""How long a message that may go on is held back; a writer that is in the middle of one is faster."""
+_MOST_LINES: Final = 512
+_MOST_BYTES: Final = 64 * 1024
+
+
+_State: TypeAlias = tuple[tuple[re.Pattern[bytes], str], ...]
+"""What may follow in a trace: the first pattern that matches the line tells the next state."""
+
+
+def _state(*then: tuple[str, str]) -> _State:
+    return tuple((re.compile(pattern.encode()), name) for pattern, name in then)
+
+
+_INDENTED: Final = r"[ \t]"
+_PYTHON: Final[Mapping[str, _State]] = {
+    # Exception groups (PEP 654) draw a frame: `  + Exception Group Traceback (most recent call last):`
+    "start": _state(
+        (r"(?: *[|+-]+ ?)?(?:Exception Group )?Traceback \(most recent call last\):", "py-frames")
+    ),
+    "py-frames": _state((_INDENTED, "py-frames"), (r"\S", "py-raised")),
+    "py-raised": _state((_INDENTED, "py-raised"), (r"$", "py-gap")),
+    "py-gap": _state(
+        (r"During handling of the above exception|The above exception was the direct cause", "py-chain"),
+    ),
+    "py-chain": _state((r"$", "py-chain"), (r"(?:Exception Group )?Traceback \(", "py-frames")),
+}
+_JAVA: Final[Mapping[str, _State]] = {
+    "start": _state((r".*\b[\w.$]*(?:Exception|Error|Throwable)\b", "java-thrown")),
+    "java-thrown": _state((r"\s+(?:at |\.\.\. \d+ |Suppressed: )|Caused by: ", "java-frames")),
+    "java-frames": _state((r"\s+(?:at |\.\.\. \d+ |Suppressed: |Caused by: )|Caused by: ", "java-frames")),
+}
+_NODE: Final[Mapping[str, _State]] = {
+    # An uncaught exception shows its source line first: `/app/x.js:3`, the line, a caret, an empty line.
+    "start": _state(
+        (r"(?:file://)?/\S+:\d+$", "node-source"),
+        (r".*\b\w*(?:Error|Exception)\b", "node-thrown"),
+    ),
+    "node-source": _state((_INDENTED, "node-source"), (r"$", "node-gap"), (r".*Error\b", "node-thrown")),
+    "node-gap": _state((r".*(?:Error|Exception)\b", "node-thrown"), (_INDENTED, "node-frames")),
+    "node-thrown": _state((r"\s+at ", "node-frames")),
+    "node-frames": _state((_INDENTED, "node-frames"), (r"[}\]]", "node-frames"), (r"$", "node-end")),
+    "node-end": _state((r"Node\.js v\d", "node-frames")),
+}
+_LANGUAGES: Final[Mapping[str, tuple[Mapping[str, _State], ...]]] = {
+    "python": (_PYTHON,),
+    "java": (_JAVA,),
+    "node": (_NODE,),
+    "auto": (_PYTHON, _NODE, _JAVA),
+}
+
+
+class Joiner:
+    r"""Holds the lines of one message together, with `escape.JOINT` in place of the `\n` between them."""
+
+    def __init__(self, goes_on: Callable[[bytes, bool], bool | None]) -> None:
+        """`goes_on` tells of a line, and whether it comes first: True joins it, None lets it pass alone."""
+        self._goes_on = goes_on
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+
+    @property
+    def holds(self) -> bool:
+        """Whether a message is waiting for its next line."""
+        return bool(self._held)
+
+    def feed(self, lines: bytes) -> bytes:
+        r"""Whole lines in, whole messages out, each ended by `\n`."""
+        messages: list[bytes] = []
+        for line in lines[:-1].split(b"\n"):
+            verdict = self._goes_on(line, not self._held)
+            if not verdict and self._held:
+                messages += self._release()
+                verdict = self._goes_on(line, True)
+            if verdict is None:
+                messages.append(line)
+                continue
+            if self._held_bytes + len(line) > _MOST_BYTES or len(self._held) >= _MOST_LINES:
+                messages += self._release()
+            self._held.append(line)
+            self._held_bytes += len(line)
+        return b"\n".join(messages) + b"\n" if messages else b""
+
+    def flush(self) -> bytes:
+        """The message that is held, complete or not."""
+        return b"\n".join(self._release()) + b"\n" if self._held else b""
+
+    def _release(self) -> list[bytes]:
+        held, self._held, self._held_bytes = self._held, [], 0
+        if len(held) > 1 and not held[-1]:  # an empty line that nothing followed belongs to nobody
+            return [JOINT.join(held[:-1]), held[-1]]
+        return [JOINT.join(held)] if held else []
+
+
+def joiner(multiline: str) -> Joiner:
+    """Make one for a value of the key `multiline`: a language, `auto`, or a pattern of first lines."""
+    machines = _LANGUAGES.get(multiline)
+    return Joiner(_by_language(machines) if machines else _by_first_line(multiline))
+
+
+def _by_first_line(pattern: str) -> Callable[[bytes, bool], bool]:
+    """Everything up to the next line that matches belongs to the one before."""
+    search = re.compile(pattern.encode()).search
+
+    def goes_on(line: bytes, first: bool) -> bool:  # noqa: FBT001 - Joiner's signature
+        return first or search(line) is None
+
+    return goes_on
+
+
+def _by_language(machines: tuple[Mapping[str, _State], ...]) -> Callable[[bytes, bool], bool | None]:
+    """Lines that begin a trace are held, and those that may follow in it; all others pass."""
+    active: list[tuple[Mapping[str, _State], str]] = []
+
+    def goes_on(line: bytes, first: bool) -> bool | None:  # noqa: FBT001 - Joiner's signature
+        nonlocal active
+        candidates = [(machine, "start") for machine in machines] if first else active
+        active = [
+            (machine, following)
+            for machine, state in candidates
+            if (following := _next(machine[state], line)) is not None
+        ]
+        return True if active else None
+
+    return goes_on
+
+
+def _next(state: _State, line: bytes) -> str | None:
+    return next((name for pattern, name in state if pattern.match(line)), None)

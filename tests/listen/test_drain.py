@@ -1,0 +1,164 @@
+"""Draining Node workers: whoever is connected gets an answer, keep-alive or not, with or without handlers."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+from fleet import Fleet, Member, app_of, fetch
+
+SLOW = """
+require('http').createServer((request, response) => {
+  setTimeout(() => response.end(String(process.pid)), request.url === '/slow' ? 300 : 0);
+}).listen(+process.env.PORT);
+"""
+
+
+class Client:
+    """One keep-alive connection that asks as fast as it is answered, and reconnects when told to."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.answers: list[str] = []
+        self.connections = 0
+        self.is_done = False
+
+    async def work(self) -> None:
+        """Ask until `is_done`; anything but a complete answer is an exception."""
+        while not self.is_done:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            self.connections += 1
+            keep = True
+            while keep and not self.is_done:
+                writer.write(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = next(
+                    line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")
+                )
+                self.answers.append((await reader.readexactly(int(length.split(b":")[1]))).decode())
+                keep = b"connection: close" not in head.lower()
+                await asyncio.sleep(0.001)
+            writer.close()
+            await writer.wait_closed()
+
+
+def replace(fleet: Fleet, old: Member) -> Member:
+    """Start a new one in the slot, wait for it, drain the old one, stop it."""
+    new = fleet.start(old.app, old.who.index)
+    fleet.ready(new)
+    assert old.outfit.drain()
+    fleet.eventually(lambda: old.heard("drained") or old.exit is not None, "the drain")
+    if old.exit is None:
+        old.signal(signal.SIGTERM)
+    fleet.gone(old)
+    return new
+
+
+def test_keep_alive_clients_survive_a_replacement(fleet: Fleet, node: str, port: int, tmp_path: Path) -> None:
+    """Clients that keep their connection are told to reconnect; not one request fails."""
+    script = tmp_path / "app.cjs"
+    script.write_text(SLOW)
+    workers = fleet.start_ready(app_of(node, str(script), cluster=True, env={"PORT": str(port)}), 2)
+    clients = [Client(port) for _ in range(8)]
+    work = [fleet.loop.create_task(client.work()) for client in clients]
+    fleet.eventually(lambda: all(len(client.answers) > 10 for client in clients), "answers")
+    new = [replace(fleet, worker) for worker in workers]
+    marks = [len(client.answers) for client in clients]
+    fleet.eventually(
+        lambda: all(len(client.answers) > mark + 10 for client, mark in zip(clients, marks, strict=True)),
+        "more",
+    )
+    for client in clients:
+        client.is_done = True
+    fleet.run(asyncio.gather(*work))
+    pids = {str(worker.pid) for worker in new}
+    assert all(set(client.answers[-5:]) <= pids for client in clients)
+
+
+def test_request_in_progress_is_finished(fleet: Fleet, any_node: str, port: int, tmp_path: Path) -> None:
+    """A slow answer is waited for, an idle keep-alive connection is cut after a while."""
+    script = tmp_path / "app.cjs"
+    script.write_text(SLOW)
+    app = app_of(any_node, str(script), cluster=True, env={"PORT": str(port)}, drain_timeout=2.0)
+    (worker,) = fleet.start_ready(app)
+
+    async def scenario() -> tuple[str, bytes]:
+        idle, idle_writer = await asyncio.open_connection("127.0.0.1", port)
+        idle_writer.write(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+        await idle.readuntil(b"\r\n\r\n")
+        slow = asyncio.ensure_future(fetch(port, "/slow"))
+        await asyncio.sleep(0.1)
+        worker.outfit.drain()
+        answer = await slow
+        rest = await idle.read()
+        idle_writer.close()
+        await idle_writer.wait_closed()
+        return answer, rest
+
+    answer, _ = fleet.run(scenario())
+    assert answer == str(worker.pid)
+    fleet.eventually(lambda: worker.heard("drained"), "the report")
+    assert worker.exit is None
+
+
+def test_own_close_after_drain_is_no_error(fleet: Fleet, any_node: str, port: int, tmp_path: Path) -> None:
+    """An app whose handler closes its server, as everybody's does, ends with its own exit code."""
+    script = tmp_path / "app.cjs"
+    script.write_text("""
+      const server = require('http').createServer((request, response) => response.end('ok'));
+      process.on('SIGTERM', () => server.close((error) => process.exit(error ? 1 : 0)));
+      server.listen(+process.env.PORT);
+    """)
+    (worker,) = fleet.start_ready(app_of(any_node, str(script), cluster=True, env={"PORT": str(port)}))
+    worker.outfit.drain()
+    fleet.eventually(lambda: worker.heard("drained"), "the report")
+    worker.signal(signal.SIGTERM)
+    assert fleet.gone(worker) == 0
+
+
+def test_websockets_are_left_to_the_app(fleet: Fleet, any_node: str, port: int, tmp_path: Path) -> None:
+    """An upgraded connection does not hold up the drain: saying goodbye on it is the app's own stop."""
+    script = tmp_path / "app.cjs"
+    script.write_text("""
+      const server = require('http').createServer();
+      server.on('upgrade', (request, socket) => {
+        socket.write('HTTP/1.1 101 Switching Protocols\\r\\nUpgrade: x\\r\\nConnection: Upgrade\\r\\n\\r\\n');
+        process.on('SIGTERM', () => socket.end('goodbye', () => process.exit(0)));
+      });
+      server.listen(+process.env.PORT);
+    """)
+    (worker,) = fleet.start_ready(app_of(any_node, str(script), cluster=True, env={"PORT": str(port)}))
+
+    async def scenario() -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        worker.outfit.drain()
+        while not worker.heard("drained"):
+            await asyncio.sleep(0.005)
+        worker.signal(signal.SIGTERM)
+        rest = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        return rest
+
+    assert fleet.run(scenario()) == b"goodbye"
+    assert fleet.gone(worker) == 0
+
+
+def test_drain_without_preload(fleet: Fleet, any_node: str, port: int, tmp_path: Path) -> None:
+    """Where Node was started without the preload, disconnecting the worker drains it."""
+    script = tmp_path / "app.cjs"
+    script.write_text(SLOW)
+    (worker,) = fleet.start_ready(app_of(any_node, str(script), cluster=True, env={"PORT": str(port)}))
+    assert worker.outfit._ipc is not None
+    worker.outfit._ipc._has_preload = False
+
+    async def scenario() -> str:
+        slow = asyncio.ensure_future(fetch(port, "/slow"))
+        await asyncio.sleep(0.1)
+        worker.outfit.drain()
+        return await slow
+
+    assert fleet.run(scenario()) == str(worker.pid)
+    assert fleet.gone(worker) == 0
+    assert worker.heard("drained")

@@ -1,0 +1,122 @@
+"""Run a scenario end to end: the real command, the scenario's own config, free ports, and its HTTP side."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import PYTHON, Running, alive, eventually, pidone
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an HTTP request came back with."""
+
+    status: int
+    body: Any
+    instance: str | None
+    pid: int
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago, all different."""
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [int(probe.getsockname()[1]) for probe in probes]
+
+
+def request(port: int, path: str, body: object = None, **headers: str) -> Answer:
+    """GET, or POST when there is a body; each request on a connection of its own."""
+    data = None if body is None else json.dumps(body).encode()
+    asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data, headers)
+    try:
+        with urllib.request.urlopen(asked, timeout=10) as response:
+            return _answer(response.status, response.headers, response.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return _answer(error.code, error.headers, error.read())
+
+
+def _answer(status: int, headers: Any, body: bytes) -> Answer:
+    return Answer(status, json.loads(body), headers["x-instance"], int(headers["x-pid"] or 0))
+
+
+class System:
+    """A running ecosystem, seen through its log."""
+
+    def __init__(self, run: Running) -> None:
+        self.run = run
+
+    def online(self, app: str, count: int = 1) -> None:
+        """Wait until `count` different instances of an app are online."""
+
+        def all_online() -> bool:
+            assert self.run.process.poll() is None, self._story()
+            return len({r["instance"] for r in self.run.find(event="instance.online", app=app)}) >= count
+
+        try:
+            eventually(all_online, f"{count} instances of {app} online")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self._story()}") from None
+
+    def pids(self, app: str) -> dict[int, int]:
+        """The newest process of each instance."""
+        return {r["instance"]: r["pid"] for r in self.run.find(event="instance.start", app=app)}
+
+    def kill(self, app: str, instance: int = 0) -> int:
+        """kill -9 one instance and wait for its successor, which is returned."""
+        before = self.pids(app)[instance]
+        os.kill(before, signal.SIGKILL)
+        self.run.expect(event="instance.exit", app=app, pid=before, signal="SIGKILL")
+
+        def successor() -> int | None:
+            now = self.pids(app)[instance]
+            return now if now != before and alive(now) else None
+
+        return eventually(successor, f"{app} restarted")
+
+    def lines(self, app: str, pid: int | None = None) -> list[str]:
+        """What an app printed, or one process of it."""
+        found = self.run.find(app=app) if pid is None else self.run.find(app=app, pid=pid)
+        return [record["message"] for record in found if "stream" in record]
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> list[str]:
+        """Stop in order; the apps as their last instances ended. The exit code must be 0."""
+        self.run.signal(number)
+        code = self.run.wait()
+        assert code == 0, f"exit code {code}\n{self._story()}"
+        ended = [record["app"] for record in self.run.find(event="instance.exit", reason="stop")]
+        return [app for n, app in enumerate(ended) if app not in ended[n + 1 :]]
+
+    def ends(self) -> Counter[tuple[str, int | None]]:
+        """How instances ended when they were asked to: app and exit code."""
+        return Counter((r["app"], r.get("code")) for r in self.run.find(event="instance.exit", reason="stop"))
+
+    def _story(self) -> str:
+        streams = (self.run.out, self.run.err)
+        return "\n".join(stream.text() for stream in streams if stream)
+
+
+@contextlib.contextmanager
+def running(config: str, *options: str, **env: str) -> Iterator[System]:
+    """Run `tests/scenarios/<config>` with these variables."""
+    with pidone(str(HERE / config), *options, env=env) as run:
+        yield System(run)
+
+
+@contextlib.contextmanager
+def redis_stand_in() -> Iterator[str]:
+    """A Redis for the scenario; its URL."""
+    with Running([PYTHON, str(HERE / "redis_stand_in.py")]) as run:
+        port = run.expect_line("")
+        yield f"redis://127.0.0.1:{port}"

@@ -1,0 +1,76 @@
+"""Scenario 2, the delivery backend: API, aggregator and worker."""
+
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from harness import eventually
+from scenarios.driving import System, free_ports, request, running
+
+CONFIGS = ["delivery/ecosystem.toml"]
+
+
+@pytest.fixture(params=CONFIGS)
+def delivery(request: pytest.FixtureRequest, redis: str) -> Iterator[tuple[System, int]]:
+    """The running system and its port."""
+    [port] = free_ports(1)
+    with running(request.param, "--env", "production", PORT=str(port), REDIS_URL=redis) as system:
+        [start] = [system.run.expect(event="runtime.start")]
+        system.online("aggregator")
+        system.online("worker")
+        system.online("api", start["cpus"])
+        yield system, port
+
+
+def test_an_api_on_every_cpu_one_aggregator_and_one_worker(delivery: tuple[System, int]) -> None:
+    """`max` is the number of CPUs of this container; the others are single; the API waits for them."""
+    system, port = delivery
+    cpus = system.run.find(event="runtime.start")[0]["cpus"]
+    counts = {app: len(system.pids(app)) for app in ("api", "aggregator", "worker")}
+    assert counts == {"api": cpus, "aggregator": 1, "worker": 1}
+    order = [record["app"] for record in system.run.find(event="instance.start")]
+    assert order.index("api") > max(order.index("aggregator"), order.index("worker"))
+    assert request(port, "/health").status == 200
+    assert system.stop()[0] == "api"
+    assert system.ends() == {("api", 0): cpus, ("aggregator", 0): 1, ("worker", 0): 1}
+
+
+def test_sessions_and_work_do_not_depend_on_the_instance(delivery: tuple[System, int]) -> None:
+    """A hundred users at once: a session is known everywhere, every delivery is counted and assigned once."""
+    system, port = delivery
+    tokens = [request(port, "/login", {"user": f"user {n}"}).body["token"] for n in range(20)]
+
+    def use(n: int) -> tuple[int, str]:
+        me = request(port, "/me", **{"x-session": tokens[n % 20]})
+        assert me.body["user"] == f"user {n % 20}"
+        order = request(port, "/deliveries", {"city": f"city {n % 3}"})
+        return order.status, me.body["answered_by"]
+
+    with ThreadPoolExecutor(50) as pool:
+        done = list(pool.map(use, range(300)))
+    assert Counter(status for status, _ in done) == {202: 300}
+    assert {int(instance) for _, instance in done} == set(system.pids("api"))
+
+    def settled() -> bool:
+        stats = request(port, "/stats").body
+        return bool(stats.get("deliveries") == stats.get("assigned") == 300)
+
+    eventually(settled, "everything counted and assigned")
+    assert request(port, "/stats").body["city:city 0"] == 100
+
+
+@pytest.mark.parametrize("app", ["aggregator", "worker", "api"])
+def test_each_part_is_replaced_after_kill_9(delivery: tuple[System, int], app: str) -> None:
+    """Only the part that died is replaced, and the work goes on."""
+    system, port = delivery
+    others = {name: system.pids(name) for name in ("api", "aggregator", "worker") if name != app}
+    before = system.pids(app)
+    successor = system.kill(app)
+    assert {name: system.pids(name) for name in others} == others
+    assert system.pids(app) == {**before, 0: successor}
+    eventually(lambda: any("listens" in line or "consuming" in line for line in system.lines(app, successor)))
+    assert request(port, "/deliveries", {"city": "x"}).status == 202
+    eventually(lambda: request(port, "/stats").body.get("assigned") == 1, "the work is done")
+    system.stop(signal.SIGINT)
