@@ -76,7 +76,7 @@ class Kin:
 
     def _is_marked(self, pid: int) -> bool:
         try:
-            with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123 (hot path)
+            with open(f"/proc/{pid}/environ", "rb") as file:
                 return self._mark in file.read().split(b"\0")
         except OSError:  # gone, or another user's: then group, session and memory have to do
             return False

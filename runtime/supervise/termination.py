@@ -19,5 +19,5 @@ def leave_message(ending: Ending) -> None:
     known = {"reason": ending.reason, "code": int(ending.code), "app": ending.app, "message": ending.message}
     text = json.dumps({key: value for key, value in known.items() if value is not None})
     # Not created: outside of Kubernetes there is no such file, and /dev is no place for one.
-    with suppress(OSError), open(os.open(path, os.O_WRONLY | os.O_TRUNC), "wb") as file:  # noqa: PTH123
+    with suppress(OSError), open(os.open(path, os.O_WRONLY | os.O_TRUNC), "wb") as file:
         file.write(text.encode()[:LIMIT])
