@@ -24,8 +24,10 @@ clean:
 $(VENV)/.sample: pyproject.toml docker/backend/requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable . --requirement docker/backend/requirements.txt
+	$(BIN)/python -m compileall -q runtime
 	touch $@
 
 $(VENV)/.ready: $(VENV)/.sample
 	$(BIN)/pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m compileall -q runtime
 	touch $@

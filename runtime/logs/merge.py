@@ -82,7 +82,7 @@ class Merger:
         stated = own.get(keys.level)
         if not isinstance(stated, str):
             level = _foreign_level(own) or level
-        conflicts = self._reserved & own.keys()
+        conflicts = self._reserved.intersection(own)
         if any(keys.identity[key] != own[key] for key in conflicts & keys.identity.keys()):
             return self._rebuilt(line, level)
         if keys.level not in own or isinstance(stated, str):

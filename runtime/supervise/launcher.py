@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from runtime.ecosystem.spec import AppSpec
-from runtime.errors import SpawnError
+from runtime.errors import ListenError, SpawnError
 from runtime.init import proctree
 from runtime.init.reaper import ExitStatus, Reaper
 from runtime.init.spawn import SpawnPlan, spawn
+from runtime.listen import appfacts
 from runtime.supervise.collaborators import (
     Clock,
     Equipment,
@@ -53,8 +54,11 @@ class ForkLauncher:
         on_exit: Callable[[ExitStatus], None],
     ) -> "ForkedProcess":
         """Start one incarnation. Raises SpawnError; then nothing is left of the attempt."""
+        try:
+            equipment = self._outfitter.equip(app, who, report)
+        except ListenError as error:
+            raise SpawnError(str(error)) from error
         outlet = self._log.open(LogSource(app, who), _ready_line(app, report))
-        equipment = self._outfitter.equip(app, who, report)
         environment = self._environment.of(app, who)
         plan = SpawnPlan(
             argv=equipment.argv,
@@ -82,7 +86,7 @@ class ForkLauncher:
             outlet.finish()
             raise
         kin = Kin(pid, self._environment.mark(who), self._reaper.owns)
-        process = ForkedProcess(self, pid, kin, outlet, equipment, on_exit)
+        process = ForkedProcess(self, pid, kin, outlet, equipment, on_exit, announces=_announces(app))
         self._reaper.watch(pid, process.main_ended)
         outlet.spawned(pid)
         equipment.spawned(pid)
@@ -123,9 +127,12 @@ class ForkedProcess:
         outlet: Outlet,
         equipment: Equipment,
         on_exit: Callable[[ExitStatus], None],
+        *,
+        announces: bool,
     ) -> None:
         """`pid` has just been spawned with this outlet and equipment."""
         self.pid = pid
+        self.announces = announces
         self._launcher = launcher
         self._kin = kin
         self._outlet = outlet
@@ -195,6 +202,11 @@ class ForkedProcess:
         self._outlet.finish()
         self._equipment.close()
         self._on_exit(status)
+
+
+def _announces(app: AppSpec) -> bool:
+    """Node's cluster protocol and the Python shim report that a process listens, without being asked to."""
+    return app.ready.is_reported or appfacts.is_cluster_worker(app) or appfacts.shares_python(app)
 
 
 def _affinity(app: AppSpec, index: int) -> tuple[int, ...] | None:

@@ -5,14 +5,14 @@ import random
 import signal
 from collections.abc import Callable, Mapping
 
-from runtime.ecosystem.spec import Ecosystem
+from runtime.ecosystem.spec import AppSpec, Ecosystem
 from runtime.errors import ListenError
 from runtime.init.exitcodes import ExitCode
 from runtime.init.reaper import Reaper
 from runtime.init.signals import SignalInbox
+from runtime.listen.lazy import LazyOutfitter
 from runtime.logs.relay import Relay
 from runtime.record import Record
-from runtime.supervise.collaborators import Outfitter
 from runtime.supervise.instance import World
 from runtime.supervise.launcher import ForkLauncher
 from runtime.supervise.loop import new_event_loop
@@ -44,7 +44,7 @@ class Session:
         self._loop = new_event_loop()
         self._reaper = Reaper(self._orphan_buried)
         self._relay = Relay(self._loop, ecosystem.runtime, on_stdout_lost=self._stdout_lost)
-        self._outfitter: Outfitter = self._make_outfitter()
+        self._outfitter = LazyOutfitter(self._loop, self._relay, self._run_command)
         self._launcher = ForkLauncher(
             clock=self._loop,
             reaper=self._reaper,
@@ -54,7 +54,7 @@ class Session:
         )
         self._supervisor = Supervisor(
             ecosystem,
-            World(self._loop, self._launcher, self._relay, random.random),
+            World(self._loop, self._launcher, self._relay, self._outfitter, random.random),
             self._outfitter,
             count=lambda app: app.count(self._ecosystem.cpus),
             on_done=self._done,
@@ -148,9 +148,7 @@ class Session:
         self._ending = ending
         self._loop.stop()
 
-    # -- making ------------------------------------------------------------------------------------
+    async def _run_command(self, app: AppSpec, argv: tuple[str, ...]) -> int:
+        from runtime.supervise.commands import Commands  # noqa: PLC0415 (needs asyncio at last)
 
-    def _make_outfitter(self) -> Outfitter:
-        from runtime.listen.none import NoPorts  # noqa: PLC0415
-
-        return NoPorts()
+        return await Commands(self._reaper, self._around.environ).run(app, argv)
