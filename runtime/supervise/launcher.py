@@ -92,6 +92,10 @@ class ForkLauncher:
         equipment.spawned(pid)
         return process
 
+    def environment(self, app: AppSpec, who: InstanceId) -> Mapping[str, str]:
+        """What an incarnation gets, but for what its equipment adds."""
+        return self._environment.of(app, who)
+
     def follow(self, pid: int, on_exit: Callable[[ExitStatus], None]) -> None:
         """Hear about the end of a descendant that will be adopted by us."""
         self._reaper.watch(pid, on_exit)
