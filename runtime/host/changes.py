@@ -16,8 +16,18 @@ from typing import Final
 from runtime.init import prctl
 from runtime.record import Record
 
-ALWAYS_IGNORED: Final = (".*", "node_modules", "__pycache__", "*.pyc", "*.pyo", "*~", "*.swp", "*.swx", "4913")
-"""PM2's two (dot files and node_modules), caches of Python, and what editors write beside a file (4913: vim)."""
+ALWAYS_IGNORED: Final = (
+    ".*",
+    "node_modules",
+    "__pycache__",
+    "*.pyc",
+    "*.pyo",
+    "*~",
+    "*.swp",
+    "*.swx",
+    "4913",
+)
+"""PM2's two (dot files and node_modules), Python's caches, what editors write beside a file (4913: vim)."""
 _STEP_MS: Final = 50
 _GROUPED_MS: Final = 100
 
@@ -84,7 +94,10 @@ def main(argument: str) -> int:
     """Watch until the parent ends or nothing can be watched."""
     prctl.set_parent_death_signal(signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    groups = [Group(**{**each, "paths": tuple(each["paths"]), "ignore": tuple(each["ignore"])}) for each in json.loads(argument)]
+    groups = [
+        Group(**{**each, "paths": tuple(each["paths"]), "ignore": tuple(each["ignore"])})
+        for each in json.loads(argument)
+    ]
     roots = sorted({root for group in groups for root in group.roots()})
     missing = [root for root in roots if not os.path.exists(root)]
     for root in missing:
@@ -99,7 +112,11 @@ def main(argument: str) -> int:
         for batch in changes:
             for line in lines_for({path for _, path in batch}, groups):
                 _say(line)
-    except (ImportError, OSError, RuntimeError) as error:  # not installed; a limit of inotify; a broken backend
+    except (
+        ImportError,
+        OSError,
+        RuntimeError,
+    ) as error:  # not installed; a limit of inotify; a broken backend
         _say(json.dumps({"error": f"files cannot be watched: {error}"}))
         return 1
     return 0

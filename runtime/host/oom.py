@@ -89,4 +89,6 @@ class OomLedger:
     def settle(self, kills: int) -> None:
         """These are explained, though not by an exit that was judged."""
         container = self._settled.container
-        self._settled = OomCounters(None if container is None else container + kills, self._settled.host + kills)
+        self._settled = OomCounters(
+            None if container is None else container + kills, self._settled.host + kills
+        )

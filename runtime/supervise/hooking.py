@@ -81,7 +81,7 @@ class Hooks:
         return self._run_whole(HookEvent(point=HookPoint.PRE_STOP, reason=reason or None), then)
 
     def whole_rests(self, code: int, reason: str, then: Callable[[], None]) -> bool:
-        """As of an Attendant: what is told of the last apps comes to its end, then the whole's `post_stop`."""
+        """As of an Attendant: hooks of the last apps come to their end, then the whole's `post_stop` runs."""
         event = HookEvent(point=HookPoint.POST_STOP, exit_code=code, reason=reason or None)
 
         def last() -> None:
@@ -108,17 +108,13 @@ class Hooks:
         self._run(hook, _WHOLE, event, lambda _failure: then())
         return True
 
-    def _run_of(
-        self, instance: Instance, point: HookPoint, then: Callable[[str], None]
-    ) -> HookRun | None:
+    def _run_of(self, instance: Instance, point: HookPoint, then: Callable[[str], None]) -> HookRun | None:
         hook = instance.app.hooks.get(point)
         if hook is None:
             return None
         return self._run(hook, instance.app, _event(instance, point), then)
 
-    def _run(
-        self, hook: Hook, app: AppSpec, event: HookEvent, then: Callable[[str], None]
-    ) -> HookRun:
+    def _run(self, hook: Hook, app: AppSpec, event: HookEvent, then: Callable[[str], None]) -> HookRun:
         who = InstanceId(app.name, event.instance or 0, 0)
         runner = HookRunner(AppHookLauncher(app, reaper=self._reaper, log=self._log), self._clock)
 
@@ -136,7 +132,7 @@ class Hooks:
 
     def _tell(self, result: HookResult) -> None:
         event = result.event
-        fields = {"app": event.app, "instance": event.instance, "hook": event.point.value}
+        fields: dict[str, object] = {"app": event.app, "instance": event.instance, "hook": event.point.value}
         known = {name: value for name, value in fields.items() if value is not None}
         if result.message:
             level = "error" if event.point.is_required else "warning"
@@ -151,7 +147,11 @@ class Hooks:
 
 
 def _event(instance: Instance, point: HookPoint) -> HookEvent:
-    status = instance.last_exit if point in (HookPoint.POST_STOP, HookPoint.ON_EXIT, HookPoint.ON_GIVE_UP) else None
+    status = (
+        instance.last_exit
+        if point in (HookPoint.POST_STOP, HookPoint.ON_EXIT, HookPoint.ON_GIVE_UP)
+        else None
+    )
     return HookEvent(
         point=point,
         app=instance.app.name,

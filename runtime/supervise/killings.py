@@ -23,7 +23,9 @@ class Killings:
         if verdict is OomVerdict.NO:
             return ""
         if verdict is OomVerdict.LIKELY:
-            return "killed by SIGKILL while the machine was out of memory: probably by the kernel's OOM killer"
+            return (
+                "killed by SIGKILL while the machine was out of memory: probably by the kernel's OOM killer"
+            )
         limit = self._box.memory().limit
         limited = f" (limit {mib(limit)})" if limit is not None else ""
         return f"killed by the kernel's OOM killer: the container was out of memory{limited}"

@@ -16,10 +16,10 @@ from runtime.supervise.monitor import Monitor
 from runtime.supervise.replacing import Replacements, Wish
 from runtime.supervise.states import State
 
-
-def is_limited(app: AppSpec) -> bool:
-    """Whether anything here concerns the app, were there no guard for the container."""
-    return any(limit is not None for limit in (app.max_memory_restart, app.memory_soft_limit, app.max_age))
+_WAYS = {
+    True: "it is being replaced",
+    False: "it is being restarted, as the container has no room for two of them",
+}
 
 
 class Recycler:
@@ -143,12 +143,11 @@ class Recycler:
         self._log.event(
             "warning",
             "instance.memory",
-            f"{decision.message}: it is being replaced",
+            f"{decision.message}: {_WAYS[decision.overlap]}",
             app=who.app,
             instance=who.index,
             rss_bytes=decision.usage,
             limit_bytes=decision.limit,
-            overlap=decision.overlap,
         )
         wish = Wish(
             who=who,

@@ -73,8 +73,9 @@ class Times:
     def _alarm(self, app: App, text: str, zone: tzinfo, ring: Callable[[Due], None]) -> "_Alarm":
         alarm = _Alarm(Timetable(parse_schedule(text, zone), self._now()), self._clock, self._now, ring)
         if alarm.next is not None:
+            when = alarm.next.astimezone(zone).isoformat(" ", "seconds")
             self._log.event(
-                "info", "app.scheduled", app=app.name, schedule=text, next=alarm.next.isoformat()
+                "info", "app.scheduled", f"next at {when}", app=app.name, schedule=text, next=when
             )
         return alarm
 
@@ -88,7 +89,9 @@ class Times:
         if due.missed:
             self._tell_missed(app, due, "cron_restart")
         elif app.is_down:  # it completed or gave up; one that somebody stopped has no alarm
-            self._log.event("info", "app.due", f"{app.name} is started again", app=app.name, reason="cron_restart")
+            self._log.event(
+                "info", "app.due", f"{app.name} is started again", app=app.name, reason="cron_restart"
+            )
             app.start()
         else:
             self._replacements.ask(app, Wish(reason="cron_restart"))
@@ -104,7 +107,12 @@ class Times:
             message = "its last run has not ended, or another run waits: this one is left out"
             self._log.event("warning", "app.skipped", message, app=app.name, overlap=app.spec.overlap.value)
             return
-        self._log.event("info", "app.due", app=app.name, reason="schedule", step=step.value)
+        told = {
+            Step.START: "its time has come",
+            Step.WAIT: "its time has come: it waits for the end of its last run",
+            Step.STOP: "its time has come: its last run is stopped first",
+        }[step]
+        self._log.event("info", "app.due", told, app=app.name, reason="schedule", step=step.value)
         if step is Step.START:
             app.start()
         elif step is Step.STOP:

@@ -1,4 +1,4 @@
-"""The Attendant of a real session: brings hooks, memory, age, times and file changes in where an app uses them.
+"""The Attendant of a real session: hooks, memory, age, times and file changes, where an app uses them.
 
 Nothing of these rooms is imported before an app has a key that needs it, and then only when the first apps
 run already; the one exception are hooks, which a start may have to wait for.

@@ -99,7 +99,9 @@ class Watcher:
         self._helper = None
         if status.code == 1:  # it has told why, and would again
             return
-        self._log.event("warning", "watch.failed", f"the process that watches files ended ({status}); it is started again")
+        self._log.event(
+            "warning", "watch.failed", f"the process that watches files ended ({status}); it is started again"
+        )
         self._retry = self._loop.call_later(_RETRY, self._begin)
 
     def _act(self, app: App) -> None:
@@ -108,7 +110,9 @@ class Watcher:
         self._forget_changes(key)
         if not app.wanted:
             return
-        shown = ", ".join(paths[:_SHOWN]) + (f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else "")
+        shown = ", ".join(paths[:_SHOWN]) + (
+            f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+        )
         self._log.event("info", "app.files_changed", shown, app=app.name, files=len(paths))
         if app.is_down:
             app.start()
