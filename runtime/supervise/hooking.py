@@ -138,7 +138,7 @@ class Hooks:
             level = "error" if event.point.is_required else "warning"
             self._log.event(level, "hook.failed", result.message, outcome=result.outcome.value, **known)
         else:
-            self._log.event("debug", "hook.done", outcome=result.outcome.value, **known)
+            self._log.event("debug", "hook.done", "", outcome=result.outcome.value, **known)
 
     def _look_whether_idle(self) -> None:
         if not self._runs and self._when_idle is not None:
