@@ -105,6 +105,10 @@ class MemoryWatch:
         self._apps: dict[str, _App] = {}
         self._lives: dict[InstanceId, _Life] = {}
 
+    def guard(self, limit: MemoryLimit | None) -> None:
+        """The container's limit is another one from now on."""
+        self._guard = limit
+
     def adopt(self, spec: AppSpec, *, instances: int) -> None:
         """Watch an app from now on; also when its spec or its number of instances has changed."""
         known = self._apps.get(spec.name)
