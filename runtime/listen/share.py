@@ -25,7 +25,7 @@ _BACKLOG: Final = 511
 
 
 def drain_env(app: AppSpec, python_path: str) -> dict[str, str]:
-    """Variables that bring the shim into a program, for its drain alone; `python_path` is what it would have."""
+    """Variables that bring the shim in, for its drain alone; `python_path` is what would be there without."""
     return {
         IDLE_VARIABLE: f"{appfacts.longest_idle(app):g}",
         "PYTHONPATH": os.pathsep.join(filter(None, (SHIM, python_path))),

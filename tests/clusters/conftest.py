@@ -13,7 +13,7 @@ import pytest
 def port() -> int:
     """A port nobody uses, outside the range that the kernel gives to clients."""
     while True:
-        candidate = random.randrange(12000, 30000)  # noqa: S311 (no secret)
+        candidate = random.randrange(12000, 30000)
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", candidate)):
             return candidate
 

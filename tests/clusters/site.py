@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import Running, eventually, pidone
+from harness import PIDONE, Running, eventually, pidone
 
 APPS = Path(__file__).parent / "apps"
 
@@ -93,7 +93,7 @@ def refused(folder: Path, *apps: dict[str, Any], prefix: Sequence[str] = ()) -> 
     """Exit code, stderr and records of a start that must not happen."""
     file = folder / "ecosystem.json"
     file.write_text(json.dumps({"apps": list(apps)}))
-    with pidone(str(file), prefix=prefix) as run:
+    with Running([*prefix, PIDONE, str(file)]) as run:
         code = run.wait()
         assert run.err is not None
         return code, run.err.text(), run.records

@@ -7,7 +7,7 @@ from aiohttp import web
 
 async def index(_request: web.Request) -> web.Response:
     """Who it is and what it was made from."""
-    return web.Response(text=f"{os.getpid()} {os.environ.get('GENERATION', 0)}")
+    return web.Response(text=f"{os.getpid()} {os.environ.get('GENERATION', '0')}")
 
 
 if __name__ == "__main__":

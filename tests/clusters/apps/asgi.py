@@ -4,7 +4,7 @@ import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-BODY = f"{os.getpid()} {os.environ.get('GENERATION', 0)}".encode()
+BODY = f"{os.getpid()} {os.environ.get('GENERATION', '0')}".encode()
 Message = MutableMapping[str, Any]
 
 

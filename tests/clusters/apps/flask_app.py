@@ -10,7 +10,7 @@ web = Flask(__name__)
 @web.get("/")
 def index() -> str:
     """Who it is and what it was made from."""
-    return f"{os.getpid()} {os.environ.get('GENERATION', 0)}"
+    return f"{os.getpid()} {os.environ.get('GENERATION', '0')}"
 
 
 if __name__ == "__main__":
