@@ -39,7 +39,7 @@ class Seen:
 
 
 def run() -> Iterable[Figure]:
-    """Each balance; a client makes a new connection for each request and pauses in between."""
+    """Each balance; clients of different addresses, a new connection for each request, and pauses between."""
     if shutil.which("node") is None:
         return
     for balance in ("shared", "spread", "source"):
@@ -98,7 +98,7 @@ async def _kill(pids: Callable[[], list[int]]) -> None:
 
 async def _under_load(port: int, trouble: Callable[[], Awaitable[None]]) -> Seen:
     seen = Seen()
-    clients = [asyncio.create_task(_client(port, seen)) for _ in range(CLIENTS)]
+    clients = [asyncio.create_task(_client(port, f"127.0.0.{n + 2}", seen)) for n in range(CLIENTS)]
     await asyncio.sleep(0.5)
     await trouble()
     await asyncio.sleep(0.5)
@@ -108,11 +108,11 @@ async def _under_load(port: int, trouble: Callable[[], Awaitable[None]]) -> Seen
     return seen
 
 
-async def _client(port: int, seen: Seen) -> None:
+async def _client(port: int, address: str, seen: Seen) -> None:
     while True:
         begun = time.monotonic()
         try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
         except OSError:
             seen.refused += 1
             continue
