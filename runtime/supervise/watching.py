@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from runtime.ecosystem.spec import AppSpec, Seconds
@@ -54,12 +55,17 @@ class Watcher:
         if [(each, each.spec) for each in self._apps.values()] != self._groups:
             self._begin()
 
-    def stop(self) -> None:
-        """The runtime ends."""
+    def stop(self, then: Callable[[], None]) -> bool:
+        """The runtime ends: `then` is called when the helper has; False if there is none."""
         self._apps.clear()
         for key in list(self._quiet):
             self._forget_changes(key)
+        helper = self._helper
         self._end()
+        if helper is None:
+            return False
+        helper.on_gone = then
+        return True
 
     # -- helpers -----------------------------------------------------------------------------------------
 
@@ -133,6 +139,8 @@ class _Helper:
         self, owner: Watcher, groups: list[dict[str, object]], loop: "AbstractEventLoop", reaper: Reaper
     ) -> None:
         """Start it. Raises SpawnError."""
+        self.on_gone: Callable[[], None] | None = None
+        """Who waits for its end."""
         self._owner: Watcher | None = owner
         self._loop = loop
         self._rest = b""
@@ -189,6 +197,8 @@ class _Helper:
         self._close()
         if owner is not None:
             owner.helper_ended(status)
+        if self.on_gone is not None:
+            self.on_gone()
 
 
 def _group(app: AppSpec) -> dict[str, object]:
