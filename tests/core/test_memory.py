@@ -22,7 +22,8 @@ while True:
 """
 GRANDCHILD = """
 import subprocess, sys, time
-helper = subprocess.Popen([sys.executable, "-c", "import subprocess, sys; subprocess.call([sys.executable, sys.argv[1]])", sys.argv[1]])
+middle = "import subprocess, sys; subprocess.call([sys.executable, sys.argv[1]])"
+helper = subprocess.Popen([sys.executable, "-c", middle, sys.argv[1]])
 print("up", flush=True)
 time.sleep(1000)
 """
@@ -125,7 +126,7 @@ def test_a_server_is_replaced_without_a_gap(tmp_path: Path) -> None:
     app = python(tmp_path, "a", SERVES, listen=[f"127.0.0.1:{port}"], **_LIMIT)
     with pidone(ecosystem(tmp_path, app)) as run:
         run.expect(event="instance.online")
-        answers = set()
+        answers: set[bytes] = set()
         while len(answers) < 3:
             with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
                 answers.add(connection.recv(100))
