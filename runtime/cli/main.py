@@ -34,7 +34,7 @@ def dispatch(argv: list[str]) -> int:
     from runtime.init.signals import SignalInbox
 
     inbox = SignalInbox()
-    from runtime.ecosystem.loading import Loading
+    from runtime.supervise.loading import Loading
 
     cwd = os.getcwd()
 

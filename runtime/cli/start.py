@@ -9,12 +9,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from runtime.ecosystem.loading import Loading
 from runtime.ecosystem.spec import Ecosystem
 from runtime.errors import ConfigError, ListenError, UsageError
 from runtime.init.exitcodes import ExitCode
 from runtime.init.signals import SignalInbox
 from runtime.record import EMPTY, Record
+from runtime.supervise.loading import Loading
 
 USAGE: Final = """\
 usage: pidone [start] [OPTIONS] FILE [-- ARGS...]

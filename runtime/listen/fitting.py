@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeAlias
 
+from runtime.contracts import InstanceId, Report
 from runtime.ecosystem.spec import AppSpec
 from runtime.listen import activation, appfacts, node, watch
 from runtime.listen.address import of_listen
@@ -15,7 +16,6 @@ from runtime.listen.probes import RunCommand, check_of
 from runtime.listen.readyfd import ReadyFd
 from runtime.listen.share import PythonShare
 from runtime.record import Record
-from runtime.supervise.collaborators import InstanceId, Report
 
 _Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 

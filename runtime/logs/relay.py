@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from runtime.contracts import LogSource, Outlet
 from runtime.ecosystem.spec import AppSpec, RuntimeSpec, Seconds
 from runtime.logs.console import choose_format, wants_colour
 from runtime.logs.encoder import Encoder
@@ -18,7 +19,6 @@ from runtime.logs.own import OwnEvents
 from runtime.logs.own_shapes import own_renderer
 from runtime.logs.shapes import SHAPES, Origin
 from runtime.logs.timestamps import Timestamps, WallClock
-from runtime.supervise.collaborators import LogSource, Outlet
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop

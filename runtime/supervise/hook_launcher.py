@@ -4,11 +4,11 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+from runtime.contracts import InstanceId, LogSink, LogSource
 from runtime.ecosystem.spec import AppSpec, Hook
 from runtime.errors import SpawnError
 from runtime.init.reaper import ExitStatus, Reaper
 from runtime.init.spawn import SpawnPlan, spawn
-from runtime.supervise.collaborators import InstanceId, LogSink, LogSource
 from runtime.supervise.hooks import HookEvent
 from runtime.supervise.leftovers import MARK
 

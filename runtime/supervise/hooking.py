@@ -6,10 +6,10 @@ before the first app, `post_stop` after the last), and `on_exit` and `on_give_up
 
 from collections.abc import Callable, Mapping
 
+from runtime.contracts import Clock, InstanceId, LogSink
 from runtime.ecosystem.spec import AppSpec, Hook, RuntimeSpec
 from runtime.init.reaper import Reaper
 from runtime.supervise.attendant import Moment
-from runtime.supervise.collaborators import Clock, InstanceId, LogSink
 from runtime.supervise.hook_launcher import AppHookLauncher
 from runtime.supervise.hooks import HookEvent, HookPoint, HookResult, HookRun, HookRunner, Outcome
 from runtime.supervise.instance import Instance

@@ -8,6 +8,7 @@ never hit its successor. The last word of a person wins: a stop overrules a rest
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol, TypeAlias
 
+from runtime.contracts import Clock, InstanceId, LogSink, Outfitter, Timer
 from runtime.ecosystem.spec import AppSpec, OnReadyTimeout, Seconds
 from runtime.errors import SpawnError
 from runtime.init.reaper import ExitStatus
@@ -15,7 +16,7 @@ from runtime.init.signames import signal_name
 from runtime.init.spawn import exit_code_of
 from runtime.record import Record
 from runtime.supervise.attendant import Attendant, Errand, Nobody
-from runtime.supervise.collaborators import Clock, InstanceId, Launcher, LogSink, Outfitter, Process, Timer
+from runtime.supervise.collaborators import Launcher, Process
 from runtime.supervise.restart import Fate, RestartPolicy
 from runtime.supervise.states import Event, Goal, State
 

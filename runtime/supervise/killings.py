@@ -1,9 +1,9 @@
 """OOM kills: named as the reason of an end, and told where they hit a helper process of an app."""
 
+from runtime.contracts import LogSink
 from runtime.host.cgroup import Box
 from runtime.host.oom import OomLedger, OomVerdict, read_oom_counters
 from runtime.init.reaper import ExitStatus
-from runtime.supervise.collaborators import LogSink
 from runtime.supervise.memory_limits import mib
 
 

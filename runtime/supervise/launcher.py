@@ -5,22 +5,13 @@ import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+from runtime.contracts import Clock, Equipment, InstanceId, LogSink, LogSource, Outfitter, Outlet, Report
 from runtime.ecosystem.spec import AppSpec
 from runtime.errors import ListenError, SpawnError
 from runtime.init import proctree
 from runtime.init.reaper import ExitStatus, Reaper
 from runtime.init.spawn import SpawnPlan, spawn
 from runtime.listen import appfacts
-from runtime.supervise.collaborators import (
-    Clock,
-    Equipment,
-    InstanceId,
-    LogSink,
-    LogSource,
-    Outfitter,
-    Outlet,
-    Report,
-)
 from runtime.supervise.environment import Environment
 from runtime.supervise.leftovers import Clearance, Kin
 

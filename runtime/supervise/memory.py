@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import Final
 
+from runtime.contracts import InstanceId
 from runtime.ecosystem.spec import AppSpec, Bytes, MemoryLimit, Seconds
 from runtime.host.memory import Memory
-from runtime.supervise.collaborators import InstanceId
 from runtime.supervise.memory_decisions import Decision, GiveUp, GuardStuck, Reason, Recycle, Soften, Softened
 from runtime.supervise.memory_limits import resolve
 

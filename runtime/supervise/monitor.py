@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from math import inf
 from typing import Final, Protocol
 
+from runtime.contracts import Clock, InstanceId, Timer
 from runtime.ecosystem.spec import AppSpec, Bytes, MemoryLimit, MemoryScope, Seconds
 from runtime.host.memory import Memory
 from runtime.host.processes import TreeUsage, cpu_share, tree_memory
 from runtime.record import EMPTY, Record
-from runtime.supervise.collaborators import Clock, InstanceId, Timer
 from runtime.supervise.memory import JITTER, MemoryWatch
 from runtime.supervise.memory_decisions import Decision
 from runtime.supervise.memory_limits import resolve

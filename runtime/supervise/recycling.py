@@ -3,12 +3,12 @@
 import signal
 from collections.abc import Callable, Mapping
 
+from runtime.contracts import Clock, InstanceId, LogSink, Timer
 from runtime.ecosystem.spec import AppSpec, MemoryLimit, RuntimeSpec
 from runtime.host.cgroup import Box
 from runtime.host.processes import TreeSampler
 from runtime.supervise.age import expires_in
 from runtime.supervise.app import App
-from runtime.supervise.collaborators import Clock, InstanceId, LogSink, Timer
 from runtime.supervise.memory import MemoryWatch
 from runtime.supervise.memory_decisions import Decision, GiveUp, GuardStuck, Recycle, Soften, Softened
 from runtime.supervise.memory_limits import check_limits, mib

@@ -6,9 +6,9 @@ for its instances superfluous.
 
 from collections.abc import Callable
 
+from runtime.contracts import InstanceId
 from runtime.record import Record
 from runtime.supervise.app import App
-from runtime.supervise.collaborators import InstanceId
 from runtime.supervise.rollout import Outcome
 from runtime.supervise.states import Event
 

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import Final
 
+from runtime.contracts import Outfitter, Timer
 from runtime.ecosystem.spec import AppSpec, Dependency, Ecosystem, Hook, RuntimeSpec, Seconds
 from runtime.init.exitcodes import SIGNAL_BASE, ExitCode
 from runtime.init.signames import signal_name
 from runtime.record import Record
 from runtime.supervise.app import App
-from runtime.supervise.collaborators import Outfitter, Timer
 from runtime.supervise.instance import World
 from runtime.supervise.leftovers import Clearance, our_descendants
 from runtime.supervise.restart import Fate

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, tzinfo
 
+from runtime.contracts import Clock, LogSink, Timer
 from runtime.ecosystem.cron import parse_schedule
 from runtime.ecosystem.spec import AppSpec
 from runtime.host.timezones import find_timezone, local_timezone
 from runtime.supervise.app import App
-from runtime.supervise.collaborators import Clock, LogSink, Timer
 from runtime.supervise.replacing import Replacements, Wish
 from runtime.supervise.schedule import Due, Runs, Step, Timetable
 

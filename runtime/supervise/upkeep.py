@@ -7,11 +7,11 @@ run already; the one exception are hooks, which a start may have to wait for.
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
+from runtime.contracts import InstanceId, LogSink, Timer
 from runtime.ecosystem.spec import AppSpec, RuntimeSpec, Seconds
 from runtime.init.reaper import ExitStatus, Reaper
 from runtime.supervise.app import App
 from runtime.supervise.attendant import Errand, Moment
-from runtime.supervise.collaborators import InstanceId, LogSink, Timer
 from runtime.supervise.instance import Instance
 from runtime.supervise.replacing import Replacements
 

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from runtime.contracts import LogSink, Timer
 from runtime.ecosystem.spec import AppSpec, Seconds
 from runtime.errors import SpawnError
 from runtime.init.reaper import ExitStatus, Reaper
 from runtime.init.spawn import SpawnPlan, spawn
 from runtime.supervise.app import App
-from runtime.supervise.collaborators import LogSink, Timer
 from runtime.supervise.replacing import Replacements, Wish
 
 if TYPE_CHECKING:

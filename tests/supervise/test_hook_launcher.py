@@ -9,10 +9,10 @@ from typing import Any
 import harness
 import pytest
 
+from runtime.contracts import LogSource
 from runtime.ecosystem.spec import AppSpec, Hook
 from runtime.errors import SpawnError
 from runtime.init.reaper import ExitStatus, Reaper
-from runtime.supervise.collaborators import LogSource
 from runtime.supervise.hook_launcher import AppHookLauncher
 from runtime.supervise.hooks import HookEvent, HookPoint
 from runtime.supervise.leftovers import MARK
