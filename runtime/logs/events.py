@@ -54,6 +54,27 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "instance.stop": Event("a process was told to stop", (*_SLOT, "signal", "how")),
         "instance.kill": Event("a process did not stop in time and is killed", _SLOT),
         "instance.message": Event("a process sent a message that nobody awaits", (*_SLOT, "data")),
+        "instance.memory": Event(
+            "a process uses too much memory and is replaced, or given up",
+            (*_SLOT, "rss_bytes", "limit_bytes"),
+        ),
+        "instance.memory_soft": Event(
+            "a process is above its soft limit and was asked to free memory", (*_SLOT, "rss_bytes", "action")
+        ),
+        "instance.memory_softened": Event(
+            "what a process uses after it was asked to free memory", (*_SLOT, "before_bytes", "after_bytes")
+        ),
+        "runtime.memory": Event("the container is near its memory limit, and nothing is left to recycle"),
+        "runtime.oom": Event(
+            "the kernel's OOM killer ended processes that are nobody's main", ("processes",)
+        ),
+        "app.scheduled": Event("when a scheduled app runs next", ("app", "schedule", "next")),
+        "app.due": Event("the time of a scheduled app has come", ("app", "reason", "step")),
+        "app.skipped": Event("a scheduled run was left out", ("app", "overlap", "reason")),
+        "app.files_changed": Event("watched files changed; the app is replaced", ("app", "files")),
+        "watch.failed": Event("files cannot be watched"),
+        "hook.done": Event("a hook ended well", (*_SLOT, "hook", "outcome")),
+        "hook.failed": Event("a hook failed", (*_SLOT, "hook", "outcome")),
         "listen.open": Event("a socket was opened for an app", ("app",)),
         "listen.failed": Event("a socket for an app cannot be opened", ("app",)),
         "listen.steering": Event("the kernel refuses the program that spreads connections", ("app",)),
