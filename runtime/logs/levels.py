@@ -37,11 +37,16 @@ _ALWAYS: Final = (
 _LOGFMT: Final = r'\n(?:[^\n"]|"[^\n"]{0,80}"){0,120}?(?:level|lvl|severity)="?([A-Za-z]+)'
 _JSON: Final = r'\n\{[^\n]{0,400}?"(?:level|severity|log\.level)" ?: ?"?([A-Za-z]+|\d+)'
 
-_PATTERNS: Final = tuple(re.compile(pattern.encode()) for pattern in _ALWAYS)
 _IF_CONTAINED: Final = (
-    ((b"level=", b"lvl=", b"severity="), re.compile(_LOGFMT.encode())),
-    ((b'level"', b'"severity"'), re.compile(_JSON.encode())),
+    ((b"level=", b"lvl=", b"severity="), _LOGFMT),
+    ((b'level"', b'"severity"'), _JSON),
 )
+
+
+@functools.cache
+def _compiled(pattern: str) -> re.Pattern[bytes]:
+    """Compiled when the first line comes: the first apps start without waiting for it."""
+    return re.compile(pattern.encode())
 
 
 def runs(lines: bytes, default: str) -> list[tuple[str, bytes]]:
@@ -65,10 +70,11 @@ def runs(lines: bytes, default: str) -> list[tuple[str, bytes]]:
 
 
 def _candidates(lines: bytes) -> Iterator[re.Pattern[bytes]]:
-    yield from _PATTERNS
+    for pattern in _ALWAYS:
+        yield _compiled(pattern)
     for words, pattern in _IF_CONTAINED:
         if any(word in lines for word in words):
-            yield pattern
+            yield _compiled(pattern)
 
 
 class _Found:
