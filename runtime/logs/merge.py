@@ -42,7 +42,10 @@ class Merger:
         self._fixed = {**keys.extra, **keys.identity}
         self._reserved = frozenset((keys.timestamp, keys.level, *self._fixed, *_FOREIGN_LEVELS))
         self._level_key = keys.level
-        self._common = frozenset((keys.timestamp, keys.level))
+        self._time_key = keys.timestamp
+        self._delicate = self._reserved - {keys.timestamp, keys.level}
+        """Keys that need a closer look; a timestamp and a level of its own are what most loggers have."""
+        self._quick: dict[tuple[str, bool, bool], bytes] = {}
         self._openings: dict[tuple[str, frozenset[str]], bytes] = {}
         self._now = ""
         self._orjson: tuple[Callable[[bytes], Any], Callable[[Any], bytes]] | None = None
@@ -59,12 +62,16 @@ class Merger:
         if timestamp != self._now:
             self._now = timestamp
             self._openings.clear()
-        conflicts = self._reserved.intersection(own)
-        if not conflicts:
-            return self._opening(level, conflicts) + line[1:] + b"\n"
-        if conflicts <= self._common and isinstance(own.get(self._level_key), str):
-            return self._opening("info", conflicts) + line[1:] + b"\n"
-        return self._resolved(line, own, level, conflicts)
+            self._quick = {}
+        if self._delicate.isdisjoint(own):
+            stated = own.get(self._level_key, level)
+            if isinstance(stated, str):
+                case = (level, self._time_key in own, self._level_key in own)
+                opening = self._quick.get(case)
+                if opening is None:
+                    opening = self._quick[case] = self._opening(level, self._reserved.intersection(own))
+                return opening + line[1:] + b"\n"
+        return self._resolved(line, own, level, self._reserved.intersection(own))
 
     def _codec(self) -> tuple[Callable[[bytes], Any], Callable[[Any], bytes]]:
         """orjson's, imported once."""
