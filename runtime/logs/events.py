@@ -17,6 +17,7 @@ class Event(Record):
 
 
 _SLOT: Final = ("app", "instance")
+_HOOK: Final = ("outcome", "hook", "app", "instance")
 _INSTANCE: Final = (*_SLOT, "pid")
 
 EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
@@ -55,26 +56,21 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "instance.kill": Event("a process did not stop in time and is killed", _SLOT),
         "instance.message": Event("a process sent a message that nobody awaits", (*_SLOT, "data")),
         "instance.memory": Event(
-            "a process uses too much memory and is replaced, or given up",
-            (*_SLOT, "rss_bytes", "limit_bytes"),
+            "a process uses too much memory and is replaced", (*_SLOT, "rss_bytes", "limit_bytes")
         ),
-        "instance.memory_soft": Event(
-            "a process is above its soft limit and was asked to free memory", (*_SLOT, "rss_bytes", "action")
-        ),
+        "instance.memory_soft": Event("a process was asked to free memory", (*_SLOT, "rss_bytes", "action")),
         "instance.memory_softened": Event(
-            "what a process uses after it was asked to free memory", (*_SLOT, "before_bytes", "after_bytes")
+            "a process freed memory when asked", (*_SLOT, "before_bytes", "after_bytes")
         ),
-        "runtime.memory": Event("the container is near its memory limit, and nothing is left to recycle"),
-        "runtime.oom": Event(
-            "the kernel's OOM killer ended processes that are nobody's main", ("processes",)
-        ),
-        "app.scheduled": Event("when a scheduled app runs next", ("app", "schedule", "next")),
-        "app.due": Event("the time of a scheduled app has come", ("app", "reason", "step")),
-        "app.skipped": Event("a scheduled run was left out", ("app", "overlap", "reason")),
-        "app.files_changed": Event("watched files changed; the app is replaced", ("app", "files")),
-        "watch.failed": Event("files cannot be watched"),
-        "hook.done": Event("a hook ended well", (*_SLOT, "hook", "outcome")),
-        "hook.failed": Event("a hook failed", (*_SLOT, "hook", "outcome")),
+        "runtime.memory": Event("the container comes close to its memory limit"),
+        "runtime.oom": Event("the kernel ended helper processes for want of memory", ("processes",)),
+        "app.scheduled": Event("an app has a timetable", ("app", "schedule", "next")),
+        "app.due": Event("a scheduled app's time has come", ("app", "reason", "step")),
+        "app.skipped": Event("a scheduled run is left out", ("app", "reason", "overlap")),
+        "app.files_changed": Event("watched files of an app changed", ("app", "files")),
+        "watch.failed": Event("files are not watched for now"),
+        "hook.done": Event("a hook's command ended well", _HOOK),
+        "hook.failed": Event("a hook's command failed", _HOOK),
         "listen.open": Event("a socket was opened for an app", ("app",)),
         "listen.failed": Event("a socket for an app cannot be opened", ("app",)),
         "listen.steering": Event("the kernel refuses the program that spreads connections", ("app",)),
