@@ -53,7 +53,15 @@ class StartOptions(Record, kw_only=True):
     env_name: str | None = None
     only: tuple[str, ...] = ()
     overrides: Mapping[str, object] = EMPTY
+    """Keys laid over those of every app."""
+    defaults: Mapping[str, object] = EMPTY
+    """Keys for apps that do not have them."""
     runtime: Mapping[str, object] = EMPTY
+    """Keys laid over those of the `[runtime]` table."""
+    personality: str = "pidone"
+    """As in LoadOptions."""
+    argv: tuple[str, ...] = ()
+    """The command line for JavaScript ecosystems that look at `process.argv`."""
 
 
 def parse(words: Sequence[str]) -> StartOptions:
@@ -97,6 +105,7 @@ def parse(words: Sequence[str]) -> StartOptions:
         only=tuple(name for name in only.replace(",", " ").split() if name),
         overrides=overrides,
         runtime=runtime,
+        argv=("start", *words),
     )
 
 
@@ -137,6 +146,11 @@ def run(words: Sequence[str], inbox: SignalInbox) -> int:
         options = parse(words)
     except UsageError as error:
         return _refuse(ExitCode.USAGE, f"{error}\n\n{USAGE}".rstrip())
+    return start(options, inbox)
+
+
+def start(options: StartOptions, inbox: SignalInbox) -> int:
+    """Load what is asked for in a child and run it; the exit code."""
     cwd = os.getcwd()
 
     def load() -> Ecosystem:
@@ -171,7 +185,10 @@ def _load(options: StartOptions, cwd: str) -> Ecosystem:
         args=options.rest if is_file else (),
         cwd=Path(cwd),
         overrides=options.overrides,
+        defaults=options.defaults,
         runtime=options.runtime,
+        personality=options.personality,
+        argv=options.argv,
         cpus=available_cpus(),
     )
     if command:

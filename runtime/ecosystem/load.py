@@ -45,6 +45,10 @@ def resolve(document: Document, options: LoadOptions, title: str = "") -> Ecosys
     if document.strict and document.source:
         base = Path(os.path.normpath(options.cwd / document.source.parent))
     reader = Reader(document, options, top, base)
+    if len(document.apps) > 1 and "name" in options.overrides:
+        top.warn(f"--name is ignored: there are {len(document.apps)} apps")
+        overrides = {key: value for key, value in options.overrides.items() if key != "name"}
+        reader.options = options.but(overrides=overrides)
     apps = tuple(reader.read(index, app) for index, app in enumerate(document.apps))
     if not apps:
         top.error("there is no app to run")
@@ -88,6 +92,8 @@ def _read_runtime(reader: Reader) -> RuntimeSpec:
             values[name] = value
             if value and f"runtime.{name}" in keys.NOT_BUILT:
                 reader.not_built.add(f"runtime.{name}")
+    if reader.options.personality != "pidone":
+        values.setdefault("log_format", "raw")
     return RuntimeSpec(**values)
 
 

@@ -18,7 +18,7 @@ from runtime.supervise.launcher import ForkLauncher
 from runtime.supervise.loop import new_event_loop
 from runtime.supervise.reread import Reread
 from runtime.supervise.signalmap import Reaction, SignalAction, reactions
-from runtime.supervise.supervisor import Ending, Supervisor
+from runtime.supervise.supervisor import Ending, Phase, Supervisor
 
 FLUSH_TIME_S = 2.0
 """How long the last lines may take to leave through a slow stdout."""
@@ -99,11 +99,20 @@ class Session:
         )
         for warning in self._ecosystem.warnings:
             self._relay.event("warning", "config.warning", warning)
+        for notice in self._ecosystem.notices:
+            self._relay.event("info", "config.notice", notice)
         # A stop that was asked for while we were getting ready comes before any start.
         self._signals_arrived()
-        if self._ending is None:
-            self._supervisor.start()
+        if self._ending is None and (delay := self._ecosystem.runtime.start_delay):
+            self._loop.call_later(delay, self._start)
+        elif self._ending is None:
+            self._start()
             self._signals_arrived()
+
+    def _start(self) -> None:
+        """Unless a stop was asked for during `start_delay`."""
+        if self._supervisor.phase is Phase.NEW:
+            self._supervisor.start()
 
     def _signals_arrived(self) -> None:
         for number in self._around.inbox.take():
