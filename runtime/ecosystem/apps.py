@@ -4,15 +4,17 @@ import os
 import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from runtime.ecosystem import catalogue, environment, keys, programs
-from runtime.ecosystem.document import Document
+from runtime.ecosystem.document import NODE_PATH, Document
 from runtime.ecosystem.kinds import Invalid, Kind
 from runtime.ecosystem.options import LoadOptions
 from runtime.ecosystem.problems import Scope, did_you_mean, shown
 from runtime.ecosystem.rights import Account
 from runtime.ecosystem.spec import AppSpec, ExecMode, MemoryShare, Readiness
+
+T = TypeVar("T")
 
 _EXPANDED: Final = frozenset({"toml", "yaml"})
 """Languages whose texts may hold `${VAR}`; JavaScript has process.env, and PM2 takes JSON as it is."""
@@ -156,6 +158,8 @@ class Reader:
             scope.error('script is missing: say what to run, e.g. script = "app.js"', entry.spelling)
         account: Account | None = values.pop("uid", None)
         cwd = self._cwd(values, scope)
+        if deleted := tuple(name for name, value in self.document.env.items() if value is None):
+            values["unset_env"] = (*values.get("unset_env", ()), *deleted)
         variables = self._environment(values, found, cwd, account, scope)
         program, cwd = self._program(values, variables.variables, cwd, scope)
         name = self._name(values, scope)
@@ -199,7 +203,9 @@ class Reader:
         self, values: Mapping[str, Any], found: Sorted, cwd: Path, account: Account | None, scope: Scope
     ) -> environment.Environment:
         environ = self.options.environ
-        merged: dict[str, str] = {}
+        # What a JavaScript file put into its process.env its apps inherit, as under PM2.
+        left = Entry("process.env", {**self.document.env})
+        merged: dict[str, str] = parse_value(catalogue.ENV, left, self.top) or {}
         if account:
             merged["HOME"] = account.home or "/"
             if account.name:
@@ -244,12 +250,14 @@ class Reader:
             return None, cwd
         if "cwd" not in values:
             cwd = self._folder_of(script, cwd, scope)
+        unset = values.get("unset_env", ())
         inherited = {} if values.get("filter_env") is True else self.options.environ
+        inherited = {name: value for name, value in inherited.items() if name not in unset}
         return programs.resolve(
             programs.Request(
-                script=script,
+                script=_real_node(script),
                 args=(*values.get("args", ()), *self.options.args),
-                interpreter=values.get("interpreter"),
+                interpreter=_real_node(values.get("interpreter")),
                 interpreter_args=values.get("interpreter_args", ()),
                 cwd=cwd,
                 env={"PATH": self.options.environ.get("PATH", os.defpath), **inherited, **variables},
@@ -301,6 +309,11 @@ class Reader:
 def _label(index: int, raw: Mapping[str, object]) -> str:
     name = raw.get("name")
     return shown(name) if isinstance(name, str) and name else f"#{index + 1}"
+
+
+def _real_node(program: T) -> T | str:
+    """`process.execPath` of a JavaScript file, which is a stand-in where Node is elsewhere, as that Node."""
+    return "node" if program == NODE_PATH and not os.path.exists(NODE_PATH) else program
 
 
 def _milliseconds(text: str | None, default: float) -> float:

@@ -149,6 +149,9 @@ APP_GROUPS: Final = (
                 "`true`: nothing is inherited. A list: variables whose name contains one of these are "
                 "not inherited.",
             ),
+            Key(
+                "unset_env", kinds.NAMES, "Variables that are not inherited, by their exact names.", ours=True
+            ),
             Key("port", kinds.integer(0, 65535), "Sets `PORT`.", default="none"),
         ),
     ),

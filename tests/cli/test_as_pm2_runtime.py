@@ -142,3 +142,16 @@ def test_env_and_only(start: Start, tmp_path: Path) -> None:
     _, out, _ = told(start(file, "--env", "production", "--only", "a"))
     assert "prod" in out
     assert "no" not in out
+
+
+def test_a_file_says_once_what_it_has_to_say(start: Start, tmp_path: Path) -> None:
+    """What a JavaScript file prints, notices and warnings are events of the start; argv is as typed."""
+    (tmp_path / "ecosystem.config.js").write_text(
+        """console.log("hello from", process.argv[4]);
+        module.exports = {apps: [{name: "a", script: "/bin/true", autorestart: false, pmx: false, nope: 1}]};
+        """
+    )
+    code, _, err = told(start("start", "ecosystem.config.js", "--env=x"))
+    assert code == 0
+    for text in ("config.notice ecosystem.config.js: it prints: hello from --env=x", "ignored: pmx", "nope"):
+        assert len([line for line in err if text in line]) == 1
