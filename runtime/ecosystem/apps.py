@@ -1,18 +1,18 @@
 """One app: the keys of a file become an AppSpec."""
 
 import os
-import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
-from runtime.ecosystem import catalogue, environment, keys, programs
+from runtime.ecosystem import catalogue, environment, keys, kinds, programs
 from runtime.ecosystem.document import NODE_PATH, Document
 from runtime.ecosystem.kinds import Invalid, Kind
 from runtime.ecosystem.options import LoadOptions
 from runtime.ecosystem.problems import Scope, did_you_mean, shown
 from runtime.ecosystem.rights import Account
 from runtime.ecosystem.spec import AppSpec, ExecMode, MemoryShare, Readiness
+from runtime.ecosystem.tables import HOOK_NAMES
 
 T = TypeVar("T")
 
@@ -170,6 +170,8 @@ class Reader:
         result["exec_mode"] = _exec_mode(values, program)
         result |= _readiness(values, program, result["exec_mode"], scope)
         result |= _logs(values, cwd, variables.variables)
+        if hooks := {name: values[name] for name in HOOK_NAMES if name in values}:
+            result["hooks"] = {**values.get("hooks", {}), **hooks}
         _check_memory(values, scope)
         return AppSpec(
             **{
@@ -298,12 +300,17 @@ class Reader:
             return {}
         environ = self.options.environ
         defaults: dict[str, Any] = {
-            "kill_signal": int(getattr(signal.Signals, environ.get("PM2_KILL_SIGNAL", ""), signal.SIGINT)),
+            "kill_signal": self._pm2_kill_signal(),
             "kill_timeout": _milliseconds(environ.get("PM2_KILL_TIMEOUT"), 1.6),
             "listen_timeout": _milliseconds(environ.get("PM2_GRACEFUL_LISTEN_TIMEOUT"), 3.0),
             "shutdown_with_message": environ.get("PM2_KILL_USE_MESSAGE", "false") not in ("", "0", "false"),
         }
         return {name: value for name, value in defaults.items() if name not in values}
+
+    def _pm2_kill_signal(self) -> int:
+        name = self.options.environ.get("PM2_KILL_SIGNAL") or "SIGINT"
+        found: int | None = parse_value(kinds.SIGNAL, Entry("PM2_KILL_SIGNAL", name), self.top)
+        return found or AppSpec.kill_signal
 
 
 def _label(index: int, raw: Mapping[str, object]) -> str:

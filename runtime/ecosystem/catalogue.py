@@ -419,6 +419,10 @@ APP_GROUPS: Final = (
                 ours=True,
                 default="none",
             ),
+            *(
+                Key(name, tables.HOOK, f"Short for `{name}` in `hooks`.", ours=True, default="none")
+                for name in tables.HOOK_NAMES
+            ),
         ),
     ),
     Group(

@@ -11,8 +11,8 @@ from typing import Final, Protocol
 from runtime.ecosystem.spec import Hook, Seconds
 from runtime.errors import SpawnError
 from runtime.init.reaper import ExitStatus
-from runtime.init.signames import signal_name
 from runtime.record import Record
+from runtime.signames import signal_name
 from runtime.supervise.collaborators import Clock, Timer
 
 KILL_AFTER: Final[Seconds] = 2.0

@@ -11,9 +11,9 @@ from typing import Final, Protocol, TypeAlias
 from runtime.ecosystem.spec import AppSpec, OnReadyTimeout, Seconds
 from runtime.errors import SpawnError
 from runtime.init.reaper import ExitStatus
-from runtime.init.signames import signal_name
 from runtime.init.spawn import exit_code_of
 from runtime.record import Record
+from runtime.signames import signal_name
 from runtime.supervise.collaborators import Clock, InstanceId, Launcher, LogSink, Outfitter, Process, Timer
 from runtime.supervise.restart import Fate, RestartPolicy
 from runtime.supervise.states import Event, Goal, State

@@ -11,8 +11,8 @@ from typing import Final
 
 from runtime.ecosystem.spec import AppSpec, Dependency, Ecosystem, RuntimeSpec, Seconds
 from runtime.init.exitcodes import SIGNAL_BASE, ExitCode
-from runtime.init.signames import signal_name
 from runtime.record import Record
+from runtime.signames import signal_name
 from runtime.supervise.app import App
 from runtime.supervise.collaborators import Outfitter, Timer
 from runtime.supervise.instance import World
