@@ -16,7 +16,7 @@ from runtime.ecosystem.tables import HOOK_NAMES
 
 T = TypeVar("T")
 
-_EXPANDED: Final = frozenset({"toml", "yaml"})
+EXPANDED: Final = frozenset({"toml", "yaml"})
 """Languages whose texts may hold `${VAR}`; JavaScript has process.env, and PM2 takes JSON as it is."""
 _TIME_FORMAT: Final = "YYYY-MM-DDTHH:mm:ss"
 _LONGEST_NAME: Final = 200
@@ -126,7 +126,7 @@ class Reader:
     def read(self, index: int, raw: Mapping[str, object]) -> AppSpec:
         """One app. Problems are reported; the result is only meant to be used if there were no errors."""
         scope = self.top.at(index, f"app {_label(index, raw)}: ")
-        if self.document.language in _EXPANDED:
+        if self.document.language in EXPANDED:
             try:
                 raw = environment.expand(raw, self.options.environ, self.unset)
             except environment.UnsetVariableError as error:
@@ -161,7 +161,7 @@ class Reader:
         if deleted := tuple(name for name, value in self.document.env.items() if value is None):
             values["unset_env"] = (*values.get("unset_env", ()), *deleted)
         variables = self._environment(values, found, cwd, account, scope)
-        program, cwd = self._program(values, variables.variables, cwd, scope)
+        program = self._program(values, variables.variables, cwd, scope)
         name = self._name(values, scope)
         variables.variables.update(program.env if program else {})
         result = {key: value for key, value in values.items() if key in _FIELDS}
@@ -191,7 +191,8 @@ class Reader:
     def _cwd(self, values: Mapping[str, Any], scope: Scope) -> Path:
         written = values.get("cwd")
         if written is None:
-            return self.base
+            script = values.get("script")
+            return self.base if script is None else self._folder_of(script, self.base, scope)
         if written == "~" or written.startswith("~/"):
             written = environment.home_of(self.options.environ) + written[1:]
         cwd = Path(os.path.normpath(self.base / written))
@@ -212,8 +213,10 @@ class Reader:
             merged["HOME"] = account.home or "/"
             if account.name:
                 merged |= {"USER": account.name, "LOGNAME": account.name}
-        if "env_file" in values and (self.options.must_exist or cwd.is_dir()):
-            merged |= environment.read_env_files(values["env_file"], cwd, environ, scope)
+        files = [
+            name for name in values.get("env_file", ()) if self.options.must_exist or _is_file(cwd, name)
+        ]
+        merged |= environment.read_env_files(files, cwd, environ, scope)
         merged |= self._deploy_environment()
         merged |= values.get("env", {})
         chosen = found.sets.get(self.options.env_name or "")
@@ -246,12 +249,10 @@ class Reader:
 
     def _program(
         self, values: Mapping[str, Any], variables: Mapping[str, str], cwd: Path, scope: Scope
-    ) -> tuple[programs.Program | None, Path]:
+    ) -> programs.Program | None:
         script = values.get("script")
         if script is None:
-            return None, cwd
-        if "cwd" not in values:
-            cwd = self._folder_of(script, cwd, scope)
+            return None
         unset = values.get("unset_env", ())
         inherited = {} if values.get("filter_env") is True else self.options.environ
         inherited = {name: value for name, value in inherited.items() if name not in unset}
@@ -267,7 +268,7 @@ class Reader:
                 must_exist=self.options.must_exist,
             ),
             scope,
-        ), cwd
+        )
 
     def _folder_of(self, script: str, cwd: Path, scope: Scope) -> Path:
         """The folder to start in: PM2 takes its own working directory, many files mean theirs."""
@@ -325,6 +326,13 @@ def _real_node(program: T) -> T | str:
 
 def _milliseconds(text: str | None, default: float) -> float:
     return int(text) / 1000 if text and text.isdecimal() and len(text) < 12 else default
+
+
+def _is_file(folder: Path, name: str) -> bool:
+    try:
+        return (folder / name).is_file()
+    except (OSError, ValueError):  # too long, or not a path at all
+        return False
 
 
 def _why_no_folder(path: Path) -> str:
