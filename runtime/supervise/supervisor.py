@@ -13,8 +13,8 @@ from runtime.contracts import Outfitter, Timer
 from runtime.ecosystem.spec import AppSpec, Dependency, Ecosystem, Hook, RuntimeSpec, Seconds
 from runtime.errors import ListenError
 from runtime.init.exitcodes import SIGNAL_BASE, ExitCode
-from runtime.init.signames import signal_name
 from runtime.record import Record
+from runtime.signames import signal_name
 from runtime.supervise.app import App
 from runtime.supervise.instance import World
 from runtime.supervise.leftovers import Clearance, our_descendants
