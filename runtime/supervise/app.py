@@ -1,5 +1,6 @@
 """An app: a cluster of equal instances with indexes 0 to n-1, never a hole between them."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from runtime.ecosystem.spec import AppSpec, Condition
@@ -25,6 +26,8 @@ class App:
         self.instances: dict[int, Instance] = {}
         self.leaving: list[Instance] = []
         """Scaled away, but not gone yet."""
+        self.on_message: Callable[[Instance, object], None] | None = None
+        """Who else hears about IPC messages."""
         self.wanted = False
         """Somebody started it, and nobody stopped it since."""
         self._resize(count)
@@ -53,6 +56,11 @@ class App:
     def ended_by_itself(self) -> bool:
         """Every instance ended for good without being asked to."""
         return self.is_down and all(i.fate is not None for i in self.instances.values())
+
+    @property
+    def was_put_to_rest(self) -> bool:
+        """It ran and somebody stopped it on purpose, so somebody will start it again."""
+        return not self.wanted and any(i.incarnation and i.fate is None for i in self.instances.values())
 
     @property
     def was_killed(self) -> bool:
@@ -128,6 +136,8 @@ class App:
         self._world.log.event(
             "debug", "instance.message", app=self.name, instance=instance.index, data=repr(value)[:200]
         )
+        if self.on_message is not None:
+            self.on_message(instance, value)
 
     # -- helpers ---------------------------------------------------------------------------------------
 

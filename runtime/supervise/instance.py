@@ -102,6 +102,11 @@ class Instance:
         if action is not None:
             action(self)
 
+    def forgive(self) -> None:
+        """Begin to count restarts anew."""
+        self._policy.forgive()
+        self.restarts = 0
+
     def signal(self, number: int) -> None:
         """Forward a signal to the main process, if there is one."""
         if self.process is not None:
@@ -134,8 +139,7 @@ class Instance:
             self.handle(Event.READY)
 
     def _begin_afresh(self) -> None:
-        self._policy.forgive()
-        self.restarts = 0
+        self.forgive()
         self._begin()
 
     def _come_online(self) -> None:

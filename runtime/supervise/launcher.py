@@ -91,6 +91,14 @@ class ForkLauncher:
         equipment.spawned(pid)
         return process
 
+    def environment(self, app: AppSpec, who: InstanceId) -> Mapping[str, str]:
+        """The variables an incarnation gets, without those of its ports and channels."""
+        return self._environment.of(app, who)
+
+    def pm_id(self, who: InstanceId) -> int:
+        """PM2's number of a slot."""
+        return self._environment.pm_id(who)
+
     def follow(self, pid: int, on_exit: Callable[[ExitStatus], None]) -> None:
         """Hear about the end of a descendant that will be adopted by us."""
         self._reaper.watch(pid, on_exit)
