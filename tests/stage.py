@@ -67,6 +67,7 @@ class FakeProcess:
     main_alive: bool = True
     leftovers: int = 0
     drains: bool = False
+    announces: bool = False
     drain_asked: bool = False
     has_channel: bool = False
     followed: int | None = None
@@ -183,6 +184,7 @@ class FakeOutfitter:
 
     def __init__(self) -> None:
         self.opened: list[str] = []
+        self.retired: list[tuple[str, int]] = []
         self.closed: list[str] = []
 
     def open(self, app: AppSpec) -> None:
@@ -191,7 +193,8 @@ class FakeOutfitter:
     def equip(self, app: AppSpec, who: InstanceId, report: Report) -> NoEquipment:
         return NoEquipment(app.argv)
 
-    def retire(self, app: AppSpec, index: int) -> None: ...
+    def retire(self, app: AppSpec, index: int) -> None:
+        self.retired.append((app.name, index))
 
     def close(self, app: AppSpec) -> None:
         self.closed.append(app.name)
@@ -205,7 +208,7 @@ class Stage:
         self.launcher = FakeLauncher()
         self.log = FakeLog()
         self.outfitter = FakeOutfitter()
-        self.world = World(self.clock, self.launcher, self.log, random)
+        self.world = World(self.clock, self.launcher, self.log, self.outfitter, random)
 
 
 def spec(name: str = "app", **keys: Any) -> AppSpec:

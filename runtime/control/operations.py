@@ -14,6 +14,7 @@ from runtime.init.signames import parse_signal, signal_name
 from runtime.record import Record
 from runtime.supervise.app import App
 from runtime.supervise.instance import Instance
+from runtime.supervise.rollout import Outcome
 from runtime.supervise.session import Parts
 from runtime.supervise.states import Event, State
 from runtime.supervise.supervisor import Phase
@@ -44,8 +45,9 @@ class Operations:
         self._launcher = parts.launcher
         self._loop = parts.loop
         self._replies: dict[tuple[App, int], list[asyncio.Future[object]]] = {}
-        self.reloads: dict[tuple[str, str], Reload] = {}
-        """The last reload of each app."""
+        self._reloads: dict[tuple[str, str], Reload] = {}
+        self.reload_seconds: dict[str, Seconds] = {}
+        """How long the last reload of each app took."""
 
     def targets(self, text: str) -> list[Target]:
         """What `text` means. Raises Refusal (404)."""
@@ -85,16 +87,30 @@ class Operations:
     def reload(self, targets: Iterable[Target]) -> None:
         """Replace the instances one after the other, the new ones ready before the old ones leave."""
         self._check_running()
-        for app in dict.fromkeys(target.app for target in targets):
-            rolling: Callable[[Callable[..., None]], None] | None = getattr(app, "reload", None)
-            if rolling is None or app.is_down:
-                self.restart([Target(app)])
-                self.reloads[app.spec.key()] = Reload("done")
-                continue
-            if (going := self.reloads.get(app.spec.key())) and going.state == "running":
+        chosen: dict[App, set[int] | None] = {}
+        for target in targets:
+            slots = chosen.setdefault(target.app, set())
+            if target.index is None or slots is None:
+                chosen[target.app] = None
+            else:
+                slots.add(target.index)
+        for app in chosen:
+            if app.is_reloading:
                 raise Refusal(409, f"{app.name} is being reloaded already")
-            self.reloads[app.spec.key()] = Reload("running")
-            rolling(self._reload_done(app))
+        for app, indexes in chosen.items():
+            if app.is_down:
+                self.start([Target(app)])
+                self._reloads[app.spec.key()] = Reload("done")
+                continue
+            self._reloads[app.spec.key()] = Reload("running")
+            app.reload(indexes=indexes, on_done=self._reload_done(app))
+
+    def last_reload(self, app: App) -> Reload | None:
+        """How the last reload of an app went, or goes."""
+        reload = self._reloads.get(app.spec.key())
+        if reload is not None and reload.state == "running" and not app.is_reloading:
+            return Reload("failed", "a later command overrules it")
+        return reload
 
     def delete(self, targets: Iterable[Target]) -> None:
         """Stop it and forget it."""
@@ -105,7 +121,7 @@ class Operations:
                 raise Refusal(409, f"{', '.join(needed)} depends on {app.name}")
         for app in apps:
             self._supervisor.remove(app)
-            self.reloads.pop(app.spec.key(), None)
+            self._reloads.pop(app.spec.key(), None)
 
     def scale(self, targets: Iterable[Target], wish: object) -> None:
         """Have that many instances: `4`, `"+1"`, `"-1"` or `"max"` for the CPUs of the container."""
@@ -184,9 +200,13 @@ class Operations:
         if self._supervisor.phase is not Phase.RUNNING:
             raise Refusal(409, "the runtime is stopping")
 
-    def _reload_done(self, app: App) -> Callable[..., None]:
-        def done(failure: str | None = None, *_: object) -> None:
-            self.reloads[app.spec.key()] = Reload("failed", str(failure)) if failure else Reload("done")
+    def _reload_done(self, app: App) -> Callable[[Outcome], None]:
+        began = self._loop.time()
+
+        def done(outcome: Outcome) -> None:
+            state = "failed" if outcome.failure else "done"
+            self._reloads[app.spec.key()] = Reload(state, outcome.failure)
+            self.reload_seconds[app.name] = self._loop.time() - began
 
         return done
 

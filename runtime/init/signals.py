@@ -1,12 +1,13 @@
 """Signals become a queue: a handler only notes the number, the loop decides.
 
 Installed before anything slow is imported, because PID 1 has no default dispositions: a SIGTERM that arrives
-before its handler is lost for good. This module imports nothing but `signal` and `os` for that reason.
+before its handler is lost for good. For that reason this module imports nothing that is not in the
+interpreter already, and a list is good enough for a queue.
 """
 
 import os
-import signal
-from collections import deque
+
+from runtime.init.csignal import signal
 
 # Left alone: uncatchable, synchronous faults (a handler in Python would spin), those Python ignores, and the
 # terminal's job control, whose defaults are right for a foreground process.
@@ -35,7 +36,7 @@ class SignalInbox:
 
     def __init__(self) -> None:
         """Install the handlers."""
-        self._arrived: deque[int] = deque()
+        self._arrived: list[int] = []
         self._pipe: tuple[int, int] | None = None
         for number in signal.valid_signals() - _LEFT_ALONE:
             signal.signal(number, self._note)
@@ -62,7 +63,7 @@ class SignalInbox:
                 pass
         taken: list[int] = []
         while self._arrived:
-            number = self._arrived.popleft()
+            number = self._arrived.pop(0)
             if number != signal.SIGCHLD or number not in taken:
                 taken.append(number)
         return taken

@@ -1,11 +1,12 @@
 """An app: a cluster of equal instances with indexes 0 to n-1, never a hole between them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from runtime.ecosystem.spec import AppSpec, Condition
 from runtime.supervise.instance import Instance, World
 from runtime.supervise.restart import Fate
+from runtime.supervise.rollout import Outcome, Rollout, can_overlap
 from runtime.supervise.states import Event, State
 
 
@@ -24,12 +25,17 @@ class App:
         self._world = world
         self._observer = observer
         self.instances: dict[int, Instance] = {}
+        self.arriving: list[Instance] = []
+        """Started to replace one of `instances`, but not ready yet."""
         self.leaving: list[Instance] = []
-        """Scaled away, but not gone yet."""
+        """Replaced or scaled away, but not gone yet."""
         self.on_message: Callable[[Instance, object], None] | None = None
         """Who else hears about IPC messages."""
         self.wanted = False
         """Somebody started it, and nobody stopped it since."""
+        self._rollout: Rollout | None = None
+        self._queued: Callable[[], None] | None = None
+        """The next operation; a newer one takes its place."""
         self._resize(count)
 
     @property
@@ -63,6 +69,11 @@ class App:
         return not self.wanted and any(i.incarnation and i.fate is None for i in self.instances.values())
 
     @property
+    def is_reloading(self) -> bool:
+        """Whether instances are being replaced one after another."""
+        return self._rollout is not None
+
+    @property
     def was_killed(self) -> bool:
         """Whether any instance had to be killed at its last stop."""
         return any(instance.was_killed for instance in self._all())
@@ -87,22 +98,67 @@ class App:
     def start(self) -> None:
         """Start what is not running."""
         self.wanted = True
-        self._tell(Event.START)
+        for instance in self.instances.values():
+            instance.handle(Event.START)
 
     def stop(self) -> None:
         """Stop everything in order; overrules whatever is under way."""
         self.wanted = False
-        self._tell(Event.STOP)
+        self._call_off()
+        for instance in self._all():
+            instance.handle(Event.STOP)
 
     def restart(self) -> None:
-        """A fresh life for every instance."""
+        """A fresh life for every instance, all at once."""
         self.wanted = True
-        self._tell(Event.RESTART)
+        self._call_off()
+        for instance in self.instances.values():
+            instance.handle(Event.RESTART)
 
     def kill(self) -> None:
         """End everything now."""
         self.wanted = False
-        self._tell(Event.KILL)
+        self._call_off()
+        for instance in self._all():
+            instance.handle(Event.KILL)
+
+    def reload(
+        self,
+        spec: AppSpec | None = None,
+        *,
+        indexes: Iterable[int] | None = None,
+        reason: str = "reload",
+        on_done: Callable[[Outcome], None] | None = None,
+    ) -> None:
+        """Replace the processes of some slots, or of all, without a gap in service where that is possible.
+
+        `spec` is what the new ones are made from; it becomes the app's when the rollout succeeds. One
+        operation at a time: while another one is under way this one waits, and a newer one takes its place.
+        """
+        if self._rollout is not None:
+            self._queued = lambda: self.reload(spec, indexes=indexes, reason=reason, on_done=on_done)
+            return
+        new = spec or self.spec
+        slots = [
+            index
+            for index in (self.instances if indexes is None else indexes)
+            if index in self.instances and not self.instances[index].state.is_final
+        ]
+
+        def done(outcome: Outcome) -> None:
+            self._rollout = None
+            self._tell_outcome(outcome, reason)
+            if not outcome.failure:
+                self._adopt(new)
+            if on_done is not None:
+                on_done(outcome)
+            queued, self._queued = self._queued, None
+            if queued is not None and self.wanted:
+                queued()
+
+        self._log("info", "app.reload", reason=reason, instances=len(slots), overlap=can_overlap(new))
+        self._rollout = Rollout(self, new, slots, done)
+        self._rollout.step()
 
     def scale(self, count: int) -> None:
         """Have `count` instances: new ones start, the newest leave first."""
@@ -129,32 +185,93 @@ class App:
         del before
         if instance in self.leaving and instance.state.is_final:
             self.leaving.remove(instance)
+            slots = {*self.instances, *(other.index for other in self.leaving)}
+            if instance.index not in slots:
+                self._world.outfitter.retire(self.spec, instance.index)
+        if self._rollout is not None:
+            self._rollout.step()
         self._observer.app_changed(self)
+
+    def instance_unhealthy(self, instance: Instance) -> bool:
+        """Replace it without a gap if that is possible; False leaves it to the instance itself."""
+        if self.instances.get(instance.index) is not instance or not can_overlap(self.spec):
+            return False
+
+        def done(outcome: Outcome) -> None:
+            if outcome.failure:
+                instance.handle(Event.UNHEALTHY)
+
+        self.reload(indexes=[instance.index], reason=instance.reason, on_done=done)
+        return True
 
     def instance_message(self, instance: Instance, value: object) -> None:
         """An IPC message nobody else understood."""
-        self._world.log.event(
-            "debug", "instance.message", app=self.name, instance=instance.index, data=repr(value)[:200]
-        )
+        self._log("debug", "instance.message", instance=instance.index, data=repr(value)[:200])
         if self.on_message is not None:
             self.on_message(instance, value)
+
+    # -- called by the rollout ---------------------------------------------------------------------------
+
+    def prepare(self, index: int, spec: AppSpec) -> Instance:
+        """A successor for a slot; its incarnations are counted on from those before."""
+        successor = Instance(spec, index, self._world, self, before=self.instances[index])
+        self.arriving.append(successor)
+        return successor
+
+    def promote(self, successor: Instance) -> Instance:
+        """The successor takes over; its predecessor is drained and stopped."""
+        predecessor = self.instances[successor.index]
+        self.instances[successor.index] = successor
+        self.arriving.remove(successor)
+        successor.app = self._rollout.spec if self._rollout else self.spec
+        self._dismiss(predecessor)
+        return predecessor
+
+    def discard(self, successor: Instance) -> None:
+        """It did not get ready, or is not wanted any more."""
+        self.arriving.remove(successor)
+        self._dismiss(successor)
 
     # -- helpers ---------------------------------------------------------------------------------------
 
     def _all(self) -> list[Instance]:
-        return [*self.instances.values(), *self.leaving]
+        return [*self.instances.values(), *self.arriving, *self.leaving]
 
-    def _tell(self, event: Event) -> None:
-        for instance in self._all():
-            if event in (Event.START, Event.RESTART) and instance in self.leaving:
-                continue
-            instance.handle(event)
+    def _dismiss(self, instance: Instance) -> None:
+        """Have it stop; it counts as ours until it is gone."""
+        if not instance.state.is_final:
+            self.leaving.append(instance)
+            instance.handle(Event.STOP)
+
+    def _call_off(self) -> None:
+        self._queued = None
+        if self._rollout is not None:
+            self._rollout.cancel()
+
+    def _adopt(self, spec: AppSpec) -> None:
+        self.spec = spec
+        for instance in self.instances.values():
+            instance.app = spec
+
+    def _tell_outcome(self, outcome: Outcome, reason: str) -> None:
+        if outcome.failure:
+            self._log(
+                "error",
+                "app.reload_failed",
+                f"{outcome.failure}; the others were not touched",
+                replaced=outcome.replaced,
+                reason=reason,
+            )
+        else:
+            self._log("info", "app.reloaded", replaced=outcome.replaced, reason=reason)
 
     def _resize(self, count: int) -> None:
         for index in range(len(self.instances), count):
             self.instances[index] = Instance(self.spec, index, self._world, self)
         for index in range(len(self.instances) - 1, count - 1, -1):
-            instance = self.instances.pop(index)
-            if not instance.state.is_final:
-                self.leaving.append(instance)
-                instance.handle(Event.STOP)
+            if self._rollout is not None:
+                self._rollout.forget(index)
+            self._dismiss(self.instances.pop(index))
+
+    def _log(self, level: str, event: str, message: str = "", **fields: object) -> None:
+        self._world.log.event(level, event, message, app=self.name, **fields)

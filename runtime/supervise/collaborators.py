@@ -120,6 +120,10 @@ class Process(Protocol):
     def pid(self) -> int:
         """The main process."""
 
+    @property
+    def announces(self) -> bool:
+        """Whether it will tell by itself when it can work; if not, some time without a crash has to do."""
+
     def online(self) -> None:
         """The process counts as ready from now on, whoever said so."""
 

@@ -13,7 +13,7 @@ class Environment:
     def __init__(self, inherited: Mapping[str, str]) -> None:
         """`inherited` is the runtime's own environment."""
         self._inherited = inherited
-        self._ids: dict[tuple[str, int], int] = {}
+        self._ids: dict[tuple[str, str, int], int] = {}
 
     def of(self, app: AppSpec, who: InstanceId) -> dict[str, str]:
         """The environment of one incarnation.
@@ -24,16 +24,16 @@ class Environment:
         env = {name: value for name, value in self._inherited.items() if _inherits(app, name)}
         env.update(app.env)
         env[app.instance_var] = str(who.index)
-        env["pm_id"] = str(self.pm_id(who))
+        env["pm_id"] = str(self.pm_id(app, who.index))
         env["name"] = app.name
         env[MARK] = self.mark(who)
         if app.increment_var is not None:
             env[app.increment_var] = str(_number(env.get(app.increment_var, "0")) + who.index)
         return env
 
-    def pm_id(self, who: InstanceId) -> int:
+    def pm_id(self, app: AppSpec, index: int) -> int:
         """The number of a slot in PM2's sense."""
-        return self._ids.setdefault((who.app, who.index), len(self._ids))
+        return self._ids.setdefault((*app.key(), index), len(self._ids))
 
     @staticmethod
     def mark(who: InstanceId) -> str:

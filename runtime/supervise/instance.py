@@ -14,7 +14,7 @@ from runtime.init.reaper import ExitStatus
 from runtime.init.signames import signal_name
 from runtime.init.spawn import exit_code_of
 from runtime.record import Record
-from runtime.supervise.collaborators import Clock, InstanceId, Launcher, LogSink, Process, Timer
+from runtime.supervise.collaborators import Clock, InstanceId, Launcher, LogSink, Outfitter, Process, Timer
 from runtime.supervise.restart import Fate, RestartPolicy
 from runtime.supervise.states import Event, Goal, State
 
@@ -27,6 +27,9 @@ class Observer(Protocol):
 
     def instance_changed(self, instance: "Instance", before: State) -> None: ...
 
+    def instance_unhealthy(self, instance: "Instance") -> bool:
+        """Whether the observer sees to its replacement."""
+
     def instance_message(self, instance: "Instance", value: object) -> None: ...
 
 
@@ -36,20 +39,29 @@ class World(Record):
     clock: Clock
     launcher: Launcher
     log: LogSink
+    outfitter: Outfitter
     random: Callable[[], float]
 
 
 class Instance:
     """One slot of an app."""
 
-    def __init__(self, app: AppSpec, index: int, world: World, observer: Observer) -> None:
-        """A new instance is stopped."""
+    def __init__(
+        self,
+        app: AppSpec,
+        index: int,
+        world: World,
+        observer: Observer,
+        *,
+        before: "Instance | None" = None,
+    ) -> None:
+        """A new instance is stopped. `before` is the one it shall replace, whose counts go on."""
         self.app = app
         self.index = index
         self.state = State.STOPPED
-        self.incarnation = 0
-        self.restarts = 0
-        """Lives after the first since somebody last started it."""
+        self.incarnation: int = before.incarnation if before else 0
+        self.restarts: int = before.restarts + 1 if before else 0
+        """Lives after the first, whoever asked for them (PM2's `restart_time`)."""
         self.process: Process | None = None
         self.started_at: Seconds = 0.0
         """Monotonic time of the last start."""
@@ -131,7 +143,7 @@ class Instance:
             return
         self._log("info", "instance.start", pid=self.process.pid, restarts=self.restarts)
         self._enter(State.STARTING)
-        if self.app.ready.is_reported:
+        if self.process.announces or self.app.ready.is_reported:
             self._arm(self.app.listen_timeout, Event.LATE)
         elif self.app.ready_delay > 0:
             self._arm(self.app.ready_delay, Event.READY)
@@ -139,7 +151,9 @@ class Instance:
             self.handle(Event.READY)
 
     def _begin_afresh(self) -> None:
-        self.forgive()
+        self._policy.forgive()
+        if self.started_at:
+            self.restarts += 1
         self._begin()
 
     def _come_online(self) -> None:
@@ -292,10 +306,12 @@ class Instance:
 
     def became_unhealthy(self, why: str) -> None:
         """A probe or watchdog gave up on it."""
-        if self.state in (State.STARTING, State.ONLINE):
-            self.reason = why
-            self._log("error", "instance.unhealthy", why)
-        self.handle(Event.UNHEALTHY)
+        if self.state not in (State.STARTING, State.ONLINE):
+            return
+        self.reason = why
+        self._log("error", "instance.unhealthy", why)
+        if not self._observer.instance_unhealthy(self):
+            self.handle(Event.UNHEALTHY)
 
     def extend_timeout(self, delay: Seconds) -> None:
         """Whatever is due now becomes due in `delay` seconds, unless it is due later anyway."""

@@ -10,6 +10,7 @@ from runtime.errors import ListenError, SpawnError
 from runtime.init import proctree
 from runtime.init.reaper import ExitStatus, Reaper
 from runtime.init.spawn import SpawnPlan, spawn
+from runtime.listen import appfacts
 from runtime.supervise.collaborators import (
     Clock,
     Equipment,
@@ -85,7 +86,7 @@ class ForkLauncher:
             outlet.finish()
             raise
         kin = Kin(pid, self._environment.mark(who), self._reaper.owns)
-        process = ForkedProcess(self, pid, kin, outlet, equipment, on_exit)
+        process = ForkedProcess(self, pid, kin, outlet, equipment, on_exit, announces=_announces(app))
         self._reaper.watch(pid, process.main_ended)
         outlet.spawned(pid)
         equipment.spawned(pid)
@@ -134,9 +135,12 @@ class ForkedProcess:
         outlet: Outlet,
         equipment: Equipment,
         on_exit: Callable[[ExitStatus], None],
+        *,
+        announces: bool,
     ) -> None:
         """`pid` has just been spawned with this outlet and equipment."""
         self.pid = pid
+        self.announces = announces
         self._launcher = launcher
         self._kin = kin
         self._outlet = outlet
@@ -206,6 +210,11 @@ class ForkedProcess:
         self._outlet.finish()
         self._equipment.close()
         self._on_exit(status)
+
+
+def _announces(app: AppSpec) -> bool:
+    """Node's cluster protocol and the Python shim report that a process listens, without being asked to."""
+    return app.ready.is_reported or appfacts.is_cluster_worker(app) or appfacts.shares_python(app)
 
 
 def _affinity(app: AppSpec, index: int) -> tuple[int, ...] | None:

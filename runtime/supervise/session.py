@@ -82,7 +82,7 @@ class Session:
         )
         self._supervisor = Supervisor(
             ecosystem,
-            World(self._loop, self._launcher, self._ledger, random.random),
+            World(self._loop, self._launcher, self._ledger, self._outfitter, random.random),
             self._outfitter,
             count=lambda app: app.count(self._ecosystem.cpus),
             on_done=self._done,

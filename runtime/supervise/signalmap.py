@@ -35,7 +35,7 @@ DEFAULTS: Final[Mapping[int, SignalAction]] = {
     signal.SIGWINCH: SignalAction.FORWARD,
     signal.SIGCONT: SignalAction.FORWARD,
 }
-"""All others are ignored: as PID 1 they have no effect; elsewhere they must not kill us and leave the apps."""
+"""All others are ignored: PID 1 does not feel them; elsewhere they must not kill us and leave the apps."""
 
 
 def reactions(settings: Mapping[str, str]) -> dict[int, Reaction]:

@@ -18,6 +18,7 @@ from runtime.supervise.collaborators import Outfitter, Timer
 from runtime.supervise.instance import World
 from runtime.supervise.leftovers import Clearance, our_descendants
 from runtime.supervise.restart import Fate
+from runtime.supervise.rollout import Outcome, can_overlap
 
 AFTER_KILL: Final[Seconds] = 2.0
 """How long a process may take to vanish after SIGKILL (uninterruptible sleep) before we leave without it."""
@@ -211,8 +212,7 @@ class Supervisor:
         for key in added:
             self._add(new[key])
         for key in changed:
-            self._replacing[key] = new[key]
-            self.apps[key].stop()
+            self._change(self.apps[key], new[key])
         scaled = []
         for key, app in self.apps.items():
             if key in new and key not in changed and key not in added:
@@ -257,6 +257,19 @@ class Supervisor:
         self.apps[spec.key()] = App(spec, self._count(spec), self._world, self)
         if spec.autostart:
             self._waiting.add(spec.key())
+
+    def _change(self, app: App, spec: AppSpec) -> None:
+        """Without a gap where old and new can serve side by side; stop and start elsewhere."""
+        if app.wanted and not app.is_down and can_overlap(app.spec) and can_overlap(spec):
+
+            def scale(outcome: Outcome) -> None:
+                if not outcome.failure:
+                    app.scale(self._count(spec))
+
+            app.reload(spec, reason="config", on_done=scale)
+        else:
+            self._replacing[spec.key()] = spec
+            app.stop()
 
     def _exchange(self) -> None:
         """Put the new spec in the place of an app that has ended for it; drop what the file dropped."""

@@ -20,6 +20,9 @@ class Recorder:
     def instance_changed(self, instance: Instance, before: State) -> None:
         self.states.append(instance.state)
 
+    def instance_unhealthy(self, instance: Instance) -> bool:
+        return False
+
     def instance_message(self, instance: Instance, value: object) -> None: ...
 
 

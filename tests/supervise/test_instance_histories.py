@@ -15,6 +15,9 @@ from runtime.supervise.states import Event, State
 class Quiet:
     def instance_changed(self, instance: Instance, before: State) -> None: ...
 
+    def instance_unhealthy(self, instance: Instance) -> bool:
+        return False
+
     def instance_message(self, instance: Instance, value: object) -> None: ...
 
 

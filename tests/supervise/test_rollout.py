@@ -1,0 +1,226 @@
+"""Reloads of one app, replayed on a hand-turned clock."""
+
+import signal
+from typing import Any
+
+import pytest
+from stage import FakeProcess, Stage, spec
+
+from runtime.ecosystem.spec import AppSpec, ExecMode, Readiness
+from runtime.supervise.app import App
+from runtime.supervise.rollout import Outcome
+from runtime.supervise.states import State
+
+
+class Quiet:
+    def app_changed(self, app: App) -> None: ...
+
+
+class Play:
+    """A cluster app, started and online."""
+
+    def __init__(self, count: int = 3, **keys: Any) -> None:
+        self.stage = Stage()
+        keys = {"exec_mode": ExecMode.CLUSTER, "ready": Readiness(ipc=True), **keys}
+        self.spec: AppSpec = spec("app", instances=count, **keys)
+        self.app = App(self.spec, count, self.stage.world, Quiet())
+        self.outcomes: list[Outcome] = []
+        self.app.start()
+        for process in list(self.alive()):
+            process.report.ready("ipc")
+        self.after(1.0)
+
+    def after(self, seconds: float) -> None:
+        self.stage.clock.advance(seconds)
+
+    def alive(self) -> list[FakeProcess]:
+        return self.stage.launcher.alive()
+
+    def reload(self, **keys: Any) -> None:
+        self.app.reload(on_done=self.outcomes.append, **keys)
+
+    @property
+    def newest(self) -> FakeProcess:
+        return self.stage.launcher.last
+
+    def serving(self) -> int:
+        """Instances that are online."""
+        return sum(i.state is State.ONLINE for i in self.app.instances.values())
+
+    def told_to_stop(self) -> list[tuple[int, int]]:
+        return [(p.who.index, p.who.incarnation) for p in self.alive() if p.signals]
+
+
+def test_each_slot_is_started_before_it_is_stopped() -> None:
+    """At no time does a slot have no online instance; the old one is stopped when the new one is ready."""
+    play = Play(3)
+    play.reload()
+    for index in range(3):
+        assert play.newest.who.index == index
+        assert play.newest.who.incarnation == 2
+        assert play.told_to_stop() == []
+        assert len(play.alive()) == 4
+        play.newest.report.ready("ipc")
+        assert play.serving() == 3
+        assert play.told_to_stop() == [(index, 1)]
+        old = next(p for p in play.alive() if p.who.index == index and p.who.incarnation == 1)
+        old.exit(0)
+    assert play.outcomes == [Outcome(replaced=3)]
+    assert [p.who.incarnation for p in play.alive()] == [2, 2, 2]
+
+
+def test_code_that_does_not_start_takes_nothing_down() -> None:
+    """The new one crashes: the reload is called off, the old ones were never touched."""
+    play = Play(3)
+    play.reload()
+    play.newest.exit(1)
+    assert "did not get ready" in play.outcomes[0].failure
+    assert (play.serving(), play.told_to_stop(), len(play.alive())) == (3, [], 3)
+    assert play.stage.log.named("app.reload_failed")
+
+
+def test_code_that_never_gets_ready_takes_nothing_down() -> None:
+    """After listen_timeout a successor has failed, although a first start would count as online."""
+    play = Play(2, listen_timeout=3.0)
+    play.reload()
+    play.after(3.1)
+    assert "not ready within 3 s" in play.outcomes[0].failure
+    play.newest.exit(0)
+    assert (play.serving(), len(play.alive())) == (2, 2)
+
+
+def test_a_failure_halfway_keeps_what_is_replaced() -> None:
+    """Slot 0 is new, slot 1 fails: 0 stays new, 1 and 2 stay old."""
+    play = Play(3)
+    play.reload()
+    play.newest.report.ready("ipc")
+    next(p for p in play.alive() if p.signals).exit(0)
+    play.newest.exit(1)
+    assert play.outcomes[0].replaced == 1
+    assert sorted((p.who.index, p.who.incarnation) for p in play.alive()) == [(0, 2), (1, 1), (2, 1)]
+
+
+@pytest.mark.parametrize("surge", [1, 2, 3])
+def test_max_surge_bounds_the_extra_processes(surge: int) -> None:
+    """Never more than max_surge processes above the wanted number."""
+    play = Play(4, max_surge=surge)
+    play.reload()
+    most = 0
+    while not play.outcomes:
+        most = max(most, len(play.alive()))
+        starting = [p for p in play.alive() if p.who.incarnation == 2 and not p.was_online]
+        if starting:
+            starting[0].report.ready("ipc")
+        else:
+            next(p for p in play.alive() if p.signals).exit(0)
+    assert most == 4 + surge
+    assert play.outcomes == [Outcome(replaced=4)]
+
+
+def test_a_later_stop_wins() -> None:
+    """A stop in the middle of a reload stops old and new alike, and nothing starts after it."""
+    play = Play(3)
+    play.reload()
+    play.app.stop()
+    assert "overrules" in play.outcomes[0].failure
+    assert all(p.signals == [signal.SIGTERM] for p in play.alive())
+    for process in play.alive():
+        process.exit(0)
+    play.after(100)
+    assert (play.alive(), play.app.is_down, len(play.stage.launcher.launched)) == ([], True, 4)
+
+
+def test_one_operation_at_a_time() -> None:
+    """A second reload waits for the first, and then does its work."""
+    play = Play(1)
+    play.reload()
+    play.reload()
+    assert len(play.alive()) == 2
+    play.newest.report.ready("ipc")
+    next(p for p in play.alive() if p.signals).exit(0)
+    assert len(play.outcomes) == 1
+    assert play.newest.who.incarnation == 3
+
+
+def test_a_new_spec_becomes_the_apps_only_when_it_worked() -> None:
+    """SIGHUP with a changed command: the old command stays until the new one is ready everywhere."""
+    play = Play(1)
+    changed = play.spec.but(args=("new",))
+    play.app.reload(changed)
+    play.newest.exit(1)
+    assert play.app.spec == play.spec
+    play.app.reload(changed)
+    play.newest.report.ready("ipc")
+    next(p for p in play.alive() if p.signals).exit(0)
+    assert play.app.spec == changed
+    assert play.app.instances[0].app == changed, "on_ready_timeout of later lives is the app's own again"
+
+
+def test_an_app_that_cannot_overlap_restarts_one_by_one() -> None:
+    """A fork-mode program binds its own port: each slot stops, starts, and is back before the next one."""
+    play = Play(2, exec_mode=ExecMode.FORK)
+    play.reload()
+    assert play.told_to_stop() == [(0, 1)]
+    next(p for p in play.alive() if p.signals).exit(0)
+    assert (play.newest.who.index, play.newest.who.incarnation) == (0, 2)
+    assert play.told_to_stop() == []
+    play.newest.report.ready("ipc")
+    assert play.told_to_stop() == [(1, 1)]
+    next(p for p in play.alive() if p.signals).exit(0)
+    play.newest.report.ready("ipc")
+    assert play.outcomes == [Outcome(replaced=2)]
+
+
+def test_one_by_one_stops_at_the_first_that_does_not_come_back() -> None:
+    """Broken code takes one slot down, not all."""
+    play = Play(2, exec_mode=ExecMode.FORK, max_restarts=2)
+    play.reload()
+    next(p for p in play.alive() if p.signals).exit(0)
+    play.newest.exit(1)
+    play.newest.exit(1)
+    assert play.app.instances[0].state is State.ERRORED
+    assert play.outcomes[0].failure
+    assert play.app.instances[1].state is State.ONLINE
+
+
+def test_an_unhealthy_instance_is_replaced_without_a_gap() -> None:
+    """In a cluster the successor comes first."""
+    play = Play(2)
+    play.alive()[0].report.failed("3 probes failed")
+    assert (play.serving(), play.told_to_stop(), len(play.alive())) == (2, [], 3)
+    play.newest.report.ready("ipc")
+    assert play.told_to_stop() == [(0, 1)]
+
+
+def test_an_unhealthy_instance_whose_successor_fails_is_restarted() -> None:
+    """There is nothing better left."""
+    play = Play(1)
+    play.alive()[0].report.failed("3 probes failed")
+    play.newest.exit(1)
+    assert play.told_to_stop() == [(0, 1)]
+
+
+def test_scaling_down_during_a_reload() -> None:
+    """Slots that are gone are not replaced, and a successor that is on its way to one is stopped."""
+    play = Play(3)
+    play.reload(indexes=[2])
+    play.app.scale(2)
+    assert {p.who.index for p in play.alive() if p.signals} == {2}
+    for process in [p for p in play.alive() if p.signals]:
+        process.exit(0)
+    assert play.outcomes == [Outcome(replaced=0)]
+    assert play.stage.outfitter.retired == [("app", 2)]
+    assert sorted(p.who.index for p in play.alive()) == [0, 1]
+
+
+def test_leaving_instances_delay_the_end() -> None:
+    """An app is down only when what was replaced is gone as well."""
+    play = Play(1)
+    play.reload()
+    play.newest.report.ready("ipc")
+    old = next(p for p in play.alive() if p.signals)
+    play.app.stop()
+    play.newest.exit(0)
+    assert not play.app.is_down
+    old.exit(0)
+    assert play.app.is_down
