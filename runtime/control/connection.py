@@ -1,7 +1,7 @@
 """One client's connection: HTTP/1.1 in and out, with a bound on everything the client can make us keep.
 
-h11 is the protocol; this is the I/O, as an asyncio Protocol rather than streams: no task and no buffer of its own
-per client, and half the time per request (measured).
+h11 is the protocol; this is the I/O, as an asyncio Protocol rather than streams: no task and no buffer of its
+own per client, and half the time per request (measured).
 """
 
 import asyncio
@@ -110,9 +110,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client has said all it had to say, and may still wait for its answer."""
-        if self._source is not None or (self._head is None and self._task is None):
-            return False
-        return True
+        return self._source is None and (self._head is not None or self._task is not None)
 
     def pause_writing(self) -> None:
         """The client does not read."""

@@ -156,7 +156,7 @@ class Listener:
 
 
 def _same(one: bytes, other: bytes) -> bool:
-    """Compare in a time that does not tell where they differ; `hmac` would bring OpenSSL along, 3 MB of it."""
+    """Compare in a time that does not tell where they differ; `hmac` would bring OpenSSL along, 3 MB."""
     difference = len(one) ^ len(other)
     for index, byte in enumerate(other):
         difference |= byte ^ (one[index] if index < len(one) else 0)

@@ -90,7 +90,7 @@ class Stream(Record):
 Answer: TypeAlias = Response | Stream | Awaitable[Response]
 
 
-class Refusal(ControlError):
+class Refusal(ControlError):  # noqa: N818 (it is an answer, and named for what it says)
     """A request that is not carried out, with its HTTP status and machine-readable details."""
 
     def __init__(self, status: int, message: str, **details: object) -> None:

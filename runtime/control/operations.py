@@ -4,6 +4,7 @@ Nothing here waits: an operation begins, and the views show how it goes.
 """
 
 import asyncio
+import select
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -23,7 +24,8 @@ MOST_INSTANCES: Final = 1024
 """More is a slip of the finger."""
 REPLY_TIME: Final[Seconds] = 10.0
 """How long an app may take to answer a triggered action."""
-MESSAGE_BYTES: Final = 32 * 1024
+LINE_BYTES: Final = select.PIPE_BUF
+"""A longer line might arrive in part."""
 
 
 class Reload(Record):
@@ -159,6 +161,18 @@ class Operations:
         )
         if not reached:
             raise Refusal(409, "no process with an IPC channel is running there")
+        return reached
+
+    def send_line(self, targets: Iterable[Target], line: str) -> int:
+        """Write a line to stdin; to how many. Raises Refusal if nobody reads one (`stdin = "pipe"`)."""
+        data = line.encode() + b"\n"
+        if len(data) > LINE_BYTES:
+            raise Refusal(400, f"a line has at most {LINE_BYTES} bytes")
+        reached = sum(
+            instance.process is not None and instance.process.write(data) for instance in _instances(targets)
+        )
+        if not reached:
+            raise Refusal(409, 'no process reads lines there (stdin = "pipe" lets an app do so)')
         return reached
 
     async def trigger(

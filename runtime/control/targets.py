@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable
 
 from runtime.control.messages import Refusal
+from runtime.ecosystem.spec import AppSpec
 from runtime.record import Record
 from runtime.supervise.app import App
-from runtime.supervise.collaborators import InstanceId
 from runtime.supervise.instance import Instance
 
 ALL = "all"
@@ -25,8 +25,8 @@ class Target(Record):
         return [self.app.instances[self.index]]
 
 
-def resolve(text: str, apps: Iterable[App], pm_id: Callable[[InstanceId], int]) -> list[Target]:
-    """Everything `text` means; an exact name wins over a namespace. Raises Refusal (404) with the known names."""
+def resolve(text: str, apps: Iterable[App], pm_id: Callable[[AppSpec, int], int]) -> list[Target]:
+    """Everything `text` means; an exact name wins. Raises Refusal (404) with the known names."""
     known = list(apps)
     namespace, _, rest = text.rpartition("/")
     candidates = [app for app in known if app.spec.namespace == namespace] if namespace else known
@@ -54,14 +54,11 @@ def _by_index(text: str, apps: list[App]) -> list[Target]:
     return [Target(app, int(index)) for app in apps if app.name == name and int(index) in app.instances]
 
 
-def _by_id(text: str, apps: list[App], pm_id: Callable[[InstanceId], int]) -> list[Target]:
+def _by_id(text: str, apps: list[App], pm_id: Callable[[AppSpec, int], int]) -> list[Target]:
     if not _is_number(text):
         return []
     return [
-        Target(app, index)
-        for app in apps
-        for index, instance in app.instances.items()
-        if pm_id(instance.who) == int(text)
+        Target(app, index) for app in apps for index in app.instances if pm_id(app.spec, index) == int(text)
     ]
 
 

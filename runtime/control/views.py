@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from runtime.control.usage import Usage
+from runtime.ecosystem.spec import AppSpec
 from runtime.supervise.app import App
-from runtime.supervise.collaborators import InstanceId
 from runtime.supervise.instance import Instance
 from runtime.supervise.states import State
 
@@ -22,7 +22,7 @@ _WORST_FIRST: Final = (
 
 
 def instance_view(
-    instance: Instance, pm_id: Callable[[InstanceId], int], usage: Mapping[int, Usage]
+    instance: Instance, pm_id: Callable[[AppSpec, int], int], usage: Mapping[int, Usage]
 ) -> dict[str, Any]:
     """One instance."""
     running = instance.state.has_process
@@ -30,7 +30,7 @@ def instance_view(
     last = instance.last_exit
     return {
         "index": instance.index,
-        "id": pm_id(instance.who),
+        "id": pm_id(instance.app, instance.index),
         "state": str(instance.state),
         "ready": instance.state in (State.ONLINE, State.COMPLETED),
         "pid": instance.pid,
@@ -49,7 +49,7 @@ def instance_view(
 
 
 def app_view(
-    app: App, pm_id: Callable[[InstanceId], int], usage: Mapping[int, Usage], reload: object = None
+    app: App, pm_id: Callable[[AppSpec, int], int], usage: Mapping[int, Usage], reload: object = None
 ) -> dict[str, Any]:
     """One app with its instances; `reload` is how its last reload went."""
     instances = [instance_view(instance, pm_id, usage) for instance in app.instances.values()]
@@ -65,9 +65,7 @@ def app_view(
         "cwd": spec.cwd,
         "autorestart": spec.autorestart,
         "essential": spec.essential,
-        "depends_on": [
-            {"app": each.app, "condition": str(each.condition)} for each in spec.depends_on
-        ],
+        "depends_on": [{"app": each.app, "condition": str(each.condition)} for each in spec.depends_on],
         "listen": [f"{each.host}:{each.port}" if each.kind != "unix" else each.host for each in spec.listen],
         "restarts": sum(instance.restarts for instance in app.instances.values()),
         "leaving": len(app.leaving),

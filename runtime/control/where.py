@@ -1,4 +1,4 @@
-"""Where the control socket is: the same rule for the runtime that makes it and the commands that look for it."""
+"""Where the control socket is: one rule for the runtime that makes it and the commands that look for it."""
 
 import os
 import socket
@@ -99,7 +99,7 @@ def find(environ: Mapping[str, str]) -> list[str]:
     mine = ["pidone.sock", default_name(os.geteuid())]
     for folder in places(environ):
         try:
-            names = sorted(os.listdir(folder))  # noqa: PTH208 (names are all that is needed)
+            names = sorted(os.listdir(folder))
         except OSError:
             continue
         ours = [name for name in names if name.startswith(f"{_NAME}") and name.endswith(".sock")]

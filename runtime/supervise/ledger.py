@@ -37,7 +37,7 @@ class Happening(Record):
     level: str
     event: str
     message: str
-    fields: Mapping[str, object]
+    details: Mapping[str, object]
 
 
 Listener: TypeAlias = Callable[[Happening], None]

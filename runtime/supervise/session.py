@@ -57,8 +57,8 @@ class Surroundings(Record, kw_only=True):
     version: str
     load: Callable[[], Ecosystem]
     """Reads the ecosystem again (SIGHUP); raises ConfigError."""
-    operate: Callable[[Parts], Closable] | None = None
-    """Opens the control side once the first apps have been started."""
+    operate: Callable[[Parts], Closable | None] | None = None
+    """Opens the control side, if it is wanted, once the first apps have been started."""
 
 
 class Session:
