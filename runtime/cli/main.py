@@ -3,6 +3,21 @@
 import os
 import sys
 
+CONTROL = {
+    **dict.fromkeys(("ls", "list", "ps", "status", "describe", "env"), "showing"),
+    **dict.fromkeys(("stop", "restart", "reload", "delete", "scale", "signal", "send"), "acting"),
+    **dict.fromkeys(("trigger", "reset", "flush"), "acting"),
+    **dict.fromkeys(("wait", "health", "drain", "prestop"), "waiting"),
+    **dict.fromkeys(("jlist", "prettylist"), "pm2lists"),
+    "logs": "logs",
+    "monit": "monit",
+    "save": "saving",
+    "smoke": "smoke",
+    "completion": "completion",
+    "complete": "completion",
+}
+"""Commands that talk to a running pidone, and the module of runtime.cli.control that has each."""
+
 _INIT_NAMES = ("tini", "tini-static", "docker-init", "dumb-init")
 
 
@@ -18,6 +33,11 @@ def dispatch(argv: list[str]) -> int:
 
         print(f"pidone {__version__}")
         return 0
+    if (family := _control_family(argv)) is not None:
+        from importlib import import_module
+
+        run_command = import_module(f"runtime.cli.control.{family}").run
+        return int(run_command(argv if family == "pm2" else words))
     # Everything else becomes the long-lived process. Its signal handlers go in before anything slow.
     from runtime.init.signals import SignalInbox
 
@@ -29,3 +49,18 @@ def dispatch(argv: list[str]) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def _control_family(argv: list[str]) -> str | None:
+    """The module whose command this is; None for what becomes the long-lived process."""
+    if argv[0].rpartition("/")[2] == "pm2":
+        return "pm2"
+    words = argv[1:]
+    if words[:1] != ["start"]:
+        return CONTROL.get(words[0]) if words else None
+    # `start` starts a file, or an app of the runtime that is running already.
+    if len(words) < 2 or words[1].startswith("-") or os.path.exists(words[1]) or "--" in words:
+        return None
+    from runtime.control.where import find
+
+    return "acting" if find(os.environ) else None

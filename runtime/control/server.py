@@ -31,6 +31,7 @@ class ControlServer:
         self._parts = parts
         self._listeners: list[Listener] = []
         self._path: str | None = None
+        self._inode: int | None = None
         operations = Operations(parts)
         usage = UsageBook(self._pids, now=parts.loop.time, call_soon=parts.loop.call_soon)
         self._router = Router(
@@ -45,10 +46,10 @@ class ControlServer:
         self._open_admin()
 
     def close(self) -> None:
-        """Hang up and remove the socket."""
+        """Hang up and remove the socket, unless it is another runtime's by now."""
         for listener in self._listeners:
             listener.close()
-        if self._path is not None and where.is_socket(self._path):
+        if self._path is not None and where.inode(self._path) == self._inode:
             os.unlink(self._path)
 
     def _open_local(self, environ: Mapping[str, str]) -> None:
@@ -61,6 +62,7 @@ class ControlServer:
             self._complain(where.configured(setting, environ) or "the control socket", error)
             return
         self._path = sock.getsockname()
+        self._inode = where.inode(str(self._path))
         self._listen(sock, str(self._path))
 
     def _open_admin(self) -> None:

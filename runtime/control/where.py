@@ -78,6 +78,14 @@ def is_socket(path: str) -> bool:
     return stat.S_ISSOCK(status.st_mode) and (status.st_uid in (0, os.geteuid()) or os.geteuid() == 0)
 
 
+def inode(path: str) -> int | None:
+    """What tells the socket from a later one of the same name."""
+    try:
+        return os.lstat(path).st_ino
+    except OSError:
+        return None
+
+
 def is_live(path: str) -> bool:
     """Whether somebody listens there."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
