@@ -28,6 +28,6 @@ $(VENV)/.sample: pyproject.toml docker/backend/requirements.txt
 	touch $@
 
 $(VENV)/.ready: $(VENV)/.sample
-	$(BIN)/pip install --quiet --editable '.[dev]'
+	$(BIN)/pip install --quiet --editable '.[dev,servers]'
 	$(BIN)/python -m compileall -q runtime
 	touch $@

@@ -72,11 +72,11 @@ class Record:
             named[name] = default.make()
 
     @classmethod
-    def fields(cls) -> tuple[str, ...]:
+    def field_names(cls) -> tuple[str, ...]:
         """The names of the fields, in the order of declaration."""
         return cls._fields
 
-    def values(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """Every field with its value, in the order of declaration."""
         return {name: getattr(self, name) for name in self._fields}
 

@@ -146,7 +146,7 @@ class Running:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
         for lines in (self.out, self.err):
-            if lines:
+            if lines is not None:  # an empty one is false
                 lines.join()
 
     @property
@@ -164,7 +164,7 @@ class Running:
         """The exit code, 128 + n for a death by signal; all output has arrived when this returns."""
         code = self.process.wait(timeout)
         for lines in (self.out, self.err):
-            if lines:
+            if lines is not None:  # an empty one is false
                 lines.join()
         return code if code >= 0 else 128 - code
 

@@ -253,7 +253,7 @@ class Handlers:
         for app in _apps(targets):
             indexes = {target.index for target in targets if target.app is app}
             reload = self._operations.last_reload(app)
-            view = app_view(app, self._parts.launcher.pm_id, usage, reload and reload.values())
+            view = app_view(app, self._parts.launcher.pm_id, usage, reload and reload.as_dict())
             if None not in indexes:
                 view["instances"] = [each for each in view["instances"] if each["index"] in indexes]
             shown.append(view)

@@ -18,7 +18,7 @@ _EXPANDED: Final = frozenset({"toml", "yaml"})
 """Languages whose texts may hold `${VAR}`; JavaScript has process.env, and PM2 takes JSON as it is."""
 _TIME_FORMAT: Final = "YYYY-MM-DDTHH:mm:ss"
 _LONGEST_NAME: Final = 200
-_FIELDS: Final = frozenset(AppSpec.fields())
+_FIELDS: Final = frozenset(AppSpec.field_names())
 _LOG_FILES: Final = ("out_file", "error_file", "log_file")
 
 
@@ -154,7 +154,7 @@ class Reader:
     def _spec(self, values: dict[str, Any], found: Sorted, scope: Scope) -> AppSpec:
         if "script" not in values and (entry := found.known.get("script", _NOTHING)).value is None:
             scope.error('script is missing: say what to run, e.g. script = "app.js"', entry.spelling)
-        account: Account | None = values.pop("user", None)
+        account: Account | None = values.pop("uid", None)
         cwd = self._cwd(values, scope)
         variables = self._environment(values, found, cwd, account, scope)
         program, cwd = self._program(values, variables.variables, cwd, scope)
@@ -325,7 +325,7 @@ def _rights(
     gid = values.get("gid", account.gid if account else None)
     euid = os.geteuid()
     if must_exist and euid != 0 and (uid not in (None, euid) or gid not in (None, os.getegid())):
-        scope.error("user: only root can run an app as somebody else", "user")
+        scope.error("uid: only root can run an app as somebody else", "uid")
     return {"uid": uid, "gid": gid}
 
 

@@ -303,10 +303,10 @@ APP_GROUPS: Final = (
         "Rights and limits",
         (
             Key(
-                "user",
+                "uid",
                 rights.USER,
                 "User to run as: name, number, or `user:group`; sets HOME, USER and the groups.",
-                ("uid",),
+                ("user",),
                 default="the runtime's",
             ),
             Key("gid", rights.GROUP, "Primary group, by name or number.", ("group",), default="the user's"),

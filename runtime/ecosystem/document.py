@@ -30,7 +30,7 @@ class Document(Record, kw_only=True):
     """What the reader wants the user to know, e.g. what a JavaScript file printed."""
     env: Mapping[str, str | None] = EMPTY
     """Variables that the file itself set, or deleted (None), in its `process.env`, typically through dotenv.
-    Under PM2 every app inherits them: they lie over the runtime's own environment and under the app's `env`."""
+    Under PM2 every app inherits them: they lie over the runtime's environment and under the app's `env`."""
     line_of: Callable[[KeyPath], int | None] = computed(factory=lambda: _nowhere)
     """The line (from 1) where a value stands, if the language allows to tell. Paths start at the apps:
     `(0, "instances")` is that key of the first app; top-level keys start with their name."""

@@ -37,10 +37,6 @@ def _no_advice(value: object) -> str | None:
     return None
 
 
-def _as_written(value: Any) -> object:
-    return value
-
-
 class Kind(NamedTuple):
     """One kind of value."""
 
@@ -51,8 +47,8 @@ class Kind(NamedTuple):
     """The JSON Schema of what may be written."""
     advise: Callable[[object], str | None] = _no_advice
     """What to warn of although the value is good."""
-    write: Callable[[Any], object] = _as_written
-    """The resolved value in its most readable form, for `convert`."""
+    write: Callable[[Any], object] | None = None
+    """The resolved value in its most readable form; None where what was written is as readable."""
 
 
 # Numbers and words ------------------------------------------------------------------------------------------
@@ -79,7 +75,7 @@ def number(value: object, expected: str = "expected a number") -> float:
 
 def parse_bool(value: object) -> bool:
     """A boolean, 0 or 1, or a word for one."""
-    word = scalar_text(value).strip().lower() if isinstance(value, str | int) else ""
+    word = str(value).strip().lower() if isinstance(value, str | bool) or value in (0, 1) else ""
     if word in _TRUE:
         return True
     if word in _FALSE:
@@ -109,15 +105,17 @@ def parse_optional_string(value: object) -> str | None:
     return parse_string(value)
 
 
-def scalar_text(value: str | float | bool) -> str:  # noqa: FBT001  # any scalar
+def scalar_text(value: str | float) -> str:
     """A scalar as JavaScript's String() makes it, which is what ends in an environment or a command line."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 1e21 else repr(value)
-    if isinstance(value, int):
-        return str(value) if abs(value) < 10**400 else "inf"  # str() refuses more than 4300 digits
-    return value
+    if abs(value) < 1e21:
+        return str(int(value)) if value == int(value) else repr(value)
+    if abs(value) < 1e308:  # Python's digits from here on; more of them str() refuses
+        return repr(value)
+    return "Infinity" if value > 0 else "-Infinity" if value < 0 else "NaN"
 
 
 def integer(low: int, high: int, expected: str = "") -> Kind:

@@ -68,7 +68,7 @@ class Program(NamedTuple):
     @property
     def is_node(self) -> bool:
         """Whether Node's cluster protocol is to be expected."""
-        return os.path.basename(self.interpreter) in _NODE_LIKE  # noqa: PTH119  # a word, not a path
+        return os.path.basename(self.interpreter) in _NODE_LIKE  # a word, not a path
 
 
 class Missing(Exception):  # noqa: N818  # becomes an error of the file
@@ -214,7 +214,7 @@ def _by_content(request: Request, path: Path, scope: Scope) -> Program:
     if shebang:
         found = _on_path(shebang[0], request)
         if found:
-            name = os.path.basename(shebang[0])  # noqa: PTH119  # a word, not a path
+            name = os.path.basename(shebang[0])  # a word, not a path
             return _interpreted((str(found), *shebang[1:]), name, path, request)
         if not candidates and request.must_exist:
             raise Missing(
@@ -222,7 +222,7 @@ def _by_content(request: Request, path: Path, scope: Scope) -> Program:
             )
     if candidates:
         words = _first_of(candidates, request, path)
-        name = os.path.basename(words[0])  # noqa: PTH119  # a word, not a path
+        name = os.path.basename(words[0])  # a word, not a path
         if shebang:
             scope.notice(
                 f"{shown(shebang[0])} of its first line does not exist; {words[0]} runs it", "script"

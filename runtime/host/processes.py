@@ -133,7 +133,7 @@ def read_all(proc: Path = Path("/proc")) -> dict[int, ProcessUsage]:
     found: dict[int, ProcessUsage] = {}
     prefix = f"{proc}/"
     try:
-        names = os.listdir(prefix)  # noqa: PTH208  (strings: a Path for each entry doubles the cost of a pass)
+        names = os.listdir(prefix)
     except OSError:
         return found
     for name in names:
@@ -199,7 +199,7 @@ def count_fds(tree: TreeUsage, proc: Path = Path("/proc")) -> int:
     total = 0
     for process in tree.processes:
         try:
-            total += len(os.listdir(f"{proc}/{process.pid}/fd"))  # noqa: PTH208  (only the count matters)
+            total += len(os.listdir(f"{proc}/{process.pid}/fd"))
         except OSError:
             continue
     return total

@@ -56,7 +56,7 @@ class Process:
 def read(pid: int) -> Process | None:
     """One process, or None if there is none."""
     try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123 - pathlib is slow to import
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
             return parse_stat(file.read(4096))
     except (FileNotFoundError, ProcessLookupError, PermissionError):  # the last: hidepid=2
         return None
@@ -78,7 +78,7 @@ def parse_stat(line: bytes) -> Process:
 
 def snapshot() -> dict[int, Process]:
     """All processes that can be seen, by pid."""
-    found = (read(int(name)) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208 - as above
+    found = (read(int(name)) for name in os.listdir("/proc") if name.isdigit())
     return {process.pid: process for process in found if process is not None}
 
 
@@ -88,16 +88,16 @@ def children(pid: int) -> list[int]:
     The kernel may skip some while others of them end: repeat where completeness matters.
     """
     try:
-        tasks = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208 - as above
+        tasks = os.listdir(f"/proc/{pid}/task")
     except OSError:
         return []
     found: list[int] = []
     for task in tasks:
         try:
-            with open(f"/proc/{pid}/task/{task}/children", "rb", buffering=0) as file:  # noqa: PTH123 - as above
+            with open(f"/proc/{pid}/task/{task}/children", "rb", buffering=0) as file:
                 found += map(int, file.readall().split())
         except FileNotFoundError:
-            if not os.path.exists("/proc/thread-self/children"):  # noqa: PTH110 - as above
+            if not os.path.exists("/proc/thread-self/children"):
                 return [process.pid for process in snapshot().values() if process.ppid == pid]
         except ProcessLookupError:
             continue

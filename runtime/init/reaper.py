@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from runtime.init.exitcodes import SIGNAL_BASE
+from runtime.init.signames import signal_name
 from runtime.record import Record
 
 _BATCH: Final = 1000
@@ -24,6 +25,10 @@ class ExitStatus(Record):
         if self.signal is not None:
             return SIGNAL_BASE + self.signal
         return self.code or 0
+
+    def __str__(self) -> str:
+        """In words: `code 1` or `SIGKILL`."""
+        return f"code {self.code}" if self.signal is None else signal_name(self.signal)
 
 
 class Reaper:

@@ -63,5 +63,7 @@ def _is_decimal(text: str) -> bool:
 def _suggestion(name: str) -> str:
     from difflib import get_close_matches  # noqa: PLC0415 - only an error needs it
 
-    close = get_close_matches(name, _names(), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    close = get_close_matches(
+        name.removeprefix("SIG"), [known.removeprefix("SIG") for known in _names()], n=1
+    )
+    return f"; did you mean SIG{close[0]}?" if close else ""

@@ -78,7 +78,7 @@ def keep_descriptors_private() -> None:
     Descriptors we open ourselves are private from birth (PEP 446). One sweep here replaces one per spawn.
     """
     with contextlib.suppress(FileNotFoundError):  # no /proc: nothing to list, and nothing can be leaked on
-        for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 (pathlib is not imported this early)
+        for name in os.listdir("/proc/self/fd"):
             with contextlib.suppress(OSError):  # the descriptor of the listing itself is closed by now
                 if int(name) > 2:
                     os.set_inheritable(int(name), False)
@@ -150,7 +150,7 @@ def _fork(plan: SpawnPlan) -> int:
         import ctypes  # noqa: F401, PLC0415 (for prctl: loaded here rather than between fork and exec)
 
     failure_read, failure_write = os.pipe()
-    with open(failure_read, "rb", buffering=0) as failure, _descriptors(plan) as wanted:  # noqa: PTH123
+    with open(failure_read, "rb", buffering=0) as failure, _descriptors(plan) as wanted:
         # A signal between fork and exec would run our handlers in the child and be counted in the parent.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _RESETTABLE)
         try:
@@ -206,7 +206,7 @@ def _report(pipe: int, number: int, step: str) -> NoReturn:
 
 def _set_oom_score(plan: SpawnPlan) -> None:
     if plan.oom_score_adj is not None:
-        with open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123 (no pathlib between fork and exec)
+        with open("/proc/self/oom_score_adj", "w") as file:
             file.write(str(plan.oom_score_adj))
 
 

@@ -3,16 +3,18 @@
 Protocol: sd_listen_fds(3). The numbers begin at 3; LISTEN_PID is set in the child (`pid_vars`).
 """
 
-import re
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from runtime.ecosystem.spec import Listen
 from runtime.errors import ListenError
 
+if TYPE_CHECKING:
+    from re import Match
+
 FIRST: Final = 3
 PID_VARIABLE: Final = "LISTEN_PID"
-_PLACEHOLDER: Final = re.compile(r"\{fd(?::([^{}]*))?\}")
+_PLACEHOLDER: Final = r"\{fd(?::([^{}]*))?\}"
 
 
 def variables(listens: Sequence[Listen]) -> Mapping[str, str]:
@@ -24,9 +26,13 @@ def variables(listens: Sequence[Listen]) -> Mapping[str, str]:
 
 def fill_in(argv: Sequence[str], listens: Sequence[Listen], app: str) -> tuple[str, ...]:
     """Replace `{fd}` (the first socket) and `{fd:NAME}` by numbers. Raises ListenError for unknown names."""
+    if not any("{fd" in word for word in argv):
+        return tuple(argv)
+    import re  # noqa: PLC0415 (few command lines have one)
+
     numbers = {entry.name: FIRST + position for position, entry in enumerate(listens)}
 
-    def number(match: re.Match[str]) -> str:
+    def number(match: "Match[str]") -> str:
         name = match[1]
         if name is None and numbers:
             return str(FIRST)
@@ -35,4 +41,4 @@ def fill_in(argv: Sequence[str], listens: Sequence[Listen], app: str) -> tuple[s
         known = ", ".join(numbers) or "none"
         raise ListenError(f"{app}: args: no socket for {match[0]}; names in `listen`: {known}")
 
-    return tuple(_PLACEHOLDER.sub(number, word) for word in argv)
+    return tuple(re.sub(_PLACEHOLDER, number, word) for word in argv)

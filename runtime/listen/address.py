@@ -1,11 +1,11 @@
 """Where a socket listens: one value for what Node, Python and configuration files each write differently."""
 
 import socket
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
 from runtime.ecosystem.spec import Listen
+from runtime.record import Record
 
 ANY: Final = ("", "*")
 """Host spellings that mean every address of both families."""
@@ -19,8 +19,7 @@ class Kind(StrEnum):
     UNIX = "unix"
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Record):
     """An address to bind, before it is known whether that works."""
 
     kind: Kind
@@ -64,7 +63,7 @@ class Address:
 
     def on_port(self, port: int) -> "Address":
         """The same with the port the kernel chose."""
-        return replace(self, port=port)
+        return self.but(port=port)
 
 
 def of_listen(listen: Listen) -> Address:

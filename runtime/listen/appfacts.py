@@ -1,15 +1,13 @@
 """What an app's specification implies about ports and readiness, before anything is opened."""
 
 import os
-import re
 from typing import Final
 
 from runtime.ecosystem.spec import AppSpec, ExecMode, Listen, Seconds
 from runtime.errors import ListenError
 from runtime.listen import activation, node
-from runtime.listen.address import Kind
 
-_PYTHON: Final = re.compile(r"(?:.*/)?(?:python|pypy)[\d.]*t?")
+_VERSION: Final = "0123456789.t"
 
 
 def is_cluster_worker(app: AppSpec) -> bool:
@@ -31,7 +29,11 @@ def shares_python(app: AppSpec) -> bool:
 
 def is_python(argv: tuple[str, ...]) -> bool:
     """Whether this runs Python: the interpreter, or a script (gunicorn) whose first line names it."""
-    return bool(_PYTHON.fullmatch(argv[0])) or any(_PYTHON.fullmatch(word) for word in node.shebang(argv[0]))
+    return any(_is_interpreter(word) for word in (argv[0], *node.shebang(argv[0])))
+
+
+def _is_interpreter(word: str) -> bool:
+    return word.rpartition("/")[2].rstrip(_VERSION) in ("python", "pypy")  # python3.13t: free-threaded
 
 
 def counts_listening(app: AppSpec) -> bool:
@@ -68,7 +70,7 @@ def own_port(app: AppSpec, index: int) -> int | None:
     """The port that an instance serves, as far as it is known without asking it."""
     if app.increment_var is not None:
         return int(port_variable(app, index)[app.increment_var])
-    ports = [entry.port for entry in app.listen if entry.kind == Kind.TCP]
+    ports = [entry.port for entry in app.listen if entry.kind == "tcp"]
     if ports:
         return ports[0]
     port = variable(app, "PORT")

@@ -4,7 +4,6 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from runtime.ecosystem.spec import AppSpec, Balance, Listen
@@ -12,6 +11,7 @@ from runtime.listen.address import Address, Kind, of_listen
 from runtime.listen.ports import Port, SharedPort, SlotPort
 from runtime.listen.sockets import explain, open_socket
 from runtime.listen.steering import Steering
+from runtime.record import Record
 
 HAND_OVER: Final = 1.0
 """Seconds a retired slot's queue may take to empty before the runtime carries the rest over itself."""
@@ -24,8 +24,7 @@ class EventLog(Protocol):
         """One record of the runtime's own."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Key:
+class _Key(Record):
     """Several servers of one worker on one address are told apart by `index`, as in Node's primary."""
 
     address: Address
@@ -47,6 +46,7 @@ class AppPorts:
         self._ports: dict[_Key, Port] = {}
         self._data: dict[str, object] = {}
         self._users: set[SlotBroker] = set()
+        self._retiring: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def open(self, app: AppSpec) -> None:
@@ -58,7 +58,7 @@ class AppPorts:
         self._app = app
         for entry in app.listen:
             address = of_listen(entry)
-            if _Key(address) in self._ports:
+            if _Key(address) in self._ports or (self._waits_for_app(entry) and self.has_port(entry.port)):
                 continue
             try:
                 if self._waits_for_app(entry):
@@ -70,6 +70,7 @@ class AppPorts:
 
     def of_listen(self, slot: int) -> list[tuple[Listen, socket.socket]]:
         """The sockets of `listen = [...]` for one slot, in the order of the file. Raises OSError."""
+        self._retiring.discard(slot)
         return [
             (entry, self._ports[_Key(of_listen(entry))].for_slot(slot))
             for entry in self._app.listen
@@ -84,6 +85,7 @@ class AppPorts:
 
     def obtain(self, address: Address, *, index: int, backlog: int, slot: int) -> tuple[_Key, socket.socket]:
         """The socket for an address, opened if it is new. Raises OSError; the reason is logged."""
+        self._retiring.discard(slot)
         key = self._known(_Key(address, index))
         if key is None:
             key = _Key(address, index)
@@ -124,6 +126,7 @@ class AppPorts:
         """A slot was scaled away: see that nothing stays in its queues, then close them."""
         if self._app.balance is Balance.SHARED:
             return
+        self._retiring.add(slot)
         self._start(self._retire(slot))
 
     def close(self) -> None:
@@ -135,7 +138,11 @@ class AppPorts:
             self._drop(key)
 
     async def _retire(self, slot: int) -> None:
-        if not await self.steering.empty(slot, HAND_OVER):
+        is_empty = await self.steering.empty(slot, HAND_OVER)
+        if slot not in self._retiring:
+            return  # scaled up again meanwhile: the slot lives on with its sockets
+        self._retiring.discard(slot)
+        if not is_empty:
             from runtime.listen import handover  # noqa: PLC0415 (after a kill during scale-down only)
 
             for port in self._ports.values():
@@ -196,18 +203,19 @@ class AppPorts:
         )
 
 
-@dataclass(eq=False, slots=True)
 class SlotBroker:
     """One process's access to the ports of its app."""
 
-    ports: AppPorts
-    slot: int
-    held: set[_Key] = field(default_factory=set)
-    _by_address: dict[tuple[Address, int], _Key] = field(default_factory=dict)
+    def __init__(self, ports: AppPorts, slot: int) -> None:
+        self.held: set[_Key] = set()
+        """What the process listens on."""
+        self._ports = ports
+        self._slot = slot
+        self._by_address: dict[tuple[Address, int], _Key] = {}
 
     def obtain(self, address: Address, *, index: int, backlog: int) -> socket.socket:
         """As Broker.obtain."""
-        key, found = self.ports.obtain(address, index=index, backlog=backlog, slot=self.slot)
+        key, found = self._ports.obtain(address, index=index, backlog=backlog, slot=self._slot)
         self.held.add(key)
         self._by_address[address, index] = key
         return found
@@ -217,12 +225,12 @@ class SlotBroker:
         key = self._by_address.pop((address, index), None)
         if key is not None:
             self.held.discard(key)
-            self.ports.abandoned(self, key)
+            self._ports.abandoned(self, key)
 
     def shared_data(self, key: str, offered: object) -> object:
         """As Broker.shared_data."""
-        return self.ports.shared_data(key, offered)
+        return self._ports.shared_data(key, offered)
 
     def close(self) -> None:
         """The process ended."""
-        self.ports.left(self)
+        self._ports.left(self)

@@ -18,6 +18,8 @@ UNSENT_BYTES: Final = 4 << 20
 """How much may wait for a process that does not read."""
 _CHUNK: Final = 1 << 16
 _MAX_FDS: Final = 16
+_LAST_CHUNKS: Final = 64
+"""More than a socket's buffer holds; a descendant that goes on writing must not keep us."""
 
 
 class Channel:
@@ -64,7 +66,13 @@ class Channel:
         return self.is_open
 
     def close(self) -> None:
-        """Hang up; a cluster worker exits then."""
+        """Read what is there already, then hang up; a cluster worker exits then."""
+        for _ in range(_LAST_CHUNKS):
+            if not self._read():
+                break
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         if not self.is_open:
             return
         self._loop.remove_reader(self._end.fileno())
@@ -92,21 +100,25 @@ class Channel:
                 self._unsent.popleft()
         self._loop.remove_writer(self._end.fileno())
 
-    def _read(self) -> None:
+    def _read(self) -> bool:
+        """Take one chunk; False if there is nothing more now or ever."""
+        if not self.is_open:
+            return False
         try:
             data, descriptors, _, _ = socket.recv_fds(self._end, _CHUNK, _MAX_FDS, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
-            return
+            return False
         except OSError:  # ECONNRESET: it died with unread messages of ours
             data, descriptors = b"", []
         _close_all(descriptors)  # an app may send us handles; there is nothing we would do with one
         if not data:
             if self._partial:
                 self._on_nonsense("ended in the middle of a message")
-            self.close()
+            self._hang_up()
             self._on_closed()
-            return
+            return False
         self._feed(data)
+        return True
 
     def _feed(self, data: bytes) -> None:
         head, *rest = data.split(b"\n")

@@ -53,8 +53,10 @@ class Datagrams:
 
     def reply(self, to: bytes, data: bytes, descriptor: int | None = None) -> None:
         """Answer a datagram; one that cannot be delivered is lost, as datagrams are."""
-        with contextlib.suppress(OSError):
-            socket.send_fds(self._socket, [data], [] if descriptor is None else [descriptor], 0, to)
+        rights = b"" if descriptor is None else struct.pack("=i", descriptor)
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if rights else []
+        with contextlib.suppress(OSError):  # socket.send_fds() forgets the address it is given
+            self._socket.sendmsg([data], ancillary, 0, to)
 
     def close(self) -> None:
         """Hear nobody any more, once what is there already has been read."""

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from runtime.ecosystem.spec import AppSpec
@@ -14,6 +13,7 @@ from runtime.listen.outfit import Attachment, Outfit
 from runtime.listen.probes import RunCommand, check_of
 from runtime.listen.readyfd import ReadyFd
 from runtime.listen.share import PythonShare
+from runtime.record import Record
 from runtime.supervise.collaborators import InstanceId, Report
 
 _Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
@@ -26,8 +26,7 @@ class _Provides(Attachment, Protocol):
     def env(self) -> Any: ...
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Wishes:
+class Wishes(Record, kw_only=True):
     """Everything that decides about one outfit."""
 
     loop: asyncio.AbstractEventLoop

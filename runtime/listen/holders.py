@@ -45,7 +45,7 @@ def _inodes(address: Address) -> Iterator[str]:
 def _sockets(pid: int) -> Iterator[str]:
     for entry in _entries(Path(f"/proc/{pid}/fd")):
         with contextlib.suppress(OSError):
-            target = os.readlink(entry)  # noqa: PTH115 (the target of a socket is no path)
+            target = os.readlink(entry)
             if target.startswith("socket:["):
                 yield target[8:-1]
 

@@ -1,7 +1,6 @@
 """The IPC channel of one process: a Node cluster worker, or any program that says "ready" as under PM2."""
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -89,8 +88,7 @@ class Ipc:
     def close(self) -> None:
         """The process ended, or never began."""
         self._theirs.close()
-        with contextlib.suppress(OSError):
-            self._channel.close()
+        self._channel.close()
         if self._broker is not None:
             self._broker.close()
 

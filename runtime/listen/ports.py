@@ -1,10 +1,10 @@
 """One shared address of one app: a single socket, or one per slot with the kernel choosing among them."""
 
 import contextlib
+import os
 import socket
 import struct
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final, Protocol
 
 from runtime.ecosystem.spec import Balance
@@ -64,7 +64,7 @@ class SharedPort:
         _stop_listening(self._socket)
         if self.address.kind is Kind.UNIX:
             with contextlib.suppress(OSError):
-                Path(self.address.host).unlink()
+                os.unlink(self.address.host)
 
 
 class SlotPort:

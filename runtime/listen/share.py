@@ -10,7 +10,6 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from errno import EINVAL
-from pathlib import Path
 from typing import Any, Final
 
 from runtime.ecosystem.spec import AppSpec
@@ -18,7 +17,7 @@ from runtime.listen.address import Address, Kind, of_listen
 from runtime.listen.appports import AppPorts, SlotBroker
 from runtime.listen.datagrams import Datagrams
 
-SHIM: Final = Path(__file__).with_name("preload") / "python"
+SHIM: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "preload", "python")
 VARIABLE: Final = "PIDONE_SHARE"
 _BACKLOG: Final = 511
 
@@ -45,7 +44,7 @@ class PythonShare:
         self._on_listening = on_listening
         self._on_ignored = on_ignored
         self._socket = Datagrams(loop, label, on_datagram=self._receive, on_stranger=on_ignored)
-        path = os.pathsep.join(filter(None, (str(SHIM), python_path)))
+        path = os.pathsep.join(filter(None, (SHIM, python_path)))
         self.env: Mapping[str, str] = {VARIABLE: self._socket.address, "PYTHONPATH": path}
 
     def spawned(self, pid: int) -> None:

@@ -2,14 +2,16 @@
 
 import contextlib
 import errno
+import os
 import socket
-from pathlib import Path
+import stat
 from typing import Final
 
 from runtime.errors import ListenError
 from runtime.listen.address import Address, Kind
 
 FIRST_UNPRIVILEGED_PORT: Final = 1024
+_ADDRESS_LETTERS: Final = frozenset("0123456789abcdefABCDEF.:")
 _NO_FAMILY: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EINVAL)
 
 
@@ -79,8 +81,10 @@ def _sockaddr(address: Address, family: socket.AddressFamily) -> tuple[object, .
         return address.host
     if not address.host:
         return ("::" if family is socket.AF_INET6 else "0.0.0.0", address.port)  # noqa: S104 (asked for)
+    if "%" not in address.host and all(letter in _ADDRESS_LETTERS for letter in address.host):
+        return (address.host, address.port)
     try:
-        # Through getaddrinfo because of scopes (fe80::1%eth0); only configuration files contain names.
+        # Scopes (fe80::1%eth0), and names, which only configuration files contain.
         return socket.getaddrinfo(address.host, address.port, family)[0][4]
     except socket.gaierror as error:
         raise OSError(errno.EADDRNOTAVAIL, error.strerror) from error
@@ -89,9 +93,9 @@ def _sockaddr(address: Address, family: socket.AddressFamily) -> tuple[object, .
 def _remove_stale(path: str) -> None:
     """Unlink a socket file that nobody listens on any more: a container restarted on the same volume."""
     with contextlib.suppress(OSError):
-        if not Path(path).is_socket():
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.setblocking(False)
             if probe.connect_ex(path) == errno.ECONNREFUSED:
-                Path(path).unlink()
+                os.unlink(path)

@@ -1,6 +1,8 @@
 """When probes look: until the first success for readiness, and for ever, with patience, for health."""
 
 import asyncio
+import os
+import re
 from collections.abc import Callable
 
 from runtime.ecosystem.spec import Probe
@@ -26,6 +28,20 @@ async def until_failed(probe: Probe, check: Check, on_failed: Callable[[str], No
     on_failed(f"health check failed {failures} times in a row: {problem}")
 
 
+def first_match(pattern: str, on_match: Callable[[], None]) -> Callable[[str], None]:
+    """A listener for log lines that calls back for the first one in which the pattern is found."""
+    expression = re.compile(pattern)
+    is_found = False
+
+    def on_line(line: str) -> None:
+        nonlocal is_found
+        if not is_found and expression.search(line):
+            is_found = True
+            on_match()
+
+    return on_line
+
+
 async def look(check: Check, timeout_s: float) -> str:
     """One check within its time; what is wrong, or an empty string."""
     try:
@@ -34,4 +50,4 @@ async def look(check: Check, timeout_s: float) -> str:
     except TimeoutError:
         return f"no answer within {timeout_s:g} s"
     except OSError as error:
-        return error.strerror or str(error)
+        return os.strerror(error.errno) if error.errno else str(error)

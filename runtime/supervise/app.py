@@ -156,7 +156,10 @@ class App:
             if queued is not None and self.wanted:
                 queued()
 
-        self._log("info", "app.reload", reason=reason, instances=len(slots), overlap=can_overlap(new))
+        overlap = can_overlap(new)
+        how = "each new one before its old one stops" if overlap else "one after another"
+        text = f"replacing {len(slots)} instances, {how}"
+        self._log("info", "app.reload", text, reason=reason, instances=len(slots), overlap=overlap)
         self._rollout = Rollout(self, new, slots, done)
         self._rollout.step()
 
@@ -263,7 +266,8 @@ class App:
                 reason=reason,
             )
         else:
-            self._log("info", "app.reloaded", replaced=outcome.replaced, reason=reason)
+            text = f"replaced {outcome.replaced} instances"
+            self._log("info", "app.reloaded", text, replaced=outcome.replaced, reason=reason)
 
     def _resize(self, count: int) -> None:
         for index in range(len(self.instances), count):

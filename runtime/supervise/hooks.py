@@ -63,7 +63,7 @@ class HookEvent(Record, kw_only=True):
         """`base` with the variables of this event, without those of another (a pidone within a pidone)."""
         env = {name: value for name, value in base.items() if not name.startswith(_PREFIX)}
         env[_PREFIX] = self.point.value
-        for name, value in self.values().items():
+        for name, value in self.as_dict().items():
             if name != "point" and value is not None:
                 env[f"{_PREFIX}_{name.upper()}"] = signal_name(value) if name == "signal" else _text(value)
         return env

@@ -141,7 +141,8 @@ class Instance:
             self._log("error", "instance.spawn_failed", str(error))
             self._judge(ExitStatus(code=exit_code_of(error)), least_delay=SPAWN_RETRY_AFTER)
             return
-        self._log("info", "instance.start", pid=self.process.pid, restarts=self.restarts)
+        pid = self.process.pid
+        self._log("info", "instance.start", f"started as pid {pid}", pid=pid, restarts=self.restarts)
         self._enter(State.STARTING)
         if self.process.announces or self.app.ready.is_reported:
             self._arm(self.app.listen_timeout, Event.LATE)
@@ -158,7 +159,8 @@ class Instance:
 
     def _come_online(self) -> None:
         self._disarm()
-        self._log("info", "instance.online", after_s=round(self.uptime, 3))
+        after = round(self.uptime, 3)
+        self._log("info", "instance.online", f"online after {after:g} s", after_s=after)
         self._running.online()
         self._enter(State.ONLINE)
 
@@ -199,10 +201,11 @@ class Instance:
         process = self._running
         self._arm(self.app.kill_timeout, Event.OVERDUE)
         if self.app.shutdown_with_message and process.send("shutdown"):
-            self._log("info", "instance.stop", how="message")
+            self._log("info", "instance.stop", 'asked to stop by "shutdown"', how="message")
         else:
             process.stop(self.app.kill_signal)
-            self._log("info", "instance.stop", signal=signal_name(self.app.kill_signal))
+            name = signal_name(self.app.kill_signal)
+            self._log("info", "instance.stop", f"asked to stop by {name}", signal=name)
         self._enter(State.STOPPING)
 
     def _kill(self) -> None:
@@ -271,7 +274,8 @@ class Instance:
         if delay <= 0:
             self._begin()
             return
-        self._log("info", "instance.backoff", delay_s=round(delay, 3), restarts=self.restarts)
+        delay_s = round(delay, 3)
+        self._log("info", "instance.backoff", f"starts again in {delay_s:g} s", delay_s=delay_s)
         self._arm(delay, Event.RETRY)
         self._enter(State.BACKOFF)
 
@@ -286,13 +290,15 @@ class Instance:
         self.last_exit = status
         asked = self.state in (State.DRAINING, State.STOPPING)
         good = asked or (status.signal is None and status.code in self.app.success_exit_codes)
+        uptime = round(self.uptime, 3)
         self._log(
             "info" if good else "error",
             "instance.exit",
+            f"ended with {status} after {uptime:g} s",
             pid=self.pid,
             code=status.code,
             signal=signal_name(status.signal) if status.signal is not None else None,
-            uptime_s=round(self.uptime, 3),
+            uptime_s=uptime,
             restarts=self.restarts,
             reason="stop" if asked and self._goal is not Goal.JUDGE else self.reason or "exit",
         )

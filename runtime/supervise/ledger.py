@@ -1,7 +1,7 @@
 """What has happened so far, counted from the first event on: the figures of metrics, alerts and `describe`.
 
-It stands between everybody who logs events and the log, so that nothing is missed while the control side is not
-open yet, and so that the log level hides nothing from the counts.
+It stands between everybody who logs events and the log, so that nothing is missed while the control side is
+not open yet, and so that the log level hides nothing from the counts.
 """
 
 import time

@@ -165,4 +165,4 @@ def _why(instance: Instance) -> str:
         return instance.reason
     if status is None:
         return "it could not be started"
-    return f"it ended with {'signal' if status.signal else 'code'} {status.signal or status.code}"
+    return f"it ended with {status}"

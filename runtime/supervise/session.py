@@ -122,6 +122,7 @@ class Session:
         self._ledger.event(
             "info",
             "runtime.start",
+            f"pidone {self._around.version} starts {len(self._ecosystem.apps)} apps",
             version=self._around.version,
             pid=os.getpid(),
             cpus=self._ecosystem.cpus,

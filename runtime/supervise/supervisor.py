@@ -224,6 +224,7 @@ class Supervisor:
         self._log(
             "info",
             "config.reload",
+            "the ecosystem was read again",
             added=_names(added),
             removed=_names(removed),
             changed=_names(changed),
@@ -350,7 +351,7 @@ class Supervisor:
         instance = ended[-1]
         status = instance.last_exit
         code = status.shell_code if status else ExitCode.INTERNAL
-        how = f"signal {signal_name(status.signal)}" if status and status.signal else f"code {code}"
+        how = str(status) if status else "nothing to tell"
         if instance.fate is Fate.GAVE_UP:
             message = f"{app.name} crashed too often; the last end was {how}"
             return Ending(ExitCode.GAVE_UP, "gave-up", message, app.name)

@@ -1,6 +1,5 @@
 """What each key becomes, and the table of them."""
 
-import dataclasses
 from typing import Any
 
 import pytest
@@ -24,13 +23,13 @@ from runtime.ecosystem.spec import (
 )
 from runtime.errors import ConfigError
 
-_MADE_OF_OTHERS = {"argv", "uid"}
+_MADE_OF_OTHERS = {"argv"}
 
 
 def test_every_field_has_its_key() -> None:
     """The table covers the specs: no field without a key, no runtime key without a field."""
-    assert {f.name for f in dataclasses.fields(AppSpec)} - _MADE_OF_OTHERS <= {*APP_KEYS}
-    assert {f.name for f in dataclasses.fields(RuntimeSpec)} == {*RUNTIME_KEYS}
+    assert {*AppSpec.field_names()} - _MADE_OF_OTHERS <= {*APP_KEYS}
+    assert {*RuntimeSpec.field_names()} == {*RUNTIME_KEYS}
     known = {*APP_KEYS, *TOP_LEVEL, *(f"runtime.{name}" for name in RUNTIME_KEYS)}
     assert known >= NOT_BUILT
 
@@ -39,7 +38,7 @@ def test_defaults_are_pm2s_where_it_has_the_key() -> None:
     """An app that says nothing gets the specs' defaults."""
     spec = app()
     plain = AppSpec(name="true", argv=("/bin/true",), script="/bin/true", merge_logs=True)
-    assert dataclasses.replace(spec, env={}) == plain
+    assert spec.but(env={}) == plain
 
 
 @pytest.mark.parametrize(

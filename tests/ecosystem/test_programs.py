@@ -298,9 +298,11 @@ def test_a_pm2_file_elsewhere_may_mean_its_own_folder(box: Box) -> None:
     box.file("sub/app.py")
     how = options(cwd=box.cwd, must_exist=True, environ={"PATH": str(box.bin)})
     ecosystem = resolve(document({"script": "app.py"}, language="json", source="sub/e.json"), how)
-    assert ecosystem.apps[0].cwd == box.cwd / "sub"
+    assert ecosystem.apps[0].cwd == str(box.cwd / "sub")
     assert "own folder" in ecosystem.notices[0]
-    assert resolve(document({"script": "app.py"}, source="sub/e.toml"), how).apps[0].cwd == box.cwd / "sub"
+    assert resolve(document({"script": "app.py"}, source="sub/e.toml"), how).apps[0].cwd == str(
+        box.cwd / "sub"
+    )
 
 
 def test_arguments_of_the_command_line_go_to_every_app() -> None:

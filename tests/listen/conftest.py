@@ -4,15 +4,11 @@ import contextlib
 import shutil
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from fleet import Fleet  # noqa: E402 (the path above is for it)
+from listen.fleet import Fleet
 
 CACHE = Path(__file__).parents[2] / ".cache" / "node"
 NODES = ("18", "20", "22", "24")

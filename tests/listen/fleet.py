@@ -1,6 +1,7 @@
 """A supervisor in miniature: real processes on a real loop, and everything that they report."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -108,8 +109,10 @@ class Fleet:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for member in self.alive():
-            member.signal(signal.SIGKILL)
+            os.killpg(member.pid, signal.SIGKILL)
         self.eventually(lambda: not self.alive(), "the killed to be gone")
+        for member in self.members:
+            kill_group(member.pid)
         for app in {member.app.key(): member.app for member in self.members}.values():
             self.outfitter.close(app)
         self.run(asyncio.sleep(0.01))
@@ -204,6 +207,14 @@ class Fleet:
         return self.run(all_of_them())
 
 
+def kill_group(pid: int) -> None:
+    """End what a process left in its group, and bury it: the test adopted it."""
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        os.killpg(pid, signal.SIGKILL)
+        while True:
+            os.waitpid(-pid, 0)
+
+
 async def fetch(port: int, path: str = "/", *, host: str = "127.0.0.1", source: str | None = None) -> str:
     """GET with `Connection: close`; raises on anything but a complete 200."""
     local = None if source is None else (source, 0)
@@ -219,6 +230,35 @@ async def fetch(port: int, path: str = "/", *, host: str = "127.0.0.1", source: 
     if b"chunked" in head.lower():
         body = b"".join(chunks(body))
     return body.decode()
+
+
+class Client:
+    """One keep-alive connection that asks as fast as it is answered, and reconnects when told to."""
+
+    def __init__(self, port: int, *, keep_alive: bool = True) -> None:
+        self.port = port
+        self.header = b"" if keep_alive else b"Connection: close\r\n"
+        self.answers: list[str] = []
+        self.connections = 0
+        self.is_done = False
+
+    async def work(self) -> None:
+        """Ask until `is_done`; anything but a complete answer is an exception."""
+        while not self.is_done:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            self.connections += 1
+            keep = True
+            while keep and not self.is_done:
+                writer.write(b"GET / HTTP/1.1\r\nHost: test\r\n" + self.header + b"\r\n")
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = next(
+                    line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")
+                )
+                self.answers.append((await reader.readexactly(int(length.split(b":")[1]))).decode())
+                keep = not self.header and b"connection: close" not in head.lower()
+                await asyncio.sleep(0.001)
+            writer.close()
+            await writer.wait_closed()
 
 
 def chunks(body: bytes) -> Iterator[bytes]:

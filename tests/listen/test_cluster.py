@@ -7,7 +7,7 @@ import socket
 from collections import Counter
 from pathlib import Path
 
-from fleet import Fleet, app_of
+from listen.fleet import Fleet, app_of
 
 HELLO = """
 require('http').createServer((request, response) => response.end(String(process.pid)))
@@ -62,7 +62,8 @@ def test_address_in_use_reaches_the_app(fleet: Fleet, node: str, tmp_path: Path)
     """A port that somebody else holds is an EADDRINUSE in the worker, and our log names the holder."""
     script = tmp_path / "app.cjs"
     script.write_text("""
-      require('net').createServer().on('error', (error) => process.send(error.code)).listen(+process.env.PORT);
+      require('net').createServer().on('error', (error) => process.send(error.code))
+        .listen(+process.env.PORT);
     """)
     with socket.create_server(("127.0.0.1", 0)) as holder:
         taken = holder.getsockname()[1]
@@ -272,8 +273,10 @@ def test_nonsense_on_the_channel(fleet: Fleet, any_node: str, port: int, tmp_pat
     script.write_text(f"""
       const fs = require('fs');
       const lines = {json.dumps(lines)};
-      require('http').createServer((request, response) => response.end('up')).listen(+process.env.PORT, () => setTimeout(() => {{
-        const all = Buffer.from(lines.concat('x'.repeat(3 << 20), '"still here"').join('\\n') + '\\n{{"half":');
+      lines.push('x'.repeat(3 << 20), '"still here"', '{{"half":');
+      const server = require('http').createServer((request, response) => response.end('up'));
+      server.listen(+process.env.PORT, () => setTimeout(() => {{
+        const all = Buffer.from(lines.join('\\n'));
         let at = 0;
         (function more() {{
           while (at < all.length) {{

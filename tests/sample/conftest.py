@@ -6,6 +6,7 @@ whose contents they delete.
 
 import asyncio
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,10 +34,23 @@ def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]
     service.close()
 
 
-@pytest.fixture
-def migrated(service: Service) -> Service:
-    """The service with its tables."""
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite database, to be copied."""
+    folder = tmp_path_factory.mktemp("template")
+    service = Service({"CHAT_DATA": str(folder), "CHAT_DATABASE_URL": "", "CHAT_REDIS_URL": ""})
     service.migrate()
+    service.close()
+    return folder / "chat.db"
+
+
+@pytest.fixture
+def migrated(service: Service, template: Path) -> Service:
+    """The service with its tables."""
+    if service.env["CHAT_DATABASE_URL"]:
+        service.migrate()
+    else:
+        shutil.copy(template, service.env["CHAT_DATA"])
     return service
 
 

@@ -75,23 +75,34 @@ class Service:
 
     def api(self, instance: int = 0, **env: str) -> Api:
         """Start an API instance on a port of its own and wait until it answers."""
-        with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
-            port = listener.getsockname()[1]
-            process = self.start(
-                "api",
-                "--fd",
-                str(listener.fileno()),
-                fds=(listener.fileno(),),
-                NODE_APP_INSTANCE=str(instance),
-                **env,
-            )
-        api = Api(process, port)
-        process.expect_line("listening on")
+        api = self._start_api(instance, env)
+        _listens(api.process)
         return api
+
+    def two_apis(self) -> tuple[Api, Api]:
+        """Instances 0 and 1, started at once."""
+        apis = self._start_api(0, {}), self._start_api(1, {})
+        for api in apis:
+            _listens(api.process)
+        return apis
+
+    def _start_api(self, instance: int, env: dict[str, str]) -> Api:
+        with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+            fd = listener.fileno()
+            process = self.start("api", "--fd", str(fd), fds=(fd,), NODE_APP_INSTANCE=str(instance), **env)
+            return Api(process, listener.getsockname()[1])
 
     def close(self) -> None:
         """End every program."""
         self._stack.close()
+
+
+def _listens(process: Running) -> None:
+    def listens() -> bool:
+        assert process.process.poll() is None, process.err and process.err.text()
+        return any("listening on" in line for line in process.out or ())
+
+    eventually(listens, "the API listens")
 
 
 def receive(client: ClientConnection, kind: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from sample.service import Service, counted, wait_counted
 
 def test_the_aggregator_counts_messages_and_joins(migrated: Service) -> None:
     """Events of all instances arrive through the stream."""
-    here, there = migrated.api(0), migrated.api(1)
+    here, there = migrated.two_apis()
     migrated.start("aggregator")
     with there.join("hall", "bob"):
         for n in range(10):

@@ -9,7 +9,7 @@ from sample.service import Service, history, receive, say
 
 def test_a_message_reaches_members_on_every_instance(migrated: Service) -> None:
     """A room spans instances: two processes that share nothing but the database and the bus."""
-    here, there = migrated.api(0), migrated.api(1)
+    here, there = migrated.two_apis()
     with here.join("hall", "ann") as ann, there.join("hall", "bob") as bob:
         assert say(ann, "k1", "hi bob") == 1
         heard = receive(bob, "message")
@@ -20,7 +20,7 @@ def test_a_message_reaches_members_on_every_instance(migrated: Service) -> None:
 
 def test_numbers_have_no_holes_whoever_writes(migrated: Service) -> None:
     """Two instances write to one room at once; every member sees 1 to n in order."""
-    apis = [migrated.api(0), migrated.api(1)]
+    apis = migrated.two_apis()
     with apis[1].join("hall", "listener", after=0) as listener:
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(lambda n: apis[n % 2].post("hall", f"k{n}"), range(60)))
@@ -31,7 +31,7 @@ def test_numbers_have_no_holes_whoever_writes(migrated: Service) -> None:
 
 def test_a_client_that_comes_back_gets_what_it_missed(migrated: Service) -> None:
     """The last number seen is all a client has to remember, over pages and instances."""
-    here, there = migrated.api(0), migrated.api(1)
+    here, there = migrated.two_apis()
     for n in range(1, 251):  # more than a page
         assert here.post("hall", f"k{n}").status == 201
     with there.join("hall", "bob", after=20) as bob:
@@ -42,7 +42,7 @@ def test_a_client_that_comes_back_gets_what_it_missed(migrated: Service) -> None
 
 def test_a_repeated_message_is_stored_once(migrated: Service) -> None:
     """A client that missed its acknowledgement repeats the key, here or elsewhere, at any time."""
-    here, there = migrated.api(0), migrated.api(1)
+    here, there = migrated.two_apis()
     first = here.post("hall", "k1", "once")
     with there.join("hall", "ann") as ann:
         assert say(ann, "k1", "once") == first.body["seq"] == 1
@@ -54,7 +54,7 @@ def test_a_repeated_message_is_stored_once(migrated: Service) -> None:
 
 def test_what_was_acknowledged_survives_kill_9(migrated: Service) -> None:
     """A message is durable before its acknowledgement leaves."""
-    doomed, other = migrated.api(0), migrated.api(1)
+    doomed, other = migrated.two_apis()
     with doomed.join("hall", "ann") as ann:
         acknowledged = [say(ann, f"k{n}") for n in range(20)]
         doomed.process.signal(signal.SIGKILL)

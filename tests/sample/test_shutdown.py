@@ -52,7 +52,7 @@ def test_a_leaving_instance_takes_nothing_new(migrated: Service) -> None:
 
 def test_messages_are_acknowledged_or_refused_never_lost_in_a_shutdown(migrated: Service) -> None:
     """Clients talk while the instance leaves: whatever was acknowledged is found afterwards, in order."""
-    leaving, staying = migrated.api(0), migrated.api(1)
+    leaving, staying = migrated.two_apis()
     with ThreadPoolExecutor(4) as pool:
         talks = [pool.submit(_talk, leaving.join("hall", f"author {n}"), f"author {n}") for n in range(4)]
         eventually(lambda: len(history(staying, "hall")) >= 8, "the conversation is under way")

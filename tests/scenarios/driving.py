@@ -8,7 +8,7 @@ import socket
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,13 +61,14 @@ class System:
         """Wait until `count` different instances of an app are online."""
 
         def all_online() -> bool:
-            assert self.run.process.poll() is None, self._story()
             return len({r["instance"] for r in self.run.find(event="instance.online", app=app)}) >= count
 
-        try:
-            eventually(all_online, f"{count} instances of {app} online")
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{self._story()}") from None
+        self._wait(all_online, f"{count} instances of {app} online")
+
+    def cpus(self) -> int:
+        """How many CPUs the runtime found, i.e. what `max` means."""
+        self._wait(lambda: bool(self.run.find(event="runtime.start")), "the start")
+        return int(self.run.find(event="runtime.start")[0]["cpus"])
 
     def pids(self, app: str) -> dict[int, int]:
         """The newest process of each instance."""
@@ -101,6 +102,16 @@ class System:
     def ends(self) -> Counter[tuple[str, int | None]]:
         """How instances ended when they were asked to: app and exit code."""
         return Counter((r["app"], r.get("code")) for r in self.run.find(event="instance.exit", reason="stop"))
+
+    def _wait(self, probe: Callable[[], bool], what: str) -> None:
+        def probe_living() -> bool:
+            assert self.run.process.poll() is None, "it has ended"
+            return probe()
+
+        try:
+            eventually(probe_living, what)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self._story()}") from None
 
     def _story(self) -> str:
         streams = (self.run.out, self.run.err)

@@ -13,7 +13,7 @@ from scenarios.driving import System, free_ports, request, running
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-CONFIGS = ["chat/ecosystem.toml"]
+CONFIGS = ["chat/ecosystem.toml", "chat/ecosystem.config.js"]
 SERVICE_RESTART = 1012
 
 
@@ -26,9 +26,9 @@ def chat(request: pytest.FixtureRequest, redis: str) -> Iterator[tuple[System, i
         yield system, port
 
 
-def join(port: int, room: str, after: int = 0) -> tuple[ClientConnection, str]:
+def join(stack: contextlib.ExitStack, port: int, room: str, after: int = 0) -> tuple[ClientConnection, str]:
     """A new client, and the instance it landed on."""
-    client = connect(f"ws://127.0.0.1:{port}/{room}?after={after}", proxy=None)
+    client = stack.enter_context(connect(f"ws://127.0.0.1:{port}/{room}?after={after}", proxy=None))
     return client, str(receive(client, "hello")["instance"])
 
 
@@ -37,8 +37,7 @@ def join_both(stack: contextlib.ExitStack, port: int, room: str) -> dict[str, Cl
     found: dict[str, ClientConnection] = {}
 
     def joined() -> bool:
-        client, instance = join(port, room)
-        stack.enter_context(client)
+        client, instance = join(stack, port, room)
         found[instance] = client
         return len(found) == 2
 
@@ -92,9 +91,8 @@ def test_an_instance_may_die_and_no_acknowledged_message_is_missed(chat: tuple[S
         with pytest.raises(ConnectionClosed):
             receive(victim, "never")
         acknowledged += [say(survivor, f"during {n}") for n in range(5)]
-        again, _ = join(port, "hall", after=3)
-        with again:
-            assert [receive(again, "message")["seq"] for _ in range(7)] == acknowledged[3:]
+        again, _ = join(stack, port, "hall", after=3)
+        assert [receive(again, "message")["seq"] for _ in range(7)] == acknowledged[3:]
     system.run.expect(event="instance.backoff", app="chat", instance=0, delay_s=4)
     system.run.expect(event="instance.start", app="chat", instance=0, count=2)
     system.stop()

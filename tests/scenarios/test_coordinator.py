@@ -13,7 +13,7 @@ from runtime.ecosystem.load import load
 from runtime.ecosystem.options import LoadOptions
 from runtime.ecosystem.spec import AppSpec, ExecMode
 
-CONFIGS = ["coordinator/ecosystem.toml"]
+CONFIGS = ["coordinator/ecosystem.toml", "coordinator/ecosystem.config.cjs"]
 SECRET = re.compile(r"(?i)password|passwd|secret|token|api_?key|private_?key|-----BEGIN")
 
 
@@ -22,7 +22,7 @@ def queens(request: pytest.FixtureRequest) -> Iterator[tuple[System, int]]:
     """The running system in production and its port."""
     [port] = free_ports(1)
     with running(request.param, "--env", "production", PORT=str(port)) as system:
-        system.online("queen", system.run.expect(event="runtime.start")["cpus"])
+        system.online("queen", system.cpus())
         yield system, port
 
 
@@ -109,7 +109,7 @@ CHECKS: dict[str, Check] = {
     # the file itself
     "no secrets": lambda app: not any(SECRET.search(f"{name}={value}") for name, value in app.env.items()),
     "the script exists": lambda app: Path(app.argv[-1]).is_file(),
-    "the folder exists": lambda app: app.cwd.is_dir(),
+    "the folder exists": lambda app: Path(app.cwd).is_dir(),
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 from harness import eventually
 from scenarios.driving import System, free_ports, request, running
 
-CONFIGS = ["delivery/ecosystem.toml"]
+CONFIGS = ["delivery/ecosystem.toml", "delivery/ecosystem.config.js"]
 
 
 @pytest.fixture(params=CONFIGS)
@@ -17,24 +17,35 @@ def delivery(request: pytest.FixtureRequest, redis: str) -> Iterator[tuple[Syste
     """The running system and its port."""
     [port] = free_ports(1)
     with running(request.param, "--env", "production", PORT=str(port), REDIS_URL=redis) as system:
-        [start] = [system.run.expect(event="runtime.start")]
         system.online("aggregator")
         system.online("worker")
-        system.online("api", start["cpus"])
+        system.online("api", system.cpus())
         yield system, port
 
 
 def test_an_api_on_every_cpu_one_aggregator_and_one_worker(delivery: tuple[System, int]) -> None:
-    """`max` is the number of CPUs of this container; the others are single; the API waits for them."""
+    """`max` is the number of CPUs of this container; the others are single."""
     system, port = delivery
-    cpus = system.run.find(event="runtime.start")[0]["cpus"]
+    cpus = system.cpus()
     counts = {app: len(system.pids(app)) for app in ("api", "aggregator", "worker")}
     assert counts == {"api": cpus, "aggregator": 1, "worker": 1}
-    order = [record["app"] for record in system.run.find(event="instance.start")]
-    assert order.index("api") > max(order.index("aggregator"), order.index("worker"))
     assert request(port, "/health").status == 200
-    assert system.stop()[0] == "api"
+    system.stop()
     assert system.ends() == {("api", 0): cpus, ("aggregator", 0): 1, ("worker", 0): 1}
+
+
+def test_the_api_starts_last_and_stops_first(redis: str) -> None:
+    """With `depends_on`, which PM2 does not have: the API waits until the others are ready."""
+    [port] = free_ports(1)
+    with running("delivery/ecosystem.toml", PORT=str(port), REDIS_URL=redis) as system:
+        system.online("api", system.cpus())
+        told = [
+            (r["event"], r["app"]) for r in system.run.records if str(r.get("event")).startswith("instance.")
+        ]
+        first_start = told.index(("instance.start", "api"))
+        for app in ("aggregator", "worker"):
+            assert told.index(("instance.online", app)) < first_start
+        assert system.stop()[0] == "api"
 
 
 def test_sessions_and_work_do_not_depend_on_the_instance(delivery: tuple[System, int]) -> None:

@@ -8,7 +8,7 @@ from harness import eventually
 from scenarios.driving import free_ports, request, running
 
 COMPONENTS = [f"component {name} started" for name in ("configuration", "cache", "scheduler", "http")]
-CONFIGS = ["leaking/ecosystem.toml"]
+CONFIGS = ["leaking/ecosystem.toml", "leaking/ecosystem.config.js"]
 
 
 @pytest.mark.parametrize("config", CONFIGS)

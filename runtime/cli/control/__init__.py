@@ -1,1 +1,1 @@
-"""Commands that talk to a running pidone; each module is a family of them, imported for its own commands only."""
+"""Commands that talk to a running pidone; each module is a family of them, imported for those only."""

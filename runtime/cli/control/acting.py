@@ -1,4 +1,4 @@
-"""`start`, `stop`, `restart`, `reload`, `scale` and the rest: ask for a change, and wait until it has happened."""
+"""`start`, `stop`, `reload`, `scale` and the rest: ask for a change, and wait until it has happened."""
 
 import argparse
 import json
@@ -59,13 +59,19 @@ def _signal(words: Sequence[str]) -> int:
     made = _with_targets(parser("signal", "Send a signal to the main processes."), many=False)
     made.add_argument("signal", help="name or number")
     options = made.parse_args(words[1:])
-    return report("signal", act(client(options), options.target, "signal", {"signal": options.signal}), options)
+    return report(
+        "signal", act(client(options), options.target, "signal", {"signal": options.signal}), options
+    )
 
 
 def _send(words: Sequence[str]) -> int:
-    made = _with_targets(parser("send", "Write a line to stdin, or with --message send over IPC."), many=False)
+    made = _with_targets(
+        parser("send", "Write a line to stdin, or with --message send over IPC."), many=False
+    )
     made.add_argument("line", nargs="?", help='a line for stdin (the app needs stdin = "pipe")')
-    made.add_argument("--message", metavar="JSON", help="an IPC message; what is not JSON is sent as a string")
+    made.add_argument(
+        "--message", metavar="JSON", help="an IPC message; what is not JSON is sent as a string"
+    )
     options = made.parse_args(words[1:])
     if (options.line is None) == (options.message is None):
         made.error("either a line or --message")

@@ -68,7 +68,12 @@ class Client:
             return response.status_code == 200, self._body(sock, wire).decode(errors="replace")
 
     def request(
-        self, method: str, segments: tuple[str, ...], *, query: Mapping[str, str] | None = None, body: object = None
+        self,
+        method: str,
+        segments: tuple[str, ...],
+        *,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
     ) -> Any:
         """One exchange. Raises CommandError with what the runtime said."""
         data = b"" if body is None else json.dumps(body).encode()
@@ -103,7 +108,9 @@ class Client:
             sock.connect(self.path)
         except PermissionError:
             sock.close()
-            raise CommandError(f"{self.path}: only root and the runtime's own user may", NOT_PERMITTED) from None
+            raise CommandError(
+                f"{self.path}: only root and the runtime's own user may", NOT_PERMITTED
+            ) from None
         except OSError as error:
             sock.close()
             raise CommandError(f"{self.path}: {error.strerror or error}", NO_RUNTIME) from None

@@ -63,7 +63,9 @@ def _description(app: dict[str, Any], argv: list[str]) -> str:
             lines.append(f"{'status':<12} {instance['index']}: {instance['status_text']}")
         if instance["last_exit"]:
             last = {name: value for name, value in instance["last_exit"].items() if value is not None}
-            lines.append(f"{'last exit':<12} {instance['index']}: " + ", ".join(f"{k} {v}" for k, v in last.items()))
+            lines.append(
+                f"{'last exit':<12} {instance['index']}: " + ", ".join(f"{k} {v}" for k, v in last.items())
+            )
     return "\n".join([*lines, "", table.render(table.HEAD, table.rows([app]), right=table.RIGHT), ""])
 
 

@@ -37,7 +37,9 @@ def _wait(words: Sequence[str]) -> int:
             state = str(error)
         else:
             instances = [(app, each) for app in apps for each in app["instances"]]
-            waiting = [f"{a['name']}:{i['index']} {i['state']}" for a, i in instances if not _is(i, options.stopped)]
+            waiting = [
+                f"{a['name']}:{i['index']} {i['state']}" for a, i in instances if not _is(i, options.stopped)
+            ]
             if not waiting:
                 if options.json:
                     print(json.dumps({"apps": apps}))
@@ -70,8 +72,12 @@ def _health(words: Sequence[str]) -> int:
 
 def _drain(words: Sequence[str]) -> int:
     """Whatever happens, this ends in time and with 0: a failed preStop would only cost the grace period."""
-    made = parser(words[0], "Be ready no more, and wait until nobody sends requests: for Kubernetes' preStop.")
-    made.add_argument("--delay", type=float, metavar="S", help="how long to wait; default: shutdown_delay, or 5")
+    made = parser(
+        words[0], "Be ready no more, and wait until nobody sends requests: for Kubernetes' preStop."
+    )
+    made.add_argument(
+        "--delay", type=float, metavar="S", help="how long to wait; default: shutdown_delay, or 5"
+    )
     options = made.parse_args(words[1:])
     began = time.monotonic()
     try:

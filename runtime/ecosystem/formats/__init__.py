@@ -1,8 +1,8 @@
 """From a file, or standard input, to a `Document`: formats and shapes, but not what the keys mean.
 
-`read` waits for the result, `start_reading` gives something to wait for beside other things. Strict JSON is parsed
-right here; everything else is read in a short-lived child (`child`), so that no engine and no parser ever burdens
-or endangers the long-lived process.
+`read` waits for the result, `start_reading` gives something to wait for beside other things. Strict JSON is
+parsed right here; everything else is read in a short-lived child (`child`), so that no engine and no parser
+ever burdens or endangers the long-lived process.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,12 +27,15 @@ def read(
     Args:
         source: The file as the user wrote it.
         env: What `process.env` shows.
-        argv: What stands behind the file on the command line; `process.argv` is `node pm2-runtime start FILE *argv`.
+        argv: What stands behind the file on the command line; `process.argv` is
+            `node pm2-runtime start FILE *argv`.
         cpus: What `os.cpus()` shows: the CPUs of this container.
-        reap: Waits for the child by its pid. Pass a function that does nothing where a reaper takes every child.
+        reap: Waits for the child by its pid. Pass a function that does nothing where a reaper takes every
+            child.
 
     Raises:
-        ConfigError: it cannot be read. The message holds one line per problem: file, line, column, text, remedy.
+        ConfigError: it cannot be read. The message holds one line per problem: file, line, column, text,
+            remedy.
     """
     return start_reading(source, env=env, argv=argv, cpus=cpus, reap=reap).document()
 

@@ -1,7 +1,7 @@
 """Runs the reading of a file in a short-lived child: bounded time, memory, descriptors and answer.
 
-A fork, not a new interpreter: it costs 1-2 ms instead of 20. The caller has one thread (a design rule), so the
-child may go on as it is. What the child imports (an engine, a YAML parser) never burdens the supervisor.
+A fork, not a new interpreter: it costs 1-2 ms instead of 20. The caller has one thread (a design rule), so
+the child may go on as it is. What the child imports (an engine, a YAML parser) never burdens the supervisor.
 
 The child ends itself: a real-time interval timer whose signal kills it (setitimer(2)), CPU and memory limits
 (setrlimit(2)). So nobody has to find and kill it in time, which matters when its pid may already be reaped.
@@ -40,7 +40,7 @@ def wait_for(pid: int) -> None:
 
 
 class Reading:
-    """A reading in progress: readable when there is news, so that a loop may wait for it beside other things."""
+    """A reading in progress: readable when there is news, for loops that wait for other things as well."""
 
     def __init__(self, task: Callable[[], Answer], *, name: str, reap: Reap = wait_for) -> None:
         """Start `task` in a child; `name` is the file in messages.
@@ -57,13 +57,15 @@ class Reading:
             self._fd, writing = os.pipe2(os.O_CLOEXEC)
         except OSError as error:
             raise ConfigError(f"{name}: cannot be read: {error.strerror}") from None
-        # Until the child has put the default dispositions back, a signal in it would run the parent's handlers
-        # and write to the parent's wakeup descriptor.
+        # Until the child has put the default dispositions back, a signal in it would run the parent's
+        # handlers and write to the parent's wakeup descriptor.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             self._pid = os.fork()
             if self._pid == 0:
                 _be_the_child(task, writing)
+            with contextlib.suppress(OSError):  # the child does the same; whoever is first
+                os.setpgid(self._pid, self._pid)
         except OSError as error:
             os.close(self._fd)
             raise ConfigError(
@@ -122,15 +124,15 @@ class Reading:
         self._ended = True
         os.close(self._fd)
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            # Its group, which holds a Node it may have started. Not yet reaped by us, and the timer makes a pid
-            # that somebody else reaped and that was reused within these milliseconds a matter of theory.
+            # Its group, which holds a Node it may have started. We have not reaped it; that somebody else did
+            # and its number was reused within these milliseconds is a matter of theory.
             os.killpg(self._pid, signal.SIGKILL)
         self._reap(self._pid)
 
     def _overtime(self) -> ConfigError:
         return ConfigError(
-            f"{self._name}: takes longer than {TIME_LIMIT_S} s to evaluate; an endless loop, or work that does not "
-            "belong in a configuration"
+            f"{self._name}: takes longer than {TIME_LIMIT_S} s to evaluate; an endless loop, or work that "
+            "does not belong in a configuration"
         )
 
 

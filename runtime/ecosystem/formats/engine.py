@@ -4,13 +4,13 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from runtime.ecosystem.formats.host import Host, Place
-from runtime.ecosystem.formats.secrets import quote, redact, secret_values, values_of
+from runtime.ecosystem.formats.host import Host, Place, shim_text
+from runtime.ecosystem.formats.secrets import printable, quote, redact, secret_values, values_of
 from runtime.ecosystem.formats.source import Source
 from runtime.errors import ConfigError
+from runtime.record import Record
 
 NODE_PATH: Final = "/usr/local/bin/node"
 """What `process.execPath` says. No Node runs the file, so this stands for "the image's node"."""
@@ -20,17 +20,14 @@ _MEMORY_LIMIT_BYTES: Final = 128 << 20
 _STACK_BYTES: Final = 1 << 20
 """Far below the 8 MiB of the main thread, also where a container lowers that."""
 
-_SHIM: Final = Path(__file__).parent / "shim"
-_PARTS: Final = (
-    "prologue", "serialize", "console", "path", "process", "buffer", "url", "fs", "os", "dotenv", "builtins",
-    "loader", "main",
-)  # fmt: skip
+_PARTS: Final = ("prologue", "serialize", "console", "path", "process", "builtins", "loader", "main")
+"""What every configuration needs; the rest of the shim is compiled when it is asked for."""
 _FRAME: Final = re.compile(r"<input>:(\d+):(\d+)")
 _MAX_MESSAGE_CHARS: Final = 500
 _NODE_NAMES: Final = ("path", "fs", "os", "url", "util", "crypto")
 
 
-class Surroundings(NamedTuple):
+class Surroundings(Record):
     """What a configuration may see of its process."""
 
     env: Mapping[str, str]
@@ -44,14 +41,16 @@ class Surroundings(NamedTuple):
 
 
 class ThirdPartyNeeded(Exception):  # noqa: N818 not an error yet: Node may be there
-    """The file requires a package that only Node can load."""
+    """The file failed and requires a package: Node may be able to do what the engine is not."""
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, error: ConfigError) -> None:
+        """`error` is how it failed."""
         super().__init__(module)
         self.module = module
+        self.error = error
 
 
-class Evaluated(NamedTuple):
+class Evaluated(Record):
     """What came out."""
 
     value: Any
@@ -60,17 +59,12 @@ class Evaluated(NamedTuple):
     """Variables that the file set or (None) deleted in `process.env`."""
 
 
-def shim_text(*parts: str) -> str:
-    """The named files of the shim, one after the other."""
-    return "".join((_SHIM / f"{part}.js").read_text(encoding="utf-8") for part in parts)
-
-
 def evaluate(source: Source, around: Surroundings, *, as_expression: bool) -> Evaluated:
     """Run `source` as a module, or as the expression that "JSON" is.
 
     Raises:
         ConfigError: it does not compile, throws, never settles, or needs too much.
-        ThirdPartyNeeded: a package is required and there is none, or it failed.
+        ThirdPartyNeeded: the same, and the file requires a package.
     """
     import _quickjs  # noqa: PLC0415 `import quickjs` would start a thread; and never in the supervisor
 
@@ -93,21 +87,22 @@ def evaluate(source: Source, around: Surroundings, *, as_expression: bool) -> Ev
         _quickjs.JSException,
         RecursionError,
     ) as error:  # out of memory or stack, beyond the shim's own handling
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        first = (str(error).strip() or type(error).__name__).splitlines()[0].replace("null", "out of memory")
         result = {"error": {"message": first, "stack": str(error)}, "notices": [], "secrets": []}
     hidden = (*values_of(around.env), *secret_values(result["secrets"]))
     if "error" in result:
-        if host.third_party:
-            raise ThirdPartyNeeded(host.third_party)
         stack = result["error"].get("stack", "")
         frames = (host.place(int(line), int(column)) for line, column in _FRAME.findall(stack))
-        raise explain(result["error"], source, hidden, filter(None, frames))
-    notices = tuple(f"{source.name}: {redact(text, hidden)}" for text in result["notices"])
+        failure = explain(result["error"], source, hidden, filter(None, frames))
+        if host.third_party:
+            raise ThirdPartyNeeded(host.third_party, failure)
+        raise failure
+    notices = tuple(f"{source.name}: {redact(printable(text), hidden)}" for text in result["notices"])
     return Evaluated(value=result["value"], notices=notices, env=result["env"])
 
 
 def file_of(source: Source) -> str:
-    """The absolute, real path of the file, as Node's `__filename`; standard input lies in the working folder."""
+    """The absolute, real path, as Node's `__filename`; standard input lies in the working folder."""
     return os.path.realpath(source.path) if source.path else os.path.join(os.getcwd(), "[stdin]")
 
 
@@ -140,7 +135,7 @@ def explain(
     The first of `places` that is known to be in a file of the user's is the one that is shown.
     """
     text = error["message"] if "name" not in error else f"{error['name']}: {error['message']}"
-    text = redact(" ".join(text.split("\nRequire stack:")[0].split()), hidden)
+    text = redact(printable(" ".join(text.split("\nRequire stack:")[0].split())), hidden)
     if len(text) > _MAX_MESSAGE_CHARS:
         text = text[:_MAX_MESSAGE_CHARS] + "..."
     if "out of memory" in text:
@@ -148,9 +143,12 @@ def explain(
     where, quoted = source.name, ""
     for place in places:
         name = source.name if place.file == file_of(source) else os.path.relpath(place.file)
+        lines = place.text.rstrip().split("\n")
+        if place.line > len(lines):  # the end of what the file is wrapped in
+            where, text = f"{name}:{len(lines)}", "SyntaxError: the file ends before everything is closed"
+            break
         where = f"{name}:{place.line}" + (f":{place.column}" if place.column else "")
-        lines = place.text.split("\n")
-        shown = redact(quote(lines[place.line - 1], place.column), hidden) if place.line <= len(lines) else ""
+        shown = redact(quote(lines[place.line - 1], place.column), hidden)
         quoted = f', at "{shown}"' if shown else ""
         break
     else:

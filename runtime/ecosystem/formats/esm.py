@@ -1,34 +1,33 @@
 """Turns an ES module into a function body, since the engine's binding has no module loader.
 
-Imports become constants at the head, exports become getters (so that they are hoisted and live), `import()` and
-`import.meta` become names of the same length. Line numbers stay; columns too, except on the line of an import.
+Imports become constants at the head, exports become getters (so that they are hoisted and live), `import()`
+and `import.meta` become names of the same length. Line numbers stay; columns too, except on the line of an
+import.
 
-The names the body may use: `$modules` (one namespace per import), `$export(getters)`, `$exportAll(namespace)`,
-`$ns`, `$imprt(specifier)` and `$importmeta`.
+The names the body may use: `$modules` (one namespace per import), `$export(getters)`,
+`$exportAll(namespace)`, `$ns`, `$imprt(specifier)` and `$importmeta`.
 """
 
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 from runtime.ecosystem.formats.jstokens import Token, tokens
+from runtime.record import Record
 
 _OPENING: Final = frozenset("([{")
 _CLOSING: Final = frozenset(")]}")
 
 
-@dataclass(frozen=True, slots=True)
-class Import:
+class Import(Record):
     """One static import: every name it wants must exist."""
 
     specifier: str
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Rewritten:
+class Rewritten(Record):
     """A script, or the body of a module."""
 
     code: str
@@ -39,15 +38,17 @@ class Rewritten:
     """Whether the word await occurs; only then has the body to be asynchronous."""
 
 
-@dataclass(slots=True)
 class _Rewriter:
-    text: str
-    all: list[Token]
-    edits: list[tuple[int, int, str]] = field(default_factory=list)
-    imports: list[Import] = field(default_factory=list)
-    head: list[str] = field(default_factory=list)
-    getters: dict[str, str] = field(default_factory=dict)
-    is_module: bool = False
+    """Walks the tokens of one file and notes what to replace."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.all = tokens(text)
+        self.edits: list[tuple[int, int, str]] = []
+        self.imports: list[Import] = []
+        self.head: list[str] = []
+        self.getters: dict[str, str] = {}
+        self.is_module = False
 
     def at(self, index: int) -> str:
         return self.all[index].text if index < len(self.all) else ""
@@ -212,7 +213,7 @@ class _Rewriter:
                 expecting = False
                 if token.text in ("{", "["):
                     behind = self._behind_group(index)
-                    names += _bound(self.all[index + 1 : behind - 1], in_object=token.text == "{")
+                    names += _bound(self.all[index + 1 : behind - 1])
                     index = behind
                     continue
                 names.append(token.text)
@@ -255,7 +256,7 @@ class _Rewriter:
 
 def rewrite(text: str) -> Rewritten:
     """`text`, which has no hashbang, as a function body."""
-    rewriter = _Rewriter(text, tokens(text))
+    rewriter = _Rewriter(text)
     rewriter.run()
     awaits = any(token.kind == "word" and token.text == "await" for token in rewriter.all)
     return Rewritten(
@@ -279,25 +280,20 @@ def _pairs(clause: Sequence[Token]) -> list[tuple[str, str]]:
     return found
 
 
-def _bound(pattern: Sequence[Token], *, in_object: bool) -> list[str]:
+def _bound(pattern: Sequence[Token]) -> list[str]:
     """The names a destructuring pattern binds, defaults left out (nested ones are taken apart as well)."""
     names: list[str] = []
-    depth_of_default: int | None = None
-    groups = ["{" if in_object else "["]
+    depth = 0
+    default_at: int | None = None  # the depth at which a default value began
     for index, token in enumerate(pattern):
         following = pattern[index + 1].text if index + 1 < len(pattern) else ""
         if token.kind == "mark":
-            if token.text in _OPENING:
-                groups.append(token.text)
-            elif token.text in _CLOSING:
-                groups.pop()
-            if token.text == "=" and depth_of_default is None:
-                depth_of_default = len(groups)
-            elif depth_of_default is not None and token.text == "," and len(groups) == depth_of_default:
-                depth_of_default = None
-            elif depth_of_default is not None and len(groups) < depth_of_default:
-                depth_of_default = None
-        elif token.kind == "word" and depth_of_default is None and following != ":":
+            depth += (token.text in _OPENING) - (token.text in _CLOSING)
+            if default_at is None:
+                default_at = depth if token.text == "=" else None
+            elif depth < default_at or (depth == default_at and token.text == ","):
+                default_at = None
+        elif token.kind == "word" and default_at is None and following != ":":
             names.append(token.text)
     return names
 

@@ -1,7 +1,7 @@
 """What the JavaScript shim asks of the system: files, modules, facts. All of it reads, nothing writes.
 
-Every answer is a JSON text and nothing is ever raised: an exception that JavaScript catches would surface as a
-SystemError in the engine's binding.
+Every answer is a JSON text and nothing is ever raised: an exception that JavaScript catches would surface as
+a SystemError in the engine's binding.
 """
 
 import errno
@@ -10,21 +10,23 @@ import os
 import re
 import stat
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from runtime.ecosystem.formats.modules import package_json, resolve
 from runtime.ecosystem.formats.source import MAX_SOURCE_BYTES
+from runtime.record import Record
 
 MAX_READ_BYTES: Final = 4 << 20
 _MAX_ENTRIES: Final = 10_000
 _DEFAULT_PORTS: Final = {"http:": 80, "https:": 443, "ftp:": 21, "ws:": 80, "wss:": 443}
 
+_SHIM: Final = os.path.join(os.path.dirname(__file__), "shim")
 _MODULE_WORDS: Final = re.compile("import|export[^s]")
 """Without them a text is no module and needs no rewriting; `module.exports` alone is no reason to look."""
 _CJS: Final = "(function (exports, require, module, __filename, __dirname, $imprt) {"
 _ESM: Final = (
-    "(function (exports, require, module, __filename, __dirname, $imprt, $importmeta, $modules, $export, $exportAll,"
-    " $ns) { 'use strict'; return (%s() => {"
+    "(function (exports, require, module, __filename, __dirname, $imprt, $importmeta, $modules, $export,"
+    " $exportAll, $ns) { 'use strict'; return (%s() => {"
 )
 
 _ENCODINGS: Final = {
@@ -33,7 +35,16 @@ _ENCODINGS: Final = {
 }  # fmt: skip
 
 
-class Place(NamedTuple):
+def shim_text(*parts: str) -> str:
+    """The named files of the shim, one after the other."""
+    texts = []
+    for part in parts:
+        with open(f"{_SHIM}/{part}.js", encoding="utf-8") as file:
+            texts.append(file.read())
+    return "".join(texts)
+
+
+class Place(Record):
     """A place in a source file."""
 
     file: str
@@ -43,7 +54,7 @@ class Place(NamedTuple):
     """Of the whole file."""
 
 
-class _File(NamedTuple):
+class _File(Record):
     """A file that was evaluated."""
 
     first_line: int
@@ -58,7 +69,7 @@ class Host:
     """Answers the shim; remembers which source lines belong to which file."""
 
     def __init__(self, first_line: int) -> None:
-        """The engine names no files in its stack traces, so every file gets lines of its own from `first_line`."""
+        """The engine names no files in its stacks, so every file gets lines of its own from `first_line`."""
         self._next_line = first_line
         self._files: list[_File] = []
         self.third_party: str | None = None
@@ -130,7 +141,10 @@ class Host:
         }
 
     def _script(self, path: str, code: str) -> Mapping[str, Any]:
-        return {"code": self.at_own_lines(_CJS + code + "\n})", path, code, shift=len(_CJS)), "isModule": False}
+        return {
+            "code": self.at_own_lines(_CJS + code + "\n})", path, code, shift=len(_CJS)),
+            "isModule": False,
+        }
 
     def _resolve(self, specifier: str, folder: str) -> Mapping[str, Any]:
         found = resolve(specifier, folder)
@@ -151,15 +165,22 @@ class Host:
         special = protocol in _DEFAULT_PORTS or protocol == "file:"
         hostport = name + (f":{port}" if port else "")
         return {
-            "protocol": protocol, "username": parts.username or "", "password": parts.password or "",
-            "hostname": name, "port": port, "host": hostport, "pathname": parts.path or ("/" if special else ""),
-            "search": f"?{parts.query}" if parts.query else "", "hash": f"#{parts.fragment}" if parts.fragment else "",
+            "protocol": protocol,
+            "username": parts.username or "",
+            "password": parts.password or "",
+            "hostname": name,
+            "port": port,
+            "host": hostport,
+            "pathname": parts.path or ("/" if special else ""),
+            "search": f"?{parts.query}" if parts.query else "",
+            "hash": f"#{parts.fragment}" if parts.fragment else "",
             "origin": f"{protocol}//{hostport}" if special and protocol != "file:" else "null",
             "slashes": special or bool(parts.netloc),
-        }  # fmt: skip
+        }
 
-    _operations: Mapping[str, Callable[..., Mapping[str, Any]]] = {
+    _operations: Mapping[str, Callable[..., Mapping[str, Any] | str]] = {
         "load": _load,
+        "part": lambda _, name: shim_text(name),
         "resolve": _resolve,
         "url": _url,
         "read": lambda _, path: {"bytes": _read_regular(path, MAX_READ_BYTES).decode("latin-1")},
@@ -199,13 +220,16 @@ def _nearest_package(path: str) -> str:
 
 def _read_regular(path: str, limit: int) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
+    try:
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            raise IsADirectoryError(errno.EISDIR, "illegal operation on a directory")
         if not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, "not a regular file")
-        data = file.read(limit + 1)
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(limit + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > limit:
         raise OSError(errno.EFBIG, f"larger than {limit >> 20} MiB")
     return data
@@ -246,6 +270,7 @@ def _system() -> Mapping[str, Any]:
 
     name = os.uname()
     memory = _memory()
+    names: dict[str, str | None]
     try:
         user = pwd.getpwuid(os.getuid())
         names = {"username": user.pw_name, "homedir": user.pw_dir, "shell": user.pw_shell}

@@ -1,13 +1,12 @@
 """JavaScript (and so JSON) cut into tokens: enough to find statements and literals, not to judge them."""
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 _SKIP: Final = re.compile(r"(?:\s|//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/|\ufeff)+")
 _TOKEN: Final = re.compile(
     r"""
-    (?P<word>[\w$#\\\u0080-\uffff][\w$\u0080-\uffff]*)
+    (?P<word>[^\x00-\x20!-#%-/:-@\[\]^`{-\x7f]+ | \#[^\x00-\x20!-#%-/:-@\[\]^`{-\x7f]+)
     | (?P<string>"(?:[^"\\\n]|\\.|\\\n|\\\r\n)*" | '(?:[^'\\\n]|\\.|\\\n|\\\r\n)*')
     | (?P<mark>=>|\.\.\.|\?\.|[-+*/%&|^!=<>?]=+|\+\+|--|.)
     """,
@@ -25,8 +24,7 @@ _BEFORE_REGEX: Final = frozenset(
 """Words after which a slash begins a regular expression; after any other it divides."""
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """One piece of source."""
 
     kind: str

@@ -26,9 +26,7 @@ _NAMED_LIKE_ONE: Final = frozenset({"ecosystem", "pm2"})
 _MAX_SCAN_BYTES: Final = 64 * 1024
 """Larger JavaScript is a program (often a bundle); reading it costs start-up time."""
 _TOML_START: Final = r"""(?m)^\s*(?:\[\[?[\w.\-"' ]+\]\]?\s*(?:\#.*)?$|[\w.\-"']+\s*=)"""
-_JAVASCRIPT_START: Final = (
-    r"(?m)^\s*(?:module\.exports|exports\.|export\s|import\s|const\s|let\s|var\s|['\"]use strict|#!)"
-)
+_EXPORTS: Final = r"(?m)\bmodule\.exports\s*=|\bexports\.\w+\s*=|^\s*export\s+(?:default|const|let|var)\s"
 
 
 def by_name(path: Path) -> str | None:
@@ -52,10 +50,10 @@ def by_text(text: str) -> str:
     start = text.lstrip()
     if start.startswith(("{", "(")) or _is_json(start):
         return JSON
-    if re.search(_JAVASCRIPT_START, text) and "=" in text.partition("exports")[2] + text.partition("export ")[2]:
+    if re.search(_EXPORTS, text):
         return JAVASCRIPT
     if start.startswith(("//", "/*")):
-        return JAVASCRIPT if "export" in text else JSON
+        return JSON
     first = next(
         (line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")), ""
     )
@@ -78,9 +76,9 @@ def is_ecosystem_file(path: Path) -> bool:
     Yes for `-`, for `*.toml`, and for PM2's names (`.json`, `.yml`, `.yaml`, `.config.js`, `.config.cjs`,
     `.config.mjs` anywhere in the file's name). Any other `.js`, `.cjs` or `.mjs` file is a program unless its
     text, without being run, plainly shows a configuration: it exports `apps` (`module.exports = { apps`,
-    `exports.apps =`, `export const apps`, `export default { apps`), has a `script:` or `apps:` key, and neither
-    listens nor uses PM2's API. For a file named after `ecosystem` or `pm2` (`ecosystem.js`, `pm2.prod.cjs`) any
-    kind of export together with such a key is enough.
+    `exports.apps =`, `export const apps`, `export default { apps`), has a `script:` or `apps:` key, and
+    neither listens nor uses PM2's API. For a file named after `ecosystem` or `pm2` (`ecosystem.js`,
+    `pm2.prod.cjs`) any kind of export together with such a key is enough.
     """
     name = path.name
     if str(path) == "-" or name.endswith(".toml") or any(part in name for part, _ in _BY_SUBSTRING):
@@ -109,7 +107,10 @@ def _exports_apps(path: Path, *, any_shape: bool) -> bool:
         return False
     if not any(_follows(words, (key, ":")) for key in ("script", "apps")):
         return False
-    exported = [("exports", ".", "apps", "="), *(("export", kind, "apps") for kind in ("const", "let", "var"))]
+    exported = [
+        ("exports", ".", "apps", "="),
+        *(("export", kind, "apps") for kind in ("const", "let", "var")),
+    ]
     for export in (("module", ".", "exports", "="), ("export", "default")):
         if any_shape:
             exported.append(export)

@@ -1,4 +1,4 @@
-"""On which line a value stands, for files whose parser does not tell. Only used when something is reported."""
+"""On which line a value stands, for files whose parser does not tell. Only used for reports."""
 
 import re
 from collections.abc import Mapping
@@ -142,24 +142,24 @@ def toml_lines(text: str) -> Lines:
     keys: list[str] = []
     line, depth, in_value, header = 1, 0, False, ""
     for match in _TOML_TOKEN.finditer(text):
-        kind, token = match.lastgroup, match[0]
+        kind, piece = match.lastgroup, match[0]
         if kind == "newline" and depth == 0:
             keys, in_value, header = [], False, ""
         elif in_value:
-            depth += (token in ("[", "{")) + 2 * (token == "[[")
-            depth -= (token in ("]", "}")) + 2 * (token == "]]")
-        elif kind == "mark" and token in ("[", "[[") and not keys:
-            header = token
-        elif header and token in ("]", "]]"):
+            depth += (piece in ("[", "{")) + 2 * (piece == "[[")
+            depth -= (piece in ("]", "}")) + 2 * (piece == "]]")
+        elif kind == "mark" and piece in ("[", "[[") and not keys:
+            header = piece
+        elif header and piece in ("]", "]]"):
             table = _table(keys, arrays, is_array=header == "[[")
             found.setdefault(table, line)
             found.setdefault(table[:1], line)
         elif kind in ("word", "string"):
-            keys.append(token.strip("\"'") if kind == "string" else token)
-        elif token == "=":
+            keys.append(piece.strip("\"'") if kind == "string" else piece)
+        elif piece == "=":
             found.setdefault((*table, *keys), line)
             in_value = True
-        line += token.count("\n")
+        line += piece.count("\n")
     return found
 
 

@@ -2,7 +2,9 @@
 
 import json
 import os
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+from runtime.record import Record
 
 NODE_MODULES: Final = frozenset(
     [
@@ -19,7 +21,7 @@ _CONDITIONS: Final = ("node", "require", "default", "import")
 _MAX_PACKAGE_JSON_BYTES: Final = 1 << 20
 
 
-class Resolved(NamedTuple):
+class Resolved(Record):
     """Where a specifier leads: `builtin` (name), `file` (path) or nowhere."""
 
     builtin: str | None = None

@@ -1,4 +1,4 @@
-"""Evaluates a configuration in the image's Node, for the sake of the packages it requires. Runs in the child only."""
+"""Evaluates a configuration in the image's Node, for the packages it requires. Runs in the child only."""
 
 import ctypes
 import json
@@ -14,15 +14,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from runtime.ecosystem.formats.child import MAX_ANSWER_BYTES, TIME_LIMIT_S, limit
-from runtime.ecosystem.formats.engine import NODE_PATH, Evaluated, Surroundings, explain, file_of, shim_text
+from runtime.ecosystem.formats.engine import NODE_PATH, Evaluated, Surroundings, explain, file_of
 from runtime.ecosystem.formats.esm import rewrite
-from runtime.ecosystem.formats.host import Place
-from runtime.ecosystem.formats.secrets import redact, values_of
+from runtime.ecosystem.formats.host import Place, shim_text
+from runtime.ecosystem.formats.secrets import printable, redact, values_of
 from runtime.ecosystem.formats.source import Source
 from runtime.errors import ConfigError
 
 _HEAP_MIB: Final = 128
-_DATA_BYTES: Final = 1 << 30
+_DATA_BYTES: Final = 512 << 20
 """Private memory; not the address space, of which V8 reserves a lot more than it uses."""
 _MARGIN_S: Final = 0.2
 """Node is ended this long before our own time is up, so that we are still there to reap it."""
@@ -56,16 +56,14 @@ def evaluate(source: Source, around: Surroundings, *, node: str, started_at: flo
     try:
         result: dict[str, Any] = json.loads(data)
     except ValueError:
-        raise ConfigError(
-            f"{source.name}: {node} ended, or wrote too much, before it had evaluated the file"
-        ) from None
+        raise ConfigError(f"{source.name}: {node} ended before it had evaluated the file") from None
     hidden = values_of(around.env)
     if "error" in result:
         places = _places(result["error"].get("stack", ""), source)
         raise explain(result["error"], source, hidden, places)
     return Evaluated(
         value=result["value"],
-        notices=tuple(f"{source.name}: {redact(text, hidden)}" for text in result["notices"]),
+        notices=tuple(f"{source.name}: {redact(printable(text), hidden)}" for text in result["notices"]),
         env=result["env"],
     )
 
@@ -122,12 +120,12 @@ def _read(descriptor: int, deadline: float) -> bytes | None:
 
 
 def _confine(deadline: float) -> None:
-    """Between fork and exec: Node needs threads and address space, but no network and no heap of gigabytes."""
+    """Between fork and exec: Node needs threads and address space, but no network and no gigabytes."""
     for which in (resource.RLIMIT_NPROC, resource.RLIMIT_AS):
         _, hard = resource.getrlimit(which)
         resource.setrlimit(which, (hard, hard))
     limit(resource.RLIMIT_DATA, _DATA_BYTES)
     # Survives exec: should we be killed, Node ends by itself.
     signal.setitimer(signal.ITIMER_REAL, max(0.1, deadline - time.monotonic() + _MARGIN_S))
-    # An empty network namespace where we may make one (root); else the file can connect, as under PM2.
+    # A network namespace of its own where we may make one (root); else it can connect, as under PM2.
     ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNET)

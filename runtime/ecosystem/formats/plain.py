@@ -1,12 +1,11 @@
 """Values of any parser as plain ones: what a JSON text could say, and a notice for what it could not."""
 
-import datetime
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
 from runtime.ecosystem.document import KeyPath
+from runtime.ecosystem.formats.secrets import printable
 from runtime.errors import ConfigError
 
 MAX_DEPTH: Final = 100
@@ -21,7 +20,7 @@ def spell(path: KeyPath) -> str:
     text = ""
     for step in path:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
-    return text or "the file"
+    return printable(text) or "the file"
 
 
 def well_formed(text: str) -> str:
@@ -49,13 +48,14 @@ def javascript_number(number: float) -> int | float:
     return int(whole + fraction.ljust(int(exponent), "0")) if exponent else int(whole)
 
 
-@dataclass(slots=True)
 class Plain:
     """Converts one document; counts, so that an alias bomb or a generated giant is refused early."""
 
-    name: str
-    notices: list[str] = field(default_factory=list)
-    _count: int = 0
+    def __init__(self, name: str) -> None:
+        """For messages: the name of the file."""
+        self.name = name
+        self.notices: list[str] = []
+        self._count = 0
 
     def visit(self, path: KeyPath) -> None:
         """Count the value at `path`.
@@ -89,8 +89,8 @@ class Plain:
             return {well_formed(str(k)): self.value(v, (*path, str(k))) for k, v in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.value(item, (*path, index)) for index, item in enumerate(value)]
-        if isinstance(value, (datetime.date, datetime.time)):
-            return value.isoformat()
+        if hasattr(value, "isoformat"):  # TOML's dates and times; importing datetime to ask would take 2 ms
+            return str(value.isoformat())
         raise ConfigError(
             f"{self.name}: {spell(path)} is a {type(value).__name__}, which has no meaning here"
         )

@@ -1,6 +1,6 @@
 """One way to say what is wrong in a file: name, line, column, the quoted text, what would be right."""
 
-from runtime.ecosystem.formats.secrets import quote
+from runtime.ecosystem.formats.secrets import printable, quote
 from runtime.ecosystem.formats.source import Source
 from runtime.errors import ConfigError
 
@@ -9,6 +9,7 @@ def problem(
     source: Source, message: str, *, line: int | None = None, column: int | None = None
 ) -> ConfigError:
     """The error to raise; `line` and `column` count from 1."""
+    message = printable(message)
     if line is None:
         return ConfigError(f"{source.name}: {message}")
     where = f"{source.name}:{line}" + (f":{column}" if column else "")

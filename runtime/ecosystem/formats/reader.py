@@ -70,12 +70,12 @@ def _with_node(source: Source, around: Any, needed: Any, *, started_at: float) -
     from runtime.ecosystem.formats import node  # noqa: PLC0415 hardly ever needed
 
     executable = node.find(around.env)
-    if executable is None or source.path is None:
-        raise ConfigError(
-            f"{source.name}: requires the package '{needed.module}', and there is no Node in this image to load it; "
-            "write the value into the file, install Node, or convert the file on a machine that has both"
-        )
-    return node.evaluate(source, around, node=executable, started_at=started_at)
+    if executable and source.path:
+        return node.evaluate(source, around, node=executable, started_at=started_at)
+    raise ConfigError(
+        f"{needed.error}; the file requires the package '{needed.module}', and there is no Node here that "
+        "could load it: write the value into the file, or convert the file where Node is"
+    )
 
 
 def _plain(source: Source, result: Any) -> Answer:

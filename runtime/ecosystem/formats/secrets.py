@@ -17,20 +17,22 @@ _HARMLESS: Final = frozenset(
     ]
 )
 _ASSIGNMENT: Final = rf"""(?x)
-    (?P<key> ["']? (?<![\w$]) (?: [A-Z][A-Z0-9_]+ | \w*(?i:{_SENSITIVE})\w* ) ["']? \s*[:=]\s* )  # PORT: / "db_pwd" =
-    (?: "(?:\\.|[^"\\])*"? | '(?:\\.|[^'\\])*'? | `(?:\\.|[^`\\])*`? | [^\s,}}\]\[{{"'`][^,}}\]]* )
+    (?P<key> ["']? (?<![\w$]) (?: [A-Z][A-Z0-9_]+ | \w*(?i:{_SENSITIVE})\w* ) ["']? \s*[:=]\s* )
+    (?: "(?:\\.|[^"\\])*"?
+      | '(?:\\.|[^'\\])*'? | `(?:\\.|[^`\\])*`? | [^\s,}}\]\[{{"'`](?:[^,}}\]]*[^\s,}}\]])? )
     """
-_PASSWORD_IN_URL: Final = r"(://[^\s:/@]*:)[^\s@]+@"
+_USER_IN_URL: Final = r"(://[^\s:/@]*:)[^\s@]+@"
 _LONG_RANDOM: Final = r"[A-Za-z0-9+=_-]{32,}"
 _QUOTE_CHARS: Final = 80
 
 
 def values_of(env: Mapping[str, str]) -> tuple[str, ...]:
-    """The values that must not be printed, longest first: secrets by name, and whatever is not plainly public."""
+    """The values not to be printed, longest first: secrets by name, and what is not plainly public."""
     return secret_values(
         value
         for name, value in env.items()
-        if re.search(_SENSITIVE, name, re.IGNORECASE) or not (name in _HARMLESS or value.startswith(("/", ".")))
+        if re.search(_SENSITIVE, name, re.IGNORECASE)
+        or not (name in _HARMLESS or value.startswith(("/", ".")))
     )
 
 
@@ -48,10 +50,15 @@ def redact(text: str, values: Iterable[str]) -> str:
     return text
 
 
+def printable(text: str) -> str:
+    """`text` without control characters, which could forge lines or colours in a log."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else "\ufffd" for char in text)
+
+
 def quote(line: str, column: int | None = None) -> str:
     """A source line fit for a message: short, around `column` (from 1), values of variables masked."""
-    masked = re.sub(_ASSIGNMENT, rf"\g<key>{MASK}", line.strip())
-    masked = re.sub(_PASSWORD_IN_URL, rf"\1{MASK}@", masked)
+    masked = re.sub(_ASSIGNMENT, rf"\g<key>{MASK}", printable(line.strip()))
+    masked = re.sub(_USER_IN_URL, rf"\1{MASK}@", masked)
     masked = re.sub(_LONG_RANDOM, MASK, masked)
     if len(masked) > _QUOTE_CHARS:
         start = max(0, min((column or 1) - _QUOTE_CHARS // 2, len(masked) - _QUOTE_CHARS))

@@ -1,12 +1,13 @@
 """Finds the apps in whatever shape a file has: `{apps: [...]}`, a list, one app, a mapping, `pm2:`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from runtime.ecosystem.document import KeyPath
 from runtime.ecosystem.formats.plain import spell
+from runtime.ecosystem.formats.secrets import printable
 from runtime.errors import ConfigError
+from runtime.record import Record
 
 _TOP_KEYS: Final = frozenset({"apps", "pm2", "deploy", "static", "runtime", "$schema"})
 _EXAMPLE: Final = "{script: 'server.js'}"
@@ -14,8 +15,7 @@ _SKIPPED: Final = (None, False, "", 0)
 """What `condition && {...}` leaves in a list when the condition is false."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Record, kw_only=True):
     """The apps, where each stood in the file, and everything beside them."""
 
     apps: tuple[Mapping[str, object], ...]
@@ -105,7 +105,7 @@ def describe(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return f'the text "{value[:60]}"' if value else "an empty text"
+        return f'the text "{printable(value[:60])}"' if value else "an empty text"
     if isinstance(value, (int, float)):
         return f"the number {value}"
     return "a list" if isinstance(value, list) else "an object"

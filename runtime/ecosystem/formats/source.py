@@ -3,11 +3,11 @@
 import os
 import stat
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from runtime.errors import ConfigError
+from runtime.record import Record
 
 MAX_SOURCE_BYTES: Final = 1 << 20
 """Larger than any ecosystem file ever seen (the largest of 285 public ones has 40 KiB)."""
@@ -15,8 +15,7 @@ MAX_SOURCE_BYTES: Final = 1 << 20
 _UTF16_OR_32: Final = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
+class Source(Record, kw_only=True):
     """A text and what to call it."""
 
     path: Path | None
@@ -34,11 +33,14 @@ def load(path: Path | None) -> Source:
     """Read `path`, or standard input.
 
     Raises:
-        ConfigError: it cannot be read, is no regular file, is too large or is not UTF-8.
+        ConfigError: it cannot be read, is no regular file, is empty, too large or not UTF-8.
     """
     name = str(path) if path else "<stdin>"
     data = _from_file(path) if path else _from_stdin()
-    return Source(path=path, text=decode(data, name))
+    text = decode(data, name)
+    if not text.strip():
+        raise ConfigError(f"{name}: is empty; an ecosystem is an object with apps: [{{script: 'server.js'}}]")
+    return Source(path=path, text=text)
 
 
 def decode(data: bytes, name: str) -> str:
@@ -82,13 +84,15 @@ def _from_file(path: Path) -> bytes:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except ValueError as error:  # a NUL in the name
         raise ConfigError(f"{str(path)!r}: {error}") from None
-    with open(descriptor, "rb") as file:
+    try:
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISDIR(mode):
             raise ConfigError(f"{path}: is a directory; name the ecosystem file in it")
         if not stat.S_ISREG(mode):
             raise ConfigError(f"{path}: is not a regular file; use - to read standard input")
-        try:
+        with open(descriptor, "rb", closefd=False) as file:
             return file.read(MAX_SOURCE_BYTES + 1)
-        except OSError as error:
-            raise ConfigError(f"{path}: {error.strerror}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    finally:
+        os.close(descriptor)

@@ -1,9 +1,9 @@
 """YAML as js-yaml 4 reads it (YAML 1.2 core, timestamps and merge keys), on top of PyYAML's parser.
 
-PyYAML's own resolver is YAML 1.1, where `no` is false, `0755` is 493 and `1:30` is 90. Runs in the child only.
+PyYAML's own resolver is YAML 1.1, where `no` is false, `0755` is 493 and `1:30` is 90. Runs in the child.
 """
 
-import datetime
+import datetime as dt
 import math
 import re
 from typing import Any, Final
@@ -38,7 +38,7 @@ _BASES: Final = {"0b": 2, "0x": 16, "0o": 8}
 _FIRST_OF_NUMBERS: Final = list("-+.0123456789")
 
 
-class _Resolver(BaseResolver):  # type: ignore[misc]  # PyYAML's classes are untyped mixins by design
+class _Resolver(BaseResolver):
     """Which plain scalars are not strings."""
 
 
@@ -53,7 +53,7 @@ for _name, _pattern, _first in (
     _Resolver.add_implicit_resolver(_TAG + _name, _pattern, _first)
 
 
-class _Loader(Reader, Scanner, Parser, Composer, _Resolver):  # type: ignore[misc]  # as above
+class _Loader(Reader, Scanner, Parser, Composer, _Resolver):
     """PyYAML's stages up to the node tree; turning nodes into values is done here."""
 
     def __init__(self, text: str) -> None:
@@ -80,7 +80,9 @@ class _Builder:
         if isinstance(node, SequenceNode):
             self._expect_tag(node, "seq", "omap", "pairs")
             return [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
-        return self.plain.value(self._scalar(node), path)
+        if isinstance(node, ScalarNode):
+            return self.plain.value(self._scalar(node), path)
+        raise AssertionError(node)  # there is no fourth kind
 
     def _mapping(self, node: MappingNode, path: KeyPath) -> dict[str, object]:
         self._expect_tag(node, "map", "set")
@@ -165,9 +167,7 @@ def parse(source: Source) -> tuple[object, list[str], dict[KeyPath, int]]:
         raise _explain(source, error) from None
     except ReaderError as error:
         line = source.text.count("\n", 0, error.position) + 1
-        raise problem(
-            source, f"character U+{ord(str(error.character)):04X} is not allowed", line=line
-        ) from None
+        raise problem(source, f"character U+{int(error.character):04X} is not allowed", line=line) from None
     except YAMLError as error:
         raise problem(source, str(error)) from None
     except RecursionError:
@@ -204,19 +204,17 @@ def _timestamp(text: str) -> str | None:
     """As `JSON.stringify` writes the Date that js-yaml makes; None if it is none."""
     try:
         if _DATE.fullmatch(text):
-            moment = datetime.datetime.fromisoformat(text)
+            moment = dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC)
         elif found := _TIMESTAMP.fullmatch(text):
-            moment = datetime.datetime(
-                *(int(found[part]) for part in ("year", "month", "day", "hour", "minute", "second")),  # type: ignore[arg-type]
-                int((found["fraction"] or "")[:3].ljust(3, "0")) * 1000,
-            )
+            numbers = [int(found[part]) for part in ("year", "month", "day", "hour", "minute", "second")]
+            year, month, day, hour, minute, second = numbers
+            milliseconds = int((found["fraction"] or "")[:3].ljust(3, "0"))
+            moment = dt.datetime(year, month, day, hour, minute, second, milliseconds * 1000, tzinfo=dt.UTC)
             if found["sign"]:
-                offset = datetime.timedelta(
-                    hours=int(found["zone_hour"]), minutes=int(found["zone_minute"] or 0)
-                )
+                offset = dt.timedelta(hours=int(found["zone_hour"]), minutes=int(found["zone_minute"] or 0))
                 moment -= offset if found["sign"] == "+" else -offset
         else:
             return None
     except (ValueError, OverflowError):  # the 31st of February
         return None
-    return moment.isoformat(timespec="milliseconds") + "Z"
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

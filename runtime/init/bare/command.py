@@ -19,7 +19,10 @@ TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
     from runtime.init.bare.leftovers import Leftovers
 
+_CHILD, _CONTINUE = signal.SIGCHLD, signal.SIGCONT
 _STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+_REQUESTS = (signal.SIGTERM, signal.SIGINT)
+"""What asks for the end of all; a second one is impatient."""
 _DEATH_AFTER_KILL_S = 2.0
 """How long SIGKILL may take; what is still there then hangs in the kernel or may not be signalled by us."""
 
@@ -57,6 +60,7 @@ class Init:
 
     def __init__(self, options: Options) -> None:
         self._options = options
+        self._pid = os.getpid()
         self._child = 0
         self._status: int | None = None
         """How the command ended, as from waitpid(2), once it has."""
@@ -67,14 +71,14 @@ class Init:
 
     def run(self, first_signal: int = 0) -> int:
         """Start the command, see it and all others to their end, and return its exit code."""
-        former_group, pid = os.getpgrp(), os.getpid()
+        former_group = os.getpgrp()
         try:
             self._child = os.fork()
         except OSError as error:
             say(2, f"pidone exec: cannot start a process: {error.strerror}\n")
             return os.EX_OSERR
         if self._child == 0:
-            return _become(self._options.command, former_group, pid)
+            return _become(self._options.command, former_group, self._pid)
         # Now, so that the command need not wait for it, and not at the end, when the disk may have gone.
         from runtime.init.bare import leftovers  # noqa: PLC0415
 
@@ -94,26 +98,28 @@ class Init:
 
     def _handle(self, info: signal.struct_siginfo) -> None:
         number = info.si_signo
-        if number == signal.SIGCHLD:
+        if number == _CHILD:
             self._reap()
-        elif info.si_pid != os.getpid():  # our own would be the SIGPIPE of a message that nobody reads
+        elif info.si_pid != self._pid:  # our own would be the SIGPIPE of a message that nobody reads
             self._forward(number)
 
     def _forward(self, number: int) -> None:
+        """Send it on; what there is to remember and to tell comes after, since the signal is waited for."""
         sent = self._options.rewrite.get(number, number)
+        if sent == _CONTINUE:
+            jobcontrol.hand_over(self._child, os.getpgrp())
+        if sent:
+            self._send(sent)
+            self._stop_requested = sent in _STOPS
+            self._end_requested |= number in _REQUESTS
         if self._options.verbose:
             self._log(f"signal {number} arrived, " + (f"sent {sent}" if sent else "dropped"))
-        if sent == 0:
-            return
-        if number in (signal.SIGTERM, signal.SIGINT):
-            self._end_requested = True
-        if sent == signal.SIGCONT:
-            jobcontrol.hand_over(self._child, os.getpgrp())
-        self._stop_requested = sent in _STOPS
-        if self._options.group and dispositions.send(-self._child, sent) is None:
+
+    def _send(self, number: int) -> None:
+        if self._options.group and dispositions.send(-self._child, number) is None:
             return
         if self._status is None:  # the group may not exist yet, or not any more; the command does
-            dispositions.send(self._child, sent)
+            dispositions.send(self._child, number)
 
     def _reap(self) -> bool:
         """Collect whatever has ended; whether we still have children."""
@@ -140,33 +146,42 @@ class Init:
 
     def _see_off(self, left: "Leftovers") -> None:
         """End what is left: SIGTERM, time to obey, SIGKILL; returns when the last one is gone."""
-        if not self._reap() and not left.strangers():
-            return
-        request = self._options.rewrite.get(signal.SIGTERM, signal.SIGTERM)
-        self._log(f"{left.send(request)} left behind: signal {request}, then {self._options.grace_s:g} s")
-        deadline, killing = monotonic() + self._options.grace_s, False
-        while (has_children := self._reap()) or left.strangers():
-            if killing:
+        deadline, killing = 0.0, False
+        while True:
+            # The topmost of our descendants are our children, so that SIGCHLD tells of all but strangers.
+            has_children = self._reap()
+            strangers = [] if has_children else left.strangers()
+            if not has_children and not strangers:
+                return
+            if deadline == 0.0:
+                deadline = self._ask_to_end(left)
+            elif killing:
                 self._log(f"{left.send(signal.SIGKILL)} still there: SIGKILL")  # newcomers too
-            # Every descendant's oldest living ancestor below us is our child, so that SIGCHLD tells of all.
-            info = left.wait(deadline - monotonic(), [] if has_children else left.strangers())
+            info = left.wait(deadline - monotonic(), strangers)
             impatient = info is not None and self._handle_late(info)
-            if monotonic() < deadline and not impatient:
-                continue
-            if killing and monotonic() >= deadline:
+            in_time = monotonic() < deadline
+            if killing and not in_time:
                 say(2, "pidone exec: gave up on processes that SIGKILL does not end\n")
                 return
-            if not killing:
+            if not killing and (impatient or not in_time):
                 deadline, killing = monotonic() + _DEATH_AFTER_KILL_S, True
+
+    def _ask_to_end(self, left: "Leftovers") -> float:
+        """Send SIGTERM, or what it is rewritten to, to those left behind; when their time will be up."""
+        request = self._options.rewrite.get(signal.SIGTERM, signal.SIGTERM)
+        count = left.send(request)
+        self._log(f"{count} left behind: sent signal {request}, then {self._options.grace_s:g} s")
+        return monotonic() + self._options.grace_s
 
     def _handle_late(self, info: signal.struct_siginfo) -> bool:
         """A signal that arrives while we wait for those left behind; whether it calls for SIGKILL now."""
-        impatient = self._end_requested and info.si_signo in (signal.SIGTERM, signal.SIGINT)
-        if info.si_signo in (signal.SIGTERM, signal.SIGINT):
-            self._end_requested = True  # they have been told already
-        else:
-            self._handle(info)
-        return impatient
+        number = info.si_signo
+        if number in _REQUESTS:  # they have been told already
+            impatient, self._end_requested = self._end_requested, True
+            return impatient
+        if number != _CHILD and info.si_pid != self._pid:
+            self._forward(number)
+        return False
 
     def _log(self, text: str) -> None:
         if self._options.verbose:
@@ -189,7 +204,7 @@ def _let_go() -> None:
     """Keep no mount busy and no descriptor open that only the command is to have."""
     os.chdir("/")
     try:
-        inherited = os.listdir("/proc/self/fd")  # noqa: PTH208 - pathlib is slow to import
+        inherited = os.listdir("/proc/self/fd")
     except OSError:
         return
     for name in inherited:

@@ -40,16 +40,19 @@ def _execute(path: str, argv: list[str]) -> OSError:
 
 
 def undo_locale_coercion() -> None:
-    """Remove the LC_CTYPE that Python put into the environment in a C locale (PEP 538), if it did."""
+    """Take back the LC_CTYPE that Python put into the environment in a C locale (PEP 538), if it did."""
     if os.environ.get("LC_CTYPE") not in ("C.UTF-8", "C.utf8", "UTF-8"):
         return
     try:
-        with open("/proc/self/environ", "rb", buffering=0) as file:  # noqa: PTH123 - pathlib is slow to import
+        with open("/proc/self/environ", "rb", buffering=0) as file:
             given = file.readall()
     except OSError:
         return
-    if not any(entry.startswith(b"LC_CTYPE=") for entry in given.split(b"\0")):
-        del os.environ["LC_CTYPE"]
+    for entry in given.split(b"\0"):
+        if entry.startswith(b"LC_CTYPE="):
+            os.environ["LC_CTYPE"] = os.fsdecode(entry.partition(b"=")[2])
+            return
+    del os.environ["LC_CTYPE"]
 
 
 def readdress_socket_activation(former_pid: int) -> None:

@@ -97,6 +97,6 @@ def _signal_descriptor() -> int:
 def _proc_is_ours() -> bool:
     """Whether /proc speaks of our PID namespace; another one's numbers would hit the wrong processes."""
     try:
-        return os.readlink("/proc/self") == str(os.getpid())  # noqa: PTH115 - pathlib is slow to import
+        return os.readlink("/proc/self") == str(os.getpid())
     except OSError:
         return False

@@ -25,7 +25,7 @@ def run(argv: list[str]) -> int:
 
 def _run(argv: list[str], inherited_mask: set[int]) -> int:
     # Each init is imported alone: the others would only cost time.
-    match os.path.basename(argv[0]):  # noqa: PTH119 - pathlib is slow to import
+    match os.path.basename(argv[0]):
         case "tini" | "tini-static" | "docker-init":
             from runtime.init.bare import tini  # noqa: PLC0415
 

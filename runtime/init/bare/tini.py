@@ -187,7 +187,7 @@ def _leading_number(text: str) -> tuple[int, str]:
 
 
 def _help(name: str) -> str:
-    return _HELP.format(name=os.path.basename(name), version=VERSION)  # noqa: PTH119 - pathlib is slow to import
+    return _HELP.format(name=os.path.basename(name), version=VERSION)
 
 
 def _licence() -> str:
@@ -246,12 +246,11 @@ class _Tini:
         try:
             os.tcsetpgrp(0, os.getpgrp())
         except OSError as error:
-            if error.errno == errno.ENOTTY:
-                self._log(_DEBUG, "tcsetpgrp failed: no tty (ok to proceed)")
-            elif error.errno == errno.ENXIO:
-                self._log(_DEBUG, "tcsetpgrp failed: no such device (ok to proceed)")
-            else:
+            if error.errno not in (errno.ENOTTY, errno.ENXIO):
                 raise self._fatal(f"tcsetpgrp failed: {error.strerror}") from error
+            if os.isatty(1):  # otherwise tini's message is in a buffer, and lost with it
+                what = "tty" if error.errno == errno.ENOTTY else "such device"
+                self._log(_DEBUG, f"tcsetpgrp failed: no {what} (ok to proceed)")
         # The signals are handed on as they were handed to us, mask and all.
         dispositions.reset_all()
         dispositions.ignore(self._ignored)

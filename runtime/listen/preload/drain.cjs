@@ -27,7 +27,9 @@ if (isMainThread && process.channel) {
 function drain(idleMs) {
   const net = require('net');
   const handles = process._getActiveHandles();
-  const servers = handles.filter((handle) => handle instanceof net.Server && handle.listening);
+  const servers = handles.filter((handle) => {
+    return handle instanceof net.Server && handle.listening && (isHttp(handle) || isShared(handle));
+  });
   const started = Date.now();
 
   for (const server of servers) {
@@ -42,7 +44,7 @@ function drain(idleMs) {
   }
 
   const timer = setInterval(() => {
-    if (Date.now() - started >= idleMs) servers.filter(isHttp).forEach((server) => server.closeIdleConnections());
+    if (Date.now() - started >= idleMs) cutIdle(servers.filter(isHttp));
     const upgraded = process._getActiveHandles().filter(isUpgraded);
     Promise.all(servers.map((server) => open(server, upgraded))).then((counts) => {
       if (counts.some((count) => count > 0)) return;
@@ -53,12 +55,30 @@ function drain(idleMs) {
 }
 
 function isHttp(server) {
-  return typeof server.closeIdleConnections === 'function';
+  return Boolean(server) && typeof server.closeIdleConnections === 'function';
+}
+
+// Node's cluster gives a shared handle a close() of its own. A private server that does not speak HTTP is
+// none of a client's: it may be what the app talks to its helpers by, and is left to the app's own stop.
+function isShared(server) {
+  return Object.prototype.hasOwnProperty.call(server._handle, 'close');
 }
 
 // A WebSocket does not end by itself: it is left to the app's own stop, which gets the time to say goodbye.
 function isUpgraded(socket) {
-  return socket.server !== undefined && isHttp(socket.server) && socket.parser === null;
+  return isOfHttp(socket) && socket.parser === null;
+}
+
+function isOfHttp(socket) {
+  return Boolean(socket.server) && isHttp(socket.server); // null for outgoing connections, pipes and the like
+}
+
+function cutIdle(servers) {
+  servers.forEach((server) => server.closeIdleConnections());
+  // To Node a connection that never said anything is not idle: browsers open such ones in advance.
+  process._getActiveHandles().filter(isOfHttp).forEach((socket) => {
+    if (socket.bytesRead === 0) socket.destroy();
+  });
 }
 
 function open(server, upgraded) {

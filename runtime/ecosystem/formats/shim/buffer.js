@@ -1,4 +1,5 @@
 // As much of Buffer as reading a file and encoding a text needs.
+(() => {
 class Buffer extends Uint8Array {
   static from(source, encoding) {
     if (typeof source !== 'string') return new Buffer(source instanceof ArrayBuffer ? source : [...source]);
@@ -27,3 +28,6 @@ class Buffer extends Uint8Array {
 
   toJSON() { return { type: 'Buffer', data: [...this] }; }
 }
+
+return { Buffer };
+})();

@@ -7,7 +7,8 @@ const notice = (text) => {
   if (notices.length < MAX_NOTICES) notices.push(text.length > MAX_NOTICE_CHARS ? `${text.slice(0, MAX_NOTICE_CHARS)}...` : text);
 };
 const print = (text) => {
-  const lines = (unfinished + text).slice(0, 64 * MAX_NOTICE_CHARS).split('\n');
+  if (notices.length > MAX_NOTICES) return;
+  const lines = (unfinished.slice(0, 2 * MAX_NOTICE_CHARS) + text.slice(0, 64 * MAX_NOTICE_CHARS)).split('\n');
   unfinished = lines.pop();
   for (const line of lines) if (line.trim()) notice(`it prints: ${line}`);
 };
@@ -62,7 +63,7 @@ const format = (first, ...rest) => {
 };
 
 const console = (() => {
-  const line = (...args) => print(`${format(...args)}\n`);
+  const line = (...args) => { if (notices.length <= MAX_NOTICES) print(`${format(...args)}\n`); };
   const quiet = () => {};
   return {
     log: line, info: line, debug: line, warn: line, error: line, dir: (v) => line(inspect(v)), table: line, trace: line, group: line,

@@ -1,5 +1,5 @@
 // dotenv (the package's file format and functions), since every tenth configuration uses it.
-const dotenv = (() => {
+(() => {
   const ENTRY = /^[ \t]*(?:export[ \t]+)?([\w.-]+)[ \t]*(?:=|:[ \t])[ \t]*('(?:\\'|[^'])*'|"(?:\\"|[^"])*"|`(?:\\`|[^`])*`|[^#\r\n]*)[ \t]*(?:#.*)?$/gm;
 
   const parse = (source) => {
@@ -23,13 +23,13 @@ const dotenv = (() => {
   };
 
   const config = (options = {}) => {
-    const home = (file) => (typeof file === 'string' && file.startsWith('~') ? path.join(os.homedir(), file.slice(1)) : file);
+    const home = (file) => (typeof file === 'string' && file.startsWith('~') ? path.join(os().homedir(), file.slice(1)) : file);
     const chosen = options.path ?? path.resolve(process.cwd(), '.env');
     const parsed = {};
     let error;
     for (const file of Array.isArray(chosen) ? chosen : [chosen]) {
       try {
-        populate(parsed, parse(fs.readFileSync(home(file), { encoding: options.encoding ?? 'utf8' })), options);
+        populate(parsed, parse(fs().readFileSync(home(file), { encoding: options.encoding ?? 'utf8' })), options);
       } catch (problem) {
         error = problem;
       }
@@ -40,10 +40,10 @@ const dotenv = (() => {
 
   const module = { config, parse, populate, configDotenv: config };
   module.default = module;
+  module.fromEnvironment = () => {
+    const { DOTENV_CONFIG_PATH: file, DOTENV_CONFIG_OVERRIDE: override, DOTENV_CONFIG_ENCODING: encoding } = process.env;
+    config({ ...(file && { path: file }), ...(override && { override: override === 'true' }), ...(encoding && { encoding }) });
+    return {};
+  };
   return module;
 })();
-const dotenvConfig = () => {
-  const { DOTENV_CONFIG_PATH: file, DOTENV_CONFIG_OVERRIDE: override, DOTENV_CONFIG_ENCODING: encoding } = process.env;
-  dotenv.config({ ...(file && { path: file }), ...(override && { override: override === 'true' }), ...(encoding && { encoding }) });
-  return {};
-};

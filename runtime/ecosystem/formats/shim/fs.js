@@ -1,10 +1,10 @@
 // node:fs for reading. Writing is quietly refused with a notice: a configuration has no side effects.
-const fs = (() => {
+(() => {
   const isUrl = (value) => typeof value === 'object' && value !== null && typeof value.href === 'string';
   const named = (file) => {
-    if (isUrl(file)) return url.fileURLToPath(file);
+    if (isUrl(file)) return url().fileURLToPath(file);
     if (typeof file === 'string') return file;
-    if (file instanceof Buffer) return file.toString();
+    if (file instanceof buffer().Buffer) return file.toString();
     throw Object.assign(new TypeError(`The "path" argument must be of type string or an instance of Buffer or URL. Received ${file === null || file === undefined ? file : `type ${typeof file}`}`), { code: 'ERR_INVALID_ARG_TYPE' });
   };
   const ask = (operation, syscall, file, ...rest) => {
@@ -38,7 +38,7 @@ const fs = (() => {
     readFile(file, options) {
       const encoding = typeof options === 'string' ? options : options?.encoding;
       const { bytes } = ask('read', 'open', file);
-      return encoding && encoding !== 'buffer' ? host('decode', bytes, encoding).text : Buffer.ofBytes(bytes);
+      return encoding && encoding !== 'buffer' ? host('decode', bytes, encoding).text : buffer().Buffer.ofBytes(bytes);
     },
     readdir(folder, options) {
       const entries = ask('readdir', 'scandir', folder, Boolean(options?.recursive)).entries;

@@ -58,7 +58,7 @@ const execute = (record) => {
       if (name !== 'default' && !(name in record.namespace)) Object.defineProperty(record.namespace, name, { enumerable: true, configurable: true, get: () => namespace[name] });
     }
   };
-  const meta = { url: url.pathToFileURL(file).href, filename: file, dirname: module.path, main: record.main, resolve: (specifier) => url.pathToFileURL(locate(specifier, module.path, file).file).href };
+  const meta = { url: url().pathToFileURL(file).href, filename: file, dirname: module.path, main: record.main, resolve: (specifier) => url().pathToFileURL(locate(specifier, module.path, file).file).href };
   const start = (modules) => body(module.exports, module.require, module, file, module.path, imported, meta, modules, share, shareAll, record.namespace);
   const finish = () => { module.loaded = true; };
   const namespaces = source.imports.map(({ specifier, names }) => needed(specifier, names, record));

@@ -21,10 +21,19 @@ const fail = (error) => {
 const succeed = (value) => { settle('value', serialize(value, notice) ?? 'null', changedEnv()); };
 
 Object.assign(globalThis, {
-  process, console, Buffer, URL, URLSearchParams, global: globalThis, ...timersModule,
+  process, console, global: globalThis,
   structuredClone: (value) => JSON.parse(JSON.stringify(value)),
   fetch: () => { throw new Error('fetch() is refused in a configuration file: it has no network'); },
 });
+
+lazily(globalThis, 'Buffer', () => buffer().Buffer);
+for (const name of ['URL', 'URLSearchParams']) lazily(globalThis, name, () => url()[name]);
+let timersUsed = false;
+for (const kind of ['Timeout', 'Interval', 'Immediate']) {
+  for (const name of [`set${kind}`, `clear${kind}`]) {
+    lazily(globalThis, name, () => { timersUsed = true; return timers().module[name]; });
+  }
+}
 
 const evaluateFile = async (file) => {
   const record = recordOf(file);
@@ -50,9 +59,9 @@ return {
   },
   // Called when no job is left: runs a timer if the value depends on one. False when there is nothing more to do.
   idle() {
-    if (outcome) return false;
+    if (outcome || !timersUsed) return false;
     try {
-      return runNextTimer();
+      return timers().runNext();
     } catch (error) {
       fail(error);
       return false;
@@ -60,6 +69,6 @@ return {
   },
   outcome() {
     settle('error', '{"message":"waits for something that never comes: its promise is never settled"}', {});
-    return outcome;
+    return flat(outcome);
   },
 };

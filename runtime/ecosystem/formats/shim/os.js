@@ -1,5 +1,5 @@
 // node:os, with this container's CPUs instead of the machine's.
-const os = (() => {
+(() => {
   let known;
   const system = () => { known ??= host('system'); return known; };
   const cpu = () => ({ model: 'cpu', speed: 0, times: { user: 0, nice: 0, sys: 0, idle: 0, irq: 0 } });

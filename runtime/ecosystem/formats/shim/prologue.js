@@ -1,6 +1,9 @@
 // What the shim itself relies on, taken before the configuration can change it.
 const { parse: parseAnswer, stringify } = JSON;
-const host = (operation, ...args) => parseAnswer(ask(operation, encodeList(args)));
+const joinList = Function.prototype.call.bind(Array.prototype.join);
+// The engine keeps long concatenations as trees ("ropes"), which its Python binding does not understand.
+const flat = (text) => joinList([text], '');
+const host = (operation, ...args) => parseAnswer(ask(operation, flat(encodeList(args))));
 
 // A list of texts, numbers, booleans and nulls as JSON; JSON.stringify would call a toJSON of a polluted prototype.
 const encode = (value) => (typeof value === 'object' && value !== null ? encodeList(value) : stringify(value) ?? 'null');
@@ -15,3 +18,23 @@ const encodeRecord = (record) => {
   return `{${result}}`;
 };
 const ownsKey = Object.hasOwn;
+
+// The value of a part of the shim, compiled when it is first asked for: most configurations need none of them, and
+// compiling them all would take longer than everything else. The part sees what is declared here.
+const part = (name) => {
+  let value;
+  return () => (value ??= eval(host('part', name))); // eslint-disable-line no-eval
+};
+const lazily = (target, name, get) => Object.defineProperty(target, name, {
+  configurable: true,
+  enumerable: false,
+  get,
+  set(value) { Object.defineProperty(target, name, { configurable: true, enumerable: true, writable: true, value }); },
+});
+const fs = part('fs');
+const os = part('os');
+const url = part('url');
+const buffer = part('buffer');
+const dotenv = part('dotenv');
+const timers = part('timers');
+const more = part('more');

@@ -16,7 +16,8 @@ const serialize = (() => {
   const mapForEach = uncurry(Map.prototype.forEach);
   const setForEach = uncurry(Set.prototype.forEach);
   const text = String;
-  const [DateType, MapType, SetType, PromiseType, ObjectPrototype] = [Date, Map, Set, Promise, Object.prototype];
+  const [DateType, MapType, SetType, PromiseType] = [Date, Map, Set, Promise];
+  const [ObjectPrototype, ArrayPrototype] = [Object.prototype, Array.prototype];
   const [NumberType, StringType, BooleanType, ErrorType] = [Number, String, Boolean, TypeError];
   const is = (type) => { const { prototype } = type; const has = uncurry(Object.prototype.isPrototypeOf); return (v) => has(prototype, v); };
   const [isDate, isMap, isSet, isPromise] = [DateType, MapType, SetType, PromiseType].map(is);
@@ -33,9 +34,10 @@ const serialize = (() => {
     const write = (value, path, holder, key) => {
       values += 1;
       if (values > MAX_VALUES) refuse(path, `is one of more than ${MAX_VALUES} values, which no configuration needs`);
-      if (value !== null && typeof value === 'object' && !isDate(value)) {
-        const toJSON = value.toJSON;
-        if (typeof toJSON === 'function' && toJSON !== ObjectPrototype.toJSON) value = call.call(toJSON, value, key);
+      if ((typeof value === 'object' && value !== null && !isDate(value)) || typeof value === 'function') {
+        const { toJSON } = value;
+        const own = toJSON !== ObjectPrototype.toJSON && toJSON !== ArrayPrototype.toJSON; // else it is pollution
+        if (typeof toJSON === 'function' && own) value = call.call(toJSON, value, key);
       }
       switch (typeof value) {
         case 'string': {

@@ -1,4 +1,5 @@
 // node:url and the global URL. Taking addresses apart is left to the host.
+(() => {
 class URLSearchParams {
   #pairs = [];
 
@@ -56,7 +57,8 @@ class URL {
   get href() {
     const user = this.username && `${this.username}${this.password && `:${this.password}`}@`;
     const query = this.searchParams.toString();
-    const search = this.search.replace(/^\?/, '') && query ? `?${query}` : query && `?${query}`;
+    const unchanged = query === new URLSearchParams(this.search).toString();
+    const search = unchanged ? this.search : query && `?${query}`;
     return `${this.protocol}${this.slashes ? '//' : ''}${user}${this.host}${this.pathname}${search}${this.hash}`;
   }
 
@@ -65,7 +67,7 @@ class URL {
   toJSON() { return this.href; }
 }
 
-const url = {
+return {
   URL,
   URLSearchParams,
   fileURLToPath(address) {
@@ -80,3 +82,4 @@ const url = {
   parse(address) { const parsed = new URL(address); return { ...parsed, href: parsed.href, path: parsed.pathname + parsed.search, query: parsed.search.slice(1) }; },
   format: (address) => String(address.href ?? address),
 };
+})();

@@ -17,6 +17,8 @@ import socket
 import sys
 from typing import Any
 
+import pidone_uvicorn
+
 _VARIABLE = "PIDONE_SHARE"
 _ANSWER_S = 10.0
 """How long bind() waits for the runtime before the program binds by itself."""
@@ -24,6 +26,7 @@ _ANSWER_S = 10.0
 _own_bind = socket.socket.bind
 _own_listen = socket.socket.listen
 _own_accept = socket.socket.accept
+_own_getsockopt = socket.socket.getsockopt
 _runtime = "\0" + os.environ.get(_VARIABLE, "@")[1:]
 
 
@@ -45,6 +48,7 @@ def bind(self: socket.socket, address: Any) -> None:
             raise OSError(answer["errno"], os.strerror(answer["errno"]))
         if descriptor is not None:
             _replace(self, descriptor)
+            pidone_uvicorn.install()
             return
     _own_bind(self, address)
 
@@ -53,6 +57,7 @@ def listen(self: socket.socket, *backlog: int) -> None:
     """As socket.listen(), and tell the runtime."""
     _own_listen(self, *backlog)
     if _is_tcp(self):
+        pidone_uvicorn.install()
         _report(self.getsockname()[1])
 
 
@@ -71,6 +76,14 @@ def accept(self: socket.socket) -> tuple[socket.socket, Any]:
             waiting = select.poll()
             waiting.register(self.fileno(), select.POLLIN)
             waiting.poll()
+
+
+def getsockopt(self: socket.socket, level: int, option: int, *size: int) -> Any:
+    """As socket.getsockopt(). A program that finds its socket listening (gunicorn) will not call listen()."""
+    value = _own_getsockopt(self, level, option, *size)
+    if level == socket.SOL_SOCKET and option == socket.SO_ACCEPTCONN and value and _is_tcp(self):
+        _report(self.getsockname()[1])
+    return value
 
 
 def _is_tcp(sock: socket.socket) -> bool:
@@ -113,6 +126,7 @@ def _replace(sock: socket.socket, descriptor: int) -> None:
     os.dup2(descriptor, sock.fileno(), os.get_inheritable(sock.fileno()))
     os.close(descriptor)
     setattr(socket.socket, "accept", accept)  # noqa: B010 (as above)
+    setattr(socket.socket, "getsockopt", getsockopt)  # noqa: B010
     if "uvloop" in sys.modules:
         # uvloop binds here but listens in C, right after: the loop's next turn is the time to report it.
         import asyncio  # noqa: PLC0415 (it is loaded already)

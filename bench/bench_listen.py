@@ -1,0 +1,150 @@
+"""An unmodified Node app with four workers: new connections and keep-alive, beside other ways to share."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from bench.figures import Figure
+
+WORKERS = 4
+ROUNDS = 5
+SECONDS = 2
+CLOSE = ("-H", "Connection: close")
+
+_APP = """
+require('http').createServer((request, response) => response.end('hello')).listen(+process.env.PORT);
+"""
+_SCHED_NONE = """
+const cluster = require('cluster');
+cluster.schedulingPolicy = cluster.SCHED_NONE;
+if (cluster.isPrimary) for (let n = 0; n < 4; n++) cluster.fork();
+else require('./app.cjs');
+"""
+_FD_APP = """
+require('http').createServer((request, response) => response.end('hello')).listen({ fd: 3 });
+"""
+_FD_PARENT = """
+import os, socket, subprocess, sys
+server = socket.socket(socket.AF_INET6)
+server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+server.bind(("::", int(os.environ["PORT"])))
+server.listen(511)
+os.dup2(server.fileno(), 3)
+workers = [subprocess.Popen(["node", sys.argv[1]], pass_fds=[3]) for _ in range(4)]
+workers[0].wait()
+"""
+
+
+def run() -> Iterable[Figure]:
+    """Alternate between the contenders, so that a busy machine is equally unkind to all."""
+    if shutil.which("wrk") is None or shutil.which("node") is None:
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for file, text in (
+            ("app.cjs", _APP),
+            ("none.cjs", _SCHED_NONE),
+            ("fd.cjs", _FD_APP),
+            ("fd.py", _FD_PARENT),
+        ):
+            (folder / file).write_text(text)
+        commands = _contenders(folder)
+        fresh: dict[str, list[float]] = {who: [] for who in commands}
+        kept: dict[str, list[float]] = {who: [] for who in commands}
+        for _ in range(ROUNDS):
+            for who, argv in commands.items():
+                with _serving(argv, folder) as port:
+                    fresh[who].append(_rate(port, CLOSE))
+                    kept[who].append(_rate(port, ()))
+    yield from _compare("new connections/s of 4 unmodified Node workers", fresh, of_pm2=2.0, of_best=0.95)
+    yield from _compare("keep-alive requests/s of 4 unmodified Node workers", kept, of_pm2=0.95, of_best=0.95)
+
+
+def _contenders(folder: Path) -> dict[str, Sequence[str]]:
+    ecosystem = folder / "ecosystem.json"
+    app = {"name": "web", "script": str(folder / "app.cjs"), "instances": WORKERS, "exec_mode": "cluster"}
+    ecosystem.write_text(json.dumps({"apps": [app]}))
+    found: dict[str, Sequence[str]] = {
+        "pidone": [str(Path(sysconfig.get_path("scripts")) / "pidone"), str(ecosystem)],
+        "SCHED_NONE": ["node", str(folder / "none.cjs")],
+        "one shared fd": [sys.executable, str(folder / "fd.py"), str(folder / "fd.cjs")],
+    }
+    peers = os.pathsep.join(filter(None, (os.environ.get("PIDONE_PEERS"), os.environ.get("PATH"))))
+    pm2 = shutil.which("pm2-runtime", path=peers)
+    if pm2 is not None:
+        found["pm2-runtime"] = [pm2, "start", str(ecosystem)]
+    return found
+
+
+def _compare(name: str, rates: dict[str, list[float]], *, of_pm2: float, of_best: float) -> Iterator[Figure]:
+    medians = {who: statistics.median(values) for who, values in rates.items()}
+    for peer, least in (("pm2-runtime", of_pm2), ("SCHED_NONE", of_best), ("one shared fd", of_best)):
+        if peer in rates:
+            yield Figure(
+                name,
+                "1/s",
+                rates["pidone"],
+                rates[peer],
+                peer,
+                f">= {least:g} x (is {medians['pidone'] / medians[peer]:.2f})",
+                medians["pidone"] >= least * medians[peer],
+            )
+
+
+@contextlib.contextmanager
+def _serving(argv: Sequence[str], home: Path) -> Iterator[int]:
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    env = {**os.environ, "PORT": str(port), "PM2_HOME": str(home / "pm2"), "PIDONE_SOCKET": "none"}
+    process = subprocess.Popen(
+        argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        _wait_for(port)
+        yield port
+    finally:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, 9)
+        process.wait()
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=2):
+                break
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+    time.sleep(1.0)  # until all four are up
+
+
+def _rate(port: int, options: Sequence[str]) -> float:
+    done = subprocess.run(
+        ["wrk", "-t2", "-c64", f"-d{SECONDS}s", *options, f"http://127.0.0.1:{port}/"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    match = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
+    if match is None:
+        raise RuntimeError(done.stdout)
+    return float(match[1])

@@ -1,0 +1,48 @@
+"""Lets uvicorn finish its connections when it is told to stop.
+
+Its own shutdown closes every connection without a response in progress at once: those it has just accepted,
+and keep-alive ones whose next request is on its way. So before that, each answer says `Connection: close`
+for a while, and clients let go themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+IDLE_S = 2.0
+"""Keep-alive connections that stay silent so long are cut by uvicorn's own shutdown."""
+_POLL_S = 0.02
+
+
+def install() -> None:
+    """Wrap the shutdown of uvicorn's server if this program has loaded it; once."""
+    module = sys.modules.get("uvicorn.server")
+    server = getattr(module, "Server", None)
+    if server is None or getattr(server.shutdown, "drains", False):
+        return
+    own_shutdown = server.shutdown
+
+    async def shutdown(self: Any, *args: Any, **kwargs: Any) -> None:
+        await _drain(self)
+        await own_shutdown(self, *args, **kwargs)
+
+    shutdown.drains = True  # type: ignore[attr-defined]
+    server.shutdown = shutdown
+
+
+async def _drain(server: Any) -> None:
+    for listening in getattr(server, "servers", ()):
+        listening.close()
+    state = getattr(server, "server_state", None)
+    headers, connections = getattr(state, "default_headers", None), getattr(state, "connections", None)
+    if headers is None or connections is None:  # another uvicorn than the one that was read for this
+        return
+    headers.append((b"connection", b"close"))
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + IDLE_S
+    # Never before one turn: what was accepted in this very moment has not made itself known yet.
+    await asyncio.sleep(_POLL_S)
+    while connections and not server.force_exit and loop.time() < ends:  # noqa: ASYNC110 (uvicorn has no event)
+        await asyncio.sleep(_POLL_S)

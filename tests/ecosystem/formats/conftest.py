@@ -1,0 +1,38 @@
+"""Reading files that a test writes, in a folder of its own and with a known environment."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from ecosystem.formats.support import ENV, Reader
+
+from runtime.ecosystem.document import Document
+from runtime.ecosystem.formats import read
+
+
+@pytest.fixture
+def read_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reader:
+    """Write the files, the first of them being the ecosystem, and read it from within its folder."""
+
+    def reader(
+        files: Mapping[str, str | bytes],
+        *,
+        env: Mapping[str, str] | None = None,
+        argv: Sequence[str] = (),
+        cpus: int = 4,
+    ) -> Document:
+        for name, content in files.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        monkeypatch.chdir(tmp_path)
+        return read(Path(next(iter(files))), env={**ENV, **(env or {})}, argv=argv, cpus=cpus)
+
+    return reader
+
+
+@pytest.fixture
+def without_node(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment whose PATH has no node."""
+    return {"PATH": os.fspath(tmp_path_factory.mktemp("empty"))}

@@ -1,0 +1,55 @@
+"""The hard cases from the wild give what Node made of them, apart from the differences we want."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ecosystem.formats.support import ENV, everything
+
+from runtime.ecosystem.formats import read
+from runtime.ecosystem.formats.shapes import shape
+
+CASES = Path(__file__).parent / "cases"
+ROWS = [json.loads(line) for line in (CASES / "expected_node.jsonl").read_text().splitlines()]
+
+INTENDED: dict[str, Any] = {
+    "19_esm_default": {"apps": [{"name": "e", "script": "e.mjs", "cwd": "/stage/19_esm_default"}]},
+    "21_type_module_cjs_body": {"apps": [{"name": "m", "script": "m.js"}]},
+    "32_async_function": {"apps": [{"name": "never", "script": "n.js"}]},
+}
+"""Where we are kinder than Node and PM2."""
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["d"])
+def test_gives_nodes_value(row: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file gives the value that Node (or js-yaml) made of it in the same surroundings."""
+    folder = tmp_path / row["d"]
+    shutil.copytree(CASES / row["d"], folder)
+    monkeypatch.chdir(folder)
+    expected = INTENDED.get(row["d"], row.get("v"))
+    located = json.loads(json.dumps(expected).replace(f"/stage/{row['d']}", str(folder)))
+    wanted = shape(located, row["f"])
+
+    document = read(Path(row["f"]), env=ENV, argv=[], cpus=4)
+
+    assert everything(document) == {"apps": list(wanted.apps), **wanted.top}
+
+
+def test_console_output_is_a_notice_and_not_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a configuration prints is told as a notice."""
+    monkeypatch.chdir(CASES / "34_console_noise")
+    document = read(Path("ecosystem.config.js"), env=ENV, argv=[], cpus=4)
+    assert document.notices == (
+        "ecosystem.config.js: it prints: loading { a: 1 }",
+        "ecosystem.config.js: it prints: x",
+    )
+
+
+def test_variables_that_dotenv_loads_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the file puts into process.env is for the apps as well, as under PM2."""
+    shutil.copytree(CASES / "09_dotenv_destructure", tmp_path / "case")
+    monkeypatch.chdir(tmp_path / "case")
+    document = read(Path("ecosystem.config.js"), env=ENV, argv=[], cpus=4)
+    assert document.env == {"DEPLOY_USER": "dep", "DEPLOY_HOST": "203.0.113.9", "DEPLOY_PATH": "/srv/a b"}

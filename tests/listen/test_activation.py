@@ -1,0 +1,211 @@
+"""Sockets of `listen = [...]`: passed by number, bound once, and clear words when that is impossible."""
+
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+from harness import Running
+from listen.fleet import Fleet, app_of, python_app
+
+from runtime.ecosystem.spec import Balance, Listen, Readiness
+from runtime.errors import ListenError
+from runtime.listen.address import Address, Kind
+
+TELL = """
+import json, os, socket, sys, time
+numbers = range(3, 3 + int(os.environ["LISTEN_FDS"]))
+found = [[os.environ["LISTEN_PID"] == str(os.getpid()), os.environ["LISTEN_FDNAMES"], sys.argv[1:]]]
+found += [socket.socket(fileno=number).getsockname() for number in numbers]
+print(json.dumps(found), flush=True)
+"""
+
+
+def test_sockets_names_and_pid(fleet: Fleet, port: int, tmp_path: Path) -> None:
+    """The child finds its sockets from 3 on, their names, its own pid, and the numbers in its arguments."""
+    import json
+
+    listen = (
+        Listen(name="web", host="127.0.0.1", port=port),
+        Listen(name="stats", kind="udp", host="127.0.0.1", port=port),
+        Listen(name="admin", kind="unix", host=str(tmp_path / "admin.sock")),
+    )
+    member = fleet.start(python_app(TELL, "--fd", "{fd}", "unix={fd:admin}", listen=listen))
+    assert fleet.gone(member) == 0, member.text()
+    assert json.loads(member.text()) == [
+        [True, "web:stats:admin", ["--fd", "3", "unix=5"]],
+        ["127.0.0.1", port],
+        ["127.0.0.1", port],
+        str(tmp_path / "admin.sock"),
+    ]
+
+
+def test_unknown_placeholder(fleet: Fleet, port: int) -> None:
+    """A placeholder without a socket of that name is refused before anything starts."""
+    listen = (Listen(name="web", port=port),)
+    with pytest.raises(ListenError, match=r"app: args: no socket for \{fd:wbe\}; names in `listen`: web"):
+        fleet.outfitter.open(python_app("", "{fd:wbe}", listen=listen))
+
+
+def test_the_socket_outlives_the_process(fleet: Fleet, port: int) -> None:
+    """A connection made while no process runs is accepted by the next one."""
+    code = "import socket; c, _ = socket.socket(fileno=3).accept(); c.sendall(b'served')"
+    app = python_app(
+        code.replace("socket.socket(fileno=3)", "(s := socket.socket(fileno=3), s.setblocking(True))[0]"),
+        listen=(Listen(name="web", host="127.0.0.1", port=port),),
+    )
+    fleet.outfitter.open(app)
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        fleet.gone(fleet.start(app))
+        assert client.recv(10) == b"served"
+
+
+def test_port_in_use_names_the_holder(fleet: Fleet, port: int) -> None:
+    """The error says which process has the port."""
+    code = f"import socket, time; s = socket.create_server(('127.0.0.1', {port})); print('up', flush=True); "
+    with Running([sys.executable, "-c", code + "time.sleep(60)"]) as holder:
+        holder.expect_line("up")
+        app = python_app("", listen=(Listen(name="web", host="127.0.0.1", port=port),))
+        with pytest.raises(
+            ListenError, match=rf"tcp:127.0.0.1:{port}: already in use by process {holder.pid} "
+        ):
+            fleet.outfitter.open(app)
+
+
+@pytest.mark.parametrize("balance", list(Balance))
+def test_two_apps_claim_one_port(fleet: Fleet, port: int, balance: Balance) -> None:
+    """The second app is refused, also where SO_REUSEPORT would have let it in silently."""
+    listen = (Listen(name="web", host="127.0.0.1", port=port),)
+    first, second = (python_app("", name=name, listen=listen, balance=balance) for name in ("one", "two"))
+    fleet.outfitter.open(first)
+    with pytest.raises(ListenError, match="already in use by this runtime"):
+        fleet.outfitter.open(second)
+    fleet.outfitter.close(first)
+    fleet.outfitter.open(second)
+    fleet.outfitter.close(second)
+
+
+def test_open_follows_the_specification(fleet: Fleet, port: int) -> None:
+    """Opening again keeps what is still wanted, opens what is new and closes what is gone."""
+    web = Listen(name="web", host="127.0.0.1", port=port)
+    old = Listen(name="old", host="127.0.0.2", port=port)
+    app = python_app("", listen=(web, old))
+    fleet.outfitter.open(app)
+    with socket.create_connection(("127.0.0.1", port)) as kept:
+        fleet.outfitter.open(app.but(listen=(web,)))
+        kept.setblocking(False)
+        with pytest.raises(BlockingIOError):  # not closed
+            kept.recv(1)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", port))
+    fleet.outfitter.close(app)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+
+
+def test_opening_again_while_a_program_has_bound(fleet: Fleet, port: int) -> None:
+    """A shared port that a Python program took from us is no conflict when the configuration is read again."""
+    code = (
+        f"import socket, time; s = socket.socket(); s.bind(('127.0.0.1', {port})); s.listen(); time.sleep(60)"
+    )
+    app = python_app(code, share="python", listen=(Listen(name="web", port=port),))
+    fleet.start_ready(app)
+    fleet.outfitter.open(app)
+
+
+def test_privileged_port_without_rights(root: None) -> None:
+    """The message says what is missing."""
+    code = """
+import os
+from runtime.listen.sockets import explain, open_socket
+from runtime.listen.address import Address, Kind
+import runtime.listen.holders
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+try:
+    open_socket(Address(Kind.TCP, "127.0.0.1", 1001), backlog=1)
+except OSError as error:
+    print(explain(Address(Kind.TCP, "127.0.0.1", 1001), error))
+"""
+    with Running(["unshare", "--net", sys.executable, "-c", code]) as done:
+        done.wait()
+        assert done.out is not None
+        assert done.err is not None
+        assert not done.err.text()
+        assert "ports below 1024 need root or CAP_NET_BIND_SERVICE" in done.out.text()
+
+
+def test_privileged_port_for_an_unprivileged_app(root: None, fleet: Fleet) -> None:
+    """The runtime binds port 1023 before the process becomes nobody."""
+    code = "import os, socket; print(os.getuid(), socket.socket(fileno=3).getsockname()[1])"
+    listen = (Listen(name="web", host="127.0.0.1", port=1023),)
+    member = fleet.start(app_of("/usr/bin/python3", "-c", code, listen=listen, uid=65534, gid=65534))
+    assert fleet.gone(member) == 0, member.text()
+    assert member.text().split() == ["65534", "1023"]
+
+
+def test_stale_unix_socket_is_replaced_and_removed(fleet: Fleet, tmp_path: Path) -> None:
+    """A socket file left by an earlier container is no obstacle; one in use is; ours goes when we go."""
+    path = tmp_path / "app.sock"
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
+    app = python_app("", listen=(Listen(name="web", kind="unix", host=str(path)),))
+    fleet.outfitter.open(app)
+    with pytest.raises(ListenError, match="already in use by this runtime"):
+        fleet.outfitter.open(app.but(name="other"))
+    fleet.outfitter.close(app)
+    assert not path.exists()
+
+
+def test_increment_var(fleet: Fleet, port: int) -> None:
+    """Instance n gets the variable plus n; a value that is no number is an error."""
+    app = python_app("import os; print(os.environ['PORT'])", increment_var="PORT", env={"PORT": "4000"})
+    members = [fleet.start(app, index) for index in range(3)]
+    for member in members:
+        fleet.gone(member)
+    assert [member.text().strip() for member in members] == ["4000", "4001", "4002"]
+    with pytest.raises(ListenError, match=r"increment_var: PORT='http' is not a number"):
+        fleet.outfitter.open(app.but(env={"PORT": "http"}))
+
+
+def test_cluster_that_cannot_share(fleet: Fleet) -> None:
+    """A package manager in cluster mode is refused; a program we know nothing about is warned of once."""
+    with pytest.raises(ListenError, match=r"run the script that package\.json names"):
+        fleet.outfitter.open(app_of("/usr/bin/npm", "start", cluster=True))
+    app = app_of("/bin/sleep", "60", cluster=True, instances=2)
+    fleet.outfitter.open(app)
+    fleet.outfitter.open(app)
+    assert len(fleet.log.of("listen.unshared")) == 1
+
+
+def test_ready_fd_may_not_collide(fleet: Fleet, port: int) -> None:
+    """A notification descriptor among the listening sockets is refused."""
+    app = python_app("", listen=(Listen(name="web", port=port),), ready=Readiness(fd=3))
+    with pytest.raises(ListenError, match="numbers below 4 are taken"):
+        fleet.outfitter.open(app)
+
+
+def test_covering() -> None:
+    """A wildcard socket of both families serves whoever asks for any address, but not for a certain one."""
+    any_address = Address(Kind.TCP, "", 80)
+    assert any_address.covers(Address(Kind.TCP, "0.0.0.0", 80))
+    assert any_address.covers(Address(Kind.TCP, "::", 80))
+    assert not any_address.covers(Address(Kind.TCP, "127.0.0.1", 80))
+    assert not any_address.covers(Address(Kind.UDP, "", 80))
+    assert not any_address.covers(Address(Kind.TCP, "", 81))
+    assert not Address(Kind.TCP).covers(Address(Kind.TCP))
+    assert Address(Kind.UNIX, "/a").covers(Address(Kind.UNIX, "/a"))
+
+
+def test_nothing_leaks(fleet: Fleet, port: int) -> None:
+    """After start, end and close the runtime has as many descriptors as before."""
+    app = python_app(
+        "",
+        listen=(Listen(name="web", host="127.0.0.1", port=port),),
+        ready=Readiness(ipc=True, notify=True, fd=9),
+        share=None,
+    )
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(3):
+        fleet.gone(fleet.start(app))
+    fleet.outfitter.close(app)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -1,0 +1,266 @@
+"""Unmodified Python servers, two processes each, on one port through the bind() shim."""
+
+import asyncio
+import importlib.util
+import os
+import signal
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from listen.fleet import Client, Fleet, app_of, python_app
+
+from runtime.ecosystem.spec import AppSpec, Balance, Listen, Readiness
+
+ASGI = """
+import os
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while (await receive())["type"] != "lifespan.shutdown":
+            await send({"type": "lifespan.startup.complete"})
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    body = str(os.getpid()).encode()
+    headers = [(b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+"""
+WSGI = """
+import os
+def app(environ, start_response):
+    body = str(os.getpid()).encode()
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
+"""
+HTTP_SERVER = """
+import http.server, os, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(str(os.getpid()).encode())
+http.server.test(Handler, port=int(sys.argv[1]))
+"""
+BLOCKING = """
+import os, socket, sys
+server = socket.socket()
+server.bind(("127.0.0.1", int(sys.argv[1])))
+server.listen()
+while True:
+    client, _ = server.accept()
+    client.recv(1000)
+    client.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\n%d" % os.getpid())
+    client.close()
+"""
+FLASK = """
+import os, sys, flask
+app = flask.Flask(__name__)
+@app.get("/")
+def root(): return str(os.getpid())
+app.run(port=int(sys.argv[1]))
+"""
+AIOHTTP = """
+import os, sys
+from aiohttp import web
+async def root(request): return web.Response(text=str(os.getpid()))
+app = web.Application(); app.router.add_get("/", root)
+web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]))
+"""
+SERVERS = {
+    "http.server": ("http", [sys.executable, "-c", HTTP_SERVER, "{port}"]),
+    "blocking accept": ("socket", [sys.executable, "-c", BLOCKING, "{port}"]),
+    "flask": ("flask", [sys.executable, "-c", FLASK, "{port}"]),
+    "aiohttp": ("aiohttp", [sys.executable, "-c", AIOHTTP, "{port}"]),
+    "uvicorn asyncio": (
+        "uvicorn",
+        [sys.executable, "-m", "uvicorn", "--loop", "asyncio", "--port", "{port}", "asgi:app"],
+    ),
+    "uvicorn uvloop": (
+        "uvloop",
+        [sys.executable, "-m", "uvicorn", "--loop", "uvloop", "--port", "{port}", "asgi:app"],
+    ),
+    "gunicorn": (
+        "gunicorn",
+        [sys.executable, "-m", "gunicorn", "--no-control-socket", "-b", "127.0.0.1:{port}", "wsgi:app"],
+    ),
+    "hypercorn": ("hypercorn", [sys.executable, "-m", "hypercorn", "-b", "127.0.0.1:{port}", "asgi:app"]),
+    "waitress": ("waitress", [sys.executable, "-m", "waitress", "--listen=127.0.0.1:{port}", "wsgi:app"]),
+}
+
+
+def server(kind: str, port: int, folder: Path, **keys: object) -> AppSpec:
+    """One of the servers above; skips where it is not installed."""
+    module, argv = SERVERS[kind]
+    if importlib.util.find_spec(module) is None:
+        pytest.skip(f"{module} is not installed")
+    (folder / "asgi.py").write_text(ASGI)
+    (folder / "wsgi.py").write_text(WSGI)
+    filled = [word.replace("{port}", str(port)) for word in argv]
+    return app_of(*filled, share="python", cwd=str(folder), ready=Readiness(listen=True), **keys)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", list(SERVERS))
+def test_two_processes_share(fleet: Fleet, port: int, tmp_path: Path, kind: str) -> None:
+    """Both become ready by listening, both answer, no request fails, and both stop on SIGTERM."""
+    app = server(kind, port, tmp_path, listen=(Listen(name="web", port=port),))
+    members = fleet.start_ready(app, 2)
+    assert [member.heard("ready")[0] for member in members] == ["listening", "listening"]
+    answers = Counter(fleet.get_many(port, 200))
+    assert len(answers) == 2, answers
+    for member in members:
+        member.signal(signal.SIGTERM)
+        fleet.gone(member)
+
+
+@pytest.mark.parametrize("kind", ["uvicorn asyncio", "uvicorn uvloop", "gunicorn"])
+@pytest.mark.parametrize("keep_alive", [True, False], ids=["keep-alive", "close"])
+def test_rolling_replacement(
+    fleet: Fleet,
+    port: int,
+    tmp_path: Path,
+    kind: str,
+    keep_alive: bool,  # noqa: FBT001 (a parameter of the test)
+) -> None:
+    """Both processes are replaced one after the other under load; every request is answered."""
+    members = fleet.start_ready(server(kind, port, tmp_path), 2)
+    clients = [Client(port, keep_alive=keep_alive) for _ in range(8)]
+    work = [fleet.loop.create_task(client.work()) for client in clients]
+    fleet.eventually(lambda: all(len(client.answers) > 20 for client in clients), "answers")
+    for member in members:
+        fleet.ready(fleet.start(member.app, member.who.index))
+        assert not member.outfit.drain()  # its own graceful stop is the drain
+        member.signal(signal.SIGTERM)
+        fleet.gone(member)
+    marks = [len(client.answers) for client in clients]
+    fleet.eventually(
+        lambda: all(len(client.answers) > mark + 20 for client, mark in zip(clients, marks, strict=True)),
+        "answers of the new ones",
+    )
+    for client in clients:
+        client.is_done = True
+    fleet.run(asyncio.gather(*work))
+
+
+def test_cluster_mode_implies_sharing(fleet: Fleet, port: int) -> None:
+    """A Python program in cluster mode shares whatever port it binds, without any configuration."""
+    app = python_app(BLOCKING, str(port), cluster=True)
+    members = fleet.start_ready(app, 2)
+    assert set(fleet.get_many(port, 100)) == {str(member.pid) for member in members}
+
+
+def test_spread_over_python_processes(fleet: Fleet, port: int) -> None:
+    """The shim hands out the socket of the process's own slot."""
+    app = python_app(BLOCKING, str(port), share="python", balance=Balance.SPREAD)
+    members = fleet.start_ready(app, 2)
+    answers = Counter(fleet.get_many(port, 200))
+    assert min(answers[str(member.pid)] for member in members) > 50
+
+
+def test_other_ports_are_left_alone(fleet: Fleet, port: int, tmp_path: Path) -> None:
+    """With `listen`, only its ports are shared: others, port 0, UDP and unix sockets stay the program's."""
+    code = """
+import socket, sys
+one = socket.socket(); one.bind(("127.0.0.1", 0)); one.listen()
+two = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); two.bind(("127.0.0.1", int(sys.argv[1])))
+three = socket.socket(socket.AF_UNIX); three.bind(sys.argv[2])
+four = socket.socket(); four.bind(("127.0.0.1", one.getsockname()[1] - 1 or 1))
+for opened in (one, two, three, four):
+    assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR) == 0, opened  # ours have it
+shared = socket.socket(); shared.bind(("127.0.0.1", int(sys.argv[1])))
+assert shared.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR) == 1
+"""
+    listen = (Listen(name="web", port=port),)
+    member = fleet.start(python_app(code, str(port), str(tmp_path / "x.sock"), share="python", listen=listen))
+    assert fleet.gone(member) == 0, member.text()
+
+
+def test_bind_errors_are_the_kernels(fleet: Fleet, port: int) -> None:
+    """What cannot be bound raises what bind() would raise."""
+    import socket
+
+    code = """
+import errno, socket, sys
+for address in (("127.0.0.1", int(sys.argv[1])), ("192.0.2.1", 4000), ("no.such.host.invalid", 4000)):
+    try:
+        socket.socket().bind(address)
+    except socket.gaierror as error:
+        print("gaierror")
+    except OSError as error:
+        print(errno.errorcode[error.errno])
+"""
+    with socket.create_server(("127.0.0.1", port)):
+        member = fleet.start(python_app(code, str(port), share="python"))
+        fleet.gone(member)
+    assert member.text().split() == ["EADDRINUSE", "EADDRNOTAVAIL", "gaierror"]
+
+
+def test_own_sitecustomize_still_runs(fleet: Fleet, port: int, tmp_path: Path) -> None:
+    """The image's sitecustomize is not shadowed, and the user's PYTHONPATH still counts."""
+    (tmp_path / "sitecustomize.py").write_text("import os; os.environ['CUSTOM'] = 'yes'")
+    (tmp_path / "mine.py").write_text("VALUE = 42")
+    code = """
+import os, sys, sitecustomize, mine
+print(os.environ["CUSTOM"], mine.VALUE, sitecustomize.__file__, any("preload" in path for path in sys.path))
+"""
+    member = fleet.start(python_app(code, share="python", env={"PYTHONPATH": str(tmp_path)}))
+    assert fleet.gone(member) == 0, member.text()
+    assert member.text().split() == ["yes", "42", str(tmp_path / "sitecustomize.py"), "False"]
+
+
+def test_grandchildren_of_a_server_see_nothing(fleet: Fleet, port: int) -> None:
+    """Once it listens, what the program starts has its PYTHONPATH as the user wrote it, and no shim."""
+    code = """
+import json, os, socket, subprocess, sys
+server = socket.socket(); server.bind(("127.0.0.1", int(sys.argv[1]))); server.listen()
+ask = '''
+import json, os, socket
+print(json.dumps([
+    os.environ.get("PYTHONPATH"), "PIDONE_SHARE" in os.environ, hasattr(socket.socket.bind, "__module__"),
+]))
+'''
+print(subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True).stdout)
+"""
+    import json
+
+    member = fleet.start(python_app(code, str(port), share="python", env={"PYTHONPATH": "/usr/lib"}))
+    assert fleet.gone(member) == 0, member.text()
+    assert json.loads(member.text()) == ["/usr/lib", False, False]
+
+
+def test_through_launchers(fleet: Fleet, port: int) -> None:
+    """A shell and a Python launcher in between, as `poetry run`, do not hinder."""
+    launcher = "import os, sys; os.execv(sys.executable, [sys.executable, '-c', *sys.argv[1:]])"
+    argv = ["/bin/sh", "-c", '"$@"; true', "sh", sys.executable, "-c", launcher, BLOCKING, str(port)]
+    members = fleet.start_ready(app_of(*argv, share="python"), 2)
+    assert len(set(fleet.get_many(port, 100))) == 2
+    for member in members:
+        child = int(Path(f"/proc/{member.pid}/task/{member.pid}/children").read_text())
+        os.kill(child, signal.SIGKILL)
+        fleet.gone(member)
+
+
+def test_runtime_gone(port: int, tmp_path: Path) -> None:
+    """A program whose runtime does not answer binds by itself, at once."""
+    from harness import Running
+
+    from runtime.listen.share import SHIM
+
+    env = {"PIDONE_SHARE": "@pidone/nobody", "PYTHONPATH": SHIM}
+    code = f"import socket; s = socket.socket(); s.bind(('127.0.0.1', {port})); s.listen(); print('bound')"
+    with Running([sys.executable, "-c", code], env=env) as alone:
+        assert alone.wait() == 0
+        assert alone.out is not None
+        assert alone.out.text() == "bound"
+
+
+def test_shim_is_old_python() -> None:
+    """The shim's files are valid in the oldest Python that we promise."""
+    import ast
+
+    from runtime.listen.share import SHIM
+
+    files = list(Path(SHIM).glob("*.py"))
+    assert len(files) == 3
+    for file in files:
+        ast.parse(file.read_text(), feature_version=(3, 8))
