@@ -15,7 +15,7 @@ from runtime.ecosystem.spec import Bytes, Seconds
 
 HEADER_BYTES: Final[Bytes] = 16 * 1024
 BODY_BYTES: Final[Bytes] = 64 * 1024
-REQUEST_TIME: Final[Seconds] = 10.0
+REQUEST_TIME: Final[Seconds] = 5.0
 """How long one request may take to arrive, and an answer to be taken."""
 IDLE_TIME: Final[Seconds] = 75.0
 """How long a kept connection may be silent: longer than a scrape interval."""
@@ -109,8 +109,15 @@ class Connection(asyncio.Protocol):
             self._refuse(error.error_status_hint, str(error))
 
     def eof_received(self) -> bool:
-        """The client has said all it had to say, and may still wait for its answer."""
-        return self._source is None and (self._head is not None or self._task is not None)
+        """The client has said all it had to say; it may still wait for the answer."""
+        if self._source is not None:
+            return False
+        try:
+            self._wire.receive_data(b"")
+            self._pump()
+        except h11.RemoteProtocolError as error:
+            self._refuse(error.error_status_hint, str(error))
+        return self._task is not None
 
     def pause_writing(self) -> None:
         """The client does not read."""

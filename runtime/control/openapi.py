@@ -190,7 +190,7 @@ def document(version: str) -> dict[str, Any]:
                             "description": "As JSON, or as a stream with `follow=1`.",
                             "content": {
                                 "application/json": {"schema": _object(records=_array(_STRING))},
-                                "text/event-stream": {"schema": _STRING},
+                                "text/event-stream": {},
                             },
                         },
                         **_errors(400, 404, 503),
@@ -246,7 +246,7 @@ def _content(summary: str, content_type: str) -> dict[str, Any]:
 
 
 def _stream(summary: str, *parameters: object) -> dict[str, Any]:
-    content = {"text/event-stream": {"schema": _STRING}}
+    content: dict[str, Any] = {"text/event-stream": {}}
     return {
         "summary": summary,
         "parameters": list(parameters),

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -112,4 +113,9 @@ def operated(
         run.expect(event="control.listening", count=2)
         if ready:
             eventually(lambda: it.ask("/readyz").status == 200, "readiness")
-        yield it
+        try:
+            yield it
+        finally:
+            if run.process.poll() is None:  # in order: what is killed one by one is started again meanwhile
+                run.signal(signal.SIGTERM)
+                run.wait()
