@@ -215,7 +215,8 @@ def _operate(parts: "Parts") -> "Closable | None":
     from runtime.control import where
 
     settings = parts.supervisor.runtime
-    if settings.admin is None and where.configured(settings.socket, os.environ) == where.OFF:
+    is_unwatched = settings.admin is None and not parts.supervisor.ecosystem.alerts
+    if is_unwatched and where.configured(settings.socket, os.environ) == where.OFF:
         return None
     from runtime.control.server import ControlServer
 

@@ -16,7 +16,7 @@ from runtime.control.probes import Probes
 from runtime.control.router import Router, parse
 from runtime.control.usage import UsageBook
 from runtime.errors import ControlError
-from runtime.supervise.session import Parts
+from runtime.supervise.session import Closable, Parts
 
 DEFAULT_PORT_HOST: Final = ""
 """A port alone means every address: probes and scrapes come from outside of the container."""
@@ -42,11 +42,18 @@ class ControlServer:
                 *Page().routes(),
             ]
         )
+        self._alarm: Closable | None = None
+        if parts.supervisor.ecosystem.alerts:
+            from runtime.control.alarm import Alarm  # noqa: PLC0415 (few ecosystems have alerts)
+
+            self._alarm = Alarm(parts, usage, environ)
         self._open_local(environ)
         self._open_admin()
 
     def close(self) -> None:
         """Hang up and remove the socket, unless it is another runtime's by now."""
+        if self._alarm is not None:
+            self._alarm.close()
         for listener in self._listeners:
             listener.close()
         if self._path is not None and where.inode(self._path) == self._inode:

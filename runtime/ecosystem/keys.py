@@ -21,8 +21,8 @@ NOT_BUILT: Final = frozenset(
     (
         "health", "cron_restart", "schedule", "watch", "hooks", "max_memory_restart",
         "memory_soft_limit", "max_age", "cpu_affinity", "log_max_size", "out_file", "error_file",
-        "log_file", "rate_limit", "multiline", "runtime.admin", "runtime.admin_token_file",
-        "runtime.memory_guard", "runtime.watch_config", "runtime.hooks", "smoke", "alerts", "static",
+        "log_file", "rate_limit", "multiline",
+        "runtime.memory_guard", "runtime.watch_config", "runtime.hooks", "static",
     )
 )  # fmt: skip
 """Keys that are read and checked, but nothing acts on them yet: one warning names those in use."""

@@ -92,7 +92,9 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "log.file_failed": Event("a log file is not written any more", ("app", "path", "error")),
         "control.listening": Event("the control socket or admin address is served", ("address",)),
         "control.error": Event("the control socket or admin address cannot be served", ("address", "error")),
-        "control.request": Event("somebody asked for a change", ("action", "app", "uid", "pid")),
+        "control.request": Event("somebody asked for a change", ("action", "app", "peer")),
+        "alert.fired": Event("an alert of the ecosystem holds", ("alert", "app")),
+        "alert.failed": Event("an alert's command or webhook did not work", ("alert", "app")),
     }
 )
 
