@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import re
 import shutil
 import socket
@@ -15,6 +16,7 @@ import time
 import urllib.request
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 from bench.figures import Figure
 
@@ -65,7 +67,8 @@ def run() -> Iterable[Figure]:
         kept: dict[str, list[float]] = {who: [] for who in commands}
         for _ in range(ROUNDS):
             for who, argv in commands.items():
-                with _serving(argv, folder) as port:
+                port = free_port()
+                with serving(argv, folder, port):
                     fresh[who].append(_rate(port, CLOSE))
                     kept[who].append(_rate(port, ()))
     yield from _compare("new connections/s of 4 unmodified Node workers", fresh, of_pm2=2.0, of_best=0.95)
@@ -103,18 +106,30 @@ def _compare(name: str, rates: dict[str, list[float]], *, of_pm2: float, of_best
             )
 
 
+def free_port() -> int:
+    """A port that nobody listens on, outside the range that clients get theirs from."""
+    while True:
+        port = random.randrange(20000, 30000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
 @contextlib.contextmanager
-def _serving(argv: Sequence[str], home: Path) -> Iterator[int]:
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+def serving(
+    argv: Sequence[str], home: Path, port: int, sink: IO[bytes] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server until the block ends; its output goes to `sink`."""
     env = {**os.environ, "PORT": str(port), "PM2_HOME": str(home / "pm2"), "PIDONE_SOCKET": "none"}
     process = subprocess.Popen(
-        argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        argv,
+        env=env,
+        stdout=sink or subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         _wait_for(port)
-        yield port
+        yield process
     finally:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -58,7 +58,7 @@ def test_wrong_arguments_are_type_errors(arguments: dict[str, int], message: str
 def test_keyword_only_takes_no_positions() -> None:
     """kw_only is enforced at run time as well."""
     with pytest.raises(TypeError, match="positional"):
-        Named("x")
+        Named("x")  # type: ignore[call-arg]
 
 
 def test_a_copy_with_changes() -> None:

@@ -3,6 +3,10 @@
 import os
 import sys
 
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
+if TYPE_CHECKING:
+    from runtime.ecosystem.spec import Ecosystem
+
 CONTROL = {
     **dict.fromkeys(("ls", "list", "ps", "status", "describe", "env"), "showing"),
     **dict.fromkeys(("stop", "restart", "reload", "delete", "scale", "signal", "send"), "acting"),
@@ -38,13 +42,31 @@ def dispatch(argv: list[str]) -> int:
 
         run_command = import_module(f"runtime.cli.control.{family}").run
         return int(run_command(argv if family == "pm2" else words))
-    # Everything else becomes the long-lived process. Its signal handlers go in before anything slow.
+    if words[:1] == ["start"]:
+        del words[0]
+    if any(word in ("-h", "--help") for word in (words[: words.index("--")] if "--" in words else words)):
+        from runtime.cli.start import USAGE
+
+        print(USAGE, end="")
+        return 0
+    # Everything else becomes the long-lived process. Its signal handlers go in before anything slow, and the
+    # ecosystem is read in a child beside all that it has to import.
     from runtime.init.signals import SignalInbox
 
     inbox = SignalInbox()
+    from runtime.supervise.loading import Loading
+
+    cwd = os.getcwd()
+
+    def load() -> "Ecosystem":
+        from runtime.cli.start import load_words
+
+        return load_words(words, cwd)
+
+    loading = Loading(load)
     from runtime.cli.start import run as start
 
-    code = start(words[1:] if words[:1] == ["start"] else words, inbox)
+    code = start(loading, load, inbox)
     # Everything has been flushed and waited for; tearing the interpreter down would only delay the end.
     sys.stdout.flush()
     sys.stderr.flush()

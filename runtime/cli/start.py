@@ -9,12 +9,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from runtime.ecosystem.loading import load_in_child
 from runtime.ecosystem.spec import Ecosystem
-from runtime.errors import ConfigError, ListenError, PidoneError
+from runtime.errors import ConfigError, ListenError, UsageError
 from runtime.init.exitcodes import ExitCode
 from runtime.init.signals import SignalInbox
 from runtime.record import EMPTY, Record
+from runtime.supervise.loading import Loading
 
 if TYPE_CHECKING:
     from runtime.supervise.session import Closable, Parts
@@ -44,10 +44,6 @@ SIGTERM, SIGINT or SIGQUIT asks for a stop; a second one kills. SIGHUP reads FIL
 
 Other commands: pidone exec|check|convert|init|schema --help
 """
-
-
-class UsageError(PidoneError):
-    """The command line is wrong."""
 
 
 class StartOptions(Record, kw_only=True):
@@ -138,33 +134,46 @@ def _did_you_mean(name: str) -> str:
     return f": did you mean {close[0]}?" if close else ""
 
 
-def run(words: Sequence[str], inbox: SignalInbox) -> int:
-    """Start, run and end; the exit code. `inbox` has been collecting signals since the first instruction."""
-    if any(word in ("-h", "--help") for word in _before_dashes(words)):
-        sys.stdout.write(USAGE)
-        return ExitCode.OK
+def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> int:
+    """Run the ecosystem that `loading` brings; the exit code of the process.
+
+    Args:
+        loading: At work since before this module was imported.
+        load: Reads it again on SIGHUP.
+        inbox: Has been collecting signals since the first instruction.
+    """
+    # Beside the reading: what the session needs is imported before its outcome is waited for.
+    from runtime import __version__
+    from runtime.init.spawn import keep_descriptors_private
+    from runtime.supervise.session import Session, Surroundings
+    from runtime.supervise.termination import leave_message
+
     try:
-        options = parse(words)
+        ecosystem = loading.wait()
     except UsageError as error:
         return _refuse(ExitCode.USAGE, f"{error}\n\n{USAGE}".rstrip())
-    cwd = os.getcwd()
-
-    def load() -> Ecosystem:
-        return _load(options, cwd)
-
-    try:
-        ecosystem = load_in_child(load, _import_session)
     except ConfigError as error:
         return _refuse(ExitCode.CONFIG, str(error))
-    return run_ecosystem(ecosystem, load, inbox)
+    keep_descriptors_private()
+    _adopt_orphans()
+    os.chdir("/")
+    around = Surroundings(
+        inbox=inbox, environ=dict(os.environ), version=__version__, load=load, operate=_operate
+    )
+    try:
+        ending = Session(ecosystem, around).run()
+    except ListenError as error:
+        return _refuse(ExitCode.CONFIG, str(error))
+    if ending.is_abnormal:
+        leave_message(ending)
+    return ending.code
 
 
-def _import_session() -> None:
-    import runtime.supervise.session  # noqa: F401 (beside the reading of the ecosystem)
+def load_words(words: Sequence[str], cwd: str) -> Ecosystem:
+    """Read what a command line names. Raises UsageError or ConfigError.
 
-
-def _load(options: StartOptions, cwd: str) -> Ecosystem:
-    """Runs in a child: what is imported here never burdens the long-lived process."""
+    Runs in a child: what is imported here never burdens the long-lived process.
+    """
     from pathlib import Path
 
     from runtime.ecosystem.formats import is_ecosystem_file
@@ -172,6 +181,7 @@ def _load(options: StartOptions, cwd: str) -> Ecosystem:
     from runtime.ecosystem.options import LoadOptions
     from runtime.host.cpus import available_cpus
 
+    options = parse(words)
     target = options.target
     is_file = target is not None and (target == "-" or is_ecosystem_file(Path(target)))
     command = () if is_file else (*((target,) if target is not None else ()), *options.rest)
@@ -187,28 +197,6 @@ def _load(options: StartOptions, cwd: str) -> Ecosystem:
     if command:
         return from_command(command, how)
     return load(None if target in (None, "-") else Path(target), how)
-
-
-def run_ecosystem(ecosystem: Ecosystem, load: Callable[[], Ecosystem], inbox: SignalInbox) -> int:
-    """Run what has been read; the exit code of the process."""
-    from runtime import __version__
-    from runtime.init.spawn import keep_descriptors_private
-    from runtime.supervise.session import Session, Surroundings
-    from runtime.supervise.termination import leave_message
-
-    keep_descriptors_private()
-    _adopt_orphans()
-    os.chdir("/")
-    around = Surroundings(
-        inbox=inbox, environ=dict(os.environ), version=__version__, load=load, operate=_operate
-    )
-    try:
-        ending = Session(ecosystem, around).run()
-    except ListenError as error:
-        return _refuse(ExitCode.CONFIG, str(error))
-    if ending.is_abnormal:
-        leave_message(ending)
-    return ending.code
 
 
 def _operate(parts: "Parts") -> "Closable | None":
@@ -228,10 +216,6 @@ def _adopt_orphans() -> None:
         from runtime.init.prctl import set_child_subreaper
 
         set_child_subreaper()
-
-
-def _before_dashes(words: Sequence[str]) -> Sequence[str]:
-    return words[: words.index("--")] if "--" in words else words
 
 
 def _refuse(code: ExitCode, message: str) -> int:

@@ -97,7 +97,7 @@ class Operations:
             else:
                 slots.add(target.index)
         for app in chosen:
-            if app.is_reloading:
+            if app.is_replacing:
                 raise Refusal(409, f"{app.name} is being reloaded already")
         for app, indexes in chosen.items():
             if app.is_down:
@@ -110,7 +110,7 @@ class Operations:
     def last_reload(self, app: App) -> Reload | None:
         """How the last reload of an app went, or goes."""
         reload = self._reloads.get(app.spec.key())
-        if reload is not None and reload.state == "running" and not app.is_reloading:
+        if reload is not None and reload.state == "running" and not app.is_replacing:
             return Reload("failed", "a later command overrules it")
         return reload
 

@@ -382,7 +382,7 @@ APP_GROUPS: Final = (
             Key("schedule", kinds.CRON, "When to run a job.", ours=True),
             Key(
                 "timezone",
-                kinds.OPTIONAL_STRING,
+                kinds.TIMEZONE,
                 "Time zone of both, e.g. `Europe/Vienna`.",
                 ours=True,
                 default="the container's",
@@ -502,7 +502,9 @@ RUNTIME_GROUP: Final = Group(
         ),
         Key(
             "log_format",
-            kinds.choice("auto", "json", "text", "logfmt", "raw", "pm2-json", "pm2-format", "pm2-formatted"),
+            kinds.choice(
+                "auto", "json", "text", "raw", "logfmt", "ecs", "gcp", "pm2", "pm2-format", "pm2-formatted"
+            ),
             "How records look; `auto` is text on a terminal, else json.",
         ),
         Key(

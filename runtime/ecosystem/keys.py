@@ -19,10 +19,9 @@ NOTHING_IN_A_CONTAINER: Final = frozenset(
 
 NOT_BUILT: Final = frozenset(
     (
-        "health", "cron_restart", "schedule", "watch", "hooks", "max_memory_restart",
-        "memory_soft_limit", "max_age", "cpu_affinity", "log_max_size", "out_file", "error_file",
+        "health", "log_max_size", "out_file", "error_file",
         "log_file", "rate_limit", "multiline",
-        "runtime.memory_guard", "runtime.watch_config", "runtime.hooks", "static",
+        "runtime.watch_config", "static",
     )
 )  # fmt: skip
 """Keys that are read and checked, but nothing acts on them yet: one warning names those in use."""

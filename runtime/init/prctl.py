@@ -1,5 +1,6 @@
 """The calls of prctl(2) that Python does not offer; ctypes is imported at the first call only."""
 
+import errno
 import os
 
 # linux/prctl.h
@@ -45,10 +46,11 @@ def set_no_new_privs() -> None:
 
 
 def _prctl(option: int, argument: object) -> None:
-    from ctypes import CDLL, c_ulong, get_errno  # noqa: PLC0415 - as above
-
+    try:
+        from ctypes import CDLL, c_ulong, get_errno  # noqa: PLC0415 - as above
+    except ImportError as error:  # a Python built without libffi
+        raise OSError(errno.ENOSYS, "this Python has no ctypes") from error
     # prctl is variadic and reads unsigned longs; a bare int would leave the upper halves undefined.
     value = c_ulong(argument) if isinstance(argument, int) else argument
     if CDLL(None, use_errno=True).prctl(option, value, c_ulong(0), c_ulong(0), c_ulong(0)) != 0:
-        error = get_errno()
-        raise OSError(error, os.strerror(error))
+        raise OSError(get_errno(), os.strerror(get_errno()))

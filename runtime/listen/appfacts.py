@@ -7,6 +7,7 @@ from runtime.ecosystem.spec import AppSpec, ExecMode, Listen, Seconds
 from runtime.errors import ListenError
 from runtime.listen import activation, node
 
+_LONGEST_IDLE: Final[Seconds] = 2.0
 _VERSION: Final = "0123456789.t"
 
 
@@ -44,6 +45,11 @@ def counts_listening(app: AppSpec) -> bool:
 def drain_time(app: AppSpec) -> Seconds:
     """Longest drain of one instance."""
     return app.kill_timeout if app.drain_timeout is None else app.drain_timeout
+
+
+def longest_idle(app: AppSpec) -> Seconds:
+    """How long a drain waits for clients that keep a connection and say nothing; the stop needs time too."""
+    return min(_LONGEST_IDLE, drain_time(app) / 4, app.kill_timeout / 4)
 
 
 def variable(app: AppSpec, name: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol
 
 from runtime.ecosystem.spec import AppSpec, Balance, Listen
+from runtime.listen import appfacts
 from runtime.listen.address import Address, Kind, of_listen
 from runtime.listen.ports import Port, SharedPort, SlotPort
 from runtime.listen.sockets import explain, open_socket
@@ -47,6 +48,8 @@ class AppPorts:
         self._data: dict[str, object] = {}
         self._users: set[SlotBroker] = set()
         self._retiring: set[int] = set()
+        self._stale: set[_Key] = set()
+        """What the configuration no longer names, but processes made from an older one still serve."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def open(self, app: AppSpec) -> None:
@@ -54,7 +57,9 @@ class AppPorts:
         wanted = {of_listen(entry) for entry in app.listen}
         for entry in self._app.listen:
             if (old := of_listen(entry)) not in wanted:
-                self._drop(_Key(old))
+                self._stale.add(_Key(old))
+        self._stale -= {_Key(address) for address in wanted}
+        self._drop_stale()
         self._app = app
         for entry in app.listen:
             address = of_listen(entry)
@@ -67,15 +72,6 @@ class AppPorts:
                     self._open(_Key(address), entry.backlog)
             except OSError as error:
                 raise explain(address, error) from error
-
-    def of_listen(self, slot: int) -> list[tuple[Listen, socket.socket]]:
-        """The sockets of `listen = [...]` for one slot, in the order of the file. Raises OSError."""
-        self._retiring.discard(slot)
-        return [
-            (entry, self._ports[_Key(of_listen(entry))].for_slot(slot))
-            for entry in self._app.listen
-            if not self._waits_for_app(entry)
-        ]
 
     def broker(self, slot: int) -> "SlotBroker":
         """Where the process of a slot asks for more sockets."""
@@ -111,6 +107,7 @@ class AppPorts:
     def left(self, broker: "SlotBroker") -> None:
         """A process ended; its ports stay open for the next."""
         self._users.discard(broker)
+        self._drop_stale()
 
     def abandoned(self, broker: "SlotBroker", key: _Key) -> None:
         """A process closed its server. If it lives on and nobody else listens either, the app meant it.
@@ -119,8 +116,8 @@ class AppPorts:
         """
         if any(_Key(of_listen(entry)) == key for entry in self._app.listen):
             return
-        drain_s = self._app.kill_timeout if self._app.drain_timeout is None else self._app.drain_timeout
-        self._loop.call_later(self._app.kill_timeout + drain_s + 1, self._drop_if_unused, broker, key)
+        longest_stop = appfacts.drain_time(self._app) + self._app.kill_timeout
+        self._loop.call_later(longest_stop + 1, self._drop_if_unused, broker, key)
 
     def retire(self, slot: int) -> None:
         """A slot was scaled away: see that nothing stays in its queues, then close them."""
@@ -146,6 +143,8 @@ class AppPorts:
             from runtime.listen import handover  # noqa: PLC0415 (after a kill during scale-down only)
 
             for port in self._ports.values():
+                if not port.queued(slot):
+                    continue
                 for client in handover.accept_all(port.for_slot(slot)):
                     self._start(handover.relay(client, port.address))
         for port in self._ports.values():
@@ -191,6 +190,12 @@ class AppPorts:
             self.steering.remove(port)
             port.close()
 
+    def _drop_stale(self) -> None:
+        unused = {key for key in self._stale if not any(key in user.held for user in self._users)}
+        self._stale -= unused
+        for key in unused:
+            self._drop(key)
+
     def _drop_if_unused(self, broker: "SlotBroker", key: _Key) -> None:
         if broker in self._users and not any(key in user.held for user in self._users):
             self._drop(key)
@@ -231,6 +236,9 @@ class SlotBroker:
         """As Broker.shared_data."""
         return self._ports.shared_data(key, offered)
 
+    def spawned(self, pid: int) -> None:
+        """Nothing to do: sockets are handed over before or on request."""
+
     def close(self) -> None:
-        """The process ended."""
+        """The process ended, or never began."""
         self._ports.left(self)

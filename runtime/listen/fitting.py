@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeAlias
 
+from runtime.contracts import InstanceId, Report
 from runtime.ecosystem.spec import AppSpec
 from runtime.listen import activation, appfacts, node, watch
+from runtime.listen.address import of_listen
 from runtime.listen.appports import AppPorts
 from runtime.listen.ipc import Ipc
 from runtime.listen.notify import Notify, watchdog_of
@@ -14,7 +16,6 @@ from runtime.listen.probes import RunCommand, check_of
 from runtime.listen.readyfd import ReadyFd
 from runtime.listen.share import PythonShare
 from runtime.record import Record
-from runtime.supervise.collaborators import InstanceId, Report
 
 _Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
@@ -73,7 +74,7 @@ class Fitting:
                 steering=wishes.ports.steering,
                 balance=app.balance,
                 slot=wishes.who.index,
-                drain_time=appfacts.drain_time(app),
+                longest_idle=appfacts.longest_idle(app),
                 on_drained=wishes.report.drained,
                 ready_probe=self._ready_probe(),
                 health=self._health(),
@@ -131,9 +132,10 @@ class Fitting:
         listens = appfacts.activated(self._wishes.app)
         if not listens:
             return
-        for number, (_, inherited) in enumerate(
-            self._wishes.ports.of_listen(self._wishes.who.index), activation.FIRST
-        ):
+        broker = self._wishes.ports.broker(self._wishes.who.index)
+        self._attachments.append(broker)
+        for number, entry in enumerate(listens, activation.FIRST):
+            inherited = broker.obtain(of_listen(entry), index=0, backlog=entry.backlog)
             self._fds[number] = inherited.fileno()
             if self._ipc is not None:
                 self._ipc.inherits(number, inherited)

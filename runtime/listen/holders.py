@@ -16,8 +16,13 @@ _LISTEN: Final = "0A"
 
 
 def who_holds(address: Address) -> str:
-    """`PID (command)` of a process that has the port open, or an empty string."""
-    inodes = set(_inodes(address))
+    """A process that listens there, or else that has a connection from there; empty if none can be seen."""
+    return _holder_of(set(_inodes(address, listening=True))) or _holder_of(
+        set(_inodes(address, listening=False))
+    )
+
+
+def _holder_of(inodes: set[str]) -> str:
     for pid in (int(name.name) for name in _entries(Path("/proc")) if name.name.isdigit()):
         if inodes & set(_sockets(pid)):
             command = _command(pid)
@@ -25,7 +30,7 @@ def who_holds(address: Address) -> str:
     return ""
 
 
-def _inodes(address: Address) -> Iterator[str]:
+def _inodes(address: Address, *, listening: bool) -> Iterator[str]:
     if address.kind is Kind.UNIX:
         with contextlib.suppress(OSError):
             for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
@@ -38,7 +43,7 @@ def _inodes(address: Address) -> Iterator[str]:
             for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
                 fields = line.split()
                 port = int(fields[1].rpartition(":")[2], 16)
-                if port == address.port and (address.kind is Kind.UDP or fields[3] == _LISTEN):
+                if port == address.port and (not listening or fields[3] == _LISTEN):
                     yield fields[9]
 
 

@@ -3,15 +3,11 @@
 import asyncio
 import socket
 from collections.abc import Callable, Mapping
-from typing import Final
 
 from runtime.ecosystem.spec import Seconds
 from runtime.listen.appports import SlotBroker
 from runtime.listen.channel import Channel
 from runtime.listen.cluster import Conversation
-
-LONGEST_IDLE: Final[Seconds] = 2.0
-"""Keep-alive connections that stay silent so long during a drain are cut."""
 
 
 class Ipc:
@@ -74,14 +70,10 @@ class Ipc:
         """Whether the process can be asked to finish what it has."""
         return self._broker is not None and self._channel.is_open
 
-    def drain(self, time: Seconds) -> None:
-        """Ask for it; `on_drained` is called when it is done. Idle clients get a quarter of the time."""
+    def drain(self, idle: Seconds) -> None:
+        """Ask for it; `on_drained` is called when it is done. Clients that are silent for `idle` are cut."""
         self._is_draining = True
-        asked = (
-            self._conversation.drain(min(LONGEST_IDLE, time / 4))
-            if self._has_preload
-            else self._conversation.disconnect()
-        )
+        asked = self._conversation.drain(idle) if self._has_preload else self._conversation.disconnect()
         if not asked:
             self._on_drained()
 

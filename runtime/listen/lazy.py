@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from runtime.contracts import Equipment, InstanceId, NoEquipment, Outfitter, Report
 from runtime.ecosystem.spec import AppSpec, ExecMode
 from runtime.listen import appfacts
-from runtime.supervise.collaborators import Equipment, InstanceId, NoEquipment, Outfitter, Report
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -21,6 +21,9 @@ def needs_equipment(app: AppSpec) -> bool:
         or app.share is not None
         or app.ready.is_reported
         or app.health is not None
+        or app.increment_var is not None
+        or "WATCHDOG_USEC" in app.env
+        or any("{fd" in word for word in app.argv)
         or appfacts.has_ipc(app)
     )
 
@@ -45,7 +48,7 @@ class LazyOutfitter:
 
     def open(self, app: AppSpec) -> None:
         """As `Outfitter.open`."""
-        if needs_equipment(app):
+        if self._made is not None or needs_equipment(app):  # made: the app may have had sockets before
             self._real.open(app)
 
     def equip(self, app: AppSpec, who: InstanceId, report: Report) -> Equipment:

@@ -38,7 +38,7 @@ class Outfit:
         steering: Steering,
         balance: Balance,
         slot: int,
-        drain_time: Seconds,
+        longest_idle: Seconds,
         on_drained: Callable[[], None],
         ready_probe: Callable[[], Coroutine[Any, Any, None]] | None,
         health: Callable[[], Coroutine[Any, Any, None]] | None,
@@ -54,7 +54,7 @@ class Outfit:
         self._steering = steering
         self._has_queue = balance is not Balance.SHARED
         self._slot = slot
-        self._drain_time = drain_time
+        self._longest_idle = longest_idle
         self._on_drained = on_drained
         self._ready_probe = ready_probe
         self._health = health
@@ -116,7 +116,7 @@ class Outfit:
         if must_empty:
             await self._steering.empty(self._slot, EMPTYING)
         if self._ipc is not None and self._ipc.can_drain:
-            self._ipc.drain(self._drain_time)
+            self._ipc.drain(self._longest_idle)
         else:
             self._on_drained()
 

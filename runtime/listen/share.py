@@ -13,12 +13,14 @@ from errno import EINVAL
 from typing import Any, Final
 
 from runtime.ecosystem.spec import AppSpec
+from runtime.listen import appfacts
 from runtime.listen.address import Address, Kind, of_listen
 from runtime.listen.appports import AppPorts, SlotBroker
 from runtime.listen.datagrams import Datagrams
 
 SHIM: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "preload", "python")
 VARIABLE: Final = "PIDONE_SHARE"
+IDLE_VARIABLE: Final = "PIDONE_DRAIN_IDLE"
 _BACKLOG: Final = 511
 
 
@@ -45,7 +47,11 @@ class PythonShare:
         self._on_ignored = on_ignored
         self._socket = Datagrams(loop, label, on_datagram=self._receive, on_stranger=on_ignored)
         path = os.pathsep.join(filter(None, (SHIM, python_path)))
-        self.env: Mapping[str, str] = {VARIABLE: self._socket.address, "PYTHONPATH": path}
+        self.env: Mapping[str, str] = {
+            VARIABLE: self._socket.address,
+            IDLE_VARIABLE: f"{appfacts.longest_idle(app):g}",
+            "PYTHONPATH": path,
+        }
 
     def spawned(self, pid: int) -> None:
         """Listen to this process."""

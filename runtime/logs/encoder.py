@@ -58,7 +58,7 @@ class Encoder:
         done = 0
         while len(text) - done > self._room + SLACK:
             if not self._open_level:
-                self._open_level, _ = next(iter(levels.runs(text + b"\n", self._level)))
+                self._open_level, _ = levels.runs(text + b"\n", self._level)[0]
             count = self._fitting(text[done : done + self._room + SLACK])
             pieces.append(self._record(text[done : done + count], timestamp, self._open_level, partial=True))
             done += count

@@ -8,6 +8,7 @@ python-json-logger has imported already; it is imported when the first such line
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from runtime.record import Record
 _FOREIGN_LEVELS: Final = ("level", "severity", "log.level", "lvl")
 _RENAMED: Final = "app_"
 """Put before an app's own field that has the name of an identity key and another value."""
+_BIG_INTEGER: Final = re.compile(rb"[0-9]{19}")
 _NOTHING: Final[frozenset[str]] = frozenset()
 
 
@@ -42,11 +44,11 @@ class Merger:
         self._reserved = frozenset((keys.timestamp, keys.level, *self._fixed, *_FOREIGN_LEVELS))
         self._openings: dict[tuple[str, frozenset[str]], bytes] = {}
         self._now = ""
-        self._loads: Callable[[bytes], Any] | None = None
+        self._orjson: tuple[Callable[[bytes], Any], Callable[[Any], bytes]] | None = None
 
     def record(self, line: bytes, timestamp: str, level: str) -> bytes | None:
         """The record, with its line end; None if the line is not a JSON object, or an empty one."""
-        loads = self._loads or self._load()
+        loads, _ = self._orjson or self._codec()
         try:
             own = loads(line)
         except ValueError:
@@ -60,11 +62,13 @@ class Merger:
             return self._opening(level, _NOTHING) + line[1:] + b"\n"
         return self._resolved(line, own, level)
 
-    def _load(self) -> Callable[[bytes], Any]:
-        import orjson  # noqa: PLC0415 - not every app writes JSON
+    def _codec(self) -> tuple[Callable[[bytes], Any], Callable[[Any], bytes]]:
+        """orjson's, imported once."""
+        if self._orjson is None:
+            import orjson  # noqa: PLC0415 - not every app writes JSON
 
-        self._loads = orjson.loads
-        return self._loads
+            self._orjson = (orjson.loads, orjson.dumps)
+        return self._orjson
 
     def _opening(self, level: str, without: frozenset[str]) -> bytes:
         """The record up to the first field of the line, without some keys of ours."""
@@ -93,9 +97,11 @@ class Merger:
         return self._opening(level, conflicts - {keys.level}) + rest + b"\n"
 
     def _rebuilt(self, line: bytes, level: str) -> bytes:
-        """Slower by far, but every field has its place; `json`, because orjson makes big integers floats."""
+        """Slower, but every field has its place."""
         keys = self._keys
-        own: dict[str, Any] = json.loads(line)
+        big = _BIG_INTEGER.search(line) is not None  # orjson would make it a float
+        loads, dumps = (json.loads, _dumps) if big else self._codec()
+        own: dict[str, Any] = loads(line)
         record = {keys.timestamp: self._now, keys.level: "", **self._fixed}
         for key, value in own.items():
             if key not in keys.identity:
@@ -104,7 +110,7 @@ class Merger:
                 record.setdefault(_RENAMED + key, value)
         if not isinstance(own.get(keys.level), str):
             record[keys.level] = keys.level_text(level)
-        return json.dumps(record, separators=(",", ":")).encode() + b"\n"
+        return dumps(record) + b"\n"
 
 
 def _after_number(line: bytes, key: str, value: object) -> bytes | None:
@@ -122,3 +128,7 @@ def _foreign_level(own: Mapping[str, Any]) -> str | None:
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             return of_number(value)
     return None
+
+
+def _dumps(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()

@@ -21,6 +21,7 @@ from runtime.supervise.loop import new_event_loop
 from runtime.supervise.reread import Reread
 from runtime.supervise.signalmap import Reaction, SignalAction, reactions
 from runtime.supervise.supervisor import Ending, Supervisor
+from runtime.supervise.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -80,9 +81,19 @@ class Session:
             outfitter=self._outfitter,
             environ=around.environ,
         )
+        self._upkeep = Upkeep(
+            ecosystem.runtime,
+            loop=self._loop,
+            reaper=self._reaper,
+            log=self._ledger,
+            random=random.random,
+            environ=around.environ,
+            environment=self._launcher.environment,
+            is_ready=lambda: self._supervisor.is_ready,
+        )
         self._supervisor = Supervisor(
             ecosystem,
-            World(self._loop, self._launcher, self._ledger, self._outfitter, random.random),
+            World(self._loop, self._launcher, self._ledger, self._outfitter, random.random, self._upkeep),
             self._outfitter,
             count=lambda app: app.count(self._ecosystem.cpus),
             on_done=self._done,
@@ -133,9 +144,15 @@ class Session:
         # A stop that was asked for while we were getting ready comes before any start.
         self._signals_arrived()
         if self._ending is None:
+            self._upkeep.start(self._start)
+            self._signals_arrived()
+
+    def _start(self, why_not: str) -> None:
+        if why_not:
+            self._supervisor.shutdown(Ending(ExitCode.GAVE_UP, "hook", why_not))
+        else:
             self._supervisor.start()
             self._loop.call_later(OPERATE_AFTER, self._open_control)
-            self._signals_arrived()
 
     def _open_control(self) -> None:
         if self._around.operate is not None:
@@ -182,6 +199,7 @@ class Session:
             self._not_loaded(str(error))
             return
         self._reactions = reactions(ecosystem.runtime.signals)
+        self._upkeep.apply(ecosystem.runtime)
 
     def _not_loaded(self, why: str) -> None:
         self._ledger.event("error", "config.rejected", f"nothing was changed: {why}")

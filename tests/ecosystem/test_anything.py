@@ -14,8 +14,9 @@ from runtime.ecosystem.spec import Ecosystem
 from runtime.errors import ConfigError
 
 _LANGUAGE = (
-    "max", "5s", "1h30m", "80%/n", "80%", "1.5G", "true", "0", "-1", "4,", "", "unix:/x", "[::]:80", "3000/udp",
-    "http:/x", "log:(", "fd:3", "exec:a b", "npm start", "${A}", "${A:-b}", "$${A}", "${A:?no}", "a b", "~/x",
+    "max", "5s", "1h30m", "80%/n", "80%", "1.5G", "true", "0", "-1", "4,", "", "unix:/x", "[::]:80",
+    "3000/udp", "http:/x", "log:(", "fd:3",
+    "exec:a b", "npm start", "${A}", "${A:-b}", "$${A}", "${A:?no}", "a b", "~/x",
     "SIGTERM", "1:2", "unlimited", "0-3", "* * * * *", "node@16", "none",
     "\x00", "\ud800", "../../x", "/",
 )  # fmt: skip

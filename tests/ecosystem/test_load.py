@@ -71,12 +71,14 @@ def test_an_ecosystem_can_be_handed_to_another_process(tmp_path: Path) -> None:
 def test_reading_imports_nothing_heavy(tmp_path: Path) -> None:
     """The start waits for it."""
     path = write(tmp_path, "e.toml", '[[apps]]\nscript = "/bin/true"\n')
-    code = (
-        "import sys, pathlib; from runtime.ecosystem.load import load; from runtime.ecosystem.options import LoadOptions;"
-        f"load(pathlib.Path({str(path)!r}), LoadOptions());"
-        "heavy = {'typer', 'rich', 'pydantic', 'psutil', 'asyncio', 'yaml', 'subprocess', 'shutil', 'difflib', 'logging'};"
-        "print(sorted(heavy & set(sys.modules)))"
-    )
+    code = f"""
+import sys, pathlib
+from runtime.ecosystem.load import load
+from runtime.ecosystem.options import LoadOptions
+load(pathlib.Path({str(path)!r}), LoadOptions())
+heavy = "typer rich pydantic psutil asyncio yaml subprocess shutil difflib logging".split()
+print(sorted(set(heavy) & set(sys.modules)))
+"""
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "[]\n"
 

@@ -1,5 +1,6 @@
 """`pidone exec` waits for everybody: SIGTERM, time to obey, SIGKILL, and out when the last one is gone."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 from harness import DEADLINE_S, Running, alive, children, command_of, descendants, eventually, state
 from init_harness import close_stdin, exec_, outcome
+
+from runtime.init.bare import leftovers
 
 PATIENCE = "60"
 """A grace so long that a test would fail if it were ever waited out."""
@@ -25,6 +28,15 @@ PLACES = {
 AS_PID1 = pytest.mark.parametrize("pid1", [False, True])
 
 
+def settled(run: Running) -> None:
+    """Wait until the script's child runs: before its exec a signal meets the shell's handler, in vain."""
+    run.expect_line("")
+    eventually(
+        lambda: any(command_of(pid) == "sleep 60" for pid in descendants(run.process.pid)),
+        "the script's child",
+    )
+
+
 def family(script: str, place: str, then: str) -> list[str]:
     """A shell that starts `script` at `place` and goes on with `then`."""
     return ["sh", "-c", f"{PLACES[place].format(script)} {then}"]
@@ -36,7 +48,7 @@ def test_everybody_left_gets_term_and_time(root: None, place: str, *, pid1: bool
     """Wherever they went, those left behind run their SIGTERM handler; the command's code is the result."""
     argv = [*exec_("--grace", PATIENCE), *family(TIDY, place, "read x; exit 5")]
     with Running(argv, pid1=pid1, stdin=subprocess.PIPE) as run:
-        run.expect_line("")
+        settled(run)
         close_stdin(run)
         assert run.wait() == 5
         assert run.out is not None
@@ -49,8 +61,7 @@ def test_after_the_grace_everybody_is_killed(root: None, place: str, *, pid1: bo
     """Those who ignore SIGTERM are killed, with what they started since, wherever they went."""
     argv = [*exec_("--grace", "0.1"), *family(STUBBORN, place, "read x; exit 5")]
     with Running(argv, pid1=pid1, stdin=subprocess.PIPE) as run:
-        run.expect_line("")
-        eventually(lambda: any("sleep" in command_of(pid) for pid in descendants(run.pid)), "its child")
+        settled(run)
         everybody = descendants(run.pid)
         close_stdin(run)
         assert run.wait() == 5
@@ -162,7 +173,7 @@ def test_the_final_request_is_rewritten_too() -> None:
     script = 'trap "" TERM; trap "echo told; exit 0" USR1; echo $$; while :; do sleep 60 & wait $!; done'
     argv = [*exec_("-t", PATIENCE, "-r", "TERM:USR1"), *family(script, "as a daemon", "read x; exit 2")]
     with Running(argv, stdin=subprocess.PIPE) as run:
-        run.expect_line("")
+        settled(run)
         close_stdin(run)
         assert run.wait() == 2
         assert run.out is not None
@@ -173,7 +184,7 @@ def test_children_from_before_are_seen_off_too() -> None:
     """What an entrypoint script started before it became `pidone exec` belongs to us as well."""
     script = f"sh -c '{TIDY}' & read x; exec {' '.join(exec_('-t', PATIENCE))} sh -c 'exit 7'"
     with Running(["sh", "-c", script], stdin=subprocess.PIPE) as run:
-        run.expect_line("")
+        settled(run)
         assert run.process.stdin is not None
         run.process.stdin.write(b"go\n")
         run.process.stdin.close()
@@ -202,3 +213,16 @@ def test_many_are_seen_off() -> None:
         run.signal(signal.SIGTERM)
         assert run.wait() == 143
         assert [pid for pid in everybody if alive(pid)] == []
+
+
+def test_without_pidfds_strangers_are_looked_at_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where pidfd_open(2) is missing, the wait for a stranger is short: its end is found by looking."""
+
+    def missing(_: int) -> int:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(os, "pidfd_open", missing)
+    before = len(os.listdir("/proc/self/fd"))
+    assert 0 < leftovers._wait_for_strangers(60.0, [os.getpid()]) <= 0.1
+    assert leftovers._wait_for_strangers(0.01, [os.getpid()]) <= 0.01
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import Running, alive, children, eventually, state
+from harness import DEADLINE_S, Running, alive, children, command_of, eventually, state
 from init_harness import Terminal, exec_, ours, real, shell
 
 EXEC = " ".join(exec_())
@@ -36,7 +36,7 @@ def test_the_command_of_a_session_leader_reads_the_terminal(init: str) -> None:
         terminal.expect("asking")
         terminal.type("hello\n")
         terminal.expect("got:hello")
-        assert terminal.run.process.wait(20) == 0
+        assert terminal.run.process.wait(DEADLINE_S) == 0
 
 
 @pytest.mark.parametrize("init", ["pidone exec", "our tini", "tini", "our dumb-init -c", "dumb-init -c"])
@@ -133,7 +133,7 @@ def test_a_stop_that_nobody_could_undo_is_undone(root: None) -> None:
         terminal.expect("continued")
         terminal.type("hello\n")
         terminal.expect("got:hello")
-        assert terminal.run.process.wait(20) == 0
+        assert terminal.run.process.wait(DEADLINE_S) == 0
 
 
 def test_a_stop_that_was_sent_to_us_stays(root: None) -> None:
@@ -159,6 +159,21 @@ def test_sigtstp_to_the_init_of_a_job_stops_both() -> None:
         os.kill(init, signal.SIGCONT)
         eventually(lambda: state(init) + state(command) == "SS", "both to go on")
         assert terminal.foreground() == terminal.run.pid
+
+
+def test_a_second_ctrl_c_kills_what_is_left() -> None:
+    """The first ^C reaches the command alone; the second, while the others have their time, ends that."""
+    stubborn = 'trap "" TERM INT; echo up; while :; do sleep 60 & wait $!; done'
+    command = ["sh", "-c", f"setsid sh -c '{stubborn}' & exec sleep 60"]
+    with Terminal([*exec_("-v", "-t", "60"), *command]) as terminal:
+        terminal.expect("up\r")
+        (child,) = children(terminal.run.pid)
+        eventually(lambda: command_of(child) == "sleep 60", "the command to run")
+        terminal.type("\x03")
+        terminal.expect("left behind")
+        terminal.type("\x03")
+        terminal.expect("SIGKILL")
+        assert terminal.run.process.wait(DEADLINE_S) == 128 + signal.SIGINT
 
 
 def test_hanging_up_ends_the_command() -> None:

@@ -58,6 +58,16 @@ def _reaped(pid: int) -> bool:
     return os.waitpid(pid, os.WNOHANG)[0] == pid
 
 
+def test_a_python_without_ctypes_says_so() -> None:
+    """The caller gets the one kind of error it has to expect anyway."""
+    said = python(
+        "import sys; sys.modules['ctypes'] = None; from runtime.init import prctl\n"
+        "try: prctl.set_child_subreaper()\n"
+        "except OSError as error: print(error.strerror)\n"
+    )
+    assert said == "this Python has no ctypes"
+
+
 def test_a_refused_call_raises_its_errno() -> None:
     """A signal that does not exist is EINVAL, as an OSError."""
     with pytest.raises(OSError, match="Invalid argument"):

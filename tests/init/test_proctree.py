@@ -1,5 +1,6 @@
 """The process tree, read while real processes come and go."""
 
+import errno
 import io
 import os
 import signal
@@ -84,6 +85,22 @@ def test_a_signal_reaches_the_process_it_was_meant_for() -> None:
         process = eventually(lambda: proctree.read(sleeper.pid))
         assert process.send(signal.SIGTERM) is True
         assert sleeper.wait() == 128 + signal.SIGTERM
+
+
+def test_without_pidfds_signals_are_sent_by_pid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a kernel or in a sandbox without pidfd_open(2) the start time is still compared."""
+    monkeypatch.setattr(os, "pidfd_open", _not_implemented)
+    with Running(["sleep", "60"]) as sleeper:
+        process = eventually(lambda: proctree.read(sleeper.pid))
+        process.start_ticks -= 1
+        assert process.send(signal.SIGKILL) is False
+        process.start_ticks += 1
+        assert process.send(signal.SIGTERM) is True
+        assert sleeper.wait() == 128 + signal.SIGTERM
+
+
+def _not_implemented(*_: object) -> int:
+    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
 
 def test_a_reused_pid_is_not_hit() -> None:

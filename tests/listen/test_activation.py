@@ -3,14 +3,16 @@
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness import Running
 from listen.fleet import Fleet, app_of, python_app
 
-from runtime.ecosystem.spec import Balance, Listen, Readiness
+from runtime.ecosystem.spec import Balance, Listen, Probe, Readiness
 from runtime.errors import ListenError
 from runtime.listen.address import Address, Kind
+from runtime.listen.lazy import needs_equipment
 
 TELL = """
 import json, os, socket, sys, time
@@ -104,13 +106,25 @@ def test_open_follows_the_specification(fleet: Fleet, port: int) -> None:
 
 
 def test_opening_again_while_a_program_has_bound(fleet: Fleet, port: int) -> None:
-    """A shared port that a Python program took from us is no conflict when the configuration is read again."""
-    code = (
-        f"import socket, time; s = socket.socket(); s.bind(('127.0.0.1', {port})); s.listen(); time.sleep(60)"
-    )
+    """A port that a Python program took from us is no conflict when the configuration is read again."""
+    code = f"import socket, time; s = socket.create_server(('127.0.0.1', {port})); time.sleep(60)"
     app = python_app(code, share="python", listen=(Listen(name="web", port=port),))
     fleet.start_ready(app)
     fleet.outfitter.open(app)
+
+
+def test_old_processes_keep_what_the_new_configuration_dropped(fleet: Fleet, port: int) -> None:
+    """A socket that is no longer configured is closed when the last process that serves it has ended."""
+    old = Listen(name="old", host="127.0.0.2", port=port)
+    app = python_app("import time; time.sleep(60)", listen=(old,))
+    member = fleet.start(app)
+    fleet.outfitter.open(app.but(listen=()))
+    with socket.create_connection(("127.0.0.2", port)):
+        pass
+    member.signal(9)
+    fleet.gone(member)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", port))
 
 
 def test_privileged_port_without_rights(root: None) -> None:
@@ -119,6 +133,7 @@ def test_privileged_port_without_rights(root: None) -> None:
 import os
 from runtime.listen.sockets import explain, open_socket
 from runtime.listen.address import Address, Kind
+from runtime.listen.lazy import needs_equipment
 import runtime.listen.holders
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 try:
@@ -165,6 +180,25 @@ def test_increment_var(fleet: Fleet, port: int) -> None:
     assert [member.text().strip() for member in members] == ["4000", "4001", "4002"]
     with pytest.raises(ListenError, match=r"increment_var: PORT='http' is not a number"):
         fleet.outfitter.open(app.but(env={"PORT": "http"}))
+
+
+@pytest.mark.parametrize(
+    ("keys", "is_needed"),
+    [
+        ({}, False),
+        ({"increment_var": "PORT"}, True),
+        ({"env": {"WATCHDOG_USEC": "1000000"}}, True),
+        ({"listen": (Listen(name="web", port=1),)}, True),
+        ({"share": "python"}, True),
+        ({"cluster": True}, True),
+        ({"ready": Readiness(notify=True)}, True),
+        ({"health": Probe(tcp="80")}, True),
+        ({"shutdown_with_message": True}, True),
+    ],
+)
+def test_plain_apps_cost_nothing(keys: dict[str, Any], is_needed: bool) -> None:  # noqa: FBT001 (a parameter)
+    """Only an app that asks for something of ours makes the runtime load it."""
+    assert needs_equipment(app_of("/bin/true", **keys)) is is_needed
 
 
 def test_cluster_that_cannot_share(fleet: Fleet) -> None:

@@ -210,6 +210,29 @@ def test_two_apps_cannot_have_one_port(fleet: Fleet, any_node: str, port: int, t
     assert fleet.get(port) == str(first.pid)
 
 
+def test_a_server_closed_for_good_frees_its_port(
+    fleet: Fleet, any_node: str, port: int, tmp_path: Path
+) -> None:
+    """A worker that closes its server and lives on meant it; one that closes it to stop did not."""
+    script = tmp_path / "app.cjs"
+    script.write_text("""
+      const server = require('http').createServer().listen(+process.env.PORT);
+      process.on('message', () => server.close(() => process.send('closed')));
+    """)
+    app = app_of(any_node, str(script), cluster=True, env={"PORT": str(port)}, kill_timeout=0.1)
+    (worker,) = fleet.start_ready(app)
+    worker.outfit.send("close")
+    fleet.eventually(lambda: worker.heard("message"), "the server to close")
+    with socket.create_connection(("127.0.0.1", port)):
+        pass  # it might be about to stop: the port is kept
+
+    def is_refused() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
+
+    fleet.eventually(is_refused, "the port to be free")
+
+
 def test_a_crash_loses_only_its_own(fleet: Fleet, any_node: str, port: int, tmp_path: Path) -> None:
     """With one of two workers killed nothing is refused; with none left connections wait for the next."""
     script = tmp_path / "app.cjs"

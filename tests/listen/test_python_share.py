@@ -142,6 +142,13 @@ def test_rolling_replacement(
     fleet.run(asyncio.gather(*work))
 
 
+def test_drain_leaves_time_for_the_stop(fleet: Fleet) -> None:
+    """Where little time is given for a stop, silent clients get a quarter of it."""
+    member = fleet.start(python_app("", share="python", kill_timeout=1.6))
+    assert member.outfit.env["PIDONE_DRAIN_IDLE"] == "0.4"
+    fleet.gone(member)
+
+
 def test_cluster_mode_implies_sharing(fleet: Fleet, port: int) -> None:
     """A Python program in cluster mode shares whatever port it binds, without any configuration."""
     app = python_app(BLOCKING, str(port), cluster=True)

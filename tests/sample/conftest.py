@@ -5,24 +5,24 @@ whose contents they delete.
 """
 
 import asyncio
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sample.service import Service
+from sample.service import Api, Service
 
 
 def _backends() -> list[str]:
     return ["sqlite", *(["postgres"] if "CHAT_TEST_DATABASE_URL" in os.environ else [])]
 
 
-@pytest.fixture(params=_backends())
-def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
-    """The service on an empty database."""
-    if request.param == "sqlite":
-        env = {"CHAT_DATA": str(tmp_path), "CHAT_DATABASE_URL": "", "CHAT_REDIS_URL": ""}
+@contextlib.contextmanager
+def _fresh(backend: str, folder: Path) -> Iterator[Service]:
+    if backend == "sqlite":
+        env = {"CHAT_DATA": str(folder), "CHAT_DATABASE_URL": "", "CHAT_REDIS_URL": ""}
     else:
         env = {
             "CHAT_DATABASE_URL": os.environ["CHAT_TEST_DATABASE_URL"],
@@ -30,8 +30,34 @@ def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]
         }
         asyncio.run(_empty(env["CHAT_DATABASE_URL"], env["CHAT_REDIS_URL"]))
     service = Service({**env, "CHAT_DRAIN_S": "0.5"})
-    yield service
-    service.close()
+    try:
+        yield service
+    finally:
+        service.close()
+
+
+def _migrate(service: Service, template: Path) -> None:
+    if service.env["CHAT_DATABASE_URL"]:
+        service.migrate()
+    else:
+        shutil.copy(template, service.env["CHAT_DATA"])
+
+
+@pytest.fixture(params=_backends())
+def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
+    """The service on an empty database."""
+    with _fresh(request.param, tmp_path) as service:
+        yield service
+
+
+@pytest.fixture(scope="module", params=_backends())
+def pair(
+    request: pytest.FixtureRequest, template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Api, Api]]:
+    """Two instances on one database, for tests that keep to a room of their own and kill nobody."""
+    with _fresh(request.param, tmp_path_factory.mktemp("pair")) as service:
+        _migrate(service, template)
+        yield service.two_apis()
 
 
 @pytest.fixture(scope="session")
@@ -47,10 +73,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def migrated(service: Service, template: Path) -> Service:
     """The service with its tables."""
-    if service.env["CHAT_DATABASE_URL"]:
-        service.migrate()
-    else:
-        shutil.copy(template, service.env["CHAT_DATA"])
+    _migrate(service, template)
     return service
 
 

@@ -4,13 +4,13 @@ import json
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
-from sample.service import Service, history, receive, say
+from sample.service import Api, Service, history, receive, say
 
 
-def test_a_message_reaches_members_on_every_instance(migrated: Service) -> None:
+def test_a_message_reaches_members_on_every_instance(pair: tuple[Api, Api]) -> None:
     """A room spans instances: two processes that share nothing but the database and the bus."""
-    here, there = migrated.two_apis()
-    with here.join("hall", "ann") as ann, there.join("hall", "bob") as bob:
+    here, there = pair
+    with here.join("span", "ann") as ann, there.join("span", "bob") as bob:
         assert say(ann, "k1", "hi bob") == 1
         heard = receive(bob, "message")
         assert (heard["seq"], heard["author"], heard["text"]) == (1, "ann", "hi bob")
@@ -18,36 +18,36 @@ def test_a_message_reaches_members_on_every_instance(migrated: Service) -> None:
         assert [receive(ann, "message")["text"] for _ in range(2)] == ["hi bob", "hi ann"]
 
 
-def test_numbers_have_no_holes_whoever_writes(migrated: Service) -> None:
+def test_numbers_have_no_holes_whoever_writes(pair: tuple[Api, Api]) -> None:
     """Two instances write to one room at once; every member sees 1 to n in order."""
-    apis = migrated.two_apis()
-    with apis[1].join("hall", "listener", after=0) as listener:
+    apis = pair
+    with apis[1].join("order", "listener", after=0) as listener:
         with ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(lambda n: apis[n % 2].post("hall", f"k{n}"), range(60)))
+            answers = list(pool.map(lambda n: apis[n % 2].post("order", f"k{n}"), range(60)))
         assert {answer.status for answer in answers} == {201}
         assert [receive(listener, "message")["seq"] for _ in range(60)] == list(range(1, 61))
-    assert [message["seq"] for message in history(apis[0], "hall")] == list(range(1, 61))
+    assert [message["seq"] for message in history(apis[0], "order")] == list(range(1, 61))
 
 
-def test_a_client_that_comes_back_gets_what_it_missed(migrated: Service) -> None:
+def test_a_client_that_comes_back_gets_what_it_missed(pair: tuple[Api, Api]) -> None:
     """The last number seen is all a client has to remember, over pages and instances."""
-    here, there = migrated.two_apis()
+    here, there = pair
     for n in range(1, 251):  # more than a page
-        assert here.post("hall", f"k{n}").status == 201
-    with there.join("hall", "bob", after=20) as bob:
+        assert here.post("back", f"k{n}").status == 201
+    with there.join("back", "bob", after=20) as bob:
         assert [receive(bob, "message")["seq"] for _ in range(230)] == list(range(21, 251))
-        here.post("hall", "k251")
+        here.post("back", "k251")
         assert receive(bob, "message")["seq"] == 251
 
 
-def test_a_repeated_message_is_stored_once(migrated: Service) -> None:
+def test_a_repeated_message_is_stored_once(pair: tuple[Api, Api]) -> None:
     """A client that missed its acknowledgement repeats the key, here or elsewhere, at any time."""
-    here, there = migrated.two_apis()
-    first = here.post("hall", "k1", "once")
-    with there.join("hall", "ann") as ann:
+    here, there = pair
+    first = here.post("repeat", "k1", "once")
+    with there.join("repeat", "ann") as ann:
         assert say(ann, "k1", "once") == first.body["seq"] == 1
         with ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(lambda n: (here, there)[n % 2].post("hall", "k2"), range(8)))
+            answers = list(pool.map(lambda n: (here, there)[n % 2].post("repeat", "k2"), range(8)))
         assert {answer.body["seq"] for answer in answers} == {2}
         assert say(ann, "k3") == 3
 
@@ -62,13 +62,13 @@ def test_what_was_acknowledged_survives_kill_9(migrated: Service) -> None:
     assert [message["seq"] for message in history(other, "hall")] == acknowledged
 
 
-def test_nonsense_is_answered_not_stored(migrated: Service) -> None:
+def test_nonsense_is_answered_not_stored(pair: tuple[Api, Api]) -> None:
     """Bad input gets a reason, over HTTP and over the WebSocket, and the connection stays usable."""
-    api = migrated.api()
-    assert api.request("/rooms/hall/messages", {"author": "ann"}).status == 422
-    assert api.request("/rooms/hall/messages", ["not", "an", "object"]).status == 422
-    assert api.request("/rooms/hall/messages?after=soon").status == 422
-    with api.join("hall", "ann") as ann:
+    api, _ = pair
+    assert api.request("/rooms/nonsense/messages", {"author": "ann"}).status == 422
+    assert api.request("/rooms/nonsense/messages", ["not", "an", "object"]).status == 422
+    assert api.request("/rooms/nonsense/messages?after=soon").status == 422
+    with api.join("nonsense", "ann") as ann:
         for nonsense in (
             "{",
             "[]",
@@ -79,4 +79,4 @@ def test_nonsense_is_answered_not_stored(migrated: Service) -> None:
             error = receive(ann, "error")
             assert (error["retry"], bool(error["error"])) == (False, True)
         assert say(ann, "k1") == 1
-    assert len(history(api, "hall")) == 1
+    assert len(history(api, "nonsense")) == 1

@@ -72,12 +72,13 @@ class Store:
             self.pushed.notify_all()
         return len(self.lists[key])
 
-    async def pop(self, key: str, timeout_s: str) -> Reply:
-        """BLPOP on one list."""
+    async def pop(self, reader: asyncio.StreamReader, key: str, timeout_s: str) -> Reply:
+        """BLPOP on one list; a client that died while it waited must not take anything with it."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(float(timeout_s) or None), self.pushed:
-                await self.pushed.wait_for(lambda: self.lists[key])
-                return [key, self.lists[key].popleft()]
+                await self.pushed.wait_for(lambda: self.lists[key] or reader.at_eof())
+                if not reader.at_eof():
+                    return [key, self.lists[key].popleft()]
         return None
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -85,12 +86,14 @@ class Store:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):  # it left
             while True:
                 name, *words = await read_command(reader)
-                writer.write(encode(await self.run(name.upper(), words, writer)))
+                writer.write(encode(await self.run(name.upper(), words, reader, writer)))
         for subscribers in self.subscribers.values():
             subscribers.discard(writer)
         writer.close()
 
-    async def run(self, name: str, words: list[str], writer: asyncio.StreamWriter) -> Reply:
+    async def run(
+        self, name: str, words: list[str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> Reply:
         """One command."""
         if name == "SUBSCRIBE":
             self.subscribers[words[0]].add(writer)
@@ -98,7 +101,7 @@ class Store:
         if name == "RPUSH":
             return await self.push(*words)
         if name == "BLPOP":
-            return await self.pop(words[0], words[1])
+            return await self.pop(reader, words[0], words[1])
         return self.commands[name](*words)
 
 

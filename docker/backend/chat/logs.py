@@ -21,5 +21,7 @@ def configure(settings: Settings, service: str) -> None:
             timestamp=True,
         )
     )
-    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+    for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL):
+        logging.addLevelName(level, logging.getLevelName(level).lower())  # as the runtime writes them
+    logging.basicConfig(level=settings.log_level.lower(), handlers=[handler], force=True)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its starts and stops are told by the programs

@@ -7,7 +7,7 @@ ever burdens or endangers the long-lived process.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from runtime.ecosystem.document import Document, KeyPath
 from runtime.ecosystem.formats import languages, strictjson
@@ -15,6 +15,9 @@ from runtime.ecosystem.formats.child import Reading, Reap, wait_for
 from runtime.ecosystem.formats.languages import is_ecosystem_file
 from runtime.ecosystem.formats.shapes import Shape, shape
 from runtime.ecosystem.formats.source import Source, load
+
+_SHORT: Final = 64 * 1024
+"""Characters of TOML that are parsed in a moment, however they are arranged."""
 
 __all__ = ["DocumentReading", "is_ecosystem_file", "read", "start_reading"]
 
@@ -27,8 +30,8 @@ def read(
     Args:
         source: The file as the user wrote it.
         env: What `process.env` shows.
-        argv: What stands behind the file on the command line; `process.argv` is
-            `node pm2-runtime start FILE *argv`.
+        argv: What `process.argv` shows behind `node pm2-runtime`, such as `start FILE --env production`;
+            if empty, `start FILE`.
         cpus: What `os.cpus()` shows: the CPUs of this container.
         reap: Waits for the child by its pid. Pass a function that does nothing where a reaper takes every
             child.
@@ -51,7 +54,14 @@ def start_reading(
     loaded = load(source)
     language = languages.of(loaded)
     if language == languages.JSON and (value := strictjson.parse(loaded)) is not strictjson.NOT_JSON:
-        return DocumentReading(loaded, language, value=value)
+        return DocumentReading(loaded, language, answer={"value": value})
+
+    if language == languages.TOML and len(loaded.text) <= _SHORT:
+        from runtime.ecosystem.formats.reader import read_in_child  # noqa: PLC0415 other languages do without
+
+        return DocumentReading(
+            loaded, language, answer=read_in_child(loaded, language, env={}, argv=(), cpus=1)
+        )
 
     def task() -> dict[str, Any]:
         from runtime.ecosystem.formats.reader import read_in_child  # noqa: PLC0415 the child alone needs it
@@ -65,12 +75,17 @@ class DocumentReading:
     """A document in the making."""
 
     def __init__(
-        self, source: Source, language: str, *, value: object = None, child: Reading | None = None
+        self,
+        source: Source,
+        language: str,
+        *,
+        answer: Mapping[str, Any] | None = None,
+        child: Reading | None = None,
     ) -> None:
-        """Either the value is there already, or a child is at work."""
+        """Either the answer is there already, or a child is at work."""
         self._source = source
         self._language = language
-        self._value = value
+        self._answer = answer
         self._child = child
 
     def fileno(self) -> int | None:
@@ -92,7 +107,7 @@ class DocumentReading:
         Raises:
             ConfigError: as `read`.
         """
-        answer: Mapping[str, Any] = self._child.answer() if self._child else {"value": self._value}
+        answer: Mapping[str, Any] = self._child.answer() if self._child else self._answer or {}
         found = shape(answer["value"], self._source.name)
         told = {tuple(path): line for path, line in answer.get("lines", ())}
         return Document(

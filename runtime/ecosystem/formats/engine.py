@@ -32,12 +32,12 @@ class Surroundings(Record):
 
     env: Mapping[str, str]
     argv: Sequence[str]
-    """What stands behind the file on the command line."""
+    """What `process.argv` shows after Node's own two entries; if empty, `start FILE`."""
     cpus: int
 
     def process_argv(self, file: str) -> list[str]:
         """`process.argv` as under `pm2-runtime start FILE ...`."""
-        return [NODE_PATH, _PM2_RUNTIME, "start", file, *self.argv]
+        return [NODE_PATH, _PM2_RUNTIME, *(self.argv or ("start", file))]
 
 
 class ThirdPartyNeeded(Exception):  # noqa: N818 not an error yet: Node may be there
@@ -66,29 +66,9 @@ def evaluate(source: Source, around: Surroundings, *, as_expression: bool) -> Ev
         ConfigError: it does not compile, throws, never settles, or needs too much.
         ThirdPartyNeeded: the same, and the file requires a package.
     """
-    import _quickjs  # noqa: PLC0415 `import quickjs` would start a thread; and never in the supervisor
-
     bundle = f"(function (ask, facts) {{ 'use strict'; {shim_text(*_PARTS)}\n}})"
     host = Host(first_line=bundle.count("\n") + 2)
-    context = _quickjs.Context()
-    context.set_memory_limit(_MEMORY_LIMIT_BYTES)
-    context.set_max_stack_size(_STACK_BYTES)
-    context.add_callable("$ask", host.answer)
-    context.set("$facts", json.dumps(_facts(source, around, host, as_expression=as_expression)))
-    context.eval(f"globalThis.$shim = {bundle}($ask, JSON.parse($facts))")
-    start, idle, outcome = (context.eval(f"$shim.{name}") for name in ("start", "idle", "outcome"))
-    context.eval("delete globalThis.$ask; delete globalThis.$facts; delete globalThis.$shim")
-    try:
-        start()
-        while context.execute_pending_job() or idle():
-            pass
-        result = json.loads(outcome())
-    except (
-        _quickjs.JSException,
-        RecursionError,
-    ) as error:  # out of memory or stack, beyond the shim's own handling
-        first = (str(error).strip() or type(error).__name__).splitlines()[0].replace("null", "out of memory")
-        result = {"error": {"message": first, "stack": str(error)}, "notices": [], "secrets": []}
+    result = _run(bundle, _facts(source, around, host, as_expression=as_expression), host)
     hidden = (*values_of(around.env), *secret_values(result["secrets"]))
     if "error" in result:
         stack = result["error"].get("stack", "")
@@ -99,6 +79,31 @@ def evaluate(source: Source, around: Surroundings, *, as_expression: bool) -> Ev
         raise failure
     notices = tuple(f"{source.name}: {redact(printable(text), hidden)}" for text in result["notices"])
     return Evaluated(value=result["value"], notices=notices, env=result["env"])
+
+
+def _run(bundle: str, facts: Mapping[str, Any], host: Host) -> dict[str, Any]:
+    """What the shim reports: a value or an error, and what else there is to know."""
+    import _quickjs  # noqa: PLC0415 `import quickjs` would start a thread; and never in the supervisor
+
+    context = _quickjs.Context()
+    context.set_memory_limit(_MEMORY_LIMIT_BYTES)
+    context.set_max_stack_size(_STACK_BYTES)
+    context.add_callable("$ask", host.answer)
+    context.set("$facts", json.dumps(facts))
+    context.eval(f"globalThis.$shim = {bundle}($ask, JSON.parse($facts))")
+    start, idle, outcome = (context.eval(f"$shim.{name}") for name in ("start", "idle", "outcome"))
+    context.eval("delete globalThis.$ask; delete globalThis.$facts; delete globalThis.$shim")
+    try:
+        start()
+        while context.execute_pending_job() or idle():
+            pass
+        result: dict[str, Any] = json.loads(outcome())
+    except (_quickjs.JSException, RecursionError) as error:
+        # Out of memory or stack: not even the shim's own handling worked. JavaScript throws null then.
+        first = str(error).strip().partition("\n")[0]
+        message = first if first not in ("", "null") else "out of memory"
+        return {"error": {"message": message, "stack": str(error)}, "notices": [], "secrets": []}
+    return result
 
 
 def file_of(source: Source) -> str:

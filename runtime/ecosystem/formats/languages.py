@@ -96,7 +96,7 @@ def _exports_apps(path: Path, *, any_shape: bool) -> bool:
             data = file.read(_MAX_SCAN_BYTES + 1)
     except OSError:
         return False
-    if len(data) > _MAX_SCAN_BYTES or b"export" not in data:
+    if len(data) > _MAX_SCAN_BYTES or b"export" not in data or not (any_shape or b"apps" in data):
         return False
     text = data.decode("utf-8", "replace")
     from runtime.ecosystem.formats.jstokens import tokens  # noqa: PLC0415 few files get here

@@ -27,6 +27,7 @@ _DATA_BYTES: Final = 512 << 20
 _MARGIN_S: Final = 0.2
 """Node is ended this long before our own time is up, so that we are still there to reap it."""
 _CLONE_NEWNET: Final = 0x40000000  # linux/sched.h
+_CLONE_NEWUSER: Final = 0x10000000
 _FRAME: Final = re.compile(r"(?:file://)?(/[^:\s()]+):(\d+)(?::(\d+))?")
 
 
@@ -80,6 +81,7 @@ def _run(node: str, facts: Mapping[str, Any], env: Mapping[str, str], *, deadlin
 
     Nothing of Node is alive afterwards: it may not start processes, and is killed and reaped here.
     """
+    _lift(resource.RLIMIT_NPROC)
     reading, writing = os.pipe()
     code = shim_text("serialize", "node_runner")
     process = subprocess.Popen(
@@ -120,12 +122,18 @@ def _read(descriptor: int, deadline: float) -> bytes | None:
 
 
 def _confine(deadline: float) -> None:
-    """Between fork and exec: Node needs threads and address space, but no network and no gigabytes."""
-    for which in (resource.RLIMIT_NPROC, resource.RLIMIT_AS):
-        _, hard = resource.getrlimit(which)
-        resource.setrlimit(which, (hard, hard))
+    """Between fork and exec: Node needs address space, but no network and no gigabytes."""
+    _lift(resource.RLIMIT_AS)
     limit(resource.RLIMIT_DATA, _DATA_BYTES)
     # Survives exec: should we be killed, Node ends by itself.
     signal.setitimer(signal.ITIMER_REAL, max(0.1, deadline - time.monotonic() + _MARGIN_S))
-    # A network namespace of its own where we may make one (root); else it can connect, as under PM2.
-    ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNET)
+    # A network namespace of its own, if there may be one: root can, others where user namespaces are allowed.
+    # Else the file could connect, as under PM2.
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_CLONE_NEWNET) != 0:
+        libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
+
+
+def _lift(which: int) -> None:
+    _, hard = resource.getrlimit(which)
+    resource.setrlimit(which, (hard, hard))

@@ -14,10 +14,10 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.parser import Parser
 from yaml.reader import Reader, ReaderError
 from yaml.resolver import BaseResolver
-from yaml.scanner import Scanner
+from yaml.scanner import Scanner, ScannerError
 
 from runtime.ecosystem.document import KeyPath
-from runtime.ecosystem.formats.plain import Plain, javascript_number
+from runtime.ecosystem.formats.plain import MAX_DEPTH, Plain, javascript_number
 from runtime.ecosystem.formats.problem import problem
 from runtime.ecosystem.formats.source import Source
 
@@ -62,6 +62,20 @@ class _Loader(Reader, Scanner, Parser, Composer, _Resolver):
         Parser.__init__(self)
         Composer.__init__(self)
         _Resolver.__init__(self)
+
+    def fetch_flow_collection_start(self, token_class: Any) -> None:
+        """Refuse early what is nested too deeply: the scanner's effort grows with the square of the depth."""
+        if self.flow_level >= MAX_DEPTH:
+            raise ScannerError(None, None, f"is nested more than {MAX_DEPTH} levels deep", self.get_mark())
+        super().fetch_flow_collection_start(token_class)
+
+    def scan_to_next_token(self) -> None:
+        """Skip tabs too, where they do not indent: PyYAML refuses one behind a value or a colon."""
+        super().scan_to_next_token()
+        while self.peek() == "\t" and self.buffer[self.pointer - self.column : self.pointer].strip():
+            while self.peek() == "\t":
+                self.forward()
+            super().scan_to_next_token()
 
 
 class _Builder:

@@ -51,7 +51,11 @@ def _adopt_orphans(options: Options) -> None:
 
 def _watch_parent(number: int, parent: int) -> bool:
     """Ask for the parent-death signal; whether the parent was gone before we could."""
-    prctl.set_parent_death_signal(number)
+    try:
+        prctl.set_parent_death_signal(number)
+    except OSError as error:
+        say(2, f"pidone exec: cannot watch the parent: {error.strerror}\n")
+        raise Quit(os.EX_OSERR) from error
     return os.getppid() != parent
 
 
@@ -68,6 +72,8 @@ class Init:
         """Whether the last word the command had from us was a stop signal."""
         self._end_requested = False
         """Whether SIGTERM or SIGINT came by: the next one is impatient."""
+        self._had_terminal = False
+        """Whether ^C went to the command's group and not to us: the first that we see is a second one."""
 
     def run(self, first_signal: int = 0) -> int:
         """Start the command, see it and all others to their end, and return its exit code."""
@@ -82,15 +88,15 @@ class Init:
         # Now, so that the command need not wait for it, and not at the end, when the disk may have gone.
         from runtime.init.bare import leftovers  # noqa: PLC0415
 
-        self._log(f"started {self._options.command[0]} as process {self._child}")
-        _let_go()
-        if first_signal:
-            self._forward(first_signal)
         try:
+            self._log(f"started {self._options.command[0]} as process {self._child}")
+            _let_go()
+            if first_signal:
+                self._forward(first_signal)
             while self._status is None:
                 self._handle(signal.sigwaitinfo(dispositions.CATCHABLE))
         finally:  # even a bug of ours shall not cut the others off
-            jobcontrol.take_back(self._child)
+            self._had_terminal = jobcontrol.take_back(self._child)
             self._see_off(leftovers.Leftovers(self._child))
         code = os.waitstatus_to_exitcode(self._status)
         code = code if code >= 0 else 128 - code
@@ -177,7 +183,8 @@ class Init:
         """A signal that arrives while we wait for those left behind; whether it calls for SIGKILL now."""
         number = info.si_signo
         if number in _REQUESTS:  # they have been told already
-            impatient, self._end_requested = self._end_requested, True
+            impatient = self._end_requested or (number == signal.SIGINT and self._had_terminal)
+            self._end_requested = True
             return impatient
         if number != _CHILD and info.si_pid != self._pid:
             self._forward(number)
@@ -202,10 +209,10 @@ def _become(command: list[str], former_group: int, former_pid: int) -> int:
 
 def _let_go() -> None:
     """Keep no mount busy and no descriptor open that only the command is to have."""
-    os.chdir("/")
     try:
+        os.chdir("/")
         inherited = os.listdir("/proc/self/fd")
-    except OSError:
+    except OSError:  # we may not enter /, or there is no /proc: then things stay busy a little longer
         return
     for name in inherited:
         if int(name) > 2:

@@ -161,7 +161,10 @@ class _DumbInit:
         if self._child == 0:
             return self._become_command()
         self._debug(f"Child spawned with PID {self._child}.")
-        os.chdir("/")  # so that no mount is kept busy
+        try:
+            os.chdir("/")  # so that no mount is kept busy
+        except OSError as error:
+            self._debug(f'Unable to chdir("/") (errno={error.errno} {error.strerror})')
         while True:
             number = signal.sigwaitinfo(dispositions.CATCHABLE).si_signo
             self._debug(f"Received signal {number}.")

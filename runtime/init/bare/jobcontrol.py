@@ -21,11 +21,12 @@ def hand_over(group: int, giver: int) -> bool:
     return _move(giver, group)
 
 
-def take_back(group: int) -> None:
-    """Make our group the foreground if `group` has it, or a group that no longer exists."""
+def take_back(group: int) -> bool:
+    """Make our group the foreground if `group` has it, or a group that no longer exists; whether so."""
     now = _foreground()
-    if now is not None and (now == group or dispositions.send(-now, 0) is not None):
-        _move(now, os.getpgrp())
+    if now is None or (now != group and dispositions.send(-now, 0) is None):
+        return False
+    return _move(now, os.getpgrp())
 
 
 def follow_stop(child: int, number: int, *, requested: bool) -> None:

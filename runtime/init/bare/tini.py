@@ -226,7 +226,10 @@ class _Tini:
 
     def _register(self) -> None:
         if self._settings.pdeath_signal:
-            prctl.set_parent_death_signal(self._settings.pdeath_signal)
+            try:
+                prctl.set_parent_death_signal(self._settings.pdeath_signal)
+            except OSError as error:
+                raise self._fatal("Failed to set up parent death signal") from error
         if self._settings.subreaper:
             try:
                 prctl.set_child_subreaper()

@@ -76,7 +76,7 @@ def check_plain(value: Any) -> None:
         assert value is None or isinstance(value, (bool, int, float))
 
 
-quick = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+quick = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize("name", NAMES)

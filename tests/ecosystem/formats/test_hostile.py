@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -50,7 +51,7 @@ HOSTILE = {
     "engine names": ("e.config.js", "$ask('read', '[]')", "$ask is not defined"),
     "deep JSON": ("pm2.json", "[" * 100_000 + "]" * 100_000, "stack"),
     "less deep JSON": ("pm2.json", "[" * 150 + "]" * 150, "nested more than 100 levels"),
-    "deep YAML": ("pm2.yml", "[" * 20_000, "nested too deeply"),
+    "deep YAML": ("pm2.yml", "[" * 100_000, "nested more than 100 levels"),
     "deep YAML blocks": ("pm2.yml", "\n".join(" " * i + "a:" for i in range(150)), "nested more than 100 levels"),
     "deep TOML": ("e.toml", "a = " + "[" * 100_000, "nested too deeply"),
     "alias bomb": ("pm2.yml", BOMB, "more than 200000 values"),
@@ -86,7 +87,6 @@ def test_is_refused_in_time_with_one_clear_error(
 IN_NODE = {
     "endless loop": ("while (true);", "takes longer than"),
     "never settled": ("module.exports = new Promise(() => {})", "never settled"),
-    "waits": ("module.exports = new Promise((r) => setTimeout(r, 60000))", "takes longer than"),
     "ignores the alarm": ("process.on('SIGALRM', () => {}); module.exports = new Promise((r) => setTimeout(r, 60000))", "takes longer"),
     "exit": ("process.exit(0)", "process.exit() is refused"),
     "child process": ("require('child_process').spawnSync('sleep', ['60'])", "child_process.spawnSync() is refused"),
@@ -217,3 +217,41 @@ def test_the_engine_never_enters_the_reading_process(tmp_path: Path) -> None:
         check=True,
     )
     assert result.stdout.splitlines() == ["({'script': 'a.js'},)", "({'script': 'a'},)", "[]"]
+
+
+_READ_BOTH = """if True:
+    import os
+    from pathlib import Path
+    from runtime.ecosystem.formats import read
+    assert os.getuid() == 65534
+    for name in ("plain.config.js", "package.config.js"):
+        print(read(Path(name), env={"PATH": "/usr/bin:/bin"}, argv=[], cpus=1).apps)
+"""
+
+_MAY_READ_ALL = "+dac_override,+dac_read_search"  # the interpreter may lie in root's home
+_AS_NOBODY = [
+    *("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
+    *(f"--inh-caps=-all,{_MAY_READ_ALL}", f"--ambient-caps=-all,{_MAY_READ_ALL}"),
+]
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv")
+def test_an_ordinary_user_can_read(root: None) -> None:
+    """The limits of the child bind an ordinary user too, and still let Node start."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "plain.config.js").write_text(APP)
+        needs_node = shutil.which("node", path=ENV["PATH"]) is not None
+        (folder / "package.config.js").write_text(f"{'require(`p`);' if needs_node else ''} {APP}")
+        (folder / "node_modules" / "p").mkdir(parents=True)
+        (folder / "node_modules" / "p" / "index.js").write_text("require('v8').serialize(1)")
+        result = subprocess.run(
+            [*_AS_NOBODY, sys.executable, "-c", _READ_BOTH],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.stdout.splitlines() == ["({'script': 'a.js'},)"] * 2, result.stderr

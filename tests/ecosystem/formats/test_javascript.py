@@ -313,3 +313,10 @@ def test_a_package_is_loaded_by_node_if_there_is_one(read_files: Reader) -> None
     assert everything(document) == {"apps": [{"script": "a.js", "cpus": 4}]}
     assert document.env == {"SET": "x"}
     assert any("noise" in notice for notice in document.notices)
+
+
+def test_the_command_line_is_seen(read_files: Reader) -> None:
+    """A configuration that looks for `--env` in process.argv finds it, as under pm2-runtime."""
+    text = "const i = process.argv.indexOf('--env'); exports.script = process.argv[i + 1] + process.argv[3]"
+    document = read_files({"e.config.js": text}, argv=["start", "e.config.js", "--env", "staging"])
+    assert document.apps == ({"script": "staginge.config.js"},)

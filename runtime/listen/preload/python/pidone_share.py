@@ -144,6 +144,7 @@ def _report(port: int) -> None:
 def _leave_environment() -> None:
     """The server is up; what it starts from now on is no server and needs nothing of this."""
     os.environ.pop(_VARIABLE, None)
+    os.environ.pop(pidone_uvicorn.VARIABLE, None)
     here = os.path.dirname(os.path.abspath(__file__))
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != here]
     if paths:

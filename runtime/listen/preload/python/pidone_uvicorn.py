@@ -8,11 +8,16 @@ for a while, and clients let go themselves.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import sys
 from typing import Any
 
-IDLE_S = 2.0
+VARIABLE = "PIDONE_DRAIN_IDLE"
+_idle_s = 2.0
 """Keep-alive connections that stay silent so long are cut by uvicorn's own shutdown."""
+with contextlib.suppress(ValueError):
+    _idle_s = float(os.environ.get(VARIABLE, _idle_s))
 _POLL_S = 0.02
 
 
@@ -41,7 +46,7 @@ async def _drain(server: Any) -> None:
         return
     headers.append((b"connection", b"close"))
     loop = asyncio.get_running_loop()
-    ends = loop.time() + IDLE_S
+    ends = loop.time() + _idle_s
     # Never before one turn: what was accepted in this very moment has not made itself known yet.
     await asyncio.sleep(_POLL_S)
     while connections and not server.force_exit and loop.time() < ends:  # noqa: ASYNC110 (uvicorn has no event)

@@ -1,0 +1,158 @@
+"""Rolling reloads under load: how many requests fail, and what they do to the slowest percent."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from bench.bench_listen import CLOSE, WORKERS, free_port, serving
+from bench.figures import Figure
+
+SECONDS = 10
+_NODE = (
+    "require('http').createServer((request, response) => response.end('hello')).listen(+process.env.PORT);"
+)
+_ASGI = """
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while (await receive())["type"] != "lifespan.shutdown":
+            await send({"type": "lifespan.startup.complete"})
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+    await send({"type": "http.response.body", "body": b"hello"})
+"""
+_WSGI = """
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Length", "5")])
+    return [b"hello"]
+"""
+
+
+def run() -> Iterable[Figure]:
+    """Each app with clients that reconnect for every request, and with clients that keep their connection."""
+    if shutil.which("wrk") is None or shutil.which("node") is None:
+        return
+    for app in ("node", "uvicorn", "gunicorn"):
+        for clients, options in (("close", CLOSE), ("keep-alive", ())):
+            with tempfile.TemporaryDirectory() as name:
+                yield from _measure(Path(name), app, clients, options)
+
+
+def _measure(folder: Path, app: str, clients: str, options: tuple[str, ...]) -> Iterator[Figure]:
+    port = free_port()
+    name = f"{app}, {clients} clients: "
+    with _pidone(folder, app, port) as reload:
+        calm = _load(port, options, lambda: time.sleep(0.2))
+        ours = _load(port, options, reload)
+    peer = _pm2(folder, port, options) if app == "node" else None
+    yield Figure(
+        f"{name}failed requests per reload",
+        f"({ours.failed} of {ours.requests} in {ours.reloads} reloads)",
+        [ours.failed / max(ours.reloads, 1)],
+        [peer.failed / max(peer.reloads, 1)] if peer else (),
+        "pm2-runtime" if peer else "",
+        "0",
+        ours.failed == 0,
+    )
+    yield Figure(
+        f"{name}p99 during reloads",
+        "ms",
+        [ours.p99_ms],
+        [calm.p99_ms],
+        "without reloads",
+        "<= 2 x",
+        ours.p99_ms <= 2 * calm.p99_ms,
+    )
+
+
+class Load:
+    """What wrk saw while something was done again and again."""
+
+    def __init__(self, report: str, reloads: int) -> None:
+        """Parse wrk's report; a line is missing where there was nothing to report."""
+        self.reloads = reloads
+        self.requests = int(_number(r"(\d+) requests in", report))
+        errors = re.search(r"Socket errors: (.*)", report)
+        self.failed = sum(map(int, re.findall(r"\d+", errors[1]))) if errors else 0
+        self.failed += int(_number(r"Non-2xx or 3xx responses: (\d+)", report))
+        found = re.search(r"99%\s+([\d.]+)(us|ms|s)", report)
+        scale = {"us": 0.001, "ms": 1.0, "s": 1000.0}
+        self.p99_ms = float(found[1]) * scale[found[2]] if found else 0.0
+
+
+def _number(pattern: str, text: str) -> float:
+    found = re.search(pattern, text)
+    return float(found[1]) if found else 0.0
+
+
+def _load(port: int, options: tuple[str, ...], again: Any) -> Load:
+    command = ["wrk", "-t2", "-c32", f"-d{SECONDS}s", "--latency", *options, f"http://127.0.0.1:{port}/"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as wrk:
+        count = 0
+        while wrk.poll() is None:
+            again()
+            count += 1
+        assert wrk.stdout is not None
+        return Load(wrk.stdout.read(), count)
+
+
+@contextlib.contextmanager
+def _pidone(folder: Path, kind: str, port: int) -> Iterator[Any]:
+    """A running pidone, and a function that reloads all workers and returns when that is done."""
+    for file, text in (("app.cjs", _NODE), ("asgi.py", _ASGI), ("wsgi.py", _WSGI)):
+        (folder / file).write_text(text)
+    python = ["-m", "uvicorn", "--no-access-log", "--log-level", "warning", "--port", str(port), "asgi:app"]
+    if kind == "gunicorn":
+        python = ["-m", "gunicorn", "--no-control-socket", "-b", f"127.0.0.1:{port}", "wsgi:app"]
+    app: dict[str, object] = {"name": "web", "instances": WORKERS, "exec_mode": "cluster", "cwd": str(folder)}
+    if kind == "node":
+        app |= {"script": str(folder / "app.cjs")}
+    else:
+        app |= {"script": sys.executable, "interpreter": "none", "args": python, "share": "python"}
+    ecosystem, log = folder / "ecosystem.json", folder / "log"
+    generation = 0
+
+    def write() -> None:
+        nonlocal generation
+        generation += 1
+        app["env"] = {"PORT": str(port), "GENERATION": str(generation)}
+        ecosystem.write_text(json.dumps({"apps": [app]}))
+
+    write()
+    pidone = str(Path(sysconfig.get_path("scripts")) / "pidone")
+    with log.open("wb") as sink, serving([pidone, str(ecosystem)], folder, port, sink) as process:
+
+        def reload() -> None:
+            done = log.read_text().count('"app.reloaded"')
+            write()
+            process.send_signal(signal.SIGHUP)
+            deadline = time.monotonic() + 60
+            while log.read_text().count('"app.reloaded"') == done and time.monotonic() < deadline:
+                time.sleep(0.05)
+
+        yield reload
+
+
+def _pm2(folder: Path, port: int, options: tuple[str, ...]) -> Load | None:
+    peers = os.pathsep.join(filter(None, (os.environ.get("PIDONE_PEERS"), os.environ.get("PATH"))))
+    runtime, pm2 = (shutil.which(name, path=peers) for name in ("pm2-runtime", "pm2"))
+    if runtime is None or pm2 is None:
+        return None
+    env = {**os.environ, "PM2_HOME": str(folder / "pm2")}
+    with serving([runtime, "start", str(folder / "ecosystem.json")], folder, port):
+        return _load(
+            port,
+            options,
+            lambda: subprocess.run([pm2, "reload", "web"], env=env, capture_output=True, check=True),
+        )

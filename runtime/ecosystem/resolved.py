@@ -1,0 +1,88 @@
+"""A resolved ecosystem as plain values for people and programs: canonical keys, secrets masked."""
+
+import os
+import signal
+from collections.abc import Mapping
+from typing import Any, Final
+
+from runtime.ecosystem.catalogue import APP_GROUPS
+from runtime.ecosystem.kinds import write_duration, write_size
+from runtime.ecosystem.problems import MASK, masked
+from runtime.ecosystem.spec import AppSpec, MemoryShare
+from runtime.record import Record
+
+_KINDS: Final = {key.name: key.kind for group in APP_GROUPS for key in group.keys}
+_IN_THE_HEADING: Final = frozenset(
+    {"name", "argv", "script", "args", "interpreter", "interpreter_args", "exec_mode", "instances", "env"}
+)
+
+
+def plain(value: object) -> object:
+    """A resolved value as JSON can say it: seconds and bytes as numbers, tuples as lists."""
+    if isinstance(value, MemoryShare):
+        return write_size(value)
+    if isinstance(value, Record):
+        return {name: plain(member) for name, member in value.as_dict().items()}
+    if isinstance(value, Mapping):
+        return {str(name): plain(member) for name, member in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain(member) for member in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return value.value if hasattr(value, "value") else value
+
+
+def shown_env(app: AppSpec) -> dict[str, str]:
+    """The variables of an app as they may be shown."""
+    return {name: MASK if name in app.secrets else masked(name, value) for name, value in app.env.items()}
+
+
+def as_plain(app: AppSpec, instances: int) -> dict[str, object]:
+    """Every key of an app; `instances` is the number that this container makes of it."""
+    found = {name: plain(value) for name, value in app.as_dict().items()}
+    return {
+        **found,
+        "env": shown_env(app),
+        "instances": instances,
+        "kill_signal": signal.Signals(app.kill_signal).name,
+    }
+
+
+def as_text(app: AppSpec, instances: int) -> list[str]:
+    """An app as lines of a readable table: what runs, then whatever is not the default."""
+    mode = f"{app.exec_mode.value} x{instances}" + (" (max)" if app.instances == 0 else "")
+    lines = [f"{app.name}  [{mode}]  {' '.join(app.argv)}"]
+    default = AppSpec(name=app.name, argv=app.argv)
+    for name, value in app.as_dict().items():
+        if name not in _IN_THE_HEADING and value != getattr(default, name):
+            lines.append(f"    {name:<26} {_written(name, value)}")
+    lines += [f"    env {name:<22} {value}" for name, value in sorted(shown_env(app).items())]
+    return lines
+
+
+def _written(name: str, value: Any) -> str:
+    kind = _KINDS.get(name)
+    if kind and kind.write in (write_duration, write_size):
+        return str(kind.write(value))
+    if name == "kill_signal":
+        return signal.Signals(int(str(value))).name
+    if isinstance(value, Record):
+        value = _only_set(value)
+    readable = plain(value)
+    if isinstance(readable, list):
+        return ", ".join(_entry(item) for item in readable)
+    return _entry(readable)
+
+
+def _only_set(record: Record) -> dict[str, object]:
+    return {name: member for name, member in record.as_dict().items() if member not in (None, False, ())}
+
+
+def _entry(item: object) -> str:
+    if isinstance(item, dict):
+        return " ".join(
+            f"{name}={_entry(member)}" for name, member in item.items() if member not in (None, "", [])
+        )
+    if isinstance(item, list):
+        return " ".join(str(member) for member in item)
+    return str(item).lower() if isinstance(item, bool) else str(item)

@@ -1,0 +1,59 @@
+"""`pidone check`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from runtime.cli.check import run
+
+GOOD = """
+[[apps]]
+name = "api"
+script = "/bin/true"
+instances = 2
+kill_timeout = "5s"
+max_memory_restart = "1G"
+env = { PORT = 3000, DB_PASSWORD = "hunter2", URL = "redis://u:hunter2@h/0" }
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "e.toml"
+    path.write_text(GOOD)
+    return path
+
+
+def test_json_has_canonical_keys_and_resolved_values(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Seconds, bytes and lists, whatever the file wrote; secrets are masked."""
+    assert run([str(file), "--json"]) == 0
+    (app,) = json.loads(capsys.readouterr().out)["apps"]
+    assert (app["name"], app["instances"], app["kill_timeout"]) == ("api", 2, 5.0)
+    assert (app["max_memory_restart"], app["kill_signal"]) == (2**30, "SIGTERM")
+    assert app["env"] == {"PORT": "3000", "DB_PASSWORD": "***", "URL": "redis://u:***@h/0"}
+
+
+def test_the_table_names_what_is_not_the_default(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Readable, and without secrets."""
+    assert run([str(file)]) == 0
+    out = capsys.readouterr().out
+    assert "kill_timeout" in out
+    assert "hunter2" not in out
+    assert "min_uptime" not in out
+
+
+def test_what_would_not_start_is_code_1(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All errors, one line each."""
+    file.write_text(GOOD.replace("= 2", '= "many"').replace("/bin/true", "/bin/nope"))
+    assert run([str(file)]) == 1
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 2
+    assert all(line.startswith(f"error: {file}:") for line in errors)
+
+
+def test_strict_makes_warnings_errors(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A bare small duration is a warning."""
+    file.write_text(GOOD.replace('"5s"', "30").replace('max_memory_restart = "1G"', ""))
+    assert (run([str(file)]), run([str(file), "--strict"])) == (0, 1)
+    assert "warning: " in capsys.readouterr().err
