@@ -1,4 +1,4 @@
-"""Alerts at work: sample, judge, and tell those who want to know. Runs only where the ecosystem has alerts."""
+"""Alerts at work: sample, judge, and tell who wants to know; only where the ecosystem has alerts."""
 
 import asyncio
 import json

@@ -108,7 +108,10 @@ _FOLLOW: Final = _query("follow", "Go on with what comes, as a stream.", {"enum"
 _BODIES: Final[Mapping[str, Any]] = {
     "scale": _object(
         instances={
-            "oneOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^([+-]?\d{1,4}|max)$"}]
+            "oneOf": [
+                {"type": "integer", "minimum": 1},
+                {"type": "string", "pattern": r"^([+-]?\d{1,4}|max)$"},
+            ]
         }
     ),
     "signal": _object(signal={"type": ["string", "integer"]}),
@@ -132,7 +135,10 @@ _VERBS: Final = {
     "send": "Write a line to stdin, or send an IPC message.",
     "trigger": "Run an action of the app and collect the replies.",
 }
-_OTHER_REPLIES: Final = {"send": _object(reached=_INT), "trigger": _object(replies=_array({"type": "object"}))}
+_OTHER_REPLIES: Final = {
+    "send": _object(reached=_INT),
+    "trigger": _object(replies=_array({"type": "object"})),
+}
 
 
 def document(version: str) -> dict[str, Any]:
@@ -250,5 +256,8 @@ def _stream(summary: str, *parameters: object) -> dict[str, Any]:
     return {
         "summary": summary,
         "parameters": list(parameters),
-        "responses": {"200": {"description": "Until the client goes.", "content": content}, **_errors(400, 503)},
+        "responses": {
+            "200": {"description": "Until the client goes.", "content": content},
+            **_errors(400, 503),
+        },
     }

@@ -1,6 +1,6 @@
 """Which path and method mean which handler, and from where they may be used."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum, auto
 from typing import Final, TypeAlias
 from urllib.parse import parse_qsl, unquote
@@ -77,7 +77,7 @@ class Router:
         }
 
 
-def parse(method: str, target: str) -> Request:
+def parse(target: str) -> tuple[tuple[str, ...], Mapping[str, str]]:
     """Split the target of a request line into path segments and query; absolute forms are taken too."""
     if target.startswith(("http://", "https://")):
         target = "/" + target.split("/", 3)[3] if target.count("/") > 2 else "/"
@@ -87,8 +87,8 @@ def parse(method: str, target: str) -> Request:
     except ValueError:
         pairs = ()
     stripped = path.strip("/")
-    segments = tuple(unquote(segment) for segment in stripped.split("/")) if stripped else ()
-    return Request(method=method, path=segments, query=dict(pairs))
+    segments = tuple(map(unquote, stripped.split("/"))) if stripped else ()
+    return segments, dict(pairs)
 
 
 def _not_allowed(methods: list[str]) -> Response:

@@ -18,7 +18,7 @@ FLOUR = f"""
 [[apps]]
 name = "flour"
 script = "{PYTHON}"
-args = ["-c", "import sys,time; print('white', flush=True); print('dark', file=sys.stderr, flush=True); time.sleep(1000)"]
+args = ["-u", "-c", "import sys,time; print('white'); print('dark', file=sys.stderr); time.sleep(1000)"]
 ready_delay = 0
 """
 
@@ -52,7 +52,16 @@ def test_ls_shows_a_row_per_instance(shared: Operated, name: str) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("ls",), ("describe", "api"), ("env", "api"), ("logs",), ("jlist",), ("prettylist",), ("health",), ("wait",)],
+    [
+        ("ls",),
+        ("describe", "api"),
+        ("env", "api"),
+        ("logs",),
+        ("jlist",),
+        ("prettylist",),
+        ("health",),
+        ("wait",),
+    ],
     ids=lambda words: str(words[0]),
 )
 def test_every_reading_command_speaks_json(shared: Operated, words: tuple[str, ...]) -> None:
@@ -82,17 +91,21 @@ def test_logs_are_kept_without_files(shared: Operated) -> None:
 
 def test_logs_follow(tmp_path: Path) -> None:
     """-f goes on with new lines until the runtime ends."""
-    with operated(tmp_path, '[[apps]]\nname = "cat"\nscript = "/bin/cat"\nstdin = "pipe"\nready_delay = 0') as it:
-        with subprocess.Popen(
+    with (
+        operated(
+            tmp_path, '[[apps]]\nname = "cat"\nscript = "/bin/cat"\nstdin = "pipe"\nready_delay = 0'
+        ) as it,
+        subprocess.Popen(
             [PIDONE, "logs", "-f", "--app", "cat", "--socket", it.socket], stdout=subprocess.PIPE, text=True
-        ) as follower:
-            assert follower.stdout is not None
-            eventually(lambda: it.command("send", "cat", "one").returncode == 0)
-            while "one" not in follower.stdout.readline():
-                pass
-            it.command("send", "cat", "two")
-            assert "two" in follower.stdout.readline()
-            follower.kill()
+        ) as follower,
+    ):
+        assert follower.stdout is not None
+        eventually(lambda: it.command("send", "cat", "one").returncode == 0)
+        while "one" not in follower.stdout.readline():
+            pass
+        it.command("send", "cat", "two")
+        assert "two" in follower.stdout.readline()
+        follower.kill()
 
 
 @pytest.mark.parametrize(
@@ -134,7 +147,13 @@ def test_another_user_is_refused(tmp_path: Path, root: None) -> None:
         copy.write_text(f"import socket; socket.socket(socket.AF_UNIX).connect({it.socket!r})")
         copy.chmod(0o644)
         done = subprocess.run(
-            ["/usr/bin/python3", str(copy)], user=65534, group=65534, capture_output=True, text=True, check=False, cwd="/"
+            ["/usr/bin/python3", str(copy)],
+            user=65534,
+            group=65534,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
         )
         assert "PermissionError" in done.stderr
 
@@ -268,7 +287,11 @@ def test_bash_completes(shared: Operated) -> None:
     """In a real bash, the function offers the apps."""
     script = command("completion", "bash", env={}).stdout
     script += "\nCOMP_WORDS=(pidone restart ap); COMP_CWORD=2; _pidone; printf '%s\\n' \"${COMPREPLY[@]}\""
-    env = {**os.environ, "PIDONE_SOCKET": shared.socket, "PATH": f"{Path(PIDONE).parent}:{os.environ['PATH']}"}
+    env = {
+        **os.environ,
+        "PIDONE_SOCKET": shared.socket,
+        "PATH": f"{Path(PIDONE).parent}:{os.environ['PATH']}",
+    }
     done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["api", "api:0", "api:1"]
 
@@ -278,7 +301,9 @@ def test_monit_draws_and_acts(tmp_path: Path) -> None:
     with operated(tmp_path) as it:
         primary, secondary = pty.openpty()
         env = {**os.environ, "PIDONE_SOCKET": it.socket, "COLUMNS": "120", "LINES": "30"}
-        with subprocess.Popen([PIDONE, "monit"], stdin=secondary, stdout=secondary, stderr=secondary, env=env) as monit:
+        with subprocess.Popen(
+            [PIDONE, "monit"], stdin=secondary, stdout=secondary, stderr=secondary, env=env
+        ) as monit:
             os.close(secondary)
             screen = b""
             while b"api:1" not in screen:

@@ -1,4 +1,4 @@
-"""A headless Chromium, driven over its debugging pipe (Chrome DevTools Protocol): no driver, no dependency."""
+"""A headless Chromium, driven over its debugging pipe (Chrome DevTools Protocol), without a driver."""
 
 import base64
 import contextlib
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness import DEADLINE_S, descendants, eventually
+from harness import DEADLINE_S, children, eventually
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -40,7 +40,11 @@ class Browser:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
         )
         self.call("Page.navigate", url=url)
 
@@ -91,13 +95,18 @@ class Browser:
 def browser() -> Iterator[Browser]:
     """Start and stop one."""
     assert CHROMIUM is not None
+    before = set(children(os.getpid()))
     theirs, ours = os.pipe()
     answers, out = os.pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        flags = f"--headless=new --no-sandbox --disable-gpu --no-zygote --user-data-dir={profile} --remote-debugging-pipe"
+        flags = "--headless=new --no-sandbox --disable-gpu --no-zygote --remote-debugging-pipe"
+        flags += f" --user-data-dir={profile}"
         script = f"exec {CHROMIUM} {flags} 3<&{theirs} 4>&{out}"
         process = subprocess.Popen(
-            ["bash", "-c", script], pass_fds=(theirs, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ["bash", "-c", script],
+            pass_fds=(theirs, out),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         os.close(theirs)
         os.close(out)
@@ -105,11 +114,10 @@ def browser() -> Iterator[Browser]:
         try:
             yield page
         finally:
-            family = descendants(process.pid)
             page._session = ""
             page.call("Browser.close")
             process.wait(DEADLINE_S)
-            for pid in family:  # its helpers become ours when it ends before them
+            for pid in set(children(os.getpid())) - before:  # its crash handlers, which it has disowned
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
                 with contextlib.suppress(ChildProcessError):

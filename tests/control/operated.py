@@ -80,7 +80,9 @@ class Operated:
         return command(*words, env={"PIDONE_SOCKET": self.socket}, **options)
 
 
-def command(*words: str, env: Mapping[str, str], name: str = PIDONE, **options: Any) -> Any:
+def command(
+    *words: str, env: Mapping[str, str], name: str = PIDONE, **options: Any
+) -> "subprocess.CompletedProcess[str]":
     """Run a command of ours to its end."""
     return subprocess.run(
         [name, *words],
@@ -101,7 +103,11 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def operated(
-    folder: Path, ecosystem: str = SLEEPER, *args: str, env: Mapping[str, str] | None = None, ready: bool = True
+    folder: Path,
+    ecosystem: str = SLEEPER,
+    *args: str,
+    env: Mapping[str, str] | None = None,
+    ready: bool = True,
 ) -> Iterator[Operated]:
     """Start it, wait until it is ready, and leave nothing behind."""
     file = folder / "ecosystem.toml"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from control.operated import operated
 from harness import PYTHON, eventually
+
 from runtime.control.alerts import AlertWatch, AppReading, InstanceReading
 from runtime.ecosystem.checks import Alert
 
@@ -16,7 +17,14 @@ MIB = 1 << 20
 
 
 def reading(
-    *, ready: bool = True, restarts: int = 0, memory: int = 0, cpu: float = 0.0, life: int = 1, lines: int = 0, errors: int = 0
+    *,
+    ready: bool = True,
+    restarts: int = 0,
+    memory: int = 0,
+    cpu: float = 0.0,
+    life: int = 1,
+    lines: int = 0,
+    errors: int = 0,
 ) -> AppReading:
     """An app with one instance."""
     instance = InstanceReading(index=0, incarnation=life, memory=memory, cpu_percent=cpu)
@@ -41,18 +49,37 @@ def fires(alert: Alert, history: list[tuple[float, dict[str, Any]]]) -> list[flo
         ({"not_ready_for": 60.0}, [(t * 30.0, {"ready": t == 1}) for t in range(4)], []),
         ({"memory": 100 * MIB}, [(0.0, {"memory": 100 * MIB}), (1.0, {"memory": 101 * MIB})], [1.0]),
         ({"cpu": 80.0}, [(0.0, {"cpu": 80.0}), (1.0, {"cpu": 81.0})], [1.0]),
-        ({"error_rate": 5.0}, [(0.0, {}), (1.0, {"lines": 100, "errors": 5}), (2.0, {"lines": 200, "errors": 20})], [2.0]),
+        (
+            {"error_rate": 5.0},
+            [(0.0, {}), (1.0, {"lines": 100, "errors": 5}), (2.0, {"lines": 200, "errors": 20})],
+            [2.0],
+        ),
         ({"error_rate": 5.0}, [(0.0, {}), (1.0, {"lines": 10, "errors": 10})], []),
         (
             {"memory_not_falling": True},
-            [(0.0, {"memory": 90 * MIB}), (1.0, {"memory": 9 * MIB, "life": 2}), (12.0, {"memory": 89 * MIB, "life": 2}), (13.0, {"memory": 89 * MIB, "life": 2})],
+            [
+                (0.0, {"memory": 90 * MIB}),
+                (1.0, {"memory": 9 * MIB, "life": 2}),
+                (12.0, {"memory": 89 * MIB, "life": 2}),
+                (13.0, {"memory": 89 * MIB, "life": 2}),
+            ],
             [12.0],
         ),
-        ({"memory_not_falling": True}, [(0.0, {"memory": 90 * MIB}), (1.0, {"life": 2}), (12.0, {"memory": 50 * MIB, "life": 2})], []),
-        ({"cpu": 80.0, "memory": MIB}, [(0.0, {"cpu": 90.0}), (1.0, {"cpu": 90.0, "memory": 2 * MIB})], [1.0]),
+        (
+            {"memory_not_falling": True},
+            [(0.0, {"memory": 90 * MIB}), (1.0, {"life": 2}), (12.0, {"memory": 50 * MIB, "life": 2})],
+            [],
+        ),
+        (
+            {"cpu": 80.0, "memory": MIB},
+            [(0.0, {"cpu": 90.0}), (1.0, {"cpu": 90.0, "memory": 2 * MIB})],
+            [1.0],
+        ),
     ],
 )
-def test_conditions(keys: dict[str, Any], history: list[tuple[float, dict[str, Any]]], expected: list[float]) -> None:
+def test_conditions(
+    keys: dict[str, Any], history: list[tuple[float, dict[str, Any]]], expected: list[float]
+) -> None:
     """Each condition fires when it holds, all of those that are set together."""
     assert fires(Alert(name="a", **keys), history) == expected
 
@@ -96,7 +123,9 @@ def test_an_alert_becomes_an_event_a_command_and_a_request(tmp_path: Path) -> No
         """
         with operated(tmp_path, ecosystem) as it:
             assert "MiB of memory" in it.run.expect(event="alert.fired", alert="memory")["message"]
-            eventually(lambda: (tmp_path / "told").exists() and (tmp_path / "told").read_text() == "memory fat\n")
+            eventually(
+                lambda: (tmp_path / "told").exists() and (tmp_path / "told").read_text() == "memory fat\n"
+            )
             assert eventually(lambda: bodies)[0]["app"] == "fat"
             it.run.expect(event="alert.failed", alert="broken")
             assert it.run.out is not None

@@ -12,7 +12,19 @@ import pytest
 from control.operated import SLEEPER, Operated, command, operated
 from harness import DEADLINE_S, PYTHON, alive, eventually, pidone
 
-ACTIONS = ("start", "stop", "restart", "reload", "reset", "delete", "flush", "scale", "signal", "send", "trigger")
+ACTIONS = (
+    "start",
+    "stop",
+    "restart",
+    "reload",
+    "reset",
+    "delete",
+    "flush",
+    "scale",
+    "signal",
+    "send",
+    "trigger",
+)
 
 
 def test_apps_are_shown_with_their_instances(sleeping: Operated) -> None:
@@ -44,7 +56,9 @@ def test_restart_gives_every_instance_a_new_process(sleeping: Operated) -> None:
     """After a restart both pids are new, and the restarts are counted."""
     before = {each["pid"] for each in sleeping.app("api")["instances"]}
     assert sleeping.ask("/api/apps/api/restart", "POST").status == 200
-    eventually(lambda: sleeping.states("api") == ["online", "online"] and sleeping.app("api")["restarts"] == 2)
+    eventually(
+        lambda: sleeping.states("api") == ["online", "online"] and sleeping.app("api")["restarts"] == 2
+    )
     assert before.isdisjoint(each["pid"] for each in sleeping.app("api")["instances"])
 
 
@@ -61,9 +75,10 @@ def test_scale_adds_and_removes(sleeping: Operated) -> None:
     for wish, count in ((3, 3), ("+1", 4), ("-2", 2), ("1", 1), ("max", len(os.sched_getaffinity(0)))):
         reply = sleeping.ask("/api/apps/api/scale", "POST", {"instances": wish})
         assert reply.status == 200
-        assert eventually(lambda count=count: sleeping.app("api")["scale"] == count)
-    for wish in (0, -1, "x", "+", None, True, 1.5, 10**9, [], "-9999"):
-        assert sleeping.ask("/api/apps/api/scale", "POST", {"instances": wish}).status == 400
+        assert sleeping.app("api")["scale"] == count
+    nonsense: object
+    for nonsense in (0, -1, "x", "+", None, True, 1.5, 10**9, [], "-9999"):
+        assert sleeping.ask("/api/apps/api/scale", "POST", {"instances": nonsense}).status == 400
 
 
 def test_a_stop_by_hand_does_not_end_the_runtime(sleeping: Operated) -> None:
@@ -175,12 +190,19 @@ def test_the_socket_is_for_its_owner_and_root_only(tmp_path: Path, root: None) -
     with operated(tmp_path) as it:
         assert stat.S_IMODE(Path(it.socket).stat().st_mode) == 0o600
         Path(it.socket).chmod(0o666)  # even then
-        script = f"import socket; s = socket.socket(socket.AF_UNIX); s.settimeout(20); s.connect({it.socket!r}); "
+        script = (
+            f"import socket; s = socket.socket(socket.AF_UNIX); s.settimeout(20); s.connect({it.socket!r}); "
+        )
         script += "s.sendall(b'GET /api HTTP/1.1\\r\\nhost: x\\r\\n\\r\\n'); print(len(s.recv(100)))"
         for parent in (tmp_path, *tmp_path.parents[:-1]):
             parent.chmod(parent.stat().st_mode | 0o005)
         done = subprocess.run(
-            ["/usr/bin/python3", "-c", script], user=65534, group=65534, capture_output=True, check=False, cwd="/"
+            ["/usr/bin/python3", "-c", script],
+            user=65534,
+            group=65534,
+            capture_output=True,
+            check=False,
+            cwd="/",
         )
         assert done.stdout.strip() in (b"0", b"")
         assert it.ask("/livez").status == 200
@@ -235,7 +257,8 @@ def test_readiness_fails_at_once_when_a_stop_is_asked_for(tmp_path: Path) -> Non
 
 def test_readiness_names_the_app_that_is_not(tmp_path: Path) -> None:
     """?verbose tells which app is missing; /startupz fails until everything was ready once."""
-    slow = '[[apps]]\nname = "slow"\nscript = "/bin/sleep"\nargs = "1000"\nwait_ready = true\nlisten_timeout = 60000\n'
+    slow = '[[apps]]\nname = "slow"\nscript = "/bin/sleep"\nargs = "1000"\nwait_ready = true\n'
+    slow += "listen_timeout = 60000\n"
     with operated(tmp_path, SLEEPER + slow, ready=False) as it:
         reply = it.ask("/readyz?verbose", tcp=True)
         assert reply.status == 503
@@ -263,7 +286,7 @@ def test_events_are_streamed(sleeping: Operated) -> None:
         stream = client.makefile("rb")
         assert b" 200 " in stream.readline()
         sleeping.ask("/api/apps/api:0/restart", "POST")
-        names = []
+        names: list[str] = []
         while names[-2:] != ["instance.exit", "instance.start"]:
             line = stream.readline()
             assert line, "the stream ended"

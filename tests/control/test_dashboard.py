@@ -13,7 +13,7 @@ TALKER = f"""
 [[apps]]
 name = "talker"
 script = "{PYTHON}"
-args = ["-c", "import time\\nfor i in range(100000): print('said <img src=x onerror=alert(1)>', i, flush=True); time.sleep(0.1)"]
+args = ["-u", "-c", "import time\\nfor i in range(9999): print('said <img src=x onerror=x()>', i); time.sleep(.1)"]
 ready_delay = 0
 """
 
@@ -30,10 +30,13 @@ def test_the_page_needs_nothing_from_elsewhere(sleeping: Operated) -> None:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 @pytest.mark.parametrize(("width", "dark"), [(1200, False), (420, True)], ids=["light", "phone"])
-def test_the_dashboard_shows_and_acts(tmp_path: Path, width: int, dark: bool) -> None:
+def test_the_dashboard_shows_and_acts(tmp_path: Path, width: int, *, dark: bool) -> None:
     """Tiles, charts and the log are live; the filter works by keyboard; with the token buttons act."""
     (tmp_path / "token").write_text("the-token")
-    with operated(tmp_path, SLEEPER + TALKER, "--admin-token-file", str(tmp_path / "token")) as it, browser() as page:
+    with (
+        operated(tmp_path, SLEEPER + TALKER, "--admin-token-file", str(tmp_path / "token")) as it,
+        browser() as page,
+    ):
         page.open(f"http://127.0.0.1:{it.port}/", width=width, height=1000, dark=dark)
         page.until("document.querySelectorAll('.tile').length === 2")
         page.until("document.getElementById('whole').textContent === 'ready'")

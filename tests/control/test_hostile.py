@@ -36,7 +36,12 @@ def rss(pid: int) -> int:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"GET /livez HTT", b"POST /api/drain HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{", b"GET /livez HTTP/1.1\r\n"],
+    [
+        b"",
+        b"GET /livez HTT",
+        b"POST /api/drain HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{",
+        b"GET /livez HTTP/1.1\r\n",
+    ],
     ids=["silent", "half a line", "half a body", "half a head"],
 )
 def test_two_hundred_hanging_clients_keep_nobody_from_being_served(sleeping: Operated, data: bytes) -> None:
@@ -71,7 +76,10 @@ def test_a_client_that_never_finishes_is_hung_up_on(sleeping: Operated) -> None:
         (b"GET /" + b"a" * 8000 + b" HTTP/1.1\r\nhost: x\r\n\r\n", (414,)),
         (b"POST /api/drain HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n" + b"x" * 100_000, (413,)),
         (b"\x00\xff\x16\x03\x01\x02\x00\x01\xfc\r\n\r\n", (400,)),
-        (b"GET /livez HTTP/1.1\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\nhost: x\r\n\r\n", (400, 200)),
+        (
+            b"GET /livez HTTP/1.1\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\nhost: x\r\n\r\n",
+            (400, 200),
+        ),
     ],
     ids=["1 MB header", "long path", "large body", "TLS", "smuggling"],
 )
@@ -124,7 +132,12 @@ def test_whatever_is_sent_the_runtime_answers_the_next(tmp_path: Path) -> None:
     with operated(tmp_path) as it:
 
         @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
-        @given(st.binary(max_size=300) | st.text(max_size=200).map(lambda t: f"GET /{t} HTTP/1.1\r\nhost: x\r\n\r\n".encode(errors="ignore")))
+        @given(
+            st.binary(max_size=300)
+            | st.text(max_size=200).map(
+                lambda t: f"GET /{t} HTTP/1.1\r\nhost: x\r\n\r\n".encode(errors="ignore")
+            )
+        )
         def send(data: bytes) -> None:
             with socket.socket(socket.AF_UNIX) as client:
                 client.settimeout(DEADLINE_S)

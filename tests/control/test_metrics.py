@@ -14,7 +14,7 @@ def scrape(it: Operated) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]
     assert reply.headers["content-type"].startswith("application/openmetrics-text")
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(reply.body.decode())
+        for family in text_string_to_metric_families(reply.body.decode())  # type: ignore[no-untyped-call]
         for sample in family.samples
     }
 
@@ -23,7 +23,11 @@ def test_everything_on_the_list_is_there(sleeping: Operated) -> None:
     """The exposition is valid OpenMetrics and has each metric that is promised."""
     sleeping.ask("/metrics")  # PSS is measured after the first question
     names = eventually(
-        lambda: found if "pidone_instance_tree_pss_bytes" in (found := {name for name, _ in scrape(sleeping)}) else None
+        lambda: (
+            found
+            if "pidone_instance_tree_pss_bytes" in (found := {name for name, _ in scrape(sleeping)})
+            else None
+        )
     )
     expected = {
         "pidone_build_info", "pidone_ready", "pidone_orphans_reaped_total", "pidone_loop_lag_seconds",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from runtime.control import metrics
 
 FOLDER = Path(__file__).parents[2] / "k8s" / "monitoring"

@@ -25,8 +25,20 @@ def try_out(url: str, folder: Path) -> None:
     done = subprocess.run(
         [
             *(str(Path(sys.executable).with_name("schemathesis")), "run", f"{url}/api/openapi.json"),
-            *("--exclude-path", "/api/events", "--exclude-path", "/api/drain", "--max-examples", "15", "--phases", "examples,coverage,fuzzing"),
-            *("--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"),
+            *(
+                "--exclude-path",
+                "/api/events",
+                "--exclude-path",
+                "/api/drain",
+                "--max-examples",
+                "15",
+                "--phases",
+                "examples,coverage,fuzzing",
+            ),
+            *(
+                "--checks",
+                "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
+            ),
             *("--generation-database", "none", "--header", "Authorization: Bearer token-of-the-test"),
         ],
         capture_output=True,

@@ -16,12 +16,28 @@ CANARIES = {
     "PLAIN": "canary9five9random9value9AbCdEf",
     "FROM_OUTSIDE_SECRET": "canary-outside-six",
 }
+COMMANDS = (
+    *(
+        "ls",
+        "ls --json",
+        "describe api",
+        "env api",
+        "env api --json",
+        "jlist",
+        "prettylist",
+        "logs",
+        "health",
+    ),
+    *("restart api", "send api x", "stop apj", "trigger api x", "scale api 2", "reload api"),
+)
 PATHS = ("/livez", "/readyz?verbose", "/startupz", "/metrics", "/", "/api", "/api/openapi.json", "/api/apps")
 
 
 def ecosystem(folder: Path) -> str:
     """An app that has them all, and an argument that is one."""
-    given = "\n".join(f"{name} = {json.dumps(value)}" for name, value in CANARIES.items() if "OUTSIDE" not in name)
+    given = "\n".join(
+        f"{name} = {json.dumps(value)}" for name, value in CANARIES.items() if "OUTSIDE" not in name
+    )
     (folder / "app.py").write_text("import time\ntime.sleep(1000)\n")
     return f"""
     [[apps]]
@@ -42,12 +58,8 @@ def test_no_secret_is_seen_anywhere(tmp_path: Path, level: str) -> None:
     with operated(tmp_path, ecosystem(tmp_path), "--log-level", level, env=outside) as it:
         seen += [it.ask(path, tcp=tcp).body.decode() for path in PATHS for tcp in (True, False)]
         seen += [it.ask(f"/api/apps/api{rest}").body.decode() for rest in ("", "/env")]
-        for words in (
-            ("ls",), ("ls", "--json"), ("describe", "api"), ("env", "api"), ("env", "api", "--json"), ("jlist",),
-            ("prettylist",), ("logs",), ("health",), ("restart", "api"), ("send", "api", "x"), ("stop", "apj"),
-            ("trigger", "api", "x"), ("scale", "api", "2"), ("reload", "api"),
-        ):  # fmt: skip
-            done = it.command(*words)
+        for words in COMMANDS:
+            done = it.command(*words.split())
             seen += [done.stdout, done.stderr]
         seen.append(events(it))
         # A death makes the runtime report.

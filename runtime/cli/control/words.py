@@ -38,7 +38,7 @@ def guarded(run: Callable[[Sequence[str]], int], words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return SIGNAL_BASE + 2
     except BrokenPipeError:  # `pidone ls | head`
-        sys.stdout = None # nothing is left to flush into
+        sys.stdout = None  # nothing is left to flush into
         return 0
 
 
