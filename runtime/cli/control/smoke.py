@@ -105,25 +105,18 @@ def _wait_ready(process: "subprocess.Popen[bytes]", runtime: Client, deadline: f
             return f"it ended with code {process.returncode}"
         try:
             ready, said = runtime.probe("readyz?verbose")
-        except CommandError:
-            ready = False
-        if ready or _jobs_done(runtime):
+            apps = runtime.get("api", "apps")["apps"]
+        except CommandError:  # not there yet
+            time.sleep(_POLL_S)
+            continue
+        if ready:
             return ""
+        given_up = [app["name"] for app in apps if app["state"] == "errored"]
+        if given_up:
+            return f"given up: {', '.join(given_up)}"
         time.sleep(_POLL_S)
     missing = [line for line in said.splitlines() if line.startswith("[-]")]
     return f"not ready in time: {', '.join(missing) or said}"
-
-
-def _jobs_done(runtime: Client) -> bool:
-    try:
-        apps = runtime.get("api", "apps")["apps"]
-    except CommandError:
-        return False
-    return (
-        bool(apps)
-        and all(app["ready"] for app in apps if app["wanted"])
-        and all(app["wanted"] for app in apps)
-    )
 
 
 def _checks(file: str, env_name: str | None) -> "tuple[SmokeCheck, ...]":
