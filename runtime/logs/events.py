@@ -30,7 +30,7 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "runtime.exit": Event("pidone ends; the last record", ("code", "reason")),
         "runtime.warning": Event("a library complained", ("logger",)),
         "runtime.error": Event("a bug in pidone, or an operation that failed", ("logger", "exc_info")),
-        "config.warning": Event("something in the ecosystem file is doubtful"),
+        "config.warning": Event("something in the ecosystem file is doubtful", ("app",)),
         "config.reload": Event(
             "the ecosystem file was read again", ("added", "removed", "changed", "scaled", "unchanged")
         ),
@@ -54,6 +54,26 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "instance.stop": Event("a process was told to stop", (*_SLOT, "signal", "how")),
         "instance.kill": Event("a process did not stop in time and is killed", _SLOT),
         "instance.message": Event("a process sent a message that nobody awaits", (*_SLOT, "data")),
+        "instance.memory": Event(
+            "a process, or the container, outgrew its memory limit, and the process has to go",
+            (*_SLOT, "rss_bytes", "limit_bytes"),
+        ),
+        "instance.memory_soft": Event(
+            "a process outgrew its soft limit and was asked to free memory", (*_SLOT, "rss_bytes", "action")
+        ),
+        "instance.memory_softened": Event("what came of that", (*_SLOT, "before_bytes", "after_bytes")),
+        "app.scheduled": Event("an app waits for its next time", ("app", "schedule", "next")),
+        "app.due": Event("the time of an app has come", ("app", "reason", "step")),
+        "app.skipped": Event(
+            "the time of an app has come, but nothing is done", ("app", "reason", "overlap")
+        ),
+        "app.files_changed": Event("watched files changed", ("app", "files")),
+        "watch.failed": Event("files are not watched, for now or at all"),
+        "hook.done": Event("a hook ended well", (*_SLOT, "hook", "outcome")),
+        "hook.failed": Event("a hook failed", (*_SLOT, "hook", "outcome")),
+        "runtime.memory": Event("the container is nearly full, and replacing an instance would not help"),
+        "runtime.oom": Event("the kernel's OOM killer ended helper processes of apps", ("processes",)),
+        "host.unreadable": Event("something about the container cannot be read and is taken as absent"),
         "listen.open": Event("a socket was opened for an app", ("app",)),
         "listen.failed": Event("a socket for an app cannot be opened", ("app",)),
         "listen.steering": Event("the kernel refuses the program that spreads connections", ("app",)),
