@@ -1,4 +1,4 @@
-"""Memory recycling: how soon a leak is replaced, what clients of a leaking cluster notice, what sampling costs.
+"""Memory recycling: how soon a leak is replaced, what a leaking cluster's clients notice, what it costs.
 
 PIDONE_BENCH_LEAK_S is how long the cluster is kept under load (default 60 s; the project promises 600).
 """

@@ -17,6 +17,7 @@ class Event(Record):
 
 
 _SLOT: Final = ("app", "instance")
+_HOOK: Final = ("outcome", "hook", "app", "instance")
 _INSTANCE: Final = (*_SLOT, "pid")
 
 EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
@@ -55,28 +56,26 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "instance.kill": Event("a process did not stop in time and is killed", _SLOT),
         "instance.message": Event("a process sent a message that nobody awaits", (*_SLOT, "data")),
         "instance.memory": Event(
-            "a process, or the container, outgrew its memory limit, and the process has to go",
-            (*_SLOT, "rss_bytes", "limit_bytes"),
+            "a process uses too much memory and is replaced", (*_SLOT, "rss_bytes", "limit_bytes")
         ),
-        "instance.memory_soft": Event(
-            "a process outgrew its soft limit and was asked to free memory", (*_SLOT, "rss_bytes", "action")
+        "instance.memory_soft": Event("a process was asked to free memory", (*_SLOT, "rss_bytes", "action")),
+        "instance.memory_softened": Event(
+            "a process freed memory when asked", (*_SLOT, "before_bytes", "after_bytes")
         ),
-        "instance.memory_softened": Event("what came of that", (*_SLOT, "before_bytes", "after_bytes")),
-        "app.scheduled": Event("an app waits for its next time", ("app", "schedule", "next")),
-        "app.due": Event("the time of an app has come", ("app", "reason", "step")),
-        "app.skipped": Event(
-            "the time of an app has come, but nothing is done", ("app", "reason", "overlap")
-        ),
-        "app.files_changed": Event("watched files changed", ("app", "files")),
-        "watch.failed": Event("files are not watched, for now or at all"),
-        "hook.done": Event("a hook ended well", (*_SLOT, "hook", "outcome")),
-        "hook.failed": Event("a hook failed", (*_SLOT, "hook", "outcome")),
-        "runtime.memory": Event("the container is nearly full, and replacing an instance would not help"),
-        "runtime.oom": Event("the kernel's OOM killer ended helper processes of apps", ("processes",)),
+        "runtime.memory": Event("the container comes close to its memory limit"),
+        "runtime.oom": Event("the kernel ended helper processes for want of memory", ("processes",)),
+        "app.scheduled": Event("an app has a timetable", ("app", "schedule", "next")),
+        "app.due": Event("a scheduled app's time has come", ("app", "reason", "step")),
+        "app.skipped": Event("a scheduled run is left out", ("app", "reason", "overlap")),
+        "app.files_changed": Event("watched files of an app changed", ("app", "files")),
+        "watch.failed": Event("files are not watched for now"),
+        "hook.done": Event("a hook's command ended well", _HOOK),
+        "hook.failed": Event("a hook's command failed", _HOOK),
         "host.unreadable": Event("something about the container cannot be read and is taken as absent"),
         "listen.open": Event("a socket was opened for an app", ("app",)),
         "listen.failed": Event("a socket for an app cannot be opened", ("app",)),
         "listen.steering": Event("the kernel refuses the program that spreads connections", ("app",)),
+        "listen.balance": Event("a changed balance has to wait for the next start", ("app",)),
         "listen.unshared": Event("an app in cluster mode has no means to share its ports", ("app",)),
         "channel.ignored": Event("a message of a process was not understood", ("app",)),
         "probe.shared": Event("a probe asks a port that all instances share", ("app",)),
