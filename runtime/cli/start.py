@@ -7,7 +7,7 @@ and pydantic) would cost 100 ms and 15 MB there.
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from runtime.ecosystem.spec import Ecosystem
 from runtime.errors import ConfigError, ListenError, UsageError
@@ -15,6 +15,9 @@ from runtime.init.exitcodes import ExitCode
 from runtime.init.signals import SignalInbox
 from runtime.record import EMPTY, Record
 from runtime.supervise.loading import Loading
+
+if TYPE_CHECKING:
+    from runtime.supervise.session import Closable, Parts
 
 USAGE: Final = """\
 usage: pidone [start] [OPTIONS] FILE [-- ARGS...]
@@ -32,6 +35,10 @@ SIGTERM, SIGINT or SIGQUIT asks for a stop; a second one kills. SIGHUP reads FIL
   --no-auto-exit       stay when nothing is left to run
   --log-format FORMAT  json, text, logfmt, raw, ...; default: text on a terminal, json elsewhere
   --log-level LEVEL    lowest level of pidone's own events: debug, info, warning, error
+  --admin [HOST:]PORT  serve probes, metrics and the dashboard there, read-only
+  --admin-token-file FILE
+                       clients that bear the token in FILE may act there too
+  --socket PATH        the control socket, or "none"
   -h, --help           this text
   --version            the version
 
@@ -49,7 +56,20 @@ class StartOptions(Record, kw_only=True):
     env_name: str | None = None
     only: tuple[str, ...] = ()
     overrides: Mapping[str, object] = EMPTY
+    """Keys laid over those of every app."""
+    defaults: Mapping[str, object] = EMPTY
+    """Keys for apps that do not have them."""
     runtime: Mapping[str, object] = EMPTY
+    """Keys laid over those of the `[runtime]` table."""
+    personality: str = "pidone"
+    """As in LoadOptions."""
+    argv: tuple[str, ...] = ()
+    """The command line for JavaScript ecosystems that look at `process.argv`."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is named that could be started."""
+        return self.target is None and not self.rest
 
 
 def parse(words: Sequence[str]) -> StartOptions:
@@ -93,6 +113,7 @@ def parse(words: Sequence[str]) -> StartOptions:
         only=tuple(name for name in only.replace(",", " ").split() if name),
         overrides=overrides,
         runtime=runtime,
+        argv=("start", *words),
     )
 
 
@@ -108,6 +129,9 @@ _VALUES: Final[dict[str, tuple[str, str]]] = {
     "--instances": ("overrides", "instances"),
     "--log-format": ("runtime", "log_format"),
     "--log-level": ("runtime", "log_level"),
+    "--admin": ("runtime", "admin"),
+    "--admin-token-file": ("runtime", "admin_token_file"),
+    "--socket": ("runtime", "socket"),
 }
 
 
@@ -147,7 +171,9 @@ def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> 
     keep_descriptors_private()
     _adopt_orphans()
     os.chdir("/")
-    around = Surroundings(inbox=inbox, environ=dict(os.environ), version=__version__, load=load)
+    around = Surroundings(
+        inbox=inbox, environ=dict(os.environ), version=__version__, load=load, operate=_operate
+    )
     try:
         ending = Session(ecosystem, around).run()
     except ListenError as error:
@@ -158,7 +184,12 @@ def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> 
 
 
 def load_words(words: Sequence[str], cwd: str) -> Ecosystem:
-    """Read what a command line names. Raises UsageError or ConfigError.
+    """Read what the words of a command line name. Raises UsageError or ConfigError."""
+    return load_options(parse(words), cwd)
+
+
+def load_options(options: StartOptions, cwd: str) -> Ecosystem:
+    """Read what is asked for. Raises ConfigError.
 
     Runs in a child: what is imported here never burdens the long-lived process.
     """
@@ -169,7 +200,6 @@ def load_words(words: Sequence[str], cwd: str) -> Ecosystem:
     from runtime.ecosystem.options import LoadOptions
     from runtime.host.cpus import available_cpus
 
-    options = parse(words)
     target = options.target
     is_file = target is not None and (target == "-" or is_ecosystem_file(Path(target)))
     command = () if is_file else (*((target,) if target is not None else ()), *options.rest)
@@ -179,12 +209,27 @@ def load_words(words: Sequence[str], cwd: str) -> Ecosystem:
         args=options.rest if is_file else (),
         cwd=Path(cwd),
         overrides=options.overrides,
+        defaults=options.defaults,
         runtime=options.runtime,
+        personality=options.personality,
+        argv=options.argv,
         cpus=available_cpus(),
     )
     if command:
         return from_command(command, how)
     return load(None if target in (None, "-") else Path(target), how)
+
+
+def _operate(parts: "Parts") -> "Closable | None":
+    from runtime.control import where
+
+    settings = parts.supervisor.runtime
+    is_unwatched = settings.admin is None and not parts.supervisor.ecosystem.alerts
+    if is_unwatched and where.configured(settings.socket, os.environ) == where.OFF:
+        return None
+    from runtime.control.server import ControlServer
+
+    return ControlServer(parts, os.environ)
 
 
 def _adopt_orphans() -> None:

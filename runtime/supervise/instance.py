@@ -12,9 +12,9 @@ from runtime.contracts import Clock, InstanceId, LogSink, Outfitter, Timer
 from runtime.ecosystem.spec import AppSpec, OnReadyTimeout, Seconds
 from runtime.errors import SpawnError
 from runtime.init.reaper import ExitStatus
-from runtime.init.signames import signal_name
 from runtime.init.spawn import exit_code_of
 from runtime.record import Record
+from runtime.signames import signal_name
 from runtime.supervise.attendant import Attendant, Errand, Nobody
 from runtime.supervise.collaborators import Launcher, Process
 from runtime.supervise.restart import Fate, RestartPolicy
@@ -118,6 +118,11 @@ class Instance:
         action = TABLE[self.state].get(event)
         if action is not None:
             action(self)
+
+    def forgive(self) -> None:
+        """Begin to count restarts anew."""
+        self._policy.forgive()
+        self.restarts = 0
 
     def give_up(self, why: str) -> None:
         """End it for good, for a reason that a restart does not change."""
