@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeAlias
 
 from runtime.contracts import InstanceId, Report
 from runtime.ecosystem.spec import AppSpec
+from runtime.init.signames import signal_name
 from runtime.listen import activation, appfacts, node, watch
 from runtime.listen.address import of_listen
 from runtime.listen.appports import AppPorts
@@ -120,6 +121,7 @@ class Fitting:
             broker=wishes.ports.broker(wishes.who.index) if is_worker else None,
             worker_id=wishes.worker_id,
             preload=preload,
+            stop="message" if app.shutdown_with_message else signal_name(app.kill_signal),
             on_listening=self._listening,
             on_drained=wishes.report.drained,
             on_message=self._message,
