@@ -12,7 +12,6 @@ from typing import Any, Final
 from runtime.ecosystem.convert import Tables
 from runtime.ecosystem.environment import escape
 from runtime.ecosystem.kinds import Invalid, parse_bool
-from runtime.ecosystem.starters.procfile import command_keys
 from runtime.errors import ConfigError
 
 _PROGRAM: Final = "program:"
@@ -110,9 +109,14 @@ def _app(name: str, program: Mapping[str, str], shared: Mapping[str, str]) -> di
 
 
 def _command(command: str) -> Mapping[str, Any]:
-    if "${" in command or _INSTANCE in command:
-        return {"script": command}  # the references stay, so that they are not taken for text
-    return command_keys(command)
+    """supervisord uses no shell; we need one only for the number of the instance."""
+    if _INSTANCE in command:
+        return {"script": command}
+    try:
+        script, *args = shlex.split(command) or [""]
+    except ValueError as error:
+        raise ConfigError(f"command={command}: {error}") from None
+    return {"script": script, "args": args} if args else {"script": script}
 
 
 def _restarts(program: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
