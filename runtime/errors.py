@@ -5,6 +5,10 @@ class PidoneError(Exception):
     """Base of every error whose message is meant for the user."""
 
 
+class UsageError(PidoneError):
+    """The command line is wrong."""
+
+
 class ConfigError(PidoneError):
     """An ecosystem cannot be used. The message holds one line per problem, each naming file, app and key."""
 

@@ -9,6 +9,7 @@ import pytest
 
 def pytest_configure() -> None:
     harness.become_subreaper()
+    os.environ["PIDONE_STRICT"] = "1"  # events that no documentation knows are errors here
 
 
 @pytest.fixture(autouse=True)

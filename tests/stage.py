@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from runtime.contracts import InstanceId, NoEquipment, Report
 from runtime.ecosystem.spec import AppSpec
 from runtime.errors import SpawnError
 from runtime.init.reaper import ExitStatus
-from runtime.supervise.collaborators import InstanceId, NoEquipment, Report
 from runtime.supervise.instance import World
 
 

@@ -3,6 +3,10 @@
 import os
 import sys
 
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
+if TYPE_CHECKING:
+    from runtime.ecosystem.spec import Ecosystem
+
 _INIT_NAMES = ("tini", "tini-static", "docker-init", "dumb-init")
 _PM2_NAMES = ("pm2-runtime", "pm2-docker")
 _COMMANDS = {
@@ -22,28 +26,55 @@ def dispatch(argv: list[str]) -> int:
 
         os._exit(run_bare(argv))  # finalising the interpreter would only keep others waiting
     words = argv[1:]
-    if words and name not in _PM2_NAMES:
-        if words[0] == "--version":
+    if name not in _PM2_NAMES:
+        if words[:1] == ["--version"]:
             from runtime import __version__
 
             print(f"pidone {__version__}")
             return 0
-        if words[0] in _COMMANDS:
+        if words and words[0] in _COMMANDS:
             from importlib import import_module
 
             return int(import_module(_COMMANDS[words[0]]).run(words[1:]))
-    # Everything else becomes the long-lived process. Its signal handlers go in before anything slow.
+        if any(word in ("-h", "--help") for word in (words[: words.index("--")] if "--" in words else words)):
+            from runtime.cli.start import USAGE
+
+            print(USAGE, end="")
+            return 0
+    return _start(words[1:] if words[:1] == ["start"] and name not in _PM2_NAMES else words, name)
+
+
+def _start(words: list[str], name: str) -> int:
+    """Become the long-lived process.
+
+    Its signal handlers go in before anything slow, and the ecosystem is read in a child beside all that it
+    has to import.
+    """
     from runtime.init.signals import SignalInbox
 
     inbox = SignalInbox()
     if name in _PM2_NAMES:
-        from runtime.cli.pm2_runtime import run
+        from runtime.cli.pm2_runtime import answer
 
-        code = run(words, inbox)
-    else:
-        from runtime.cli.start import run
+        code = answer(words)
+        if code is not None:
+            return code
+    from runtime.supervise.loading import Loading
 
-        code = run(words[1:] if words[:1] == ["start"] else words, inbox)
+    cwd = os.getcwd()
+
+    def load() -> "Ecosystem":
+        if name in _PM2_NAMES:
+            from runtime.cli.pm2_runtime import load_words
+        else:
+            from runtime.cli.start import load_words
+
+        return load_words(words, cwd)
+
+    loading = Loading(load)
+    from runtime.cli.start import run
+
+    code = run(loading, load, inbox)
     # Everything has been flushed and waited for; tearing the interpreter down would only delay the end.
     sys.stdout.flush()
     sys.stderr.flush()

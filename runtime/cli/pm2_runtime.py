@@ -4,8 +4,8 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from runtime.cli.start import StartOptions, start
-from runtime.init.signals import SignalInbox
+from runtime.cli.start import StartOptions, load_options
+from runtime.ecosystem.spec import Ecosystem
 
 _NO_TARGET: Final = 1
 """The peer's exit code when there is nothing to start."""
@@ -137,9 +137,8 @@ def _collected(
     )
 
 
-def run(words: Sequence[str], inbox: SignalInbox) -> int:
-    """Start, run and end; the exit code."""
-    options, warnings = parse(words)
+def answer(words: Sequence[str]) -> int | None:
+    """Say what needs no start, and the exit code; None if there is something to start."""
     if _asks(words, "-V", "--version"):
         from runtime import __version__
 
@@ -148,12 +147,18 @@ def run(words: Sequence[str], inbox: SignalInbox) -> int:
     if _asks(words, "-h", "--help"):
         print(USAGE, end="")
         return 0
-    if options.target is None and not options.rest:
+    if parse(words)[0].is_empty:
         print(USAGE, end="")
         return _NO_TARGET
+    return None
+
+
+def load_words(words: Sequence[str], cwd: str) -> Ecosystem:
+    """Read what the words of a command line name, in a child. Raises ConfigError."""
+    options, warnings = parse(words)
     for warning in warnings:
-        print(f"pm2-runtime: {warning}", file=sys.stderr)
-    return start(options, inbox)
+        print(f"pm2-runtime: {warning}", file=sys.stderr, flush=True)
+    return load_options(options, cwd)
 
 
 def _asks(words: Sequence[str], *switches: str) -> bool:

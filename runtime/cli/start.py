@@ -9,12 +9,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from runtime.ecosystem.loading import load_in_child
 from runtime.ecosystem.spec import Ecosystem
-from runtime.errors import ConfigError, ListenError, PidoneError
+from runtime.errors import ConfigError, ListenError, UsageError
 from runtime.init.exitcodes import ExitCode
 from runtime.init.signals import SignalInbox
 from runtime.record import EMPTY, Record
+from runtime.supervise.loading import Loading
 
 USAGE: Final = """\
 usage: pidone [start] [OPTIONS] FILE [-- ARGS...]
@@ -39,10 +39,6 @@ Other commands: pidone exec|check|convert|init|schema --help
 """
 
 
-class UsageError(PidoneError):
-    """The command line is wrong."""
-
-
 class StartOptions(Record, kw_only=True):
     """The command line of a start."""
 
@@ -62,6 +58,11 @@ class StartOptions(Record, kw_only=True):
     """As in LoadOptions."""
     argv: tuple[str, ...] = ()
     """The command line for JavaScript ecosystems that look at `process.argv`."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is named that could be started."""
+        return self.target is None and not self.rest
 
 
 def parse(words: Sequence[str]) -> StartOptions:
@@ -137,38 +138,49 @@ def _did_you_mean(name: str) -> str:
     return f": did you mean {close[0]}?" if close else ""
 
 
-def run(words: Sequence[str], inbox: SignalInbox) -> int:
-    """Start, run and end; the exit code. `inbox` has been collecting signals since the first instruction."""
-    if any(word in ("-h", "--help") for word in _before_dashes(words)):
-        sys.stdout.write(USAGE)
-        return ExitCode.OK
+def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> int:
+    """Run the ecosystem that `loading` brings; the exit code of the process.
+
+    Args:
+        loading: At work since before this module was imported.
+        load: Reads it again on SIGHUP.
+        inbox: Has been collecting signals since the first instruction.
+    """
+    # Beside the reading: what the session needs is imported before its outcome is waited for.
+    from runtime import __version__
+    from runtime.init.spawn import keep_descriptors_private
+    from runtime.supervise.session import Session, Surroundings
+    from runtime.supervise.termination import leave_message
+
     try:
-        options = parse(words)
+        ecosystem = loading.wait()
     except UsageError as error:
         return _refuse(ExitCode.USAGE, f"{error}\n\n{USAGE}".rstrip())
-    return start(options, inbox)
-
-
-def start(options: StartOptions, inbox: SignalInbox) -> int:
-    """Load what is asked for in a child and run it; the exit code."""
-    cwd = os.getcwd()
-
-    def load() -> Ecosystem:
-        return _load(options, cwd)
-
-    try:
-        ecosystem = load_in_child(load, _import_session)
     except ConfigError as error:
         return _refuse(ExitCode.CONFIG, str(error))
-    return run_ecosystem(ecosystem, load, inbox)
+    keep_descriptors_private()
+    _adopt_orphans()
+    os.chdir("/")
+    around = Surroundings(inbox=inbox, environ=dict(os.environ), version=__version__, load=load)
+    try:
+        ending = Session(ecosystem, around).run()
+    except ListenError as error:
+        return _refuse(ExitCode.CONFIG, str(error))
+    if ending.is_abnormal:
+        leave_message(ending)
+    return ending.code
 
 
-def _import_session() -> None:
-    import runtime.supervise.session  # noqa: F401 (beside the reading of the ecosystem)
+def load_words(words: Sequence[str], cwd: str) -> Ecosystem:
+    """Read what the words of a command line name. Raises UsageError or ConfigError."""
+    return load_options(parse(words), cwd)
 
 
-def _load(options: StartOptions, cwd: str) -> Ecosystem:
-    """Runs in a child: what is imported here never burdens the long-lived process."""
+def load_options(options: StartOptions, cwd: str) -> Ecosystem:
+    """Read what is asked for. Raises ConfigError.
+
+    Runs in a child: what is imported here never burdens the long-lived process.
+    """
     from pathlib import Path
 
     from runtime.ecosystem.formats import is_ecosystem_file
@@ -196,35 +208,11 @@ def _load(options: StartOptions, cwd: str) -> Ecosystem:
     return load(None if target in (None, "-") else Path(target), how)
 
 
-def run_ecosystem(ecosystem: Ecosystem, load: Callable[[], Ecosystem], inbox: SignalInbox) -> int:
-    """Run what has been read; the exit code of the process."""
-    from runtime import __version__
-    from runtime.init.spawn import keep_descriptors_private
-    from runtime.supervise.session import Session, Surroundings
-    from runtime.supervise.termination import leave_message
-
-    keep_descriptors_private()
-    _adopt_orphans()
-    os.chdir("/")
-    around = Surroundings(inbox=inbox, environ=dict(os.environ), version=__version__, load=load)
-    try:
-        ending = Session(ecosystem, around).run()
-    except ListenError as error:
-        return _refuse(ExitCode.CONFIG, str(error))
-    if ending.is_abnormal:
-        leave_message(ending)
-    return ending.code
-
-
 def _adopt_orphans() -> None:
     if os.getpid() != 1:
         from runtime.init.prctl import set_child_subreaper
 
         set_child_subreaper()
-
-
-def _before_dashes(words: Sequence[str]) -> Sequence[str]:
-    return words[: words.index("--")] if "--" in words else words
 
 
 def _refuse(code: ExitCode, message: str) -> int:

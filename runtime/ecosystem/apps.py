@@ -173,6 +173,8 @@ class Reader:
         if hooks := {name: values[name] for name in HOOK_NAMES if name in values}:
             result["hooks"] = {**values.get("hooks", {}), **hooks}
         _check_memory(values, scope)
+        _check_age(values, result, scope)
+        result |= _scheduled(values, scope)
         return AppSpec(
             **{
                 **result,
@@ -393,6 +395,26 @@ def _logs(values: Mapping[str, Any], cwd: Path, variables: Mapping[str, str]) ->
     if "merge_logs" not in values:
         found["merge_logs"] = "instances" not in values
     return found
+
+
+def _check_age(values: Mapping[str, Any], result: Mapping[str, Any], scope: Scope) -> None:
+    ready_within = result.get("listen_timeout", AppSpec.listen_timeout)
+    if "max_age" in values and values["max_age"] <= ready_within:
+        scope.error(
+            f"max_age must be longer than listen_timeout ({ready_within:g} s): "
+            "instances would be replaced as soon as they are ready",
+            "max_age",
+        )
+
+
+def _scheduled(values: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
+    """A job runs when its time has come, and only then."""
+    if not values.get("schedule"):
+        return {}
+    for key, what in (("autorestart", "restarted"), ("essential", "essential")):
+        if values.get(key):
+            scope.warn(f"{key} has no effect beside schedule: a job that ends is not {what}", key)
+    return {"autorestart": False, "essential": False}
 
 
 def _check_memory(values: Mapping[str, Any], scope: Scope) -> None:

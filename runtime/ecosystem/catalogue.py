@@ -385,7 +385,7 @@ APP_GROUPS: Final = (
             Key("schedule", kinds.CRON, "When to run a job.", ours=True),
             Key(
                 "timezone",
-                kinds.OPTIONAL_STRING,
+                kinds.TIMEZONE,
                 "Time zone of both, e.g. `Europe/Vienna`.",
                 ours=True,
                 default="the container's",

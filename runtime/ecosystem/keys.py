@@ -19,9 +19,7 @@ NOTHING_IN_A_CONTAINER: Final = frozenset(
 
 NOT_BUILT: Final = frozenset(
     (
-        "cron_restart", "schedule", "watch", "hooks", "max_memory_restart", "memory_soft_limit", "max_age",
-        "runtime.admin", "runtime.admin_token_file", "runtime.memory_guard", "runtime.watch_config",
-        "runtime.hooks", "smoke", "alerts", "static",
+        "runtime.admin", "runtime.admin_token_file", "runtime.watch_config", "smoke", "alerts", "static",
     )
 )  # fmt: skip
 """Keys that are read and checked, but nothing acts on them yet: one warning names those in use."""

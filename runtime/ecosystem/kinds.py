@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from runtime import signames
 from runtime.ecosystem.document import KeyPath
 from runtime.ecosystem.spec import MemoryLimit, MemoryShare, Seconds
+from runtime.errors import ConfigError
 
 
 class Finding(NamedTuple):
@@ -456,7 +457,34 @@ def parse_cron(value: object) -> str | None:
         return fields[0].lower()
     if len(fields) not in (5, 6) or not all(re.fullmatch(_CRON_FIELD, field) for field in fields):
         raise Invalid(wanted)
-    return " ".join(fields)
+    return _checked_cron(" ".join(fields))
+
+
+def _checked_cron(text: str) -> str:
+    """Refuse what looks like cron but never comes true, or not on this planet's calendar."""
+    from datetime import UTC  # noqa: PLC0415  # rare key
+
+    from runtime.ecosystem.cron import parse_schedule  # noqa: PLC0415
+
+    try:
+        parse_schedule(text, UTC, "cron")
+    except ConfigError as error:
+        raise Invalid(str(error)) from None
+    return text
+
+
+def parse_timezone(value: object) -> str | None:
+    """The IANA name of a time zone."""
+    name = parse_optional_string(value)
+    if name is None or name.upper() == "UTC":
+        return name
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # noqa: PLC0415  # rare key
+
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # unknown; "../x" or NUL; a folder such as "America"
+        raise Invalid('expected the name of a time zone such as "Europe/Berlin"') from None
+    return name
 
 
 BOOL: Final = Kind("boolean", parse_bool, {"type": ["boolean", "string", "integer"]})
@@ -504,4 +532,5 @@ INSTANCES: Final = Kind(
 )
 SIGNAL: Final = Kind("signal", parse_signal, {"type": ["string", "integer"]}, write=signames.signal_name)
 PATTERN: Final = Kind("regular expression", parse_pattern, {"type": "string"})
+TIMEZONE: Final = Kind("time zone", parse_timezone, {"type": "string"})
 CRON: Final = Kind("cron expression", parse_cron, {"type": ["string", "number", "boolean"]})

@@ -266,14 +266,26 @@ SIGNALS: Final = Kind(
 # Hooks ------------------------------------------------------------------------------------------------------
 
 HOOK_NAMES: Final = ("pre_start", "post_start", "pre_stop", "post_stop", "on_exit", "on_give_up")
-_HOOK: Final = {"command": WORDS, "timeout": DURATION}
+_SHELL_SYNTAX: Final = r"[$`|&;<>()*?~\n]"
+
+
+def _parse_hook_command(value: object) -> tuple[str, ...]:
+    """A list of words, or a text, which needs a shell only where it uses one."""
+    if isinstance(value, str) and re.search(_SHELL_SYNTAX, value):
+        return ("/bin/sh", "-c", parse_string(value))
+    words: tuple[str, ...] = WORDS.parse(value)
+    return words
+
+
+_HOOK_COMMAND: Final = Kind("command", _parse_hook_command, {"type": ["string", "array"]})
+_HOOK: Final = {"command": _HOOK_COMMAND, "timeout": DURATION}
 
 
 def _parse_hook(value: object) -> Hook:
     hook = (
         Hook(**parse_table(value, _HOOK, required="command"))
         if isinstance(value, Mapping)
-        else Hook(command=WORDS.parse(value))
+        else Hook(command=_HOOK_COMMAND.parse(value))
     )
     if not hook.command:
         raise Invalid("expected a command")

@@ -75,14 +75,20 @@ class OomLedger:
             self._settled = OomCounters(container, settled.host + 1)
         return verdict
 
-    def unexplained(self) -> int:
-        """Kills in this container that no judged exit explains, settled by asking.
+    def outstanding(self) -> int:
+        """Kills in this container that no judged exit explains, so far.
 
-        They hit a descendant of an app (a helper process whose main process lives on) or a stranger. Ask this
-        after the exits of one turn have been judged, not between them.
+        They hit a descendant of an app (a helper process whose main process lives on), a stranger, or a main
+        process that is still about to end.
         """
         now, settled = self._read(), self._settled
-        self._settled = now
         if now.container is None or settled.container is None:
             return 0
         return max(0, now.container - settled.container)
+
+    def settle(self, kills: int) -> None:
+        """These are explained, though not by an exit that was judged."""
+        container = self._settled.container
+        self._settled = OomCounters(
+            None if container is None else container + kills, self._settled.host + kills
+        )

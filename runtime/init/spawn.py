@@ -23,6 +23,14 @@ from runtime.record import EMPTY, Record
 
 _RESETTABLE: Final = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
 _FAILURE_BYTES: Final = 512
+_HINTS: Final = {
+    "oom_score_adj": " (a lower score than the container's own takes CAP_SYS_RESOURCE)",
+    "nice": " (a lower value than the container's own takes CAP_SYS_NICE)",
+    "limits": " (more than the container's own hard limit takes CAP_SYS_RESOURCE)",
+    "cpu_affinity": " (none of these CPUs is available to the container)",
+    "uid/gid/groups": " (another user takes CAP_SETUID and CAP_SETGID)",
+}
+"""What the container would have to be allowed to."""
 _MISSING: Final = (errno.ENOENT, errno.ENOTDIR)
 
 
@@ -194,7 +202,8 @@ def _become(plan: SpawnPlan, wanted: Mapping[int, int], failure: int) -> NoRetur
         step = f"exec: {plan.argv[0]}"
         os.execve(plan.argv[0], plan.argv, env)  # noqa: S606 (running programs without a shell is the product)
     except OSError as error:
-        _report(failure, error.errno or errno.EIO, f"{step}: {error.strerror}")
+        hint = _HINTS.get(step, "") if error.errno in (errno.EPERM, errno.EACCES, errno.EINVAL) else ""
+        _report(failure, error.errno or errno.EIO, f"{step}: {error.strerror}{hint}")
     except BaseException as error:  # noqa: BLE001 (a child that is still us must end here, whatever it was)
         _report(failure, errno.EINVAL, f"{step}: {error}")
 

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from runtime.contracts import Equipment, InstanceId, NoEquipment, Outfitter, Report
 from runtime.ecosystem.spec import AppSpec, ExecMode
 from runtime.listen import appfacts
-from runtime.supervise.collaborators import Equipment, InstanceId, NoEquipment, Outfitter, Report
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop

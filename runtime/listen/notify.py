@@ -7,10 +7,10 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from runtime.contracts import Report
 from runtime.ecosystem.spec import Seconds
 from runtime.init import proctree
 from runtime.listen.datagrams import Datagrams
-from runtime.supervise.collaborators import Report
 
 _USEC: Final = 1_000_000
 _STATUS_CHARACTERS: Final = 1000

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from typing import Final
 
+from runtime.contracts import InstanceId, Report
 from runtime.ecosystem.spec import AppSpec
 from runtime.errors import ListenError
 from runtime.listen import appfacts
@@ -11,7 +12,6 @@ from runtime.listen.appports import AppPorts, EventLog
 from runtime.listen.fitting import Fitting, Wishes
 from runtime.listen.outfit import Outfit
 from runtime.listen.probes import RunCommand, check_of
-from runtime.supervise.collaborators import InstanceId, Report
 
 _NOTICES: Final = 20
 """Different notices per app: one that finds ever new nonsense must not fill log and memory."""

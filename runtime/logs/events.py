@@ -16,83 +16,70 @@ class Event(Record):
     """Fields beyond `timestamp`, `level`, `event` and `message`; a field without a value may be absent."""
 
 
-_INSTANCE: Final = ("app", "instance", "pid")
+_SLOT: Final = ("app", "instance")
+_HOOK: Final = ("outcome", "hook", "app", "instance")
+_INSTANCE: Final = (*_SLOT, "pid")
 
 EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
     {
         "runtime.start": Event(
-            "pidone runs and has read its configuration", ("version", "pid", "apps", "source")
+            "pidone runs and has read its configuration", ("version", "pid", "cpus", "apps")
         ),
-        "runtime.warning": Event(
-            "something in the configuration or the environment is doubtful", ("app", "key")
-        ),
-        "runtime.signal": Event("a signal arrived and was acted on", ("signal", "action")),
-        "runtime.stop": Event("everything is being stopped", ("reason", "signal", "timeout_s")),
-        "runtime.exit": Event("pidone ends; the last record", ("code", "reason", "app", "uptime_s")),
-        "runtime.error": Event(
-            "a bug in pidone, or an operation that failed", ("logger", "error", "exc_info")
-        ),
+        "runtime.stop": Event("everything is being stopped", ("reason", "delay_s")),
+        "runtime.hurry": Event("a second request to stop: what is left is killed at once", ("reason",)),
+        "runtime.deadline": Event("the time for the whole stop is up: what is left is killed"),
+        "runtime.exit": Event("pidone ends; the last record", ("code", "reason")),
+        "runtime.warning": Event("a library complained", ("logger",)),
+        "runtime.error": Event("a bug in pidone, or an operation that failed", ("logger", "exc_info")),
+        "config.warning": Event("something in the ecosystem file is doubtful"),
         "config.reload": Event(
-            "the ecosystem file was read again", ("source", "added", "removed", "changed", "unchanged")
+            "the ecosystem file was read again", ("added", "removed", "changed", "scaled", "unchanged")
         ),
-        "config.error": Event("the ecosystem file cannot be used; nothing was changed", ("source", "error")),
-        "app.start": Event("an app is being started", ("app", "instances", "exec_mode")),
-        "app.ready": Event("every instance of an app is ready", ("app", "instances", "duration_s")),
-        "app.stop": Event("an app is being stopped", ("app", "reason")),
-        "app.stopped": Event("no process of an app is left", ("app",)),
-        "app.completed": Event("every instance of a job ended with a success code", ("app", "code")),
-        "app.errored": Event("an app was given up", ("app", "reason", "code", "restarts")),
-        "app.scale": Event("the number of instances changes", ("app", "instances", "previous")),
-        "app.reload": Event("a reload without downtime begins", ("app", "instances", "max_surge")),
-        "app.reloaded": Event("a reload is complete", ("app", "instances", "duration_s")),
-        "app.reload_failed": Event("a reload was aborted; the old processes stay", ("app", "reason")),
-        "app.waiting": Event("an app waits for another one", ("app", "depends_on", "condition")),
-        "app.delete": Event("an app was removed", ("app",)),
-        "instance.start": Event("a process was started", (*_INSTANCE, "incarnation", "reason", "restarts")),
-        "instance.online": Event("a process is ready", (*_INSTANCE, "how", "duration_s")),
+        "config.rejected": Event("the ecosystem file cannot be used; nothing was changed"),
+        "app.blocked": Event("an app waits for another one that will not come so far", ("app",)),
+        "app.reload": Event("a reload without downtime begins", ("app", "reason", "instances", "overlap")),
+        "app.reloaded": Event("a reload is complete", ("app", "replaced", "reason")),
+        "app.reload_failed": Event(
+            "a reload was given up; processes not yet replaced stay", ("app", "replaced", "reason")
+        ),
+        "instance.start": Event("a process was started", (*_INSTANCE, "restarts")),
+        "instance.spawn_failed": Event("a process could not be started", _SLOT),
+        "instance.online": Event("a process is ready", (*_SLOT, "after_s")),
+        "instance.not_ready": Event("a process did not get ready in time", _SLOT),
         "instance.exit": Event(
-            "a process ended",
-            (*_INSTANCE, "code", "signal", "uptime_s", "restarts", "reason", "core_dumped"),
+            "a process ended", (*_INSTANCE, "code", "signal", "uptime_s", "restarts", "reason")
         ),
-        "instance.restart": Event("a process is replaced", (*_INSTANCE, "reason", "restarts")),
-        "instance.backoff": Event("a restart waits", (*_INSTANCE, "delay_s", "restarts", "reason")),
-        "instance.errored": Event(
-            "an instance is not restarted any more", (*_INSTANCE, "reason", "restarts", "code")
-        ),
-        "instance.completed": Event(
-            "a process ended with a success code and stays ended", (*_INSTANCE, "code")
-        ),
-        "instance.stopping": Event(
-            "a process was told to stop", (*_INSTANCE, "reason", "signal", "timeout_s")
-        ),
-        "instance.stopped": Event(
-            "a process that was told to stop has ended", (*_INSTANCE, "code", "signal")
-        ),
-        "instance.kill": Event(
-            "a process did not stop in time and is killed", (*_INSTANCE, "timeout_s", "processes")
-        ),
-        "instance.draining": Event("a process finishes what it has", (*_INSTANCE, "timeout_s")),
-        "instance.drained": Event("a process has finished what it had", (*_INSTANCE, "duration_s")),
-        "instance.unready": Event("a process was not ready in time", (*_INSTANCE, "timeout_s", "action")),
-        "instance.unhealthy": Event(
-            "a health check or watchdog gave up on a process", (*_INSTANCE, "reason")
-        ),
+        "instance.backoff": Event("a restart waits", (*_SLOT, "delay_s", "restarts")),
+        "instance.errored": Event("an instance is not restarted any more", _SLOT),
+        "instance.unhealthy": Event("a health check or watchdog gave up on a process", _SLOT),
+        "instance.stop": Event("a process was told to stop", (*_SLOT, "signal", "how")),
+        "instance.kill": Event("a process did not stop in time and is killed", _SLOT),
+        "instance.message": Event("a process sent a message that nobody awaits", (*_SLOT, "data")),
         "instance.memory": Event(
-            "a process outgrew its memory limit", (*_INSTANCE, "rss_bytes", "limit_bytes")
+            "a process uses too much memory and is replaced", (*_SLOT, "rss_bytes", "limit_bytes")
         ),
-        "instance.status": Event("what a process says of itself (sd_notify STATUS=)", (*_INSTANCE, "status")),
-        "instance.spawn_failed": Event(
-            "a process could not be started", ("app", "instance", "error", "code")
+        "instance.memory_soft": Event("a process was asked to free memory", (*_SLOT, "rss_bytes", "action")),
+        "instance.memory_softened": Event(
+            "a process freed memory when asked", (*_SLOT, "before_bytes", "after_bytes")
         ),
-        "instance.message": Event("a process sent an IPC message that nobody awaits", (*_INSTANCE, "value")),
-        "listen.open": Event("a socket was opened for an app", ("app", "name", "address")),
-        "listen.error": Event("a socket cannot be opened or shared", ("app", "name", "address", "error")),
-        "orphan.reaped": Event("an adopted process ended", ("pid", "code", "signal")),
+        "runtime.memory": Event("the container comes close to its memory limit"),
+        "runtime.oom": Event("the kernel ended helper processes for want of memory", ("processes",)),
+        "app.scheduled": Event("an app has a timetable", ("app", "schedule", "next")),
+        "app.due": Event("a scheduled app's time has come", ("app", "reason", "step")),
+        "app.skipped": Event("a scheduled run is left out", ("app", "reason", "overlap")),
+        "app.files_changed": Event("watched files of an app changed", ("app", "files")),
+        "watch.failed": Event("files are not watched for now"),
+        "hook.done": Event("a hook's command ended well", _HOOK),
+        "hook.failed": Event("a hook's command failed", _HOOK),
+        "listen.open": Event("a socket was opened for an app", ("app",)),
+        "listen.failed": Event("a socket for an app cannot be opened", ("app",)),
+        "listen.steering": Event("the kernel refuses the program that spreads connections", ("app",)),
+        "listen.balance": Event("a changed balance has to wait for the next start", ("app",)),
+        "listen.unshared": Event("an app in cluster mode has no means to share its ports", ("app",)),
+        "channel.ignored": Event("a message of a process was not understood", ("app",)),
+        "probe.shared": Event("a probe asks a port that all instances share", ("app",)),
         "log.dropped": Event("lines of an app were dropped", ("app", "lines", "reason")),
         "log.file_failed": Event("a log file is not written any more", ("app", "path", "error")),
-        "control.listening": Event("the control socket or admin address is served", ("address",)),
-        "control.error": Event("the control socket or admin address cannot be served", ("address", "error")),
-        "control.request": Event("somebody asked for a change", ("action", "app", "uid", "pid")),
     }
 )
 

@@ -1,17 +1,18 @@
 """What happens to the lines of one stream between its pipe and stdout, step by step."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from runtime.ecosystem.spec import Bytes, Seconds
 from runtime.logs.encoder import Encoder
 from runtime.logs.escape import utf8
-from runtime.logs.files import FileSet
 from runtime.logs.limits import DropReport, RateLimit
 from runtime.logs.multiline import PATIENCE, Joiner
 from runtime.logs.timestamps import Timestamps
 from runtime.record import Record
+
+if TYPE_CHECKING:  # few apps write files
+    from runtime.logs.files import FileSet
 
 
 class Cancellable(Protocol):
@@ -20,14 +21,16 @@ class Cancellable(Protocol):
     def cancel(self) -> None: ...
 
 
-@dataclass(slots=True)
 class Counts:
     """What a stream of an app has said since the runtime started."""
 
-    lines: int = 0
-    bytes: int = 0
-    dropped: int = 0
-    """Lines that were not put out, for whatever reason."""
+    __slots__ = ("bytes", "dropped", "lines")
+
+    def __init__(self) -> None:
+        self.lines = 0
+        self.bytes = 0
+        self.dropped = 0
+        """Lines that were not put out, for whatever reason."""
 
 
 class Steps(Record, kw_only=True):
@@ -44,7 +47,7 @@ class Steps(Record, kw_only=True):
     """Sees every line until it returns something true."""
     limit: RateLimit | None = None
     limited: DropReport | None = None
-    files: FileSet | None = None
+    files: "FileSet | None" = None
     joiner: Joiner | None = None
     is_full: Callable[[], bool] | None = None
     """With `overflow = "drop"`: whether stdout has no room now."""

@@ -27,21 +27,26 @@ _DAY: Final = "[0-9]{4}[-/][0-9]{2}[-/][0-9]{2}[T ]"
 _TIME: Final = "[0-9]{2}:[0-9]{2}:[0-9]{2}[0-9.,Z]*+(?: ?[+-][0-9:]{4,5}+)?"
 _LOGGER: Final = r"[ \t|-]*+(?:\[[^\]\n]{1,40}\] )?(?:[\w.:/-]++ - )?"
 _ALWAYS: Final = (
-    r"\n([A-Z]{3,11})(?=[\]):>|\s,])",  # `WARN  text`, `ERROR: text`
+    # `WARN  text`, `ERROR: text`, and glog's or klog's `E1120 23:04:39.123456`
+    r"\n([A-Z]{1,11})(?=(?<=[A-Z]{3})[\]):>|\s,]|[0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2})",
     r"\n[\[(<]([A-Za-z]{3,11}|[0-7])[\])>]",  # `[warn] text`, `<3>text`
     rf"\n([{_INITIALS}{_INITIALS.upper()}][a-z]{{2,10}})[:|]",  # `Error: text`; `Error in` may be prose
-    r"\n([IWEF])(?=\d{4} \d\d:\d\d:\d\d)",  # glog, klog: `E1120 23:04:39.123456`
     # `2026-11-20 23:04:39,123 - name - WARNING - text`, `[2026-11-20 23:04:39 +0000] [7] [INFO] text`
     rf"\n\[?(?:{_DAY})?{_TIME}\]?{_LOGGER}[\[(<]?([A-Z]{{3,11}}(?=[\]):>|\s,])|[a-z]{{3,11}}(?=[\])>]))",
 )
 _LOGFMT: Final = r'\n(?:[^\n"]|"[^\n"]{0,80}"){0,120}?(?:level|lvl|severity)="?([A-Za-z]+)'
 _JSON: Final = r'\n\{[^\n]{0,400}?"(?:level|severity|log\.level)" ?: ?"?([A-Za-z]+|\d+)'
 
-_PATTERNS: Final = tuple(re.compile(pattern.encode()) for pattern in _ALWAYS)
 _IF_CONTAINED: Final = (
-    ((b"level=", b"lvl=", b"severity="), re.compile(_LOGFMT.encode())),
-    ((b'level"', b'"severity"'), re.compile(_JSON.encode())),
+    ((b"level=", b"lvl=", b"severity="), _LOGFMT),
+    ((b'level"', b'"severity"'), _JSON),
 )
+
+
+@functools.cache
+def _compiled(pattern: str) -> re.Pattern[bytes]:
+    """Compiled when the first line comes: the first apps start without waiting for it."""
+    return re.compile(pattern.encode())
 
 
 def runs(lines: bytes, default: str) -> list[tuple[str, bytes]]:
@@ -65,10 +70,11 @@ def runs(lines: bytes, default: str) -> list[tuple[str, bytes]]:
 
 
 def _candidates(lines: bytes) -> Iterator[re.Pattern[bytes]]:
-    yield from _PATTERNS
+    for pattern in _ALWAYS:
+        yield _compiled(pattern)
     for words, pattern in _IF_CONTAINED:
         if any(word in lines for word in words):
-            yield pattern
+            yield _compiled(pattern)
 
 
 class _Found:

@@ -1,5 +1,6 @@
 """Stack traces as one message: which lines belong to the line before them."""
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
@@ -13,12 +14,18 @@ _MOST_LINES: Final = 512
 _MOST_BYTES: Final = 64 * 1024
 
 
-_State: TypeAlias = tuple[tuple[re.Pattern[bytes], str], ...]
+_State: TypeAlias = tuple[tuple[str, str], ...]
 """What may follow in a trace: the first pattern that matches the line tells the next state."""
 
 
 def _state(*then: tuple[str, str]) -> _State:
-    return tuple((re.compile(pattern.encode()), name) for pattern, name in then)
+    return then
+
+
+@functools.cache
+def _compiled(pattern: str) -> re.Pattern[bytes]:
+    """Compiled when it is first needed: few apps join lines, and every start would pay for it."""
+    return re.compile(pattern.encode())
 
 
 _INDENTED: Final = r"[ \t]"
@@ -135,4 +142,4 @@ def _by_language(machines: tuple[Mapping[str, _State], ...]) -> Callable[[bytes,
 
 
 def _next(state: _State, line: bytes) -> str | None:
-    return next((name for pattern, name in state if pattern.match(line)), None)
+    return next((name for pattern, name in state if _compiled(pattern).match(line)), None)

@@ -4,28 +4,28 @@ import functools
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from runtime.contracts import LogSource, Outlet
 from runtime.ecosystem.spec import AppSpec, RuntimeSpec, Seconds
 from runtime.logs.console import choose_format, wants_colour
 from runtime.logs.encoder import Encoder
-from runtime.logs.files import LogFiles
 from runtime.logs.flow import Counts, Flow, Steps
 from runtime.logs.history import Follower, History
 from runtime.logs.limits import DropReport, RateLimit
-from runtime.logs.multiline import joiner
 from runtime.logs.outlet import Gate, PipeOutlet, Stream
 from runtime.logs.output import Output
 from runtime.logs.own import OwnEvents
 from runtime.logs.own_shapes import own_renderer
-from runtime.logs.rotation import compress_in_child
 from runtime.logs.shapes import SHAPES, Origin
 from runtime.logs.timestamps import Timestamps, WallClock
-from runtime.supervise.collaborators import LogSource, Outlet
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+    from pathlib import Path
+
+    from runtime.logs.files import FileSet, LogFiles
+    from runtime.logs.multiline import Joiner
 
 AppKey: TypeAlias = tuple[str, str]
 """Namespace and name."""
@@ -45,7 +45,7 @@ class Relay:
         stderr_fd: int = 2,
         clock: WallClock = time.time,
         on_stdout_lost: Callable[[OSError], None] = lambda _error: None,
-        compress: Callable[[Path], None] = compress_in_child,
+        compress: "Callable[[Path], None] | None" = None,
     ) -> None:
         """Make it ready for apps; nothing is written before the loop runs.
 
@@ -56,7 +56,7 @@ class Relay:
             stderr_fd: Where stderr goes in the format `raw`, and the runtime's own events with it.
             clock: Wall clock of the records.
             on_stdout_lost: Called once, from the loop, when stdout is found closed or broken.
-            compress: Packs a log file that was put aside, without being waited for.
+            compress: Packs a log file that was put aside, without being waited for; None does it in a child.
         """
         self._loop = loop
         self._format = choose_format(runtime.log_format, stdout_fd)
@@ -70,7 +70,9 @@ class Relay:
         self._history = History()
         self._counts: dict[tuple[AppKey, str], Counts] = {}
         self._limits: dict[AppKey, RateLimit] = {}
-        self._files = LogFiles(clock, self._file_failed, compress)
+        self._clock = clock
+        self._compress = compress
+        self._files: LogFiles | None = None
         self._overflows: dict[AppKey, DropReport] = {}
         self._own = OwnEvents(
             self._put_own,
@@ -99,7 +101,8 @@ class Relay:
 
     def reopen(self) -> None:
         """Open all log files anew; also those that were given up."""
-        self._files.reopen()
+        if self._files is not None:
+            self._files.reopen()
 
     def last(self, app: AppKey | None = None) -> bytes:
         """The last records of an app, or of everybody, as they went to stdout."""
@@ -125,20 +128,35 @@ class Relay:
 
         To be called when no app runs any more. Blocks the loop. A second call does nothing.
         """
-        for stream in list(self._streams):
-            stream.drain()
+        deadline = time.monotonic() + timeout
+        done = True
+        while self._streams and done:  # more may be in the pipes than fits into the queue at once
+            self._drain_pipes()
+            done = self._drain_outputs(deadline)
+        for stream in self._streams:
             stream.close()
         self._streams.clear()
         self._report_overflow()
         self._own.render()
-        done = self._output.drain(timeout)
-        if self._errors is not self._output:
-            self._errors.drain(timeout)
-            self._errors.close()
+        done = self._drain_outputs(deadline)
+        self._errors.close()
         self._own.uninstall()
         self._output.close()
-        self._files.close()
+        if self._files is not None:
+            self._files.close()
         return done
+
+    def _drain_pipes(self) -> None:
+        for stream in list(self._streams):
+            stream.drain()
+            if stream.drained:
+                stream.close()
+                del self._streams[stream]
+
+    def _drain_outputs(self, deadline: Seconds) -> bool:
+        outputs = {self._output, self._errors}
+        drained = [output.drain(deadline - time.monotonic()) for output in outputs]
+        return all(drained)
 
     def _steps(
         self, source: LogSource, name: str, pid: int, on_line: Callable[[str], object] | None
@@ -158,11 +176,22 @@ class Relay:
             on_line=on_line,
             limit=self._limit(app) if app.rate_limit else None,
             limited=DropReport(self._report_of(app, "rate_limit"), self._loop.call_later),
-            files=self._files.of(app, origin),
-            joiner=joiner(app.multiline) if app.multiline and not shape.verbatim else None,
+            files=self._file_set(app, origin),
+            joiner=None if shape.verbatim else _joiner(app),
             is_full=(lambda: output.full) if drops else None,
             overflowed=self._overflow_report(app) if drops else None,
         )
+
+    def _file_set(self, app: AppSpec, origin: Origin) -> "FileSet | None":
+        """The files of a stream, for the few apps that want any."""
+        if not (app.out_file or app.error_file or app.log_file):
+            return None
+        if self._files is None:
+            from runtime.logs.files import LogFiles  # noqa: PLC0415 (pathlib comes with it)
+            from runtime.logs.rotation import compress_in_child  # noqa: PLC0415
+
+            self._files = LogFiles(self._clock, self._file_failed, self._compress or compress_in_child)
+        return self._files.of(app, origin)
 
     def _limit(self, app: AppSpec) -> RateLimit:
         """One for all instances; a new value of the key makes a new one."""
@@ -188,7 +217,7 @@ class Relay:
         for report in self._overflows.values():
             report.flush()
 
-    def _file_failed(self, app: str, path: Path, error: OSError) -> None:
+    def _file_failed(self, app: str, path: "Path", error: OSError) -> None:
         self.event(
             "warning",
             "log.file_failed",
@@ -239,3 +268,11 @@ class _AlwaysOpen:
 
 
 _OPEN: Final = _AlwaysOpen()
+
+
+def _joiner(app: AppSpec) -> "Joiner | None":
+    if not app.multiline:
+        return None
+    from runtime.logs.multiline import joiner  # noqa: PLC0415 (few apps join lines)
+
+    return joiner(app.multiline)

@@ -13,6 +13,7 @@ from runtime.ecosystem.spec import Bytes, Seconds
 from runtime.record import Record
 
 _DAY_S: Final[Seconds] = 86_400.0
+_AGES: Final = {"h": 3600.0, "d": _DAY_S, "w": 7 * _DAY_S}
 _STAMP: Final = re.compile(r"\.\d{8}T\d{6}\.\d{3}Z(?:-\d+)?(?:\.gz)?")
 _BLOCK: Final[Bytes] = 256 * 1024
 
@@ -36,9 +37,14 @@ class Rotation(Record, kw_only=True):
 
 
 def rotation(max_size: Bytes | None, retain: str, *, compress: bool) -> Rotation:
-    """From the keys `log_max_size`, `log_retain` (`30` files or `30d`ays) and `log_compress`."""
-    if retain.endswith("d"):
-        return Rotation(max_size=max_size, keep_age=float(retain[:-1]) * _DAY_S, compress=compress)
+    """From the keys `log_max_size`, `log_retain` and `log_compress`.
+
+    `retain` is a number of files (`30`), an age (`30d`, `12h`, `4w`), or `all`.
+    """
+    if retain == "all":
+        return Rotation(max_size=max_size, compress=compress)
+    if unit := _AGES.get(retain[-1]):
+        return Rotation(max_size=max_size, keep_age=float(retain[:-1]) * unit, compress=compress)
     return Rotation(max_size=max_size, keep_count=int(retain), compress=compress)
 
 

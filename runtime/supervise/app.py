@@ -44,11 +44,24 @@ class App:
     @property
     def is_down(self) -> bool:
         """No process of it is left, and none will come by itself."""
-        return all(instance.state.is_final for instance in self._all())
+        return all(instance.state.is_final for instance in self.members())
+
+    @property
+    def will_come_back(self) -> bool:
+        """Although it is down, something but a person will start it: its schedule, or a change of a file."""
+        timed = self.spec.schedule or (self.spec.cron_restart and not self.has_given_up)
+        return self.wanted and bool(timed or self.spec.watch)
+
+    @property
+    def is_replacing(self) -> bool:
+        """Whether a replacement of instances is under way."""
+        return self._rollout is not None
 
     @property
     def is_ready(self) -> bool:
-        """Every instance can work, or did its work."""
+        """Every instance can work, or did its work; a scheduled job need not run for that."""
+        if self.spec.schedule and self.wanted:
+            return True
         return all(i.state in (State.ONLINE, State.COMPLETED) for i in self.instances.values())
 
     @property
@@ -64,7 +77,11 @@ class App:
     @property
     def was_killed(self) -> bool:
         """Whether any instance had to be killed at its last stop."""
-        return any(instance.was_killed for instance in self._all())
+        return any(instance.was_killed for instance in self.members())
+
+    def members(self) -> list[Instance]:
+        """Every instance, those that arrive or leave included."""
+        return [*self.instances.values(), *self.arriving, *self.leaving]
 
     def satisfies(self, condition: Condition) -> bool:
         """Whether dependents that wait for this condition may start."""
@@ -83,18 +100,40 @@ class App:
             return not self.is_down
         return self.wanted and not self.has_given_up
 
+    def begin(self) -> None:
+        """Start with the others; a scheduled job only begins to wait for its time."""
+        if self.spec.schedule is None:
+            self.start()
+            return
+        self.wanted = True
+        self._world.attendant.changed(self)
+        self._observer.app_changed(self)
+
     def start(self) -> None:
         """Start what is not running."""
         self.wanted = True
         for instance in self.instances.values():
             instance.handle(Event.START)
+        self._world.attendant.changed(self)
 
     def stop(self) -> None:
         """Stop everything in order; overrules whatever is under way."""
         self.wanted = False
         self._call_off()
-        for instance in self._all():
+        for instance in self.members():
             instance.handle(Event.STOP)
+        self._world.attendant.changed(self)
+
+    def end_run(self) -> None:
+        """Stop what runs of a scheduled job, which stays wanted."""
+        for instance in self.members():
+            instance.handle(Event.STOP)
+
+    def give_up(self, why: str) -> None:
+        """It cannot work as it is configured."""
+        self._call_off()
+        for instance in self.members():
+            instance.give_up(why)
 
     def restart(self) -> None:
         """A fresh life for every instance, all at once."""
@@ -107,8 +146,9 @@ class App:
         """End everything now."""
         self.wanted = False
         self._call_off()
-        for instance in self._all():
+        for instance in self.members():
             instance.handle(Event.KILL)
+        self._world.attendant.changed(self)
 
     def reload(
         self,
@@ -154,19 +194,20 @@ class App:
     def scale(self, count: int) -> None:
         """Have `count` instances: new ones start, the newest leave first."""
         self._resize(count)
-        if self.wanted:
+        if self.wanted and not self.spec.schedule:
             for instance in self.instances.values():
                 if instance.state is State.STOPPED and instance.incarnation == 0:
                     instance.handle(Event.START)
+        self._world.attendant.changed(self)
 
     def signal(self, number: int) -> None:
         """Forward a signal to the main process of every instance."""
-        for instance in self._all():
+        for instance in self.members():
             instance.signal(number)
 
     def forget_kills(self) -> None:
         """What had to be killed so far has nothing to do with the stop that begins now."""
-        for instance in self._all():
+        for instance in self.members():
             instance.was_killed = False
 
     # -- called by instances ---------------------------------------------------------------------------
@@ -182,6 +223,7 @@ class App:
         if self._rollout is not None:
             self._rollout.step()
         self._observer.app_changed(self)
+        self._world.attendant.changed(self)
 
     def instance_unhealthy(self, instance: Instance) -> bool:
         """Replace it without a gap if that is possible; False leaves it to the instance itself."""
@@ -223,9 +265,6 @@ class App:
 
     # -- helpers ---------------------------------------------------------------------------------------
 
-    def _all(self) -> list[Instance]:
-        return [*self.instances.values(), *self.arriving, *self.leaving]
-
     def _dismiss(self, instance: Instance) -> None:
         """Have it stop; it counts as ours until it is gone."""
         if not instance.state.is_final:
@@ -241,6 +280,7 @@ class App:
         self.spec = spec
         for instance in self.instances.values():
             instance.app = spec
+        self._world.attendant.changed(self)
 
     def _tell_outcome(self, outcome: Outcome, reason: str) -> None:
         if outcome.failure:

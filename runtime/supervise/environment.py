@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from runtime.contracts import InstanceId
 from runtime.ecosystem.spec import AppSpec
-from runtime.supervise.collaborators import InstanceId
 from runtime.supervise.leftovers import MARK
 
 

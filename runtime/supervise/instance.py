@@ -8,13 +8,15 @@ never hit its successor. The last word of a person wins: a stop overrules a rest
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol, TypeAlias
 
+from runtime.contracts import Clock, InstanceId, LogSink, Outfitter, Timer
 from runtime.ecosystem.spec import AppSpec, OnReadyTimeout, Seconds
 from runtime.errors import SpawnError
 from runtime.init.reaper import ExitStatus
 from runtime.init.spawn import exit_code_of
 from runtime.record import Record
 from runtime.signames import signal_name
-from runtime.supervise.collaborators import Clock, InstanceId, Launcher, LogSink, Outfitter, Process, Timer
+from runtime.supervise.attendant import Attendant, Errand, Nobody
+from runtime.supervise.collaborators import Launcher, Process
 from runtime.supervise.restart import Fate, RestartPolicy
 from runtime.supervise.states import Event, Goal, State
 
@@ -41,6 +43,7 @@ class World(Record):
     log: LogSink
     outfitter: Outfitter
     random: Callable[[], float]
+    attendant: Attendant = Nobody()
 
 
 class Instance:
@@ -80,6 +83,8 @@ class Instance:
         self._goal = Goal.JUDGE
         self._timer: Timer | None = None
         self._due: tuple[Seconds, Event] | None = None
+        self._errand: Errand | None = None
+        """What the start or the stop waits for."""
 
     @property
     def who(self) -> InstanceId:
@@ -114,6 +119,12 @@ class Instance:
         if action is not None:
             action(self)
 
+    def give_up(self, why: str) -> None:
+        """End it for good, for a reason that a restart does not change."""
+        if not self.state.is_final:
+            self.reason = why
+        self.handle(Event.GIVE_UP)
+
     def signal(self, number: int) -> None:
         """Forward a signal to the main process, if there is one."""
         if self.process is not None:
@@ -129,6 +140,15 @@ class Instance:
         self.was_killed = False
         self.status_text = ""
         self._goal = Goal.JUDGE
+        life = _Life(self, self.incarnation)
+        self._errand = self._world.attendant.before_start(self, life.prepared)
+        if self._errand is None:
+            self._launch()
+        else:
+            self._enter(State.PREPARING)
+
+    def _launch(self) -> None:
+        self.started_at = self._world.clock.time()
         life = _Life(self, self.incarnation)
         try:
             self.process = self._world.launcher.launch(self.app, self.who, report=life, on_exit=life.exited)
@@ -158,6 +178,7 @@ class Instance:
         self._log("info", "instance.online", f"online after {after:g} s", after_s=after)
         self._running.online()
         self._enter(State.ONLINE)
+        self._world.attendant.happened(self, "post_start")
 
     def _be_late(self) -> None:
         if self.app.on_ready_timeout is OnReadyTimeout.FAIL:
@@ -183,8 +204,19 @@ class Instance:
     def _end_as_unhealthy(self) -> None:
         self._end(Goal.JUDGE)
 
+    def _end_as_hopeless(self) -> None:
+        self._end(Goal.GIVE_UP)
+
     def _end(self, goal: Goal) -> None:
         self._goal = goal
+        self._errand = self._world.attendant.before_stop(self, _Life(self, self.incarnation).released)
+        if self._errand is None:
+            self._take_leave()
+        else:
+            self._disarm()
+            self._enter(State.LEAVING)
+
+    def _take_leave(self) -> None:
         if self._running.drain():
             drain = self.app.drain_timeout
             self._arm(self.app.kill_timeout if drain is None else drain, Event.OVERDUE)
@@ -213,6 +245,7 @@ class Instance:
     def _kill_at_once(self) -> None:
         self._goal = Goal.REST
         self._disarm()
+        self._drop_errand()
         if not self.was_killed:
             self.was_killed = True
             self._log("warning", "instance.kill", "no time left")
@@ -226,8 +259,13 @@ class Instance:
         self._policy.forgive()
         self._goal = Goal.RENEW
 
+    def _want_no_more(self) -> None:
+        if self._goal is not Goal.REST:
+            self._goal = Goal.GIVE_UP
+
     def _main_ended(self) -> None:
         """The main process is gone; what it left behind has to go before anything follows."""
+        self._errand = None  # a hook that runs may end in its own time
         if self._running.end_leftovers(_Life(self, self.incarnation).gone):
             self._arm(self.app.kill_timeout, Event.OVERDUE)
             self._enter(State.STOPPING)
@@ -237,9 +275,12 @@ class Instance:
     def _conclude(self) -> None:
         """Nothing of the incarnation is left."""
         self._disarm()
+        self._world.attendant.happened(self, "on_exit" if self._goal is Goal.JUDGE else "post_stop")
         self.process = None
         if self._goal is Goal.REST:
             self._enter(State.STOPPED)
+        elif self._goal is Goal.GIVE_UP:
+            self._give_up()
         elif self._goal is Goal.RENEW:
             self.restarts += 1
             self._begin()
@@ -255,14 +296,23 @@ class Instance:
         self.fate = verdict.fate
         if verdict.fate is Fate.GAVE_UP:
             self.reason = f"gave up after {self._policy.unstable or self.app.max_restarts} unstable ends"
-            self._log("error", "instance.errored", self.reason)
+            self._give_up()
+            return
         final = {
             Fate.COMPLETED: State.COMPLETED,
             Fate.STOPPED: State.STOPPED,
             Fate.FAILED: State.ERRORED,
-            Fate.GAVE_UP: State.ERRORED,
         }
         self._enter(final[verdict.fate])
+
+    def _give_up(self) -> None:
+        """It stays down; `reason` tells why."""
+        self._disarm()
+        self._drop_errand()
+        self.fate = Fate.GAVE_UP
+        self._log("error", "instance.errored", self.reason)
+        self._enter(State.ERRORED)
+        self._world.attendant.happened(self, "on_give_up")
 
     def _retry_in(self, delay: Seconds) -> None:
         self.restarts += 1
@@ -276,14 +326,23 @@ class Instance:
 
     def _rest(self) -> None:
         self._disarm()
+        self._drop_errand()
         self._enter(State.STOPPED)
 
     # -- what an incarnation reports (see _Life) ---------------------------------------------------
 
+    def prepared(self, why_not: str) -> None:
+        """What the start waited for is done; or it must not start, for a reason."""
+        self._errand = None
+        if why_not:
+            self.reason = why_not
+        self.handle(Event.REFUSED if why_not else Event.PREPARED)
+
     def exited(self, status: ExitStatus) -> None:
         """The current incarnation's main process ended."""
         self.last_exit = status
-        asked = self.state in (State.DRAINING, State.STOPPING)
+        self.reason = self._world.attendant.explain(self, status) or self.reason
+        asked = self.state in (State.LEAVING, State.DRAINING, State.STOPPING)
         good = asked or (status.signal is None and status.code in self.app.success_exit_codes)
         uptime = round(self.uptime, 3)
         self._log(
@@ -332,6 +391,11 @@ class Instance:
         before, self.state = self.state, state
         self._observer.instance_changed(self, before)
 
+    def _drop_errand(self) -> None:
+        if self._errand is not None:
+            self._errand.cancel()
+            self._errand = None
+
     def _arm(self, delay: Seconds, event: Event) -> None:
         """At most one thing is due at any time: each state waits for one deadline."""
         self._disarm()
@@ -364,6 +428,14 @@ class _Life:
     @property
     def _current(self) -> bool:
         return self._instance.incarnation == self._incarnation
+
+    def prepared(self, why_not: str) -> None:
+        if self._current:
+            self._instance.prepared(why_not)
+
+    def released(self) -> None:
+        if self._current:
+            self._instance.handle(Event.RELEASED)
 
     def exited(self, status: ExitStatus) -> None:
         if self._current:
@@ -408,6 +480,7 @@ _RUNNING: Final[Mapping[Event, Action]] = {
     Event.STOP: Instance._end_for_good,
     Event.RESTART: Instance._end_to_renew,
     Event.UNHEALTHY: Instance._end_as_unhealthy,
+    Event.GIVE_UP: Instance._end_as_hopeless,
     Event.EXIT: Instance._main_ended,
     Event.KILL: Instance._kill_at_once,
 }
@@ -415,6 +488,7 @@ _ENDING: Final[Mapping[Event, Action]] = {
     Event.STOP: Instance._want_rest,
     Event.START: Instance._want_renewal,
     Event.RESTART: Instance._want_renewal,
+    Event.GIVE_UP: Instance._want_no_more,
     Event.EXIT: Instance._main_ended,
     Event.KILL: Instance._kill_at_once,
 }
@@ -427,8 +501,16 @@ TABLE: Final[Mapping[State, Mapping[Event, Action]]] = {
     State.STOPPED: _FINAL,
     State.ERRORED: _FINAL,
     State.COMPLETED: _FINAL,
+    State.PREPARING: {
+        Event.PREPARED: Instance._launch,
+        Event.REFUSED: Instance._give_up,
+        Event.GIVE_UP: Instance._give_up,
+        Event.STOP: Instance._rest,
+        Event.KILL: Instance._rest,
+    },
     State.STARTING: {**_RUNNING, Event.READY: Instance._come_online, Event.LATE: Instance._be_late},
     State.ONLINE: _RUNNING,
+    State.LEAVING: {**_ENDING, Event.RELEASED: Instance._take_leave},
     State.DRAINING: {
         **_ENDING,
         Event.DRAINED: Instance._ask_to_stop,
@@ -441,6 +523,7 @@ TABLE: Final[Mapping[State, Mapping[Event, Action]]] = {
         Event.RESTART: Instance._begin_afresh,
         Event.STOP: Instance._rest,
         Event.KILL: Instance._rest,
+        Event.GIVE_UP: Instance._give_up,
     },
 }
 """What each event does in each state; an event that is not listed means nothing there."""

@@ -5,22 +5,13 @@ import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+from runtime.contracts import Clock, Equipment, InstanceId, LogSink, LogSource, Outfitter, Outlet, Report
 from runtime.ecosystem.spec import AppSpec
 from runtime.errors import ListenError, SpawnError
 from runtime.init import proctree
 from runtime.init.reaper import ExitStatus, Reaper
 from runtime.init.spawn import SpawnPlan, spawn
 from runtime.listen import appfacts
-from runtime.supervise.collaborators import (
-    Clock,
-    Equipment,
-    InstanceId,
-    LogSink,
-    LogSource,
-    Outfitter,
-    Outlet,
-    Report,
-)
 from runtime.supervise.environment import Environment
 from runtime.supervise.leftovers import Clearance, Kin
 
@@ -91,6 +82,10 @@ class ForkLauncher:
         outlet.spawned(pid)
         equipment.spawned(pid)
         return process
+
+    def environment(self, app: AppSpec, who: InstanceId) -> Mapping[str, str]:
+        """What an incarnation gets, but for what its equipment adds."""
+        return self._environment.of(app, who)
 
     def follow(self, pid: int, on_exit: Callable[[ExitStatus], None]) -> None:
         """Hear about the end of a descendant that will be adopted by us."""
@@ -210,9 +205,14 @@ def _announces(app: AppSpec) -> bool:
 
 
 def _affinity(app: AppSpec, index: int) -> tuple[int, ...] | None:
+    """`spread` deals out all CPUs as equal neighbouring shares, or one each where there are too few."""
     if app.cpu_affinity == "spread":
         allowed = sorted(os.sched_getaffinity(0))
-        return (allowed[index % len(allowed)],)
+        count = app.count(len(allowed))
+        if count >= len(allowed):
+            return (allowed[index % len(allowed)],)
+        share = index % count
+        return tuple(allowed[share * len(allowed) // count : (share + 1) * len(allowed) // count])
     return app.cpu_affinity if isinstance(app.cpu_affinity, tuple) else None
 
 

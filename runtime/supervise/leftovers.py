@@ -5,9 +5,9 @@ import signal
 from collections.abc import Callable
 from typing import Final
 
+from runtime.contracts import Clock, Timer
 from runtime.ecosystem.spec import Seconds
 from runtime.init import proctree
-from runtime.supervise.collaborators import Clock, Timer
 
 POLL: Final[Seconds] = 0.05
 """Most leftovers are adopted by us, so that their end is a SIGCHLD; a member of the group whose parent lives

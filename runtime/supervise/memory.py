@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import Final
 
+from runtime.contracts import InstanceId
 from runtime.ecosystem.spec import AppSpec, Bytes, MemoryLimit, Seconds
 from runtime.host.memory import Memory
-from runtime.supervise.collaborators import InstanceId
 from runtime.supervise.memory_decisions import Decision, GiveUp, GuardStuck, Reason, Recycle, Soften, Softened
 from runtime.supervise.memory_limits import resolve
 
@@ -104,6 +104,10 @@ class MemoryWatch:
         self._guard_quiet_until: Seconds = 0.0
         self._apps: dict[str, _App] = {}
         self._lives: dict[InstanceId, _Life] = {}
+
+    def guard(self, limit: MemoryLimit | None) -> None:
+        """The container's limit is another one from now on."""
+        self._guard = limit
 
     def adopt(self, spec: AppSpec, *, instances: int) -> None:
         """Watch an app from now on; also when its spec or its number of instances has changed."""

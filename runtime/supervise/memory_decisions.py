@@ -3,9 +3,9 @@
 from enum import StrEnum
 from typing import TypeAlias
 
+from runtime.contracts import InstanceId
 from runtime.ecosystem.spec import Bytes
 from runtime.record import Record
-from runtime.supervise.collaborators import InstanceId
 from runtime.supervise.memory_limits import mib
 
 

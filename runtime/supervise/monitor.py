@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from math import inf
 from typing import Final, Protocol
 
-from runtime.ecosystem.spec import AppSpec, Bytes, MemoryScope, Seconds
+from runtime.contracts import Clock, InstanceId, Timer
+from runtime.ecosystem.spec import AppSpec, Bytes, MemoryLimit, MemoryScope, Seconds
 from runtime.host.memory import Memory
 from runtime.host.processes import TreeUsage, cpu_share, tree_memory
 from runtime.record import EMPTY, Record
-from runtime.supervise.collaborators import Clock, InstanceId, Timer
 from runtime.supervise.memory import JITTER, MemoryWatch
 from runtime.supervise.memory_decisions import Decision
 from runtime.supervise.memory_limits import resolve
@@ -76,6 +76,12 @@ class Monitor:
         """By incarnation; what has vanished since the last sample may still be in it."""
         self.memory = Memory()
         """Of the container."""
+
+    def guard(self, limit: MemoryLimit | None) -> None:
+        """The container's limit is another one from now on."""
+        self._guarded = limit is not None
+        self._watch.guard(limit)
+        self._plan()
 
     def adopt(self, app: AppSpec, *, instances: int) -> None:
         """Measure an app from now on; also when its spec or number of instances has changed."""

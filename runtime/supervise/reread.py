@@ -4,10 +4,10 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from runtime.ecosystem.loading import Loading
 from runtime.ecosystem.spec import Ecosystem
 from runtime.errors import ConfigError
 from runtime.init.reaper import Reaper
+from runtime.supervise.loading import Loading
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop

@@ -111,7 +111,7 @@ class Rollout:
                 del self._successors[index]
                 self._replaced += 1
                 self._leaving.append(self._cluster.promote(successor))
-            elif successor.state is not State.STARTING:
+            elif successor.state not in (State.PREPARING, State.STARTING):
                 self._call_off(f"instance {index} did not get ready: {_why(successor)}")
                 return
         self._leaving = [instance for instance in self._leaving if not instance.state.is_final]

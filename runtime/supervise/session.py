@@ -19,6 +19,7 @@ from runtime.supervise.loop import new_event_loop
 from runtime.supervise.reread import Reread
 from runtime.supervise.signalmap import Reaction, SignalAction, reactions
 from runtime.supervise.supervisor import Ending, Phase, Supervisor
+from runtime.supervise.upkeep import Upkeep
 
 FLUSH_TIME_S = 2.0
 """How long the last lines may take to leave through a slow stdout."""
@@ -52,9 +53,19 @@ class Session:
             outfitter=self._outfitter,
             environ=around.environ,
         )
+        self._upkeep = Upkeep(
+            ecosystem.runtime,
+            loop=self._loop,
+            reaper=self._reaper,
+            log=self._relay,
+            random=random.random,
+            environ=around.environ,
+            environment=self._launcher.environment,
+            is_ready=lambda: self._supervisor.is_ready,
+        )
         self._supervisor = Supervisor(
             ecosystem,
-            World(self._loop, self._launcher, self._relay, self._outfitter, random.random),
+            World(self._loop, self._launcher, self._relay, self._outfitter, random.random, self._upkeep),
             self._outfitter,
             count=lambda app: app.count(self._ecosystem.cpus),
             on_done=self._done,
@@ -104,14 +115,20 @@ class Session:
         # A stop that was asked for while we were getting ready comes before any start.
         self._signals_arrived()
         if self._ending is None and (delay := self._ecosystem.runtime.start_delay):
-            self._loop.call_later(delay, self._start)
+            self._loop.call_later(delay, self._prepare)
         elif self._ending is None:
-            self._start()
+            self._prepare()
             self._signals_arrived()
 
-    def _start(self) -> None:
+    def _prepare(self) -> None:
         """Unless a stop was asked for during `start_delay`."""
         if self._supervisor.phase is Phase.NEW:
+            self._upkeep.start(self._start)
+
+    def _start(self, why_not: str) -> None:
+        if why_not:
+            self._supervisor.shutdown(Ending(ExitCode.GAVE_UP, "hook", why_not))
+        else:
             self._supervisor.start()
 
     def _signals_arrived(self) -> None:
@@ -146,6 +163,7 @@ class Session:
             self._not_loaded(str(error))
             return
         self._reactions = reactions(ecosystem.runtime.signals)
+        self._upkeep.apply(ecosystem.runtime)
 
     def _not_loaded(self, why: str) -> None:
         self._relay.event("error", "config.rejected", f"nothing was changed: {why}")

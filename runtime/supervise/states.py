@@ -7,8 +7,12 @@ class State(StrEnum):
     """Where an instance is in its life."""
 
     STOPPED = "stopped"
+    PREPARING = "preparing"
+    """Its `pre_start` hooks run; there is no process yet."""
     STARTING = "starting"
     ONLINE = "online"
+    LEAVING = "leaving"
+    """Its `pre_stop` hooks run; it works until they have ended."""
     DRAINING = "draining"
     """Asked to take no new work before it is told to stop."""
     STOPPING = "stopping"
@@ -25,7 +29,7 @@ class State(StrEnum):
     @property
     def has_process(self) -> bool:
         """Something of an incarnation may be alive."""
-        return self in (State.STARTING, State.ONLINE, State.DRAINING, State.STOPPING)
+        return self in (State.STARTING, State.ONLINE, State.LEAVING, State.DRAINING, State.STOPPING)
 
 
 class Event(Enum):
@@ -36,10 +40,18 @@ class Event(Enum):
     RESTART = auto()
     KILL = auto()
     """No more waiting: the deadline of the whole stop, or a second signal."""
+    GIVE_UP = auto()
+    """It cannot work as it is configured: end it as if it had crashed too often."""
+    PREPARED = auto()
+    """Nothing stands in the way of the start any more."""
+    REFUSED = auto()
+    """A `pre_start` hook failed."""
     READY = auto()
     LATE = auto()
     """`listen_timeout` passed without a readiness report."""
     UNHEALTHY = auto()
+    RELEASED = auto()
+    """Nothing stands in the way of the stop any more."""
     DRAINED = auto()
     EXIT = auto()
     """The main process ended."""
@@ -56,5 +68,6 @@ class Goal(Enum):
 
     REST = auto()
     RENEW = auto()
+    GIVE_UP = auto()
     JUDGE = auto()
     """Nobody asked for the end: the restart policy decides."""

@@ -5,16 +5,17 @@ soon as its dependencies are satisfied, and during a stop an app is stopped as s
 it is up any more.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import Final
 
-from runtime.ecosystem.spec import AppSpec, Dependency, Ecosystem, RuntimeSpec, Seconds
+from runtime.contracts import Outfitter, Timer
+from runtime.ecosystem.spec import AppSpec, Dependency, Ecosystem, Hook, RuntimeSpec, Seconds
+from runtime.errors import ListenError
 from runtime.init.exitcodes import SIGNAL_BASE, ExitCode
 from runtime.record import Record
 from runtime.signames import signal_name
 from runtime.supervise.app import App
-from runtime.supervise.collaborators import Outfitter, Timer
 from runtime.supervise.instance import World
 from runtime.supervise.leftovers import Clearance, our_descendants
 from runtime.supervise.restart import Fate
@@ -47,6 +48,8 @@ class Phase(Enum):
     LINGERING = auto()
     """A stop was asked for; apps keep serving for `shutdown_delay`."""
     STOPPING = auto()
+    RESTING = auto()
+    """All apps are down; what is told of that still runs."""
     SWEEPING = auto()
     """All apps are down; adopted strangers get their chance to end."""
     DONE = auto()
@@ -104,6 +107,8 @@ class Supervisor:
 
     def start(self) -> None:
         """Start every app, in the order their dependencies allow."""
+        if self.phase is not Phase.NEW:
+            return
         self.phase = Phase.RUNNING
         for spec in self.ecosystem.apps:
             self._add(spec)
@@ -124,9 +129,11 @@ class Supervisor:
         self._deadline = self._world.clock.call_later(self._shutdown_time(delay), self._out_of_time)
         if delay > 0:
             self.phase = Phase.LINGERING
-            self._world.clock.call_later(delay, self._stop_apps)
-        else:
+            self._world.clock.call_later(delay, self._prepare_stop)
+        elif at_once:
             self._stop_apps()
+        else:
+            self._prepare_stop()
 
     def stop_by_signal(self, number: int) -> None:
         """A signal that means stop: the first one in order, the second one without any more waiting."""
@@ -151,8 +158,7 @@ class Supervisor:
         """
         if self.phase is not Phase.RUNNING:
             return
-        for spec in ecosystem.apps:
-            self._outfitter.open(spec)
+        self._open_instead(ecosystem)
         self.ecosystem, before = ecosystem, self.ecosystem
         new = {spec.key(): spec for spec in ecosystem.apps}
         removed = [key for key in self.apps if key not in new]
@@ -187,6 +193,20 @@ class Supervisor:
         )
         self._advance()
 
+    def _open_instead(self, ecosystem: Ecosystem) -> None:
+        """Bind the sockets of a re-read file; on ListenError everything is as it was."""
+        try:
+            for spec in ecosystem.apps:
+                self._outfitter.open(spec)
+        except ListenError:
+            for spec in self.ecosystem.apps:
+                self._outfitter.open(spec)
+            known = {spec.key() for spec in self.ecosystem.apps}
+            for spec in ecosystem.apps:
+                if spec.key() not in known:
+                    self._outfitter.close(spec)
+            raise
+
     # -- called by apps --------------------------------------------------------------------------------
 
     def app_changed(self, app: App) -> None:
@@ -206,7 +226,7 @@ class Supervisor:
         elif self.phase is Phase.STOPPING:
             self._stop_next()
             if all(app.is_down for app in self.apps.values()):
-                self._begin_sweep()
+                self._rest()
 
     def _add(self, spec: AppSpec) -> None:
         self.apps[spec.key()] = App(spec, self._count(spec), self._world, self)
@@ -247,7 +267,7 @@ class Supervisor:
             if not missing:
                 self._waiting.discard(key)
                 self._blocked.discard(key)
-                app.start()
+                app.begin()
                 continue
             hopeless = [d for d in missing if not self._may_come(app, d)]
             if hopeless and key not in self._blocked:
@@ -276,12 +296,14 @@ class Supervisor:
 
     def _end_if_over(self) -> None:
         for app in self.apps.values():
-            if app.spec.essential and app.ended_by_itself:
+            if app.spec.essential and app.ended_by_itself and not app.will_come_back:
                 self.shutdown(self._ending_by(app, "essential"))
                 return
         if self._replacing or not self.runtime.auto_exit:
             return
         if self._waiting - self._blocked or not all(app.is_down for app in self.apps.values()):
+            return
+        if any(app.will_come_back for app in self.apps.values()):
             return
         self.shutdown(self._over(), at_once=True)
 
@@ -305,7 +327,9 @@ class Supervisor:
         code = status.shell_code if status else ExitCode.INTERNAL
         how = str(status) if status else "nothing to tell"
         if instance.fate is Fate.GAVE_UP:
-            message = f"{app.name} crashed too often; the last end was {how}"
+            message = f"{app.name}: {instance.reason}"
+            if status is not None:
+                message += f"; the last end was {how}"
             return Ending(ExitCode.GAVE_UP, "gave-up", message, app.name)
         return Ending(code, reason, f"{app.name} ended with {how}", app.name)
 
@@ -314,8 +338,17 @@ class Supervisor:
     def _shutdown_time(self, delay: Seconds) -> Seconds:
         if self.runtime.shutdown_timeout is not None:
             return self.runtime.shutdown_timeout
-        longest = max((app.spec.kill_timeout for app in self.apps.values()), default=0.0)
-        return delay + longest + 1.0
+        longest = max((_stop_time(app.spec) for app in self.apps.values()), default=0.0)
+        return delay + _hook_time(self.runtime.hooks) + longest + 1.0
+
+    def _prepare_stop(self) -> None:
+        if self.phase not in (Phase.NEW, Phase.RUNNING, Phase.LINGERING):
+            return
+        if self.phase is Phase.RUNNING:
+            self.phase = Phase.LINGERING
+        message = self._ending.message if self._ending else ""
+        if not self._world.attendant.whole_stops(message, self._stop_apps):
+            self._stop_apps()
 
     def _stop_apps(self) -> None:
         if self.phase not in (Phase.NEW, Phase.RUNNING, Phase.LINGERING):
@@ -350,10 +383,19 @@ class Supervisor:
         self._stop_apps()
         for app in self.apps.values():
             app.kill()
+        self._world.attendant.hurry()
         if self._sweep is not None:
             self._sweep.kill()
 
+    def _rest(self) -> None:
+        self.phase = Phase.RESTING
+        ending = self._ending or Ending(ExitCode.OK, "idle")
+        if not self._world.attendant.whole_rests(ending.code, ending.message, self._begin_sweep):
+            self._begin_sweep()
+
     def _begin_sweep(self) -> None:
+        if self.phase is Phase.DONE:
+            return
         self.phase = Phase.SWEEPING
         self._sweep = Clearance(our_descendants, self._world.clock, self._finish)
         if not self._sweep.begin():
@@ -387,6 +429,15 @@ class Supervisor:
 
 def _fates(app: App) -> set[Fate]:
     return {instance.fate for instance in app.instances.values() if instance.fate is not None}
+
+
+def _hook_time(hooks: Mapping[str, Hook]) -> Seconds:
+    """How much longer a stop may take because of hooks."""
+    return sum(hooks[name].timeout for name in ("pre_stop", "post_stop") if name in hooks)
+
+
+def _stop_time(app: AppSpec) -> Seconds:
+    return app.kill_timeout + _hook_time(app.hooks)
 
 
 def _same_but_count(one: AppSpec, other: AppSpec) -> bool:

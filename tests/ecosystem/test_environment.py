@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from ecosystem.documents import ENVIRON, app, options, read, refused, wrong
 
+from runtime.contracts import InstanceId
 from runtime.ecosystem.document import NODE_PATH
 from runtime.ecosystem.environment import expand
 from runtime.ecosystem.load import load
 from runtime.ecosystem.spec import AppSpec
-from runtime.supervise.collaborators import InstanceId
 from runtime.supervise.environment import Environment
 
 

@@ -102,6 +102,12 @@ def test_defaults_are_pm2s_where_it_has_the_key() -> None:
             "hooks",
             {"pre_start": Hook(command=("make", "x")), "on_exit": Hook(command=("a b",), timeout=1.0)},
         ),
+        (
+            {"hooks": {"pre_stop": "sleep 1; echo $PIDONE_HOOK"}},
+            "hooks",
+            {"pre_stop": Hook(command=("/bin/sh", "-c", "sleep 1; echo $PIDONE_HOOK"))},
+        ),
+        ({"schedule": "0 3 * * *"}, "autorestart", False),
         ({"out_file": "NULL"}, "out_file", None),
         ({"out": "logs/o.log"}, "out_file", "/logs/o.log"),
         ({"error": "/dev/stderr"}, "error_file", "/dev/stderr"),
@@ -206,12 +212,12 @@ def test_keys_without_meaning_are_named_once() -> None:
 
 def test_keys_that_nothing_acts_on_yet_are_a_warning() -> None:
     """Nobody is left to believe in a health probe that does not run."""
-    key = sorted(NOT_BUILT & {"health", "schedule", "static", "alerts"})
+    key = sorted(NOT_BUILT & {"rate_limit", "log_max_size"})
     assert key, "shrink this test with the list"
-    warnings = read({"script": "/bin/a", "schedule": "* * * * *"}).warnings
+    warnings = read({"script": "/bin/a", "rate_limit": 5}).warnings
     assert warnings == (
-        ("ecosystem.toml: these keys are not supported yet and have no effect: schedule",)
-        if "schedule" in NOT_BUILT
+        ("ecosystem.toml: these keys are not supported yet and have no effect: rate_limit",)
+        if "rate_limit" in NOT_BUILT
         else ()
     )
 
@@ -297,6 +303,10 @@ def test_a_message_shows_no_secret_and_stays_one_line() -> None:
         ({"log_file": True}, "no default folder"),
         ({"port": 99999}, "65535"),
         ({"overlap": "both"}, '"skip"'),
+        ({"schedule": "99 99 * * *"}, "no cron expression"),
+        ({"cron_restart": "0 0 31 2 *"}, "no cron expression"),
+        ({"schedule": "0 3 * * *", "timezone": "Mars/Olympus"}, "Europe/Berlin"),
+        ({"max_age": "3s"}, "longer than listen_timeout"),
     ],
 )
 def test_nonsense_is_refused(keys: dict[str, Any], message: str) -> None:

@@ -284,3 +284,50 @@ def test_real_quota_on_version_1(cpu_group: Path, quota: int, expected: int | No
     enter = f"open({str(cpu_group / 'cgroup.procs')!r}, 'w').write('0')\n"
     done = subprocess.run([sys.executable, "-c", enter + COUNT], capture_output=True, text=True, check=True)
     assert int(done.stdout) == min(expected or available_cpus(), available_cpus())
+
+
+VIEWS = {
+    "host namespace, the group bound over the mount point (docker)": (
+        ["unshare", "--mount"],
+        f"mount --bind {{group}} {CPU_V1}",
+        "{name} {mount}",
+    ),
+    "private namespace, mounted afresh (docker --cgroupns=private)": (
+        ["unshare", "--mount", "--cgroup"],
+        f"umount {CPU_V1} && mount -t cgroup -o cpu cgroup {CPU_V1}",
+        "/ {mount}",
+    ),
+    "private namespace below the host's mounts (the path means nothing there)": (
+        ["unshare", "--mount", "--cgroup"],
+        f"mount --bind {{group}} {CPU_V1}",
+        "/ {mount}",
+    ),
+}
+
+
+SHOW_VIEW = """
+from runtime.host.cpus import available_cpus
+from runtime.host.hierarchy import find_hierarchies
+found = find_hierarchies()
+print(found.v1_paths["cpu"], found.of("cpu").own)
+print(available_cpus())
+"""
+
+
+@pytest.mark.parametrize(("unshare", "mount", "expected"), VIEWS.values(), ids=VIEWS)
+def test_real_views_of_a_container(cpu_group: Path, unshare: list[str], mount: str, expected: str) -> None:
+    """A quota of half a CPU is found however the runtime of the container shows the hierarchy."""
+    (cpu_group / "cpu.cfs_quota_us").write_text("50000")
+    # The first shell enters the group, because a private namespace is rooted where its maker is.
+    enter = f'echo 0 > {cpu_group}/cgroup.procs && exec "$@"'
+    inside = mount.format(group=cpu_group) + ' && exec "$0" -c "$1"'
+    done = subprocess.run(
+        ["sh", "-c", enter, "sh", *unshare, "sh", "-c", inside, sys.executable, SHOW_VIEW],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    view, cpus = done.stdout.splitlines()
+    assert view == expected.format(name=f"/{cpu_group.name}", mount=CPU_V1)
+    assert cpus == "1"

@@ -70,8 +70,9 @@ def test_our_own_kill_takes_no_credit() -> None:
 def test_a_killed_helper_process_is_unexplained_once() -> None:
     """A kill without a death of ours is told once, and does not blame a later one."""
     book = ledger([NONE, ONE, ONE, ONE])
-    assert book.unexplained() == 1
-    assert book.unexplained() == 0
+    assert book.outstanding() == 1
+    book.settle(1)
+    assert book.outstanding() == 0
     assert book.judge_exit(signal_number=SIGKILL) is OomVerdict.NO
 
 
@@ -79,7 +80,7 @@ def test_a_judged_death_is_explained() -> None:
     """What was credited to a death is not told again."""
     book = ledger([NONE, ONE, ONE])
     assert book.judge_exit(signal_number=SIGKILL) is OomVerdict.YES
-    assert book.unexplained() == 0
+    assert book.outstanding() == 0
 
 
 def test_counters_are_read_from_the_group_and_the_machine(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Invariants of the instance over histories nobody thought of."""
 
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import settings
@@ -8,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from stage import FakeProcess, Stage, spec
 
 from runtime.ecosystem.spec import OnReadyTimeout, Readiness
+from runtime.supervise.attendant import Errand, Nobody
 from runtime.supervise.instance import Instance
 from runtime.supervise.states import Event, State
 
@@ -21,10 +23,39 @@ class Quiet:
     def instance_message(self, instance: Instance, value: object) -> None: ...
 
 
+class Waiting:
+    """An errand that ends when the history says so."""
+
+    def __init__(self, then: Callable[[str], None]) -> None:
+        self.then: Callable[[str], None] | None = then
+
+    def cancel(self) -> None:
+        self.then = None
+
+
+class Hooked(Nobody):
+    """Lets starts and stops wait, as hooks do, while it is told to."""
+
+    def __init__(self) -> None:
+        self.starts = self.stops = False
+        self.errands: list[Waiting] = []
+
+    def before_start(self, instance: Instance, then: Callable[[str], None]) -> Errand | None:
+        return self._wait(then) if self.starts else None
+
+    def before_stop(self, instance: Instance, then: Callable[[], None]) -> Errand | None:
+        return self._wait(lambda _why: then()) if self.stops else None
+
+    def _wait(self, then: Callable[[str], None]) -> Waiting:
+        self.errands.append(Waiting(then))
+        return self.errands[-1]
+
+
 class AnyHistory(RuleBasedStateMachine):
     """Commands, exits, reports and time in any order."""
 
     stage: Stage
+    hooked: Hooked
     instance: Instance
 
     @initialize(
@@ -40,6 +71,7 @@ class AnyHistory(RuleBasedStateMachine):
     )
     def begin(self, **options: Any) -> None:
         self.stage = Stage()
+        self.hooked = Hooked()
         app = spec(
             restart_delay=options["restart_delay"],
             exp_backoff_restart_delay=options["backoff"],
@@ -51,7 +83,7 @@ class AnyHistory(RuleBasedStateMachine):
             shutdown_with_message=options["message"],
             ready_delay=options["ready_delay"],
         )
-        self.instance = Instance(app, 0, self.stage.world, Quiet())
+        self.instance = Instance(app, 0, self.stage.world.but(attendant=self.hooked), Quiet())
         self.starts_when_stopped: int | None = 0
 
     @property
@@ -106,6 +138,22 @@ class AnyHistory(RuleBasedStateMachine):
             fail,
         )
 
+    @rule(starts=st.booleans(), stops=st.booleans())
+    def hooks_come_and_go(self, *, starts: bool, stops: bool) -> None:
+        self.hooked.starts, self.hooked.stops = starts, stops
+
+    @rule(number=st.integers(0, 2), why=st.sampled_from(["", "", "pre_start failed"]))
+    def some_hook_ends(self, number: int, why: str) -> None:
+        if number < len(self.hooked.errands):
+            errand = self.hooked.errands[-1 - number]
+            then, errand.then = errand.then, None
+            if then is not None:
+                then(why)
+
+    @rule()
+    def it_is_given_up(self) -> None:
+        self.instance.give_up("it needs too much")
+
     @precondition(lambda self: bool(self.processes))
     @rule()
     def killed_processes_die(self) -> None:
@@ -138,6 +186,12 @@ class AnyHistory(RuleBasedStateMachine):
     @invariant()
     def a_final_state_waits_for_nothing(self) -> None:
         if hasattr(self, "stage") and self.instance.state.is_final:
+            assert self.stage.clock.pending == 0
+
+    @invariant()
+    def what_waits_for_a_hook_has_one(self) -> None:
+        if hasattr(self, "stage") and self.instance.state in (State.PREPARING, State.LEAVING):
+            assert any(errand.then for errand in self.hooked.errands)
             assert self.stage.clock.pending == 0
 
     @invariant()

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.contracts import InstanceId
 from runtime.ecosystem.spec import AppSpec, MemoryLimit, MemoryShare
 from runtime.host.memory import Memory
-from runtime.supervise.collaborators import InstanceId
 from runtime.supervise.memory import RETRY_DELAY, MemoryWatch
 from runtime.supervise.memory_decisions import Decision, GiveUp, GuardStuck, Reason, Recycle, Soften, Softened
 from runtime.supervise.memory_limits import check_limits, resolve

@@ -10,10 +10,10 @@ import harness
 import pytest
 from stage import FakeClock
 
+from runtime.contracts import InstanceId
 from runtime.ecosystem.spec import AppSpec, MemoryScope
 from runtime.host.memory import Memory
 from runtime.host.processes import ProcessUsage, TreeSampler, TreeUsage
-from runtime.supervise.collaborators import InstanceId
 from runtime.supervise.memory import MemoryWatch
 from runtime.supervise.memory_decisions import Decision, Recycle, Soften
 from runtime.supervise.monitor import IDLE_INTERVAL, Monitor

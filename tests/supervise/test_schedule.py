@@ -8,16 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.ecosystem.cron import Schedule, parse_schedule
 from runtime.ecosystem.spec import Overlap
 from runtime.errors import ConfigError
 from runtime.supervise.schedule import (
     LONGEST_WAIT,
     Due,
     Runs,
-    Schedule,
     Step,
     Timetable,
-    parse_schedule,
 )
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -1,0 +1,188 @@
+"""Replacing instances that have grown too large or too old, before they do harm."""
+
+import signal
+from collections.abc import Callable, Mapping
+
+from runtime.contracts import Clock, InstanceId, LogSink, Timer
+from runtime.ecosystem.spec import AppSpec, MemoryLimit, RuntimeSpec
+from runtime.host.cgroup import Box
+from runtime.host.processes import TreeSampler
+from runtime.supervise.age import expires_in
+from runtime.supervise.app import App
+from runtime.supervise.memory import MemoryWatch
+from runtime.supervise.memory_decisions import Decision, GiveUp, GuardStuck, Recycle, Soften, Softened
+from runtime.supervise.memory_limits import check_limits, mib
+from runtime.supervise.monitor import Monitor
+from runtime.supervise.replacing import Replacements, Wish
+from runtime.supervise.states import State
+
+_WAYS = {
+    True: "it is being replaced",
+    False: "it is being restarted, as the container has no room for two of them",
+}
+
+
+class Recycler:
+    """Watches size and age of all instances. It is told that an app changed, and looks for itself how."""
+
+    def __init__(
+        self,
+        runtime: RuntimeSpec,
+        *,
+        clock: Clock,
+        log: LogSink,
+        random: Callable[[], float],
+        box: Box,
+        replacements: Replacements,
+        on_sample: Callable[[], None],
+    ) -> None:
+        """`on_sample` is called after each measurement."""
+        self._clock = clock
+        self._log = log
+        self._random = random
+        self._box = box
+        self._replacements = replacements
+        self._on_sample = on_sample
+        self._apps: dict[str, App] = {}
+        self._known: dict[str, tuple[AppSpec, int]] = {}
+        self._online: dict[InstanceId, Timer | None] = {}
+        """Incarnations that are ready, with the end of their time."""
+        self._watch = MemoryWatch(random=random, guard=runtime.memory_guard)
+        self.monitor = Monitor(
+            clock=clock,
+            sampler=TreeSampler(),
+            container=box,
+            watch=self._watch,
+            fleet=self,
+            guarded=runtime.memory_guard is not None,
+        )
+
+    def sync(self, app: App) -> None:
+        """Follow an app: its settings, its size, which incarnations are ready and which have gone."""
+        name = app.name
+        if not app.wanted:
+            if self._known.pop(name, None):
+                self.monitor.forget(name)
+        elif self._known.get(name) != (now := (app.spec, len(app.instances))):
+            self._adopt(app, now)
+        self._apps[name] = app
+        ready = {member.who for member in app.members() if member.state is State.ONLINE}
+        alive = {member.who for member in app.members() if member.state.has_process}
+        for who in [who for who in self._online if who.app == name and who not in alive]:
+            timer = self._online.pop(who)
+            if timer is not None:
+                timer.cancel()
+            self._watch.gone(who)
+        for who in sorted(ready - self._online.keys(), key=lambda who: who.incarnation):
+            self._watch.online(who, self._clock.time())
+            self._online[who] = self._expire_later(app, who)
+
+    def guard(self, limit: MemoryLimit | None) -> None:
+        """The container's limit is another one from now on."""
+        self.monitor.guard(limit)
+
+    def stop(self) -> None:
+        """The runtime ends."""
+        self.monitor.stop()
+        for timer in self._online.values():
+            if timer is not None:
+                timer.cancel()
+        self._online.clear()
+
+    # -- the monitor's fleet -----------------------------------------------------------------------------
+
+    def processes(self) -> Mapping[InstanceId, int]:
+        """The main pid of every incarnation that has one."""
+        self._on_sample()
+        return {
+            member.who: member.pid
+            for app in self._apps.values()
+            for member in app.members()
+            if member.pid is not None and member.state.has_process
+        }
+
+    def carry_out(self, decision: Decision) -> None:
+        """Do what the memory policy decided."""
+        if isinstance(decision, Recycle):
+            self._recycle(decision)
+        elif isinstance(decision, Soften):
+            self._soften(decision)
+        elif isinstance(decision, Softened):
+            self._tell_softened(decision)
+        elif isinstance(decision, GiveUp):
+            self._apps[decision.app].give_up(decision.message)
+        elif isinstance(decision, GuardStuck):
+            self._log.event("warning", "runtime.memory", decision.message)
+
+    # -- helpers -----------------------------------------------------------------------------------------
+
+    def _adopt(self, app: App, now: tuple[AppSpec, int]) -> None:
+        spec, instances = self._known[app.name] = now
+        ceiling = self._box.memory().ceiling
+        for problem in check_limits(spec, ceiling=ceiling, instances=instances):
+            self._log.event("warning", "runtime.warning", problem, app=app.name)
+        for note in self._box.take_notes():
+            self._log.event("warning", "runtime.warning", note)
+        self.monitor.adopt(spec, instances=instances)
+
+    def _expire_later(self, app: App, who: InstanceId) -> Timer | None:
+        if app.spec.max_age is None:
+            return None
+        age = expires_in(app.spec.max_age, app.spec.max_age_jitter, self._random)
+
+        def expire() -> None:
+            if who in self._online:
+                # One that cannot be replaced now gets another full time.
+                self._online[who] = self._expire_later(app, who)
+                self._replacements.ask(app, Wish(who=who, reason="max_age"))
+
+        return self._clock.call_later(age, expire)
+
+    def _recycle(self, decision: Recycle) -> None:
+        who = decision.who
+        self._log.event(
+            "warning",
+            "instance.memory",
+            f"{decision.message}: {_WAYS[decision.overlap]}",
+            app=who.app,
+            instance=who.index,
+            rss_bytes=decision.usage,
+            limit_bytes=decision.limit,
+        )
+        wish = Wish(
+            who=who,
+            reason=decision.reason.value,
+            overlap=decision.overlap,
+            on_failure=lambda: self._watch.postponed(who, self._clock.time()),
+        )
+        self._replacements.ask(self._apps[who.app], wish)
+
+    def _soften(self, decision: Soften) -> None:
+        who = decision.who
+        app = self._apps[who.app]
+        process = next((member.process for member in app.members() if member.who == who), None)
+        if process is None:
+            return
+        action = app.spec.memory_soft_action
+        used = f"the instance uses {mib(decision.usage)}, memory_soft_limit is {mib(decision.limit)}"
+        where = {"app": who.app, "instance": who.index, "rss_bytes": decision.usage}
+        if action != "message":
+            process.signal(signal.Signals[action])
+        elif not process.send({"type": "gc"}):
+            advice = 'but it has no IPC channel for the message; set memory_soft_action = "SIGUSR2"'
+            self._log.event("warning", "instance.memory_soft", f"{used}, {advice}", **where)
+            return
+        message = f"{used}: it was asked to free memory"
+        self._log.event("info", "instance.memory_soft", message, action=action, **where)
+
+    def _tell_softened(self, decision: Softened) -> None:
+        who = decision.who
+        self._log.event(
+            "info",
+            "instance.memory_softened",
+            f"from {mib(decision.before)} to {mib(decision.after)} after it was asked to free memory",
+            app=who.app,
+            instance=who.index,
+            before_bytes=decision.before,
+            after_bytes=decision.after,
+        )

@@ -1,0 +1,92 @@
+"""However what was written is cut on its way, the same records come out."""
+
+import itertools
+import json
+from collections.abc import Sequence
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runtime.logs.encoder import Encoder
+from runtime.logs.escape import utf8
+from runtime.logs.lines import LineBuffer
+from runtime.logs.shapes import Origin, json_shape
+
+ORIGIN = Origin(app="a", instance=0, pid=1, stream="stdout", fields={})
+NOW = "2026-11-19T12:04:43.697Z"
+
+
+def relayed(parts: Sequence[bytes], max_line: int = 400) -> list[dict[str, object]]:
+    """What a stream does, without its pipe."""
+    buffer, encoder = LineBuffer(), Encoder(json_shape(ORIGIN), level="info", max_line=max_line)
+    records = b""
+    for part in parts:
+        if lines := buffer.feed(part):
+            records += encoder.encode(utf8(lines), NOW)
+        if len(buffer.unfinished) > encoder.room:
+            more, _, buffer.unfinished = encoder.encode_open(buffer.unfinished, NOW)
+            records += more
+    if rest := buffer.flush():
+        records += encoder.encode(utf8(rest), NOW)
+    return [json.loads(line) for line in records.splitlines()]
+
+
+def cut(data: bytes, at: Sequence[int]) -> list[bytes]:
+    points = [0, *sorted(point % (len(data) + 1) for point in at), len(data)]
+    return [data[a:b] for a, b in itertools.pairwise(points)]
+
+
+PIECES = st.sampled_from(
+    (
+        *(b"\n", b"\r\n", b"\r", b"\0", b"\xff", b"\xf0\x9f", "😀".encode(), "é".encode(), b'"', b"\\"),
+        *(b'{"a":1}', b"\x80" * 30, b"text", b"\xe2\x82", b"\t", b"{", b"}", b"\xed\xa0\x80", b"x" * 90),
+        b"\x01" * 50,
+    )
+)
+STREAMS = st.lists(st.one_of(PIECES, st.binary(max_size=40)), max_size=60).map(b"".join)
+
+
+@settings(max_examples=400, deadline=None)
+@given(STREAMS, st.lists(st.integers(0, 5000), max_size=20))
+def test_a_stream_cut_anywhere_is_the_same_stream(data: bytes, at: list[int]) -> None:
+    """Random bytes, cut at random points, give the records of the uncut stream."""
+    assert relayed(cut(data, at)) == relayed([data])
+
+
+@settings(max_examples=200, deadline=None)
+@given(STREAMS)
+def test_the_messages_are_the_text(data: bytes) -> None:
+    """Partial records put together again give the decoded lines, byte for byte."""
+    lines, line = [], ""
+    for record in relayed([data]):
+        if "message" in record:
+            line += str(record["message"])
+        else:
+            line += json.dumps({"a": record["a"]}, separators=(",", ":"))
+        if "partial" not in record:
+            lines.append(line)
+            line = ""
+    text = data.replace(b"\r\n", b"\n")
+    whole = text if text.endswith(b"\n") or not text else text + b"\n"
+    expected = whole.decode(errors="replace").split("\n")[:-1]
+    assert lines == expected
+
+
+def test_a_four_byte_character_at_every_offset_of_an_edge() -> None:
+    """A character may be cut between any two of its bytes."""
+    data = ("a" * 7 + "😀" + "b" * 7 + "\n").encode()
+    for at in range(len(data)):
+        assert relayed([data[:at], data[at:]]) == relayed([data])
+    long = ("😀" * 500 + "\n").encode()
+    for at in range(240, 420):
+        assert relayed([long[:at], long[at:]]) == relayed([long])
+
+
+def test_ten_megabytes_without_a_line_end() -> None:
+    """A huge line is passed on in pieces and takes no memory of its size."""
+    data = b"0123456789abcdef" * (10 * 1024 * 1024 // 16)
+    parts = [data[i : i + 65536] for i in range(0, len(data), 65536)]
+    found = relayed([*parts, b"\nnext\n"], max_line=16384)
+    assert "".join(str(r["message"]) for r in found[:-1]).encode() == data
+    assert found[-1]["message"] == "next"
+    assert all(r.get("partial") for r in found[:-2])

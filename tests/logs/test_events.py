@@ -1,0 +1,118 @@
+"""The names of the runtime's own events are a promise: those in the code are those in the table."""
+
+import ast
+import json
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from logs.relaying import NOON_TEXT, stage
+
+import runtime
+from runtime.logs.events import EVENTS, check
+
+ROOT = Path(runtime.__file__).parent
+
+
+def names_in_code() -> Iterator[str]:
+    for path in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("event", "_log", "_once"):
+                for argument in node.args[:2]:
+                    value = getattr(argument, "value", None)
+                    if isinstance(value, str) and re.fullmatch(r"[a-z]+\.[a-z_]+", value):
+                        yield value
+
+
+def test_every_event_in_the_code_is_in_the_table() -> None:
+    """An event that the table does not know is a mistake in a name or in the documentation."""
+    found = set(names_in_code())
+    assert len(found) > 20
+    assert found <= EVENTS.keys()
+
+
+def test_the_documentation_lists_every_event_with_its_fields() -> None:
+    """docs/logging.md has a row for each event."""
+    text = (ROOT.parent / "docs" / "logging.md").read_text()
+    for name, event in EVENTS.items():
+        fields = ", ".join(f"`{field}`" for field in event.fields)
+        assert f"| `{name}` | {event.meaning} | {fields} |" in text
+
+
+def test_an_unknown_event_is_refused_under_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With PIDONE_STRICT a wrong name raises; without it nothing breaks in production."""
+    monkeypatch.setenv("PIDONE_STRICT", "1")
+    with pytest.raises(ValueError, match="no such event"):
+        check("instance.exploded", "info")
+    monkeypatch.delenv("PIDONE_STRICT")
+    check("instance.exploded", "info")
+
+
+def test_events_below_the_level_are_quiet() -> None:
+    """`log_level` decides which of the runtime's own events are seen."""
+    with stage(log_level="warning") as it:
+        it.relay.event("info", "instance.online")
+        it.relay.event("warning", "instance.kill")
+        assert [r["event"] for r in it.records()] == ["instance.kill"]
+
+
+def test_fields_without_a_value_are_left_out() -> None:
+    """An exit by code has no signal field."""
+    with stage() as it:
+        it.relay.event("error", "instance.exit", "gone", app="api", code=3, signal=None)
+        assert it.records() == [
+            {
+                "timestamp": NOON_TEXT,
+                "level": "error",
+                "event": "instance.exit",
+                "message": "gone",
+                "app": "api",
+                "code": 3,
+            }
+        ]
+
+
+def test_what_a_library_logs_is_a_record_with_its_stack_trace() -> None:
+    """asyncio's complaints do not end up on stderr as text."""
+    with stage() as it:
+        try:
+            {"found": 1}["lost"]
+        except KeyError:
+            logging.getLogger("asyncio").exception("a task %s", "failed")
+        (record,) = it.records()
+    assert (record["event"], record["message"], record["logger"]) == (
+        "runtime.error",
+        "a task failed",
+        "asyncio",
+    )
+    assert "KeyError: 'lost'" in record["exc_info"]
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("gcp", {"time": NOON_TEXT, "severity": "WARNING", "event": "instance.kill"}),
+        ("ecs", {"@timestamp": NOON_TEXT, "log.level": "warning", "event.action": "instance.kill"}),
+        ("pm2", {"timestamp": NOON_TEXT, "event": "instance.kill", "app_name": "api"}),
+    ],
+)
+def test_own_events_follow_the_format(name: str, keys: dict[str, object]) -> None:
+    """Formats that are JSON stay JSON for the runtime's own records."""
+    with stage(log_format=name) as it:
+        it.relay.event("warning", "instance.kill", "too late", app="api")
+        (line,) = it.text().splitlines()
+        assert keys.items() <= json.loads(line).items()
+
+
+def test_own_events_as_text_and_logfmt() -> None:
+    """Values are quoted where they need it."""
+    with stage(log_format="logfmt") as it:
+        it.relay.event("info", "instance.exit", "it ended", app="a b", code=0)
+        assert it.text() == (
+            f'ts={NOON_TEXT} level=info event=instance.exit msg="it ended" app="a b" code=0\n'.encode()
+        )
+    with stage(log_format="text") as it:
+        it.relay.event("info", "instance.exit", "it ended", app="api", code=0)
+        assert it.text() == b"12:04:43.697 pidone | instance.exit it ended app=api code=0\n"

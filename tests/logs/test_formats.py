@@ -1,0 +1,190 @@
+"""What a line looks like in every format, and how JSON lines, levels and long lines fare."""
+
+import json
+
+import pytest
+from logs.relaying import NOON_TEXT, app, stage
+
+from runtime.ecosystem.spec import AppSpec
+from runtime.logs import levels
+
+
+def out(written: bytes, spec: AppSpec | None = None, *, stream: str = "stdout", name: str = "json") -> bytes:
+    """What one app's bytes come out as."""
+    with stage(log_format=name) as it:
+        outlet = it.open(spec or app(), 2)
+        it.say(outlet, written, stream=stream)
+        outlet.spawned(77)
+        outlet.finish()
+        return it.text()
+
+
+def records(written: bytes, spec: AppSpec | None = None, **keys: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in out(written, spec, **keys).splitlines()]
+
+
+IDENTITY = {"app": "api", "instance": 2, "pid": 77, "stream": "stdout"}
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("logfmt", f'ts={NOON_TEXT} level=info app=api instance=2 pid=77 stream=stdout msg="say \\"hi\\""'),
+        ("raw", 'say "hi"'),
+        ("text", '12:04:43.697 api.2 | say "hi"'),
+        (
+            "pm2",
+            (
+                f'{{"message":"say \\"hi\\"","timestamp":"{NOON_TEXT}",'
+                '"type":"out","process_id":2,"app_name":"api"}'
+            ),
+        ),
+        ("pm2-format", 'timestamp=2026-11-19-12:04:43+0000 app=api id=2 type=out message=say "hi"'),
+        ("pm2-formatted", '2|api  | say "hi"'),
+    ],
+)
+def test_a_line_in_each_format(name: str, line: str) -> None:
+    """The shape of a record is what the documentation shows."""
+    assert out(b'say "hi"\n', name=name).decode() == line + "\n"
+
+
+def test_ecs_and_gcp_name_their_fields_as_their_readers_expect() -> None:
+    """Elastic wants @timestamp and log.level, Google time and severity."""
+    (ecs,) = records(b"WARNING: hot\n", name="ecs")
+    assert (ecs["@timestamp"], ecs["log.level"], ecs["service.name"]) == (NOON_TEXT, "warning", "api")
+    (gcp,) = records(b"FATAL: cold\n", name="gcp")
+    assert (gcp["time"], gcp["severity"], gcp["message"]) == (NOON_TEXT, "CRITICAL", "FATAL: cold")
+
+
+def test_colour_is_for_those_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FORCE_COLOR colours a file; NO_COLOR beats it."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert out(b"x\n", name="pm2-formatted") == b"\x1b[32m2|api  | \x1b[39mx\n"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert out(b"x\n", name="pm2-formatted") == b"2|api  | x\n"
+
+
+def test_extra_fields_are_in_every_record() -> None:
+    """log_fields are static fields of all lines of an app."""
+    spec = app(log_fields={"service": "shop", "pod": 'a"b'})
+    (record,) = records(b"x\n", spec)
+    assert (record["service"], record["pod"]) == ("shop", 'a"b')
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('{"a":1}', {"timestamp": NOON_TEXT, "level": "info", **IDENTITY, "a": 1}),
+        (
+            '{"timestamp":"T","level":"warn","message":"m"}',
+            {"timestamp": "T", "level": "warn", **IDENTITY, "message": "m"},
+        ),
+        ('{"level":50,"msg":"m"}', {"timestamp": NOON_TEXT, "level": "error", **IDENTITY, "msg": "m"}),
+        ('{"x":"\\"","level":20}', {"timestamp": NOON_TEXT, "level": "debug", **IDENTITY, "x": '"'}),
+        (
+            '{"severity":"ERROR","a":1}',
+            {"timestamp": NOON_TEXT, "level": "error", **IDENTITY, "severity": "ERROR", "a": 1},
+        ),
+        (
+            '{"app":"evil","pid":1,"big":12345678901234567890123}',
+            {
+                "timestamp": NOON_TEXT,
+                "level": "info",
+                **IDENTITY,
+                "app_app": "evil",
+                "app_pid": 1,
+                "big": 12345678901234567890123,
+            },
+        ),
+        ('{"pid":77,"b":true}', {"timestamp": NOON_TEXT, "level": "info", **IDENTITY, "b": True}),
+        ('{"\\u0061pp":"evil"}', {"timestamp": NOON_TEXT, "level": "info", **IDENTITY, "app_app": "evil"}),
+        ('{"level":null}', {"timestamp": NOON_TEXT, "level": "info", **IDENTITY}),
+    ],
+)
+def test_json_lines_are_merged_without_touching_the_identity(line: str, expected: dict[str, object]) -> None:
+    """An app's own timestamp, level and message win; who it is does not."""
+
+    def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        assert len({key for key, _ in pairs}) == len(pairs), "a key is there twice"
+        return dict(pairs)
+
+    (text,) = out(line.encode() + b"\n").splitlines()
+    assert json.loads(text, object_pairs_hook=unique) == expected
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"a":1',
+        '{"a":1}}',
+        '{"a":NaN}',
+        "{}",
+        "{ }",
+        "{not json}",
+        '{"a":[1}',
+        '{"a":"\\ud800"}',
+        "{" * 5000 + "}",
+    ],
+)
+def test_what_only_looks_like_json_is_a_message(line: str) -> None:
+    """No broken record comes out of a broken object."""
+    (record,) = records(line.encode() + b"\n")
+    assert record["message"] == line
+
+
+def test_json_and_other_lines_keep_their_order() -> None:
+    """Merged and plain lines of one chunk stay in sequence."""
+    found = records(b'one\n{"message":"two"}\nthree\n{"message":"four"}\n')
+    assert [r["message"] for r in found] == ["one", "two", "three", "four"]
+
+
+@pytest.mark.parametrize(
+    ("line", "level"),
+    [
+        ("INFO:     127.0.0.1 - GET /", "info"),
+        ("WARNING:root:x", "warning"),
+        ("ERROR", "error"),
+        ("[warn] x", "warning"),
+        ("<3>x", "error"),
+        ("<7>x", "debug"),
+        ("Error: boom", "error"),
+        ("E1120 23:04:39.123456  7 x", "error"),
+        ("2026-11-20 23:04:39,123 - api.views - WARNING - slow", "warning"),
+        ("2026-11-20T23:04:39.123Z  WARN foo: bar", "warning"),
+        ("[2026-11-20 23:04:39 +0000] [7] [ERROR] x", "error"),
+        ("2026-11-20 23:04:39 [main] ERROR com.x - y", "error"),
+        ("2026/11/20 23:04:39 [error] 7#7: nginx", "error"),
+        ('time="2026-11-20T10:00:00Z" level=warning msg="x"', "warning"),
+        ("ts=1 level=error x=y", "error"),
+        ("INFORMATIONAL", None),
+        ("Error in line 3", None),
+        ("Debug mode: on", None),
+        ("the water level=high", None),
+        ("2026-11-20 hello", None),
+        ("x INFO: no prefix", None),
+    ],
+)
+def test_a_line_tells_its_level_by_its_beginning(line: str, level: str | None) -> None:
+    """Common prefixes are understood, prose is left alone."""
+    assert levels.runs(line.encode() + b"\n", "D") == [(level or "D", line.encode() + b"\n")]
+
+
+def test_lines_of_many_levels_are_cut_into_runs_and_none_is_lost() -> None:
+    """Neighbours of the same level stay together."""
+    text = b"plain\nINFO: a\nplain\nplain\nWARN b\nWARN c\nERROR: d\nplain\n<7>e\n"
+    runs = levels.runs(text, "D")
+    assert b"".join(part for _, part in runs) == text
+    assert [level for level, _ in runs] == ["D", "info", "D", "warning", "error", "D", "debug"]
+
+
+@pytest.mark.parametrize("limit", [1024, 16 * 1024])
+def test_a_long_line_is_split_into_partial_records_within_the_limit(limit: int) -> None:
+    """No record is longer than max_line, and the pieces make the line again."""
+    line = 'é😀"\\\t\x01' * 3_000 + "end"
+    lines = out(line.encode() + b"\nshort\n", app(max_line=limit)).splitlines(keepends=True)
+    assert max(len(record) for record in lines) <= limit
+    *pieces, last, short = map(json.loads, lines)
+    assert "".join(r["message"] for r in [*pieces, last]) == line
+    assert all(r["partial"] is True for r in pieces)
+    assert "partial" not in last
+    assert short["message"] == "short"

@@ -1,0 +1,102 @@
+"""Limits: too many lines, a stdout that does not keep up, what is remembered, and who follows."""
+
+import json
+import os
+
+from hypothesis import given
+from hypothesis import strategies as st
+from logs.relaying import Reader, app, stage
+
+from runtime.logs.history import FOLLOWER_LIMIT, KEPT, History
+from runtime.logs.limits import RateLimit
+
+
+def test_a_rate_limit_lets_the_first_lines_pass_and_reports_the_rest() -> None:
+    """What was dropped is counted, per app and stream, and told in a record."""
+    with stage() as it:
+        outlet = it.open(app(rate_limit=100))
+        it.say(outlet, b"".join(b"%d\n" % n for n in range(1000)))
+        outlet.spawned(1)
+        outlet.finish()
+        counts = it.relay.counts()[("default", "api"), "stdout"]
+        assert (counts.lines, counts.dropped) == (1000, 900)
+        it.turn(lambda: b"log.dropped" in it.relay.last())
+        *lines, report = it.records()
+        assert [r["message"] for r in lines] == [str(n) for n in range(100)]
+        assert (report["event"], report["lines"], report["reason"]) == ("log.dropped", 900, "rate_limit")
+
+
+@given(st.lists(st.tuples(st.floats(0, 2), st.integers(0, 50)), max_size=40))
+def test_no_window_admits_more_than_its_share(history: list[tuple[float, int]]) -> None:
+    """Never more than a burst of one second plus the rate over the time."""
+    now, admitted = [0.0], 0
+    limit = RateLimit(20, lambda: now[0])
+    for pause, count in history:
+        now[0] += pause
+        passed, dropped = limit.admit(b"x\n" * count)
+        assert passed.count(b"\n") + dropped == count
+        admitted += passed.count(b"\n")
+    assert admitted <= 20 + 20 * now[0] + 1
+
+
+def test_overflow_drop_keeps_the_app_going_and_says_what_is_missing() -> None:
+    """With a stalled stdout the app finishes; lines that did not fit are counted and reported."""
+    read, write = os.pipe()
+    with stage(stdout_fd=write) as it:
+        it.spawn(app(overflow="drop"), ["seq", "200000"])
+        it.run()
+        reader = Reader(read)
+        it.turn(lambda: b"log.dropped" in it.relay.last())
+        it.close()
+        os.close(write)
+        records = [json.loads(line) for line in reader.join().splitlines()]
+        os.close(read)
+    got = [int(r["message"]) for r in records if "event" not in r]
+    dropped = sum(r["lines"] for r in records if r.get("event") == "log.dropped")
+    assert dropped > 0
+    assert got == sorted(got)
+    assert len(got) + dropped == 200_000
+
+
+def test_the_last_records_are_remembered_within_bounds() -> None:
+    """The newest lines of each app, in the order they came when all are asked for."""
+    history = History()
+    for number in range(50_000):
+        history.add(("", "ab"[number % 2]), b"%d\n" % number)
+    last = history.last(("", "a"))
+    assert last.endswith(b"49996\n49998\n")
+    assert KEPT - 7 < len(last) <= KEPT
+    numbers = [int(n) for n in history.last().split()]
+    assert numbers == sorted(numbers)
+    history.add(("", "a"), b"".join(b"%06d\n" % n for n in range(100_000)))
+    assert KEPT - 7 < len(history.last(("", "a"))) <= KEPT
+
+
+def test_a_follower_gets_new_records_and_is_dropped_when_it_is_slow() -> None:
+    """A slow follower costs at most its bound and never anybody's time."""
+    history, woken = History(), []
+    follower = history.follow(lambda: woken.append(1), ("", "a"))
+    history.add(("", "a"), b"one\n")
+    history.add(("", "b"), b"other\n")
+    history.add(("", "a"), b"two\n")
+    assert (follower.take(), len(woken)) == (b"one\ntwo\n", 1)
+    for _ in range(FOLLOWER_LIMIT // 1000 + 2):
+        history.add(("", "a"), b"x" * 999 + b"\n")
+    assert follower.lost
+    assert len(follower.take()) <= FOLLOWER_LIMIT
+
+
+def test_a_log_line_can_be_waited_for() -> None:
+    """on_line sees the lines until it has seen enough."""
+    seen: list[str] = []
+
+    def on_line(line: str) -> bool:
+        seen.append(line)
+        return line == "ready"
+
+    with stage() as it:
+        outlet = it.open(app(), on_line=on_line)
+        it.say(outlet, b"one\nready\nmore\n")
+        outlet.spawned(1)
+        outlet.finish()
+    assert seen == ["one", "ready"]
