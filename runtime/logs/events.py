@@ -42,6 +42,7 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "app.reload_failed": Event(
             "a reload was given up; processes not yet replaced stay", ("app", "replaced", "reason")
         ),
+        "app.scale": Event("somebody changed the number of instances", ("app", "instances", "previous")),
         "instance.start": Event("a process was started", (*_INSTANCE, "restarts")),
         "instance.spawn_failed": Event("a process could not be started", _SLOT),
         "instance.online": Event("a process is ready", (*_SLOT, "after_s")),
@@ -80,6 +81,11 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "probe.shared": Event("a probe asks a port that all instances share", ("app",)),
         "log.dropped": Event("lines of an app were dropped", ("app", "lines", "reason")),
         "log.file_failed": Event("a log file is not written any more", ("app", "path", "error")),
+        "control.listening": Event("the control socket or admin address is served", ("address",)),
+        "control.error": Event("the control socket or admin address cannot be served", ("address", "error")),
+        "control.request": Event("somebody asked for a change", ("action", "app", "peer")),
+        "alert.fired": Event("an alert of the ecosystem holds", ("alert", "app")),
+        "alert.failed": Event("an alert's command or webhook did not work", ("alert", "app")),
     }
 )
 
