@@ -33,8 +33,8 @@ def run(argv: list[str]) -> int:
     only = tuple(asked.only.replace(",", " ").split())
     try:
         source = None if asked.file == "-" else Path(asked.file)
-        argv = ("start", asked.file, *(("--env", asked.env) if asked.env else ()))
-        ecosystem = load(source, LoadOptions(env_name=asked.env, only=only, cpus=cpus, argv=argv))
+        start = ("start", asked.file, *(("--env", asked.env) if asked.env else ()))
+        ecosystem = load(source, LoadOptions(env_name=asked.env, only=only, cpus=cpus, argv=start))
     except ConfigError as error:
         lines = str(error).split("\n")
         if asked.json:

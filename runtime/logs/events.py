@@ -32,6 +32,7 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "runtime.warning": Event("a library complained", ("logger",)),
         "runtime.error": Event("a bug in pidone, or an operation that failed", ("logger", "exc_info")),
         "config.warning": Event("something in the ecosystem file is doubtful"),
+        "config.notice": Event("what the ecosystem file printed, or how it was understood"),
         "config.reload": Event(
             "the ecosystem file was read again", ("added", "removed", "changed", "scaled", "unchanged")
         ),
