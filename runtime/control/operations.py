@@ -11,8 +11,8 @@ from typing import Any, Final
 from runtime.control.messages import Refusal
 from runtime.control.targets import Target, resolve
 from runtime.ecosystem.spec import Seconds
-from runtime.init.signames import parse_signal, signal_name
 from runtime.record import Record
+from runtime.signames import parse_signal, signal_name
 from runtime.supervise.app import App
 from runtime.supervise.instance import Instance
 from runtime.supervise.rollout import Outcome

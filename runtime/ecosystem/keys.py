@@ -19,8 +19,6 @@ NOTHING_IN_A_CONTAINER: Final = frozenset(
 
 NOT_BUILT: Final = frozenset(
     (
-        "health", "log_max_size", "out_file", "error_file",
-        "log_file", "rate_limit", "multiline",
         "runtime.watch_config", "static",
     )
 )  # fmt: skip
