@@ -1,9 +1,41 @@
 """The command line of pm2-runtime and pm2-docker, for a Dockerfile that changes one line."""
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Sequence
 from typing import Final
 
-from runtime.record import EMPTY, Record
+from runtime.cli.start import StartOptions, load_options
+from runtime.ecosystem.spec import Ecosystem
+
+_NO_TARGET: Final = 1
+"""The peer's exit code when there is nothing to start."""
+USAGE: Final = """\
+usage: pm2-runtime [start] [OPTIONS] FILE|SCRIPT [-- ARGS...]
+
+pidone under the name of PM2's runtime: the same command line, SIGINT as stop signal, 1.6 s to stop.
+
+  -i, --instances N        number of instances, or "max" for the CPUs of this container
+  -n, --name NAME          name of the app
+  --env NAME               lay env_NAME over every app's env
+  --only NAMES             only these apps, comma separated
+  --raw                    lines as they are: the default
+  --json, --format, --formatted
+                           lines as records, as key=value, behind `id|app`
+  --delay SECONDS          wait before the apps start
+  --no-auto-exit           stay when nothing is left to run
+  --no-autorestart         do not restart what ends
+  --no-autostart           do not start the apps
+  --watch                  restart when files change
+  --stop-exit-codes CODES  exit codes after which an app is not restarted, comma separated
+  --node-args ARGS         arguments of the interpreter
+  --interpreter PROGRAM    what runs the script
+  --max-memory-restart SIZE, -c, --cron PATTERN, --output FILE, --error FILE
+                           the keys of these names, for apps that do not have them
+  -h, --help               this text
+  -V, --version            the version
+
+`pidone --help` shows what else there is.
+"""
 
 _SWITCHES: Final = {
     "--no-auto-exit": ("runtime", "auto_exit", False),
@@ -43,22 +75,11 @@ _IGNORED: Final = {
 """Options of PM2's cloud service and how many values each takes."""
 
 
-class Pm2Options(Record, kw_only=True):
-    """What was asked for, in the terms of LoadOptions and the `[runtime]` table."""
+def parse(words: Sequence[str]) -> tuple[StartOptions, tuple[str, ...]]:
+    """What follows the program's name, as the options of a start, and what to warn of.
 
-    target: str | None = None
-    rest: tuple[str, ...] = ()
-    """What follows `--`."""
-    env_name: str | None = None
-    only: tuple[str, ...] = ()
-    overrides: Mapping[str, object] = EMPTY
-    defaults: Mapping[str, object] = EMPTY
-    runtime: Mapping[str, object] = EMPTY
-    warnings: tuple[str, ...] = ()
-
-
-def parse(words: Sequence[str]) -> Pm2Options:
-    """Parse what follows the program's name. Nothing is refused, as in PM2, but what is ignored is said."""
+    Nothing is refused, as in PM2, but what is ignored is said.
+    """
     found: dict[str, dict[str, object]] = {"runtime": {}, "overrides": {}, "defaults": {}, "settings": {}}
     targets: list[str] = []
     warnings: list[str] = []
@@ -90,12 +111,13 @@ def parse(words: Sequence[str]) -> Pm2Options:
         else:
             targets.append(word)
     warnings += [f"{extra}: only one file is started, ignored" for extra in targets[1:]]
-    return _collected(found, targets[0] if targets else None, tuple(rest), warnings)
+    options = _collected(found, targets[0] if targets else None, tuple(rest))
+    return options.but(argv=("start", *(words[1:] if started else words))), tuple(warnings)
 
 
 def _collected(
-    found: dict[str, dict[str, object]], target: str | None, rest: tuple[str, ...], warnings: list[str]
-) -> Pm2Options:
+    found: dict[str, dict[str, object]], target: str | None, rest: tuple[str, ...]
+) -> StartOptions:
     settings = found["settings"]
     if "delay" in settings:  # the one duration that PM2 counts in seconds
         found["runtime"]["start_delay"] = f"{settings['delay']}s"
@@ -103,7 +125,7 @@ def _collected(
         codes = str(settings["stop_exit_codes"]).replace(",", " ").split()
         found["defaults"]["stop_exit_codes"] = codes
     env_name = settings.get("env")
-    return Pm2Options(
+    return StartOptions(
         target=target,
         rest=rest,
         env_name=None if env_name is None else str(env_name),
@@ -111,5 +133,34 @@ def _collected(
         overrides=found["overrides"],
         defaults=found["defaults"],
         runtime=found["runtime"],
-        warnings=tuple(warnings),
+        personality="pm2-runtime",
     )
+
+
+def answer(words: Sequence[str]) -> int | None:
+    """Say what needs no start, and the exit code; None if there is something to start."""
+    if _asks(words, "-V", "--version"):
+        from runtime import __version__
+
+        print(__version__)
+        return 0
+    if _asks(words, "-h", "--help"):
+        print(USAGE, end="")
+        return 0
+    if parse(words)[0].is_empty:
+        print(USAGE, end="")
+        return _NO_TARGET
+    return None
+
+
+def load_words(words: Sequence[str], cwd: str) -> Ecosystem:
+    """Read what the words of a command line name, in a child. Raises ConfigError."""
+    options, warnings = parse(words)
+    for warning in warnings:
+        print(f"pm2-runtime: {warning}", file=sys.stderr, flush=True)
+    return load_options(options, cwd)
+
+
+def _asks(words: Sequence[str], *switches: str) -> bool:
+    own = words[: words.index("--")] if "--" in words else words
+    return any(word in switches for word in own)

@@ -49,7 +49,20 @@ class StartOptions(Record, kw_only=True):
     env_name: str | None = None
     only: tuple[str, ...] = ()
     overrides: Mapping[str, object] = EMPTY
+    """Keys laid over those of every app."""
+    defaults: Mapping[str, object] = EMPTY
+    """Keys for apps that do not have them."""
     runtime: Mapping[str, object] = EMPTY
+    """Keys laid over those of the `[runtime]` table."""
+    personality: str = "pidone"
+    """As in LoadOptions."""
+    argv: tuple[str, ...] = ()
+    """The command line for JavaScript ecosystems that look at `process.argv`."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is named that could be started."""
+        return self.target is None and not self.rest
 
 
 def parse(words: Sequence[str]) -> StartOptions:
@@ -93,6 +106,7 @@ def parse(words: Sequence[str]) -> StartOptions:
         only=tuple(name for name in only.replace(",", " ").split() if name),
         overrides=overrides,
         runtime=runtime,
+        argv=("start", *words),
     )
 
 
@@ -158,7 +172,12 @@ def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> 
 
 
 def load_words(words: Sequence[str], cwd: str) -> Ecosystem:
-    """Read what a command line names. Raises UsageError or ConfigError.
+    """Read what the words of a command line name. Raises UsageError or ConfigError."""
+    return load_options(parse(words), cwd)
+
+
+def load_options(options: StartOptions, cwd: str) -> Ecosystem:
+    """Read what is asked for. Raises ConfigError.
 
     Runs in a child: what is imported here never burdens the long-lived process.
     """
@@ -169,7 +188,6 @@ def load_words(words: Sequence[str], cwd: str) -> Ecosystem:
     from runtime.ecosystem.options import LoadOptions
     from runtime.host.cpus import available_cpus
 
-    options = parse(words)
     target = options.target
     is_file = target is not None and (target == "-" or is_ecosystem_file(Path(target)))
     command = () if is_file else (*((target,) if target is not None else ()), *options.rest)
@@ -179,7 +197,10 @@ def load_words(words: Sequence[str], cwd: str) -> Ecosystem:
         args=options.rest if is_file else (),
         cwd=Path(cwd),
         overrides=options.overrides,
+        defaults=options.defaults,
         runtime=options.runtime,
+        personality=options.personality,
+        argv=options.argv,
         cpus=available_cpus(),
     )
     if command:

@@ -1,20 +1,22 @@
 """One app: the keys of a file become an AppSpec."""
 
 import os
-import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
-from runtime.ecosystem import catalogue, environment, keys, programs
-from runtime.ecosystem.document import Document
+from runtime.ecosystem import catalogue, environment, keys, kinds, programs
+from runtime.ecosystem.document import NODE_PATH, Document
 from runtime.ecosystem.kinds import Invalid, Kind
 from runtime.ecosystem.options import LoadOptions
 from runtime.ecosystem.problems import Scope, did_you_mean, shown
 from runtime.ecosystem.rights import Account
 from runtime.ecosystem.spec import AppSpec, ExecMode, MemoryShare, Readiness
+from runtime.ecosystem.tables import HOOK_NAMES
 
-_EXPANDED: Final = frozenset({"toml", "yaml"})
+T = TypeVar("T")
+
+EXPANDED: Final = frozenset({"toml", "yaml"})
 """Languages whose texts may hold `${VAR}`; JavaScript has process.env, and PM2 takes JSON as it is."""
 _TIME_FORMAT: Final = "YYYY-MM-DDTHH:mm:ss"
 _LONGEST_NAME: Final = 200
@@ -124,7 +126,7 @@ class Reader:
     def read(self, index: int, raw: Mapping[str, object]) -> AppSpec:
         """One app. Problems are reported; the result is only meant to be used if there were no errors."""
         scope = self.top.at(index, f"app {_label(index, raw)}: ")
-        if self.document.language in _EXPANDED:
+        if self.document.language in EXPANDED:
             try:
                 raw = environment.expand(raw, self.options.environ, self.unset)
             except environment.UnsetVariableError as error:
@@ -156,8 +158,10 @@ class Reader:
             scope.error('script is missing: say what to run, e.g. script = "app.js"', entry.spelling)
         account: Account | None = values.pop("uid", None)
         cwd = self._cwd(values, scope)
+        if deleted := tuple(name for name, value in self.document.env.items() if value is None):
+            values["unset_env"] = (*values.get("unset_env", ()), *deleted)
         variables = self._environment(values, found, cwd, account, scope)
-        program, cwd = self._program(values, variables.variables, cwd, scope)
+        program = self._program(values, variables.variables, cwd, scope)
         name = self._name(values, scope)
         variables.variables.update(program.env if program else {})
         result = {key: value for key, value in values.items() if key in _FIELDS}
@@ -166,6 +170,8 @@ class Reader:
         result["exec_mode"] = _exec_mode(values, program)
         result |= _readiness(values, program, result["exec_mode"], scope)
         result |= _logs(values, cwd, variables.variables)
+        if hooks := {name: values[name] for name in HOOK_NAMES if name in values}:
+            result["hooks"] = {**values.get("hooks", {}), **hooks}
         _check_memory(values, scope)
         _check_age(values, result, scope)
         result |= _scheduled(values, scope)
@@ -187,7 +193,8 @@ class Reader:
     def _cwd(self, values: Mapping[str, Any], scope: Scope) -> Path:
         written = values.get("cwd")
         if written is None:
-            return self.base
+            script = values.get("script")
+            return self.base if script is None else self._folder_of(script, self.base, scope)
         if written == "~" or written.startswith("~/"):
             written = environment.home_of(self.options.environ) + written[1:]
         cwd = Path(os.path.normpath(self.base / written))
@@ -201,13 +208,17 @@ class Reader:
         self, values: Mapping[str, Any], found: Sorted, cwd: Path, account: Account | None, scope: Scope
     ) -> environment.Environment:
         environ = self.options.environ
-        merged: dict[str, str] = {}
+        # What a JavaScript file put into its process.env its apps inherit, as under PM2.
+        left = Entry("process.env", {**self.document.env})
+        merged: dict[str, str] = parse_value(catalogue.ENV, left, self.top) or {}
         if account:
             merged["HOME"] = account.home or "/"
             if account.name:
                 merged |= {"USER": account.name, "LOGNAME": account.name}
-        if "env_file" in values and (self.options.must_exist or cwd.is_dir()):
-            merged |= environment.read_env_files(values["env_file"], cwd, environ, scope)
+        files = [
+            name for name in values.get("env_file", ()) if self.options.must_exist or _is_file(cwd, name)
+        ]
+        merged |= environment.read_env_files(files, cwd, environ, scope)
         merged |= self._deploy_environment()
         merged |= values.get("env", {})
         chosen = found.sets.get(self.options.env_name or "")
@@ -240,18 +251,18 @@ class Reader:
 
     def _program(
         self, values: Mapping[str, Any], variables: Mapping[str, str], cwd: Path, scope: Scope
-    ) -> tuple[programs.Program | None, Path]:
+    ) -> programs.Program | None:
         script = values.get("script")
         if script is None:
-            return None, cwd
-        if "cwd" not in values:
-            cwd = self._folder_of(script, cwd, scope)
+            return None
+        unset = values.get("unset_env", ())
         inherited = {} if values.get("filter_env") is True else self.options.environ
+        inherited = {name: value for name, value in inherited.items() if name not in unset}
         return programs.resolve(
             programs.Request(
-                script=script,
+                script=_real_node(script),
                 args=(*values.get("args", ()), *self.options.args),
-                interpreter=values.get("interpreter"),
+                interpreter=_real_node(values.get("interpreter")),
                 interpreter_args=values.get("interpreter_args", ()),
                 cwd=cwd,
                 env={"PATH": self.options.environ.get("PATH", os.defpath), **inherited, **variables},
@@ -259,7 +270,7 @@ class Reader:
                 must_exist=self.options.must_exist,
             ),
             scope,
-        ), cwd
+        )
 
     def _folder_of(self, script: str, cwd: Path, scope: Scope) -> Path:
         """The folder to start in: PM2 takes its own working directory, many files mean theirs."""
@@ -292,12 +303,17 @@ class Reader:
             return {}
         environ = self.options.environ
         defaults: dict[str, Any] = {
-            "kill_signal": int(getattr(signal.Signals, environ.get("PM2_KILL_SIGNAL", ""), signal.SIGINT)),
+            "kill_signal": self._pm2_kill_signal(),
             "kill_timeout": _milliseconds(environ.get("PM2_KILL_TIMEOUT"), 1.6),
             "listen_timeout": _milliseconds(environ.get("PM2_GRACEFUL_LISTEN_TIMEOUT"), 3.0),
             "shutdown_with_message": environ.get("PM2_KILL_USE_MESSAGE", "false") not in ("", "0", "false"),
         }
         return {name: value for name, value in defaults.items() if name not in values}
+
+    def _pm2_kill_signal(self) -> int:
+        name = self.options.environ.get("PM2_KILL_SIGNAL") or "SIGINT"
+        found: int | None = parse_value(kinds.SIGNAL, Entry("PM2_KILL_SIGNAL", name), self.top)
+        return found or AppSpec.kill_signal
 
 
 def _label(index: int, raw: Mapping[str, object]) -> str:
@@ -305,8 +321,20 @@ def _label(index: int, raw: Mapping[str, object]) -> str:
     return shown(name) if isinstance(name, str) and name else f"#{index + 1}"
 
 
+def _real_node(program: T) -> T | str:
+    """`process.execPath` of a JavaScript file, which is a stand-in where Node is elsewhere, as that Node."""
+    return "node" if program == NODE_PATH and not os.path.exists(NODE_PATH) else program
+
+
 def _milliseconds(text: str | None, default: float) -> float:
     return int(text) / 1000 if text and text.isdecimal() and len(text) < 12 else default
+
+
+def _is_file(folder: Path, name: str) -> bool:
+    try:
+        return (folder / name).is_file()
+    except (OSError, ValueError):  # too long, or not a path at all
+        return False
 
 
 def _why_no_folder(path: Path) -> str:

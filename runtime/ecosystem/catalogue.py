@@ -149,6 +149,9 @@ APP_GROUPS: Final = (
                 "`true`: nothing is inherited. A list: variables whose name contains one of these are "
                 "not inherited.",
             ),
+            Key(
+                "unset_env", kinds.NAMES, "Variables that are not inherited, by their exact names.", ours=True
+            ),
             Key("port", kinds.integer(0, 65535), "Sets `PORT`.", default="none"),
         ),
     ),
@@ -415,6 +418,10 @@ APP_GROUPS: Final = (
                 "or `{command = ..., timeout = ...}`.",
                 ours=True,
                 default="none",
+            ),
+            *(
+                Key(name, tables.HOOK, f"Short for `{name}` in `hooks`.", ours=True, default="none")
+                for name in tables.HOOK_NAMES
             ),
         ),
     ),

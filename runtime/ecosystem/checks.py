@@ -44,7 +44,7 @@ class Alert(Record, kw_only=True):
     cooldown: Seconds = 300.0
 
 
-_SMOKE: Final = {
+SMOKE_MEMBERS: Final = {
     "name": STRING,
     **TARGETS,
     "status": integer(100, 599),
@@ -54,14 +54,14 @@ _SMOKE: Final = {
 
 
 def _parse_smoke(value: object) -> SmokeCheck:
-    found = parse_target(value) if isinstance(value, str) else parse_table(value, _SMOKE)
+    found = parse_target(value) if isinstance(value, str) else parse_table(value, SMOKE_MEMBERS)
     exactly_one(found, TARGETS)
     target = next(name for name in TARGETS if name in found)
     spelt = " ".join(found[target]) if target == "exec" else found[target]
     return SmokeCheck(**{"name": f"{target} {spelt}", **found})
 
 
-_ALERT: Final = {
+ALERT_MEMBERS: Final = {
     "name": STRING,
     "apps": NAMES,
     "restarts_per_hour": integer(0, 10**6),
@@ -85,7 +85,7 @@ _ALERT_CONDITIONS: Final = (
 
 
 def _parse_alert(value: object) -> Alert:
-    found = parse_table(value, _ALERT)
+    found = parse_table(value, ALERT_MEMBERS)
     conditions = [name for name in _ALERT_CONDITIONS if name in found]
     if not conditions:
         raise Invalid("expected at least one of " + ", ".join(_ALERT_CONDITIONS))
@@ -112,8 +112,8 @@ def _list(item: Kind, expected: str) -> Kind:
 
 
 SMOKE: Final = _list(
-    Kind("check", _parse_smoke, {"anyOf": [{"type": "string"}, table_schema(_SMOKE)]}),
+    Kind("check", _parse_smoke, {"anyOf": [{"type": "string"}, table_schema(SMOKE_MEMBERS)]}),
     "expected a list of checks",
 )
-ALERTS: Final = _list(Kind("alert", _parse_alert, table_schema(_ALERT)), "expected a list of alerts")
+ALERTS: Final = _list(Kind("alert", _parse_alert, table_schema(ALERT_MEMBERS)), "expected a list of alerts")
 KINDS: Final = {"smoke": SMOKE, "alerts": ALERTS}

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from runtime.record import EMPTY, Record, computed
+
+NODE_PATH: Final = "/usr/local/bin/node"
+"""What JavaScript files see as `process.execPath`. No Node need be here: it stands for "the image's node"."""
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 """Where a value stands, from the top of the file: `("apps", 0, "instances")`."""

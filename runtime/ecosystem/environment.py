@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -21,7 +21,7 @@ class Environment(NamedTuple):
 
 
 def read_env_files(
-    names: tuple[str, ...], base: Path, environ: Mapping[str, str], scope: Scope
+    names: Sequence[str], base: Path, environ: Mapping[str, str], scope: Scope
 ) -> dict[str, str]:
     """The variables of dotenv files, later ones over earlier ones. A missing file is an error."""
     found: dict[str, str] = {}
@@ -141,6 +141,11 @@ def _expand_text(text: str, environ: Mapping[str, str], unset: set[str], depth: 
         return ""
 
     return re.sub(_REFERENCE, replacement, text)
+
+
+def escape(text: str) -> str:
+    """Text that `expand` turns into this text."""
+    return re.sub(_REFERENCE, lambda found: "$" + found[0], text)
 
 
 def home_of(environ: Mapping[str, str]) -> str:

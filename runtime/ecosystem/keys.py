@@ -19,9 +19,7 @@ NOTHING_IN_A_CONTAINER: Final = frozenset(
 
 NOT_BUILT: Final = frozenset(
     (
-        "health", "log_max_size", "out_file", "error_file",
-        "log_file", "rate_limit", "multiline", "runtime.admin", "runtime.admin_token_file",
-        "runtime.watch_config", "smoke", "alerts", "static",
+        "runtime.admin", "runtime.admin_token_file", "runtime.watch_config", "smoke", "alerts", "static",
     )
 )  # fmt: skip
 """Keys that are read and checked, but nothing acts on them yet: one warning names those in use."""

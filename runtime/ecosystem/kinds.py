@@ -6,11 +6,11 @@ what would have been right. Strings are read as generously as PM2 reads them, an
 
 import math
 import re
-import signal
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
+from runtime import signames
 from runtime.ecosystem.document import KeyPath
 from runtime.ecosystem.spec import MemoryLimit, MemoryShare, Seconds
 from runtime.errors import ConfigError
@@ -418,18 +418,15 @@ def list_of(kind: Kind, expected: str) -> Kind:
 
 
 def parse_signal(value: object) -> int:
-    """A signal's number, from "SIGTERM", "term" or 15."""
+    """A signal's number, from "SIGTERM", "term", "RTMIN+3" or 15."""
     wanted = 'expected a signal such as "SIGTERM"'
-    if isinstance(value, str) and not value.strip().isdecimal():
-        name = value.strip().upper()
-        found = getattr(signal.Signals, name if name.startswith("SIG") else f"SIG{name}", None)
-        if not isinstance(found, signal.Signals):
-            raise Invalid(wanted)
-        return int(found)
-    chosen = number(value, wanted)
-    if chosen not in {*signal.Signals}:
+    chosen = value if isinstance(value, str) else number(value, wanted)
+    if not isinstance(chosen, str) and chosen != int(chosen):
         raise Invalid(wanted)
-    return int(chosen)
+    try:
+        return signames.parse_signal(chosen if isinstance(chosen, str) else int(chosen))
+    except ValueError as error:
+        raise Invalid(f"{wanted} ({error})") from None
 
 
 def parse_pattern(value: object) -> str:
@@ -533,9 +530,7 @@ INSTANCES: Final = Kind(
     {"anyOf": [{"type": "integer"}, {"type": "string"}]},
     write=lambda value: value or "max",
 )
-SIGNAL: Final = Kind(
-    "signal", parse_signal, {"type": ["string", "integer"]}, write=lambda value: signal.Signals(value).name
-)
+SIGNAL: Final = Kind("signal", parse_signal, {"type": ["string", "integer"]}, write=signames.signal_name)
 PATTERN: Final = Kind("regular expression", parse_pattern, {"type": "string"})
 TIMEZONE: Final = Kind("time zone", parse_timezone, {"type": "string"})
 CRON: Final = Kind("cron expression", parse_cron, {"type": ["string", "number", "boolean"]})

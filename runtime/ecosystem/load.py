@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from runtime.ecosystem import keys, whole
-from runtime.ecosystem.apps import Entry, Reader, parse_value, report_unknown
+from runtime.ecosystem.apps import EXPANDED, Entry, Reader, parse_value, report_unknown
 from runtime.ecosystem.document import Document
+from runtime.ecosystem.environment import UnsetVariableError, expand
 from runtime.ecosystem.formats import read
 from runtime.ecosystem.options import LoadOptions
 from runtime.ecosystem.problems import Problems, Scope, did_you_mean, shown
@@ -41,10 +42,16 @@ def resolve(document: Document, options: LoadOptions, title: str = "") -> Ecosys
     """What a document means. Raises ConfigError with one line for each thing that is wrong."""
     problems = Problems(document, title or document.name)
     top = problems.top()
+    document, unset = _expanded(document, options, top)
     base = options.cwd
     if document.strict and document.source:
         base = Path(os.path.normpath(options.cwd / document.source.parent))
     reader = Reader(document, options, top, base)
+    reader.unset |= unset
+    if len(document.apps) > 1 and "name" in options.overrides:
+        top.warn(f"--name is ignored: there are {len(document.apps)} apps")
+        overrides = {key: value for key, value in options.overrides.items() if key != "name"}
+        reader.options = options.but(overrides=overrides)
     apps = tuple(reader.read(index, app) for index, app in enumerate(document.apps))
     if not apps:
         top.error("there is no app to run")
@@ -63,6 +70,21 @@ def resolve(document: Document, options: LoadOptions, title: str = "") -> Ecosys
         warnings=tuple(dict.fromkeys(problems.warnings)),
         notices=(*document.notices, *dict.fromkeys(problems.notices)),
     )
+
+
+def _expanded(document: Document, options: LoadOptions, top: Scope) -> tuple[Document, set[str]]:
+    """The tables beside the apps with their `${VAR}` replaced, and the variables that are not set."""
+    unset: set[str] = set()
+    if document.language not in EXPANDED:
+        return document, unset
+    found = dict(document.top)
+    for name in ("runtime", *_WHOLE):
+        try:
+            if name in found:
+                found[name] = expand(found[name], options.environ, unset)
+        except UnsetVariableError as error:
+            top.error(str(error), name)
+    return document.but(top=found), unset
 
 
 def _read_runtime(reader: Reader) -> RuntimeSpec:
@@ -88,6 +110,8 @@ def _read_runtime(reader: Reader) -> RuntimeSpec:
             values[name] = value
             if value and f"runtime.{name}" in keys.NOT_BUILT:
                 reader.not_built.add(f"runtime.{name}")
+    if reader.options.personality != "pidone":
+        values.setdefault("log_format", "raw")
     return RuntimeSpec(**values)
 
 

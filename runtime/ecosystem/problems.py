@@ -9,7 +9,9 @@ from runtime.ecosystem.document import Document, KeyPath
 from runtime.errors import ConfigError
 
 MASK: Final = "***"
-_SHOWN_LENGTH: Final = 60
+_SHOWN_LENGTH: Final = 200
+_SHOWN_START: Final = 80
+"""How much of it is the beginning; the end of a path says more."""
 
 _PRIVATE_NAME: Final = (
     r"(?i)pass|secret|token|credential|private|(^|_)(api_?)?key(_|$)|(^|_)auth|_dsn$|cookie|salt|signature"
@@ -25,7 +27,7 @@ def masked(name: str, value: str) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as a message quotes it: scalars as JSON, anything bigger by its kind, nothing long."""
+    """A value as a message quotes it: scalars as JSON (long ones without their middle), others by kind."""
     if isinstance(value, Mapping):
         return "a table"
     if isinstance(value, list | tuple):
@@ -34,7 +36,9 @@ def shown(value: object) -> str:
         text = json.dumps(value) if abs(value or 0) < 1e20 else "a huge number"
     else:
         text = json.dumps(masked("", str(value)), ensure_ascii=False)
-    return text if len(text) <= _SHOWN_LENGTH else text[: _SHOWN_LENGTH - 4] + '..."'
+    if len(text) <= _SHOWN_LENGTH:
+        return text
+    return f"{text[:_SHOWN_START]}...{text[_SHOWN_START + 3 - _SHOWN_LENGTH :]}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

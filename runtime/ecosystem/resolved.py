@@ -1,10 +1,10 @@
 """A resolved ecosystem as plain values for people and programs: canonical keys, secrets masked."""
 
 import os
-import signal
 from collections.abc import Mapping
 from typing import Any, Final
 
+from runtime import signames
 from runtime.ecosystem.catalogue import APP_GROUPS
 from runtime.ecosystem.kinds import write_duration, write_size
 from runtime.ecosystem.problems import MASK, masked
@@ -44,7 +44,7 @@ def as_plain(app: AppSpec, instances: int) -> dict[str, object]:
         **found,
         "env": shown_env(app),
         "instances": instances,
-        "kill_signal": signal.Signals(app.kill_signal).name,
+        "kill_signal": signames.signal_name(app.kill_signal),
     }
 
 
@@ -65,7 +65,7 @@ def _written(name: str, value: Any) -> str:
     if kind and kind.write in (write_duration, write_size):
         return str(kind.write(value))
     if name == "kill_signal":
-        return signal.Signals(int(str(value))).name
+        return signames.signal_name(int(value))
     if isinstance(value, Record):
         value = _only_set(value)
     readable = plain(value)

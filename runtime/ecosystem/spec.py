@@ -170,6 +170,8 @@ class AppSpec(Record, kw_only=True, hidden=("env",)):
     """Variables of `env` whose values came from files and are never shown."""
     filter_env: bool | tuple[str, ...] = False
     """True: nothing is inherited. Names: variables whose name contains one of them are not inherited."""
+    unset_env: tuple[str, ...] = ()
+    """Variables that are not inherited, by their exact names."""
     stdin: str = "null"
     """`null`, `inherit` (one foreground app) or `pipe` (`pidone send`)."""
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from runtime import signames
 from runtime.ecosystem import dotenv
 from runtime.ecosystem.kinds import (
     DURATION,
@@ -21,6 +22,7 @@ from runtime.ecosystem.kinds import (
     parse_bool,
     parse_names,
     parse_pattern,
+    parse_signal,
     parse_string,
     scalar_text,
 )
@@ -223,12 +225,8 @@ def _parse_soft_action(value: object) -> str:
 
 def signal_name(value: object, wanted: str) -> str:
     """A signal's full name, from any spelling of it."""
-    import signal  # noqa: PLC0415  # rare key
-
-    from runtime.ecosystem.kinds import parse_signal  # noqa: PLC0415
-
     try:
-        return signal.Signals(parse_signal(value)).name
+        return signames.signal_name(parse_signal(value))
     except Invalid:
         raise Invalid(f"expected {wanted}") from None
 
@@ -294,9 +292,8 @@ def _parse_hook(value: object) -> Hook:
     return hook
 
 
-_HOOKS: Final = {
-    name: Kind("command", _parse_hook, {"type": ["string", "array", "object"]}) for name in HOOK_NAMES
-}
+HOOK: Final = Kind("command", _parse_hook, {"type": ["string", "array", "object"]})
+_HOOKS: Final = dict.fromkeys(HOOK_NAMES, HOOK)
 HOOKS: Final = Kind("table of commands", lambda value: parse_table(value, _HOOKS), table_schema(_HOOKS))
 
 

@@ -5,7 +5,7 @@ Protocol: proc_pid_stat(5), and proc_tid_children(5) where the kernel has CONFIG
 
 import os
 
-from runtime.init.csignal import signal
+from runtime.csignal import signal
 
 
 class Process:

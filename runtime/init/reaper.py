@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Final
 
 from runtime.init.exitcodes import SIGNAL_BASE
-from runtime.init.signames import signal_name
 from runtime.record import Record
+from runtime.signames import signal_name
 
 _BATCH: Final = 1000
 """Children per turn: reaping a burst of zombies must not starve the log relay."""

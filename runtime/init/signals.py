@@ -7,7 +7,7 @@ interpreter already, and a list is good enough for a queue.
 
 import os
 
-from runtime.init.csignal import signal
+from runtime.csignal import signal
 
 # Left alone: uncatchable, synchronous faults (a handler in Python would spin), those Python ignores, and the
 # terminal's job control, whose defaults are right for a foreground process.

@@ -28,6 +28,11 @@ def shares_python(app: AppSpec) -> bool:
     return app.exec_mode is ExecMode.CLUSTER and not app.listen and is_python(app.argv)
 
 
+def has_uvicorn_drain(app: AppSpec) -> bool:
+    """Whether it is uvicorn with an inherited socket: it cannot drain by itself (pidone_uvicorn.py)."""
+    return bool(activated(app)) and any(os.path.basename(word) == "uvicorn" for word in app.argv)
+
+
 def is_python(argv: tuple[str, ...]) -> bool:
     """Whether this runs Python: the interpreter, or a script (gunicorn) whose first line names it."""
     return any(_is_interpreter(word) for word in (argv[0], *node.shebang(argv[0])))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol
 
 from runtime.ecosystem.spec import AppSpec, Balance, Listen
+from runtime.errors import ListenError
 from runtime.listen import appfacts
 from runtime.listen.address import Address, Kind, of_listen
 from runtime.listen.ports import Port, SharedPort, SlotPort
@@ -39,6 +40,8 @@ class AppPorts:
         self, app: AppSpec, loop: asyncio.AbstractEventLoop, log: EventLog, once: Callable[[str, str], None]
     ) -> None:
         """`once` logs a notice (event, message) that is not repeated."""
+        self.balance = app.balance
+        """Of all its ports, for as long as they are open."""
         self.steering = Steering(loop, app.balance)
         self._app = app
         self._loop = loop
@@ -53,25 +56,40 @@ class AppPorts:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def open(self, app: AppSpec) -> None:
-        """Bind what `app.listen` names and is not bound yet. Raises ListenError."""
-        wanted = {of_listen(entry) for entry in app.listen}
-        for entry in self._app.listen:
-            if (old := of_listen(entry)) not in wanted:
-                self._stale.add(_Key(old))
-        self._stale -= {_Key(address) for address in wanted}
-        self._drop_stale()
+        """Bind what `app.listen` names and is not bound yet. Raises ListenError; nothing has changed then."""
+        if app.balance is not self.balance:
+            # Sockets that are open cannot change sides: SO_REUSEPORT is decided when an address is bound.
+            self._once(
+                "listen.balance",
+                f"balance = {app.balance} takes effect at the next start: the sockets of {app.name} "
+                f"are open with balance = {self.balance}",
+            )
+        known, before = set(self._ports), self._app
         self._app = app
-        for entry in app.listen:
-            address = of_listen(entry)
-            if _Key(address) in self._ports or (self._waits_for_app(entry) and self.has_port(entry.port)):
-                continue
-            try:
-                if self._waits_for_app(entry):
-                    open_socket(address, backlog=entry.backlog).close()  # it is free, and we may have it
-                else:
-                    self._open(_Key(address), entry.backlog)
-            except OSError as error:
-                raise explain(address, error) from error
+        try:
+            for entry in app.listen:
+                self._open_entry(entry)
+        except ListenError:
+            self._app = before
+            for key in set(self._ports) - known:
+                self._drop(key)
+            raise
+        wanted = {_Key(of_listen(entry)) for entry in app.listen}
+        self._stale |= {_Key(of_listen(entry)) for entry in before.listen}
+        self._stale -= wanted
+        self._drop_stale()
+
+    def _open_entry(self, entry: Listen) -> None:
+        address = of_listen(entry)
+        if _Key(address) in self._ports or (self._waits_for_app(entry) and self.has_port(entry.port)):
+            return
+        try:
+            if self._waits_for_app(entry):
+                open_socket(address, backlog=entry.backlog).close()  # it is free, and we may have it
+            else:
+                self._open(_Key(address), entry.backlog)
+        except OSError as error:
+            raise explain(address, error) from error
 
     def broker(self, slot: int) -> "SlotBroker":
         """Where the process of a slot asks for more sockets."""
@@ -121,7 +139,7 @@ class AppPorts:
 
     def retire(self, slot: int) -> None:
         """A slot was scaled away: see that nothing stays in its queues, then close them."""
-        if self._app.balance is Balance.SHARED:
+        if self.balance is Balance.SHARED:
             return
         self._retiring.add(slot)
         self._start(self._retire(slot))
@@ -172,9 +190,9 @@ class AppPorts:
 
     def _open(self, key: _Key, backlog: int) -> None:
         port: Port
-        if key.address.kind is Kind.TCP and self._app.balance is not Balance.SHARED:
+        if key.address.kind is Kind.TCP and self.balance is not Balance.SHARED:
             port = SlotPort(
-                key.address, backlog=backlog, balance=self._app.balance, on_refused=self._steering_refused
+                key.address, backlog=backlog, balance=self.balance, on_refused=self._steering_refused
             )
         else:
             port = SharedPort(key.address, backlog=backlog)
@@ -204,7 +222,7 @@ class AppPorts:
         self._once(
             "listen.steering",
             f"the kernel takes no BPF program for the sockets of {self._app.name}: "
-            f"balance = {self._app.balance} uses the kernel's own hash, and does not avoid restarting slots",
+            f"balance = {self.balance} uses the kernel's own hash, and does not avoid restarting slots",
         )
 
 

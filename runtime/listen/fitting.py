@@ -14,7 +14,7 @@ from runtime.listen.notify import Notify, watchdog_of
 from runtime.listen.outfit import Attachment, Outfit
 from runtime.listen.probes import RunCommand, check_of
 from runtime.listen.readyfd import ReadyFd
-from runtime.listen.share import PythonShare
+from runtime.listen.share import PythonShare, drain_env
 from runtime.record import Record
 
 _Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
@@ -72,7 +72,7 @@ class Fitting:
                 attachments=self._attachments,
                 ipc=self._ipc,
                 steering=wishes.ports.steering,
-                balance=app.balance,
+                balance=wishes.ports.balance,
                 slot=wishes.who.index,
                 longest_idle=appfacts.longest_idle(app),
                 on_drained=wishes.report.drained,
@@ -141,6 +141,8 @@ class Fitting:
                 self._ipc.inherits(number, inherited)
         self._env.update(activation.variables(listens))
         self._pid_vars.append(activation.PID_VARIABLE)
+        if appfacts.has_uvicorn_drain(self._wishes.app):
+            self._env.update(drain_env(self._wishes.app, appfacts.variable(self._wishes.app, "PYTHONPATH")))
 
     def _add_share(self) -> None:
         wishes, app = self._wishes, self._wishes.app

@@ -24,6 +24,14 @@ IDLE_VARIABLE: Final = "PIDONE_DRAIN_IDLE"
 _BACKLOG: Final = 511
 
 
+def drain_env(app: AppSpec, python_path: str) -> dict[str, str]:
+    """Variables that bring the shim in, for its drain alone; `python_path` is what would be there without."""
+    return {
+        IDLE_VARIABLE: f"{appfacts.longest_idle(app):g}",
+        "PYTHONPATH": os.pathsep.join(filter(None, (SHIM, python_path))),
+    }
+
+
 class PythonShare:
     """What one process may share, and its report that it listens."""
 
@@ -46,12 +54,7 @@ class PythonShare:
         self._on_listening = on_listening
         self._on_ignored = on_ignored
         self._socket = Datagrams(loop, label, on_datagram=self._receive, on_stranger=on_ignored)
-        path = os.pathsep.join(filter(None, (SHIM, python_path)))
-        self.env: Mapping[str, str] = {
-            VARIABLE: self._socket.address,
-            IDLE_VARIABLE: f"{appfacts.longest_idle(app):g}",
-            "PYTHONPATH": path,
-        }
+        self.env: Mapping[str, str] = {VARIABLE: self._socket.address, **drain_env(app, python_path)}
 
     def spawned(self, pid: int) -> None:
         """Listen to this process."""

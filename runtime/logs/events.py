@@ -17,6 +17,7 @@ class Event(Record):
 
 
 _SLOT: Final = ("app", "instance")
+_HOOK: Final = ("outcome", "hook", "app", "instance")
 _INSTANCE: Final = (*_SLOT, "pid")
 
 EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
@@ -54,9 +55,26 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "instance.stop": Event("a process was told to stop", (*_SLOT, "signal", "how")),
         "instance.kill": Event("a process did not stop in time and is killed", _SLOT),
         "instance.message": Event("a process sent a message that nobody awaits", (*_SLOT, "data")),
+        "instance.memory": Event(
+            "a process uses too much memory and is replaced", (*_SLOT, "rss_bytes", "limit_bytes")
+        ),
+        "instance.memory_soft": Event("a process was asked to free memory", (*_SLOT, "rss_bytes", "action")),
+        "instance.memory_softened": Event(
+            "a process freed memory when asked", (*_SLOT, "before_bytes", "after_bytes")
+        ),
+        "runtime.memory": Event("the container comes close to its memory limit"),
+        "runtime.oom": Event("the kernel ended helper processes for want of memory", ("processes",)),
+        "app.scheduled": Event("an app has a timetable", ("app", "schedule", "next")),
+        "app.due": Event("a scheduled app's time has come", ("app", "reason", "step")),
+        "app.skipped": Event("a scheduled run is left out", ("app", "reason", "overlap")),
+        "app.files_changed": Event("watched files of an app changed", ("app", "files")),
+        "watch.failed": Event("files are not watched for now"),
+        "hook.done": Event("a hook's command ended well", _HOOK),
+        "hook.failed": Event("a hook's command failed", _HOOK),
         "listen.open": Event("a socket was opened for an app", ("app",)),
         "listen.failed": Event("a socket for an app cannot be opened", ("app",)),
         "listen.steering": Event("the kernel refuses the program that spreads connections", ("app",)),
+        "listen.balance": Event("a changed balance has to wait for the next start", ("app",)),
         "listen.unshared": Event("an app in cluster mode has no means to share its ports", ("app",)),
         "channel.ignored": Event("a message of a process was not understood", ("app",)),
         "probe.shared": Event("a probe asks a port that all instances share", ("app",)),

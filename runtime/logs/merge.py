@@ -19,7 +19,6 @@ _FOREIGN_LEVELS: Final = ("level", "severity", "log.level", "lvl")
 _RENAMED: Final = "app_"
 """Put before an app's own field that has the name of an identity key and another value."""
 _BIG_INTEGER: Final = re.compile(rb"[0-9]{19}")
-_NOTHING: Final[frozenset[str]] = frozenset()
 
 
 class MergeKeys(Record, kw_only=True):
@@ -42,6 +41,11 @@ class Merger:
         self._keys = keys
         self._fixed = {**keys.extra, **keys.identity}
         self._reserved = frozenset((keys.timestamp, keys.level, *self._fixed, *_FOREIGN_LEVELS))
+        self._level_key = keys.level
+        self._time_key = keys.timestamp
+        self._delicate = self._reserved - {keys.timestamp, keys.level}
+        """Keys that need a closer look; a timestamp and a level of its own are what most loggers have."""
+        self._quick: dict[tuple[str, bool, bool], bytes] = {}
         self._openings: dict[tuple[str, frozenset[str]], bytes] = {}
         self._now = ""
         self._orjson: tuple[Callable[[bytes], Any], Callable[[Any], bytes]] | None = None
@@ -58,9 +62,16 @@ class Merger:
         if timestamp != self._now:
             self._now = timestamp
             self._openings.clear()
-        if self._reserved.isdisjoint(own):
-            return self._opening(level, _NOTHING) + line[1:] + b"\n"
-        return self._resolved(line, own, level)
+            self._quick = {}
+        if self._delicate.isdisjoint(own):
+            stated = own.get(self._level_key, level)
+            if isinstance(stated, str):
+                case = (level, self._time_key in own, self._level_key in own)
+                opening = self._quick.get(case)
+                if opening is None:
+                    opening = self._quick[case] = self._opening(level, self._reserved.intersection(own))
+                return opening + line[1:] + b"\n"
+        return self._resolved(line, own, level, self._reserved.intersection(own))
 
     def _codec(self) -> tuple[Callable[[bytes], Any], Callable[[Any], bytes]]:
         """orjson's, imported once."""
@@ -80,13 +91,12 @@ class Merger:
             opening = self._openings[level, without] = ("{" + "".join(pairs)).encode()
         return opening
 
-    def _resolved(self, line: bytes, own: dict[str, Any], level: str) -> bytes:
+    def _resolved(self, line: bytes, own: dict[str, Any], level: str, conflicts: frozenset[str]) -> bytes:
         """Both of us have something to say."""
         keys = self._keys
         stated = own.get(keys.level)
         if not isinstance(stated, str):
             level = _foreign_level(own) or level
-        conflicts = self._reserved.intersection(own)
         if any(keys.identity[key] != own[key] for key in conflicts & keys.identity.keys()):
             return self._rebuilt(line, level)
         if keys.level not in own or isinstance(stated, str):

@@ -79,6 +79,11 @@ class Stream:
         return self.closed and not self._backlog
 
     @property
+    def drained(self) -> bool:
+        """Whether everything that was in the pipe at the last `drain` was handed over."""
+        return not (self._drain_due or self._backlog)
+
+    @property
     def held_up(self) -> bool:
         """Whether its output has no room for more."""
         return self._gate.full

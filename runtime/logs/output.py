@@ -19,8 +19,12 @@ FULL: Final[Bytes] = 1024 * 1024
 """Above this the apps' pipes are not read any more."""
 ROOM: Final[Bytes] = 256 * 1024
 """Below this they are read again."""
-OVERFULL: Final[Bytes] = 4 * 1024 * 1024
-"""Not even the last words of a dead process are taken above this; they stay in its pipe."""
+OVERFULL: Final[Bytes] = 16 * 1024 * 1024
+"""Not even the last words of a dead process are taken above this; they stay in its pipe for later.
+
+A full pipe of short lines makes several megabytes of records, and they shall precede the exit event; but an
+app that crashes again and again beside a stalled stdout must not eat the memory.
+"""
 _RETRY_S: Final[Seconds] = 1.0
 _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
 

@@ -128,21 +128,35 @@ class Relay:
 
         To be called when no app runs any more. Blocks the loop. A second call does nothing.
         """
-        for stream in list(self._streams):
-            stream.drain()
+        deadline = time.monotonic() + timeout
+        done = True
+        while self._streams and done:  # more may be in the pipes than fits into the queue at once
+            self._drain_pipes()
+            done = self._drain_outputs(deadline)
+        for stream in self._streams:
             stream.close()
         self._streams.clear()
         self._report_overflow()
         self._own.render()
-        done = self._output.drain(timeout)
-        if self._errors is not self._output:
-            self._errors.drain(timeout)
-            self._errors.close()
+        done = self._drain_outputs(deadline)
+        self._errors.close()
         self._own.uninstall()
         self._output.close()
         if self._files is not None:
             self._files.close()
         return done
+
+    def _drain_pipes(self) -> None:
+        for stream in list(self._streams):
+            stream.drain()
+            if stream.drained:
+                stream.close()
+                del self._streams[stream]
+
+    def _drain_outputs(self, deadline: Seconds) -> bool:
+        outputs = {self._output, self._errors}
+        drained = [output.drain(deadline - time.monotonic()) for output in outputs]
+        return all(drained)
 
     def _steps(
         self, source: LogSource, name: str, pid: int, on_line: Callable[[str], object] | None

@@ -42,6 +42,8 @@ class Environment:
 
 
 def _inherits(app: AppSpec, name: str) -> bool:
+    if name in app.unset_env:
+        return False
     if isinstance(app.filter_env, bool):
         return not app.filter_env
     return not any(part in name for part in app.filter_env)

@@ -12,8 +12,8 @@ from runtime.contracts import Clock, Timer
 from runtime.ecosystem.spec import Hook, Seconds
 from runtime.errors import SpawnError
 from runtime.init.reaper import ExitStatus
-from runtime.init.signames import signal_name
 from runtime.record import Record
+from runtime.signames import signal_name
 
 KILL_AFTER: Final[Seconds] = 2.0
 """From the SIGTERM of a hook that took too long to its SIGKILL."""

@@ -12,9 +12,9 @@ from runtime.contracts import Clock, InstanceId, LogSink, Outfitter, Timer
 from runtime.ecosystem.spec import AppSpec, OnReadyTimeout, Seconds
 from runtime.errors import SpawnError
 from runtime.init.reaper import ExitStatus
-from runtime.init.signames import signal_name
 from runtime.init.spawn import exit_code_of
 from runtime.record import Record
+from runtime.signames import signal_name
 from runtime.supervise.attendant import Attendant, Errand, Nobody
 from runtime.supervise.collaborators import Launcher, Process
 from runtime.supervise.restart import Fate, RestartPolicy

@@ -6,7 +6,7 @@ comes before nearly every import, so this module has hardly any of its own.
 
 import os
 
-from runtime.init.csignal import signal
+from runtime.csignal import signal
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:

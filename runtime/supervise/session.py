@@ -18,7 +18,7 @@ from runtime.supervise.launcher import ForkLauncher
 from runtime.supervise.loop import new_event_loop
 from runtime.supervise.reread import Reread
 from runtime.supervise.signalmap import Reaction, SignalAction, reactions
-from runtime.supervise.supervisor import Ending, Supervisor
+from runtime.supervise.supervisor import Ending, Phase, Supervisor
 from runtime.supervise.upkeep import Upkeep
 
 FLUSH_TIME_S = 2.0
@@ -110,11 +110,20 @@ class Session:
         )
         for warning in self._ecosystem.warnings:
             self._relay.event("warning", "config.warning", warning)
+        for notice in self._ecosystem.notices:
+            self._relay.event("info", "config.notice", notice)
         # A stop that was asked for while we were getting ready comes before any start.
         self._signals_arrived()
-        if self._ending is None:
-            self._upkeep.start(self._start)
+        if self._ending is None and (delay := self._ecosystem.runtime.start_delay):
+            self._loop.call_later(delay, self._prepare)
+        elif self._ending is None:
+            self._prepare()
             self._signals_arrived()
+
+    def _prepare(self) -> None:
+        """Unless a stop was asked for during `start_delay`."""
+        if self._supervisor.phase is Phase.NEW:
+            self._upkeep.start(self._start)
 
     def _start(self, why_not: str) -> None:
         if why_not:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
-from runtime.init.signames import parse_signal
 from runtime.record import Record
+from runtime.signames import parse_signal
 
 
 class SignalAction(StrEnum):

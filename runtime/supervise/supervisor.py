@@ -11,9 +11,10 @@ from typing import Final
 
 from runtime.contracts import Outfitter, Timer
 from runtime.ecosystem.spec import AppSpec, Dependency, Ecosystem, Hook, RuntimeSpec, Seconds
+from runtime.errors import ListenError
 from runtime.init.exitcodes import SIGNAL_BASE, ExitCode
-from runtime.init.signames import signal_name
 from runtime.record import Record
+from runtime.signames import signal_name
 from runtime.supervise.app import App
 from runtime.supervise.instance import World
 from runtime.supervise.leftovers import Clearance, our_descendants
@@ -157,8 +158,7 @@ class Supervisor:
         """
         if self.phase is not Phase.RUNNING:
             return
-        for spec in ecosystem.apps:
-            self._outfitter.open(spec)
+        self._open_instead(ecosystem)
         self.ecosystem, before = ecosystem, self.ecosystem
         new = {spec.key(): spec for spec in ecosystem.apps}
         removed = [key for key in self.apps if key not in new]
@@ -192,6 +192,20 @@ class Supervisor:
             unchanged=len(before.apps) - len(removed) - len(changed) - len(scaled),
         )
         self._advance()
+
+    def _open_instead(self, ecosystem: Ecosystem) -> None:
+        """Bind the sockets of a re-read file; on ListenError everything is as it was."""
+        try:
+            for spec in ecosystem.apps:
+                self._outfitter.open(spec)
+        except ListenError:
+            for spec in self.ecosystem.apps:
+                self._outfitter.open(spec)
+            known = {spec.key() for spec in self.ecosystem.apps}
+            for spec in ecosystem.apps:
+                if spec.key() not in known:
+                    self._outfitter.close(spec)
+            raise
 
     # -- called by apps --------------------------------------------------------------------------------
 

@@ -126,12 +126,22 @@ class Upkeep:
     def whole_rests(self, code: int, reason: str, then: Callable[[], None]) -> bool:
         """Nothing is measured, timed or watched any more; hooks come to their end."""
         self._ends = True
-        for room in (self._recycler, self._times, self._watcher):
+        for room in (self._recycler, self._times):
             if room is not None:
                 room.stop()
         if self._look is not None:
             self._look.cancel()
-        return self._hooks is not None and self._hooks.whole_rests(code, reason, then)
+
+        def finish_hooks() -> bool:
+            return self._hooks is not None and self._hooks.whole_rests(code, reason, then)
+
+        def unwatched() -> None:
+            if not finish_hooks():
+                then()
+
+        if self._watcher is not None and self._watcher.stop(unwatched):
+            return True
+        return finish_hooks()
 
     def hurry(self) -> None:
         """Kill the hooks that run."""

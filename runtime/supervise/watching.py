@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from runtime.contracts import LogSink, Timer
@@ -37,6 +38,9 @@ class Watcher:
         self._replacements = replacements
         self._apps: dict[tuple[str, str], App] = {}
         self._helper: _Helper | None = None
+        self._leaving: set[_Helper] = set()
+        """Killed, but not gone yet."""
+        self._when_alone: Callable[[], None] | None = None
         self._groups: list[tuple[App, AppSpec]] = []
         """What the helper was told to watch, in its order."""
         self._changed: dict[tuple[str, str], set[str]] = {}
@@ -54,12 +58,14 @@ class Watcher:
         if [(each, each.spec) for each in self._apps.values()] != self._groups:
             self._begin()
 
-    def stop(self) -> None:
-        """The runtime ends."""
+    def stop(self, then: Callable[[], None]) -> bool:
+        """The runtime ends: `then` is called when the helper has; False if there is none."""
         self._apps.clear()
         for key in list(self._quiet):
             self._forget_changes(key)
         self._end()
+        self._when_alone = then
+        return bool(self._leaving)
 
     # -- helpers -----------------------------------------------------------------------------------------
 
@@ -79,6 +85,7 @@ class Watcher:
             self._retry = None
         if self._helper is not None:
             helper, self._helper = self._helper, None
+            self._leaving.add(helper)
             helper.end()
 
     def helper_said(self, line: bytes) -> None:
@@ -94,8 +101,13 @@ class Watcher:
             self._quiet[key].cancel()
         self._quiet[key] = self._loop.call_later(max(spec.watch_delay, QUIET), self._act, app)
 
-    def helper_ended(self, status: ExitStatus) -> None:
-        """It ended by itself."""
+    def helper_ended(self, helper: "_Helper", status: ExitStatus) -> None:
+        """It was asked to, or ended by itself."""
+        if helper in self._leaving:
+            self._leaving.remove(helper)
+            if not self._leaving and self._when_alone is not None:
+                self._when_alone()
+            return
         self._helper = None
         if status.code == 1:  # it has told why, and would again
             return
@@ -133,7 +145,8 @@ class _Helper:
         self, owner: Watcher, groups: list[dict[str, object]], loop: "AbstractEventLoop", reaper: Reaper
     ) -> None:
         """Start it. Raises SpawnError."""
-        self._owner: Watcher | None = owner
+        self._owner = owner
+        self._is_heard = True
         self._loop = loop
         self._rest = b""
         self._fd, write = os.pipe()
@@ -158,7 +171,7 @@ class _Helper:
 
     def end(self) -> None:
         """Nobody listens any more."""
-        self._owner = None
+        self._is_heard = False
         if self._reaper.owns(self._pid):
             os.kill(self._pid, signal.SIGKILL)  # it holds nothing that needs an orderly end
         self._close()
@@ -173,7 +186,7 @@ class _Helper:
             return
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            if self._owner is not None:
+            if self._is_heard:
                 self._owner.helper_said(line)
 
     def _close(self) -> None:
@@ -183,12 +196,10 @@ class _Helper:
             self._fd = -1
 
     def _ended(self, status: ExitStatus) -> None:
-        if self._fd >= 0 and self._owner is not None:
+        if self._fd >= 0:
             self._read()  # its last words
-        owner, self._owner = self._owner, None
         self._close()
-        if owner is not None:
-            owner.helper_ended(status)
+        self._owner.helper_ended(self, status)
 
 
 def _group(app: AppSpec) -> dict[str, object]:

@@ -111,7 +111,7 @@ def test_a_second_signal_does_not_wait_for_a_pre_stop(tmp_path: Path) -> None:
 
 
 def test_hooks_of_the_whole(tmp_path: Path) -> None:
-    """Once before the first app, once when all are ready, once before the first stops, once after the last."""
+    """Before the first app, when all are ready, before the first one stops, after the last one: once each."""
     hooks = dict.fromkeys(POINTS, "echo whole $PIDONE_HOOK")
     up = "trap 'echo stopped; exit 0' TERM; echo up; while :; do sleep 0.02; done"
     apps = [shell(name, up, ready="log:up") for name in "ab"]

@@ -7,7 +7,12 @@ from typing import Any
 import pytest
 from ecosystem.documents import ENVIRON, app, options, read, refused, wrong
 
+from runtime.contracts import InstanceId
+from runtime.ecosystem.document import NODE_PATH
 from runtime.ecosystem.environment import expand
+from runtime.ecosystem.load import load
+from runtime.ecosystem.spec import AppSpec
+from runtime.supervise.environment import Environment
 
 
 def env_of(
@@ -65,6 +70,63 @@ def test_an_unknown_set_is_a_warning_with_the_nearest_name() -> None:
 def test_one_app_with_the_set_is_enough() -> None:
     """Not every app needs every set."""
     assert read({"script": "/bin/a", "env_x": {}}, {"script": "/bin/b"}, env_name="x").warnings == ()
+
+
+JAVASCRIPT = """
+process.env.FROM_DOTENV = "file";
+process.env.BOTH = "file";
+delete process.env.DROPPED;
+module.exports = { apps: [{
+  name: "node", script: "/bin/true", interpreter: process.execPath, env: { BOTH: "app" },
+  args: process.argv.slice(2),
+}] };
+"""
+
+
+def javascript(folder: Path, **changes: Any) -> AppSpec:
+    """The app of that file."""
+    (folder / "ecosystem.config.js").write_text(JAVASCRIPT)
+    environ = {"PATH": str(folder), "DROPPED": "1", "KEPT": "1"}
+    return load(Path("ecosystem.config.js"), options(cwd=folder, environ=environ, **changes)).apps[0]
+
+
+def test_what_a_file_does_to_its_process_env_its_apps_inherit(tmp_path: Path) -> None:
+    """Set there: over what is inherited and under the app's own; deleted there: not inherited."""
+    found = javascript(tmp_path)
+    assert dict(found.env) == {"FROM_DOTENV": "file", "BOTH": "app"}
+    assert found.unset_env == ("DROPPED",)
+    made = Environment({"DROPPED": "1", "KEPT": "1"}).of(
+        found, InstanceId(app="node", index=0, incarnation=1)
+    )
+    assert {name: made.get(name) for name in ("FROM_DOTENV", "BOTH", "DROPPED", "KEPT")} == {
+        "FROM_DOTENV": "file",
+        "BOTH": "app",
+        "DROPPED": None,
+        "KEPT": "1",
+    }
+
+
+@pytest.mark.skipif(Path(NODE_PATH).exists(), reason="Node is where the stand-in is")
+def test_the_interpreter_a_file_believes_to_run_in_is_node(tmp_path: Path) -> None:
+    """process.execPath is made up; the node found on PATH is meant."""
+    node = tmp_path / "node"
+    node.symlink_to("/bin/true")
+    assert javascript(tmp_path, must_exist=True).argv[:2] == (str(node), "/bin/true")
+
+
+def test_files_see_the_command_line(tmp_path: Path) -> None:
+    """process.argv as under pm2-runtime."""
+    argv = ("start", "ecosystem.config.js", "--env", "production")
+    assert javascript(tmp_path, argv=argv).args == argv
+
+
+def test_variables_can_be_kept_back_by_name() -> None:
+    """unset_env takes exact names, filter_env parts of them."""
+    kept_back = app(unset_env="DB", env={"DB": "own"})
+    who = InstanceId(app="true", index=0, incarnation=1)
+    assert Environment({"DB": "ours", "DB_HOST": "x"}).of(kept_back, who)["DB"] == "own"
+    assert "DB" not in Environment({"DB": "ours", "DB_HOST": "x"}).of(app(unset_env=["DB"]), who)
+    assert Environment({"DB": "ours", "DB_HOST": "x"}).of(app(unset_env=["DB"]), who)["DB_HOST"] == "x"
 
 
 def test_text_may_be_an_environment() -> None:

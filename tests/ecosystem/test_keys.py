@@ -1,5 +1,6 @@
 """What each key becomes, and the table of them."""
 
+import signal
 from typing import Any
 
 import pytest
@@ -343,3 +344,35 @@ def test_keys_beside_the_apps() -> None:
     ecosystem = read({"script": "/bin/a"}, language="json", top={"restart_delay": 5, "aps": []})
     assert "belongs into an app" in ecosystem.warnings[0]
     assert "unknown key" in ecosystem.warnings[1]
+
+
+def test_hooks_may_stand_beside_hooks() -> None:
+    """Bare, or in the table, or both; the bare one counts."""
+    found = app(pre_start="./migrate --all", hooks={"pre_start": "no", "on_exit": ["./tell", "a b"]}).hooks
+    assert {name: hook.command for name, hook in found.items()} == {
+        "pre_start": ("./migrate", "--all"),
+        "on_exit": ("./tell", "a b"),
+    }
+    (line,) = wrong(post_stop={"command": "x", "timeuot": "1s"})
+    assert "post_stop.timeuot" in line
+
+
+def test_real_time_signals_are_signals() -> None:
+    """By name, by number, and on the runtime's own table."""
+    low = signal.SIGRTMIN.value
+    assert app(kill_signal="SIGRTMIN+3").kill_signal == low + 3
+    assert app(kill_signal=low + 1).kill_signal == low + 1
+    runtime = read({"script": "/bin/true"}, top={"runtime": {"signals": {"RTMIN+1": "term"}}}).runtime
+    assert runtime.signals == {"SIGRTMIN+1": "SIGTERM"}
+    (line,) = wrong(kill_signal="SIGTREM")
+    assert "did you mean SIGTERM?" in line
+
+
+def test_a_long_value_is_quoted_with_its_end() -> None:
+    """The end of a path says most."""
+    path = "/opt/" + "long/" * 30 + "missing.js"
+    (line,) = refused({"script": path}, must_exist=True)
+    assert f'"{path}"' in line
+    (line,) = refused({"script": "/opt/" + "long/" * 300 + "missing.js"}, must_exist=True)
+    assert "long/missing.js" in line
+    assert len(line) < 1000

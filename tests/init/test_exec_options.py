@@ -10,7 +10,7 @@ from init_harness import exec_, outcome
 from runtime.init.bare.getopt import Scan
 from runtime.init.bare.options import Options, parse
 from runtime.init.bare.output import Quit
-from runtime.init.signames import signal_name
+from runtime.signames import signal_name
 
 SHORT = "ab:c"
 LONG = {"alpha": "a", "beta": "b", "betamax": "c"}

@@ -78,7 +78,7 @@ def test_what_a_library_logs_is_a_record_with_its_stack_trace() -> None:
     """asyncio's complaints do not end up on stderr as text."""
     with stage() as it:
         try:
-            {}["lost"]
+            {"found": 1}["lost"]
         except KeyError:
             logging.getLogger("asyncio").exception("a task %s", "failed")
         (record,) = it.records()

@@ -34,8 +34,10 @@ IDENTITY = {"app": "api", "instance": 2, "pid": 77, "stream": "stdout"}
         ("text", '12:04:43.697 api.2 | say "hi"'),
         (
             "pm2",
-            f'{{"message":"say \\"hi\\"","timestamp":"{NOON_TEXT}",'
-            '"type":"out","process_id":2,"app_name":"api"}',
+            (
+                f'{{"message":"say \\"hi\\"","timestamp":"{NOON_TEXT}",'
+                '"type":"out","process_id":2,"app_name":"api"}'
+            ),
         ),
         ("pm2-format", 'timestamp=2026-11-19-12:04:43+0000 app=api id=2 type=out message=say "hi"'),
         ("pm2-formatted", '2|api  | say "hi"'),

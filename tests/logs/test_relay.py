@@ -1,5 +1,6 @@
 """The relay with real pipes and children: every line arrives once, in order, as a JSON object."""
 
+import contextlib
 import errno
 import json
 import os
@@ -132,6 +133,26 @@ def test_a_writer_waits_while_stdout_is_stalled_and_nothing_is_lost() -> None:
         os.close(read)
         messages = [r["message"] for r in map(json.loads, lines) if "message" in r and "event" not in r]
         assert messages == [str(n) for n in range(1, count + 1)]
+
+
+def test_lines_that_did_not_fit_when_a_process_ended_follow_when_there_is_room() -> None:
+    """A process dies beside a stalled stdout, with more in its pipe than the queue takes: nothing is lost."""
+    read, write = os.pipe()
+    with stage(stdout_fd=write) as it:
+        outlet = it.open(app())
+        count = 0
+        os.set_blocking(outlet.stdout, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                count += os.write(outlet.stdout, b"\n" * 4096)
+        outlet.spawned(1)
+        outlet.finish()
+        assert it.relay._output.overfull
+        reader = Reader(read)
+        it.close()
+        os.close(write)
+        assert reader.join().count(b"\n") == count
+        os.close(read)
 
 
 def test_a_closed_stdout_is_reported_once_and_stops_nobody() -> None:

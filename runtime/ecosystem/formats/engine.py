@@ -6,14 +6,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from runtime.ecosystem.document import NODE_PATH
 from runtime.ecosystem.formats.host import Host, Place, shim_text
 from runtime.ecosystem.formats.secrets import printable, quote, redact, secret_values, values_of
 from runtime.ecosystem.formats.source import Source
 from runtime.errors import ConfigError
 from runtime.record import Record
 
-NODE_PATH: Final = "/usr/local/bin/node"
-"""What `process.execPath` says. No Node runs the file, so this stands for "the image's node"."""
 _PM2_RUNTIME: Final = "/usr/local/bin/pm2-runtime"
 
 _MEMORY_LIMIT_BYTES: Final = 128 << 20

@@ -13,8 +13,9 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from runtime.ecosystem.document import NODE_PATH
 from runtime.ecosystem.formats.child import MAX_ANSWER_BYTES, TIME_LIMIT_S, limit
-from runtime.ecosystem.formats.engine import NODE_PATH, Evaluated, Surroundings, explain, file_of
+from runtime.ecosystem.formats.engine import Evaluated, Surroundings, explain, file_of
 from runtime.ecosystem.formats.esm import rewrite
 from runtime.ecosystem.formats.host import Place, shim_text
 from runtime.ecosystem.formats.secrets import printable, redact, values_of

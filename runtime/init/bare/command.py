@@ -8,12 +8,12 @@ import errno
 import os
 from time import monotonic
 
+from runtime.csignal import signal
 from runtime.init import prctl
 from runtime.init.bare import dispositions, jobcontrol
 from runtime.init.bare.execute import execvp, readdress_socket_activation
 from runtime.init.bare.options import Options, parse
 from runtime.init.bare.output import Quit, say
-from runtime.init.csignal import signal
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 import os
 
-from runtime.init.csignal import signal
+from runtime.csignal import signal
 
 CATCHABLE = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 

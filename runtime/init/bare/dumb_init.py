@@ -6,11 +6,11 @@ with TIOCNOTTY, and the kernel sends it SIGHUP and SIGCONT for that; the new ses
 
 import os
 
+from runtime.csignal import signal
 from runtime.init.bare import dispositions
 from runtime.init.bare.execute import execvp
 from runtime.init.bare.getopt import Scan
 from runtime.init.bare.output import Quit, say
-from runtime.init.csignal import signal
 
 VERSION = "dumb-init v1.2.5"
 

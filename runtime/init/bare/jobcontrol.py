@@ -10,8 +10,8 @@ are blocked here, so that SIGTTOU does not stop us when we move the foreground f
 
 import os
 
+from runtime.csignal import signal
 from runtime.init.bare import dispositions
-from runtime.init.csignal import signal
 
 _TERMINAL_STOPS = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 

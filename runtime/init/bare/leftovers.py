@@ -6,9 +6,9 @@ SIGCHLD tells us of their end. Sessions need no search of their own, since whoev
 
 import os
 
+from runtime.csignal import signal
 from runtime.init import proctree
 from runtime.init.bare import dispositions
-from runtime.init.csignal import signal
 
 _LONGEST_S = 1e9
 """sigtimedwait() takes no infinity."""

@@ -2,9 +2,9 @@
 
 import os
 
+from runtime.csignal import signal
 from runtime.init.bare.getopt import OptionError, Scan
 from runtime.init.bare.output import Quit, say
-from runtime.init.csignal import signal
 
 USAGE = """\
 Usage: pidone exec [OPTION]... [--] COMMAND [ARG]...
@@ -127,7 +127,7 @@ def _rewriting(text: str) -> tuple[int, int]:
 
 
 def _signal(text: str) -> int:
-    from runtime.init.signames import parse_signal  # noqa: PLC0415 - only these options need it
+    from runtime.signames import parse_signal  # noqa: PLC0415 - only these options need it
 
     try:
         return parse_signal(text)

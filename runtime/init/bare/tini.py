@@ -8,12 +8,12 @@ whether we did).
 import errno
 import os
 
+from runtime.csignal import signal
 from runtime.init import prctl
 from runtime.init.bare import dispositions
 from runtime.init.bare.execute import execvp
 from runtime.init.bare.getopt import Scan
 from runtime.init.bare.output import Quit, say
-from runtime.init.csignal import signal
 
 VERSION = "tini version 0.19.0"
 

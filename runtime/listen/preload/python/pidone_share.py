@@ -17,9 +17,9 @@ import socket
 import sys
 from typing import Any
 
+import pidone_environment
 import pidone_uvicorn
 
-_VARIABLE = "PIDONE_SHARE"
 _ANSWER_S = 10.0
 """How long bind() waits for the runtime before the program binds by itself."""
 
@@ -27,7 +27,7 @@ _own_bind = socket.socket.bind
 _own_listen = socket.socket.listen
 _own_accept = socket.socket.accept
 _own_getsockopt = socket.socket.getsockopt
-_runtime = "\0" + os.environ.get(_VARIABLE, "@")[1:]
+_runtime = "\0" + os.environ.get(pidone_environment.SHARE, "@")[1:]
 
 
 def install() -> None:
@@ -138,16 +138,4 @@ def _replace(sock: socket.socket, descriptor: int) -> None:
 def _report(port: int) -> None:
     with contextlib.suppress(OSError), _mailbox() as ours:
         ours.sendto(json.dumps({"do": "listen", "port": port}).encode(), _runtime)
-    _leave_environment()
-
-
-def _leave_environment() -> None:
-    """The server is up; what it starts from now on is no server and needs nothing of this."""
-    os.environ.pop(_VARIABLE, None)
-    os.environ.pop(pidone_uvicorn.VARIABLE, None)
-    here = os.path.dirname(os.path.abspath(__file__))
-    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != here]
-    if paths:
-        os.environ["PYTHONPATH"] = os.pathsep.join(paths)
-    else:
-        os.environ.pop("PYTHONPATH", None)
+    pidone_environment.leave()

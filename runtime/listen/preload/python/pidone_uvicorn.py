@@ -10,15 +10,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 import sys
 from typing import Any
 
-VARIABLE = "PIDONE_DRAIN_IDLE"
+import pidone_environment
+
 _idle_s = 2.0
 """Keep-alive connections that stay silent so long are cut by uvicorn's own shutdown."""
 with contextlib.suppress(ValueError):
-    _idle_s = float(os.environ.get(VARIABLE, _idle_s))
+    _idle_s = float(os.environ.get(pidone_environment.DRAIN_IDLE, _idle_s))
 _POLL_S = 0.02
+
+
+_own_fromfd = socket.fromfd
+
+
+def install_with_descriptor() -> None:
+    """Wait for `uvicorn --fd N` to take its socket: it binds nothing, so there is no other sign of it."""
+    setattr(socket, "fromfd", _fromfd)  # noqa: B010 (mypy forbids the plain assignment)
+
+
+def _fromfd(*args: Any, **kwargs: Any) -> socket.socket:
+    install()
+    setattr(socket, "fromfd", _own_fromfd)  # noqa: B010
+    pidone_environment.leave()
+    return _own_fromfd(*args, **kwargs)
 
 
 def install() -> None:

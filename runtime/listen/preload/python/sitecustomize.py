@@ -1,4 +1,4 @@
-"""Python imports a module of this name at start: install the bind() shim, then run the image's own.
+"""Python imports a module of this name at start: install the shim, then run the image's own.
 
 It runs in the app's interpreter, which may be older than the runtime's (3.8 will do) and knows nothing of
 the runtime package.
@@ -24,4 +24,6 @@ def _chain() -> None:
 
 if os.environ.get("PIDONE_SHARE", "").startswith("@"):
     importlib.import_module("pidone_share").install()
+elif "PIDONE_DRAIN_IDLE" in os.environ:
+    importlib.import_module("pidone_uvicorn").install_with_descriptor()
 _chain()

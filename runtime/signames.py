@@ -1,6 +1,6 @@
 """Signal names as people write them, to numbers and back."""
 
-from runtime.init.csignal import signal
+from runtime.csignal import signal
 
 _ALIASES = ("SIGCLD", "SIGIOT", "SIGPOLL")
 """Older names for SIGCHLD, SIGABRT and SIGIO: understood, never shown."""

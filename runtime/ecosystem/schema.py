@@ -1,0 +1,95 @@
+"""The JSON Schema of ecosystem files, for editors, made from the catalogue.
+
+It says what the TOML, JSON and YAML readers accept, except that camelCase spellings pass unchecked.
+https://json-schema.org/draft/2020-12/schema
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from runtime.ecosystem import checks
+from runtime.ecosystem.catalogue import APP_GROUPS, ENV, RUNTIME_GROUP, Group, Key
+from runtime.ecosystem.keys import NOTHING_IN_A_CONTAINER
+from runtime.ecosystem.reference import default_of
+from runtime.ecosystem.spec import AppSpec, RuntimeSpec
+from runtime.record import Record
+
+_CAMEL_CASE: Final = "^[a-z]+[a-z0-9]*[A-Z]"
+_APP: Final = {"$ref": "#/$defs/app"}
+
+
+def json_schema() -> dict[str, object]:
+    """The schema of a whole file, in every shape that is read."""
+    apps = {
+        "description": "What runs.",
+        "anyOf": [
+            {"type": "array", "items": _APP},
+            {"type": "object", "additionalProperties": _APP},
+            _APP,
+        ],
+    }
+    whole = {
+        "type": "object",
+        "properties": {
+            "apps": apps,
+            "pm2": apps,
+            "runtime": _table((RUNTIME_GROUP,), RuntimeSpec),
+            "smoke": {"description": "Checks of `pidone smoke`.", **checks.SMOKE.schema},
+            "alerts": {"description": "Conditions over the running apps.", **checks.ALERTS.schema},
+            "deploy": {"type": "object", "description": "PM2's; only `deploy.NAME.env` counts."},
+            "static": {"type": "array"},
+        },
+        "anyOf": [{"required": ["apps"]}, {"required": ["pm2"]}, {"required": ["deploy"]}],
+    }
+    app = _table(APP_GROUPS, AppSpec)
+    ignored = {"description": "Means nothing in a container and is ignored."}
+    app["properties"] = {**dict.fromkeys(sorted(NOTHING_IN_A_CONTAINER), ignored), **_properties(app)}
+    app["patternProperties"] = {
+        **_properties(app, "patternProperties"),
+        "^env_": _or_null({"description": "Laid over `env` by `--env`.", **ENV.schema}),
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "pidone ecosystem",
+        "anyOf": [whole, {"type": "array", "items": _APP}, _APP],
+        "$defs": {"app": {**app, "anyOf": [{"required": [name]} for name in _SCRIPT]}},
+    }
+
+
+_SCRIPT: Final = ("script", "exec", "cmd", "command")
+
+
+def _properties(schema: Mapping[str, object], name: str = "properties") -> Mapping[str, object]:
+    found = schema[name]
+    assert isinstance(found, Mapping)  # noqa: S101  # for the type checker
+    return found
+
+
+def _table(groups: tuple[Group, ...], spec: type[Record]) -> dict[str, object]:
+    properties: dict[str, object] = {}
+    for key in (key for group in groups for key in group.keys):
+        properties[key.name] = _described(key, default_of(key, spec))
+        for alias in key.aliases:
+            properties[alias] = _or_null({**key.kind.schema, "description": f"The same as `{key.name}`."})
+    return {
+        "type": "object",
+        "properties": properties,
+        "patternProperties": {_CAMEL_CASE: True},
+        "additionalProperties": False,
+    }
+
+
+def _described(key: Key, default: str) -> Mapping[str, object]:
+    return _or_null({**key.kind.schema, "description": f"{key.doc} Default: {default}."})
+
+
+def _or_null(schema: dict[str, object]) -> dict[str, object]:
+    """A key that is null counts as not there."""
+    for word in ("enum", "anyOf"):
+        found = schema.get(word)
+        if isinstance(found, list):
+            return {**schema, word: [*found, None if word == "enum" else {"type": "null"}]}
+    types = schema.get("type")
+    if types is None:
+        return schema
+    return {**schema, "type": [*(types if isinstance(types, list) else [types]), "null"]}

@@ -1,0 +1,72 @@
+"""Reloads that go wrong, or are overtaken by something more important."""
+
+from pathlib import Path
+
+import pytest
+from clusters.load import Load
+from clusters.site import Site, get, node_app, running
+from harness import eventually
+
+
+@pytest.mark.parametrize("balance", ["shared", "spread", "source"])
+@pytest.mark.parametrize("how", ["crash", "silent"])
+def test_broken_code_takes_nothing_down(tmp_path: Path, node: str, port: int, balance: str, how: str) -> None:
+    """New code that crashes or never gets ready is called off with an error; the old processes serve on."""
+    app = node_app(node, port, balance=balance, script="breakable.cjs", listen_timeout=700)
+    with running(tmp_path, app) as site, Load(port, keep_alive=False) as load:
+        old = site.pids()
+        load.more(200)
+        site.change(env={"BREAK": how, "GENERATION": "1"})
+        failed = site.run.expect(event="app.reload_failed")
+        assert failed["replaced"] == 0
+        load.more(200)
+        assert load.finish() == []
+        assert {int(body.split()[0]) for body in load.bodies} <= set(old)
+        eventually(lambda: site.pids() == old, "the newcomer to be gone")
+        # Once it is repaired, the next reload goes through.
+        site.reload(env={"BREAK": ""})
+        assert not set(site.pids()) & set(old)
+
+
+def test_stop_during_a_reload(tmp_path: Path, node: str, port: int) -> None:
+    """A stop wins over the reload in flight: everything ends, also the newcomer, and in order."""
+    app = node_app(node, port, script="breakable.cjs", listen_timeout=20_000)
+    site = Site(tmp_path, app)
+    with site.run:
+        site.start()
+        site.change(env={"BREAK": "silent"})
+        site.run.expect(event="instance.start", count=4)
+        assert site.stop() == 0
+        assert site.pids() == []
+        assert site.count("instance.kill") == 0
+
+
+def test_a_newer_reload_waits_for_its_turn(tmp_path: Path, node: str, port: int) -> None:
+    """Changes that arrive during a reload are applied after it; the last one is what serves in the end."""
+    with running(tmp_path, node_app(node, port)) as site, Load(port, keep_alive=True) as load:
+        load.more(100)
+        for generation in ("1", "2", "3"):
+            site.change(env={"GENERATION": generation})
+        eventually(lambda: get(port).split()[1] == "3", "the newest generation")
+        site.run.expect(event="app.reloaded", count=2)
+        eventually(lambda: {get(port).split()[1] for _ in range(10)} == {"3"}, "nobody else")
+        assert load.finish() == []
+
+
+def test_nonsense_file_changes_nothing(tmp_path: Path, node: str, port: int) -> None:
+    """A file that cannot be read, or asks for a port that is taken, is refused as a whole."""
+    import signal
+    import socket
+
+    with running(tmp_path, node_app(node, port)) as site:
+        old = site.pids()
+        (tmp_path / "ecosystem.json").write_text("{")
+        site.run.signal(signal.SIGHUP)
+        site.run.expect(event="config.rejected")
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            number = taken.getsockname()[1]
+            site.change(listen=[f"127.0.0.1:{number}"])
+            rejected = site.run.expect(event="config.rejected", count=2)
+        assert f"{number}: already in use" in rejected["message"]
+        assert site.pids() == old
+        assert int(get(port).split()[0]) in old

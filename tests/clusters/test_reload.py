@@ -1,0 +1,93 @@
+"""Rolling reloads of the real thing under load: not one request fails, whoever serves and whoever asks."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clusters.load import Load
+from clusters.site import node_app, python_app, running
+
+UVICORN = ("-m", "uvicorn", "--no-access-log", "--log-level", "warning", "asgi:app")
+GUNICORN = ("-m", "gunicorn", "--no-control-socket", "--log-level", "warning", "wsgi:app")
+
+
+def reload_under_load(folder: Path, app: dict[str, Any], port: int, *, keep_alive: bool) -> None:
+    """Reload twice while clients ask; the answers come from the newest at the end, and none is missing."""
+    with running(folder, app) as site, Load(port, keep_alive=keep_alive) as load:
+        load.more(500)
+        for _ in range(2):
+            assert site.reload()["replaced"] == app["instances"]
+            load.more(200)
+        assert load.finish() == []
+        assert {body.split()[1] for body in load.bodies} == {"0", "1", "2"}
+        assert len(site.pids()) == app["instances"]
+        assert site.count("instance.kill") == 0
+
+
+def server(name: str) -> None:
+    """Skip if a Python server is not installed."""
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(f"{name} is not installed")
+
+
+@pytest.mark.parametrize("keep_alive", [False, True], ids=["close", "keep-alive"])
+@pytest.mark.parametrize("balance", ["shared", "spread", "source"])
+def test_node(tmp_path: Path, node: str, port: int, balance: str, *, keep_alive: bool) -> None:
+    """An unmodified Node server loses nothing, whatever the balance."""
+    reload_under_load(tmp_path, node_app(node, port, balance=balance), port, keep_alive=keep_alive)
+
+
+@pytest.mark.parametrize("keep_alive", [False, True], ids=["close", "keep-alive"])
+def test_uvicorn(tmp_path: Path, port: int, *, keep_alive: bool) -> None:
+    """An unmodified uvicorn loses nothing."""
+    server("uvicorn")
+    app = python_app(*UVICORN, "--port", str(port), port=port, share="python")
+    reload_under_load(tmp_path, app, port, keep_alive=keep_alive)
+
+
+@pytest.mark.parametrize("balance", ["spread", "source"])
+def test_uvicorn_with_a_queue_per_slot(tmp_path: Path, port: int, balance: str) -> None:
+    """The queue of a slot survives its process."""
+    server("uvicorn")
+    app = python_app(*UVICORN, "--port", str(port), port=port, share="python", balance=balance)
+    reload_under_load(tmp_path, app, port, keep_alive=False)
+
+
+@pytest.mark.parametrize("keep_alive", [False, True], ids=["close", "keep-alive"])
+def test_uvicorn_with_an_fd(tmp_path: Path, port: int, *, keep_alive: bool) -> None:
+    """`{fd}` in the arguments is the socket, and it drains as with the shim."""
+    server("uvicorn")
+    app = python_app(*UVICORN, "--fd", "{fd}", port=port, listen=[port], ready_delay=0.5)
+    reload_under_load(tmp_path, app, port, keep_alive=keep_alive)
+
+
+@pytest.mark.parametrize("keep_alive", [False, True], ids=["close", "keep-alive"])
+def test_gunicorn(tmp_path: Path, port: int, *, keep_alive: bool) -> None:
+    """An unmodified gunicorn that binds by itself loses nothing."""
+    server("gunicorn")
+    app = python_app(*GUNICORN, "-b", f"127.0.0.1:{port}", port=port, share="python")
+    reload_under_load(tmp_path, app, port, keep_alive=keep_alive)
+
+
+def test_gunicorn_by_socket_activation(tmp_path: Path, port: int) -> None:
+    """A server that speaks LISTEN_FDS takes the socket, and believes LISTEN_PID."""
+    server("gunicorn")
+    app = python_app(*GUNICORN, port=port, listen=[f"127.0.0.1:{port}"], ready_delay=0.5)
+    reload_under_load(tmp_path, app, port, keep_alive=False)
+
+
+@pytest.mark.parametrize("program", ["flask", "aiohttp"])
+def test_programs_with_a_server_of_their_own(tmp_path: Path, port: int, program: str) -> None:
+    """`app.run(port=...)` shares its port without a change; it may cut what it has, nobody is refused."""
+    server(program)
+    app = python_app(f"{program}_app.py", port=port, share="python")
+    with running(tmp_path, app) as site, Load(port, keep_alive=False, clients=8) as load:
+        load.more(300)
+        for _ in range(2):
+            site.reload()
+            load.more(200)
+        failures = load.finish()
+        assert {body.split()[1] for body in load.bodies} == {"0", "1", "2"}
+    assert all(failure.phase != "connect" for failure in failures)
+    assert len(failures) <= 8 * 2 * app["instances"], "more than the clients had in progress"

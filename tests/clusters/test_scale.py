@@ -1,0 +1,72 @@
+"""Changing the number of instances, the balance or the ports of a running cluster."""
+
+from pathlib import Path
+
+import pytest
+from clusters.load import Load
+from clusters.site import get, node_app, python_app, running
+from harness import eventually
+
+
+@pytest.mark.parametrize("keep_alive", [False, True], ids=["close", "keep-alive"])
+@pytest.mark.parametrize("balance", ["shared", "spread", "source"])
+def test_up_and_down_under_load(
+    tmp_path: Path, node: str, port: int, balance: str, *, keep_alive: bool
+) -> None:
+    """Newcomers serve, the newest leave first, indexes have no holes, and nothing is lost."""
+    with (
+        running(tmp_path, node_app(node, port, balance=balance, instances=2)) as site,
+        Load(port, keep_alive=keep_alive) as load,
+    ):
+        first = site.pids()
+        load.more(200)
+        site.change(instances=5)
+        site.run.expect(event="instance.online", count=5)
+        assert [r["instance"] for r in site.run.find(event="instance.start")] == [0, 1, 2, 3, 4]
+        load.more(200)
+        site.change(instances=2)
+        site.run.expect(event="instance.exit", count=3)
+        load.more(200)
+        assert site.pids() == first
+        site.change(instances=3)
+        site.run.expect(event="instance.online", count=6)
+        load.more(200)
+        assert load.finish() == []
+        assert site.run.find(event="instance.start")[-1]["instance"] == 2
+
+
+@pytest.mark.parametrize(("old", "new"), [("shared", "source"), ("spread", "shared")])
+def test_other_balance(tmp_path: Path, node: str, port: int, old: str, new: str) -> None:
+    """A changed `balance` has to wait for the next start, which is said; the reload itself loses nothing."""
+    with (
+        running(tmp_path, node_app(node, port, balance=old)) as site,
+        Load(port, keep_alive=False, clients=8) as load,
+    ):
+        load.more(100)
+        site.reload(balance=new)
+        load.more(100)
+        assert load.finish() == []
+        (notice,) = site.run.find(event="listen.balance")
+        assert notice["level"] == "warning"
+        assert f"balance = {new}" in notice["message"]
+        site.reload(balance=old)
+        assert site.count("listen.balance") == 1
+
+
+def test_other_port(tmp_path: Path, port: int) -> None:
+    """A changed `listen` opens the new port, and closes the old one when its last process is gone."""
+    import socket
+
+    def is_open(number: int) -> bool:
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", number)) == 0
+
+    app = python_app("flask_app.py", port=port, share="python", listen=[f"127.0.0.1:{port}"])
+    pytest.importorskip("flask")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        other = probe.getsockname()[1]
+    with running(tmp_path, app) as site:
+        get(port)
+        site.reload(listen=[f"127.0.0.1:{other}"], env={"PORT": str(other)})
+        get(other)
+        eventually(lambda: not is_open(port), "the old port to be closed")

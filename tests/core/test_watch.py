@@ -1,0 +1,167 @@
+"""`watch` from outside: changed files replace the instances, broken code does not."""
+
+import os
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import Running, children, command_of, eventually, pidone
+from writing import FOREVER, ecosystem, python, shell
+
+SERVES = """
+import select, signal, socket, sys
+listening, ended = socket.socket(fileno=3), []
+signal.signal(signal.SIGTERM, lambda number, frame: ended.append(number))
+print("VERSION", flush=True)
+while not ended:
+    select.select([listening], [], [], 0.05)
+    try:
+        connection, _ = listening.accept()
+    except BlockingIOError:
+        continue
+    connection.sendall(b"VERSION")
+    connection.close()
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with nothing but the app's files."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return folder
+
+
+def watched(run: Running) -> int:
+    """Wait until the helper watches; its pid."""
+    return eventually(
+        lambda: [pid for pid in children(run.pid) if "runtime.host.changes" in command_of(pid)], "the helper"
+    )[0]
+
+
+def change_until(run: Running, path: Path, text: str, **expected: Any) -> None:
+    """Write until it is noticed: when the helper begins to watch cannot be seen from outside."""
+
+    def noticed() -> bool:
+        path.write_text(text)
+        try:
+            run.expect(timeout=1.0, **expected)
+        except AssertionError:
+            return False
+        return True
+
+    eventually(noticed, f"a change of {path.name} to be noticed")
+
+
+def test_a_change_replaces_the_instance(tmp_path: Path, project: Path) -> None:
+    """The new code runs, and the event names the file."""
+    app = python(project, "a", "import time; print('one', flush=True); time.sleep(1000)", cwd=str(project))
+    with pidone(ecosystem(tmp_path, app | {"watch": True})) as run:
+        run.expect_line("one")
+        watched(run)
+        change_until(
+            run, project / "a.py", "import time; print('two'); time.sleep(1000)", event="app.files_changed"
+        )
+        assert run.find(event="app.files_changed")[0]["message"] == "a.py"
+        run.expect(event="app.reload", reason="watch")
+        run.expect(event="instance.start", count=2)
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+
+
+def test_what_is_ignored_changes_nothing(tmp_path: Path, project: Path) -> None:
+    """Dot files, node_modules, and what `ignore_watch` names."""
+    (project / "logs").mkdir()
+    (project / "node_modules").mkdir()
+    app = shell(
+        "a", "echo up; " + FOREVER, cwd=str(project), watch=["."], ignore_watch=["logs", "*.tmp", "\\.cache"]
+    )
+    with pidone(ecosystem(tmp_path, app)) as run:
+        run.expect_line("up")
+        watched(run)
+        change_until(run, project / "noticed", "1", event="app.files_changed", message="noticed")
+        for name in ("logs/x", "node_modules/x", ".hidden", "deep.tmp", "also.pyc"):
+            (project / name).write_text("1")
+        change_until(run, project / "later", "1", event="app.files_changed", message="later")
+        named = {name for r in run.find(event="app.files_changed") for name in r["message"].split(", ")}
+        assert named == {"noticed", "later"}
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+
+
+def test_broken_code_takes_no_service_down(tmp_path: Path, project: Path) -> None:
+    """The old instance serves until the code works again."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+
+    def answer() -> str:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            return connection.recv(100).decode()
+
+    app = python(
+        project,
+        "a",
+        SERVES.replace("VERSION", "one"),
+        cwd=str(project),
+        watch=True,
+        listen=[f"127.0.0.1:{port}"],
+        ready="log:(one|two)",
+    )
+    with pidone(ecosystem(tmp_path, app)) as run:
+        run.expect(event="instance.online")
+        assert answer() == "one"
+        watched(run)
+        change_until(run, project / "a.py", "raise SystemExit('broken')", event="app.reload_failed")
+        assert answer() == "one"
+        change_until(run, project / "a.py", SERVES.replace("VERSION", "two"), event="app.reloaded")
+        assert answer() == "two"
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+
+
+def test_a_crashed_app_waits_for_the_next_change(tmp_path: Path, project: Path) -> None:
+    """A mistake does not end the container of somebody who is about to correct it."""
+    app = python(project, "a", "raise SystemExit(1)", cwd=str(project), max_restarts=1)
+    with pidone(ecosystem(tmp_path, app | {"watch": True})) as run:
+        run.expect(event="instance.errored")
+        watched(run)
+        change_until(
+            run,
+            project / "a.py",
+            "import time; print('works', flush=True); time.sleep(1000)",
+            message="works",
+        )
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+
+
+def test_a_helper_that_dies_is_replaced(tmp_path: Path, project: Path) -> None:
+    """Watching goes on."""
+    with pidone(ecosystem(tmp_path, shell("a", FOREVER, cwd=str(project), watch=True))) as run:
+        first = watched(run)
+        os.kill(first, signal.SIGKILL)
+        run.expect(event="watch.failed")
+        eventually(lambda: watched(run) != first, "another helper")
+        change_until(run, project / "x", "1", event="app.files_changed")
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+
+
+def test_a_path_that_is_not_there_is_told(tmp_path: Path) -> None:
+    """The app runs unwatched."""
+    with pidone(ecosystem(tmp_path, shell("a", "echo up; " + FOREVER, watch=["/nowhere/src"]))) as run:
+        assert "/nowhere/src" in run.expect(event="watch.failed")["message"]
+        run.expect_line("up")
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+
+
+def test_nothing_is_watched_without_the_key(tmp_path: Path) -> None:
+    """No helper process in production."""
+    with pidone(ecosystem(tmp_path, shell("a", "echo up; exec sleep 1000"))) as run:
+        run.expect(event="instance.online")
+        assert [command_of(pid).split()[0] for pid in children(run.pid)] == ["sleep"]
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
