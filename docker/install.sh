@@ -7,6 +7,6 @@ shift 2
 if [ -s /run/secrets/ca ]; then
   export PIP_CERT=/run/secrets/ca
 fi
-pip --python "$venv/bin/python" install --quiet --require-hashes --only-binary :all: --requirement "$lock" "$@"
+pip --python "$venv/bin/python" install --quiet --no-compile --require-hashes --only-binary :all: --requirement "$lock" "$@"
 # Some wheels carry their symbols: four fifths of the JavaScript engine, for one.
 find "$venv/lib" -name '*.so*' -exec strip --strip-unneeded {} +
