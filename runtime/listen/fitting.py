@@ -6,7 +6,6 @@ from typing import Any, Protocol, TypeAlias
 
 from runtime.contracts import InstanceId, Report
 from runtime.ecosystem.spec import AppSpec
-from runtime.init.signames import signal_name
 from runtime.listen import activation, appfacts, node, watch
 from runtime.listen.address import of_listen
 from runtime.listen.appports import AppPorts
@@ -17,6 +16,7 @@ from runtime.listen.probes import RunCommand, check_of
 from runtime.listen.readyfd import ReadyFd
 from runtime.listen.share import PythonShare, drain_env
 from runtime.record import Record
+from runtime.signames import signal_name
 
 _Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
