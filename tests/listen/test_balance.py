@@ -216,6 +216,9 @@ def test_drain_of_a_program_without_ipc_empties_its_queue_first(fleet: Fleet, po
         await asyncio.sleep(0.05)
         assert not second.heard("drained")
         second.signal(signal.SIGCONT)
+        while not second.heard("drained"):  # noqa: ASYNC110 (it happens in another process)
+            await asyncio.sleep(0.005)
+        second.signal(signal.SIGTERM)
         return await asyncio.gather(*pending)
 
     assert set(fleet.run(scenario())) <= {str(first.pid), str(second.pid)}
