@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test lint bench clean
+.PHONY: run test test-docker lint bench clean
 
 run: $(VENV)/.sample
 	cd docker/backend && PATH="$(CURDIR)/$(BIN):$$PATH" pidone ecosystem.toml
 
 test: $(VENV)/.ready
 	$(BIN)/python -m pytest $(ARGS)
+
+# Real containers; starts an engine and makes base images where there are none.
+test-docker: $(VENV)/.ready
+	PYTHONPATH=tests $(BIN)/python -m docker.session $(ARGS)
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

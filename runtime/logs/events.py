@@ -31,8 +31,8 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "runtime.exit": Event("pidone ends; the last record", ("code", "reason")),
         "runtime.warning": Event("a library complained", ("logger",)),
         "runtime.error": Event("a bug in pidone, or an operation that failed", ("logger", "exc_info")),
-        "config.warning": Event("something in the ecosystem file is doubtful"),
-        "config.notice": Event("what the ecosystem file printed, or how it was understood"),
+        "config.warning": Event("something in the ecosystem file is doubtful", ("app",)),
+        "config.notice": Event("something about the ecosystem file that is good to know"),
         "config.reload": Event(
             "the ecosystem file was read again", ("added", "removed", "changed", "scaled", "unchanged")
         ),
@@ -73,6 +73,7 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "watch.failed": Event("files are not watched for now"),
         "hook.done": Event("a hook's command ended well", _HOOK),
         "hook.failed": Event("a hook's command failed", _HOOK),
+        "host.unreadable": Event("something about the container cannot be read and is taken as absent"),
         "listen.open": Event("a socket was opened for an app", ("app",)),
         "listen.failed": Event("a socket for an app cannot be opened", ("app",)),
         "listen.steering": Event("the kernel refuses the program that spreads connections", ("app",)),

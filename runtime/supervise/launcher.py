@@ -235,7 +235,7 @@ def _affinity(app: AppSpec, index: int) -> tuple[int, ...] | None:
     return app.cpu_affinity if isinstance(app.cpu_affinity, tuple) else None
 
 
-def _ready_line(app: AppSpec, report: Report) -> Callable[[str], None] | None:
+def _ready_line(app: AppSpec, report: Report) -> Callable[[str], bool] | None:
     """What looks for the readiness line, if the app has one."""
     if app.ready.log is None:
         return None
@@ -243,8 +243,10 @@ def _ready_line(app: AppSpec, report: Report) -> Callable[[str], None] | None:
 
     pattern = re.compile(app.ready.log)
 
-    def look(line: str) -> None:
-        if pattern.search(line):
-            report.ready("log")
+    def look(line: str) -> bool:
+        if pattern.search(line) is None:
+            return False
+        report.ready("log")
+        return True
 
     return look

@@ -78,7 +78,7 @@ class Ledger:
         self.ready: dict[str, Durations] = {}
         """From spawn to readiness, by app."""
 
-    def open(self, source: LogSource, on_line: Callable[[str], None] | None = None) -> Outlet:
+    def open(self, source: LogSource, on_line: Callable[[str], object] | None = None) -> Outlet:
         """As the sink's."""
         return self._sink.open(source, on_line)
 

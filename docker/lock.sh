@@ -1,0 +1,11 @@
+#!/bin/sh
+# Writes the locked requirements of the images, with a hash per file, for every platform at once. Needs uv.
+set -eu
+cd "$(dirname "$0")"
+lock() {
+  uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --quiet --upgrade \
+    --custom-compile-command docker/lock.sh --output-file "$@"
+}
+lock requirements.lock ../pyproject.toml
+lock backend/requirements.lock backend/requirements.txt
+echo 'hatchling>=1.25' | lock build.lock -

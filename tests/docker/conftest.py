@@ -1,0 +1,39 @@
+"""The images under test, built once per session from this checkout; no container is left behind."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from docker.containers import PREFIX, Ecosystem
+
+from docker import engine, images
+
+collect_ignore_glob = [] if engine.answers() else ["test_*.py"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_container_left_behind() -> Iterator[None]:
+    """Containers of tests are named alike; one that is left is removed and reported."""
+    yield
+    left = images.docker("ps", "--all", "--quiet", "--filter", f"name={PREFIX}").split()
+    if left:
+        images.docker("rm", "--force", "--volumes", *left)
+    assert not left, "containers left behind"
+
+
+@pytest.fixture(scope="session")
+def runtime() -> str:
+    """The `runtime` image."""
+    return images.build("runtime", "pidone-test/runtime")
+
+
+@pytest.fixture
+def ecosystem(tmp_path: Path) -> Ecosystem:
+    """Write an ecosystem; the options that mount it where the image looks for it."""
+
+    def write(text: str) -> list[str]:
+        tmp_path.chmod(0o755)  # the container's user is nobody here
+        (tmp_path / "ecosystem.toml").write_text(text)
+        return ["--volume", f"{tmp_path}:/app:ro"]
+
+    return write
