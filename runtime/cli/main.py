@@ -41,11 +41,12 @@ def dispatch(argv: list[str]) -> int:
 
         os._exit(run_bare(argv))  # finalising the interpreter would only keep others waiting
     words = argv[1:]
-    if name not in _PM2_NAMES:
-        if (family := _control_family(name, words)) is not None:
-            from importlib import import_module
+    if name not in _PM2_NAMES and (family := _control_family(argv)) is not None:
+        from importlib import import_module
 
-            return int(import_module(f"runtime.cli.control.{family}").run(argv if family == "pm2" else words))
+        run_command = import_module(f"runtime.cli.control.{family}").run
+        return int(run_command(argv if family == "pm2" else words))
+    if name not in _PM2_NAMES:
         if words[:1] == ["--version"]:
             from runtime import __version__
 
@@ -100,10 +101,11 @@ def _start(words: list[str], name: str) -> int:
     os._exit(code)
 
 
-def _control_family(name: str, words: list[str]) -> str | None:
+def _control_family(argv: list[str]) -> str | None:
     """The module whose command this is; None for what becomes the long-lived process."""
-    if name == "pm2":
+    if argv[0].rpartition("/")[2] == "pm2":
         return "pm2"
+    words = argv[1:]
     if words[:1] != ["start"]:
         return CONTROL.get(words[0]) if words else None
     # `start` starts a file, or an app of the runtime that is running already.

@@ -10,9 +10,9 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
+from runtime.contracts import LogSink, LogSource, Outlet
 from runtime.ecosystem.spec import Seconds
 from runtime.record import Record
-from runtime.supervise.collaborators import LogSink, LogSource, Outlet
 
 KEPT: Final = 100
 """Events that are remembered for people who ask what happened."""
