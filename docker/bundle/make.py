@@ -1,4 +1,4 @@
-"""Makes the self-contained folder: this interpreter, the packages of a virtual environment, and every library.
+"""Makes the self-contained folder: this interpreter, a virtual environment's packages, and all libraries.
 
     python3 make.py VENV FOLDER
 
@@ -85,7 +85,7 @@ def main(venv: Path, folder: Path) -> None:
 
 
 def keep_bytecode_only(library: Path) -> None:
-    """Replace sources by their bytecode, except pidone's own: they make readable tracebacks, and some are data."""
+    """Replace sources by their bytecode, except pidone's own: for tracebacks, and some are run by others."""
     own = library / "site-packages/runtime"
     compileall.compile_dir(
         library, quiet=2, legacy=True, invalidation_mode=INVALIDATION, stripdir=library, prependdir=""
