@@ -18,13 +18,17 @@ PYTHON_PACKAGES = "ca-certificates,python3,python3-venv"
 PLUGINS = {"docker-compose": "docker-compose", "docker-buildx": "docker-buildx"}
 
 
+class DockerError(Exception):
+    """The client refused or failed."""
+
+
 def docker(*arguments: str, timeout: float = 600) -> str:
-    """Run the client; its output. Raises CalledProcessError with what it said on stderr."""
+    """Run the client; its output. Raises DockerError with what it said on stderr."""
     done = subprocess.run(
         ["docker", *arguments], capture_output=True, text=True, timeout=timeout, check=False
     )
     if done.returncode:
-        raise subprocess.CalledProcessError(done.returncode, done.args, done.stdout, done.stderr)
+        raise DockerError(f"{' '.join(done.args)}: {done.returncode}\n{done.stderr[-3000:]}")
     return done.stdout.strip()
 
 

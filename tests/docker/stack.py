@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from docker.images import REPOSITORY, build, build_stand_in
+from docker.images import REPOSITORY, build, build_stand_in, docker
 
 PREFIX = "pidone-test-stack"
 UP_S = 120
@@ -26,9 +26,10 @@ class Stack:
 
     def compose(self, *arguments: str, timeout: float = UP_S) -> str:
         """Run `docker compose`; its output. Fails with what it said and what the services said."""
-        command = ["docker", "compose", "--project-name", self.project, *arguments]
+        command = ["docker", "compose", "--ansi", "never", "--project-name", self.project, *arguments]
         done = subprocess.run(
             command,
+            check=False,
             cwd=REPOSITORY,
             env={**os.environ, **self.env},
             capture_output=True,
@@ -48,7 +49,7 @@ class Stack:
 
     def records(self, service: str) -> list[dict[str, Any]]:
         """What a service has logged since it started, as JSON records."""
-        lines = self.compose("logs", "--no-log-prefix", "--no-color", service).splitlines()
+        lines = docker("logs", self.services()[service]["ID"]).splitlines()
         return [json.loads(line) for line in lines]
 
     def services(self) -> dict[str, dict[str, Any]]:
