@@ -140,8 +140,8 @@ class Outlet(Protocol):
 class LogSink(Protocol):
     """Where lines and events go; `logs/` in production."""
 
-    def open(self, source: LogSource, on_line: Callable[[str], None] | None = None) -> Outlet:
-        """Make the pipes of one incarnation. `on_line` sees every line (log-line readiness)."""
+    def open(self, source: LogSource, on_line: Callable[[str], object] | None = None) -> Outlet:
+        """Make the pipes of one incarnation; `on_line` sees lines until it returns something true."""
 
     def event(self, level: str, event: str, /, message: str = "", **fields: object) -> None:
         """One record of the runtime's own: `event` is a stable dotted name such as `instance.exit`."""

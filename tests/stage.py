@@ -92,6 +92,9 @@ class FakeProcess:
             self.messages.append(message)
         return self.has_channel
 
+    def write(self, data: bytes) -> bool:
+        return False
+
     def drain(self) -> bool:
         self.drain_asked = True
         return self.drains

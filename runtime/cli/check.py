@@ -33,14 +33,15 @@ def run(argv: list[str]) -> int:
     only = tuple(asked.only.replace(",", " ").split())
     try:
         source = None if asked.file == "-" else Path(asked.file)
-        ecosystem = load(source, LoadOptions(env_name=asked.env, only=only, cpus=cpus))
+        start = ("start", asked.file, *(("--env", asked.env) if asked.env else ()))
+        ecosystem = load(source, LoadOptions(env_name=asked.env, only=only, cpus=cpus, argv=start))
     except ConfigError as error:
         lines = str(error).split("\n")
         if asked.json:
             print(json.dumps({"apps": [], "warnings": [], "errors": lines}, ensure_ascii=False))
         print(*(f"error: {line}" for line in lines), sep="\n", file=sys.stderr)
         return _WOULD_NOT_START
-    counted = [(app, _count(app.instances, cpus)) for app in ecosystem.apps]
+    counted = [(app, app.count(cpus)) for app in ecosystem.apps]
     remarks = [*ecosystem.warnings, *ecosystem.notices]
     if asked.json:
         apps = [as_plain(app, count) for app, count in counted]
@@ -52,8 +53,3 @@ def run(argv: list[str]) -> int:
             for line in remarks_of:
                 print(f"{word}: {line}", file=sys.stderr)
     return _WOULD_NOT_START if asked.strict and ecosystem.warnings else ExitCode.OK
-
-
-def _count(instances: int, cpus: int) -> int:
-    """The number of processes: 0 is all CPUs, -n is n fewer, at least one."""
-    return instances if instances > 0 else max(1, cpus + instances)

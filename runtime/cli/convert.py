@@ -60,5 +60,5 @@ def converted(source: Path | None, out: Path | None, options: LoadOptions) -> st
         for line in remarks:
             print(f"{word}: {line}", file=sys.stderr)
     if not is_toml:
-        return json_text(found)
-    return toml_text(found, f"Converted from {document.name} by `pidone convert`.")
+        return json_text(found.tables)
+    return toml_text(found.tables, f"Converted from {document.name} by `pidone convert`.")

@@ -7,6 +7,21 @@ TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
     from runtime.ecosystem.spec import Ecosystem
 
+CONTROL = {
+    **dict.fromkeys(("ls", "list", "ps", "status", "describe", "env"), "showing"),
+    **dict.fromkeys(("stop", "restart", "reload", "delete", "scale", "signal", "send"), "acting"),
+    **dict.fromkeys(("trigger", "reset", "flush"), "acting"),
+    **dict.fromkeys(("wait", "health", "drain", "prestop"), "waiting"),
+    **dict.fromkeys(("jlist", "prettylist"), "pm2lists"),
+    "logs": "logs",
+    "monit": "monit",
+    "save": "saving",
+    "smoke": "smoke",
+    "completion": "completion",
+    "complete": "completion",
+}
+"""Commands that talk to a running pidone, and the module of runtime.cli.control that has each."""
+
 _INIT_NAMES = ("tini", "tini-static", "docker-init", "dumb-init")
 _PM2_NAMES = ("pm2-runtime", "pm2-docker")
 _COMMANDS = {
@@ -27,6 +42,10 @@ def dispatch(argv: list[str]) -> int:
         os._exit(run_bare(argv))  # finalising the interpreter would only keep others waiting
     words = argv[1:]
     if name not in _PM2_NAMES:
+        if (family := _control_family(name, words)) is not None:
+            from importlib import import_module
+
+            return int(import_module(f"runtime.cli.control.{family}").run(argv if family == "pm2" else words))
         if words[:1] == ["--version"]:
             from runtime import __version__
 
@@ -79,3 +98,17 @@ def _start(words: list[str], name: str) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def _control_family(name: str, words: list[str]) -> str | None:
+    """The module whose command this is; None for what becomes the long-lived process."""
+    if name == "pm2":
+        return "pm2"
+    if words[:1] != ["start"]:
+        return CONTROL.get(words[0]) if words else None
+    # `start` starts a file, or an app of the runtime that is running already.
+    if len(words) < 2 or words[1].startswith("-") or os.path.exists(words[1]) or "--" in words:
+        return None
+    from runtime.control.where import find
+
+    return "acting" if find(os.environ) else None

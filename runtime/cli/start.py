@@ -7,7 +7,7 @@ and pydantic) would cost 100 ms and 15 MB there.
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from runtime.ecosystem.spec import Ecosystem
 from runtime.errors import ConfigError, ListenError, UsageError
@@ -15,6 +15,9 @@ from runtime.init.exitcodes import ExitCode
 from runtime.init.signals import SignalInbox
 from runtime.record import EMPTY, Record
 from runtime.supervise.loading import Loading
+
+if TYPE_CHECKING:
+    from runtime.supervise.session import Closable, Parts
 
 USAGE: Final = """\
 usage: pidone [start] [OPTIONS] FILE [-- ARGS...]
@@ -32,6 +35,10 @@ SIGTERM, SIGINT or SIGQUIT asks for a stop; a second one kills. SIGHUP reads FIL
   --no-auto-exit       stay when nothing is left to run
   --log-format FORMAT  json, text, logfmt, raw, ...; default: text on a terminal, json elsewhere
   --log-level LEVEL    lowest level of pidone's own events: debug, info, warning, error
+  --admin [HOST:]PORT  serve probes, metrics and the dashboard there, read-only
+  --admin-token-file FILE
+                       clients that bear the token in FILE may act there too
+  --socket PATH        the control socket, or "none"
   -h, --help           this text
   --version            the version
 
@@ -122,6 +129,9 @@ _VALUES: Final[dict[str, tuple[str, str]]] = {
     "--instances": ("overrides", "instances"),
     "--log-format": ("runtime", "log_format"),
     "--log-level": ("runtime", "log_level"),
+    "--admin": ("runtime", "admin"),
+    "--admin-token-file": ("runtime", "admin_token_file"),
+    "--socket": ("runtime", "socket"),
 }
 
 
@@ -161,7 +171,9 @@ def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> 
     keep_descriptors_private()
     _adopt_orphans()
     os.chdir("/")
-    around = Surroundings(inbox=inbox, environ=dict(os.environ), version=__version__, load=load)
+    around = Surroundings(
+        inbox=inbox, environ=dict(os.environ), version=__version__, load=load, operate=_operate
+    )
     try:
         ending = Session(ecosystem, around).run()
     except ListenError as error:
@@ -206,6 +218,18 @@ def load_options(options: StartOptions, cwd: str) -> Ecosystem:
     if command:
         return from_command(command, how)
     return load(None if target in (None, "-") else Path(target), how)
+
+
+def _operate(parts: "Parts") -> "Closable | None":
+    from runtime.control import where
+
+    settings = parts.supervisor.runtime
+    is_unwatched = settings.admin is None and not parts.supervisor.ecosystem.alerts
+    if is_unwatched and where.configured(settings.socket, os.environ) == where.OFF:
+        return None
+    from runtime.control.server import ControlServer
+
+    return ControlServer(parts, os.environ)
 
 
 def _adopt_orphans() -> None:

@@ -19,6 +19,7 @@ from runtime.ecosystem.options import LoadOptions
 from runtime.ecosystem.problems import Problems
 from runtime.ecosystem.spec import AppSpec, Ecosystem
 from runtime.errors import ConfigError
+from runtime.record import EMPTY
 
 _RAW: Final = ("smoke", "alerts", "static", "deploy")
 
@@ -32,15 +33,21 @@ class Target(NamedTuple):
     """TOML: `${VAR}` means something, and relative folders start at `folder`."""
 
 
-class Converted(NamedTuple):
-    """The tables of the new file, and what is not in them."""
+class Tables(NamedTuple):
+    """What a new file says, and what it leaves out."""
 
     apps: tuple[Mapping[str, object], ...]
-    left_out: tuple[tuple[str, ...], ...]
+    left_out: tuple[tuple[str, ...], ...] = ()
     """For each app, keys that mean nothing."""
-    runtime: Mapping[str, object]
-    rest: Mapping[str, object]
+    runtime: Mapping[str, object] = EMPTY
+    rest: Mapping[str, object] = EMPTY
     """Other top-level keys."""
+
+
+class Converted(NamedTuple):
+    """A document as such tables."""
+
+    tables: Tables
     ecosystem: Ecosystem
     """What the document means, with its warnings."""
 
@@ -68,7 +75,7 @@ def convert(document: Document, options: LoadOptions, target: Target) -> Convert
         apps.append(_in_order(app))
     top = document.top
     runtime = top.get("runtime")
-    return Converted(
+    converted = Tables(
         apps=tuple(apps),
         left_out=tuple(left_out),
         runtime=_runtime(runtime if isinstance(runtime, Mapping) else {}, values),
@@ -77,8 +84,8 @@ def convert(document: Document, options: LoadOptions, target: Target) -> Convert
             for name in _RAW
             if top.get(name) is not None
         },
-        ecosystem=ecosystem,
     )
+    return Converted(converted, ecosystem)
 
 
 def _runtime(table: Mapping[str, object], values: "_Values") -> Mapping[str, object]:

@@ -121,7 +121,7 @@ def _package_script(request: Request, scope: Scope) -> Program | None:
     """`npm start` and its like, run as what package.json says where that is a plain command."""
     if request.interpreter not in (None, "none", "bash", "sh"):
         return None
-    words = split_words(request.script) if _is_plain(request.script) else ()
+    words = split_words(request.script) if is_plain(request.script) else ()
     if not words or words[0] not in npm.RUNNERS:
         return None
     found = npm.direct_command((*words, *request.args), request.cwd)
@@ -147,7 +147,7 @@ def _package_script(request: Request, scope: Scope) -> Program | None:
     return _script(inner._replace(cluster=True), path, scope)._replace(env=env)
 
 
-def _is_plain(text: str) -> bool:
+def is_plain(text: str) -> bool:
     """Whether a shell would only split the text into words."""
     words = text.split()
     return (
@@ -163,8 +163,8 @@ def _through_shell(request: Request, scope: Scope) -> Program:
     if shell is None and request.must_exist:
         raise Missing("script", request.script, "holds blanks, and there is no sh to run it")
     # `exec` makes the command the process that gets the signals; only a single plain command allows it.
-    text = f"exec {request.script}" if _is_plain(request.script) else request.script
-    if _is_plain(request.script) and request.must_exist and not _on_path(request.script.split()[0], request):
+    text = f"exec {request.script}" if is_plain(request.script) else request.script
+    if is_plain(request.script) and request.must_exist and not _on_path(request.script.split()[0], request):
         raise Missing(
             "script", request.script, f"{shown(request.script.split()[0])} is not a command found on PATH"
         )

@@ -1,4 +1,4 @@
-"""Converted tables as the text of a file: TOML with comments, or JSON."""
+"""Tables as the text of a file: TOML with comments, or JSON."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -7,7 +7,7 @@ from typing import Final
 import tomli_w
 
 from runtime.ecosystem.catalogue import Key
-from runtime.ecosystem.convert import Converted
+from runtime.ecosystem.convert import Tables
 from runtime.ecosystem.keys import APP_KEYS, RUNTIME_KEYS
 from runtime.ecosystem.problems import strip_controls
 
@@ -15,27 +15,27 @@ _WIDTH: Final = 110
 _OBVIOUS: Final = frozenset({"name", "script", "args", "cwd", "env", "interpreter"})
 
 
-def json_text(converted: Converted) -> str:
+def json_text(found: Tables) -> str:
     """As JSON, which has no comments."""
-    runtime = {"runtime": converted.runtime} if converted.runtime else {}
-    whole = {"apps": converted.apps, **runtime, **converted.rest}
+    runtime = {"runtime": found.runtime} if found.runtime else {}
+    whole = {"apps": found.apps, **runtime, **found.rest}
     return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
 
 
-def toml_text(converted: Converted, heading: str) -> str:
+def toml_text(found: Tables, heading: str) -> str:
     """As TOML; `heading` becomes its first comment. A key is explained where it first occurs."""
     explained: set[str] = set(_OBVIOUS)
     parts = [[f"# {strip_controls(line)}" for line in heading.splitlines()]]
-    rest = {name: tomli_w.dumps({name: value}) for name, value in converted.rest.items()}
+    rest = {name: tomli_w.dumps({name: value}) for name, value in found.rest.items()}
     # Lists that are short enough to be written inline must stand before the first table.
     parts += [[text.rstrip()] for text in rest.values() if not text.startswith("[")]
-    for app, left_out in zip(converted.apps, converted.left_out, strict=True):
+    for app, left_out in zip(found.apps, found.left_out or [()] * len(found.apps), strict=True):
         lines = ["[[apps]]", *_table("apps", app, APP_KEYS, explained)]
         if left_out:
             lines.insert(1, "# Left out, because they mean nothing: " + strip_controls(", ".join(left_out)))
         parts.append(lines)
-    if converted.runtime:
-        parts.append(["[runtime]", *_table("runtime", converted.runtime, RUNTIME_KEYS, explained)])
+    if found.runtime:
+        parts.append(["[runtime]", *_table("runtime", found.runtime, RUNTIME_KEYS, explained)])
     parts += [[text.rstrip()] for text in rest.values() if text.startswith("[")]
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
 

@@ -59,10 +59,18 @@ def judge(before: OomCounters, after: OomCounters, *, signal_number: int, ours: 
 class OomLedger:
     """Credits every counted kill to at most one death."""
 
-    def __init__(self, read: Callable[[], OomCounters]) -> None:
-        """`read` is called now for the starting point, and at each question."""
+    def __init__(self, read: Callable[[], OomCounters], *, host_before: int | None = None) -> None:
+        """`read` is called now for the starting point, and at each question.
+
+        `host_before` is the machine's count at an earlier starting point. The container's count then is not
+        known, but it cannot have grown by more than the machine's.
+        """
         self._read = read
-        self._settled = read()
+        self._settled = now = read()
+        if host_before is not None:
+            since = max(0, now.host - host_before)
+            container = None if now.container is None else max(0, now.container - since)
+            self._settled = OomCounters(container, host_before)
 
     def judge_exit(self, *, signal_number: int, ours: bool = False) -> OomVerdict:
         """The verdict on an exit that was seen just now."""

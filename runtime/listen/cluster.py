@@ -85,9 +85,12 @@ class Conversation:
         else:
             self._on_ignored(f"internal message {command}")
 
-    def drain(self, idle_s: float) -> bool:
-        """Ask the preload to finish what is in progress; connections idle for `idle_s` are cut."""
-        return self._channel.send({"cmd": DRAIN, "idle": round(idle_s * 1000)})
+    def drain(self, idle_s: float, stop: str) -> bool:
+        """Ask the preload to finish what is in progress; connections idle for `idle_s` are cut.
+
+        `stop` is the event that stops the app; one that has no handler for it hangs up and exits.
+        """
+        return self._channel.send({"cmd": DRAIN, "idle": round(idle_s * 1000), "stop": stop})
 
     def disconnect(self) -> bool:
         """Ask the worker to close its servers and hang up, which needs no preload."""

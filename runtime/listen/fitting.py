@@ -16,6 +16,7 @@ from runtime.listen.probes import RunCommand, check_of
 from runtime.listen.readyfd import ReadyFd
 from runtime.listen.share import PythonShare, drain_env
 from runtime.record import Record
+from runtime.signames import signal_name
 
 _Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
@@ -120,6 +121,7 @@ class Fitting:
             broker=wishes.ports.broker(wishes.who.index) if is_worker else None,
             worker_id=wishes.worker_id,
             preload=preload,
+            stop="message" if app.shutdown_with_message else signal_name(app.kill_signal),
             on_listening=self._listening,
             on_drained=wishes.report.drained,
             on_message=self._message,

@@ -3,11 +3,15 @@
 import asyncio
 import socket
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from runtime.ecosystem.spec import Seconds
 from runtime.listen.appports import SlotBroker
 from runtime.listen.channel import Channel
 from runtime.listen.cluster import Conversation
+
+EXIT_TIME: Final[Seconds] = 1.0
+"""How long a drained worker that hung up may take to exit before it is stopped as any other process."""
 
 
 class Ipc:
@@ -21,12 +25,19 @@ class Ipc:
         broker: SlotBroker | None,
         worker_id: int,
         preload: Mapping[str, str] | None,
+        stop: str,
         on_listening: Callable[[], None],
         on_drained: Callable[[], None],
         on_message: Callable[[object], None],
         on_ignored: Callable[[str], None],
     ) -> None:
-        """`number` is the child's descriptor. With a broker the process becomes a cluster worker."""
+        """`number` is the child's descriptor. With a broker the process becomes a cluster worker.
+
+        `stop` is the event of Node's `process` by which the app will be stopped.
+        """
+        self._loop = loop
+        self._stop = stop
+        self._exiting: asyncio.TimerHandle | None = None
         self._broker = broker
         self._has_preload = preload is not None
         self._on_drained = on_drained
@@ -73,7 +84,11 @@ class Ipc:
     def drain(self, idle: Seconds) -> None:
         """Ask for it; `on_drained` is called when it is done. Clients that are silent for `idle` are cut."""
         self._is_draining = True
-        asked = self._conversation.drain(idle) if self._has_preload else self._conversation.disconnect()
+        asked = (
+            self._conversation.drain(idle, self._stop)
+            if self._has_preload
+            else self._conversation.disconnect()
+        )
         if not asked:
             self._on_drained()
 
@@ -81,6 +96,8 @@ class Ipc:
         """The process ended, or never began."""
         self._theirs.close()
         self._channel.close()
+        if self._exiting is not None:
+            self._exiting.cancel()
         if self._broker is not None:
             self._broker.close()
 
@@ -89,4 +106,5 @@ class Ipc:
 
     def _hung_up(self) -> None:
         if self._is_draining:
-            self._on_drained()
+            # It is about to exit, and a signal would only cut that short.
+            self._exiting = self._loop.call_later(EXIT_TIME, self._on_drained)

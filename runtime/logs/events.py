@@ -31,7 +31,8 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "runtime.exit": Event("pidone ends; the last record", ("code", "reason")),
         "runtime.warning": Event("a library complained", ("logger",)),
         "runtime.error": Event("a bug in pidone, or an operation that failed", ("logger", "exc_info")),
-        "config.warning": Event("something in the ecosystem file is doubtful"),
+        "config.warning": Event("something in the ecosystem file is doubtful", ("app",)),
+        "config.notice": Event("something about the ecosystem file that is good to know"),
         "config.reload": Event(
             "the ecosystem file was read again", ("added", "removed", "changed", "scaled", "unchanged")
         ),
@@ -42,6 +43,7 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "app.reload_failed": Event(
             "a reload was given up; processes not yet replaced stay", ("app", "replaced", "reason")
         ),
+        "app.scale": Event("somebody changed the number of instances", ("app", "instances", "previous")),
         "instance.start": Event("a process was started", (*_INSTANCE, "restarts")),
         "instance.spawn_failed": Event("a process could not be started", _SLOT),
         "instance.online": Event("a process is ready", (*_SLOT, "after_s")),
@@ -71,6 +73,7 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "watch.failed": Event("files are not watched for now"),
         "hook.done": Event("a hook's command ended well", _HOOK),
         "hook.failed": Event("a hook's command failed", _HOOK),
+        "host.unreadable": Event("something about the container cannot be read and is taken as absent"),
         "listen.open": Event("a socket was opened for an app", ("app",)),
         "listen.failed": Event("a socket for an app cannot be opened", ("app",)),
         "listen.steering": Event("the kernel refuses the program that spreads connections", ("app",)),
@@ -80,6 +83,11 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "probe.shared": Event("a probe asks a port that all instances share", ("app",)),
         "log.dropped": Event("lines of an app were dropped", ("app", "lines", "reason")),
         "log.file_failed": Event("a log file is not written any more", ("app", "path", "error")),
+        "control.listening": Event("the control socket or admin address is served", ("address",)),
+        "control.error": Event("the control socket or admin address cannot be served", ("address", "error")),
+        "control.request": Event("somebody asked for a change", ("action", "app", "peer")),
+        "alert.fired": Event("an alert of the ecosystem holds", ("alert", "app")),
+        "alert.failed": Event("an alert's command or webhook did not work", ("alert", "app")),
     }
 )
 

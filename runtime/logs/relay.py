@@ -116,6 +116,10 @@ class Relay:
         """Per app and stream (`stdout`, `stderr`), since the start."""
         return self._counts
 
+    def flush(self, app: AppKey) -> None:
+        """Let go of the records that are kept of an app."""
+        self._history.forget(app)
+
     def forget(self, app: AppKey) -> None:
         """The app was removed for good: let go of what is remembered of it."""
         self._history.forget(app)

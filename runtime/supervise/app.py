@@ -29,6 +29,8 @@ class App:
         """Started to replace one of `instances`, but not ready yet."""
         self.leaving: list[Instance] = []
         """Replaced or scaled away, but not gone yet."""
+        self.on_message: Callable[[Instance, object], None] | None = None
+        """Who else hears about IPC messages."""
         self.wanted = False
         """Somebody started it, and nobody stopped it since."""
         self._rollout: Rollout | None = None
@@ -73,6 +75,11 @@ class App:
     def ended_by_itself(self) -> bool:
         """Every instance ended for good without being asked to."""
         return self.is_down and all(i.fate is not None for i in self.instances.values())
+
+    @property
+    def was_put_to_rest(self) -> bool:
+        """It ran and somebody stopped it on purpose, so somebody will start it again."""
+        return not self.wanted and any(i.incarnation and i.fate is None for i in self.instances.values())
 
     @property
     def was_killed(self) -> bool:
@@ -240,6 +247,8 @@ class App:
     def instance_message(self, instance: Instance, value: object) -> None:
         """An IPC message nobody else understood."""
         self._log("debug", "instance.message", instance=instance.index, data=repr(value)[:200])
+        if self.on_message is not None:
+            self.on_message(instance, value)
 
     # -- called by the rollout ---------------------------------------------------------------------------
 

@@ -60,6 +60,9 @@ class Process(Protocol):
     def send(self, message: object) -> bool:
         """Send an IPC message; False if there is no channel."""
 
+    def write(self, data: bytes) -> bool:
+        """Put something into its stdin; False if it has none from us, or does not read."""
+
     def drain(self) -> bool:
         """Ask for no new connections; False if the process cannot be asked."""
 

@@ -119,6 +119,11 @@ class Instance:
         if action is not None:
             action(self)
 
+    def forgive(self) -> None:
+        """Begin to count restarts anew."""
+        self._policy.forgive()
+        self.restarts = 0
+
     def give_up(self, why: str) -> None:
         """End it for good, for a reason that a restart does not change."""
         if not self.state.is_final:

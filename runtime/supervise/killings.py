@@ -10,16 +10,16 @@ from runtime.supervise.memory_limits import mib
 class Killings:
     """Every process that the kernel killed for memory since this was made."""
 
-    def __init__(self, box: Box, log: LogSink) -> None:
-        """What was killed before does not count."""
+    def __init__(self, box: Box, log: LogSink, *, host_before: int) -> None:
+        """What the machine had killed before, `host_before` in number, does not count."""
         self._box = box
         self._log = log
-        self._ledger = OomLedger(lambda: read_oom_counters(box))
+        self._ledger = OomLedger(lambda: read_oom_counters(box), host_before=host_before)
         self._suspected = 0
 
-    def explain(self, status: ExitStatus, *, ours: bool) -> str:
-        """Why a process ended, if it was for memory; `ours` says that the runtime had killed it."""
-        verdict = self._ledger.judge_exit(signal_number=status.signal or 0, ours=ours)
+    def explain(self, status: ExitStatus) -> str:
+        """Why a process ended that the runtime had not killed, if it was for memory."""
+        verdict = self._ledger.judge_exit(signal_number=status.signal or 0)
         if verdict is OomVerdict.NO:
             return ""
         if verdict is OomVerdict.LIKELY:

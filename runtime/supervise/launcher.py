@@ -14,6 +14,7 @@ from runtime.init.spawn import SpawnPlan, spawn
 from runtime.listen import appfacts
 from runtime.supervise.environment import Environment
 from runtime.supervise.leftovers import Clearance, Kin
+from runtime.supervise.stdin import StdinPipe
 
 
 class ForkLauncher:
@@ -51,11 +52,12 @@ class ForkLauncher:
             raise SpawnError(str(error)) from error
         outlet = self._log.open(LogSource(app, who), _ready_line(app, report))
         environment = self._environment.of(app, who)
+        stdin = StdinPipe() if app.stdin == "pipe" else None
         plan = SpawnPlan(
             argv=equipment.argv,
             env={**environment, **equipment.env},
             cwd=app.cwd,
-            stdin=0 if app.stdin == "inherit" else None,
+            stdin=stdin.child_end if stdin else 0 if app.stdin == "inherit" else None,
             stdout=outlet.stdout,
             stderr=outlet.stderr,
             fds=equipment.fds,
@@ -75,17 +77,26 @@ class ForkLauncher:
         except SpawnError:
             equipment.close()
             outlet.finish()
+            if stdin:
+                stdin.close()
             raise
         kin = Kin(pid, self._environment.mark(who), self._reaper.owns)
         process = ForkedProcess(self, pid, kin, outlet, equipment, on_exit, announces=_announces(app))
+        if stdin:
+            stdin.spawned()
+            process.stdin = stdin
         self._reaper.watch(pid, process.main_ended)
         outlet.spawned(pid)
         equipment.spawned(pid)
         return process
 
     def environment(self, app: AppSpec, who: InstanceId) -> Mapping[str, str]:
-        """What an incarnation gets, but for what its equipment adds."""
+        """The variables an incarnation gets, without those of its ports and channels."""
         return self._environment.of(app, who)
+
+    def pm_id(self, app: AppSpec, index: int) -> int:
+        """PM2's number of a slot."""
+        return self._environment.pm_id(app, index)
 
     def follow(self, pid: int, on_exit: Callable[[ExitStatus], None]) -> None:
         """Hear about the end of a descendant that will be adopted by us."""
@@ -135,6 +146,8 @@ class ForkedProcess:
         self._on_exit = on_exit
         self._clearance: Clearance | None = None
         self._killed = False
+        self.stdin: StdinPipe | None = None
+        """Its stdin, if that is a pipe of ours."""
         self._followed: int | None = None
 
     def online(self) -> None:
@@ -156,6 +169,10 @@ class ForkedProcess:
         """Take `pid` for the main process from now on."""
         if pid != self.pid:
             self._followed = pid
+
+    def write(self, data: bytes) -> bool:
+        """Put something into its stdin."""
+        return self.stdin is not None and self.stdin.write(data)
 
     def send(self, message: object) -> bool:
         """Send an IPC message."""
@@ -194,6 +211,8 @@ class ForkedProcess:
             self._launcher.follow(followed, self.main_ended)
             return
         self._kin.main_is_alive = False
+        if self.stdin is not None:
+            self.stdin.close()
         self._outlet.finish()
         self._equipment.close()
         self._on_exit(status)
@@ -216,7 +235,7 @@ def _affinity(app: AppSpec, index: int) -> tuple[int, ...] | None:
     return app.cpu_affinity if isinstance(app.cpu_affinity, tuple) else None
 
 
-def _ready_line(app: AppSpec, report: Report) -> Callable[[str], None] | None:
+def _ready_line(app: AppSpec, report: Report) -> Callable[[str], bool] | None:
     """What looks for the readiness line, if the app has one."""
     if app.ready.log is None:
         return None
@@ -224,8 +243,10 @@ def _ready_line(app: AppSpec, report: Report) -> Callable[[str], None] | None:
 
     pattern = re.compile(app.ready.log)
 
-    def look(line: str) -> None:
-        if pattern.search(line):
-            report.ready("log")
+    def look(line: str) -> bool:
+        if pattern.search(line) is None:
+            return False
+        report.ready("log")
+        return True
 
     return look

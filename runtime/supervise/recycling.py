@@ -120,9 +120,9 @@ class Recycler:
         spec, instances = self._known[app.name] = now
         ceiling = self._box.memory().ceiling
         for problem in check_limits(spec, ceiling=ceiling, instances=instances):
-            self._log.event("warning", "runtime.warning", problem, app=app.name)
+            self._log.event("warning", "config.warning", problem, app=app.name)
         for note in self._box.take_notes():
-            self._log.event("warning", "runtime.warning", note)
+            self._log.event("warning", "host.unreadable", note)
         self.monitor.adopt(spec, instances=instances)
 
     def _expire_later(self, app: App, who: InstanceId) -> Timer | None:

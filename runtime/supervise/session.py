@@ -4,6 +4,7 @@ import os
 import random
 import signal
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, Protocol
 
 from runtime.ecosystem.spec import AppSpec, Ecosystem
 from runtime.errors import ListenError
@@ -15,14 +16,38 @@ from runtime.logs.relay import Relay
 from runtime.record import Record
 from runtime.supervise.instance import World
 from runtime.supervise.launcher import ForkLauncher
+from runtime.supervise.ledger import Ledger
 from runtime.supervise.loop import new_event_loop
 from runtime.supervise.reread import Reread
 from runtime.supervise.signalmap import Reaction, SignalAction, reactions
 from runtime.supervise.supervisor import Ending, Phase, Supervisor
 from runtime.supervise.upkeep import Upkeep
 
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
 FLUSH_TIME_S = 2.0
 """How long the last lines may take to leave through a slow stdout."""
+OPERATE_AFTER: Final = 0.1
+"""Seconds that the first apps have for themselves before what operates them is imported."""
+
+
+class Closable(Protocol):
+    """What is to be closed at the end."""
+
+    def close(self) -> None: ...
+
+
+class Parts(Record, kw_only=True):
+    """What the control side gets to see of a session."""
+
+    loop: "AbstractEventLoop"
+    supervisor: Supervisor
+    relay: Relay
+    ledger: Ledger
+    launcher: ForkLauncher
+    reaper: Reaper
+    version: str
 
 
 class Surroundings(Record, kw_only=True):
@@ -33,6 +58,8 @@ class Surroundings(Record, kw_only=True):
     version: str
     load: Callable[[], Ecosystem]
     """Reads the ecosystem again (SIGHUP); raises ConfigError."""
+    operate: Callable[[Parts], Closable | None] | None = None
+    """Opens the control side, if it is wanted, once the first apps have been started."""
 
 
 class Session:
@@ -45,11 +72,12 @@ class Session:
         self._loop = new_event_loop()
         self._reaper = Reaper(self._orphan_buried)
         self._relay = Relay(self._loop, ecosystem.runtime, on_stdout_lost=self._stdout_lost)
-        self._outfitter = LazyOutfitter(self._loop, self._relay, self._run_command)
+        self._ledger = Ledger(self._relay)
+        self._outfitter = LazyOutfitter(self._loop, self._ledger, self._run_command)
         self._launcher = ForkLauncher(
             clock=self._loop,
             reaper=self._reaper,
-            log=self._relay,
+            log=self._ledger,
             outfitter=self._outfitter,
             environ=around.environ,
         )
@@ -57,7 +85,7 @@ class Session:
             ecosystem.runtime,
             loop=self._loop,
             reaper=self._reaper,
-            log=self._relay,
+            log=self._ledger,
             random=random.random,
             environ=around.environ,
             environment=self._launcher.environment,
@@ -65,7 +93,7 @@ class Session:
         )
         self._supervisor = Supervisor(
             ecosystem,
-            World(self._loop, self._launcher, self._relay, self._outfitter, random.random, self._upkeep),
+            World(self._loop, self._launcher, self._ledger, self._outfitter, random.random, self._upkeep),
             self._outfitter,
             count=lambda app: app.count(self._ecosystem.cpus),
             on_done=self._done,
@@ -79,6 +107,7 @@ class Session:
             on_failed=self._not_loaded,
         )
         self._ending: Ending | None = None
+        self._control: Closable | None = None
 
     def run(self) -> Ending:
         """Start everything and return when all of it has ended.
@@ -93,13 +122,15 @@ class Session:
             self._loop.run_forever()
         finally:
             self._around.inbox.close()
+            if self._control is not None:
+                self._control.close()
             self._relay.close(FLUSH_TIME_S)
         return self._ending or Ending(ExitCode.INTERNAL, "bug", "the loop ended by itself")
 
     # -- what happens ------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        self._relay.event(
+        self._ledger.event(
             "info",
             "runtime.start",
             f"pidone {self._around.version} starts {len(self._ecosystem.apps)} apps",
@@ -109,9 +140,9 @@ class Session:
             apps=[app.name for app in self._ecosystem.apps],
         )
         for warning in self._ecosystem.warnings:
-            self._relay.event("warning", "config.warning", warning)
+            self._ledger.event("warning", "config.warning", warning)
         for notice in self._ecosystem.notices:
-            self._relay.event("info", "config.notice", notice)
+            self._ledger.event("info", "config.notice", notice)
         # A stop that was asked for while we were getting ready comes before any start.
         self._signals_arrived()
         if self._ending is None and (delay := self._ecosystem.runtime.start_delay):
@@ -130,6 +161,20 @@ class Session:
             self._supervisor.shutdown(Ending(ExitCode.GAVE_UP, "hook", why_not))
         else:
             self._supervisor.start()
+            self._loop.call_later(OPERATE_AFTER, self._open_control)
+
+    def _open_control(self) -> None:
+        if self._around.operate is not None:
+            parts = Parts(
+                loop=self._loop,
+                supervisor=self._supervisor,
+                relay=self._relay,
+                ledger=self._ledger,
+                launcher=self._launcher,
+                reaper=self._reaper,
+                version=self._around.version,
+            )
+            self._control = self._around.operate(parts)
 
     def _signals_arrived(self) -> None:
         for number in self._around.inbox.take():
@@ -166,7 +211,7 @@ class Session:
         self._upkeep.apply(ecosystem.runtime)
 
     def _not_loaded(self, why: str) -> None:
-        self._relay.event("error", "config.rejected", f"nothing was changed: {why}")
+        self._ledger.event("error", "config.rejected", f"nothing was changed: {why}")
 
     def _stdout_lost(self, error: OSError) -> None:
         why = f"stdout is lost: {error.strerror}"

@@ -85,6 +85,7 @@ class Supervisor:
         self._deadline: Timer | None = None
         self._sweep: Clearance | None = None
         self._overran = False
+        self._drained_at: Seconds | None = None
 
     @property
     def runtime(self) -> RuntimeSpec:
@@ -94,9 +95,16 @@ class Supervisor:
     @property
     def is_ready(self) -> bool:
         """Every app that was started is ready, and none is missing."""
-        return self.phase is Phase.RUNNING and all(
-            app.is_ready for app in self.apps.values() if app.spec.autostart
+        return (
+            self.phase is Phase.RUNNING
+            and self._drained_at is None
+            and all(app.is_ready for app in self.apps.values() if app.spec.autostart)
         )
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether `begin_drain` was called."""
+        return self._drained_at is not None
 
     # -- what people and signals ask for ---------------------------------------------------------------
 
@@ -124,7 +132,7 @@ class Supervisor:
         self._ending = ending
         for app in self.apps.values():
             app.forget_kills()
-        delay = 0.0 if at_once or not self.apps else self.runtime.shutdown_delay
+        delay = 0.0 if at_once or not self.apps else self._delay_left()
         self._log("info", "runtime.stop", ending.message, reason=ending.reason, delay_s=delay or None)
         self._deadline = self._world.clock.call_later(self._shutdown_time(delay), self._out_of_time)
         if delay > 0:
@@ -145,6 +153,44 @@ class Supervisor:
             self._log("warning", "runtime.hurry", again)
             self._ending = Ending(SIGNAL_BASE + number, "signal", again)
             self._kill_everything()
+
+    def start_app(self, app: App) -> None:
+        """Start an app now, whatever it depends on: a person asked for it."""
+        self._waiting.discard(app.spec.key())
+        self._blocked.discard(app.spec.key())
+        app.start()
+
+    def stop_app(self, app: App) -> None:
+        """Stop an app and keep it stopped; the runtime stays, also when nothing else is left."""
+        self._waiting.discard(app.spec.key())
+        self._blocked.discard(app.spec.key())
+        app.stop()
+
+    def dependents(self, app: App) -> list[App]:
+        """Who waits for this app when everything starts."""
+        return [
+            other
+            for other in self.apps.values()
+            if any(self._dependency(other, each.app) is app for each in other.spec.depends_on)
+        ]
+
+    def remove(self, app: App) -> None:
+        """Stop an app and forget it, as if the file had never named it. Nothing may depend on it."""
+        key = app.spec.key()
+        self._replacing.pop(key, None)
+        self.ecosystem = self.ecosystem.but(
+            apps=tuple(spec for spec in self.ecosystem.apps if spec.key() != key)
+        )
+        self.stop_app(app)
+        self.app_changed(app)
+
+    def begin_drain(self) -> None:
+        """Ready no more, from now until the end: somebody takes the traffic away, and a stop will follow.
+
+        The time until then counts as part of `shutdown_delay`.
+        """
+        if self._drained_at is None:
+            self._drained_at = self._world.clock.time()
 
     def forward(self, number: int) -> None:
         """Send a signal to the main process of every instance."""
@@ -303,7 +349,7 @@ class Supervisor:
             return
         if self._waiting - self._blocked or not all(app.is_down for app in self.apps.values()):
             return
-        if any(app.will_come_back for app in self.apps.values()):
+        if any(app.was_put_to_rest or app.will_come_back for app in self.apps.values()):
             return
         self.shutdown(self._over(), at_once=True)
 
@@ -334,6 +380,11 @@ class Supervisor:
         return Ending(code, reason, f"{app.name} ended with {how}", app.name)
 
     # -- the end ---------------------------------------------------------------------------------------
+
+    def _delay_left(self) -> Seconds:
+        if self._drained_at is None:
+            return self.runtime.shutdown_delay
+        return max(0.0, self.runtime.shutdown_delay - (self._world.clock.time() - self._drained_at))
 
     def _shutdown_time(self, delay: Seconds) -> Seconds:
         if self.runtime.shutdown_timeout is not None:

@@ -4,11 +4,12 @@ Nothing of these rooms is imported before an app has a key that needs it, and th
 run already; the one exception are hooks, which a start may have to wait for.
 """
 
+import signal
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from runtime.contracts import InstanceId, LogSink, Timer
-from runtime.ecosystem.spec import AppSpec, RuntimeSpec, Seconds
+from runtime.ecosystem.spec import AppSpec, RuntimeSpec
 from runtime.init.reaper import ExitStatus, Reaper
 from runtime.supervise.app import App
 from runtime.supervise.attendant import Errand, Moment
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from runtime.supervise.recycling import Recycler
     from runtime.supervise.times import Times
     from runtime.supervise.watching import Watcher
-
-_SETTLED: Final[Seconds] = 0.25
-"""After the first start: what counts OOM kills may take its time, the apps come first."""
 
 
 class Upkeep:
@@ -62,6 +60,8 @@ class Upkeep:
         self._look: Timer | None = None
         self._all_ready_told = False
         self._ends = False
+        self._killed_before = 0
+        """OOM kills on the machine before the first app."""
         self._box: Box | None = None
         self._hooks: Hooks | None = None
         self._killings: Killings | None = None
@@ -71,7 +71,7 @@ class Upkeep:
 
     def start(self, then: Callable[[str], None]) -> None:
         """The session begins; `then` hears why nothing may be started, or an empty text."""
-        self._loop.call_later(_SETTLED, self._count_killings)
+        self._killed_before = _machine_kills()
         if self._runtime.hooks:
             self._the_hooks().start_whole(then)
         else:
@@ -108,9 +108,11 @@ class Upkeep:
 
     def explain(self, instance: Instance, status: ExitStatus) -> str:
         """Recognise an OOM kill."""
-        if self._killings is None:
+        if status.signal != signal.SIGKILL or instance.was_killed:
             return ""
-        return self._killings.explain(status, ours=instance.was_killed)
+        if self._killings is None and _machine_kills() <= self._killed_before:
+            return ""  # nothing was killed for memory on the whole machine
+        return self._the_killings().explain(status)
 
     def changed(self, app: App) -> None:
         """Look at it when the present event is done: one event may change an app several times."""
@@ -175,17 +177,15 @@ class Upkeep:
             self._all_ready_told = True
             self._hooks.whole_started()
 
-    def _count_killings(self) -> None:
-        """From now on an OOM kill is told from any other SIGKILL."""
-        if self._ends:
-            return
+    def _the_killings(self) -> "Killings":
         from runtime.supervise.killings import Killings  # noqa: PLC0415 (after the first apps have started)
 
-        self._killings = Killings(self._the_box(), self._log)
+        if self._killings is None:
+            self._killings = Killings(self._the_box(), self._log, host_before=self._killed_before)
+        return self._killings
 
     def _sampled(self) -> None:
-        if self._killings is not None:
-            self._killings.look_for_helpers()
+        self._the_killings().look_for_helpers()
 
     def _the_box(self) -> "Box":
         from runtime.host.cgroup import Box  # noqa: PLC0415 (after the first apps have started)
@@ -241,3 +241,12 @@ class Upkeep:
                 loop=self._loop, reaper=self._reaper, log=self._log, replacements=self._replacements
             )
         return self._watcher
+
+
+def _machine_kills() -> int:
+    """OOM kills on the machine since its start (vmstat, Linux 4.13): one cheap read, nothing imported."""
+    try:
+        with open("/proc/vmstat") as file:
+            return next((int(line.split()[1]) for line in file if line.startswith("oom_kill ")), 0)
+    except OSError:
+        return 0

@@ -153,7 +153,7 @@ class _Helper:
         try:
             self._pid = spawn(
                 SpawnPlan(
-                    argv=(sys.executable, "-I", "-m", "runtime.host.changes", json.dumps(groups)),
+                    argv=(sys.executable, "-I", "-m", "runtime.supervise.changes", json.dumps(groups)),
                     env=dict(os.environ),
                     cwd="/",
                     stdout=write,

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from harness import pidone
 
 from runtime.cli.check import run
 
@@ -57,3 +58,25 @@ def test_strict_makes_warnings_errors(file: Path, capsys: pytest.CaptureFixture[
     file.write_text(GOOD.replace('"5s"', "30").replace('max_memory_restart = "1G"', ""))
     assert (run([str(file)]), run([str(file), "--strict"])) == (0, 1)
     assert "warning: " in capsys.readouterr().err
+
+
+def test_javascript_sees_the_command_line_of_a_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file that looks for --env in process.argv means the same when it is checked."""
+    file = tmp_path / "e.config.js"
+    file.write_text("module.exports = {apps: [{script: '/bin/true', args: process.argv.slice(2)}]}")
+    assert run([str(file), "--json", "--env", "production"]) == 0
+    (app,) = json.loads(capsys.readouterr().out)["apps"]
+    assert app["args"] == ["start", str(file), "--env", "production"]
+
+
+def test_the_command_checks_without_starting_anything(file: Path, tmp_path: Path) -> None:
+    """From outside: the table on stdout, what is wrong on stderr, the code."""
+    started = tmp_path / "started"
+    file.write_text(f"[[apps]]\nname = 'toucher'\nscript = 'touch {started}'\n")
+    with pidone("check", str(file)) as check:
+        assert check.wait() == 0
+        assert check.out is not None
+        assert check.out.text().startswith("toucher  [fork x1]")
+    assert not started.exists()

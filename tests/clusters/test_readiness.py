@@ -174,7 +174,7 @@ def test_unhealthy_cluster_member(tmp_path: Path, node: str, port: int) -> None:
         sick.unlink()
         site.run.expect(event="app.reloaded")
         order = [r["event"] for r in site.run.records if r.get("event", "").startswith("instance.")]
-        assert order.index("instance.stop") > len(order) - 1 - order[::-1].index("instance.online")
+        assert order.index("instance.exit") > len(order) - 1 - order[::-1].index("instance.online")
         assert get(port) == f"{site.pids()[-1]} 0"
 
 

@@ -91,3 +91,22 @@ def test_programs_with_a_server_of_their_own(tmp_path: Path, port: int, program:
         assert {body.split()[1] for body in load.bodies} == {"0", "1", "2"}
     assert all(failure.phase != "connect" for failure in failures)
     assert len(failures) <= 8 * 2 * app["instances"], "more than the clients had in progress"
+
+
+def test_node_without_a_handler_exits_by_itself(tmp_path: Path, node: str, port: int) -> None:
+    """An app that does not listen to SIGTERM is not cut by it: its exit handlers run, and its code is 0."""
+    with running(tmp_path, node_app(node, port, script="farewell.cjs")) as site:
+        site.reload()
+        site.run.expect(message="farewell", count=3)
+    assert {record["code"] for record in site.run.find(event="instance.exit")} == {0}
+    assert len(site.run.find(message="farewell")) == 6
+    assert not site.run.find(event="instance.stop")
+
+
+def test_node_with_a_handler_gets_its_signal(tmp_path: Path, node: str, port: int) -> None:
+    """An app that handles SIGTERM gets it after the drain, and ends as it likes."""
+    with running(tmp_path, node_app(node, port, script="farewell.cjs", env={"HANDLE": "yes"})) as site:
+        site.reload()
+        site.run.expect(message="handled", count=3)
+    assert {record["code"] for record in site.run.find(event="instance.exit")} == {7}
+    assert not site.run.find(message="farewell")

@@ -187,7 +187,7 @@ def test_a_soft_limit_above_the_hard_one_is_refused(tmp_path: Path) -> None:
 def test_a_limit_above_the_container_is_told(tmp_path: Path) -> None:
     """The kernel would be first."""
     with pidone(ecosystem(tmp_path, shell("a", FOREVER, max_memory_restart="4000G"))) as run:
-        assert "above what the container has" in run.expect(event="runtime.warning")["message"]
+        assert "above what the container has" in run.expect(event="config.warning")["message"]
         stop(run)
 
 

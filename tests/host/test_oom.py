@@ -96,3 +96,12 @@ def test_without_a_memory_group_the_container_is_unknown(tmp_path: Path) -> None
     assert read_oom_counters(Box.find(lay(tmp_path, {"/proc/vmstat": "oom_kill 9\n"}))) == OomCounters(
         None, 9
     )
+
+
+def test_an_earlier_starting_point() -> None:
+    """Kills of others, and of an earlier life of the container, are not credited."""
+    book = OomLedger(lambda: OomCounters(6, 101), host_before=100)
+    assert book.judge_exit(signal_number=SIGKILL) is OomVerdict.YES
+    assert book.judge_exit(signal_number=SIGKILL) is OomVerdict.NO
+    elsewhere = OomLedger(lambda: OomCounters(0, 101), host_before=100)
+    assert elsewhere.judge_exit(signal_number=SIGKILL) is OomVerdict.NO

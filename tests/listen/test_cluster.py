@@ -267,7 +267,8 @@ def test_grandchildren_are_not_affected(fleet: Fleet, node: str, tmp_path: Path)
     script = tmp_path / "app.cjs"
     script.write_text("""
       const code = 'console.log(JSON.stringify([process.env.NODE_OPTIONS ?? null, process.env.NODE_UNIQUE_ID '
-        + '?? null, !!process.send, Object.keys(process.env).filter((name) => name.startsWith("PIDONE"))]))';
+        + '?? null, !!process.send, Object.keys(process.env).filter((name) => '
+        + 'name.startsWith("PIDONE") && name !== "PIDONE_STRICT")]))'; // set by the tests themselves
       require('child_process').execFile(process.execPath, ['-e', code], (error, stdout) => {
         process.send([JSON.parse(stdout), process.execArgv, process.env.NODE_OPTIONS]);
       });

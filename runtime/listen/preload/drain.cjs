@@ -20,11 +20,19 @@ if (isMainThread && process.channel) {
   process.on('internalMessage', function onMessage(message) {
     if (message.cmd !== 'NODE_PIDONE_DRAIN') return;
     process.removeListener('internalMessage', onMessage);
-    drain(message.idle);
+    drain(message.idle, () => end(message.stop));
   });
 }
 
-function drain(idleMs) {
+// An app that listens to its stop (a signal's name, or 'message') gets it next. One that does not would be cut by
+// the signal: hanging up makes a cluster worker exit with 0, after its exit handlers.
+function end(stop) {
+  if (!process.connected) return;
+  if (process.listenerCount(stop) > 0) process.send({ cmd: 'NODE_PIDONE_DRAINED' });
+  else process.disconnect();
+}
+
+function drain(idleMs, onDrained) {
   const net = require('net');
   const handles = process._getActiveHandles();
   const servers = handles.filter((handle) => {
@@ -49,7 +57,7 @@ function drain(idleMs) {
     Promise.all(servers.map((server) => open(server, upgraded))).then((counts) => {
       if (counts.some((count) => count > 0)) return;
       clearInterval(timer);
-      if (process.connected) process.send({ cmd: 'NODE_PIDONE_DRAINED' });
+      onDrained();
     });
   }, 20);
 }

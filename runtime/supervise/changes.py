@@ -1,4 +1,4 @@
-"""Changes of files, told as JSON lines: `python -m runtime.host.changes JSON`, a process of its own.
+"""Changes of files, told as JSON lines: `python -m runtime.supervise.changes JSON`, a process of its own.
 
 The library watches in a thread and weighs 15 MB; neither belongs into PID 1. JSON is a list of
 `{"base": folder, "paths": [...], "ignore": [...]}`; a line is `{"group": index, "path": ...}`, or

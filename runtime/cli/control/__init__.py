@@ -1,0 +1,1 @@
+"""Commands that talk to a running pidone; each module is a family of them, imported for those only."""

@@ -1,0 +1,180 @@
+"""`monit`: a full-screen live view, and keys to act; plain ANSI, so that it works over `docker exec -t`."""
+
+import os
+import select
+import shutil
+import sys
+import termios
+import threading
+import time
+import tty
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from runtime.cli.control import table
+from runtime.cli.control.client import Client, CommandError
+from runtime.cli.control.words import client, guarded, parser
+from runtime.ecosystem.spec import Seconds
+
+_REFRESH: Final[Seconds] = 1.0
+_HISTORY: Final = 30
+_BARS: Final = " ▁▂▃▄▅▆▇█"
+_HELP: Final = "↑↓ choose   r reload   R restart   s stop   S start   + - scale   q quit"
+_ENTER: Final = "\x1b[?1049h\x1b[?25l"
+_LEAVE: Final = "\x1b[?25h\x1b[?1049l"
+_KEYS: Final = {"\x1b[A": "up", "k": "up", "\x1b[B": "down", "j": "down", "q": "quit", "\x03": "quit"}
+_VERBS: Final[dict[str, tuple[str, dict[str, str] | None]]] = {
+    "r": ("reload", None),
+    "R": ("restart", None),
+    "s": ("stop", None),
+    "S": ("start", None),
+    "+": ("scale", {"instances": "+1"}),
+    "-": ("scale", {"instances": "-1"}),
+}
+
+
+def run(words: Sequence[str]) -> int:
+    """`pidone monit`."""
+    return guarded(_monit, words)
+
+
+def _monit(words: Sequence[str]) -> int:
+    options = parser("monit", "Watch everything live. " + _HELP).parse_args(words[1:])
+    runtime = client(options)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise CommandError("monit needs a terminal (docker exec -it)")
+    view = View()
+    threading.Thread(target=_follow, args=(runtime, view), daemon=True).start()
+    with _full_screen() as read_key:
+        _live(runtime, view, read_key)
+    return 0
+
+
+def _live(runtime: Client, view: "View", read_key: Callable[[Seconds], str]) -> None:
+    due = 0.0
+    while True:
+        if time.monotonic() >= due:
+            view.update(runtime.get("api", "apps")["apps"])
+            due = time.monotonic() + _REFRESH
+        width, height = shutil.get_terminal_size()
+        sys.stdout.write(view.screen(width, height))
+        sys.stdout.flush()
+        key = read_key(max(0.0, due - time.monotonic()))
+        action = _KEYS.get(key, key)
+        if action == "quit":
+            return
+        if action in ("up", "down"):
+            view.move(-1 if action == "up" else 1)
+        elif action in _VERBS and view.chosen is not None:
+            verb, body = _VERBS[action]
+            try:
+                runtime.post("api", "apps", view.chosen, verb, body=body)
+                view.say(f"{verb} {view.chosen}")
+            except CommandError as error:
+                view.say(str(error))
+            due = 0.0
+
+
+class View:
+    """What is on the screen."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self.lines: deque[str] = deque(maxlen=200)
+        self._apps: list[dict[str, Any]] = []
+        self._cpu: dict[int, deque[float]] = {}
+        self._row = 0
+        self._said = ""
+
+    @property
+    def chosen(self) -> str | None:
+        """The app under the cursor."""
+        rows = self._rows()
+        return str(rows[self._row][0]["name"]) if rows else None
+
+    def update(self, apps: list[dict[str, Any]]) -> None:
+        """New figures."""
+        self._apps = apps
+        for app in apps:
+            for instance in app["instances"]:
+                history = self._cpu.setdefault(instance["id"], deque(maxlen=_HISTORY))
+                history.append(instance["cpu_percent"] or 0.0)
+        self.move(0)
+
+    def move(self, step: int) -> None:
+        """Choose another row."""
+        self._row = max(0, min(len(self._rows()) - 1, self._row + step))
+
+    def say(self, text: str) -> None:
+        """Show what became of a key."""
+        self._said = text
+
+    def screen(self, width: int, height: int) -> str:
+        """The whole screen, from its top left corner on."""
+        head = ("", "name", "state", "pid", "restarts", "uptime", "cpu", "memory", "")
+        rows = [
+            (
+                ">" if number == self._row else " ",
+                app["name"] if app["scale"] == 1 else f"{app['name']}:{instance['index']}",
+                instance["state"],
+                str(instance["pid"] or "-"),
+                str(instance["restarts"]),
+                table.duration(instance["uptime_s"]),
+                f"{instance['cpu_percent'] or 0:.0f}%",
+                table.size(instance["memory_bytes"]),
+                sparkline(self._cpu.get(instance["id"], ())),
+            )
+            for number, (app, instance) in enumerate(self._rows())
+        ]
+        lines = table.render(head, rows, right=(3, 4, 5, 6, 7)).split("\n")
+        lines = [
+            f"\x1b[7m{line}\x1b[0m" if line.startswith(">") else line for line in lines[: max(2, height - 5)]
+        ]
+        room = max(0, height - len(lines) - 3)
+        tail = [printable(line)[:width] for line in list(self.lines)[-room:]] if room else []
+        body = [*lines, "─" * width, *tail, *[""] * (room - len(tail)), f"{_HELP}   {self._said}"[:width]]
+        return "\x1b[H" + "\r\n".join(f"{line}\x1b[K" for line in body) + "\x1b[J"
+
+    def _rows(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        return [(app, instance) for app in self._apps for instance in app["instances"]]
+
+
+def sparkline(values: Sequence[float] | deque[float]) -> str:
+    """A row of bars; the full height is the largest value, but at least one whole CPU."""
+    top = max(100.0, *values) if values else 100.0
+    return "".join(_BARS[round(value / top * (len(_BARS) - 1))] for value in values)
+
+
+def printable(text: str) -> str:
+    """Without anything that would move the cursor or change the terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _follow(runtime: Client, view: View) -> None:
+    try:
+        for _, data in runtime.stream("api", "logs", follow="1", lines="50"):
+            view.lines.append(data)
+    except CommandError as error:
+        view.say(str(error))
+
+
+@contextmanager
+def _full_screen() -> Any:
+    """The alternate screen and single keys; everything as it was afterwards, whatever happens."""
+    fd = sys.stdin.fileno()
+    before = termios.tcgetattr(fd)
+
+    def read_key(timeout: Seconds) -> str:
+        ready, _, _ = select.select([fd], [], [], timeout)
+        return os.read(fd, 16).decode(errors="replace") if ready else ""
+
+    try:
+        tty.setraw(fd)
+        sys.stdout.write(_ENTER)
+        yield read_key
+    finally:
+        sys.stdout.write(_LEAVE)
+        sys.stdout.flush()
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)

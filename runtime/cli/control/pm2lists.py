@@ -1,0 +1,107 @@
+"""`jlist` and `prettylist`: PM2's list in PM2's shape, for scripts that parse it; without variables."""
+
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from runtime.cli.control.words import client, guarded, parser
+
+_STATUS: Final = {
+    "starting": "launching",
+    "draining": "stopping",
+    "backoff": "waiting restart",
+    "completed": "stopped",
+}
+_IDENTIFIER: Final = re.compile(r"[A-Za-z_$][\w$]*")
+
+
+def run(words: Sequence[str]) -> int:
+    """`pidone jlist`, `pidone prettylist`."""
+    return guarded(_list, words)
+
+
+def _list(words: Sequence[str]) -> int:
+    options = parser(words[0], "PM2's process list.").parse_args(words[1:])
+    shown = entries(client(options).get("api", "apps")["apps"])
+    print(json.dumps(shown) if words[0] == "jlist" or options.json else inspect(shown))
+    return 0
+
+
+def entries(apps: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One entry per instance, ordered by id."""
+    now_ms = int(time.time() * 1000)
+    found = [entry(app, instance, now_ms) for app in apps for instance in app["instances"]]
+    return sorted(found, key=lambda each: int(each["pm_id"]))
+
+
+def status(state: str) -> str:
+    """PM2's word for a state."""
+    return _STATUS.get(state, state)
+
+
+def entry(app: Mapping[str, Any], instance: Mapping[str, Any], now_ms: int) -> dict[str, Any]:
+    """One process as PM2's jlist shows it."""
+    started = now_ms - int((instance["uptime_s"] or 0) * 1000)
+    last = instance["last_exit"] or {}
+    return {
+        "pid": instance["pid"] or 0,
+        "name": app["name"],
+        "pm2_env": {
+            "name": app["name"],
+            "namespace": app["namespace"],
+            "pm_id": instance["id"],
+            "status": status(instance["state"]),
+            "exec_mode": f"{app['exec_mode']}_mode",
+            "instances": app["scale"],
+            "NODE_APP_INSTANCE": instance["index"],
+            "pm_exec_path": app["script"],
+            "pm_cwd": app["cwd"],
+            "autorestart": app["autorestart"],
+            "watch": False,
+            "pm_uptime": started,
+            "created_at": started,
+            "restart_time": instance["restarts"],
+            "unstable_restarts": instance["unstable"],
+            "exit_code": last.get("code") or 0,
+            "pm_out_log_path": "/dev/null",
+            "pm_err_log_path": "/dev/null",
+            "pm_pid_path": "",
+            "unique_id": f"{app['namespace']}/{app['name']}/{instance['index']}",
+            "version": "N/A",
+            "node_version": "N/A",
+            "versioning": None,
+            "env": {},
+            "axm_actions": [],
+            "axm_monitor": {},
+            "axm_options": {},
+            "axm_dynamic": {},
+        },
+        "pm_id": instance["id"],
+        "monit": {
+            "memory": instance["memory_bytes"] or 0,
+            "cpu": round(instance["cpu_percent"] or 0),
+        },
+    }
+
+
+def inspect(value: object, indent: str = "") -> str:
+    """A value as Node's util.inspect writes it, near enough for `grep "status: 'online'"`."""
+    inner = indent + "  "
+    if isinstance(value, Mapping):
+        if not value:
+            return "{}"
+        pairs = (f"{inner}{_key(str(key))}: {inspect(each, inner)}" for key, each in value.items())
+        return "{\n" + ",\n".join(pairs) + "\n" + indent + "}"
+    if isinstance(value, list):
+        if not value:
+            return "[]"
+        return "[\n" + ",\n".join(inner + inspect(each, inner) for each in value) + "\n" + indent + "]"
+    if isinstance(value, str):
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n") + "'"
+    return json.dumps(value)
+
+
+def _key(name: str) -> str:
+    return name if _IDENTIFIER.fullmatch(name) else f"'{name}'"

@@ -1,0 +1,227 @@
+"""`smoke FILE`: start everything, wait until it is ready, run the file's checks, stop in order: for CI."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from xml.etree import ElementTree as ET
+
+from runtime.cli.control import table
+from runtime.cli.control.client import Client, CommandError
+from runtime.cli.control.words import Parser, guarded
+from runtime.ecosystem.spec import Seconds
+from runtime.record import Record
+
+if TYPE_CHECKING:
+    from runtime.ecosystem.checks import SmokeCheck
+
+_POLL_S: Final[Seconds] = 0.05
+_STOP_TIME: Final[Seconds] = 30.0
+_MOST_BYTES: Final = 1024 * 1024
+
+
+class Result(Record, kw_only=True):
+    """What became of one step."""
+
+    name: str
+    took: Seconds
+    failure: str = ""
+
+
+def run(words: Sequence[str]) -> int:
+    """`pidone smoke`."""
+    return guarded(_smoke, words)
+
+
+def _smoke(words: Sequence[str]) -> int:
+    made = Parser(
+        prog="pidone smoke", description="Start an ecosystem, check it, stop it.", allow_abbrev=False
+    )
+    made.add_argument("file", help="the ecosystem")
+    made.add_argument("--env", metavar="NAME", help="as for start")
+    made.add_argument("--junit", metavar="FILE", help="write JUnit XML there; - is stdout")
+    made.add_argument("--timeout", type=float, default=120.0, metavar="S", help="for everything together")
+    made.add_argument("--json", action="store_true", help="print JSON")
+    options = made.parse_args(words[1:])
+    deadline = time.monotonic() + options.timeout
+    with tempfile.TemporaryDirectory(prefix="pidone-smoke-") as folder:
+        results = _run(options.file, options.env, Path(folder), deadline)
+    _report(results, options.json, options.junit)
+    return 1 if any(result.failure for result in results) else 0
+
+
+def _run(file: str, env_name: str | None, folder: Path, deadline: float) -> list[Result]:
+    """Everything between the start and the stop; the runtime is never left behind."""
+    path = str(folder / "control.sock")
+    argv = [
+        sys.executable,
+        "-m",
+        "runtime",
+        "start",
+        "--socket",
+        path,
+        "--no-auto-exit",
+        "--log-format",
+        "text",
+    ]
+    argv += [*(["--env", env_name] if env_name else []), file]
+    environ = {name: value for name, value in os.environ.items() if name != "PIDONE_SOCKET"}
+    log = folder / "log"
+    with log.open("wb") as output:
+        began = time.monotonic()
+        process = subprocess.Popen(argv, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=environ)
+        try:
+            results = [_step("ready", lambda: _wait_ready(process, Client(path), deadline))]
+            if not results[0].failure:
+                results += [
+                    _step(check.name, _checking(check, deadline)) for check in _checks(file, env_name)
+                ]
+        finally:
+            stop = _step("stop", lambda: _stop(process, deadline))
+    results.append(stop)
+    if any(result.failure for result in results):
+        sys.stderr.write(log.read_text(errors="replace"))
+        sys.stderr.write(f"pidone: smoke failed after {time.monotonic() - began:.1f} s; the log is above\n")
+    return results
+
+
+def _step(name: str, action: Callable[[], str]) -> Result:
+    began = time.monotonic()
+    failure = action()
+    return Result(name=name, took=time.monotonic() - began, failure=failure)
+
+
+def _wait_ready(process: "subprocess.Popen[bytes]", runtime: Client, deadline: float) -> str:
+    said = "it did not open its control socket"
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            return f"it ended with code {process.returncode}"
+        try:
+            ready, said = runtime.probe("readyz?verbose")
+            apps = runtime.get("api", "apps")["apps"]
+        except CommandError:  # not there yet
+            time.sleep(_POLL_S)
+            continue
+        if ready:
+            return ""
+        given_up = [app["name"] for app in apps if app["state"] == "errored"]
+        if given_up:
+            return f"given up: {', '.join(given_up)}"
+        time.sleep(_POLL_S)
+    missing = [line for line in said.splitlines() if line.startswith("[-]")]
+    return f"not ready in time: {', '.join(missing) or said}"
+
+
+def _checks(file: str, env_name: str | None) -> "tuple[SmokeCheck, ...]":
+    from runtime.ecosystem.load import load
+    from runtime.ecosystem.options import LoadOptions
+
+    return load(Path(file), LoadOptions(env_name=env_name)).smoke
+
+
+def _checking(check: "SmokeCheck", deadline: float) -> Callable[[], str]:
+    def run_check() -> str:
+        timeout = min(check.timeout, deadline - time.monotonic())
+        if timeout <= 0:
+            return "no time left"
+        try:
+            if check.http is not None:
+                return _http(check, check.http, timeout)
+            if check.tcp is not None:
+                return _tcp(check.tcp, timeout)
+            return _exec(check, timeout)
+        except (OSError, ValueError) as error:
+            return str(error) or type(error).__name__
+
+    return run_check
+
+
+def _http(check: "SmokeCheck", url: str, timeout: Seconds) -> str:
+    import urllib.error
+    import urllib.request
+
+    try:
+        with urllib.request.urlopen(url, timeout=timeout) as response:  # noqa: S310 (the file's own URL)
+            status, body = response.status, response.read(_MOST_BYTES)
+    except urllib.error.HTTPError as error:
+        with error:
+            status, body = error.code, error.read(_MOST_BYTES)
+    good = 200 <= status < 400 if check.status is None else status == check.status
+    if not good:
+        return f"status {status}"
+    return _contains(check, body)
+
+
+def _tcp(address: str, timeout: Seconds) -> str:
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host.strip("[]") or "127.0.0.1", int(port)), timeout):
+        return ""
+
+
+def _exec(check: "SmokeCheck", timeout: Seconds) -> str:
+    try:
+        done = subprocess.run(
+            check.exec, capture_output=True, timeout=timeout, stdin=subprocess.DEVNULL, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"not within {timeout:g} s"
+    if done.returncode != 0:
+        return f"exit code {done.returncode}"
+    return _contains(check, done.stdout + done.stderr)
+
+
+def _contains(check: "SmokeCheck", body: bytes) -> str:
+    missing = check.contains is not None and check.contains not in body.decode(errors="replace")
+    return f"it does not contain {check.contains!r}" if missing else ""
+
+
+def _stop(process: "subprocess.Popen[bytes]", deadline: float) -> str:
+    if process.poll() is not None:
+        return ""
+    process.send_signal(signal.SIGTERM)
+    try:
+        code = process.wait(max(_STOP_TIME, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return "it did not stop in time"
+    return f"it ended with code {code}" if code else ""
+
+
+def _report(results: Sequence[Result], as_json: bool, junit: str | None) -> None:  # noqa: FBT001 (an option)
+    if as_json:
+        print(json.dumps({"steps": [result.as_dict() for result in results]}))
+    elif junit != "-":
+        rows = [["failed" if r.failure else "ok", r.name, f"{r.took:.2f}s", r.failure] for r in results]
+        print(table.render(("result", "step", "time", ""), rows, right=(2,)))
+    if junit is not None:
+        text = _junit(results)
+        if junit == "-":
+            print(text)
+        else:
+            Path(junit).write_text(text)
+
+
+def _junit(results: Sequence[Result]) -> str:
+    """The XML that CI systems read: https://github.com/testmoapp/junitxml."""
+    suite = ET.Element(
+        "testsuite",
+        name="pidone smoke",
+        tests=str(len(results)),
+        failures=str(sum(bool(result.failure) for result in results)),
+        time=f"{sum(result.took for result in results):.3f}",
+    )
+    for result in results:
+        case = ET.SubElement(
+            suite, "testcase", name=result.name, classname="smoke", time=f"{result.took:.3f}"
+        )
+        if result.failure:
+            ET.SubElement(case, "failure", message=result.failure)
+    return ET.tostring(suite, encoding="unicode", xml_declaration=True)

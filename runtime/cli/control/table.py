@@ -1,0 +1,87 @@
+"""Tables and figures for people: plain text, aligned, coloured on a terminal only."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+_COLOURS: Final = {
+    "online": 32,
+    "completed": 32,
+    "starting": 33,
+    "stopping": 33,
+    "draining": 33,
+    "backoff": 33,
+    "stopped": 90,
+    "errored": 31,
+}
+
+
+def wants_colour() -> bool:
+    """A terminal, and nobody who minds (https://no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def render(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
+    """Columns as wide as they need to be; those in `right` are aligned there."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    colour = wants_colour()
+    lines = []
+    for row in (head, *rows):
+        cells = [
+            cell.rjust(width) if index in right else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        if colour:
+            cells = [paint(cell) for cell in cells]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def paint(cell: str) -> str:
+    """A state in its colour; anything else as it is."""
+    code = _COLOURS.get(cell.strip())
+    return f"\x1b[{code}m{cell}\x1b[0m" if code else cell
+
+
+def size(count: float | None) -> str:
+    """`12.3M`, binary units."""
+    if count is None:
+        return "-"
+    for unit in ("", "K", "M", "G"):
+        if count < 1024 or unit == "G":
+            return f"{count:.0f}{unit}" if unit in ("", "K") else f"{count:.1f}{unit}"
+        count /= 1024
+    raise AssertionError("unreachable")
+
+
+def duration(seconds: float | None) -> str:
+    """`12s`, `5m`, `3h`, `2d`, as PM2 shows it."""
+    if seconds is None:
+        return "-"
+    for length, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= length:
+            return f"{seconds // length:.0f}{unit}"
+    return f"{seconds:.0f}s"
+
+
+def rows(apps: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """One row per instance."""
+    return [
+        [
+            str(instance["id"]),
+            app["name"] if app["scale"] == 1 else f"{app['name']}:{instance['index']}",
+            instance["state"],
+            str(instance["pid"] or "-"),
+            str(instance["restarts"]),
+            duration(instance["uptime_s"]),
+            "-" if instance["cpu_percent"] is None else f"{instance['cpu_percent']:.0f}%",
+            size(instance["memory_bytes"]),
+        ]
+        for app in apps
+        for instance in app["instances"]
+    ]
+
+
+HEAD: Final = ("id", "name", "state", "pid", "restarts", "uptime", "cpu", "memory")
+RIGHT: Final = (3, 4, 5, 6, 7)

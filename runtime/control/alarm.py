@@ -1,0 +1,110 @@
+"""Alerts at work: sample, judge, and tell who wants to know; only where the ecosystem has alerts."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from typing import Final
+
+from runtime.control.alerts import AlertWatch, AppReading, Fired, InstanceReading
+from runtime.control.usage import UsageBook
+from runtime.ecosystem.spec import Seconds
+from runtime.host.cgroup import Box
+from runtime.supervise.app import App
+from runtime.supervise.commands import Commands
+from runtime.supervise.session import Parts
+
+INTERVAL: Final[Seconds] = 2.0
+COMMAND_TIME: Final[Seconds] = 30.0
+WEBHOOK: Final = ("-I", "-m", "runtime.control.webhook")
+"""Delivered by a child: TLS alone would add 5 MB to the supervisor for good."""
+
+
+class Alarm:
+    """Looks every two seconds."""
+
+    def __init__(self, parts: Parts, usage: UsageBook, environ: Mapping[str, str]) -> None:
+        """Begins to look, if there is anything to look for."""
+        self._parts = parts
+        self._usage = usage
+        self._commands = Commands(parts.reaper, environ)
+        self._watch = AlertWatch(parts.supervisor.ecosystem.alerts)
+        self._alerts = parts.supervisor.ecosystem.alerts
+        self._box = Box.find()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer = parts.loop.call_later(INTERVAL, self._look)
+
+    def close(self) -> None:
+        """No more alerts; commands that still run are killed."""
+        self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+
+    def _look(self) -> None:
+        self._timer = self._parts.loop.call_later(INTERVAL, self._look)
+        supervisor = self._parts.supervisor
+        if supervisor.ecosystem.alerts != self._alerts:  # the file was read again
+            self._alerts = supervisor.ecosystem.alerts
+            self._watch = AlertWatch(self._alerts)
+        readings = [self._read(app) for app in supervisor.apps.values()]
+        ceiling = self._box.memory().ceiling
+        for fired in self._watch.judge(readings, self._parts.loop.time(), ceiling=ceiling):
+            self._tell(fired)
+
+    def _read(self, app: App) -> AppReading:
+        usage = self._usage.usage()
+        counts = self._parts.relay.counts()
+        streams = [counts.get((app.spec.key(), stream)) for stream in ("stdout", "stderr")]
+        lines = [0 if each is None else each.lines for each in streams]
+        instances = []
+        for instance in app.instances.values():
+            used = usage.get(instance.pid or 0)
+            instances.append(
+                InstanceReading(
+                    index=instance.index,
+                    incarnation=instance.incarnation,
+                    memory=None if used is None else used.tree.rss,
+                    cpu_percent=None if used is None else used.cpus * 100,
+                )
+            )
+        return AppReading(
+            name=app.name,
+            ready=app.is_ready or not app.wanted,
+            restarts=sum(n for (name, _), n in self._parts.ledger.restarts.items() if name == app.name),
+            lines=sum(lines),
+            error_lines=lines[1],
+            instances=tuple(instances),
+        )
+
+    def _tell(self, fired: Fired) -> None:
+        alert = fired.alert
+        self._parts.ledger.event("warning", "alert.fired", fired.message, alert=alert.name, app=fired.app)
+        facts = {"PIDONE_ALERT": alert.name, "PIDONE_APP": fired.app, "PIDONE_MESSAGE": fired.message}
+        if alert.exec:
+            self._begin(fired, alert.exec, facts)
+        if alert.webhook is not None:
+            body = {"alert": alert.name, "app": fired.app, "message": fired.message}
+            # By the environment: a URL of a webhook is a secret, and argv is for everybody to see.
+            hidden = {"PIDONE_WEBHOOK": alert.webhook, "PIDONE_BODY": json.dumps(body)}
+            self._begin(fired, (sys.executable, *WEBHOOK), hidden)
+
+    def _begin(self, fired: Fired, argv: tuple[str, ...], env: Mapping[str, str]) -> None:
+        task = self._parts.loop.create_task(self._run(fired, argv, env))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, fired: Fired, argv: tuple[str, ...], env: Mapping[str, str]) -> None:
+        app = next((each for each in self._parts.supervisor.apps.values() if each.name == fired.app), None)
+        if app is None:
+            return
+        spec = app.spec.but(env={**app.spec.env, **env})
+        try:
+            code = await asyncio.wait_for(self._commands.run(spec, argv), COMMAND_TIME)
+            why = f"ended with code {code}" if code else ""
+        except TimeoutError:
+            why = f"was killed after {COMMAND_TIME:g} s"
+        if why:
+            what = "webhook" if "PIDONE_WEBHOOK" in env else "command"
+            self._parts.ledger.event(
+                "error", "alert.failed", f"its {what} {why}", alert=fired.alert.name, app=fired.app
+            )

@@ -1,0 +1,142 @@
+"""The control side of a session: its sockets, its routes, and their end."""
+
+import os
+import socket
+import traceback
+from collections.abc import Mapping
+from typing import Final
+
+from runtime.control import where
+from runtime.control.handlers import Handlers
+from runtime.control.listener import Listener
+from runtime.control.metrics import Metrics
+from runtime.control.operations import Operations
+from runtime.control.page import Page
+from runtime.control.probes import Probes
+from runtime.control.router import Router, parse
+from runtime.control.usage import UsageBook
+from runtime.errors import ControlError
+from runtime.supervise.session import Closable, Parts
+
+DEFAULT_PORT_HOST: Final = ""
+"""A port alone means every address: probes and scrapes come from outside of the container."""
+_TOKEN_BYTES: Final = 4096
+
+
+class ControlServer:
+    """Listens on the unix socket and, if asked to, on TCP."""
+
+    def __init__(self, parts: Parts, environ: Mapping[str, str]) -> None:
+        """Open everything that the configuration asks for; what cannot be opened is logged, and no more."""
+        self._parts = parts
+        self._listeners: list[Listener] = []
+        self._path: str | None = None
+        self._inode: int | None = None
+        operations = Operations(parts)
+        usage = UsageBook(self._pids, now=parts.loop.time, call_soon=parts.loop.call_soon)
+        self._router = Router(
+            [
+                *Probes(parts).routes(),
+                *Metrics(parts, operations, usage).routes(),
+                *Handlers(parts, operations, usage).routes(),
+                *Page().routes(),
+            ]
+        )
+        self._alarm: Closable | None = None
+        if parts.supervisor.ecosystem.alerts:
+            from runtime.control.alarm import Alarm  # noqa: PLC0415 (few ecosystems have alerts)
+
+            self._alarm = Alarm(parts, usage, environ)
+        self._open_local(environ)
+        self._open_admin()
+
+    def close(self) -> None:
+        """Hang up and remove the socket, unless it is another runtime's by now."""
+        if self._alarm is not None:
+            self._alarm.close()
+        for listener in self._listeners:
+            listener.close()
+        if self._path is not None and where.inode(self._path) == self._inode:
+            os.unlink(self._path)
+
+    def _open_local(self, environ: Mapping[str, str]) -> None:
+        setting = self._parts.supervisor.runtime.socket
+        if where.configured(setting, environ) == where.OFF:
+            return
+        try:
+            sock = where.bind(setting, environ)
+        except OSError as error:
+            self._complain(where.configured(setting, environ) or "the control socket", error)
+            return
+        self._path = sock.getsockname()
+        self._inode = where.inode(str(self._path))
+        self._listen(sock, str(self._path))
+
+    def _open_admin(self) -> None:
+        runtime = self._parts.supervisor.runtime
+        if runtime.admin is None:
+            return
+        try:
+            token = None if runtime.admin_token_file is None else read_token(runtime.admin_token_file)
+            sock = bind_admin(runtime.admin)
+        except (OSError, ControlError) as error:
+            self._complain(runtime.admin, error)
+            return
+        host, port = sock.getsockname()[:2]
+        self._listen(sock, f"[{host}]:{port}" if ":" in host else f"{host}:{port}", token)
+
+    def _listen(self, sock: socket.socket, address: str, token: bytes | None = None) -> None:
+        listener = Listener(sock, parse=parse, handle=self._router.handle, on_bug=self._bug, token=token)
+        listener.open()
+        self._listeners.append(listener)
+        self._parts.ledger.event("info", "control.listening", address=address)
+
+    def _pids(self) -> list[int]:
+        return [
+            instance.pid
+            for app in self._parts.supervisor.apps.values()
+            for instance in app.instances.values()
+            if instance.pid is not None
+        ]
+
+    def _complain(self, address: str, error: Exception) -> None:
+        why = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+        self._parts.ledger.event("error", "control.error", f"{address}: {why}", address=address, error=why)
+
+    def _bug(self, error: Exception) -> None:
+        # Where it happened, not what it said: a message may quote what a client sent.
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else "?"
+        self._parts.ledger.event("error", "runtime.error", f"{type(error).__name__} at {place}")
+
+
+def bind_admin(address: str) -> socket.socket:
+    """Listen on `[HOST:]PORT`, without a host on every address. Raises OSError, ControlError."""
+    host, _, port = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not (port.isascii() and port.isdigit() and int(port) < 65536):
+        raise ControlError("expected [HOST:]PORT")
+    if host in ("", "*"):
+        if socket.has_dualstack_ipv6():
+            return _nonblocking(
+                socket.create_server(
+                    ("::", int(port)), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128
+                )
+            )
+        host = "0.0.0.0"  # noqa: S104 (what a port alone means)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return _nonblocking(socket.create_server((host, int(port)), family=family, backlog=128))
+
+
+def _nonblocking(sock: socket.socket) -> socket.socket:
+    sock.setblocking(False)
+    return sock
+
+
+def read_token(path: str) -> bytes:
+    """The token in a file, without the line end. Raises OSError, ControlError."""
+    with open(path, "rb") as file:
+        token = file.read(_TOKEN_BYTES).strip()
+    if not token:
+        raise ControlError(f"{path} is empty")
+    return token

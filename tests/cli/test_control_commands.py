@@ -1,0 +1,327 @@
+"""The commands that operate a running pidone, as people and scripts type them."""
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from control.operated import SLEEPER, Operated, command, operated
+from harness import DEADLINE_S, PIDONE, PYTHON, eventually
+
+FLOUR = f"""
+[[apps]]
+name = "flour"
+script = "{PYTHON}"
+args = ["-u", "-c", "import sys,time; print('white'); print('dark', file=sys.stderr); time.sleep(1000)"]
+ready_delay = 0
+"""
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
+    """For commands that change nothing."""
+    with operated(tmp_path_factory.mktemp("shared"), SLEEPER + FLOUR) as it:
+        it.run.expect(message="dark")
+        yield it
+
+
+@pytest.fixture(autouse=True)
+def no_process_left_behind() -> None:
+    """The shared runtime outlives the tests here; its own `with` block leaves nothing."""
+
+
+@pytest.mark.parametrize("name", ["ls", "list", "ps", "status"])
+def test_ls_shows_a_row_per_instance(shared: Operated, name: str) -> None:
+    """One line per instance with its id, state, pid and figures."""
+    done = shared.command(name)
+    assert done.returncode == 0
+    head, *rows = done.stdout.splitlines()
+    assert head.split() == ["id", "name", "state", "pid", "restarts", "uptime", "cpu", "memory"]
+    assert [row.split()[1:3] for row in rows] == [
+        ["api:0", "online"],
+        ["api:1", "online"],
+        ["flour", "online"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("ls",),
+        ("describe", "api"),
+        ("env", "api"),
+        ("logs",),
+        ("jlist",),
+        ("prettylist",),
+        ("health",),
+        ("wait",),
+    ],
+    ids=lambda words: str(words[0]),
+)
+def test_every_reading_command_speaks_json(shared: Operated, words: tuple[str, ...]) -> None:
+    """--json gives one JSON value and nothing else."""
+    json.loads(shared.command(*words, "--json").stdout)
+
+
+def test_describe_tells_what_happened(shared: Operated) -> None:
+    """State, command and the last events of an app."""
+    done = shared.command("describe", "api")
+    assert "/bin/sleep 1000" in done.stdout
+    assert done.stdout.count("instance.online") == 2
+
+
+def test_logs_are_kept_without_files(shared: Operated) -> None:
+    """The last lines of an app, all of them or only stderr."""
+    both = shared.command("logs", "flour").stdout
+    assert '"white"' in both
+    assert '"dark"' in both
+    assert "api" not in both
+    assert '"white"' not in shared.command("logs", "flour", "--err").stdout
+    assert shared.command("logs", "--app", "flour", "--lines", "1").stdout.count("\n") == 1
+    assert shared.command("logs", "flour", "--since", "1h").stdout == both
+    assert shared.command("logs", "flour", "--since", "2100-01-01T00:00:00Z").stdout == ""
+    assert shared.command("logs", "--since", "yesterday").returncode == 1
+
+
+def test_logs_follow(tmp_path: Path) -> None:
+    """-f goes on with new lines until the runtime ends."""
+    with (
+        operated(
+            tmp_path, '[[apps]]\nname = "cat"\nscript = "/bin/cat"\nstdin = "pipe"\nready_delay = 0'
+        ) as it,
+        subprocess.Popen(
+            [PIDONE, "logs", "-f", "--app", "cat", "--socket", it.socket], stdout=subprocess.PIPE, text=True
+        ) as follower,
+    ):
+        assert follower.stdout is not None
+        eventually(lambda: it.command("send", "cat", "one").returncode == 0)
+        while "one" not in follower.stdout.readline():
+            pass
+        it.command("send", "cat", "two")
+        assert "two" in follower.stdout.readline()
+        follower.kill()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("stop", "apj"), 66, "did you mean api?"),
+        (("scale", "api", "many"), 1, "expected a number"),
+        (("signal", "api", "USR3"), 1, "did you mean"),
+        (("ls", "--nonsense"), 64, "unrecognized"),
+        (("restart",), 64, "required"),
+        (("wait", "flour", "--stopped", "--timeout", "0"), 124, "flour:0 online"),
+        (("send", "api", "hello"), 1, "stdin"),
+        (("monit",), 1, "terminal"),
+    ],
+)
+def test_what_goes_wrong_has_a_code_and_one_line(
+    shared: Operated, words: tuple[str, ...], code: int, said: str
+) -> None:
+    """Exit codes tell scripts what happened, stderr tells people."""
+    done = shared.command(*words)
+    assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+    assert done.stdout == ""
+
+
+def test_without_a_runtime(tmp_path: Path) -> None:
+    """69 says that nobody is there; health says 1, because Docker knows no other; prestop never fails."""
+    env = {"PIDONE_SOCKET": str(tmp_path / "nothing")}
+    assert command("ls", env=env).returncode == 69
+    assert command("health", env=env).returncode == 1
+    assert command("prestop", env=env).returncode == 0
+
+
+def test_another_user_is_refused(tmp_path: Path, root: None) -> None:
+    """Neither root nor the runtime's own user: 77 and no answer."""
+    with operated(tmp_path) as it:
+        for folder in (tmp_path, *tmp_path.parents[:-1]):
+            folder.chmod(folder.stat().st_mode | 0o011)
+        copy = tmp_path / "nobody.py"
+        copy.write_text(f"import socket; socket.socket(socket.AF_UNIX).connect({it.socket!r})")
+        copy.chmod(0o644)
+        done = subprocess.run(
+            ["/usr/bin/python3", str(copy)],
+            user=65534,
+            group=65534,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+        )
+        assert "PermissionError" in done.stderr
+
+
+def test_verbs_wait_until_it_has_happened(tmp_path: Path) -> None:
+    """When restart, scale, stop and start return, it is done."""
+    with operated(tmp_path) as it:
+        before = [each["pid"] for each in it.app("api")["instances"]]
+        assert it.command("restart", "api").returncode == 0
+        after = it.app("api")["instances"]
+        assert [each["state"] for each in after] == ["online", "online"]
+        assert not {each["pid"] for each in after} & set(before)
+        assert it.command("scale", "api", "-1").returncode == 0
+        assert it.app("api")["scale"] == 1
+        assert it.command("stop", "all").returncode == 0
+        assert it.states("api") == ["stopped"]
+        assert it.command("start", "api").returncode == 0
+        assert it.states("api") == ["online"]
+        assert it.command("reload", "all").returncode == 0
+        assert it.command("reset", "api").returncode == 0
+        assert it.app("api")["restarts"] == 0
+        assert it.command("flush").returncode == 0
+
+
+def test_a_start_that_fails_is_told(tmp_path: Path) -> None:
+    """An app that does not come up again makes the command fail."""
+    ecosystem = f"""
+    [[apps]]
+    name = "api"
+    script = "/bin/sh"
+    args = ["-c", "test ! -e {tmp_path}/broken && exec sleep 1000"]
+    autorestart = false
+    ready_delay = "500ms"
+    """
+    with operated(tmp_path, ecosystem, "--no-auto-exit") as it:
+        (tmp_path / "broken").touch()
+        done = it.command("restart", "api")
+        assert (done.returncode, "api:0 is errored" in done.stderr) == (1, True), done.stderr
+
+
+def test_drain_makes_unready_and_ends_in_time(tmp_path: Path) -> None:
+    """prestop twice: ready no more, exit 0 both times, and the apps still run."""
+    with operated(tmp_path) as it:
+        assert it.command("prestop", "--delay", "0.1").returncode == 0
+        assert it.command("drain", "--delay", "0").returncode == 0
+        assert it.command("health").returncode == 1
+        assert it.command("health", "--live").returncode == 0
+        assert it.states("api") == ["online", "online"]
+
+
+def test_save_writes_what_runs_now(tmp_path: Path) -> None:
+    """Scale and rest are in the file, which starts the same system again."""
+    with operated(tmp_path, SLEEPER + FLOUR) as it:
+        it.command("scale", "api", "3")
+        it.command("stop", "flour")
+        saved = tmp_path / "saved.toml"
+        done = it.command("save", str(saved))
+        assert done.returncode == 0, done.stderr
+        found = {app["name"]: app for app in tomllib.loads(saved.read_text())["apps"]}
+        assert found["api"]["instances"] == 3
+        assert found["flour"]["autostart"] is False
+        assert saved.stat().st_mode & 0o077 == 0
+    with operated(tmp_path, saved.read_text()) as again:
+        assert again.states("api") == ["online"] * 3
+        assert again.states("flour") == ["stopped"]
+
+
+@pytest.fixture
+def pm2(tmp_path: Path) -> str:
+    """Our command under PM2's name."""
+    path = tmp_path / "bin" / "pm2"
+    path.parent.mkdir()
+    shutil.copy(PIDONE, path)
+    return str(path)
+
+
+def test_under_the_name_pm2_existing_scripts_work(tmp_path: Path, pm2: str) -> None:
+    """`pm2 jlist | jq`, `pm2 reload api`, `pm2 scale`, `pm2 pid`: PM2's arguments, shapes and exit codes."""
+    with operated(tmp_path) as it:
+
+        def run(*words: str) -> Any:
+            return command(*words, name=pm2, env={"PIDONE_SOCKET": it.socket})
+
+        entries = json.loads(run("jlist").stdout)
+        assert [(each["name"], each["pm_id"], each["pm2_env"]["status"]) for each in entries] == [
+            ("api", 0, "online"),
+            ("api", 1, "online"),
+        ]
+        assert entries[0]["pid"] == it.app("api")["instances"][0]["pid"]
+        assert entries[0]["monit"]["memory"] > 0
+        assert entries[0]["pm2_env"]["exec_mode"] == "fork_mode"
+        assert "status: 'online'" in run("prettylist").stdout
+        assert "│ api" in run("ls").stdout
+        assert run("ping").stdout == "{ msg: 'pong' }\n"
+        reload = run("reload", "api", "--update-env")
+        assert (reload.returncode, "[PM2] [api](0) ✓" in reload.stdout) == (0, True), reload.stderr
+        assert run("scale", "api", "3").returncode == 0
+        assert run("scale", "api", "3").returncode == 1
+        assert len(run("pid", "api").stdout.split()) == 3
+        assert run("id", "api").stdout == "[ 0, 1, 2 ]\n"
+        assert run("sendSignal", "SIGCONT", "api").returncode == 0
+        assert run("stop", "nobody").returncode == 1
+        assert run("update").returncode == 1
+        assert run("logs", "--nostream", "--lines", "3").returncode == 0
+        assert run("kill").returncode == 0
+        assert it.run.wait() == 0
+
+
+def test_completion_knows_commands_options_and_apps(shared: Operated) -> None:
+    """What the shells ask for after each TAB."""
+
+    def complete(*words: str) -> list[str]:
+        return shared.command("complete", "--", *words).stdout.split()
+
+    assert complete("re") == ["reload", "reset", "restart"]
+    assert complete("restart", "a") == ["all", "api", "api:0", "api:1"]
+    assert complete("logs", "--s") == ["--since", "--socket"]
+    assert complete("completion", "") == ["bash", "fish", "zsh"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_are_valid(shell: str) -> None:
+    """Each shell that is installed parses its script."""
+    done = command("completion", shell, env={})
+    assert done.returncode == 0
+    if shutil.which(shell):
+        subprocess.run([shell, "-n"], input=done.stdout, text=True, check=True)
+
+
+def test_bash_completes(shared: Operated) -> None:
+    """In a real bash, the function offers the apps."""
+    script = command("completion", "bash", env={}).stdout
+    script += "\nCOMP_WORDS=(pidone restart ap); COMP_CWORD=2; _pidone; printf '%s\\n' \"${COMPREPLY[@]}\""
+    env = {
+        **os.environ,
+        "PIDONE_SOCKET": shared.socket,
+        "PATH": f"{Path(PIDONE).parent}:{os.environ['PATH']}",
+    }
+    done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["api", "api:0", "api:1"]
+
+
+def test_monit_draws_and_acts(tmp_path: Path) -> None:
+    """On a terminal it shows every instance, `+` scales the chosen app, and `q` leaves."""
+    with operated(tmp_path) as it:
+        primary, secondary = pty.openpty()
+        env = {**os.environ, "PIDONE_SOCKET": it.socket, "COLUMNS": "120", "LINES": "30"}
+        with subprocess.Popen(
+            [PIDONE, "monit"], stdin=secondary, stdout=secondary, stderr=secondary, env=env
+        ) as monit:
+            os.close(secondary)
+            screen = b""
+            while b"api:1" not in screen:
+                screen += os.read(primary, 65536)
+            os.write(primary, b"+")
+            while b"api:2" not in screen:
+                screen += os.read(primary, 65536)
+            assert it.app("api")["scale"] == 3
+            os.write(primary, b"q")
+            while b"\x1b[?1049l" not in screen:
+                screen += os.read(primary, 65536)
+            assert monit.wait(DEADLINE_S) == 0
+        os.close(primary)
+
+
+def test_start_finds_the_running_app(tmp_path: Path) -> None:
+    """`pidone start api` starts the app of the runtime that is there, not a file of that name."""
+    with operated(tmp_path) as it:
+        it.command("stop", "api")
+        assert it.command("start", "api", cwd="/").returncode == 0
+        assert it.states("api") == ["online", "online"]

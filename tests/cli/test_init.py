@@ -1,0 +1,154 @@
+"""`pidone init`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import pidone
+
+from runtime.cli.init import run
+from runtime.ecosystem.load import load
+from runtime.ecosystem.options import LoadOptions
+from runtime.ecosystem.spec import AppSpec
+
+SUPERVISORD = """\
+[unix_http_server]
+file=/tmp/supervisor.sock
+
+[supervisord]
+nodaemon=true
+environment=SHARED="all of them",LEVEL=1
+
+[group:web]
+programs=api
+
+[program:late]
+command=/bin/sh -c "echo %(program_name)s | cat" ; a comment
+priority=2000
+autorestart=true
+redirect_stderr=true
+
+[program:api]
+command=/usr/bin/env node %(here)s/api.js --port=80%%
+directory=%(here)s/app
+user=root
+environment=LEVEL="2",DSN="%(ENV_DSN)s",COMMA="a,b",TEXT="${x}"
+numprocs=3
+process_name=%(program_name)s_%(process_num)02d
+startsecs=5
+startretries=7
+stopsignal=QUIT
+stopwaitsecs=20
+exitcodes=0,2
+killasgroup=true
+stdout_logfile=/dev/stdout
+stdout_logfile_maxbytes=0
+stderr_logfile=/var/log/api.err
+
+[include]
+files = more/*.ini
+"""
+
+
+def made(folder: Path, **environ: str) -> dict[str, AppSpec]:
+    """The apps of the file that init writes there."""
+    assert run([str(folder)]) == 0
+    options = LoadOptions(environ={"PATH": "/usr/bin:/bin", **environ}, cwd=folder, must_exist=False)
+    ecosystem = load(folder / "ecosystem.toml", options)
+    assert [warning for warning in ecosystem.warnings if "not supported yet" not in warning] == []
+    return {app.name: app for app in ecosystem.apps}
+
+
+def test_a_procfile(tmp_path: Path) -> None:
+    """Plain commands without a shell, PORT with a default, release first."""
+    (tmp_path / "Procfile").write_text(
+        "# comment\nweb: gunicorn app:app --bind 0.0.0.0:$PORT\nworker: python -m worker 'a b'\n"
+        "release: ./migrate\n"
+    )
+    apps = made(tmp_path, PORT="99")
+    assert apps["worker"].script == "python"
+    assert apps["worker"].args == ("-m", "worker", "a b")
+    assert apps["web"].argv[1:] == ("-c", "gunicorn app:app --bind 0.0.0.0:$PORT")
+    assert apps["web"].env == {"PORT": "99"}
+    assert apps["release"].autorestart is False
+    assert [(d.app, d.condition.value) for d in apps["web"].depends_on] == [("release", "completed")]
+
+
+def test_a_supervisord_conf(tmp_path: Path) -> None:
+    """Programs by priority, with their environment, times, signals and files."""
+    (tmp_path / "supervisord.conf").write_text(SUPERVISORD)
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/job.ini").write_text("[program:job]\ncommand=/bin/true\nautorestart=false\n")
+    apps = made(tmp_path, DSN="from-outside")
+    assert list(apps) == ["api", "job", "late"]
+    api = apps["api"]
+    assert (api.script, api.args) == ("/usr/bin/env", ("node", "./api.js", "--port=80%"))
+    assert (api.cwd, api.uid, api.instances, api.namespace) == (str(tmp_path / "app"), 0, 3, "web")
+    assert dict(api.env) | {"HOME": ""} == {
+        "HOME": "", "USER": "root", "LOGNAME": "root", "SHARED": "all of them", "LEVEL": "2",
+        "DSN": "from-outside", "COMMA": "a,b", "TEXT": "${x}",
+    }  # fmt: skip
+    assert (api.min_uptime, api.max_restarts, api.kill_signal, api.kill_timeout) == (5.0, 7, 3, 20.0)
+    assert (api.stop_exit_codes, api.success_exit_codes) == ((0, 2), (0, 2))
+    assert (api.out_file, api.error_file, api.log_max_size) == (None, "/var/log/api.err", None)
+    assert apps["job"].autorestart is False
+    assert (apps["late"].autorestart, apps["late"].stop_exit_codes) == (True, ())
+    assert (
+        apps["late"].argv[-1] == 'exec /bin/sh -c "echo late | cat"' or "echo late" in apps["late"].argv[-1]
+    )
+    assert "process_name" in (tmp_path / "ecosystem.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"package.json": {"name": "@a/api", "main": "x.js"}, "x.js": ""}, ("api", "x.js", ())),
+        ({"package.json": {"name": "a", "scripts": {"start": "node s.js"}}, "s.js": ""}, ("a", "s.js", ())),
+        ({"package.json": {"name": "a", "scripts": {"start": "next start"}}}, ("a", "npm start", ())),
+        ({"pyproject.toml": '[project]\nname="p"\nscripts={serve="p:main"}'}, ("p", "serve", ())),
+        (
+            {"main.py": "from fastapi import FastAPI\napi = FastAPI()\n"},
+            (None, "uvicorn", ("main:api", "--fd", "{fd}")),
+        ),
+        ({"app.py": "app = Flask(__name__)\n"}, (None, "gunicorn", ("app:app",))),
+        ({"manage.py": "", "site/wsgi.py": ""}, (None, "gunicorn", ("site.wsgi",))),
+        ({"server.py": "print()"}, (None, "server.py", ())),
+        ({}, ("app", "./start.sh", ())),
+    ],
+)
+def test_what_is_in_the_folder(files: dict[str, Any], expected: tuple[Any, ...], tmp_path: Path) -> None:
+    """The program that the folder seems to be about; an example where it says nothing."""
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content))
+    ((name, app),) = made(tmp_path).items()
+    assert (name, app.script, app.args) == (expected[0] or tmp_path.name, *expected[1:])
+
+
+@pytest.mark.parametrize("name", ["ecosystem.toml", "ecosystem.config.js"])
+def test_nothing_is_overwritten(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Unless it is asked for."""
+    (tmp_path / name).write_text("mine")
+    assert run([str(tmp_path)]) == 64
+    assert name in capsys.readouterr().err
+    assert (tmp_path / name).read_text() == "mine"
+    assert run([str(tmp_path), "--force"]) == 0
+
+
+def test_a_broken_conf_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With file and line."""
+    (tmp_path / "supervisord.conf").write_text("command=x\n")
+    assert run([str(tmp_path)]) == 78
+    assert "supervisord.conf" in capsys.readouterr().err
+    assert not (tmp_path / "ecosystem.toml").exists()
+
+
+def test_the_command_writes_something_that_runs(tmp_path: Path) -> None:
+    """From a Procfile to a running app."""
+    (tmp_path / "Procfile").write_text("job: echo hello there\n")
+    with pidone("init", cwd=tmp_path) as init:
+        assert init.wait() == 0
+    with pidone("ecosystem.toml", "--no-autorestart", cwd=tmp_path) as ecosystem:
+        assert ecosystem.wait() == 0
+        assert ecosystem.find(message="hello there", app="job")

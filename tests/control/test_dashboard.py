@@ -1,0 +1,61 @@
+"""The dashboard in a real browser, and the policy it is served with."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from control.browser import CHROMIUM, browser
+from control.operated import SLEEPER, Operated, operated
+from harness import PYTHON, eventually
+
+TALKER = f"""
+[[apps]]
+name = "talker"
+script = "{PYTHON}"
+args = ["-u", "-c", "import time\\nfor i in range(999): print('<img src=x onerror=x()>', i); time.sleep(.1)"]
+ready_delay = 0
+"""
+
+
+def test_the_page_needs_nothing_from_elsewhere(sleeping: Operated) -> None:
+    """A strict policy without unsafe-inline, and no address outside of the page."""
+    reply = sleeping.ask("/", tcp=True)
+    policy = reply.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    addresses = set(re.findall(rb"(?:https?:)?//[\w.]+\.\w+", reply.body))
+    assert addresses == {b"http://www.w3.org"}  # the name of SVG's namespace, which nobody loads
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@pytest.mark.parametrize(("width", "dark"), [(1200, False), (420, True)], ids=["light", "phone"])
+def test_the_dashboard_shows_and_acts(tmp_path: Path, width: int, *, dark: bool) -> None:
+    """Tiles, charts and the log are live; the filter works by keyboard; with the token buttons act."""
+    (tmp_path / "token").write_text("the-token")
+    with (
+        operated(tmp_path, SLEEPER + TALKER, "--admin-token-file", str(tmp_path / "token")) as it,
+        browser() as page,
+    ):
+        page.open(f"http://127.0.0.1:{it.port}/", width=width, height=1000, dark=dark)
+        page.until("document.querySelectorAll('.tile').length === 2")
+        page.until("document.getElementById('whole').textContent === 'ready'")
+        page.until("document.querySelector('polyline.cpu').getAttribute('points').split(' ').length > 2")
+        page.until("document.getElementById('log').textContent.includes('<img')")
+        assert page.run("document.querySelectorAll('#log img').length") == 0
+        assert page.run("document.documentElement.scrollWidth <= innerWidth")
+        assert page.run("document.querySelector('.actions').hidden")
+        page.press("/")
+        assert page.run("document.activeElement.id") == "filter"
+        for key in "nothing like it":
+            page.press(key)
+        page.until("document.getElementById('log').textContent === ''")
+        page.press("Escape")
+        page.run("token.value = 'the-token'; token.oninput()")
+        page.until("!document.querySelector('.actions').hidden")
+        page.run("[...document.querySelectorAll('button')].find(b => b.ariaLabel === 'scale api').click()")
+        eventually(lambda: it.app("api")["scale"] == 3, "the button to act")
+        page.until("document.querySelector('.tile tbody').rows.length === 3")
+        if folder := os.environ.get("SCREENSHOTS"):
+            page.screenshot(Path(folder) / f"dashboard-{width}.png")
+        assert not page.complaints
