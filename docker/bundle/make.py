@@ -18,6 +18,20 @@ from py_compile import PycInvalidationMode
 VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 UNUSED = (
+    *("ftplib.py", "imaplib.py", "poplib.py", "smtplib.py", "webbrowser.py"),
+    *(
+        "big5*",
+        "cp7*",
+        "cp8*",
+        "euc_*",
+        "gb*",
+        "hz.py",
+        "iso2022*",
+        "johab*",
+        "koi8*",
+        "mac_*",
+        "shift_*",
+    ),  # encodings
     "__pycache__",
     "_pydecimal.py",  # what stands in for extensions that are there
     "_pyio.py",
