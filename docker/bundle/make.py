@@ -1,4 +1,4 @@
-"""Makes the self-contained folder: this interpreter, the packages of a virtual environment, and every library.
+"""Makes the self-contained folder: this interpreter, a virtual environment's packages, and all libraries.
 
     python3 make.py VENV FOLDER
 
@@ -18,6 +18,20 @@ from py_compile import PycInvalidationMode
 VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 UNUSED = (
+    *("ftplib.py", "imaplib.py", "poplib.py", "smtplib.py", "webbrowser.py"),
+    *(
+        "big5*",
+        "cp7*",
+        "cp8*",
+        "euc_*",
+        "gb*",
+        "hz.py",
+        "iso2022*",
+        "johab*",
+        "koi8*",
+        "mac_*",
+        "shift_*",
+    ),  # encodings
     "__pycache__",
     "_pydecimal.py",  # what stands in for extensions that are there
     "_pyio.py",
@@ -85,7 +99,7 @@ def main(venv: Path, folder: Path) -> None:
 
 
 def keep_bytecode_only(library: Path) -> None:
-    """Replace sources by their bytecode, except pidone's own: they make readable tracebacks, and some are data."""
+    """Replace sources by their bytecode, except pidone's own: for tracebacks, and some are run by others."""
     own = library / "site-packages/runtime"
     compileall.compile_dir(
         library, quiet=2, legacy=True, invalidation_mode=INVALIDATION, stripdir=library, prependdir=""

@@ -1,7 +1,6 @@
 """Images: bases made of Debian's packages, where no registry can be reached, and those under test."""
 
 import os
-import platform
 import ssl
 import subprocess
 import tempfile
@@ -19,13 +18,17 @@ PYTHON_PACKAGES = "ca-certificates,python3,python3-venv"
 PLUGINS = {"docker-compose": "docker-compose", "docker-buildx": "docker-buildx"}
 
 
+class DockerError(Exception):
+    """The client refused or failed."""
+
+
 def docker(*arguments: str, timeout: float = 600) -> str:
-    """Run the client; its output. Raises CalledProcessError with what it said on stderr."""
+    """Run the client; its output. Raises DockerError with what it said on stderr."""
     done = subprocess.run(
         ["docker", *arguments], capture_output=True, text=True, timeout=timeout, check=False
     )
     if done.returncode:
-        raise subprocess.CalledProcessError(done.returncode, done.args, done.stdout, done.stderr)
+        raise DockerError(f"{' '.join(done.args)}: {done.returncode}\n{done.stderr[-3000:]}")
     return done.stdout.strip()
 
 
@@ -101,9 +104,10 @@ def build(target: str, tag: str, *, dockerfile: str = "docker/Dockerfile", **arg
     return tag
 
 
-def build_stand_in(name: str, tag: str, **arguments: str) -> str:
+def build_stand_in(name: str, tag: str, *, target: str = "", base: str = BASE) -> str:
     """Build the stand-in for an official image from the folder of that name beside this file."""
-    _build(Path(__file__).parent / "stand_ins" / name, [], tag, arguments)
+    options = ["--target", target] if target else []
+    _build(Path(__file__).parent / "stand_ins" / name, options, tag, {"BASE_IMAGE": base})
     return tag
 
 
@@ -125,8 +129,3 @@ def _build(context: Path, options: list[str], tag: str, arguments: Mapping[str, 
         str(context),
         timeout=900,
     )
-
-
-def machine() -> str:
-    """This machine's architecture as the kernel names it."""
-    return platform.machine()

@@ -65,7 +65,7 @@ def test_an_oom_kill_is_reported_and_spares_the_others(runtime: str, ecosystem: 
     with Container(runtime, options=options) as container:
         ended = container.expect(event="instance.exit", app="glutton")
         assert ended["signal"] == "SIGKILL"
-        assert "memory" in ended["message"]
+        assert "out of memory" in ended["reason"]
         assert container.state["Running"]
         names = [name for _, _, name in container.processes()]
         assert "sleep" in names

@@ -1,0 +1,88 @@
+"""The compose stack of the repository, with stand-ins for the official images, under a name of its own."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from docker.images import REPOSITORY, build, build_stand_in, docker
+
+PREFIX = "pidone-test-stack"
+UP_S = 120
+CPUS = min(4, len(os.sched_getaffinity(0)))
+"""What the backend gets, and so the number of its API instances."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running stack."""
+
+    project: str
+    env: dict[str, str]
+
+    def compose(self, *arguments: str, timeout: float = UP_S) -> str:
+        """Run `docker compose`; its output. Fails with what it said and what the services said."""
+        command = ["docker", "compose", "--ansi", "never", "--project-name", self.project, *arguments]
+        done = subprocess.run(
+            command,
+            check=False,
+            cwd=REPOSITORY,
+            env={**os.environ, **self.env},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        if done.returncode:
+            logs = "" if arguments[0] == "logs" else self.compose("logs", "--tail", "40")
+            raise AssertionError(f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}\n{logs}")
+        return done.stdout
+
+    def port(self, service: str, inside: int) -> int:
+        """The port on 127.0.0.1 where a service is published."""
+        host, _, port = self.compose("port", service, str(inside)).strip().rpartition(":")
+        assert host == "127.0.0.1"
+        return int(port)
+
+    def records(self, service: str) -> list[dict[str, Any]]:
+        """What a service has logged since it started, as JSON records."""
+        lines = docker("logs", self.services()[service]["ID"]).splitlines()
+        return [json.loads(line) for line in lines]
+
+    def services(self) -> dict[str, dict[str, Any]]:
+        """What compose says of each service."""
+        lines = self.compose("ps", "--all", "--format", "json").splitlines()
+        return {one["Service"]: one for one in map(json.loads, lines)}
+
+
+def images(folder: Path) -> dict[str, str]:
+    """Build every image; the variables that make the compose file use them."""
+    password = folder / "password"
+    password.write_text("s3cret/with:odd@characters\n")
+    password.chmod(0o644)  # a bind mount, read by the containers' users
+    folder.chmod(0o755)
+    build_stand_in("node", "pidone-test/node-base")
+    return {
+        "POSTGRES_IMAGE": build_stand_in("postgres", "pidone-test/postgres"),
+        "REDIS_IMAGE": build_stand_in("redis", "pidone-test/redis"),
+        "BACKEND_IMAGE": build("backend", "pidone-test/backend"),
+        "NODE_API_IMAGE": build("node-api", "pidone-test/node-api", NODE_IMAGE="pidone-test/node-base"),
+        "BACKEND_CPUS": str(CPUS),
+        "POSTGRES_PASSWORD_FILE": str(password),
+        "BACKEND_PORT": "127.0.0.1:0",
+        "NODE_API_PORT": "127.0.0.1:0",
+    }
+
+
+@contextmanager
+def up(project: str, env: dict[str, str], *, forget: bool) -> Iterator[Stack]:
+    """The stack, healthy; `forget` removes its volumes in the end."""
+    stack = Stack(f"{PREFIX}-{project}", env)
+    try:
+        stack.compose("up", "--detach", "--no-build", "--wait", "--wait-timeout", str(UP_S - 10))
+        yield stack
+    finally:
+        stack.compose("down", "--remove-orphans", *(["--volumes"] if forget else []))
