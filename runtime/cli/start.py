@@ -42,7 +42,10 @@ SIGTERM, SIGINT or SIGQUIT asks for a stop; a second one kills. SIGHUP reads FIL
   -h, --help           this text
   --version            the version
 
-Other commands: pidone exec|check|convert|init|schema --help
+Other commands, each with --help:
+  exec, check, convert, init, schema, smoke
+  to operate a running pidone: ls, describe, logs, monit, start, stop, restart, reload, delete, scale, signal,
+  send, trigger, env, reset, flush, save, drain, prestop, health, wait, jlist, prettylist, completion
 """
 
 

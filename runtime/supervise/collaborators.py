@@ -3,35 +3,9 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from runtime.contracts import (
-    Clock,
-    Equipment,
-    InstanceId,
-    LogSink,
-    LogSource,
-    NoEquipment,
-    Outfitter,
-    Outlet,
-    Report,
-    Timer,
-)
+from runtime.contracts import InstanceId, Report
 from runtime.ecosystem.spec import AppSpec
 from runtime.init.reaper import ExitStatus
-
-__all__ = [
-    "Clock",
-    "Equipment",
-    "InstanceId",
-    "Launcher",
-    "LogSink",
-    "LogSource",
-    "NoEquipment",
-    "Outfitter",
-    "Outlet",
-    "Process",
-    "Report",
-    "Timer",
-]
 
 
 class Process(Protocol):
