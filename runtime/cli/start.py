@@ -161,6 +161,7 @@ def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> 
     """
     # Beside the reading: what the session needs is imported before its outcome is waited for.
     from runtime import __version__
+    from runtime.init.bare.execute import undo_locale_coercion
     from runtime.init.spawn import keep_descriptors_private
     from runtime.supervise.session import Session, Surroundings
     from runtime.supervise.termination import leave_message
@@ -171,6 +172,7 @@ def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> 
         return _refuse(ExitCode.USAGE, f"{error}\n\n{USAGE}".rstrip())
     except ConfigError as error:
         return _refuse(ExitCode.CONFIG, str(error))
+    undo_locale_coercion()  # PEP 538 is about our own interpreter, not about the apps
     keep_descriptors_private()
     _adopt_orphans()
     os.chdir("/")

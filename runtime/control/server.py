@@ -1,22 +1,21 @@
-"""The control side of a session: its sockets, its routes, and their end."""
+"""The control side of a session: its sockets from the start, what answers on them from the first client on.
+
+HTTP, routes and metrics are 2 MB and 60 ms of imports. Many containers never see a client, so they are loaded
+when the first one knocks; until then there is only a listening socket whose queue holds it.
+"""
 
 import os
 import socket
-import traceback
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from runtime.control import where
-from runtime.control.handlers import Handlers
-from runtime.control.listener import Listener
-from runtime.control.metrics import Metrics
-from runtime.control.operations import Operations
-from runtime.control.page import Page
-from runtime.control.probes import Probes
-from runtime.control.router import Router, parse
-from runtime.control.usage import UsageBook
 from runtime.errors import ControlError
 from runtime.supervise.session import Closable, Parts
+
+if TYPE_CHECKING:
+    from runtime.control.listener import Listener
+    from runtime.control.usage import UsageBook
 
 DEFAULT_PORT_HOST: Final = ""
 """A port alone means every address: probes and scrapes come from outside of the container."""
@@ -29,24 +28,17 @@ class ControlServer:
     def __init__(self, parts: Parts, environ: Mapping[str, str]) -> None:
         """Open everything that the configuration asks for; what cannot be opened is logged, and no more."""
         self._parts = parts
+        self._doors: list[tuple[socket.socket, bytes | None]] = []
+        """Sockets that nobody has knocked at yet, and the tokens of those who may act there."""
         self._listeners: list[Listener] = []
+        self._usage: UsageBook | None = None
         self._path: str | None = None
         self._inode: int | None = None
-        operations = Operations(parts)
-        usage = UsageBook(self._pids, now=parts.loop.time, call_soon=parts.loop.call_soon)
-        self._router = Router(
-            [
-                *Probes(parts).routes(),
-                *Metrics(parts, operations, usage).routes(),
-                *Handlers(parts, operations, usage).routes(),
-                *Page().routes(),
-            ]
-        )
         self._alarm: Closable | None = None
         if parts.supervisor.ecosystem.alerts:
             from runtime.control.alarm import Alarm  # noqa: PLC0415 (few ecosystems have alerts)
 
-            self._alarm = Alarm(parts, usage, environ)
+            self._alarm = Alarm(parts, self._usage_book(), environ)
         self._open_local(environ)
         self._open_admin()
 
@@ -54,6 +46,9 @@ class ControlServer:
         """Hang up and remove the socket, unless it is another runtime's by now."""
         if self._alarm is not None:
             self._alarm.close()
+        for sock, _ in self._doors:
+            self._parts.loop.remove_reader(sock.fileno())
+            sock.close()
         for listener in self._listeners:
             listener.close()
         if self._path is not None and where.inode(self._path) == self._inode:
@@ -86,10 +81,45 @@ class ControlServer:
         self._listen(sock, f"[{host}]:{port}" if ":" in host else f"{host}:{port}", token)
 
     def _listen(self, sock: socket.socket, address: str, token: bytes | None = None) -> None:
-        listener = Listener(sock, parse=parse, handle=self._router.handle, on_bug=self._bug, token=token)
-        listener.open()
-        self._listeners.append(listener)
+        self._doors.append((sock, token))
+        self._parts.loop.add_reader(sock.fileno(), self._knocked)
         self._parts.ledger.event("info", "control.listening", address=address)
+
+    def _knocked(self) -> None:
+        """The first client, at whichever door: load what answers, and open all of them."""
+        from runtime.control.handlers import Handlers  # noqa: PLC0415 (what this method is about)
+        from runtime.control.listener import Listener  # noqa: PLC0415
+        from runtime.control.metrics import Metrics  # noqa: PLC0415
+        from runtime.control.operations import Operations  # noqa: PLC0415
+        from runtime.control.page import Page  # noqa: PLC0415
+        from runtime.control.probes import Probes  # noqa: PLC0415
+        from runtime.control.router import Router, parse  # noqa: PLC0415
+
+        parts, usage = self._parts, self._usage_book()
+        operations = Operations(parts)
+        router = Router(
+            [
+                *Probes(parts).routes(),
+                *Metrics(parts, operations, usage).routes(),
+                *Handlers(parts, operations, usage).routes(),
+                *Page().routes(),
+            ]
+        )
+        doors, self._doors = self._doors, []
+        for sock, token in doors:
+            parts.loop.remove_reader(sock.fileno())
+            listener = Listener(sock, parse=parse, handle=router.handle, on_bug=self._bug, token=token)
+            listener.open()
+            self._listeners.append(listener)
+
+    def _usage_book(self) -> "UsageBook":
+        """One for everybody who wants to know."""
+        if self._usage is None:
+            from runtime.control.usage import UsageBook  # noqa: PLC0415 (for the first who asks)
+
+            loop = self._parts.loop
+            self._usage = UsageBook(self._pids, now=loop.time, call_soon=loop.call_soon)
+        return self._usage
 
     def _pids(self) -> list[int]:
         return [
@@ -104,6 +134,8 @@ class ControlServer:
         self._parts.ledger.event("error", "control.error", f"{address}: {why}", address=address, error=why)
 
     def _bug(self, error: Exception) -> None:
+        import traceback  # noqa: PLC0415 (only for a bug)
+
         # Where it happened, not what it said: a message may quote what a client sent.
         frames = traceback.extract_tb(error.__traceback__)
         place = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else "?"

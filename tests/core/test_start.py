@@ -116,6 +116,16 @@ def test_a_command_needs_no_ecosystem() -> None:
     assert [r["message"] for r in records if r.get("stream")] == ["a  b"]
 
 
+def test_apps_get_the_environment_and_nothing_of_our_own() -> None:
+    """Python's C-locale coercion is not theirs; what tells instances apart is all that is added."""
+    with harness.Running(
+        ["env", "-i", "PATH=/usr/bin:/bin", harness.PIDONE, "--no-autorestart", "--", "env"]
+    ) as run:
+        assert run.wait() == 0
+        names = {r["message"].partition("=")[0] for r in run.records if r.get("stream") == "stdout"}
+    assert names == {"PATH", "NODE_APP_INSTANCE", "PIDONE_INSTANCE", "name", "pm_id"}
+
+
 def test_only_starts_some(tmp_path: Path) -> None:
     """`--only` names the apps to run."""
     apps = [shell(name, f"echo {name}", autorestart=False) for name in ("a", "b", "c")]
