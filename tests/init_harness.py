@@ -93,14 +93,24 @@ def seen_for(run: Running, number: int) -> list[int]:
     return [int(line) for line in list(lines)[before:] if int(line) != MARKER]
 
 
+LIBC_OWN = frozenset({32, 33})
+"""Signals that the C library keeps for its threads: whoever started the tests may have left them ignored, by
+posix_spawn for one, and nobody can change that through the C library."""
+
+
+def signals_in(mask: str) -> set[int]:
+    """The signals of a hexadecimal mask as /proc/PID/status shows it, without the C library's own."""
+    value = int(mask, 16)
+    return {number for number in range(1, 65) if value >> (number - 1) & 1} - LIBC_OWN
+
+
 def signal_sets(pid: int) -> dict[str, set[int]]:
     """The blocked and the ignored signals of a process, from /proc/PID/status."""
     found = {}
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         name, _, value = line.partition(":")
         if name in ("SigBlk", "SigIgn"):
-            mask = int(value, 16)
-            found[name] = {number for number in range(1, 65) if mask >> (number - 1) & 1}
+            found[name] = signals_in(value)
     return found
 
 
