@@ -77,6 +77,13 @@ def command_of(pid: int) -> str:
         return "?"
 
 
+def hold(pid: int) -> None:
+    """Stop a process and wait until it stands still, or is gone."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGSTOP)
+    eventually(lambda: state(pid) in ("", "T", "t", "Z", "X"), f"process {pid} to stand still")
+
+
 class Lines:
     """What a stream has said so far, collected by a thread so that the writer never blocks."""
 
@@ -137,6 +144,9 @@ class Running:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # Held first: a supervisor whose apps are killed one by one starts them again behind our back.
+        for pid in [self.process.pid, *children(self.process.pid)]:
+            hold(pid)
         family = descendants(self.process.pid)
         for pid in [*family, self.process.pid]:
             with contextlib.suppress(ProcessLookupError):
