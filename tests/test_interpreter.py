@@ -23,13 +23,13 @@ def test_a_module_runs_whatever_the_environment_says(tmp_path: Path) -> None:
 
 
 def test_in_the_bundle_it_goes_through_its_loader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bundled interpreter does not start by itself, and has no other way to our packages than start.py."""
+    """The bundled interpreter does not start by itself, and knows our packages only from start.py."""
     packages = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
     (tmp_path / packages).mkdir(parents=True)
     (tmp_path / packages / "runtime").symlink_to(ROOT / "runtime")
     (tmp_path / "lib/start.py").write_bytes((ROOT / "docker/bundle/start.py").read_bytes())
     loader = tmp_path / "lib/ld.so"
-    loader.write_text('#!/bin/sh\nshift 3\nexec "$REAL" "$@"\n')  # stands for what ld.so does with its arguments
+    loader.write_text('#!/bin/sh\nshift 3\nexec "$REAL" "$@"\n')  # as ld.so: its own arguments go
     loader.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "bin/python3"))
     argv = module_argv("runtime", "--version")

@@ -52,10 +52,15 @@ def resolve(document: Document, options: LoadOptions, title: str = "") -> Ecosys
         top.warn(f"--name is ignored: there are {len(document.apps)} apps")
         overrides = {key: value for key, value in options.overrides.items() if key != "name"}
         reader.options = options.but(overrides=overrides)
-    apps = tuple(reader.read(index, app) for index, app in enumerate(document.apps))
+    found = [(reader.read(index, app), top.at(index)) for index, app in enumerate(document.apps)]
+    if "static" in document.top:
+        from runtime.ecosystem import static  # noqa: PLC0415  # few files have any
+
+        found += static.read(reader)
+    apps = tuple(app for app, _ in found)
     if not apps:
         top.error("there is no app to run")
-    whole.check(apps, top)
+    whole.check(apps, [place for _, place in found])
     runtime = _read_runtime(reader)
     rest = _read_whole(reader)
     _report(reader)

@@ -210,14 +210,6 @@ def test_keys_without_meaning_are_named_once() -> None:
     assert ecosystem.warnings == ()
 
 
-def test_keys_that_nothing_acts_on_yet_are_a_warning() -> None:
-    """Nobody is left to believe in something that does not happen; what happens is not warned of."""
-    names = sorted(NOT_BUILT - {name for name in NOT_BUILT if "." in name})
-    assert names == ["static"], "name another key in this test"
-    warnings = read({"script": "/bin/a", "rate_limit": 5, "health": "tcp:80"}, top={"static": [1]}).warnings
-    assert warnings == ("ecosystem.toml: these keys are not supported yet and have no effect: static",)
-
-
 def test_two_spellings_of_one_key() -> None:
     """The canonical one counts, whatever the order, and it is said."""
     for keys in ({"out": "/a", "out_file": "/b"}, {"out_file": "/b", "out": "/a"}):
