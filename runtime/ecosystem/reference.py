@@ -53,14 +53,14 @@ Keys marked * are pidone's own; PM2 does not know them.
 """
 
 _STATIC: Final = """\
-Folders that are served by HTTP, as by PM2: each entry becomes an app that runs a small file server, and may have
-any key of an app besides. `spa` shows the homepage for every path that is not a file; `ftp` or `directory` lists
-folders without an `index.html`. Names that begin with a dot are never served. The port (default 8080) is opened
-by the runtime, so instances share it and a reload loses no request.
+Folders that are served by HTTP, as by PM2: each entry becomes an app that runs a small file server, and may
+have any key of an app besides. `spa` shows the homepage for every path that is not a file; `ftp` or
+`directory` lists folders without an `index.html`. Names that begin with a dot are never served. The port
+(default 8080) is opened by the runtime, so instances share it and a reload loses no request.
 
-An app whose `script` is `serve` runs the same server, told by `PM2_SERVE_PATH`, `_PORT`, `_HOST`, `_SPA`, `_FTP`,
-`_HOMEPAGE`, `_BASIC_AUTH`, `_BASIC_AUTH_USERNAME` and `_BASIC_AUTH_PASSWORD` in its `env`; `secrets` reads the
-password from a file."""
+An app whose `script` is `serve` runs the same server, told by `PM2_SERVE_PATH`, `_PORT`, `_HOST`, `_SPA`,
+`_FTP`, `_HOMEPAGE`, `_BASIC_AUTH`, `_BASIC_AUTH_USERNAME` and `_BASIC_AUTH_PASSWORD` in its `env`; `secrets`
+reads the password from a file."""
 _MEMBERS: Final = "\n## {title}\n\n{text}\n\n| key | holds |\n|---|---|\n"
 
 
