@@ -1,8 +1,8 @@
 """Rolling reloads under load: how many requests fail, and what they do to the slowest percent.
 
 Failures are counted under all the load that wrk can make, reload after reload without a pause. The slowest
-percent is compared at a load that leaves CPU free: without any, it measures the queue in front of the processes,
-and any process that is started, also one that has nothing to do with them, makes that longer.
+percent is compared at a load that leaves CPU free: without any, it measures the queue in front of the
+processes, and any process that is started, also one that has nothing to do with them, makes that longer.
 """
 
 import contextlib
