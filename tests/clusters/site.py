@@ -109,13 +109,21 @@ def get(port: int, path: str = "/", source: str | None = None) -> str:
 
 def queued(port: int) -> int:
     """Connections that wait to be accepted on a local TCP port: field 5 of /proc/net/tcp of a listener."""
-    total = 0
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
-                total += int(fields[4].partition(":")[2], 16)
-    return total
+    return sum(int(fields[4].partition(":")[2], 16) for fields in _listeners(port))
+
+
+def listening(port: int) -> int:
+    """How many sockets listen on a local TCP port."""
+    return len(_listeners(port))
+
+
+def _listeners(port: int) -> list[list[str]]:
+    lines = [
+        line.split()
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+    ]
+    return [f for f in lines if f[3] == "0A" and int(f[1].rpartition(":")[2], 16) == port]
 
 
 def paused(pid: int) -> None:
