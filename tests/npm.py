@@ -12,6 +12,15 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pido
 PATIENCE_S = 180
 
 
+NODES = ("18", "20", "22", "24")
+"""Supported major versions of Node."""
+
+
+def node(version: str) -> str:
+    """A Node of this major version, from the npm package that carries the binaries."""
+    return str(modules(f"node-{version}", f"node@{version}") / "node" / "bin" / "node")
+
+
 def modules(name: str, *packages: str) -> Path:
     """A node_modules folder with these packages; skips the test where npm cannot provide them."""
     folder = CACHE / name

@@ -10,8 +10,6 @@ import npm
 import pytest
 from listen.fleet import Fleet
 
-NODES = ("18", "20", "22", "24")
-
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
@@ -37,8 +35,7 @@ def any_node() -> str:
     return str(Path(found).resolve())
 
 
-@pytest.fixture(scope="session", params=NODES)
+@pytest.fixture(scope="session", params=npm.NODES)
 def node(request: pytest.FixtureRequest) -> str:
-    """Each supported major version, from the npm package that carries the binaries."""
-    version = str(request.param)
-    return str(npm.modules(f"node-{version}", f"node@{version}") / "node" / "bin" / "node")
+    """Each supported major version."""
+    return npm.node(request.param)
