@@ -79,7 +79,7 @@ class Instance:
         """The last stop ended with SIGKILL."""
         self._world = world
         self._observer = observer
-        self._policy = RestartPolicy(app, world.random)
+        self._policy = RestartPolicy(world.random)
         self._goal = Goal.JUDGE
         self._timer: Timer | None = None
         self._due: tuple[Seconds, Event] | None = None
@@ -294,7 +294,7 @@ class Instance:
 
     def _judge(self, status: ExitStatus, *, least_delay: Seconds) -> None:
         self.last_exit = status
-        verdict = self._policy.judge(status, uptime=self.uptime, now=self._world.clock.time())
+        verdict = self._policy.judge(self.app, status, uptime=self.uptime, now=self._world.clock.time())
         if verdict.fate is Fate.RESTART:
             self._retry_in(max(verdict.delay, least_delay))
             return
