@@ -149,26 +149,6 @@ def test_without_a_runtime(tmp_path: Path) -> None:
     assert command("prestop", env=env).returncode == 0
 
 
-def test_another_user_is_refused(tmp_path: Path, root: None) -> None:
-    """Neither root nor the runtime's own user: 77 and no answer."""
-    with operated(tmp_path) as it:
-        for folder in (tmp_path, *tmp_path.parents[:-1]):
-            folder.chmod(folder.stat().st_mode | 0o011)
-        copy = tmp_path / "nobody.py"
-        copy.write_text(f"import socket; socket.socket(socket.AF_UNIX).connect({it.socket!r})")
-        copy.chmod(0o644)
-        done = subprocess.run(
-            ["/usr/bin/python3", str(copy)],
-            user=65534,
-            group=65534,
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd="/",
-        )
-        assert "PermissionError" in done.stderr
-
-
 def test_verbs_wait_until_it_has_happened(tmp_path: Path) -> None:
     """When restart, scale, stop and start return, it is done."""
     with operated(tmp_path) as it:
