@@ -8,7 +8,6 @@ from typing import Any, Final
 
 _STATUS: Final = {
     "starting": "launching",
-    "draining": "stopping",
     "backoff": "waiting restart",
     "completed": "stopped",
 }
