@@ -64,7 +64,6 @@ class Handlers:
 
     def overview(self, request: Request) -> Answer:
         """The runtime itself."""
-        del request
         supervisor = self._parts.supervisor
         ecosystem = supervisor.ecosystem
         return as_json(
@@ -80,6 +79,7 @@ class Handlers:
                 "apps": [app.name for app in supervisor.apps.values()],
                 "orphans_reaped": self._parts.reaper.orphans,
                 "shutdown_delay_s": supervisor.runtime.shutdown_delay,
+                "may_act": request.side is not Side.PUBLIC,
             }
         )
 

@@ -86,6 +86,7 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
         apps=_array(_STRING),
         orphans_reaped=_INT,
         shutdown_delay_s={"type": "number"},
+        may_act=_BOOL,
     ),
 }
 

@@ -201,6 +201,35 @@ def test_the_token_lets_tcp_act(tmp_path: Path) -> None:
         assert it.ask("/api/apps/api/env", tcp=True, authorization="Bearer s3cret-token").status == 403
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:9615", "Origin": "http://localhost:9615"}, 200),
+        ({"Host": "127.0.0.1:9615"}, 200),
+        ({"Host": "[::1]:9615", "Origin": "http://[::1]:9615"}, 200),
+        ({"Host": "localhost:9615", "Origin": "http://localhost:8080"}, 403),
+        ({"Host": "localhost:9615", "Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Host": "rebound.evil.example:9615"}, 403),
+        ({"Host": "127.0.0.1.evil.example", "Origin": "http://127.0.0.1.evil.example"}, 403),
+    ],
+    ids=str,
+)
+def test_pages_of_other_sites_are_refused_on_the_unix_side(
+    sleeping: Operated, headers: dict[str, str], status: int
+) -> None:
+    """A forwarded socket trusts its user, but not every page in the user's browser."""
+    assert sleeping.ask("/api/apps/all/reset", "POST", None, tcp=False, **headers).status == status
+    assert sleeping.ask("/api/apps", "GET", None, tcp=False, **headers).status == status
+
+
+def test_the_overview_tells_whether_a_client_may_act(sleeping: Operated) -> None:
+    """The dashboard shows its buttons by that."""
+    assert sleeping.ask("/api").json["may_act"] is True
+    assert sleeping.ask("/api", tcp=True).json["may_act"] is False
+
+
 def test_the_socket_is_for_its_owner_only(sleeping: Operated) -> None:
     """Mode 0600; test_peers.py tries it with other users."""
     assert stat.S_IMODE(Path(sleeping.socket).stat().st_mode) == 0o600
