@@ -100,7 +100,7 @@ class ControlServer:
         router = Router(
             [
                 *Probes(parts).routes(),
-                *Metrics(parts, operations, usage).routes(),
+                *Metrics(parts, usage).routes(),
                 *Handlers(parts, operations, usage).routes(),
                 *Page().routes(),
             ]
