@@ -12,7 +12,6 @@ from runtime.control.operations import Operations
 from runtime.control.router import Access, Route
 from runtime.control.streams import EventSource, LogSource, event_view, split
 from runtime.control.targets import Target
-from runtime.control.usage import UsageBook
 from runtime.control.views import app_view
 from runtime.supervise.app import App
 from runtime.supervise.ledger import Happening
@@ -25,11 +24,11 @@ _ACTION_CHARS: Final = 200
 class Handlers:
     """Answers requests out of memory."""
 
-    def __init__(self, parts: Parts, operations: Operations, usage: UsageBook) -> None:
+    def __init__(self, parts: Parts, operations: Operations) -> None:
         """Everything that can be shown or done."""
         self._parts = parts
         self._operations = operations
-        self._usage = usage
+        self._usage = parts.upkeep.usage()
         self._began = parts.loop.time()
 
     def routes(self) -> list[Route]:

@@ -10,7 +10,6 @@ from runtime.control.exposition import CONTENT_TYPE, Family, render
 from runtime.control.messages import Answer, Request, Response
 from runtime.control.operations import Operations
 from runtime.control.router import Access, Route
-from runtime.control.usage import Usage, UsageBook
 from runtime.ecosystem.spec import Seconds
 from runtime.host.cgroup import Box
 from runtime.host.processes import read_process
@@ -19,6 +18,7 @@ from runtime.supervise.instance import Instance
 from runtime.supervise.ledger import READY_BUCKETS
 from runtime.supervise.session import Parts
 from runtime.supervise.states import State
+from runtime.supervise.usage import Usage
 
 LAG_INTERVAL: Final[Seconds] = 1.0
 _LAGS: Final = 15
@@ -53,11 +53,11 @@ class LoopLag:
 class Metrics:
     """Collects families when they are asked for."""
 
-    def __init__(self, parts: Parts, operations: Operations, usage: UsageBook) -> None:
+    def __init__(self, parts: Parts, operations: Operations) -> None:
         """Everything that is counted elsewhere."""
         self._parts = parts
         self._operations = operations
-        self._usage = usage
+        self._usage = parts.upkeep.usage()
         self._lag = LoopLag(parts.loop.time, parts.loop.call_later)
         self._box: Box | None = None
 

@@ -47,6 +47,7 @@ class Parts(Record, kw_only=True):
     ledger: Ledger
     launcher: ForkLauncher
     reaper: Reaper
+    upkeep: Upkeep
     version: str
 
 
@@ -89,6 +90,7 @@ class Session:
             random=random.random,
             environ=around.environ,
             environment=self._launcher.environment,
+            apps=lambda: self._supervisor.apps.values(),  # noqa: PLW0108 (it is made below)
             is_ready=lambda: self._supervisor.is_ready,
         )
         self._supervisor = Supervisor(
@@ -172,6 +174,7 @@ class Session:
                 ledger=self._ledger,
                 launcher=self._launcher,
                 reaper=self._reaper,
+                upkeep=self._upkeep,
                 version=self._around.version,
             )
             self._control = self._around.operate(parts)
