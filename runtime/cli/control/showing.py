@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from runtime.cli.control import table
+from runtime.cli.control import details, table
 from runtime.cli.control.words import client, guarded, parser
 
 
@@ -32,13 +32,15 @@ def _ls(words: Sequence[str]) -> int:
 def _describe(words: Sequence[str]) -> int:
     made = parser(words[0], "Everything about an app.")
     made.add_argument("target", help="app, app:index, id, namespace or all")
+    made.add_argument("--live", action="store_true", help="look into each process: files, sockets, PSS")
     options = made.parse_args(words[1:])
-    shown = client(options).get("api", "apps", options.target)
+    shown = details.ask(client(options), options.target, live=options.live)
     if options.json:
         print(json.dumps(shown))
         return 0
     for app in shown["apps"]:
         print(_description(app, shown.get("args", {}).get(app["name"], [])))
+        print(details.render(shown, app))
     for event in shown["events"]:
         print(f"{event['timestamp']}  {event['event']:<22} {_details(event)}")
     return 0
