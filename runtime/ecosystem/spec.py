@@ -320,6 +320,8 @@ class Ecosystem(Record, kw_only=True):
     """The file, or None for a command line or standard input."""
     cpus: int = 1
     """CPUs that this container may use, as found when the file was read."""
+    host_notes: tuple[str, ...] = ()
+    """What could not be read of the container's CPU limits, and was taken as absent."""
     warnings: tuple[str, ...] = ()
     """What is probably not what the user meant."""
     notices: tuple[str, ...] = ()

@@ -140,6 +140,8 @@ class Session:
             cpus=self._ecosystem.cpus,
             apps=[app.name for app in self._ecosystem.apps],
         )
+        for note in self._ecosystem.host_notes:
+            self._ledger.event("warning", "host.unreadable", note)
         for warning in self._ecosystem.warnings:
             self._ledger.event("warning", "config.warning", warning)
         for notice in self._ecosystem.notices:
