@@ -185,10 +185,10 @@ class _Fresh:
 
     def _follow(self) -> None:
         pids: dict[int, int] = {}
-        with self._log.open() as log:
+        with self._log.open("rb") as log:
             while not self._is_over.is_set():
                 line = log.readline()
-                if not line.endswith("\n"):
+                if not line.endswith(b"\n"):
                     log.seek(log.tell() - len(line))
                     time.sleep(0.005)
                     continue
