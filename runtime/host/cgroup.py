@@ -4,13 +4,15 @@ Where the groups are is found out once, at start; each reading then costs a hand
 """
 
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from runtime.host.files import Notes, number, read, read_number, read_table
 from runtime.host.hierarchy import Group, find_hierarchies
 from runtime.host.memory import Memory, MemoryEvents, read_memory, read_memory_events
-from runtime.host.pressure import Pressure, read_pressure
 from runtime.record import Record
+
+if TYPE_CHECKING:
+    from runtime.host.pressure import Pressure
 
 
 class CpuTime(Record, kw_only=True):
@@ -110,8 +112,10 @@ class Box:
             refused=read_table(group.own / "pids.events", self._notes).get("max", 0),
         )
 
-    def pressure(self) -> dict[str, Pressure]:
+    def pressure(self) -> dict[str, "Pressure"]:
         """Pressure by resource (`cpu`, `memory`, `io`); only what the kernel reports."""
+        from runtime.host.pressure import read_pressure  # noqa: PLC0415 (limits do without it)
+
         readings = {
             "cpu": read_pressure("cpu", self.cpu_group, self.root, self._notes),
             "memory": read_pressure("memory", self.memory_group, self.root, self._notes),

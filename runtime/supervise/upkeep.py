@@ -221,7 +221,8 @@ class Upkeep:
         return self._killings
 
     def _sampled(self) -> None:
-        self._the_killings().look_for_helpers()
+        if self._killings is not None or _machine_kills() > self._killed_before:
+            self._the_killings().look_for_helpers()
 
     def _the_box(self) -> "Box":
         from runtime.host.cgroup import Box  # noqa: PLC0415 (after the first apps have started)
