@@ -5,10 +5,9 @@ Formats: proc_pid_status(5), proc_pid_limits(5), proc_pid_oom_score_adj(5), proc
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
-from runtime.host.files import number, read, read_number
+from runtime.host.files import AnyPath, number, read, read_number
 from runtime.record import EMPTY, Record
 
 UNLIMITED: Final = -1
@@ -54,10 +53,10 @@ class Rights(Record, kw_only=True):
     """Soft and hard by the names of setrlimit(2); `UNLIMITED` is -1."""
 
 
-def read_rights(pid: int, proc: Path = Path("/proc")) -> Rights | None:
+def read_rights(pid: int, proc: AnyPath = "/proc") -> Rights | None:
     """The rights of a process; None if it is gone. What cannot be read is left out."""
-    folder = proc / str(pid)
-    status = dict(_fields(read(folder / "status") or ""))
+    folder = f"{proc}/{pid}"
+    status = dict(_fields(read(f"{folder}/status") or ""))
     if not status:
         return None
     return Rights(
@@ -68,10 +67,10 @@ def read_rights(pid: int, proc: Path = Path("/proc")) -> Rights | None:
         capabilities=_based(status.get("CapEff"), 16),
         no_new_privs=_flag(status.get("NoNewPrivs")),
         seccomp=_flag(status.get("Seccomp")),
-        nice=_nice(read(folder / "stat")),
-        oom_score_adj=read_number(folder / "oom_score_adj"),
+        nice=_nice(read(f"{folder}/stat")),
+        oom_score_adj=read_number(f"{folder}/oom_score_adj"),
         cpus=status.get("Cpus_allowed_list"),
-        limits=dict(_limits(read(folder / "limits") or "")),
+        limits=dict(_limits(read(f"{folder}/limits") or "")),
     )
 
 

@@ -73,7 +73,7 @@ def test_what_needs_no_privilege_works_without(tmp_path: Path, root: None) -> No
     """Nicer, easier to kill, less of everything: that nobody is refused."""
     _open_to_everybody(tmp_path)
     show = "nice; cat /proc/self/oom_score_adj; ulimit -n; ulimit -Hn"
-    keys = {"nice": 7, "oom_score_adj": 900, "limits": {"nofile": "64:128"}, "autorestart": False}
+    keys = {"nice": 19, "oom_score_adj": 900, "limits": {"nofile": "64:128"}, "autorestart": False}
     with Running(
         [
             *POWERLESS,
@@ -86,7 +86,7 @@ def test_what_needs_no_privilege_works_without(tmp_path: Path, root: None) -> No
     ) as run:
         assert run.wait() == 0
         said = [record["message"] for record in run.records if record.get("stream") == "stdout"]
-        assert said == ["7", "900", "64", "128"]
+        assert said == ["19", "900", "64", "128"]
 
 
 def test_the_hard_limit_may_be_taken_but_not_exceeded(tmp_path: Path) -> None:
