@@ -203,8 +203,9 @@ def load_options(options: StartOptions, cwd: str) -> Ecosystem:
     from runtime.ecosystem.formats import is_ecosystem_file
     from runtime.ecosystem.load import from_command, load
     from runtime.ecosystem.options import LoadOptions
-    from runtime.host.cpus import available_cpus
+    from runtime.host.cpus import cpu_limits
 
+    limits = cpu_limits()
     target = options.target
     is_file = target is not None and (target == "-" or is_ecosystem_file(Path(target)))
     command = () if is_file else (*((target,) if target is not None else ()), *options.rest)
@@ -218,11 +219,13 @@ def load_options(options: StartOptions, cwd: str) -> Ecosystem:
         runtime=options.runtime,
         personality=options.personality,
         argv=options.argv,
-        cpus=available_cpus(),
+        cpus=limits.available,
     )
     if command:
-        return from_command(command, how)
-    return load(None if target in (None, "-") else Path(target), how)
+        ecosystem = from_command(command, how)
+    else:
+        ecosystem = load(None if target in (None, "-") else Path(target), how)
+    return ecosystem.but(host_notes=limits.notes)
 
 
 def _operate(parts: "Parts") -> "Closable | None":

@@ -93,7 +93,7 @@ class Instance:
     @property
     def who(self) -> InstanceId:
         """The current incarnation's identity."""
-        return InstanceId(self.app.name, self.index, self.incarnation)
+        return InstanceId(self.app.name, self.index, self.incarnation, self.app.namespace)
 
     @property
     def pid(self) -> int | None:

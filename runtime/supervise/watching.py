@@ -204,4 +204,10 @@ class _Helper:
 
 def _group(app: AppSpec) -> dict[str, object]:
     logs = [path for path in (app.out_file, app.error_file, app.log_file) if path]
-    return {"base": app.cwd, "paths": app.watch, "ignore": [*app.ignore_watch, *logs]}
+    return {
+        "base": app.cwd,
+        "paths": app.watch,
+        "ignore": [*app.ignore_watch, *logs],
+        "depth": app.watch_depth,
+        "polling": app.watch_polling,
+    }
