@@ -160,6 +160,8 @@ def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> 
         inbox: Has been collecting signals since the first instruction.
     """
     # Beside the reading: what the session needs is imported before its outcome is waited for.
+    import pickle  # noqa: F401 (what `loading` brings is pickled)
+
     from runtime import __version__
     from runtime.init.bare.execute import undo_locale_coercion
     from runtime.init.spawn import keep_descriptors_private

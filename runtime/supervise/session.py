@@ -1,7 +1,6 @@
 """One run of an ecosystem: makes the real collaborators and turns the loop until nothing is left."""
 
 import os
-import random
 import signal
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
@@ -86,14 +85,14 @@ class Session:
             loop=self._loop,
             reaper=self._reaper,
             log=self._ledger,
-            random=random.random,
+            random=_random,
             environ=around.environ,
             environment=self._launcher.environment,
             is_ready=lambda: self._supervisor.is_ready,
         )
         self._supervisor = Supervisor(
             ecosystem,
-            World(self._loop, self._launcher, self._ledger, self._outfitter, random.random, self._upkeep),
+            World(self._loop, self._launcher, self._ledger, self._outfitter, _random, self._upkeep),
             self._outfitter,
             count=lambda app: app.count(self._ecosystem.cpus),
             on_done=self._done,
@@ -225,3 +224,10 @@ class Session:
         from runtime.supervise.commands import Commands  # noqa: PLC0415 (needs asyncio at last)
 
         return await Commands(self._reaper, self._around.environ).run(app, argv)
+
+
+def _random() -> float:
+    """As random.random, which costs 2 ms to import and is first needed after a failure."""
+    from random import random  # noqa: PLC0415
+
+    return random()  # noqa: S311 (jitter)
