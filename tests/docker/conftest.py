@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from docker.containers import PREFIX, Ecosystem
 
-from docker import engine, images
+from docker import engine, images, stack
 
 collect_ignore_glob = [] if engine.answers() else ["test_*.py"]
 
@@ -25,6 +25,12 @@ def no_container_left_behind() -> Iterator[None]:
 def runtime() -> str:
     """The `runtime` image."""
     return images.build("runtime", "pidone-test/runtime")
+
+
+@pytest.fixture(scope="session")
+def stack_env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The stack's images and settings."""
+    return stack.images(tmp_path_factory.mktemp("stack"))
 
 
 @pytest.fixture
