@@ -62,6 +62,7 @@ def _run(file: str, env_name: str | None, folder: Path, deadline: float) -> list
     path = str(folder / "control.sock")
     argv = [
         sys.executable,
+        "-I",  # a folder of the user's that is called `runtime` is none of ours
         "-m",
         "runtime",
         "start",
