@@ -17,6 +17,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
@@ -161,15 +162,17 @@ def copy_packages(packages: Path, library: Path) -> None:
 def keep_bytecode_only(library: Path) -> None:
     """Replace sources by their bytecode, except pidone's own: for tracebacks, and some are run by others."""
     own = library / OWN
-    how = {"quiet": 2, "invalidation_mode": INVALIDATION, "stripdir": library, "prependdir": ""}
-    compileall.compile_dir(library, legacy=True, optimize=WITHOUT_DOCSTRINGS, **how)
+    compiled = partial(
+        compileall.compile_dir, quiet=2, invalidation_mode=INVALIDATION, stripdir=library, prependdir=""
+    )
+    compiled(library, legacy=True, optimize=WITHOUT_DOCSTRINGS)
     for source in library.rglob("*.py"):
         bytecode = source.with_suffix(".pyc")
         if source.is_relative_to(own):
             bytecode.unlink(missing_ok=True)
         elif bytecode.exists():
             source.unlink()
-    compileall.compile_dir(own, **how)
+    compiled(own)
 
 
 def needed(programs: Iterable[Path]) -> Iterator[Path]:

@@ -5,10 +5,31 @@ from pathlib import Path
 
 import pytest
 from docker.containers import PREFIX, Ecosystem
+from docker.measured import Report
 
 from docker import engine, images, stack
 
+MEASURED = pytest.StashKey[list[str]]()
+
 collect_ignore_glob = [] if engine.answers() else ["test_*.py"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[MEASURED] = []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what was measured."""
+    if lines := config.stash[MEASURED]:
+        terminalreporter.section("figures")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def figures(pytestconfig: pytest.Config) -> Report:
+    """Print a figure at the end."""
+    return lambda figure: pytestconfig.stash[MEASURED].append(figure.line())
 
 
 @pytest.fixture(scope="session", autouse=True)
