@@ -57,10 +57,13 @@ class Rollout:
         indexes: Iterable[int],
         on_done: Callable[[Outcome], None],
         clock: Clock,
+        *,
+        reason: str,
     ) -> None:
         """Replace the processes of these slots by ones of `spec`."""
         self._clock = clock
         self.spec = spec
+        self._reason = reason
         self._cluster = cluster
         self._todo = sorted(indexes)
         self._on_done: Callable[[Outcome], None] | None = on_done
@@ -132,7 +135,7 @@ class Rollout:
             # or be tried again.
             strict = self.spec.but(on_ready_timeout=OnReadyTimeout.FAIL, autorestart=False)
             successor = self._successors[index] = self._cluster.prepare(index, strict)
-            successor.handle(Event.START)
+            successor.handle(Event.START, reason=self._reason)
 
     def _has_settled(self, index: int) -> bool:
         """Whether the successor was ready for long enough; where nobody serves meanwhile, at once."""
@@ -164,7 +167,7 @@ class Rollout:
             index = self._todo.pop(0)
             self._restarting = instance = self._cluster.instances[index]
             instance.app = self.spec
-            instance.handle(Event.RESTART)
+            instance.handle(Event.RESTART, reason=self._reason)
 
     def _call_off(self, failure: str) -> None:
         successors, self._successors = self._successors, {}
