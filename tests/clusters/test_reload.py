@@ -1,13 +1,15 @@
 """Rolling reloads of the real thing under load: not one request fails, whoever serves and whoever asks."""
 
 import importlib.util
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import npm
 import pytest
 from clusters.load import Load
-from clusters.site import node_app, python_app, running
+from clusters.site import connections, get, node_app, python_app, running
+from harness import eventually
 
 UVICORN = ("-m", "uvicorn", "--no-access-log", "--log-level", "warning", "asgi:app")
 HYPERCORN = ("-m", "hypercorn", "--log-level", "warning", "asgi:app")
@@ -117,6 +119,20 @@ def test_waitress(tmp_path: Path, port: int, *, keep_alive: bool) -> None:
     server("waitress")
     app = python_app("-m", "waitress", f"--listen=127.0.0.1:{port}", "wsgi:app", port=port, share="python")
     reload_under_load(tmp_path, app, port, keep_alive=keep_alive)
+
+
+@pytest.mark.parametrize("kill_signal", ["SIGTERM", "SIGINT"])
+def test_a_response_in_progress(tmp_path: Path, port: int, kill_signal: str) -> None:
+    """A program without a handler finishes what it has begun, whichever signal stops it."""
+    app = python_app("http_app.py", port=port, share="python", kill_signal=kill_signal, instances=1)
+    with running(tmp_path, app) as site, ThreadPoolExecutor() as pool:
+        (old,) = site.pids()
+        answer = pool.submit(get, port, "/slow")
+        eventually(lambda: connections(port, old) == 1, "the request to be in progress")
+        site.reload()
+        assert answer.result() == f"{old} 0"
+        site.run.expect(event="instance.exit")
+        assert site.count("instance.kill") == 0
 
 
 def test_node_without_a_handler_exits_by_itself(tmp_path: Path, node: str, port: int) -> None:

@@ -1,6 +1,7 @@
 """The standard library's own server, with HTTP/1.1 and connections that are kept."""
 
 import os
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -10,7 +11,9 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        """Answer every request alike."""
+        """Answer every request alike, some later."""
+        if self.path == "/slow":
+            time.sleep(1.0)
         body = f"{os.getpid()} {os.environ.get('GENERATION', '0')}".encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))

@@ -40,8 +40,8 @@ def install() -> None:
 
 
 def install_last() -> None:
-    """The program listens: if nothing of it handles SIGTERM by now, nothing will, and it is done here."""
-    _load("pidone_term").install(_idle_s)
+    """The program listens: if nothing of it handles its stop by now, nothing will, and it is done here."""
+    _load("pidone_signals").install(_idle_s)
 
 
 def _load(name: str) -> ModuleType:

@@ -1,6 +1,6 @@
-"""The drain of programs that do not handle SIGTERM: Flask's own server, http.server, waitress and the like.
+"""The drain of programs that do not handle their stop: Flask's own server, http.server, waitress, others.
 
-The signal would end them in the middle of a response. So it is handled here: nothing more is accepted, what
+A signal would end them in the middle of a response. So it is handled here: nothing more is accepted, what
 is in progress gets its time (the runtime's kill_timeout ends it), and then the signal does what it does.
 """
 
@@ -10,47 +10,53 @@ import _thread
 import os
 import signal
 import sys
+import threading
 import time
-from typing import Any
+from typing import Any, Dict
 
 import pidone_sockets
 
 _POLL_S = 0.02
 
+_DEFAULTS: Dict[int, Any] = {
+    signal.SIGTERM: signal.SIG_DFL,
+    signal.SIGINT: signal.default_int_handler,
+}
 _process = 0
 _idle_s = 0.0
 
 
 def install(idle_s: float) -> None:
-    """Handle SIGTERM if nobody else does."""
+    """Handle SIGTERM and SIGINT if nobody else does."""
     global _process, _idle_s
-    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        return
-    try:
-        signal.signal(signal.SIGTERM, _on_term)
-    except ValueError:  # only the main thread may, and this program listens in another one
-        return
+    if threading.current_thread() is not threading.main_thread():
+        return  # it listens in another thread, and only the main one may handle signals
     _process, _idle_s = os.getpid(), idle_s
+    for number, default in _DEFAULTS.items():
+        if signal.getsignal(number) is default:
+            signal.signal(number, _on_stop)
 
 
-def _on_term(_number: int, _frame: Any) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def _on_stop(number: int, _frame: Any) -> None:
+    for each, default in _DEFAULTS.items():  # the second one is not held up
+        if signal.getsignal(each) is _on_stop:
+            signal.signal(each, default)
     if os.getpid() != _process:  # forked: it serves nobody, or has been told by its parent what to do
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
         return
     _leave_loop()
     pidone_sockets.park()
     _close_kept()
     # Not by threading: its locks may be held by the very code that this signal interrupts.
-    _thread.start_new_thread(_end, ())
+    _thread.start_new_thread(_end, (number,))
 
 
-def _end() -> None:
+def _end(number: int) -> None:
     # Never at once: what was accepted in this very moment has not made itself known yet.
     time.sleep(_POLL_S)
     while pidone_sockets.busy(_idle_s):
         time.sleep(_POLL_S)
-    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), number)
 
 
 def _leave_loop() -> None:
