@@ -21,6 +21,9 @@ from runtime.listen.datagrams import Datagrams
 SHIM: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "preload", "python")
 VARIABLE: Final = "PIDONE_SHARE"
 IDLE_VARIABLE: Final = "PIDONE_DRAIN_IDLE"
+LIMIT_VARIABLE: Final = "PIDONE_DRAIN_LIMIT"
+_PART: Final = 0.8
+"""Of kill_timeout: a stream without an end is no reason to be killed."""
 _BACKLOG: Final = 511
 
 
@@ -28,6 +31,7 @@ def drain_env(app: AppSpec, python_path: str) -> dict[str, str]:
     """Variables that bring the shim in, for its drain alone; `python_path` is what would be there without."""
     return {
         IDLE_VARIABLE: f"{appfacts.longest_idle(app):g}",
+        LIMIT_VARIABLE: f"{_PART * app.kill_timeout:g}",
         "PYTHONPATH": os.pathsep.join(filter(None, (SHIM, python_path))),
     }
 

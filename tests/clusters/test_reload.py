@@ -1,6 +1,7 @@
 """Rolling reloads of the real thing under load: not one request fails, whoever serves and whoever asks."""
 
 import importlib.util
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,16 @@ def test_a_response_in_progress(tmp_path: Path, port: int, kill_signal: str) -> 
         site.reload()
         assert answer.result() == f"{old} 0"
         site.run.expect(event="instance.exit")
+        assert site.count("instance.kill") == 0
+
+
+def test_a_response_without_end(tmp_path: Path, port: int) -> None:
+    """A stream that never ends holds up neither the stop of its process nor makes it a kill."""
+    app = python_app("http_app.py", port=port, share="python", kill_timeout=1500, instances=1)
+    with running(tmp_path, app) as site, socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"GET /endless HTTP/1.1\r\nHost: test\r\n\r\n")
+        assert client.recv(100)
+        site.reload()
         assert site.count("instance.kill") == 0
 
 

@@ -14,6 +14,12 @@ class Handler(BaseHTTPRequestHandler):
         """Answer every request alike, some later."""
         if self.path == "/slow":
             time.sleep(1.0)
+        if self.path == "/endless":
+            self.send_response(200)
+            self.end_headers()
+            while True:
+                self.wfile.write(b"more\n")
+                time.sleep(0.05)
         body = f"{os.getpid()} {os.environ.get('GENERATION', '0')}".encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))

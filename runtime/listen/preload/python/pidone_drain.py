@@ -26,6 +26,9 @@ _idle_s = 2.0
 """Clients that keep a connection and say nothing for so long are left to the server's own stop."""
 with contextlib.suppress(ValueError):
     _idle_s = float(os.environ.get(pidone_environment.DRAIN_IDLE, _idle_s))
+_limit_s = 3 * _idle_s
+with contextlib.suppress(ValueError):
+    _limit_s = float(os.environ.get(pidone_environment.DRAIN_LIMIT, _limit_s))
 _installed: set[str] = set()
 
 
@@ -41,7 +44,7 @@ def install() -> None:
 
 def install_last() -> None:
     """The program listens: if nothing of it handles its stop by now, nothing will, and it is done here."""
-    _load("pidone_signals").install(_idle_s)
+    _load("pidone_signals").install(_idle_s, _limit_s)
 
 
 def _load(name: str) -> ModuleType:

@@ -1,7 +1,7 @@
 """The drain of programs that do not handle their stop: Flask's own server, http.server, waitress, others.
 
 A signal would end them in the middle of a response. So it is handled here: nothing more is accepted, what
-is in progress gets its time (the runtime's kill_timeout ends it), and then the signal does what it does.
+is in progress gets its time, and then the signal does what it does.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ _DEFAULTS: Dict[int, Any] = {
 }
 _process = 0
 _idle_s = 0.0
+_limit_s = 0.0
 
 
-def install(idle_s: float) -> None:
+def install(idle_s: float, limit_s: float) -> None:
     """Handle SIGTERM and SIGINT if nobody else does."""
-    global _process, _idle_s
+    global _process, _idle_s, _limit_s
     if threading.current_thread() is not threading.main_thread():
         return  # it listens in another thread, and only the main one may handle signals
-    _process, _idle_s = os.getpid(), idle_s
+    _process, _idle_s, _limit_s = os.getpid(), idle_s, limit_s
     for number, default in _DEFAULTS.items():
         if signal.getsignal(number) is default:
             signal.signal(number, _on_stop)
@@ -52,9 +53,10 @@ def _on_stop(number: int, _frame: Any) -> None:
 
 
 def _end(number: int) -> None:
+    ends = time.monotonic() + _limit_s
     # Never at once: what was accepted in this very moment has not made itself known yet.
     time.sleep(_POLL_S)
-    while pidone_sockets.busy(_idle_s):
+    while pidone_sockets.busy(_idle_s) and time.monotonic() < ends:
         time.sleep(_POLL_S)
     os.kill(os.getpid(), number)
 
