@@ -69,7 +69,7 @@ class Alarm:
         return AppReading(
             name=app.name,
             ready=app.is_ready or not app.wanted,
-            restarts=sum(n for (name, _), n in self._parts.ledger.restarts.items() if name == app.name),
+            restarts=self._parts.ledger.unplanned_restarts(app.spec.key()),
             lines=sum(lines),
             error_lines=lines[1],
             instances=tuple(instances),

@@ -66,7 +66,6 @@ class Handlers:
 
     def overview(self, request: Request) -> Answer:
         """The runtime itself."""
-        del request
         supervisor = self._parts.supervisor
         ecosystem = supervisor.ecosystem
         return as_json(
@@ -82,6 +81,7 @@ class Handlers:
                 "apps": [app.name for app in supervisor.apps.values()],
                 "orphans_reaped": self._parts.reaper.orphans,
                 "shutdown_delay_s": supervisor.runtime.shutdown_delay,
+                "may_act": request.side is not Side.PUBLIC,
             }
         )
 
@@ -100,8 +100,8 @@ class Handlers:
     def app(self, request: Request) -> Answer:
         """What a target means, with what happened to it."""
         targets = self._targets(request)
-        names = {target.app.name for target in targets}
-        recent = [event_view(each) for each in self._parts.ledger.recent if each.details.get("app") in names]
+        keys = {target.app.spec.key() for target in targets}
+        recent = [event_view(each) for each in self._parts.ledger.recent if each.app in keys]
         extra: dict[str, Any] = {"events": recent[-20:]}
         details = [self._details.of(app, _chosen(app, targets)) for app in _apps(targets)]
         extra["details"] = details

@@ -2,20 +2,19 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from runtime.control.backlog import read_backlogs
 from runtime.control.container_metrics import ContainerMetrics
 from runtime.control.exposition import CONTENT_TYPE, Family, render
 from runtime.control.messages import Answer, Request, Response
-from runtime.control.operations import Operations
 from runtime.control.router import Access, Route
 from runtime.ecosystem.spec import Seconds
 from runtime.host.processes import read_process
 from runtime.supervise.app import App
 from runtime.supervise.instance import Instance
-from runtime.supervise.ledger import READY_BUCKETS
+from runtime.supervise.ledger import AppKey, Durations
 from runtime.supervise.session import Parts
 from runtime.supervise.states import State
 from runtime.supervise.usage import Usage
@@ -53,10 +52,9 @@ class LoopLag:
 class Metrics:
     """Collects families when they are asked for."""
 
-    def __init__(self, parts: Parts, operations: Operations) -> None:
+    def __init__(self, parts: Parts) -> None:
         """Everything that is counted elsewhere."""
         self._parts = parts
-        self._operations = operations
         self._usage = parts.upkeep.usage()
         self._lag = LoopLag(parts.loop.time, parts.loop.call_later)
         self._container = ContainerMetrics(parts.supervisor.ecosystem.cpus)
@@ -109,29 +107,25 @@ class Metrics:
         ledger, apps = self._parts.ledger, list(self._parts.supervisor.apps.values())
         ready = Family("pidone_app_ready", "gauge", "Whether every instance of an app is ready.")
         instances = Family("pidone_app_instances", "gauge", "Instances an app shall have.")
-        for app in apps:
-            ready.add(app.is_ready, _of_app(app))
-            instances.add(len(app.instances), _of_app(app))
+        for each in apps:
+            ready.add(each.is_ready, _of_key(each.spec.key()))
+            instances.add(len(each.instances), _of_key(each.spec.key()))
         yield ready
         yield instances
         restarts = Family(
             "pidone_app_restarts", "counter", "Starts of an instance after its first, by reason."
         )
-        for (name, reason), count in ledger.restarts.items():
-            restarts.add(count, {"app": name, "reason": reason})
+        for (app, reason), count in ledger.restarts.items():
+            restarts.add(count, {**_of_key(app), "reason": reason})
         yield restarts
         exits = Family("pidone_app_exits", "counter", "Ends of processes by exit code or signal.")
-        for (name, code, signal), count in ledger.exits.items():
-            exits.add(count, {"app": name, "code": code, "signal": signal})
+        for (app, code, signal), count in ledger.exits.items():
+            exits.add(count, {**_of_key(app), "code": code, "signal": signal})
         yield exits
-        took = Family("pidone_app_ready_duration_seconds", "histogram", "From spawn to readiness.")
-        for name, durations in ledger.ready.items():
-            took.add_histogram(READY_BUCKETS, durations.counts, durations.total, {"app": name})
-        yield took
-        reload = Family("pidone_app_reload_duration_seconds", "gauge", "How long the last reload took.")
-        for name, seconds in self._operations.reload_seconds.items():
-            reload.add(seconds, {"app": name})
-        yield reload
+        yield _histogram("pidone_app_ready_duration_seconds", "From spawn to readiness.", ledger.ready)
+        yield _histogram(
+            "pidone_app_reload_duration_seconds", "Rolling reloads that came to their end.", ledger.reloads
+        )
         waiting = Family("pidone_listen_backlog", "gauge", "Connections that wait to be accepted.")
         limit = Family("pidone_listen_backlog_limit", "gauge", "How many of them may wait.")
         for address, backlog in read_backlogs().items():
@@ -171,19 +165,27 @@ class Metrics:
         size = Family("pidone_log_bytes", "counter", "Bytes an app has written.")
         dropped = Family("pidone_log_dropped_lines", "counter", "Lines of an app that were not put out.")
         for ((namespace, app), stream), counts in self._parts.relay.counts().items():
-            labels = {"app": app, "app_namespace": namespace, "stream": stream}
+            labels = {**_of_key((namespace, app)), "stream": stream}
             lines.add(counts.lines, labels)
             size.add(counts.bytes, labels)
             dropped.add(counts.dropped, labels)
         yield from (lines, size, dropped)
 
 
-def _of_app(app: App) -> dict[str, str]:
-    return {"app": app.name, "app_namespace": app.spec.namespace}
+def _histogram(name: str, text: str, found: Mapping[AppKey, Durations]) -> Family:
+    family = Family(name, "histogram", text)
+    for app, durations in found.items():
+        family.add_histogram(durations.bounds, durations.counts, durations.total, _of_key(app))
+    return family
+
+
+def _of_key(app: AppKey) -> dict[str, str]:
+    namespace, name = app
+    return {"app": name, "app_namespace": namespace}
 
 
 def _of_instance(app: App, instance: Instance) -> dict[str, str]:
-    return {**_of_app(app), "instance": str(instance.index)}
+    return {**_of_key(app.spec.key()), "instance": str(instance.index)}
 
 
 _PER_INSTANCE: Final[tuple[tuple[str, str, str, Callable[[Instance], float | None]], ...]] = (

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from runtime.supervise.states import State
+from runtime.control.views import STATES
 
 _NULLABLE_INT: Final = {"type": ["integer", "null"]}
 _NULLABLE_NUMBER: Final = {"type": ["number", "null"]}
@@ -34,7 +34,7 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
     "Instance": _object(
         index=_INT,
         id=_INT,
-        state={"enum": [str(state) for state in State]},
+        state={"enum": [str(state) for state in STATES]},
         ready=_BOOL,
         pid=_NULLABLE_INT,
         incarnation=_INT,
@@ -55,7 +55,7 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
     "App": _object(
         name=_STRING,
         namespace=_STRING,
-        state={"enum": [str(state) for state in State]},
+        state={"enum": [str(state) for state in STATES]},
         ready=_BOOL,
         wanted=_BOOL,
         exec_mode={"enum": ["fork", "cluster"]},
@@ -124,6 +124,7 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
         apps=_array(_STRING),
         orphans_reaped=_INT,
         shutdown_delay_s={"type": "number"},
+        may_act=_BOOL,
     ),
 }
 

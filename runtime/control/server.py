@@ -98,7 +98,7 @@ class ControlServer:
         router = Router(
             [
                 *Probes(parts).routes(),
-                *Metrics(parts, operations).routes(),
+                *Metrics(parts).routes(),
                 *Handlers(parts, operations).routes(),
                 *Page().routes(),
             ]

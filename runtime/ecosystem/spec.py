@@ -287,6 +287,11 @@ class AppSpec(Record, kw_only=True, hidden=("env",)):
         """The identity of the app over reloads of the ecosystem file."""
         return (self.namespace, self.name)
 
+    def labels(self) -> dict[str, str]:
+        """What names the app in events: `app`, and `namespace` where that is not the usual one."""
+        other = {} if self.namespace == "default" else {"namespace": self.namespace}
+        return {"app": self.name, **other}
+
 
 class RuntimeSpec(Record, kw_only=True):
     """The `[runtime]` table: the process itself rather than an app."""

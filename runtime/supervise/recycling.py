@@ -134,7 +134,7 @@ class Recycler:
         spec, instances = self._known[app.spec.key()] = now
         ceiling = self._box.memory().ceiling
         for problem in check_limits(spec, ceiling=ceiling, instances=instances):
-            self._log.event("warning", "config.warning", problem, app=app.name)
+            self._log.event("warning", "config.warning", problem, **spec.labels())
         for note in self._box.take_notes():
             self._log.event("warning", "host.unreadable", note)
         self._monitor.adopt(spec, instances=instances)
@@ -159,7 +159,7 @@ class Recycler:
             "warning",
             "instance.memory",
             f"{decision.message}: {_WAYS[decision.overlap]}",
-            app=who.app,
+            **self._apps[who.key].spec.labels(),
             instance=who.index,
             rss_bytes=decision.usage,
             limit_bytes=decision.limit,
@@ -180,7 +180,7 @@ class Recycler:
             return
         action = app.spec.memory_soft_action
         used = f"the instance uses {mib(decision.usage)}, memory_soft_limit is {mib(decision.limit)}"
-        where = {"app": who.app, "instance": who.index, "rss_bytes": decision.usage}
+        where = {**app.spec.labels(), "instance": who.index, "rss_bytes": decision.usage}
         if action != "message":
             process.signal(signal.Signals[action])
         elif not process.send({"type": "gc"}):
@@ -196,7 +196,7 @@ class Recycler:
             "info",
             "instance.memory_softened",
             f"from {mib(decision.before)} to {mib(decision.after)} after it was asked to free memory",
-            app=who.app,
+            **self._apps[who.key].spec.labels(),
             instance=who.index,
             before_bytes=decision.before,
             after_bytes=decision.after,

@@ -125,9 +125,9 @@ class Watcher:
         shown = ", ".join(paths[:_SHOWN]) + (
             f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
         )
-        self._log.event("info", "app.files_changed", shown, app=app.name, files=len(paths))
+        self._log.event("info", "app.files_changed", shown, **app.spec.labels(), files=len(paths))
         if app.is_down:
-            app.start()
+            app.start("watch")
         else:
             self._replacements.ask(app, Wish(reason="watch"))
 

@@ -92,8 +92,7 @@ def test_without_live_nothing_heavy_is_imported(tmp_path: Path) -> None:
     with operated(tmp_path, SLEEPER) as it:
         program = (
             "import sys; from runtime.cli.control import showing; "
-            f"code = showing.run(['describe', 'api', '--socket', {it.socket!r}]); "
-            "sys.exit(code or 'psutil' in sys.modules)"
+            f"showing.describe('api', socket={it.socket!r}); sys.exit('psutil' in sys.modules)"
         )
         assert (
             subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0

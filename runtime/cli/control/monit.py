@@ -1,5 +1,6 @@
 """`monit`: a full-screen live view, and keys to act; plain ANSI, so that it works over `docker exec -t`."""
 
+import json
 import os
 import select
 import shutil
@@ -11,12 +12,13 @@ import tty
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+import typer
 
 from runtime.cli.control import details, table
 from runtime.cli.control.client import Client, CommandError
-from runtime.cli.control.live import sees_processes_of
-from runtime.cli.control.words import client, guarded, parser
+from runtime.cli.options import Socket, client, family
 from runtime.ecosystem.spec import Seconds
 
 _REFRESH: Final[Seconds] = 1.0
@@ -36,21 +38,30 @@ _VERBS: Final[dict[str, tuple[str, dict[str, str] | None]]] = {
 }
 
 
-def run(words: Sequence[str]) -> int:
-    """`pidone monit`."""
-    return guarded(_monit, words)
+app = family()
+
+JsonLines = Annotated[bool, typer.Option("--json", help="Print a line of JSON each second instead.")]
 
 
-def _monit(words: Sequence[str]) -> int:
-    options = parser("monit", "Watch everything live. " + _HELP).parse_args(words[1:])
-    runtime = client(options)
+@app.command("monit")
+def monit(*, socket: Socket = None, as_json: JsonLines = False) -> None:
+    """Watch everything live."""
+    runtime = client(socket)
+    if as_json:
+        _print_lines(runtime)
+        return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise CommandError("monit needs a terminal (docker exec -it)")
+        raise CommandError("monit needs a terminal (docker exec -it), or --json")
     view = View()
     threading.Thread(target=_follow, args=(runtime, view), daemon=True).start()
     with _full_screen() as read_key:
         _live(runtime, view, read_key)
-    return 0
+
+
+def _print_lines(runtime: Client) -> None:
+    while True:
+        print(json.dumps({"timestamp": time.time(), **runtime.get("api", "apps")}), flush=True)
+        time.sleep(_REFRESH)
 
 
 def _live(runtime: Client, view: "View", read_key: Callable[[Seconds], str]) -> None:
@@ -85,9 +96,14 @@ def _live(runtime: Client, view: "View", read_key: Callable[[Seconds], str]) -> 
 
 def _details(runtime: Client, chosen: str | None) -> list[str]:
     """What `describe --live` says of the app under the cursor, as far as it can be seen from here."""
+    from runtime.cli.control.live import sees_processes_of
+
     if chosen is None:
         return []
-    shown = details.ask(runtime, chosen, live=sees_processes_of(runtime))
+    try:
+        shown = details.ask(runtime, chosen, live=sees_processes_of(runtime))
+    except CommandError:  # it was deleted a moment ago
+        return []
     return [line for app in shown["apps"] for line in details.render(shown, app).split("\n")]
 
 
