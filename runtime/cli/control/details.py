@@ -50,10 +50,15 @@ def ask(runtime: Client, target: str, *, live: bool) -> dict[str, Any]:
     return shown
 
 
-def render(shown: Mapping[str, Any], app: Mapping[str, Any]) -> str:
-    """What is to be said of one app of `shown`, which came from `ask`."""
+def of(shown: Mapping[str, Any], app: Mapping[str, Any]) -> dict[str, Any]:
+    """The details of one app of `shown`, which came from `ask`."""
     wanted = (app["namespace"], app["name"])
-    details = next(each for each in shown["details"] if (each["namespace"], each["name"]) == wanted)
+    return next(each for each in shown["details"] if (each["namespace"], each["name"]) == wanted)
+
+
+def render(shown: Mapping[str, Any], app: Mapping[str, Any]) -> str:
+    """What is to be said of one app of `shown`."""
+    details = of(shown, app)
     lines = [
         *_rights(details),
         *_memory(details),

@@ -38,7 +38,7 @@ def describe(target: Target, *, live: Live = False, socket: Socket = None, as_js
         print(json.dumps(shown))
         return
     for each in shown["apps"]:
-        print(_description(each, shown.get("args", {}).get(each["name"], [])))
+        print(_description(each, details.of(shown, each)["command"]))
         print(details.render(shown, each))
     for event in shown["events"]:
         print(f"{event['timestamp']}  {event['event']:<22} {_details(event)}")
