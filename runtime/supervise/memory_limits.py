@@ -1,6 +1,7 @@
 """The limits an app has in this container, in bytes, and what makes no sense about them."""
 
 from runtime.ecosystem.spec import AppSpec, Bytes, MemoryLimit, MemoryShare
+from runtime.host.memory import Memory
 from runtime.record import Record
 
 _MIB = 1 << 20
@@ -58,6 +59,21 @@ def check_limits(app: AppSpec, *, ceiling: Bytes | None, instances: int) -> tupl
                 "the kernel kills the process first"
             )
     return tuple(problems)
+
+
+def check_guard(guard: MemoryLimit | None, memory: Memory) -> str:
+    """What is wrong with `[runtime] memory_guard` in this container; empty if nothing is."""
+    if guard is None:
+        return ""
+    if memory.limit is None:
+        return "memory_guard has no effect: the container has no memory limit"
+    limit = resolve(guard, ceiling=memory.ceiling, instances=1)
+    if limit is not None and limit >= memory.limit:
+        return (
+            f"memory_guard ({mib(limit)}) is not below the container's limit ({mib(memory.limit)}): "
+            "the kernel kills first"
+        )
+    return ""
 
 
 def mib(size: Bytes) -> str:
