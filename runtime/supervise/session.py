@@ -109,6 +109,7 @@ class Session:
         )
         self._ending: Ending | None = None
         self._control: Closable | None = None
+        self._config_watch: Closable | None = None
 
     def run(self) -> Ending:
         """Start everything and return when all of it has ended.
@@ -123,8 +124,9 @@ class Session:
             self._loop.run_forever()
         finally:
             self._around.inbox.close()
-            if self._control is not None:
-                self._control.close()
+            for room in (self._config_watch, self._control):
+                if room is not None:
+                    room.close()
             self._relay.close(FLUSH_TIME_S)
         return self._ending or Ending(ExitCode.INTERNAL, "bug", "the loop ended by itself")
 
@@ -167,6 +169,7 @@ class Session:
             self._loop.call_later(OPERATE_AFTER, self._open_control)
 
     def _open_control(self) -> None:
+        self._watch_config()
         if self._around.operate is not None:
             parts = Parts(
                 loop=self._loop,
@@ -179,6 +182,26 @@ class Session:
                 version=self._around.version,
             )
             self._control = self._around.operate(parts)
+
+    def _watch_config(self) -> None:
+        """Begin or end to watch the ecosystem file, as it says itself."""
+        origin = self._ecosystem.origin if self._ecosystem.runtime.watch_config else None
+        if self._config_watch is not None and origin is None:
+            self._config_watch.close()
+            self._config_watch = None
+        elif self._config_watch is None and origin is not None:
+            from runtime.supervise.config_watch import ConfigWatch  # noqa: PLC0415 (for who has asked for it)
+
+            try:
+                self._config_watch = ConfigWatch(
+                    origin, loop=self._loop, on_changed=self._reread.begin, on_failed=self._not_watched
+                )
+            except OSError as error:
+                self._not_watched(error)
+
+    def _not_watched(self, error: OSError) -> None:
+        why = f"the ecosystem file is not watched any more: {error.strerror}"
+        self._ledger.event("error", "watch.failed", why)
 
     def _signals_arrived(self) -> None:
         for number in self._around.inbox.take():
@@ -211,8 +234,12 @@ class Session:
             self._ecosystem = before
             self._not_loaded(str(error))
             return
+        for warning in ecosystem.warnings:
+            if warning not in before.warnings:
+                self._ledger.event("warning", "config.warning", warning)
         self._reactions = reactions(ecosystem.runtime.signals)
         self._upkeep.apply(ecosystem.runtime)
+        self._watch_config()
 
     def _not_loaded(self, why: str) -> None:
         self._ledger.event("error", "config.rejected", f"nothing was changed: {why}")
