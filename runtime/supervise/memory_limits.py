@@ -52,6 +52,12 @@ def check_limits(app: AppSpec, *, ceiling: Bytes | None, instances: int) -> tupl
             f"memory_soft_limit ({mib(soft)}) is not below max_memory_restart ({mib(hard)}): "
             "the instance would be replaced before it was asked to free memory"
         )
+    shares = (("max_memory_restart", app.max_memory_restart), ("memory_soft_limit", app.memory_soft_limit))
+    problems += [
+        f"{key} has no effect: it is a share, and neither the container's nor the machine's memory is known"
+        for key, limit in shares
+        if isinstance(limit, MemoryShare) and ceiling is None
+    ]
     for key, limit in (("max_memory_restart", hard), ("memory_soft_limit", soft)):
         if limit is not None and ceiling is not None and limit > ceiling:
             problems.append(

@@ -1,11 +1,13 @@
 """Replacing instances that have grown too large or too old, before they do harm."""
 
+import os
 import signal
 from collections.abc import Callable, Mapping
 
 from runtime.contracts import Clock, InstanceId, LogSink, Timer
 from runtime.ecosystem.spec import AppSpec, MemoryLimit, RuntimeSpec, Seconds
 from runtime.host.cgroup import Box
+from runtime.host.processes import read_process
 from runtime.record import Record
 from runtime.supervise.age import expires_in
 from runtime.supervise.app import App
@@ -67,6 +69,9 @@ class Recycler:
         )
 
         self._check_guard(runtime.memory_guard)
+        if read_process(os.getpid()) is None:
+            problem = "/proc cannot be read: no memory limit has an effect"
+            self._log.event("warning", "host.unreadable", problem)
 
     def sync(self, app: App) -> None:
         """Follow an app: its settings, its size, which incarnations are ready and which have gone."""

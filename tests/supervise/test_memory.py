@@ -406,6 +406,13 @@ EVENTS = st.lists(
 )
 
 
+def test_a_share_of_something_unknown_is_told() -> None:
+    """Where there is no /proc, nobody can say how much 80% is."""
+    app = spec(max_memory_restart=NINETY)
+    (line,) = check_limits(app, ceiling=None, instances=1)
+    assert line.startswith("max_memory_restart has no effect: it is a share")
+
+
 def test_a_guard_that_cannot_work_is_told() -> None:
     """Without a limit of the container there is nothing to guard; at the limit it is too late."""
     share = MemoryShare(fraction=0.9)
