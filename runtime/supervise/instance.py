@@ -75,6 +75,8 @@ class Instance:
         """What the process says of itself (sd_notify STATUS=)."""
         self.fate: Fate | None = None
         """How it ended for good, if it did."""
+        self.is_trial = before is not None
+        """It shall replace another one, which serves until this one is ready."""
         self.was_killed = False
         """The last stop ended with SIGKILL."""
         self._world = world
@@ -338,7 +340,8 @@ class Instance:
         self.fate = Fate.GAVE_UP
         self._log("error", "instance.errored", self.reason)
         self._enter(State.ERRORED)
-        self._world.attendant.happened(self, "on_give_up")
+        if not self.is_trial:  # nothing is lost with it
+            self._world.attendant.happened(self, "on_give_up")
 
     def _retry_in(self, delay: Seconds) -> None:
         self.restarts += 1
