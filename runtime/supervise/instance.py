@@ -87,6 +87,8 @@ class Instance:
         """For what reason somebody last asked for something."""
         self._cause = ""
         """Why the next start happens; empty before the first."""
+        self._ready_by = ""
+        """How the process told that it is ready; empty if it did not."""
         self._timer: Timer | None = None
         self._due: tuple[Seconds, Event] | None = None
         self._errand: Errand | None = None
@@ -152,6 +154,8 @@ class Instance:
         self.incarnation += 1
         self.started_at = self._world.clock.time()
         self.fate = None
+        self.reason = ""
+        self._ready_by = ""
         self.was_killed = False
         self.status_text = ""
         self._goal = Goal.JUDGE
@@ -199,7 +203,9 @@ class Instance:
     def _come_online(self) -> None:
         self._disarm()
         after = round(self.uptime, 3)
-        self._log("info", "instance.online", f"online after {after:g} s", after_s=after)
+        self._log(
+            "info", "instance.online", f"online after {after:g} s", after_s=after, by=self._ready_by or None
+        )
         self._running.online()
         self._enter(State.ONLINE)
         self._world.attendant.happened(self, "post_start")
@@ -391,7 +397,7 @@ class Instance:
     def became_ready(self, how: str) -> None:
         """The process reported that it can work."""
         if self.state is State.STARTING:
-            self.reason = how
+            self._ready_by = how
         self.handle(Event.READY)
 
     def became_unhealthy(self, why: str) -> None:
