@@ -140,6 +140,16 @@ def test_what_is_not_allowed_is_left_empty(root: None) -> None:
         hold(run.pid)
 
 
+def test_what_does_not_run_is_described_as_configured(tmp_path: Path) -> None:
+    """Nothing is there to be read, but the file says what it would get."""
+    keys = 'umask = "027"\nnice = 3\nlimits = { nofile = "100:200" }\ncpu_affinity = "0"\n'
+    with operated(tmp_path, SLEEPER + keys) as it:
+        assert it.command("stop", "api").returncode == 0
+        said = facts(it.command("describe", "api").stdout)
+        assert said["rights"] == "umask 027"
+        assert (said["limits"], said["priority"], said["cpus"]) == ("nofile 100:200", "nice 3", "0")
+
+
 @pytest.mark.parametrize(
     ("mask", "text"),
     [
