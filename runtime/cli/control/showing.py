@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from runtime.cli.control import details, table
+from runtime.cli.control import table
 from runtime.cli.options import AnyTargets, Json, Socket, Target, client, family
 
 app = family()
@@ -33,6 +33,8 @@ def ls(target: AnyTargets = None, *, socket: Socket = None, as_json: Json = Fals
 @app.command("describe")
 def describe(target: Target, *, live: Live = False, socket: Socket = None, as_json: Json = False) -> None:
     """Tell everything about an app, and what happened to it lately."""
+    from runtime.cli.control import details
+
     shown = details.ask(client(socket), target, live=live)
     if as_json:
         print(json.dumps(shown))
