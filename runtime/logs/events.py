@@ -77,7 +77,6 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "listen.open": Event("a socket was opened for an app", ("app",)),
         "listen.failed": Event("a socket for an app cannot be opened", ("app",)),
         "listen.steering": Event("the kernel refuses the program that spreads connections", ("app",)),
-        "listen.balance": Event("a changed balance has to wait for the next start", ("app",)),
         "listen.unshared": Event("an app in cluster mode has no means to share its ports", ("app",)),
         "channel.ignored": Event("a message of a process was not understood", ("app",)),
         "probe.shared": Event("a probe asks a port that all instances share", ("app",)),
