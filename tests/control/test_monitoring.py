@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from runtime.control import metrics
+from runtime.control import container_metrics, metrics
 
 FOLDER = Path(__file__).parents[2] / "k8s" / "monitoring"
-SOURCE = Path(metrics.__file__).read_text()
+SOURCE = "".join(Path(module.__file__).read_text() for module in (metrics, container_metrics))
 
 
 def known() -> set[str]:
