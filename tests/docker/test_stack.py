@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 from docker.images import docker
 from docker.stack import CPUS, Stack
+from docker.terminal import Terminal
 from sample.service import receive, say
 from websockets.sync.client import ClientConnection, connect
 
@@ -75,18 +76,44 @@ def test_containers_are_confined(stack: Stack) -> None:
         assert "s3cret" not in environment, service
 
 
-def test_everything_survives_a_down_and_an_up(env: dict[str, str]) -> None:
-    """What was acknowledged is there after `down` and `up`, and every service stops with 0."""
-    with stacks.up("twice", env, forget=False) as first:
-        port = first.port("backend", 8000)
-        with chat(port, "lasting", "ann") as ann:
-            acknowledged = [say(ann, f"k{n}", f"message {n}") for n in range(20)]
+def test_the_readmes_story(stack: Stack) -> None:
+    """`docker compose exec backend pidone ls` has a row for each process; `monit` is live on a terminal."""
+    rows = stack.compose("exec", "-T", "backend", "pidone", "ls").splitlines()
+    online = [row.split()[1] for row in rows if "online" in row]
+    assert sorted(online) == sorted(["aggregator", "worker", *(f"api:{n}" for n in range(CPUS))])
+    with Terminal(stack.command("exec", "backend", "pidone", "monit"), stack.environment) as monit:
+        for app in (b"api", b"aggregator", b"worker"):
+            monit.expect(app)
+        monit.type(b"q")
+        assert monit.wait() == 0
+
+
+def meet_everybody(stack: Stack, room: str, when: str) -> list[int]:
+    """Clients join one by one until every instance has one, and each says something; the numbers of that."""
+    acknowledged: list[int] = []
+    met: set[str] = set()
+    with ExitStack() as members:
+        while len(met) < CPUS:
+            assert len(acknowledged) < 100, f"only {met} answer"
+            client = members.enter_context(
+                chat(stack.port("backend", 8000), room, f"client{len(acknowledged)}")
+            )
+            assert client.response is not None
+            met.add(client.response.headers["x-instance"])
+            acknowledged.append(say(client, when, "hello everybody"))
+    return acknowledged
+
+
+def test_up_used_and_down_twice(stack_env: dict[str, str]) -> None:
+    """Every instance takes part each time, every service stops with 0, what was acknowledged stays."""
+    with stacks.up("twice", stack_env, forget=False) as first:
+        acknowledged = meet_everybody(first, "lasting", "first")
         first.compose("stop")
         codes = {service: facts["ExitCode"] for service, facts in first.services().items()}
         assert codes == {"backend": 0, "node-api": 0, "postgres": 0, "redis": 0}
-    with stacks.up("twice", env, forget=True) as second:
-        port = second.port("backend", 8000)
-        with chat(port, "lasting", "bob") as bob:
+    with stacks.up("twice", stack_env, forget=True) as second:
+        acknowledged += meet_everybody(second, "lasting", "second")
+        with chat(second.port("backend", 8000), "lasting", "bob") as bob:
             assert [receive(bob, "message")["seq"] for _ in acknowledged] == acknowledged
     left = docker("ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={second.project}")
     volumes = docker(
