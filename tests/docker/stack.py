@@ -20,12 +20,17 @@ NODE_CPUS = min(2, CPUS)
 """What the compose file gives the Node API."""
 
 
+class ComposeError(AssertionError):
+    """`docker compose` failed."""
+
+
 @dataclass(frozen=True)
 class Stack:
     """A running stack."""
 
     project: str
     env: dict[str, str]
+    folder: Path = REPOSITORY
 
     def command(self, *arguments: str) -> list[str]:
         """The command line of a `docker compose` for this stack."""
@@ -42,7 +47,7 @@ class Stack:
         done = subprocess.run(
             command,
             check=False,
-            cwd=REPOSITORY,
+            cwd=self.folder,
             env=self.environment,
             capture_output=True,
             text=True,
@@ -50,7 +55,7 @@ class Stack:
         )
         if done.returncode:
             logs = "" if arguments[0] == "logs" else self.compose("logs", "--tail", "40")
-            raise AssertionError(f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}\n{logs}")
+            raise ComposeError(f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}\n{logs}")
         return done.stdout
 
     def port(self, service: str, inside: int) -> int:

@@ -1,18 +1,25 @@
 """The compose stack: up and healthy, used by chat clients over all instances, down, and again."""
 
 import json
+import shutil
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
+from http.client import HTTPException
+from pathlib import Path
 
 import pytest
-from docker.images import docker
-from docker.stack import CPUS, Stack
+from docker.images import REPOSITORY, docker
+from docker.stack import CPUS, ComposeError, Stack
 from docker.terminal import Terminal
+from harness import Running, eventually
 from sample.service import receive, say
 from websockets.sync.client import ClientConnection, connect
 
 from docker import stack as stacks
+
+SYNCED_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +127,46 @@ def test_up_used_and_down_twice(stack_env: dict[str, str]) -> None:
         "volume", "ls", "--quiet", "--filter", f"label=com.docker.compose.project={second.project}"
     )
     assert (left, volumes) == ("", "")
+
+
+def test_watch_syncs_sources_as_they_are_saved(stack_env: dict[str, str], tmp_path: Path) -> None:
+    """With compose.dev.yml a saved file is in the running service a moment later, of either kind."""
+    for name in ("docker", "runtime", "k8s", "pyproject.toml", "README.md", "LICENSE", ".dockerignore"):
+        source = REPOSITORY / name
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "data"))
+        else:
+            shutil.copy(source, tmp_path)
+    files = ("docker-compose.yml", "compose.dev.yml")
+    for name in files:
+        shutil.copy(REPOSITORY / name, tmp_path)
+    stack = Stack(f"{stacks.PREFIX}-watched", {**stack_env, "COMPOSE_FILE": ":".join(files)}, tmp_path)
+    edits = [
+        ("backend", 8000, "docker/backend/chat/routes.py", "/health  /ready", "/watched"),
+        ("node-api", 3000, "docker/node-api/server.js", "from node", "watched"),
+    ]
+    try:
+        with Running(stack.command("watch"), env=stack.environment, cwd=tmp_path) as watch:
+            eventually(lambda: "Watch enabled" in said(watch), "the watch to begin", stacks.UP_S)
+            for service, port, file, before, after in edits:
+                text = (tmp_path / file).read_text()
+                assert before in text
+                (tmp_path / file).write_text(text.replace(before, after))
+                shows = partial(shown, stack, service, port, after)
+                eventually(shows, f"{after} from {service}:\n{said(watch)}", SYNCED_S)
+    finally:
+        stack.compose("down", "--volumes")
+
+
+def said(process: Running) -> str:
+    """Everything a process has written so far."""
+    return "\n".join(lines.text() for lines in (process.out, process.err) if lines is not None)
+
+
+def shown(stack: Stack, service: str, port: int, text: str) -> bool:
+    """Whether a service answers with the text; not while it restarts."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{stack.port(service, port)}/", timeout=10) as response:
+            return text in response.read().decode()
+    except (ComposeError, OSError, HTTPException):
+        return False
