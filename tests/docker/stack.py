@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from docker.containers import PREFIX
 from docker.images import BASE, REPOSITORY, authority, build_stand_in, docker
 
-PREFIX = "pidone-test-stack"
 UP_S = 240
 """Builds included."""
 CPUS = min(4, len(os.sched_getaffinity(0)))
@@ -98,14 +98,14 @@ def images(folder: Path) -> dict[str, str]:
         "BACKEND_PORT": "127.0.0.1:0",
         "NODE_API_PORT": "127.0.0.1:0",
     }
-    Stack(PREFIX, env).compose("build", timeout=900)
+    Stack(f"{PREFIX}images", env).compose("build", timeout=900)
     return env
 
 
 @contextmanager
 def up(project: str, env: dict[str, str], *, forget: bool, services: Sequence[str] = ()) -> Iterator[Stack]:
     """The stack (or these services and what they need), healthy; `forget` removes its volumes in the end."""
-    stack = Stack(f"{PREFIX}-{project}", env)
+    stack = Stack(f"{PREFIX}{project}", env)
     try:
         stack.compose("up", "--detach", "--build", "--wait", "--wait-timeout", str(UP_S - 10), *services)
         yield stack

@@ -195,7 +195,7 @@ def test_smoke_starts_itself_from_any_folder(bundle: str, ecosystem: Ecosystem) 
 
 
 def test_two_builds_are_the_same(bundle: str) -> None:
-    """Built again from nothing, every file has the same bytes, mode and time, and the layer the same digest."""
+    """Built again from nothing, every file has the same bytes, mode and time, and the layer its digest."""
     again = build("bundle", "pidone-test/bundle-again", "--no-cache")
     assert len(listing(bundle)) > 500
     assert listing(again) == listing(bundle)

@@ -10,6 +10,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 import pytest
+from docker.containers import PREFIX
 from docker.images import REPOSITORY, docker
 from docker.stack import CPUS, ComposeError, Stack
 from docker.terminal import Terminal
@@ -140,7 +141,7 @@ def test_watch_syncs_sources_as_they_are_saved(stack_env: dict[str, str], tmp_pa
     files = ("docker-compose.yml", "compose.dev.yml")
     for name in files:
         shutil.copy(REPOSITORY / name, tmp_path)
-    stack = Stack(f"{stacks.PREFIX}-watched", {**stack_env, "COMPOSE_FILE": ":".join(files)}, tmp_path)
+    stack = Stack(f"{PREFIX}watched", {**stack_env, "COMPOSE_FILE": ":".join(files)}, tmp_path)
     edits = [
         ("backend", 8000, "docker/backend/chat/routes.py", "/health  /ready", "/watched"),
         ("node-api", 3000, "docker/node-api/server.js", "from node", "watched"),
