@@ -128,6 +128,8 @@ class Session:
             for room in (self._config_watch, self._control):
                 if room is not None:
                     room.close()
+            while self._reaper.reap():  # who ended in the last moment is nobody else's to bury
+                pass
             self._relay.close(FLUSH_TIME_S)
         return self._ending or Ending(ExitCode.INTERNAL, "bug", "the loop ended by itself")
 
