@@ -46,7 +46,7 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "app.scale": Event("somebody changed the number of instances", ("app", "instances", "previous")),
         "instance.start": Event("a process was started", (*_INSTANCE, "restarts", "reason")),
         "instance.spawn_failed": Event("a process could not be started", _SLOT),
-        "instance.online": Event("a process is ready", (*_SLOT, "after_s")),
+        "instance.online": Event("a process is ready", (*_SLOT, "after_s", "by")),
         "instance.not_ready": Event("a process did not get ready in time", _SLOT),
         "instance.exit": Event(
             "a process ended", (*_INSTANCE, "code", "signal", "uptime_s", "restarts", "reason")
