@@ -67,6 +67,9 @@ class Encoder:
 
     def _merged(self, merger: Merger, lines: bytes, timestamp: str) -> bytes:
         """Among the lines there may be JSON objects."""
+        at_once = merger.records(lines, timestamp, self._level, self._max_record)
+        if at_once is not None:
+            return at_once
         record, level, max_record = merger.record, self._level, self._max_record
         records: list[bytes] = []
         others: list[bytes] = []

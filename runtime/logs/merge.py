@@ -9,9 +9,10 @@ python-json-logger has imported already; it is imported when the first such line
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from runtime.ecosystem.spec import Bytes
 from runtime.logs.levels import BY_NAME, of_number
 from runtime.record import Record
 
@@ -72,9 +73,7 @@ class Merger:
             return None
         if not own:  # a dict for sure: the line begins with a brace
             return None
-        if timestamp != self._now:
-            self._now = timestamp
-            self._openings.clear()
+        self._begin(timestamp)
         fields = tuple(own)
         traits = self._traits.get(fields) or self._examine(fields)
         without, start = traits.without, b"{"
@@ -91,6 +90,50 @@ class Merger:
             return self._rebuilt(line, level)
         opening = self._openings.get((without, level)) or self._opening(without, level)
         return opening + line[len(start) :] + b"\n"
+
+    def records(self, lines: bytes, timestamp: str, level: str, longest: Bytes) -> bytes | None:
+        r"""The records of many lines at once, each ended by `\n`; the same as `record` makes of each.
+
+        None unless all are objects with the same fields in the same order, as one place in a program writes
+        them, no record is longer than `longest`, and none of them says more than what can be put in front.
+        """
+        count = lines.count(b"\n")
+        if lines[:1] != b"{" or lines.count(b"\n{") + 1 != count or lines.count(b"}\n") != count:
+            return None
+        each = lines[:-1].split(b"\n")
+        fields = self._fields_of_all(each)
+        if not fields:
+            return None
+        traits = self._traits.get(fields) or self._examine(fields)
+        if traits.same or traits.foreign:
+            return None
+        self._begin(timestamp)
+        opening = self._openings.get((traits.without, level)) or self._opening(traits.without, level)
+        if len(opening) + max(map(len, each)) > longest:
+            return None
+        return opening + lines[1:].replace(b"\n{", b"\n" + opening)
+
+    def _fields_of_all(self, each: Sequence[bytes]) -> tuple[str, ...] | None:
+        """The fields that all these lines have, each a valid object and with a word for its level, if any."""
+        loads, _ = self._orjson or self._codec()
+        try:
+            fields = tuple(loads(each[0]))
+            if fields != tuple(loads(each[-1])):  # saves most of those that differ the rest
+                return None
+            all_own = list(map(loads, each))
+        except ValueError:
+            return None
+        if set(map(tuple, all_own)) != {fields}:
+            return None
+        level = self._level_key
+        if level in fields and {own[level].__class__ for own in all_own} != {str}:
+            return None
+        return fields
+
+    def _begin(self, timestamp: str) -> None:
+        if timestamp != self._now:
+            self._now = timestamp
+            self._openings.clear()
 
     def _examine(self, fields: tuple[str, ...]) -> _Traits:
         keys, names = self._keys, frozenset(fields)
