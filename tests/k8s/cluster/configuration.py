@@ -19,8 +19,6 @@ namespace with no way out, so they meet nobody's."""
 
 API = f"https://{NODE_IP}:6443"
 PAUSE = "pidone-test/pause:1"
-VOLUMES = 12
-"""Local volumes that claims can bind; nobody makes more of them on demand."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,6 @@ def write(layout: Layout) -> None:
         _write_json(layout.root / f"{name}.kubeconfig", _kubeconfig(authority.certificate, certificate, key))
     _write_json(layout.root / "kubelet.json", _kubelet(layout))
     _write_json(layout.root / "proxy.json", _proxy(layout))
-    _write_json(layout.root / "volumes.json", _volumes(layout))
     (layout.root / "cni").mkdir()
     _write_json(layout.root / "cni/pods.conflist", _network())
     (layout.root / "containerd.toml").write_text(_containerd(layout))
@@ -148,41 +145,6 @@ def _network() -> dict[str, Any]:
             {"type": "portmap", "capabilities": {"portMappings": True}},
         ],
     }
-
-
-def _volumes(layout: Layout) -> dict[str, Any]:
-    """The default storage class, and what claims of it bind to."""
-    storage = {
-        "apiVersion": "storage.k8s.io/v1",
-        "kind": "StorageClass",
-        "metadata": {
-            "name": "local",
-            "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
-        },
-        "provisioner": "kubernetes.io/no-provisioner",
-        "volumeBindingMode": "WaitForFirstConsumer",
-    }
-    here = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [NAME]}]}
-    volumes = []
-    for number in range(VOLUMES):
-        folder = layout.root / f"volumes/{number}"
-        folder.mkdir(parents=True)
-        spec = {
-            "capacity": {"storage": "10Gi"},
-            "accessModes": ["ReadWriteOnce"],
-            "storageClassName": "local",
-            "local": {"path": str(folder)},
-            "nodeAffinity": {"required": {"nodeSelectorTerms": [here]}},
-        }
-        volumes.append(
-            {
-                "apiVersion": "v1",
-                "kind": "PersistentVolume",
-                "metadata": {"name": f"local-{number}"},
-                "spec": spec,
-            }
-        )
-    return {"apiVersion": "v1", "kind": "List", "items": [storage, *volumes]}
 
 
 def _containerd(layout: Layout) -> str:

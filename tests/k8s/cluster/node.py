@@ -84,7 +84,6 @@ def running(archives: Sequence[Path]) -> Iterator[Node]:
                 _wait_for(node)
                 for archive in archives:
                     node.load(archive)
-                node.kubectl("apply", "--filename", str(folder / "volumes.json"))
                 node.kubectl("wait", "--for=condition=Ready", f"node/{NAME}", "--timeout=60s")
                 yield node
     finally:

@@ -84,7 +84,18 @@ def _build(folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent) as work:
         done = subprocess.run(
             [
-                *("nice", "go", "build", "-mod=readonly", "-trimpath", "-ldflags", stamp, "-o", f"{work}/"),
+                *(
+                    "nice",
+                    "go",
+                    "build",
+                    "-mod=readonly",
+                    "-buildvcs=false",
+                    "-trimpath",
+                    "-ldflags",
+                    stamp,
+                    "-o",
+                    f"{work}/",
+                ),
                 *(f"k8s.io/kubernetes/cmd/{name}" for name in KUBERNETES),
                 *("./coredns", "./pause"),
             ],

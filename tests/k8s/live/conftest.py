@@ -1,0 +1,42 @@
+"""What the tests on a cluster share: the client, and the sample as the overlay `local` has it."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from k8s.live.client import client
+from k8s.live.figures import FIGURES
+from k8s.live.space import Space, install
+
+collect_ignore_glob = [] if os.environ.get("CLUSTER") else ["test_*.py"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clients() -> Iterator[None]:
+    """A pod to call from."""
+    with client():
+        yield
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
+    """The sample with its database and bus."""
+    space = install("local", "local", tmp_path_factory.mktemp("local"))
+    try:
+        space.wait_until_rolled_out()
+        yield space
+    finally:
+        space.delete()
+
+
+@pytest.fixture
+def backend(installed: Space) -> Space:
+    """The sample with two pods, both ready, and none on its way out."""
+    installed.scale(2)
+    return installed
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what was measured."""
+    for what in FIGURES:
+        terminalreporter.write_line(f"measured: {what}")

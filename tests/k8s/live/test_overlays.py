@@ -1,0 +1,88 @@
+"""Each overlay as it is comes up: probes go green, and it answers through its Service."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from k8s.live.client import load
+from k8s.live.space import Space, install, is_ready, kubectl, state
+
+EXTERNAL: dict[str, Any] = {
+    "components": ["components/postgres", "components/redis", "components/ephemeral"],
+    "configMapGenerator": [
+        {
+            "name": "settings",
+            "behavior": "merge",
+            "literals": [
+                "CHAT_DATABASE_URL=postgresql+asyncpg://chat@postgres/chat",
+                "CHAT_REDIS_URL=redis://redis:6379/0",
+            ],
+        }
+    ],
+}
+"""What `production` expects to be elsewhere."""
+
+CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
+    "sidecar": ("/rooms/hall/messages", 1, {}),
+    "node": ("/", 2, {}),
+    "production": ("/rooms/hall/messages", 3, EXTERNAL),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def monitors() -> None:
+    """The kind that the Prometheus operator would bring, so that its objects are taken."""
+    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": anything}}
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "podmonitors.monitoring.coreos.com"},
+        "spec": {
+            "group": "monitoring.coreos.com",
+            "scope": "Namespaced",
+            "names": {"plural": "podmonitors", "singular": "podmonitor", "kind": "PodMonitor"},
+            "versions": [version],
+        },
+    }
+    if "podmonitors" in kubectl("api-resources", "--api-group=monitoring.coreos.com", "--output=name"):
+        return
+    Space("default").apply(definition)
+    kubectl("wait", "crd/podmonitors.monitoring.coreos.com", "--for=condition=Established", "--timeout=30s")
+
+
+@pytest.fixture(params=CASES)
+def installed_overlay(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Space, str, int]]:
+    """An overlay in a namespace of its own, with the path to ask and the pods to expect."""
+    path, replicas, more = CASES[request.param]
+    space = install(request.param, request.param, tmp_path, **more)
+    try:
+        space.wait_until_rolled_out()
+        yield space, path, replicas
+    finally:
+        space.delete()
+
+
+def test_every_probe_goes_green(installed_overlay: tuple[Space, str, int]) -> None:
+    """All pods become ready and stay so, none has been restarted, and requests are answered."""
+    space, path, replicas = installed_overlay
+    space.settle(replicas)
+    pods = space.pods()
+    assert [is_ready(pod) for pod in pods] == [True] * replicas
+    assert [state(pod)["restartCount"] for pod in pods] == [0] * replicas
+    with load(space, path=path, rate=50) as program:
+        report = program.finish()
+    assert report["sent"] > 0
+    assert report["failed"] == 0, report
+
+
+def test_the_local_one_too(backend: Space) -> None:
+    """Postgres, Redis, migration, background programs and API run, and nothing has been restarted."""
+    for pod in backend.get("pods"):
+        for container in pod["status"]["containerStatuses"]:
+            assert container["restartCount"] == 0, pod["metadata"]["name"]
+    assert backend.get("job/migrate")["status"]["succeeded"] == 1
+    with load(backend, rate=50) as program:
+        report = program.finish()
+    assert report["failed"] == 0, report
