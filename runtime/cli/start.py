@@ -160,17 +160,22 @@ def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> 
         inbox: Has been collecting signals since the first instruction.
     """
     # Beside the reading: what the session needs is imported before its outcome is waited for.
+    import pickle  # noqa: F401 (what `loading` brings is pickled)
+
     from runtime import __version__
     from runtime.init.bare.execute import undo_locale_coercion
     from runtime.init.spawn import keep_descriptors_private
     from runtime.supervise.session import Session, Surroundings
+    from runtime.supervise.supervisor import Ending
     from runtime.supervise.termination import leave_message
 
     try:
         ecosystem = loading.wait()
     except UsageError as error:
+        leave_message(Ending(ExitCode.USAGE, "usage", str(error)))
         return _refuse(ExitCode.USAGE, f"{error}\n\n{USAGE}".rstrip())
     except ConfigError as error:
+        leave_message(Ending(ExitCode.CONFIG, "config", str(error)))
         return _refuse(ExitCode.CONFIG, str(error))
     undo_locale_coercion()  # PEP 538 is about our own interpreter, not about the apps
     keep_descriptors_private()
@@ -182,6 +187,7 @@ def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> 
     try:
         ending = Session(ecosystem, around).run()
     except ListenError as error:
+        leave_message(Ending(ExitCode.CONFIG, "listen", str(error)))
         return _refuse(ExitCode.CONFIG, str(error))
     if ending.is_abnormal:
         leave_message(ending)

@@ -499,6 +499,18 @@ RUNTIME_GROUP: Final = Group(
         Key(
             "shutdown_delay", kinds.DURATION, "After SIGTERM keep serving this long before the apps are told."
         ),
+        Key(
+            "unready_on_stop",
+            kinds.BOOL,
+            "`/readyz` fails from SIGTERM on; `false`: only when `shutdown_delay` is over.",
+        ),
+        Key(
+            "termination_grace",
+            kinds.DURATION,
+            "How long the engine waits between SIGTERM and SIGKILL (Kubernetes: "
+            "`terminationGracePeriodSeconds` less preStop): a warning tells if a stop may take longer.",
+            default="`PIDONE_TERMINATION_GRACE`",
+        ),
         Key("start_delay", kinds.DURATION, "Wait before the apps start."),
         Key("auto_exit", kinds.BOOL, "Exit when nothing is left to run."),
         Key(
@@ -543,7 +555,17 @@ RUNTIME_GROUP: Final = Group(
             "Container-wide use above which the largest instance is replaced.",
             default="off",
         ),
-        Key("watch_config", kinds.BOOL, "Apply the file again when it changes."),
+        Key(
+            "watch_config",
+            kinds.BOOL,
+            "Apply the file again when it changes, as SIGHUP does; also a mounted ConfigMap.",
+        ),
+        Key(
+            "log_fields",
+            tables.FIELDS,
+            "Fields added to each record of every app, and to the runtime's own.",
+            default="none",
+        ),
         Key("hooks", tables.HOOKS, "As of an app, for the whole.", default="none"),
     ),
 )

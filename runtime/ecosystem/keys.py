@@ -19,7 +19,7 @@ NOTHING_IN_A_CONTAINER: Final = frozenset(
 
 NOT_BUILT: Final = frozenset(
     (
-        "runtime.watch_config", "static",
+        "static",
     )
 )  # fmt: skip
 """Keys that are read and checked, but nothing acts on them yet: one warning names those in use."""

@@ -12,14 +12,17 @@ from runtime.ecosystem.environment import UnsetVariableError, expand
 from runtime.ecosystem.formats import read
 from runtime.ecosystem.options import LoadOptions
 from runtime.ecosystem.problems import Problems, Scope, did_you_mean, shown
-from runtime.ecosystem.spec import AppSpec, Dependency, Ecosystem, RuntimeSpec
+from runtime.ecosystem.spec import AppSpec, Dependency, Ecosystem, Origin, RuntimeSpec
 
 _WHOLE: Final = ("smoke", "alerts")
+GRACE_VARIABLE: Final = "PIDONE_TERMINATION_GRACE"
+"""Stands in for `termination_grace`, which belongs beside the number of the engine, not into a file."""
 
 
 def load(source: Path | None, options: LoadOptions) -> Ecosystem:
     """Read an ecosystem file (None: standard input). Raises ConfigError with everything that is wrong."""
-    return resolve(read_document(source, options), options)
+    origin = None if source is None else Origin.of(os.path.join(options.cwd, source))
+    return resolve(read_document(source, options), options).but(origin=origin)
 
 
 def read_document(source: Path | None, options: LoadOptions) -> Document:
@@ -59,7 +62,8 @@ def resolve(document: Document, options: LoadOptions, title: str = "") -> Ecosys
     runtime = _read_runtime(reader)
     rest = _read_whole(reader)
     _report(reader)
-    apps = _only(apps, options.only, top)
+    apps = tuple(_with_fields(app, runtime.log_fields) for app in _only(apps, options.only, top))
+    whole.check_time(runtime, apps, top)
     problems.raise_errors()
     return Ecosystem(
         apps=apps,
@@ -103,6 +107,8 @@ def _read_runtime(reader: Reader) -> RuntimeSpec:
             unknown.append(spelling)
     report_unknown(unknown, list(keys.RUNTIME_KEYS), scope, strict=reader.document.strict)
     entries |= {name: Entry(name, value) for name, value in reader.options.runtime.items()}
+    if GRACE_VARIABLE in reader.options.environ:
+        entries.setdefault("termination_grace", Entry(GRACE_VARIABLE, reader.options.environ[GRACE_VARIABLE]))
     values: dict[str, Any] = {}
     for name, entry in entries.items():
         value = None if entry.value is None else parse_value(keys.RUNTIME_KEYS[name].kind, entry, scope)
@@ -112,7 +118,13 @@ def _read_runtime(reader: Reader) -> RuntimeSpec:
                 reader.not_built.add(f"runtime.{name}")
     if reader.options.personality != "pidone":
         values.setdefault("log_format", "raw")
+    if values.get("watch_config") and reader.document.source is None:
+        scope.warn("watch_config: there is no file to watch", "watch_config")
     return RuntimeSpec(**values)
+
+
+def _with_fields(app: AppSpec, fields: Mapping[str, str]) -> AppSpec:
+    return app.but(log_fields={**fields, **app.log_fields}) if fields else app
 
 
 def _read_whole(reader: Reader) -> dict[str, Any]:

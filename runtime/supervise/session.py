@@ -1,7 +1,6 @@
 """One run of an ecosystem: makes the real collaborators and turns the loop until nothing is left."""
 
 import os
-import random
 import signal
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
@@ -86,14 +85,14 @@ class Session:
             loop=self._loop,
             reaper=self._reaper,
             log=self._ledger,
-            random=random.random,
+            random=_random,
             environ=around.environ,
             environment=self._launcher.environment,
             is_ready=lambda: self._supervisor.is_ready,
         )
         self._supervisor = Supervisor(
             ecosystem,
-            World(self._loop, self._launcher, self._ledger, self._outfitter, random.random, self._upkeep),
+            World(self._loop, self._launcher, self._ledger, self._outfitter, _random, self._upkeep),
             self._outfitter,
             count=lambda app: app.count(self._ecosystem.cpus),
             on_done=self._done,
@@ -108,6 +107,7 @@ class Session:
         )
         self._ending: Ending | None = None
         self._control: Closable | None = None
+        self._config_watch: Closable | None = None
 
     def run(self) -> Ending:
         """Start everything and return when all of it has ended.
@@ -122,8 +122,9 @@ class Session:
             self._loop.run_forever()
         finally:
             self._around.inbox.close()
-            if self._control is not None:
-                self._control.close()
+            for room in (self._config_watch, self._control):
+                if room is not None:
+                    room.close()
             self._relay.close(FLUSH_TIME_S)
         return self._ending or Ending(ExitCode.INTERNAL, "bug", "the loop ended by itself")
 
@@ -164,6 +165,7 @@ class Session:
             self._loop.call_later(OPERATE_AFTER, self._open_control)
 
     def _open_control(self) -> None:
+        self._watch_config()
         if self._around.operate is not None:
             parts = Parts(
                 loop=self._loop,
@@ -175,6 +177,26 @@ class Session:
                 version=self._around.version,
             )
             self._control = self._around.operate(parts)
+
+    def _watch_config(self) -> None:
+        """Begin or end to watch the ecosystem file, as it says itself."""
+        origin = self._ecosystem.origin if self._ecosystem.runtime.watch_config else None
+        if self._config_watch is not None and origin is None:
+            self._config_watch.close()
+            self._config_watch = None
+        elif self._config_watch is None and origin is not None:
+            from runtime.supervise.config_watch import ConfigWatch  # noqa: PLC0415 (for who has asked for it)
+
+            try:
+                self._config_watch = ConfigWatch(
+                    origin, loop=self._loop, on_changed=self._reread.begin, on_failed=self._not_watched
+                )
+            except OSError as error:
+                self._not_watched(error)
+
+    def _not_watched(self, error: OSError) -> None:
+        why = f"the ecosystem file is not watched any more: {error.strerror}"
+        self._ledger.event("error", "watch.failed", why)
 
     def _signals_arrived(self) -> None:
         for number in self._around.inbox.take():
@@ -207,8 +229,12 @@ class Session:
             self._ecosystem = before
             self._not_loaded(str(error))
             return
+        for warning in ecosystem.warnings:
+            if warning not in before.warnings:
+                self._ledger.event("warning", "config.warning", warning)
         self._reactions = reactions(ecosystem.runtime.signals)
         self._upkeep.apply(ecosystem.runtime)
+        self._watch_config()
 
     def _not_loaded(self, why: str) -> None:
         self._ledger.event("error", "config.rejected", f"nothing was changed: {why}")
@@ -225,3 +251,10 @@ class Session:
         from runtime.supervise.commands import Commands  # noqa: PLC0415 (needs asyncio at last)
 
         return await Commands(self._reaper, self._around.environ).run(app, argv)
+
+
+def _random() -> float:
+    """As random.random, which costs 2 ms to import and is first needed after a failure."""
+    from random import random  # noqa: PLC0415
+
+    return random()  # noqa: S311 (jitter)
