@@ -159,6 +159,8 @@ address = "{layout.containerd}"
 
 [plugins."io.containerd.grpc.v1.cri"]
 sandbox_image = "docker.io/{PAUSE}"
+# Where the machine lets nobody lower it (no CAP_SYS_RESOURCE), a sandbox could not start at all.
+restrict_oom_score_adj = true
 
 [plugins."io.containerd.grpc.v1.cri".containerd]
 snapshotter = "overlayfs"

@@ -1,5 +1,6 @@
 """What probes are about: a dead app is no reason to kill the pod, but no requests go to it."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -54,7 +55,7 @@ def test_liveness_survives_a_dead_app_and_readiness_does_not(space: Space) -> No
 def test_a_crash_is_repaired_inside(space: Space) -> None:
     """A killed app process is replaced by pidone, in the same container."""
     (pod,) = space.names()
-    (before, *_) = [r["pid"] for r in space.records(pod) if r.get("event") == "instance.start"]
+    (before, *_) = [row["pid"] for row in json.loads(space.exec(pod, "pidone", "ls", "--json"))]
     space.exec(pod, "pidone", "signal", "node-api:0", "KILL")
     ends = {"event": "instance.exit", "pid": before, "signal": "SIGKILL"}
     eventually(lambda: [r for r in space.records(pod) if ends.items() <= r.items()], "the end")
