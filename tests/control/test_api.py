@@ -255,6 +255,18 @@ def test_readiness_fails_at_once_when_a_stop_is_asked_for(tmp_path: Path) -> Non
         assert it.run.wait() == 0
 
 
+def test_readiness_may_last_as_long_as_the_delay(tmp_path: Path) -> None:
+    """`unready_on_stop = false`: for balancers that cut what is not ready instead of draining it."""
+    runtime = "\n[runtime]\nshutdown_delay = '2s'\nunready_on_stop = false\n"
+    with operated(tmp_path, SLEEPER + runtime) as it:
+        it.run.signal(signal.SIGTERM)
+        it.run.expect(event="runtime.stop")
+        assert it.ask("/readyz?verbose").status == 200
+        assert it.ask("/api/drain", "POST").status == 200
+        assert it.ask("/readyz").status == 503
+        assert it.run.wait() == 0
+
+
 def test_readiness_names_the_app_that_is_not(tmp_path: Path) -> None:
     """?verbose tells which app is missing; /startupz fails until everything was ready once."""
     slow = '[[apps]]\nname = "slow"\nscript = "/bin/sleep"\nargs = "1000"\nwait_ready = true\n'
