@@ -67,6 +67,12 @@ class Space:
         """`kubectl exec`; its output."""
         return self.kubectl("exec", pod, "--", *command)
 
+    def instances(self, pod: str, app: str) -> list[dict[str, Any]]:
+        """What `pidone ls` in a pod says of an app's processes."""
+        apps = json.loads(self.exec(pod, "pidone", "ls", "--json"))["apps"]
+        (found,) = [one for one in apps if one["name"] == app]
+        return list(found["instances"])
+
     def records(self, pod: str, *options: str) -> list[dict[str, Any]]:
         """`kubectl logs` as JSON records; anything else fails the test."""
         lines = self.kubectl("logs", pod, *options).splitlines()

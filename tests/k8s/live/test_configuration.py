@@ -40,5 +40,4 @@ def has(space: Space, pod: str, count: int) -> None:
 
 def instances(space: Space, pod: str) -> int:
     """How many API processes a pod has, all of them ready."""
-    rows = json.loads(space.exec(pod, "pidone", "ls", "--json"))
-    return sum(row["app"] == "api" and row["state"] == "online" for row in rows)
+    return sum(one["state"] == "online" for one in space.instances(pod, "api"))

@@ -1,6 +1,5 @@
 """What probes are about: a dead app is no reason to kill the pod, but no requests go to it."""
 
-import json
 from collections.abc import Iterator
 
 import pytest
@@ -55,7 +54,7 @@ def test_liveness_survives_a_dead_app_and_readiness_does_not(space: Space) -> No
 def test_a_crash_is_repaired_inside(space: Space) -> None:
     """A killed app process is replaced by pidone, in the same container."""
     (pod,) = space.names()
-    (before, *_) = [row["pid"] for row in json.loads(space.exec(pod, "pidone", "ls", "--json"))]
+    before = space.instances(pod, "node-api")[0]["pid"]
     space.exec(pod, "pidone", "signal", "node-api:0", "KILL")
     ends = {"event": "instance.exit", "pid": before, "signal": "SIGKILL"}
     eventually(lambda: [r for r in space.records(pod) if ends.items() <= r.items()], "the end")

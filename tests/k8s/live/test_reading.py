@@ -1,7 +1,5 @@
 """What one reads of a pod: its logs and its programs."""
 
-import json
-
 from k8s.live.space import Space
 
 
@@ -21,10 +19,9 @@ def test_every_line_of_the_logs_is_a_record(backend: Space) -> None:
 def test_exec_shows_what_runs(backend: Space) -> None:
     """`kubectl exec POD -- pidone ls` works without further words, and shows as many processes as CPUs."""
     (pod, *_) = backend.names()
-    rows = json.loads(backend.exec(pod, "pidone", "ls", "--json"))
     cpus = int(backend.get(f"pod/{pod}")["spec"]["containers"][0]["resources"]["limits"]["cpu"])
-    assert [row["state"] for row in rows if row["app"] == "api"] == ["online"] * cpus
-    assert "api" in backend.exec(pod, "pidone", "ls")
+    assert [one["state"] for one in backend.instances(pod, "api")] == ["online"] * cpus
+    assert "api:0" in backend.exec(pod, "pidone", "ls")
 
 
 def test_it_is_as_confined_as_it_can_be(backend: Space) -> None:
