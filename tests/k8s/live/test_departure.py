@@ -37,10 +37,8 @@ def test_requests_of_three_seconds_are_finished(backend: Space) -> None:
 def test_a_websocket_is_sent_away_and_comes_back(backend: Space) -> None:
     """A member of a room is told 1012 by the pod that goes, comes back to another, and has missed nothing."""
     (pod, *_) = backend.names()
-    hosts = [address(backend, pod), f"backend.{backend.name}"]
-    room = f"room-{pod}"
-    # Straight to the pods, because the Service's port is another one.
-    with Program("chatter", room, hosts[0], address(backend, backend.names()[1]), str(PORT)) as program:
+    joined, service = f"{address(backend, pod)}:{PORT}", f"backend.{backend.name}"
+    with Program("chatter", f"room-{pod}", joined, service) as program:
         backend.kubectl("delete", "pod", pod)
         report = program.finish()
     assert report["codes"] == [1012], report

@@ -59,6 +59,8 @@ def installed_overlay(request: pytest.FixtureRequest, tmp_path: Path) -> Iterato
     space = install(request.param, request.param, tmp_path, **more)
     try:
         space.wait_until_rolled_out()
+        space.settle(replicas)  # `production` leaves their number to the autoscaler
+        space.wait_until_rolled_out()
         yield space, path, replicas
     finally:
         space.delete()
@@ -67,7 +69,6 @@ def installed_overlay(request: pytest.FixtureRequest, tmp_path: Path) -> Iterato
 def test_every_probe_goes_green(installed_overlay: tuple[Space, str, int]) -> None:
     """All pods become ready and stay so, none has been restarted, and requests are answered."""
     space, path, replicas = installed_overlay
-    space.settle(replicas)
     pods = space.pods()
     assert [is_ready(pod) for pod in pods] == [True] * replicas
     assert [state(pod)["restartCount"] for pod in pods] == [0] * replicas

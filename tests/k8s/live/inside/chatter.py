@@ -31,10 +31,10 @@ class Member:
         self.codes: list[int] = []
         self.refused = 0
 
-    async def converse(self, host: str, port: int) -> None:
+    async def converse(self, host: str) -> None:
         """Speak and listen until the connection ends."""
         after = max(self.heard, default=0)
-        address = f"ws://{host}:{port}/rooms/{self.room}?author=ann&after={after}"
+        address = f"ws://{host}/rooms/{self.room}?author=ann&after={after}"
         async with connect(address, proxy=None) as socket:
             speaking = asyncio.create_task(self._speak(socket))
             try:
@@ -62,12 +62,12 @@ class Member:
         if frame["type"] == "message" and isinstance(sequence, int):
             self.heard.append(sequence)
 
-    async def stay(self, first: str, second: str, port: int) -> None:
+    async def stay(self, first: str, second: str) -> None:
         """Join, and come back whenever it was sent away."""
         host = first
         while True:
             try:
-                await self.converse(host, port)
+                await self.converse(host)
             except OSError:
                 self.refused += 1
                 await asyncio.sleep(EVERY_S)
@@ -88,7 +88,7 @@ class Member:
 async def run(arguments: argparse.Namespace) -> dict[str, object]:
     """Stay until told to end; the report."""
     member, end = Member(arguments.room), asyncio.Event()
-    staying = asyncio.create_task(member.stay(arguments.first, arguments.second, arguments.port))
+    staying = asyncio.create_task(member.stay(arguments.first, arguments.second))
     await member.is_in.wait()
     say({"started": True})
     await until_stdin_ends(end, 120)
@@ -103,9 +103,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Chat, then say what came of it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("room")
-    parser.add_argument("first", help="host to join at")
-    parser.add_argument("second", help="host to come back to")
-    parser.add_argument("port", type=int, help="of both")
+    parser.add_argument("first", help="HOST:PORT to join at")
+    parser.add_argument("second", help="HOST:PORT to come back to")
     say(asyncio.run(run(parser.parse_args(argv))))
 
 
