@@ -279,6 +279,17 @@ def test_readiness_names_the_app_that_is_not(tmp_path: Path) -> None:
         assert it.ask("/livez").status == 200
 
 
+def test_a_dead_app_is_no_reason_to_restart_the_container(tmp_path: Path) -> None:
+    """/livez is about the runtime alone; /readyz is about the apps."""
+    dead = '[[apps]]\nname = "dead"\nscript = "/bin/false"\nmax_restarts = 1\n'
+    with operated(tmp_path, SLEEPER + dead, ready=False) as it:
+        it.run.expect(event="instance.errored")
+        assert it.ask("/livez").status == 200
+        reply = it.ask("/readyz?verbose")
+        assert reply.status == 503
+        assert b"[-] dead errored" in reply.body
+
+
 def test_methods_and_paths_that_do_not_exist(sleeping: Operated) -> None:
     """404, 405 with Allow, and HEAD as GET without a body."""
     assert sleeping.ask("/nowhere").status == 404

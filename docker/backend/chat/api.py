@@ -20,6 +20,9 @@ from chat.resources import acquire
 from chat.routes import Api, application
 
 LISTEN = "127.0.0.1:8000"
+IDLE_S = 2.0
+"""Longest wait for clients that keep a connection and say nothing."""
+POLL_S = 0.02
 
 log = logging.getLogger("chat.api")  # __name__ is __main__ here
 
@@ -46,12 +49,28 @@ class Server(uvicorn.Server):
         for server in self.servers:
             server.close()
         log.info("draining", extra={"websockets": self._api.hub.population})
+        await asyncio.gather(self._end_websockets(), self._end_idle())
+        await super().shutdown(sockets)
+        log.info("stopped")
+
+    async def _end_websockets(self) -> None:
         await self._api.hub.close_in_slices(self._drain_s)
         with contextlib.suppress(TimeoutError):  # the stragglers are uvicorn's to cut
             async with asyncio.timeout(self._drain_s):
                 await self._api.hub.emptied()
-        await super().shutdown(sockets)
-        log.info("stopped")
+
+    async def _end_idle(self) -> None:
+        """Let clients that keep their connections let go of them: the next request may be on its way.
+
+        uvicorn closes what is idle at once, and such a request would fail.
+        """
+        self.server_state.default_headers.append((b"connection", b"close"))
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + min(IDLE_S, self._drain_s)
+        # Never before one turn: what was accepted in this very moment is no connection yet.
+        await asyncio.sleep(POLL_S)
+        while self.server_state.connections and loop.time() < ends:  # noqa: ASYNC110 (uvicorn has no event)
+            await asyncio.sleep(POLL_S)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -5,14 +5,16 @@ from typing import Any
 
 import pytest
 from k8s.offline.schema import problems
-from k8s.offline.tools import OVERLAYS, RELEASES, Object, build
+from k8s.offline.tools import OVERLAYS, RELEASES, Object, build, compose
 from k8s.offline.workloads import any_selected, workloads
 
 FOREIGN = {"production": {"Secret/database"}}
 """What an overlay expects to be there already."""
+COMPONENTS = ("components/postgres", "components/redis", "components/autoscaling", "monitoring")
+"""All that do not change another one: what an overlay of somebody else may be made of."""
 
 
-@pytest.fixture(params=OVERLAYS)
+@pytest.fixture(params=[*OVERLAYS, "composed"])
 def overlay(request: pytest.FixtureRequest) -> str:
     """The name of each overlay."""
     return str(request.param)
@@ -21,7 +23,7 @@ def overlay(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def objects(overlay: str) -> tuple[Object, ...]:
     """What it makes."""
-    return build(f"overlays/{overlay}")
+    return compose(*COMPONENTS) if overlay == "composed" else build(f"overlays/{overlay}")
 
 
 def test_it_builds_into_one_namespace(objects: tuple[Object, ...]) -> None:

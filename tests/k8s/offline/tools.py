@@ -33,7 +33,28 @@ Object = dict[str, Any]
 @cache
 def build(folder: str) -> tuple[Object, ...]:
     """The objects that kustomize makes of a folder below k8s/."""
-    done = subprocess.run([*_kustomize(), str(K8S / folder)], capture_output=True, text=True, check=False)
+    return _build(K8S / folder)
+
+
+@cache
+def compose(*components: str) -> tuple[Object, ...]:
+    """The objects of an overlay that is nothing but the base and these components."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "k8s"
+        shutil.copytree(K8S, copy)
+        overlay = copy / "overlays/composed"
+        overlay.mkdir()
+        plan = {
+            "namespace": "composed",
+            "resources": ["../../base"],
+            "components": [f"../../{name}" for name in components],
+        }
+        (overlay / "kustomization.yaml").write_text(yaml.safe_dump(plan))
+        return _build(overlay)
+
+
+def _build(folder: Path) -> tuple[Object, ...]:
+    done = subprocess.run([*_kustomize(), str(folder)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return tuple(yaml.safe_load_all(done.stdout))
 
