@@ -14,6 +14,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -132,7 +133,8 @@ def _cluster(folder: Path) -> Iterator[Figure]:
         "max_memory_restart": "100M",
     }
     log = folder / "cluster.log"
-    with _running([_pidone(), _write(folder, app)], folder, log):
+    fresh = _Fresh(log)
+    with _running([_pidone(), _write(folder, app)], folder, log), fresh:
         _wait_for_port(port)
         load = asyncio.run(_load(port))
     records = [json.loads(line) for line in log.read_text().splitlines()]
@@ -153,6 +155,48 @@ def _cluster(folder: Path) -> Iterator[Figure]:
     yield Figure("the same: most replacements at once", "", [together], target="1", met=together == 1)
     sizes = [r["rss_bytes"] / 1e6 for r in replaced]
     yield Figure("the same: size at which an instance is replaced", "MB", sizes)
+    yield Figure("the same: size of a fresh instance at the first start", "MB", fresh.sizes[:4])
+    again = fresh.sizes[4:]
+    yield Figure(
+        "the same: size of a fresh instance after each replacement",
+        "MB",
+        again,
+        target="back to its start (within 10 MB)",
+        met=len(again) >= len(replaced) - 1 and max(again) <= max(fresh.sizes[:4]) + 10,
+    )
+
+
+class _Fresh:
+    """Follows the events of a run and measures each instance in the moment it comes online."""
+
+    def __init__(self, log: Path) -> None:
+        self.sizes: list[float] = []
+        """MB."""
+        self._log = log
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._follow)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _follow(self) -> None:
+        pids: dict[int, int] = {}
+        with self._log.open("rb") as log:
+            while not self._is_over.is_set():
+                line = log.readline()
+                if not line.endswith(b"\n"):
+                    log.seek(log.tell() - len(line))
+                    time.sleep(0.005)
+                    continue
+                record = json.loads(line)
+                if record.get("event") == "instance.start":
+                    pids[record["instance"]] = record["pid"]
+                elif record.get("event") == "instance.online":
+                    self.sizes.append(_rss(pids[record["instance"]]) / 1e6)
 
 
 async def _load(port: int) -> dict[str, float]:

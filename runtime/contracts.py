@@ -31,6 +31,12 @@ class InstanceId(Record):
     app: str
     index: int
     incarnation: int
+    namespace: str = "default"
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The identity of the app: `AppSpec.key()`. Its name alone may occur in several namespaces."""
+        return (self.namespace, self.app)
 
 
 class Report(Protocol):

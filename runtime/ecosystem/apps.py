@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
-from runtime.ecosystem import catalogue, environment, keys, kinds, programs
+from runtime.ecosystem import catalogue, environment, keys, kinds, programs, watching
 from runtime.ecosystem.document import NODE_PATH, Document
 from runtime.ecosystem.kinds import Invalid, Kind
 from runtime.ecosystem.options import LoadOptions
@@ -172,6 +172,7 @@ class Reader:
         result |= _logs(values, cwd, variables.variables)
         if hooks := {name: values[name] for name in HOOK_NAMES if name in values}:
             result["hooks"] = {**values.get("hooks", {}), **hooks}
+        result |= watching.merged(values)
         _check_memory(values, scope)
         _check_age(values, result, scope)
         result |= _scheduled(values, scope)

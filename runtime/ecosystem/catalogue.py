@@ -6,7 +6,7 @@ value goes there and the field's default is the key's.
 
 from typing import Final, NamedTuple
 
-from runtime.ecosystem import kinds, probes, rights, tables
+from runtime.ecosystem import kinds, probes, rights, tables, watching
 from runtime.ecosystem.kinds import Kind
 from runtime.ecosystem.spec import Balance, ExecMode, MemoryScope, OnReadyTimeout, Overlap
 
@@ -402,12 +402,34 @@ APP_GROUPS: Final = (
                 "Replace the instances when files change: `true`, a path or paths.",
                 default="false",
             ),
-            Key("ignore_watch", kinds.NAMES, "Paths and patterns that do not count.", default="none"),
+            Key(
+                "ignore_watch",
+                watching.PATTERNS,
+                "What does not count: a name (`logs`, `*.tmp`) at any depth, a path or glob from the app's "
+                "folder (`public/**/*.css`), a regular expression (`re:\\.(log|pid)$`); `!` before one takes "
+                "it back. Dot files, node_modules and caches never count, unless so exempted.",
+                default="none",
+            ),
             Key("watch_delay", kinds.DURATION, "Quiet time after a change before anything happens."),
             Key(
+                "watch_depth",
+                kinds.integer(0, 1000),
+                "Folders below a watched one in which changes count.",
+                ours=True,
+                default="any depth",
+            ),
+            Key(
+                "watch_polling",
+                kinds.DURATION,
+                "Look at the files this often, for mounts that tell of no changes.",
+                ours=True,
+                default="the kernel tells",
+            ),
+            Key(
                 "watch_options",
-                tables.OPTIONS,
-                "chokidar's options; only `ignored` means something here.",
+                watching.WATCH_OPTIONS,
+                "chokidar's: `ignored` (as `ignore_watch`), `depth`, `awaitWriteFinish`, `usePolling` with "
+                "`interval` (for mounts that tell of no changes).",
                 default="none",
             ),
             Key(

@@ -251,7 +251,12 @@ class AppSpec(Record, kw_only=True, hidden=("env",)):
     watch: tuple[str, ...] = ()
     """Paths whose change replaces the instances; empty is off."""
     ignore_watch: tuple[str, ...] = ()
+    """Patterns: `supervise/patterns.py`."""
     watch_delay: Seconds = 0.0
+    watch_depth: int | None = None
+    """Folders below a watched one in which changes count; None is any depth."""
+    watch_polling: Seconds | None = None
+    """Look at the files this often instead of asking the kernel, which knows nothing of some mounts."""
     hooks: Mapping[str, Hook] = EMPTY
 
     # Logs
@@ -282,6 +287,11 @@ class AppSpec(Record, kw_only=True, hidden=("env",)):
     def key(self) -> tuple[str, str]:
         """The identity of the app over reloads of the ecosystem file."""
         return (self.namespace, self.name)
+
+    def labels(self) -> dict[str, str]:
+        """What names the app in events: `app`, and `namespace` where that is not the usual one."""
+        other = {} if self.namespace == "default" else {"namespace": self.namespace}
+        return {"app": self.name, **other}
 
 
 class RuntimeSpec(Record, kw_only=True):
@@ -359,6 +369,8 @@ class Ecosystem(Record, kw_only=True):
     """The file as it was found, for who wants to know whether it has changed since."""
     cpus: int = 1
     """CPUs that this container may use, as found when the file was read."""
+    host_notes: tuple[str, ...] = ()
+    """What could not be read of the container's CPU limits, and was taken as absent."""
     warnings: tuple[str, ...] = ()
     """What is probably not what the user meant."""
     notices: tuple[str, ...] = ()

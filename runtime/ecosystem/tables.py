@@ -159,7 +159,6 @@ FILTER: Final = Kind(
     write=lambda value: value if isinstance(value, bool) else list(value),
 )
 FIELDS: Final = Kind("table of texts", parse_environment, {"type": "object"}, write=dict)
-OPTIONS: Final = Kind("table", lambda value: value if isinstance(value, Mapping) else {}, {"type": "object"})
 
 
 # What others must have done ---------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
             "a reload was given up; processes not yet replaced stay", ("app", "replaced", "reason")
         ),
         "app.scale": Event("somebody changed the number of instances", ("app", "instances", "previous")),
-        "instance.start": Event("a process was started", (*_INSTANCE, "restarts")),
+        "instance.start": Event("a process was started", (*_INSTANCE, "restarts", "reason")),
         "instance.spawn_failed": Event("a process could not be started", _SLOT),
         "instance.online": Event("a process is ready", (*_SLOT, "after_s")),
         "instance.not_ready": Event("a process did not get ready in time", _SLOT),

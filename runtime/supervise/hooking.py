@@ -115,7 +115,7 @@ class Hooks:
         return self._run(hook, instance.app, _event(instance, point), then)
 
     def _run(self, hook: Hook, app: AppSpec, event: HookEvent, then: Callable[[str], None]) -> HookRun:
-        who = InstanceId(app.name, event.instance or 0, 0)
+        who = InstanceId(app.name, event.instance or 0, 0, app.namespace)
         runner = HookRunner(AppHookLauncher(app, reaper=self._reaper, log=self._log), self._clock)
 
         def done(result: HookResult) -> None:

@@ -79,8 +79,12 @@ class Instance:
         """The last stop ended with SIGKILL."""
         self._world = world
         self._observer = observer
-        self._policy = RestartPolicy(app, world.random)
+        self._policy = RestartPolicy(world.random)
         self._goal = Goal.JUDGE
+        self._asked = ""
+        """For what reason somebody last asked for something."""
+        self._cause = ""
+        """Why the next start happens; empty before the first."""
         self._timer: Timer | None = None
         self._due: tuple[Seconds, Event] | None = None
         self._errand: Errand | None = None
@@ -89,7 +93,7 @@ class Instance:
     @property
     def who(self) -> InstanceId:
         """The current incarnation's identity."""
-        return InstanceId(self.app.name, self.index, self.incarnation)
+        return InstanceId(self.app.name, self.index, self.incarnation, self.app.namespace)
 
     @property
     def pid(self) -> int | None:
@@ -113,10 +117,14 @@ class Instance:
         """Unstable ends in a row."""
         return self._policy.unstable
 
-    def handle(self, event: Event) -> None:
-        """Let an event happen. One that means nothing in the present state is ignored."""
+    def handle(self, event: Event, *, reason: str = "request") -> None:
+        """Let an event happen. One that means nothing in the present state is ignored.
+
+        `reason` is that of a start that somebody asks for.
+        """
         action = TABLE[self.state].get(event)
         if action is not None:
+            self._asked = reason
             action(self)
 
     def forgive(self) -> None:
@@ -159,10 +167,17 @@ class Instance:
             self.process = self._world.launcher.launch(self.app, self.who, report=life, on_exit=life.exited)
         except SpawnError as error:
             self._log("error", "instance.spawn_failed", str(error))
+            self._cause = "spawn_failed"
             self._judge(ExitStatus(code=exit_code_of(error)), least_delay=SPAWN_RETRY_AFTER)
             return
         pid = self.process.pid
-        self._log("info", "instance.start", f"started as pid {pid}", pid=pid, restarts=self.restarts)
+        self._log(
+            *("info", "instance.start", f"started as pid {pid}"),
+            pid=pid,
+            restarts=self.restarts,
+            reason=self._cause or None,
+        )
+        self._cause = ""
         self._enter(State.STARTING)
         if self.process.announces or self.app.ready.is_reported:
             self._arm(self.app.listen_timeout, Event.LATE)
@@ -175,6 +190,8 @@ class Instance:
         self._policy.forgive()
         if self.started_at:
             self.restarts += 1
+        if self.restarts:
+            self._cause = self._asked
         self._begin()
 
     def _come_online(self) -> None:
@@ -189,6 +206,7 @@ class Instance:
         if self.app.on_ready_timeout is OnReadyTimeout.FAIL:
             self.reason = f"not ready within {self.app.listen_timeout:g} s"
             self._log("error", "instance.not_ready", self.reason)
+            self._cause = "not_ready"
             self._end(Goal.JUDGE)
             return
         self._log(
@@ -204,9 +222,11 @@ class Instance:
 
     def _end_to_renew(self) -> None:
         self._policy.forgive()
+        self._cause = self._asked
         self._end(Goal.RENEW)
 
     def _end_as_unhealthy(self) -> None:
+        self._cause = "unhealthy"
         self._end(Goal.JUDGE)
 
     def _end_as_hopeless(self) -> None:
@@ -262,6 +282,7 @@ class Instance:
 
     def _want_renewal(self) -> None:
         self._policy.forgive()
+        self._cause = self._asked
         self._goal = Goal.RENEW
 
     def _want_no_more(self) -> None:
@@ -294,7 +315,7 @@ class Instance:
 
     def _judge(self, status: ExitStatus, *, least_delay: Seconds) -> None:
         self.last_exit = status
-        verdict = self._policy.judge(status, uptime=self.uptime, now=self._world.clock.time())
+        verdict = self._policy.judge(self.app, status, uptime=self.uptime, now=self._world.clock.time())
         if verdict.fate is Fate.RESTART:
             self._retry_in(max(verdict.delay, least_delay))
             return
@@ -347,6 +368,7 @@ class Instance:
         """The current incarnation's main process ended."""
         self.last_exit = status
         self.reason = self._world.attendant.explain(self, status) or self.reason
+        self._cause = self._cause or ("signal" if status.signal is not None else "exit")
         asked = self.state in (State.LEAVING, State.DRAINING, State.STOPPING)
         good = asked or (status.signal is None and status.code in self.app.success_exit_codes)
         uptime = round(self.uptime, 3)
@@ -420,7 +442,7 @@ class Instance:
 
     def _log(self, level: str, event: str, message: str = "", **fields: object) -> None:
         known = {key: value for key, value in fields.items() if value is not None}
-        self._world.log.event(level, event, message, app=self.app.name, instance=self.index, **known)
+        self._world.log.event(level, event, message, **self.app.labels(), instance=self.index, **known)
 
 
 class _Life:

@@ -1,8 +1,18 @@
 """The limits an app has in this container, in bytes, and what makes no sense about them."""
 
 from runtime.ecosystem.spec import AppSpec, Bytes, MemoryLimit, MemoryShare
+from runtime.record import Record
 
 _MIB = 1 << 20
+
+
+class Limits(Record, kw_only=True):
+    """What an app may use; None is "no limit"."""
+
+    hard: Bytes | None
+    """`max_memory_restart`."""
+    soft: Bytes | None
+    """`memory_soft_limit`."""
 
 
 def resolve(limit: MemoryLimit | None, *, ceiling: Bytes | None, instances: int) -> Bytes | None:
@@ -20,13 +30,21 @@ def resolve(limit: MemoryLimit | None, *, ceiling: Bytes | None, instances: int)
     return int(ceiling * limit.fraction / (max(1, instances) if limit.per_instance else 1))
 
 
+def limits_of(app: AppSpec, *, ceiling: Bytes | None, instances: int) -> Limits:
+    """Both limits of an app, each per instance."""
+    return Limits(
+        hard=resolve(app.max_memory_restart, ceiling=ceiling, instances=instances),
+        soft=resolve(app.memory_soft_limit, ceiling=ceiling, instances=instances),
+    )
+
+
 def check_limits(app: AppSpec, *, ceiling: Bytes | None, instances: int) -> tuple[str, ...]:
     """What is wrong with an app's limits in this container, one line each.
 
     The ecosystem has compared what can be compared without knowing the container.
     """
-    hard = resolve(app.max_memory_restart, ceiling=ceiling, instances=instances)
-    soft = resolve(app.memory_soft_limit, ceiling=ceiling, instances=instances)
+    limits = limits_of(app, ceiling=ceiling, instances=instances)
+    hard, soft = limits.hard, limits.soft
     problems = []
     if hard is not None and soft is not None and soft >= hard:
         problems.append(

@@ -54,9 +54,12 @@ class Rollout:
         spec: AppSpec,
         indexes: Iterable[int],
         on_done: Callable[[Outcome], None],
+        *,
+        reason: str,
     ) -> None:
         """Replace the processes of these slots by ones of `spec`."""
         self.spec = spec
+        self._reason = reason
         self._cluster = cluster
         self._todo = sorted(indexes)
         self._on_done: Callable[[Outcome], None] | None = on_done
@@ -121,7 +124,7 @@ class Rollout:
             # or be tried again.
             strict = self.spec.but(on_ready_timeout=OnReadyTimeout.FAIL, autorestart=False)
             successor = self._successors[index] = self._cluster.prepare(index, strict)
-            successor.handle(Event.START)
+            successor.handle(Event.START, reason=self._reason)
 
     def _step_one_by_one(self) -> None:
         current = self._restarting
@@ -138,7 +141,7 @@ class Rollout:
             index = self._todo.pop(0)
             self._restarting = instance = self._cluster.instances[index]
             instance.app = self.spec
-            instance.handle(Event.RESTART)
+            instance.handle(Event.RESTART, reason=self._reason)
 
     def _call_off(self, failure: str) -> None:
         successors, self._successors = self._successors, {}

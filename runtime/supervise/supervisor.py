@@ -324,7 +324,7 @@ class Supervisor:
                     "error",
                     "app.blocked",
                     f"waits for {first.app} to be {first.condition}, which will not happen",
-                    app=app.name,
+                    **app.spec.labels(),
                 )
 
     def _dependency(self, app: App, name: str) -> App:

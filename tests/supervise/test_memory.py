@@ -163,7 +163,7 @@ def test_samples_of_processes_that_are_not_online_are_ignored() -> None:
 def test_a_forgotten_app_is_left_alone() -> None:
     """A stopped app is not recycled, whatever is still measured."""
     history = History()
-    history.watch.forget("api")
+    history.watch.forget(("default", "api"))
     assert history.sample(500) == []
 
 
@@ -423,9 +423,10 @@ def test_any_history_recycles_at_most_one_instance_of_an_app_at_a_time(
             under_way = due[0] if due else under_way
         elif event == "online":
             history.watch.online(who, history.now)
-            under_way = history.watch._apps["api"].recycling if "api" in history.watch._apps else None
+            app = history.watch._apps.get(("default", "api"))
+            under_way = app.recycling if app else None
         elif event == "forget":
-            history.watch.forget("api")
+            history.watch.forget(("default", "api"))
             under_way = None
         elif event == "adopt":
             history.watch.adopt(SOFT, instances=3)
@@ -434,5 +435,5 @@ def test_any_history_recycles_at_most_one_instance_of_an_app_at_a_time(
                 history.watch.gone(who)
             else:
                 history.watch.postponed(who, history.now)
-            app = history.watch._apps.get("api")
+            app = history.watch._apps.get(("default", "api"))
             under_way = app.recycling if app else None

@@ -224,3 +224,30 @@ def test_leaving_instances_delay_the_end() -> None:
     assert not play.app.is_down
     old.exit(0)
     assert play.app.is_down
+
+
+def test_a_crash_after_a_reload_is_a_crash_like_any_other() -> None:
+    """Only until it is ready has a successor no second chance."""
+    play = Play(2)
+    play.reload()
+    for _ in range(2):
+        play.newest.report.ready("ipc")
+        for process in play.alive():
+            if process.signals:
+                process.exit(0)
+    assert play.outcomes == [Outcome(replaced=2)]
+    play.newest.exit(1)
+    play.after(30.0)
+    assert len(play.alive()) == 2
+
+
+def test_new_rules_of_restarting_hold_for_what_runs() -> None:
+    """After a reload of the file that replaces nothing, or replaces one by one."""
+    play = Play(1, exec_mode=ExecMode.FORK)
+    play.reload(spec=play.spec.but(autorestart=False))
+    play.newest.exit(0)
+    play.newest.report.ready("ipc")
+    assert play.outcomes == [Outcome(replaced=1)]
+    play.newest.exit(1)
+    play.after(30.0)
+    assert play.app.instances[0].state is State.ERRORED
