@@ -81,9 +81,10 @@ def running(archives: Sequence[Path]) -> Iterator[Node]:
             configuration.write(layout)
             (folder / "cluster.json").write_text(json.dumps(_ecosystem(layout), indent=2))
             with _namespaces(layout) as node:
-                _wait_for(node)
-                for archive in archives:
+                _wait_for(node, "ctr", "--address", str(layout.containerd), "version")
+                for archive in archives:  # while everything else starts
                     node.load(archive)
+                _wait_for(node, "kubectl", "get", f"node/{NAME}", "serviceaccount/default")
                 node.kubectl("wait", "--for=condition=Ready", f"node/{NAME}", "--timeout=60s")
                 yield node
     finally:
@@ -136,19 +137,13 @@ def _remove(cgroup: Path) -> bool:
     return not cgroup.exists()
 
 
-def _wait_for(node: Node) -> None:
+def _wait_for(node: Node, *command: str) -> None:
+    """Repeat a command in the cluster's network until it succeeds. Raises ClusterError."""
     deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        done = subprocess.run(
-            node.inside("kubectl", "get", f"node/{NAME}", "serviceaccount/default"),
-            env=node.env(),
-            capture_output=True,
-            check=False,
-        )
-        if done.returncode == 0:
-            return
-        time.sleep(0.5)
-    raise ClusterError(f"no node after {START_S} s:\n{told(node.layout)}")
+    while subprocess.run(node.inside(*command), env=node.env(), capture_output=True, check=False).returncode:
+        if time.monotonic() > deadline:
+            raise ClusterError(f"{command} still fails after {START_S} s:\n{told(node.layout)}")
+        time.sleep(0.2)
 
 
 def told(layout: Layout, count: int = 60) -> str:

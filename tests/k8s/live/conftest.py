@@ -31,7 +31,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
 
 @pytest.fixture
 def backend(installed: Space) -> Space:
-    """The sample with two pods, both ready, and none on its way out."""
+    """The sample with two pods, both ready."""
     installed.scale(2)
     return installed
 

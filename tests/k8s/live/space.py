@@ -89,10 +89,9 @@ class Space:
         return self.kubectl("get", "statefulsets,deployments", "--output", "name").split()
 
     def scale(self, replicas: int) -> None:
-        """Give the backend so many pods, and wait until no other is left."""
+        """Give the backend so many pods, and wait until they are ready; others may still be on their way out."""
         self.kubectl("scale", "deployment/backend", f"--replicas={replicas}")
         self.wait_until_rolled_out("deployment/backend")
-        self.settle(replicas)
 
     def settle(self, replicas: int) -> None:
         """Wait until pods on their way out are gone."""

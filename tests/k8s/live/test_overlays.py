@@ -23,6 +23,8 @@ EXTERNAL: dict[str, Any] = {
 }
 """What `production` expects to be elsewhere."""
 
+MONITORS = "podmonitors.monitoring.coreos.com"
+
 CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
     "sidecar": ("/rooms/hall/messages", 1, {}),
     "node": ("/", 2, {}),
@@ -30,15 +32,15 @@ CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def monitors() -> None:
+@pytest.fixture(scope="module")
+def monitors() -> Iterator[None]:
     """The kind that the Prometheus operator would bring, so that its objects are taken."""
     anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": anything}}
     definition = {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": "podmonitors.monitoring.coreos.com"},
+        "metadata": {"name": MONITORS},
         "spec": {
             "group": "monitoring.coreos.com",
             "scope": "Namespaced",
@@ -46,29 +48,37 @@ def monitors() -> None:
             "versions": [version],
         },
     }
-    if "podmonitors" in kubectl("api-resources", "--api-group=monitoring.coreos.com", "--output=name"):
+    if kubectl("get", "crd", MONITORS, "--ignore-not-found"):
+        yield
         return
     Space("default").apply(definition)
-    kubectl("wait", "crd/podmonitors.monitoring.coreos.com", "--for=condition=Established", "--timeout=30s")
-
-
-@pytest.fixture(params=CASES)
-def installed_overlay(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Space, str, int]]:
-    """An overlay in a namespace of its own, with the path to ask and the pods to expect."""
-    path, replicas, more = CASES[request.param]
-    space = install(request.param, request.param, tmp_path, **more)
     try:
-        space.wait_until_rolled_out()
-        space.settle(replicas)  # `production` leaves their number to the autoscaler
-        space.wait_until_rolled_out()
-        yield space, path, replicas
+        kubectl("wait", f"crd/{MONITORS}", "--for=condition=Established", "--timeout=30s")
+        yield
     finally:
-        space.delete()
+        kubectl("delete", "crd", MONITORS)
 
 
-def test_every_probe_goes_green(installed_overlay: tuple[Space, str, int]) -> None:
-    """All pods become ready and stay so, none has been restarted, and requests are answered."""
-    space, path, replicas = installed_overlay
+@pytest.fixture(scope="module")
+def spaces(monitors: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Space]]:
+    """All of them, each in a namespace of its own, at once: most of a start is waiting."""
+    spaces = {}
+    try:
+        for name, (_, _, more) in CASES.items():
+            spaces[name] = install(name, name, tmp_path_factory.mktemp(name), **more)
+        yield spaces
+    finally:
+        for space in spaces.values():
+            space.delete()
+
+
+@pytest.mark.parametrize("overlay", CASES)
+def test_every_probe_goes_green(spaces: dict[str, Space], overlay: str) -> None:
+    """All pods become ready, none has been restarted, and requests through the Service are answered."""
+    space, (path, replicas, _) = spaces[overlay], CASES[overlay]
+    space.wait_until_rolled_out()
+    space.settle(replicas)  # `production` leaves their number to the autoscaler
+    space.wait_until_rolled_out()
     pods = space.pods()
     assert [is_ready(pod) for pod in pods] == [True] * replicas
     assert [state(pod)["restartCount"] for pod in pods] == [0] * replicas

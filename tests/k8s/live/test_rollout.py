@@ -30,6 +30,7 @@ def test_ten_rollouts_lose_no_request(backend: Space) -> None:
             backend.kubectl("rollout", "restart", "deployment/backend")
             backend.wait_until_rolled_out("deployment/backend")
             assert not before & set(backend.names())
+        backend.settle(3)
         report = program.finish()
     figure(f"{rollouts} rollouts of 3 pods: {report}")
     assert report["failed"] == 0, report
@@ -38,8 +39,8 @@ def test_ten_rollouts_lose_no_request(backend: Space) -> None:
 
 @pytest.fixture
 def impatient(backend: Space) -> Iterator[Space]:
-    """A backend whose rollouts are given up after 20 seconds; what a test breaks is undone."""
-    deadline = {"spec": {"progressDeadlineSeconds": 20}}
+    """A backend whose rollouts are given up after 12 seconds; what a test breaks is undone."""
+    deadline = {"spec": {"progressDeadlineSeconds": 12}}
     backend.kubectl("patch", "deployment/backend", "--patch", json.dumps(deadline))
     yield backend
     backend.kubectl("rollout", "undo", "deployment/backend")

@@ -11,6 +11,7 @@ def test_one_five_two_lose_no_request(backend: Space) -> None:
     with load(backend) as program:
         backend.scale(5)
         backend.scale(2)
+        backend.settle(2)
         report = program.finish()
     figure(report)
     assert report["failed"] == 0, report
