@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ def _cgroups(name: str) -> Iterator[None]:
         yield
     finally:
         for folder in created:
-            eventually(lambda folder=folder: _remove(folder), f"{folder} to be empty")  # type: ignore[misc]
+            eventually(partial(_remove, folder), f"{folder} to be empty")
 
 
 def _remove(cgroup: Path) -> bool:

@@ -4,15 +4,18 @@ import json
 import os
 import subprocess
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from docker.images import REPOSITORY
 from harness import eventually
 
+T = TypeVar("T")
+
 READY_S = 180
+"""How long anything may take on a slow, busy machine before a test calls it a hang."""
 PREFIX = "pidone-test-"
 
 IMAGES = {
@@ -32,6 +35,11 @@ def kubectl(*arguments: str, stdin: str | None = None, timeout: float = READY_S 
     )
     assert done.returncode == 0, f"{done.args}: {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr}"
     return done.stdout
+
+
+def until(probe: Callable[[], T | None], what: str) -> T:
+    """Ask the cluster until the answer is true, and return it; fail when it takes too long."""
+    return eventually(probe, what, READY_S, every=0.25)  # each time a client is started
 
 
 @dataclass(frozen=True)
@@ -89,17 +97,14 @@ class Space:
         return self.kubectl("get", "statefulsets,deployments", "--output", "name").split()
 
     def scale(self, replicas: int) -> None:
-        """Give the backend so many pods, and wait until they are ready; others may still be on their way out."""
+        """Give the backend so many pods, and wait until they are ready; others may still be leaving."""
         self.kubectl("scale", "deployment/backend", f"--replicas={replicas}")
         self.wait_until_rolled_out("deployment/backend")
 
     def settle(self, replicas: int) -> None:
         """Wait until pods on their way out are gone."""
-        eventually(
-            lambda: len(self.get("pods", "--selector", "app.kubernetes.io/name=backend")) == replicas or None,
-            f"{replicas} pods",
-            READY_S,
-        )
+        selector = "app.kubernetes.io/name=backend"
+        until(lambda: len(self.get("pods", "--selector", selector)) == replicas, f"{replicas} pods")
 
     def ecosystem(self, file: str = "api.toml") -> dict[str, Any]:
         """What the pods of the backend are told."""

@@ -2,9 +2,8 @@
 
 import json
 
-from harness import eventually
 from k8s.live.client import load
-from k8s.live.space import READY_S, Space
+from k8s.live.space import Space, until
 
 
 def test_an_edited_ecosystem_is_applied_without_new_pods(backend: Space) -> None:
@@ -35,7 +34,7 @@ def edit(space: Space, text: str) -> None:
 
 def has(space: Space, pod: str, count: int) -> None:
     """Wait until a pod has so many API processes."""
-    eventually(lambda: instances(space, pod) == count, f"{count} processes in {pod}", READY_S)
+    until(lambda: instances(space, pod) == count, f"{count} processes in {pod}")
 
 
 def instances(space: Space, pod: str) -> int:

@@ -5,10 +5,9 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from harness import eventually
 from k8s.live.client import load
 from k8s.live.figures import figure
-from k8s.live.space import READY_S, Space, is_ready, kubectl
+from k8s.live.space import READY_S, Space, is_ready, kubectl, until
 
 pytestmark = pytest.mark.skipif(os.environ.get("CLUSTER") != "ours", reason="not somebody's own node")
 
@@ -46,7 +45,7 @@ def test_a_drain_waits_for_those_who_take_over(backend: Space, node: str) -> Non
         kubectl("uncordon", node)  # as if there were another node
         draining.stdout.read()
         assert draining.wait() == 0
-        eventually(lambda: not before & set(backend.names()), "both to be replaced", READY_S)
+        until(lambda: not before & set(backend.names()), "both to be replaced")
         backend.wait_until_rolled_out("deployment/backend")
         report = program.finish()
     figure(report)

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from harness import eventually
-from k8s.live.space import PREFIX, READY_S, Space, state
+from k8s.live.space import PREFIX, READY_S, Space, state, until
 
 GREEDY = "held = []\nwhile True: held.append(bytearray(8 << 20))"
 
@@ -62,7 +61,7 @@ def ended(space: Space, name: str) -> dict[str, Any]:
         told = pod["status"].get("containerStatuses") and state(pod)["state"].get("terminated")
         return dict(told) if told else None
 
-    return eventually(terminated, f"{name} to end", READY_S)
+    return until(terminated, f"{name} to end")
 
 
 @pytest.mark.parametrize(

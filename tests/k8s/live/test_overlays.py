@@ -1,7 +1,6 @@
 """Each overlay as it is comes up: probes go green, and it answers through its Service."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from harness import eventually
-from k8s.live.space import READY_S, Space, install, is_ready, kubectl, state
+from k8s.live.space import READY_S, Space, install, is_ready, kubectl, state, until
 
 LIVENESS = "/spec/template/spec/containers/0/livenessProbe"
 SEVERE = [
@@ -42,12 +41,12 @@ def test_liveness_survives_a_dead_app_and_readiness_does_not(space: Space) -> No
     name = pod["metadata"]["name"]
     assert endpoints(space) == {pod["status"]["podIP"]}
     space.exec(name, "pidone", "stop", "node-api")
-    eventually(lambda: not is_ready(space.get(f"pod/{name}")), "the pod to be not ready", READY_S)
-    eventually(lambda: not endpoints(space), "the Service to know", READY_S)
+    until(lambda: not is_ready(space.get(f"pod/{name}")), "the pod to be not ready")
+    until(lambda: not endpoints(space), "the Service to know")
     space.exec(name, "sleep", "5")  # five liveness probes
     assert state(space.get(f"pod/{name}"))["restartCount"] == 0
     space.exec(name, "pidone", "start", "node-api")
-    eventually(lambda: is_ready(space.get(f"pod/{name}")), "the pod to be ready", READY_S)
+    until(lambda: is_ready(space.get(f"pod/{name}")), "the pod to be ready")
     assert state(space.get(f"pod/{name}"))["restartCount"] == 0
 
 
@@ -57,7 +56,7 @@ def test_a_crash_is_repaired_inside(space: Space) -> None:
     before = space.instances(pod, "node-api")[0]["pid"]
     space.exec(pod, "pidone", "signal", "node-api:0", "KILL")
     ends = {"event": "instance.exit", "pid": before, "signal": "SIGKILL"}
-    eventually(lambda: [r for r in space.records(pod) if ends.items() <= r.items()], "the end")
+    until(lambda: [r for r in space.records(pod) if ends.items() <= r.items()], "the end")
     space.exec(pod, "pidone", "wait", "--ready", "--timeout", "20")
     assert state(space.get(f"pod/{pod}"))["restartCount"] == 0
     kubectl("--namespace", space.name, "wait", f"pod/{pod}", "--for=condition=Ready", f"--timeout={READY_S}s")
