@@ -7,6 +7,7 @@ REDIS_IMAGE name.
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from docker.engine import running_engine
+from docker.engine import CACHE, running_engine
 from k8s.cluster import images, node, programs
 
 LIVE = Path(__file__).parent / "live"
@@ -26,9 +27,10 @@ def main(arguments: Sequence[str]) -> int:
     command = [sys.executable, "-m", "pytest", *([] if chosen else [str(LIVE)]), *arguments]
     if os.environ.get("CLUSTER") == "current":
         return subprocess.run(command, check=False).returncode
-    with tempfile.TemporaryDirectory() as folder:
-        with _timed("programs"):
-            programs.ensure()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # not without cleaning up
+    with _timed("programs"):
+        programs.ensure()
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
         with _timed("images"), running_engine():
             archives = images.ensure(Path(folder))
         with contextlib.ExitStack() as stack:

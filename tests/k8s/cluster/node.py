@@ -98,6 +98,7 @@ def _namespaces(layout: Layout) -> Iterator[Node]:
     with (layout.root / "cluster.log").open("wb") as log:
         unshare = subprocess.Popen(
             [
+                *("setpriv", "--pdeathsig", "KILL"),  # whatever becomes of the tests
                 *("unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"),
                 *("sh", "-c", BOOT, "boot", str(layout.root), NODE_IP, PIDONE),
             ],
