@@ -215,5 +215,5 @@ class Stage:
 
 
 def spec(name: str = "app", **keys: Any) -> AppSpec:
-    """A small app."""
-    return AppSpec(name=name, argv=("/bin/app",), **keys)
+    """A small app, whose replacements take over as soon as they are ready."""
+    return AppSpec(name=name, argv=("/bin/app",), **{"settle_time": 0.0, **keys})

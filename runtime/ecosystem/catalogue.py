@@ -273,6 +273,13 @@ APP_GROUPS: Final = (
                 "How many instances a reload replaces at a time.",
                 ours=True,
             ),
+            Key(
+                "settle_time",
+                kinds.DURATION,
+                "How long a new process serves beside the old one before that one leaves: it gets warm, "
+                "and one that dies by then calls the reload off.",
+                ours=True,
+            ),
         ),
     ),
     Group(

@@ -207,6 +207,8 @@ class AppSpec(Record, kw_only=True, hidden=("env",)):
     drain_timeout: Seconds | None = None
     """Longest drain of one instance before its stop begins; None means `kill_timeout`."""
     max_surge: int = 1
+    settle_time: Seconds = 0.5
+    """How long a replacement serves beside its predecessor before that one leaves."""
 
     # Ports
     listen: tuple[Listen, ...] = ()

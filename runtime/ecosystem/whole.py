@@ -14,11 +14,17 @@ MARGIN: Final[Seconds] = 2.0
 """What a stop may take beyond its time: killed processes vanish, and the last lines leave."""
 
 
-def check(apps: Sequence[AppSpec], top: Scope) -> None:
-    """Report a name used twice, unknown and circular dependencies, a port claimed twice."""
-    _check_names(apps, top)
-    _check_dependencies(apps, top)
-    _check_ports(apps, top)
+def check(apps: Sequence[AppSpec], places: Sequence[Scope]) -> None:
+    """Report a name used twice, unknown and circular dependencies, a port claimed twice.
+
+    `places` says where each of the apps stands in the file.
+    """
+    scopes = [
+        place._replace(label=f"app {shown(app.name)}: ") for app, place in zip(apps, places, strict=True)
+    ]
+    _check_names(apps, scopes)
+    _check_dependencies(apps, scopes)
+    _check_ports(apps, scopes)
 
 
 def check_time(runtime: RuntimeSpec, apps: Sequence[AppSpec], top: Scope) -> None:
@@ -40,25 +46,20 @@ def check_time(runtime: RuntimeSpec, apps: Sequence[AppSpec], top: Scope) -> Non
         )
 
 
-def _scope(index: int, app: AppSpec, top: Scope) -> Scope:
-    return top.at(index, f"app {shown(app.name)}: ")
-
-
-def _check_names(apps: Sequence[AppSpec], top: Scope) -> None:
+def _check_names(apps: Sequence[AppSpec], scopes: Sequence[Scope]) -> None:
     first: dict[tuple[str, str], int] = {}
     for index, app in enumerate(apps):
         if app.key() in first:
             of = f' in namespace "{app.namespace}"' if app.namespace != "default" else ""
-            _scope(index, app, top).error(
+            scopes[index].error(
                 f"the name is used twice{of} (app #{first[app.key()] + 1} has it too)", "name"
             )
         first.setdefault(app.key(), index)
 
 
-def _check_dependencies(apps: Sequence[AppSpec], top: Scope) -> None:
+def _check_dependencies(apps: Sequence[AppSpec], scopes: Sequence[Scope]) -> None:
     names = {app.name: app for app in apps}
-    for index, app in enumerate(apps):
-        scope = _scope(index, app, top)
+    for app, scope in zip(apps, scopes, strict=True):
         for dependency in app.depends_on:
             if dependency.app not in names:
                 hint = did_you_mean(dependency.app, names)
@@ -70,9 +71,7 @@ def _check_dependencies(apps: Sequence[AppSpec], top: Scope) -> None:
                 )
     for circle in _circles({app.name: [d.app for d in app.depends_on if d.app in names] for app in apps}):
         index = next(index for index, app in enumerate(apps) if app.name == circle[0])
-        _scope(index, apps[index], top).error(
-            "depends_on goes in a circle: " + " -> ".join(circle), "depends_on"
-        )
+        scopes[index].error("depends_on goes in a circle: " + " -> ".join(circle), "depends_on")
 
 
 def _circles(graph: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
@@ -96,12 +95,11 @@ def _circles(graph: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
                 trail.append(following)
 
 
-def _check_ports(apps: Sequence[AppSpec], top: Scope) -> None:
+def _check_ports(apps: Sequence[AppSpec], scopes: Sequence[Scope]) -> None:
     claimed: list[tuple[AppSpec, Listen]] = []
-    for index, app in enumerate(apps):
+    for app, scope in zip(apps, scopes, strict=True):
         own: set[str] = set()
         for listen in app.listen:
-            scope = _scope(index, app, top)
             if listen.name in own:
                 scope.error(f"listen: the name {shown(listen.name)} is used twice", "listen")
             own.add(listen.name)

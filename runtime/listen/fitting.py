@@ -143,7 +143,7 @@ class Fitting:
                 self._ipc.inherits(number, inherited)
         self._env.update(activation.variables(listens))
         self._pid_vars.append(activation.PID_VARIABLE)
-        if appfacts.has_uvicorn_drain(self._wishes.app):
+        if appfacts.has_inherited_drain(self._wishes.app):
             self._env.update(drain_env(self._wishes.app, appfacts.variable(self._wishes.app, "PYTHONPATH")))
 
     def _add_share(self) -> None:

@@ -53,11 +53,11 @@ class ConfigWatch:
         self._settled: Timer | None = loop.call_later(0, self._look)  # it may have changed since it was read
 
     def close(self) -> None:
-        """Watch no more."""
+        """Watch no more; without effect if that is so already."""
         if self._settled is not None:
             self._settled.cancel()
-        self._loop.remove_reader(self._inotify.fd)
-        self._inotify.close()
+        if self._loop.remove_reader(self._inotify.fd):
+            self._inotify.close()
 
     def _something_happened(self) -> None:
         if any(self._concerns(*event) for event in self._inotify.read()):
@@ -81,6 +81,7 @@ class ConfigWatch:
             self._look_later()  # it is being changed right now
             return
         except OSError as error:
+            self.close()
             self._on_failed(error)
             return
         now = Origin.of(self._known.path)

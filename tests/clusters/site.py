@@ -18,13 +18,14 @@ APPS = Path(__file__).parent / "apps"
 def node_app(node: str, port: int, *, script: str = "web.cjs", **keys: Any) -> dict[str, Any]:
     """An unmodified Node program in cluster mode."""
     app = {"name": "web", "script": str(APPS / script), "interpreter": node, "exec_mode": "cluster"}
-    return merged({**app, "instances": 3, "env": {"PORT": str(port)}}, keys)
+    return merged({**app, "instances": 3, "settle_time": "100ms", "env": {"PORT": str(port)}}, keys)
 
 
 def python_app(*args: str, port: int, **keys: Any) -> dict[str, Any]:
     """A Python command line, in the folder of the test programs."""
     app = {"name": "web", "script": sys.executable, "interpreter": "none", "args": list(args)}
-    return merged({**app, "cwd": str(APPS), "instances": 2, "env": {"PORT": str(port)}}, keys)
+    common = {"cwd": str(APPS), "instances": 2, "settle_time": "100ms", "env": {"PORT": str(port)}}
+    return merged({**app, **common}, keys)
 
 
 def merged(app: dict[str, Any], keys: dict[str, Any]) -> dict[str, Any]:

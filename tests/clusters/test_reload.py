@@ -9,6 +9,7 @@ from clusters.load import Load
 from clusters.site import node_app, python_app, running
 
 UVICORN = ("-m", "uvicorn", "--no-access-log", "--log-level", "warning", "asgi:app")
+HYPERCORN = ("-m", "hypercorn", "--log-level", "warning", "asgi:app")
 GUNICORN = ("-m", "gunicorn", "--no-control-socket", "--log-level", "warning", "wsgi:app")
 
 
@@ -75,19 +76,39 @@ def test_gunicorn_by_socket_activation(tmp_path: Path, port: int) -> None:
     reload_under_load(tmp_path, app, port, keep_alive=False)
 
 
-@pytest.mark.parametrize("program", ["flask", "aiohttp"])
-def test_programs_with_a_server_of_their_own(tmp_path: Path, port: int, program: str) -> None:
-    """`app.run(port=...)` shares its port without a change; it may cut what it has, nobody is refused."""
+@pytest.mark.parametrize("keep_alive", [False, True], ids=["close", "keep-alive"])
+@pytest.mark.parametrize("program", ["flask", "aiohttp", "http"])
+def test_programs_with_a_server_of_their_own(
+    tmp_path: Path, port: int, program: str, *, keep_alive: bool
+) -> None:
+    """`app.run(port=...)` shares its port without a change, and loses nothing."""
     server(program)
     app = python_app(f"{program}_app.py", port=port, share="python")
-    with running(tmp_path, app) as site, Load(port, keep_alive=False, clients=8) as load:
-        load.more(300)
-        site.reload()
-        load.more(200)
-        failures = load.finish()
-        assert {body.split()[1] for body in load.bodies} == {"0", "1"}
-    assert all(failure.phase != "connect" for failure in failures)
-    assert len(failures) <= 8 * app["instances"], "more than the clients had in progress"
+    reload_under_load(tmp_path, app, port, keep_alive=keep_alive)
+
+
+@pytest.mark.parametrize("keep_alive", [False, True], ids=["close", "keep-alive"])
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_hypercorn(tmp_path: Path, port: int, workers: str, *, keep_alive: bool) -> None:
+    """An unmodified hypercorn loses nothing, with and without worker processes of its own."""
+    server("hypercorn")
+    app = python_app(*HYPERCORN, "-w", workers, "-b", f"127.0.0.1:{port}", port=port, share="python")
+    reload_under_load(tmp_path, app, port, keep_alive=keep_alive)
+
+
+def test_hypercorn_with_an_fd(tmp_path: Path, port: int) -> None:
+    """`fd://{fd}` is the socket, and it drains as with the shim."""
+    server("hypercorn")
+    app = python_app(*HYPERCORN, "-b", "fd://{fd}", port=port, listen=[port], ready_delay=0.5)
+    reload_under_load(tmp_path, app, port, keep_alive=True)
+
+
+@pytest.mark.parametrize("keep_alive", [False, True], ids=["close", "keep-alive"])
+def test_waitress(tmp_path: Path, port: int, *, keep_alive: bool) -> None:
+    """An unmodified waitress loses nothing."""
+    server("waitress")
+    app = python_app("-m", "waitress", f"--listen=127.0.0.1:{port}", "wsgi:app", port=port, share="python")
+    reload_under_load(tmp_path, app, port, keep_alive=keep_alive)
 
 
 def test_node_without_a_handler_exits_by_itself(tmp_path: Path, node: str, port: int) -> None:

@@ -43,9 +43,10 @@ class Container:
         """Status, ExitCode, OOMKilled, StartedAt, FinishedAt, ..."""
         return dict(self.inspect()["State"])
 
-    def logs(self) -> list[str]:
+    def logs(self, *options: str) -> list[str]:
         """The lines of `docker logs`, stdout only."""
-        done = subprocess.run(["docker", "logs", self.name], capture_output=True, check=True, timeout=60)
+        command = ["docker", "logs", *options, self.name]
+        done = subprocess.run(command, capture_output=True, check=True, timeout=60)
         return done.stdout.decode().splitlines()
 
     def errors(self) -> str:

@@ -98,9 +98,10 @@ def _has_plugin(command: str) -> bool:
     return subprocess.run(["docker", command, "version"], capture_output=True, check=False).returncode == 0
 
 
-def build(target: str, tag: str, *, dockerfile: str = "docker/Dockerfile", **arguments: str) -> str:
-    """Build one target of a Dockerfile from this checkout; the tag."""
-    _build(REPOSITORY, ["--file", str(REPOSITORY / dockerfile), "--target", target], tag, arguments)
+def build(target: str, tag: str, *options: str, **arguments: str) -> str:
+    """Build one target of the Dockerfile from this checkout; the tag."""
+    file = str(REPOSITORY / "docker/Dockerfile")
+    _build(REPOSITORY, ["--file", file, "--target", target, *options], tag, arguments)
     return tag
 
 

@@ -15,6 +15,8 @@ PREFIX = "pidone-test-stack"
 UP_S = 120
 CPUS = min(4, len(os.sched_getaffinity(0)))
 """What the backend gets, and so the number of its API instances."""
+NODE_CPUS = min(2, CPUS)
+"""What the compose file gives the Node API."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,10 @@ class Stack:
         """What a service has logged since it started, as JSON records."""
         lines = docker("logs", self.services()[service]["ID"]).splitlines()
         return [json.loads(line) for line in lines]
+
+    def find(self, service: str, **fields: object) -> list[dict[str, Any]]:
+        """What a service has logged that has all these values."""
+        return [record for record in self.records(service) if fields.items() <= record.items()]
 
     def services(self) -> dict[str, dict[str, Any]]:
         """What compose says of each service."""

@@ -6,11 +6,10 @@ import subprocess
 import uuid
 
 import pytest
+from docker.apps import SLEEPER
 from docker.containers import PREFIX, Container, Ecosystem
 from docker.images import docker
 from harness import eventually
-
-SLEEPER = '[[apps]]\nname = "sleeper"\nscript = "sleep"\nargs = ["3600"]\ninterpreter = "none"\n'
 
 
 @pytest.mark.parametrize(

@@ -15,15 +15,9 @@ from docker import stack as stacks
 
 
 @pytest.fixture(scope="module")
-def env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The stack's images and settings."""
-    return stacks.images(tmp_path_factory.mktemp("stack"))
-
-
-@pytest.fixture(scope="module")
-def stack(env: dict[str, str]) -> Iterator[Stack]:
+def stack(stack_env: dict[str, str]) -> Iterator[Stack]:
     """A stack for the tests that only use it."""
-    with stacks.up("used", env, forget=True) as stack:
+    with stacks.up("used", stack_env, forget=True) as stack:
         yield stack
 
 

@@ -67,11 +67,16 @@ def following(file: Path | str, *args: str) -> Iterator[Running]:
 
 def inotify_descriptors(run: Running) -> int:
     """How many inotify instances the runtime has."""
+    return descriptors(run.pid).count("anon_inode:inotify")
+
+
+def descriptors(pid: int | str) -> list[str]:
+    """What a process has open."""
     links = []
-    for fd in os.listdir(f"/proc/{run.pid}/fd"):
+    for fd in os.listdir(f"/proc/{pid}/fd"):
         with contextlib.suppress(FileNotFoundError):
-            links.append(os.readlink(f"/proc/{run.pid}/fd/{fd}"))
-    return links.count("anon_inode:inotify")
+            links.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+    return links
 
 
 def becomes(run: Running, nap: int) -> None:
@@ -218,6 +223,7 @@ def test_warnings_of_a_new_version_are_told(tmp_path: Path) -> None:
 def test_a_kernel_that_refuses_is_reported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits of inotify are common in containers; nothing else suffers."""
     reported: asyncio.Queue[OSError] = asyncio.Queue()
+    before = descriptors("self").count("anon_inode:inotify")
 
     def refuse(_self: inotify.Inotify, path: str, _mask: int) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
@@ -229,14 +235,14 @@ def test_a_kernel_that_refuses_is_reported_once(tmp_path: Path, monkeypatch: pyt
             on_changed=lambda: reported.put_nowait(OSError("not a change")),
             on_failed=reported.put_nowait,
         )
-        try:
-            return await reported.get()
-        finally:
-            watching.close()
+        error = await reported.get()
+        watching.close()
+        return error
 
     monkeypatch.setattr(inotify.Inotify, "watch", refuse)
     assert asyncio.run(asyncio.wait_for(watch(), 5)).errno == errno.ENOSPC
     assert reported.empty()
+    assert descriptors("self").count("anon_inode:inotify") == before
 
 
 def test_waypoints_of_a_mounted_config_map(tmp_path: Path) -> None:

@@ -34,20 +34,28 @@ async def converse(socket: WebSocket, posting: Posting) -> None:
     if not author or not (after is None or after.isdecimal()):
         await socket.close(POLICY_VIOLATION, "?author=NAME is needed, ?after=NUMBER is allowed")
         return
-    async with posting.hub.membership(room) as member:
-        posting.outbox.add("join", room)
-        writer = asyncio.create_task(
-            _write(socket, member, posting.messages, room, None if after is None else int(after))
-        )
-        try:
-            await _read(socket, member, writer, posting, room, author)
-            await socket.close(member.ended.result())
-        except WebSocketDisconnect as gone:
-            log.debug("client left", extra={"room": room, "code": gone.code})
-        finally:
-            writer.cancel()
-            with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect):
-                await writer
+    try:
+        async with posting.hub.membership(room) as member:
+            posting.outbox.add("join", room)
+            await _serve(socket, member, posting, room, author, None if after is None else int(after))
+    except UnavailableError:
+        await socket.close(TRY_AGAIN_LATER, "the database is away")
+
+
+async def _serve(
+    socket: WebSocket, member: Member, posting: Posting, room: str, author: str, after: int | None
+) -> None:
+    """Read and write until one of the two ends."""
+    writer = asyncio.create_task(_write(socket, member, posting.messages, room, after))
+    try:
+        await _read(socket, member, writer, posting, room, author)
+        await socket.close(member.ended.result())
+    except WebSocketDisconnect as gone:
+        log.debug("client left", extra={"room": room, "code": gone.code})
+    finally:
+        writer.cancel()
+        with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect):
+            await writer
 
 
 async def _read(

@@ -20,7 +20,7 @@ OVERLAYS = ("local", "node", "production", "sidecar")
 
 RELEASES = ("v1.35.4", "v1.36.3", "v1.37.0")
 """The three latest minor releases of Kubernetes."""
-KUSTOMIZE = "v5.8.3"
+KUSTOMIZE = "v5.8.1"
 OPERATOR = "v0.85.0"
 """Of the Prometheus operator, whose kinds are no part of Kubernetes."""
 
@@ -114,7 +114,7 @@ def _go(words: list[str], **env: str) -> str:
         done = subprocess.run(
             ["nice", "go", *words],
             cwd=folder,
-            env={**os.environ, **env},
+            env={**os.environ, "CGO_ENABLED": "0", **env},  # no C compiler is needed then
             capture_output=True,
             text=True,
             timeout=600,
