@@ -180,15 +180,21 @@ conf_dir = "{layout.root}/cni"
 
 def _corefile(layout: Layout) -> str:
     return f"""\
-.:53 {{
+cluster.local in-addr.arpa {{
     bind {NODE_IP}
     ready 127.0.0.1:8181
     errors
     cache 5
-    kubernetes cluster.local in-addr.arpa {{
+    kubernetes {{
         kubeconfig {layout.admin}
         pods insecure
         ttl 5
+    }}
+}}
+. {{
+    bind {NODE_IP}
+    template ANY ANY {{
+        rcode NXDOMAIN
     }}
 }}
 """

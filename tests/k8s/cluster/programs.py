@@ -1,5 +1,6 @@
 """The cluster's programs: Kubernetes and CoreDNS from Go modules, etcd and the rest from Debian."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -37,8 +38,10 @@ def version() -> str:
 
 
 def home() -> Path:
-    """Where the programs of this release are kept between runs."""
-    return CACHE / "k8s" / version()
+    """Where the programs are kept between runs: those of this release, and of these sources of ours."""
+    sources = sorted(file for file in GO.rglob("*") if file.is_file())
+    content = hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()
+    return CACHE / "k8s" / f"{version()}-{content[:8]}"
 
 
 def path() -> str:

@@ -7,6 +7,8 @@ import pytest
 from k8s.live.client import load
 from k8s.live.space import Space, install, is_ready, kubectl, state
 
+CPU = "/spec/template/spec/containers/0/resources/requests/cpu"
+
 EXTERNAL: dict[str, Any] = {
     "components": ["components/postgres", "components/redis", "components/ephemeral"],
     "configMapGenerator": [
@@ -19,8 +21,9 @@ EXTERNAL: dict[str, Any] = {
             ],
         }
     ],
+    "patches": [({"kind": "Deployment"}, [{"op": "replace", "path": CPU, "value": "50m"}])],
 }
-"""What `production` expects to be elsewhere."""
+"""What `production` expects elsewhere, and less CPU: two have to be enough for all that runs here."""
 
 MONITORS = "podmonitors.monitoring.coreos.com"
 
