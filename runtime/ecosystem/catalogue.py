@@ -522,7 +522,7 @@ RUNTIME_GROUP: Final = Group(
         Key(
             "shutdown_timeout",
             kinds.DURATION,
-            "The whole stop, all apps.",
+            "The whole stop, all apps, `shutdown_delay` included.",
             default="the longest `kill_timeout` and one second",
         ),
         Key(

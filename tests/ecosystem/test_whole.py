@@ -103,15 +103,15 @@ def test_nothing_to_run() -> None:
     ("runtime", "said"),
     [
         ({"termination_grace": "30s"}, ""),
-        ({"termination_grace": "13s"}, ""),
-        ({"termination_grace": "12s"}, "a stop may take 11s and 2s to clear up, but the container is killed"),
-        ({"termination_grace": "13s", "shutdown_delay": "1s"}, "a stop may take 12s"),
-        ({"termination_grace": "7s", "shutdown_timeout": "5s"}, ""),
+        ({"termination_grace": "12s"}, ""),
+        ({"termination_grace": "11s"}, "a stop may take 11s and 1s to clear up, but the container is killed"),
+        ({"termination_grace": "12s", "shutdown_delay": "1s"}, "a stop may take 12s"),
+        ({"termination_grace": "6s", "shutdown_timeout": "5s"}, ""),
         ({"termination_grace": "5s", "shutdown_timeout": "5s"}, "a stop may take 5s"),
         ({"shutdown_timeout": "5s", "shutdown_delay": "4s"}, ""),
         ({"shutdown_timeout": "5s", "shutdown_delay": "5s"}, "shutdown_timeout = 5s is over before the apps"),
         (
-            {"termination_grace": "13s", "hooks": {"pre_stop": {"command": "true", "timeout": "3s"}}},
+            {"termination_grace": "14s", "hooks": {"pre_stop": {"command": "true", "timeout": "3s"}}},
             "may take 14s",
         ),
     ],
@@ -120,6 +120,11 @@ def test_a_stop_that_is_cut_short(runtime: dict[str, Any], said: str) -> None:
     """By the runtime, whose time is up before the apps are told, or by the engine, which waits no longer."""
     warnings = read(sample("a", kill_timeout="10s"), sample("b"), top={"runtime": runtime}).warnings
     assert [said in warning for warning in warnings] == [True] * bool(said)
+
+
+def test_the_defaults_fit_docker() -> None:
+    """Eight seconds for each app, the whole a second later, and ten until Docker kills."""
+    assert not read(sample("a"), top={"runtime": {"termination_grace": "10s"}}).warnings
 
 
 def test_the_grace_may_come_from_the_environment() -> None:
