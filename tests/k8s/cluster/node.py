@@ -10,7 +10,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -24,6 +23,8 @@ from k8s.cluster.programs import ClusterError
 
 START_S = 180.0
 CGROUPS = Path("/sys/fs/cgroup")
+FOLDER, CGROUP = "node-", "pidone-k8s-"
+"""Both are followed by the pid of the tests whose cluster it is."""
 
 BOOT = """
 set -e
@@ -75,8 +76,10 @@ class Node:
 @contextlib.contextmanager
 def running(archives: Sequence[Path]) -> Iterator[Node]:
     """A cluster whose node is ready and has these images. Raises ClusterError."""
-    folder = Path(tempfile.mkdtemp(prefix="node-", dir=programs.home().parent))
-    layout = Layout(folder, f"pidone-k8s-{os.getpid()}")
+    _sweep()
+    folder = programs.home().parent / f"{FOLDER}{os.getpid()}"
+    layout = Layout(folder, f"{CGROUP}{os.getpid()}")
+    folder.mkdir(mode=0o700)
     try:
         with _cgroups(layout.cgroup):
             configuration.write(layout)
@@ -90,6 +93,20 @@ def running(archives: Sequence[Path]) -> Iterator[Node]:
                 yield node
     finally:
         shutil.rmtree(folder)
+
+
+def _sweep() -> None:
+    """Remove what is left of clusters whose tests were killed: folders and empty cgroups, nothing that runs."""
+    for folder in programs.home().parent.glob(f"{FOLDER}*"):
+        if not _lives(folder.name.removeprefix(FOLDER)):
+            shutil.rmtree(folder)
+    for cgroup in (*CGROUPS.glob(f"{CGROUP}*"), *CGROUPS.glob(f"*/{CGROUP}*")):
+        if not _lives(cgroup.name.removeprefix(CGROUP)):
+            _remove(cgroup)
+
+
+def _lives(pid: str) -> bool:
+    return Path("/proc", pid).exists()
 
 
 @contextlib.contextmanager
