@@ -96,7 +96,7 @@ def running(archives: Sequence[Path]) -> Iterator[Node]:
 
 
 def _sweep() -> None:
-    """Remove what is left of clusters whose tests were killed: folders and empty cgroups, nothing that runs."""
+    """Remove what is left of clusters whose tests were killed: folders and empty cgroups."""
     for folder in programs.home().parent.glob(f"{FOLDER}*"):
         if not _lives(folder.name.removeprefix(FOLDER)):
             shutil.rmtree(folder)
