@@ -98,15 +98,15 @@ def running(archives: Sequence[Path]) -> Iterator[Node]:
 def _sweep() -> None:
     """Remove what is left of clusters whose tests were killed: folders and empty cgroups."""
     for folder in programs.home().parent.glob(f"{FOLDER}*"):
-        if not _lives(folder.name.removeprefix(FOLDER)):
+        if _is_stale(folder.name.removeprefix(FOLDER)):
             shutil.rmtree(folder)
     for cgroup in (*CGROUPS.glob(f"{CGROUP}*"), *CGROUPS.glob(f"*/{CGROUP}*")):
-        if not _lives(cgroup.name.removeprefix(CGROUP)):
+        if _is_stale(cgroup.name.removeprefix(CGROUP)):
             _remove(cgroup)
 
 
-def _lives(pid: str) -> bool:
-    return Path("/proc", pid).exists()
+def _is_stale(pid: str) -> bool:
+    return pid == str(os.getpid()) or not Path("/proc", pid).exists()  # in a container they soon repeat
 
 
 @contextlib.contextmanager

@@ -85,20 +85,10 @@ def _build(folder: Path) -> None:
         raise ClusterError("a Go toolchain is needed on the PATH to build Kubernetes")
     stamp = f"-s -w -X k8s.io/component-base/version.gitVersion={version()}"
     with tempfile.TemporaryDirectory(dir=folder.parent) as work:
+        options = ["-mod=readonly", "-buildvcs=false", "-trimpath", "-ldflags", stamp, "-o", f"{work}/"]
         done = subprocess.run(
             [
-                *(
-                    "nice",
-                    "go",
-                    "build",
-                    "-mod=readonly",
-                    "-buildvcs=false",
-                    "-trimpath",
-                    "-ldflags",
-                    stamp,
-                    "-o",
-                    f"{work}/",
-                ),
+                *("nice", "go", "build", *options),
                 *(f"k8s.io/kubernetes/cmd/{name}" for name in KUBERNETES),
                 *("./coredns", "./pause"),
             ],

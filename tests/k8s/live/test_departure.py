@@ -21,16 +21,16 @@ def address(space: Space, pod: str) -> str:
 
 
 def test_requests_of_three_seconds_are_finished(backend: Space) -> None:
-    """Posts that take three seconds, begun up to a second before the drain, are all stored."""
+    """Posts that take three seconds, begun up to two seconds before the drain, are all stored."""
     (pod, *_) = backend.names()
     spec = backend.get(f"pod/{pod}")["spec"]["containers"][0]
     pre_stop = spec["lifecycle"]["preStop"]["sleep"]["seconds"]
     delay = parse_duration(backend.ecosystem()["runtime"]["shutdown_delay"])
     with Program("slow", address(backend, pod), str(PORT)) as program:
         backend.kubectl("delete", "pod", pod, "--wait=false")
-        time.sleep(pre_stop + delay - 1)  # the pod says nothing that could be waited for
+        time.sleep(pre_stop + delay - 2)  # the pod says nothing that could be waited for
         report = program.finish()
-    assert report["sent"] > 4 * (pre_stop + delay - 2)
+    assert report["sent"] > 4 * (pre_stop + delay - 3)
     assert report["failed"] == [], report
 
 
