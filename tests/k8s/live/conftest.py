@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 from k8s.live.client import client
-from k8s.live.figures import FIGURES
-from k8s.live.space import Space, install
+from k8s.live.space import Figure, Space, install
 
 collect_ignore_glob = [] if os.environ.get("CLUSTER") in ("ours", "current") else ["test_*.py"]
+
+FIGURES = pytest.StashKey[list[str]]()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,7 +37,13 @@ def backend(installed: Space) -> Space:
     return installed
 
 
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Figure:
+    """Remember a number for the end of the run."""
+    return request.config.stash.setdefault(FIGURES, []).append
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Show what was measured."""
-    for what in FIGURES:
+    for what in terminalreporter.config.stash.get(FIGURES, []):
         terminalreporter.write_line(f"measured: {what}")

@@ -117,6 +117,9 @@ class Space:
         kubectl("delete", "namespace", self.name, "--wait=false")
 
 
+Figure = Callable[[str], None]
+"""Shows a number at the end of the run (a fixture)."""
+
 LIST = {"apiVersion": "v1", "kind": "List"}
 Patch = tuple[Mapping[str, str], Sequence[Mapping[str, Any]]]
 """Which objects, and what is done to them (JSON Patch)."""

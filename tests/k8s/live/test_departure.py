@@ -7,8 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from k8s.live.client import Program, load
-from k8s.live.figures import figure
-from k8s.live.space import Space
+from k8s.live.space import Figure, Space
 
 from runtime.ecosystem.kinds import parse_duration
 
@@ -47,7 +46,7 @@ def test_a_websocket_is_sent_away_and_comes_back(backend: Space) -> None:
     assert report["acknowledged"] > 10, report
 
 
-def test_it_ends_in_time(backend: Space) -> None:
+def test_it_ends_in_time(backend: Space, figure: Figure) -> None:
     """Under load, a pod ends within `shutdown_delay`, drain and one second from SIGTERM."""
     (pod, *_) = backend.names()
     ecosystem = backend.ecosystem()

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from k8s.live.client import load
-from k8s.live.figures import figure
-from k8s.live.space import READY_S, Space, is_ready, kubectl, until
+from k8s.live.space import READY_S, Figure, Space, is_ready, kubectl, until
 
 pytestmark = pytest.mark.skipif(os.environ.get("CLUSTER") != "ours", reason="not somebody's own node")
 
@@ -20,7 +19,7 @@ def node(backend: Space) -> Iterator[str]:
     kubectl("uncordon", name)
 
 
-def test_a_drain_waits_for_those_who_take_over(backend: Space, node: str) -> None:
+def test_a_drain_waits_for_those_who_take_over(backend: Space, node: str, figure: Figure) -> None:
     """Under load, one pod goes; the next only once there is room for its replacement: no request fails."""
     before = set(backend.names())
     drain = [
@@ -48,5 +47,5 @@ def test_a_drain_waits_for_those_who_take_over(backend: Space, node: str) -> Non
         until(lambda: not before & set(backend.names()), "both to be replaced")
         backend.wait_until_rolled_out("deployment/backend")
         report = program.finish()
-    figure(report)
+    figure(f"a drain: {report}")
     assert report["failed"] == 0, report

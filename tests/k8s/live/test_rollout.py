@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from k8s.live.client import load
-from k8s.live.figures import figure
-from k8s.live.space import Space
+from k8s.live.space import Figure, Space
 
 TIMES = 10
 RATE = 200
@@ -19,7 +18,7 @@ REQUESTS = int(os.environ.get("REQUESTS", "0"))
 NOWHERE = "CHAT_DATABASE_URL=postgresql+asyncpg://chat@nowhere/chat"
 
 
-def test_ten_rollouts_lose_no_request(backend: Space) -> None:
+def test_ten_rollouts_lose_no_request(backend: Space, figure: Figure) -> None:
     """`kubectl rollout restart` of three pods, ten times, at 200 requests a second: none fails."""
     backend.scale(3)
     rollouts, began = 0, time.monotonic()
