@@ -61,7 +61,6 @@ UNUSED = (
     "sitecustomize.py",  # the distribution's, often a link out of the folder
     "smtplib.py",
     "sqlite3",
-    "ssl.py",
     "symtable.py",
     "tabnanny.py",
     "test",
@@ -91,10 +90,10 @@ UNUSED_BELOW = {
 """The same within these packages. Text is always UTF-8 here: the launcher says so to the interpreter."""
 
 UNUSED_EXTENSIONS = re.compile(
-    r"_(codecs_|ctypes_test|curses|dbm|gdbm|hashlib|interp|lsprof|multibytecodec|sqlite3|ssl|test|tkinter|xx)"
+    r"_(codecs_|ctypes_test|curses|dbm|gdbm|hashlib|interp|lsprof|multibytecodec|sqlite3|test|tkinter|xx)"
     r"|readline|xx"
 )
-"""Without OpenSSL: 8 MB for webhooks alone; hashlib has its own functions for what pidone needs."""
+"""OpenSSL is for webhooks; hashlib has functions of its own for what pidone needs."""
 
 UNUSED_PACKAGES = (
     "__pycache__",
@@ -112,7 +111,7 @@ UNUSED_PACKAGES = (
 )
 
 EMPTY = "anyio.py"
-"""watchfiles imports anyio, and anyio needs OpenSSL, for the half of watchfiles that pidone does not use."""
+"""watchfiles imports anyio for the half of it that pidone does not use."""
 
 INVALIDATION = PycInvalidationMode.UNCHECKED_HASH
 """Checked by nothing: the same sources give the same bytes, whenever they are built."""

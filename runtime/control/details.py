@@ -26,6 +26,7 @@ class Details:
         return {
             "name": spec.name,
             "namespace": spec.namespace,
+            "command": None,
             "rights": _configured(spec),
             "memory": {
                 "limit_bytes": limits.hard,

@@ -107,7 +107,8 @@ class Handlers:
         extra["details"] = details
         if request.side is not Side.LOCAL:
             return self._show(targets, **extra)
-        extra["args"] = {app.name: mask_args(app.spec.argv) for app in _apps(targets)}
+        for each, app in zip(details, _apps(targets), strict=True):
+            each["command"] = mask_args(app.spec.argv)
         if request.query.get("pss", "") in ("1", "true"):  # too dear to be had by everybody
             return self._measured(targets, details, extra)
         return self._show(targets, **extra)

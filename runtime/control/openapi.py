@@ -78,6 +78,7 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
     "Details": _object(
         name=_STRING,
         namespace=_STRING,
+        command={**_array(_STRING), "type": ["array", "null"], "description": "On the unix socket only."},
         rights={"type": "object", "description": "As configured; null is as the runtime has it."},
         memory=_object(
             limit_bytes=_NULLABLE_INT,

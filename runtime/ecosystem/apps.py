@@ -20,6 +20,7 @@ EXPANDED: Final = frozenset({"toml", "yaml"})
 """Languages whose texts may hold `${VAR}`; JavaScript has process.env, and PM2 takes JSON as it is."""
 _TIME_FORMAT: Final = "YYYY-MM-DDTHH:mm:ss"
 _LONGEST_NAME: Final = 200
+_SHORTEST_INTERVAL: Final = 0.05
 _FIELDS: Final = frozenset(AppSpec.field_names())
 _LOG_FILES: Final = ("out_file", "error_file", "log_file")
 
@@ -443,3 +444,9 @@ def _check_memory(values: Mapping[str, Any], scope: Scope) -> None:
         above = isinstance(soft, int) and isinstance(hard, int) and soft > hard
     if above:
         scope.error("memory_soft_limit is above max_memory_restart", "memory_soft_limit")
+    if values.get("memory_interval", _SHORTEST_INTERVAL) < _SHORTEST_INTERVAL:
+        scope.error(
+            f"memory_interval must be {_SHORTEST_INTERVAL * 1000:g}ms or more: "
+            "pidone would be busy with nothing but measuring",
+            "memory_interval",
+        )

@@ -15,7 +15,7 @@ from typing import Any, Final
 from runtime.ecosystem.spec import AppSpec
 from runtime.listen import appfacts
 from runtime.listen.address import Address, Kind, of_listen
-from runtime.listen.appports import AppPorts, SlotBroker
+from runtime.listen.appports import AppPorts, MemberBroker
 from runtime.listen.datagrams import Datagrams
 
 SHIM: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "preload", "python")
@@ -40,7 +40,7 @@ class PythonShare:
         loop: asyncio.AbstractEventLoop,
         app: AppSpec,
         ports: AppPorts,
-        slot: int,
+        member: int,
         *,
         label: str,
         python_path: str,
@@ -50,7 +50,7 @@ class PythonShare:
         """`python_path` is the PYTHONPATH that the process would have without us."""
         self._app = app
         self._ports = ports
-        self._broker: SlotBroker = ports.broker(slot)
+        self._broker: MemberBroker = ports.broker(member)
         self._on_listening = on_listening
         self._on_ignored = on_ignored
         self._socket = Datagrams(loop, label, on_datagram=self._receive, on_stranger=on_ignored)

@@ -268,6 +268,7 @@ class App:
         predecessor = self.instances[successor.index]
         self.instances[successor.index] = successor
         self.arriving.remove(successor)
+        successor.is_trial = False
         successor.app = self._rollout.spec if self._rollout else self.spec
         self._dismiss(predecessor)
         return predecessor

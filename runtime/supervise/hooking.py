@@ -133,6 +133,8 @@ class Hooks:
     def _tell(self, result: HookResult) -> None:
         event = result.event
         fields: dict[str, object] = {"app": event.app, "instance": event.instance, "hook": event.point.value}
+        if event.namespace not in (None, AppSpec.namespace):
+            fields["namespace"] = event.namespace
         known = {name: value for name, value in fields.items() if value is not None}
         if result.message:
             level = "error" if event.point.is_required else "warning"

@@ -1,6 +1,7 @@
 """The limits an app has in this container, in bytes, and what makes no sense about them."""
 
 from runtime.ecosystem.spec import AppSpec, Bytes, MemoryLimit, MemoryShare
+from runtime.host.memory import Memory
 from runtime.record import Record
 
 _MIB = 1 << 20
@@ -51,6 +52,12 @@ def check_limits(app: AppSpec, *, ceiling: Bytes | None, instances: int) -> tupl
             f"memory_soft_limit ({mib(soft)}) is not below max_memory_restart ({mib(hard)}): "
             "the instance would be replaced before it was asked to free memory"
         )
+    shares = (("max_memory_restart", app.max_memory_restart), ("memory_soft_limit", app.memory_soft_limit))
+    problems += [
+        f"{key} has no effect: it is a share, and neither the container's nor the machine's memory is known"
+        for key, limit in shares
+        if isinstance(limit, MemoryShare) and ceiling is None
+    ]
     for key, limit in (("max_memory_restart", hard), ("memory_soft_limit", soft)):
         if limit is not None and ceiling is not None and limit > ceiling:
             problems.append(
@@ -58,6 +65,21 @@ def check_limits(app: AppSpec, *, ceiling: Bytes | None, instances: int) -> tupl
                 "the kernel kills the process first"
             )
     return tuple(problems)
+
+
+def check_guard(guard: MemoryLimit | None, memory: Memory) -> str:
+    """What is wrong with `[runtime] memory_guard` in this container; empty if nothing is."""
+    if guard is None:
+        return ""
+    if memory.limit is None:
+        return "memory_guard has no effect: the container has no memory limit"
+    limit = resolve(guard, ceiling=memory.ceiling, instances=1)
+    if limit is not None and limit >= memory.limit:
+        return (
+            f"memory_guard ({mib(limit)}) is not below the container's limit ({mib(memory.limit)}): "
+            "the kernel kills first"
+        )
+    return ""
 
 
 def mib(size: Bytes) -> str:

@@ -1,17 +1,19 @@
 """Replacing instances that have grown too large or too old, before they do harm."""
 
+import os
 import signal
 from collections.abc import Callable, Mapping
 
 from runtime.contracts import Clock, InstanceId, LogSink, Timer
 from runtime.ecosystem.spec import AppSpec, MemoryLimit, RuntimeSpec, Seconds
 from runtime.host.cgroup import Box
+from runtime.host.processes import read_process
 from runtime.record import Record
 from runtime.supervise.age import expires_in
 from runtime.supervise.app import App
 from runtime.supervise.memory import MemoryWatch
 from runtime.supervise.memory_decisions import Decision, GiveUp, GuardStuck, Recycle, Soften, Softened
-from runtime.supervise.memory_limits import check_limits, mib
+from runtime.supervise.memory_limits import check_guard, check_limits, mib
 from runtime.supervise.monitor import Monitor
 from runtime.supervise.replacing import Replacements, Wish
 from runtime.supervise.states import State
@@ -66,6 +68,11 @@ class Recycler:
             guarded=runtime.memory_guard is not None,
         )
 
+        self._check_guard(runtime.memory_guard)
+        if read_process(os.getpid()) is None:
+            problem = "/proc cannot be read: no memory limit has an effect"
+            self._log.event("warning", "host.unreadable", problem)
+
     def sync(self, app: App) -> None:
         """Follow an app: its settings, its size, which incarnations are ready and which have gone."""
         key = app.spec.key()
@@ -88,6 +95,8 @@ class Recycler:
 
     def guard(self, limit: MemoryLimit | None) -> None:
         """The container's limit is another one from now on."""
+        if limit != self._guarded_at:
+            self._check_guard(limit)
         self._monitor.guard(limit)
 
     def stop(self) -> None:
@@ -129,6 +138,11 @@ class Recycler:
             self._log.event("warning", "runtime.memory", decision.message)
 
     # -- helpers -----------------------------------------------------------------------------------------
+
+    def _check_guard(self, limit: MemoryLimit | None) -> None:
+        self._guarded_at = limit
+        if problem := check_guard(limit, self._box.memory()):
+            self._log.event("warning", "config.warning", problem)
 
     def _adopt(self, app: App, now: tuple[AppSpec, int]) -> None:
         spec, instances = self._known[app.spec.key()] = now

@@ -80,6 +80,7 @@ class Session:
             log=self._ledger,
             outfitter=self._outfitter,
             environ=around.environ,
+            count=self._instances,
         )
         self._upkeep = Upkeep(
             ecosystem.runtime,
@@ -127,6 +128,8 @@ class Session:
             for room in (self._config_watch, self._control):
                 if room is not None:
                     room.close()
+            while self._reaper.reap():  # who ended in the last moment is nobody else's to bury
+                pass
             self._relay.close(FLUSH_TIME_S)
         return self._ending or Ending(ExitCode.INTERNAL, "bug", "the loop ended by itself")
 
@@ -251,6 +254,11 @@ class Session:
     def _done(self, ending: Ending) -> None:
         self._ending = ending
         self._loop.stop()
+
+    def _instances(self, spec: AppSpec) -> int:
+        """How many instances an app has now: somebody may have scaled it."""
+        app = self._supervisor.apps.get(spec.key())
+        return spec.count(self._ecosystem.cpus) if app is None else len(app.instances)
 
     async def _run_command(self, app: AppSpec, argv: tuple[str, ...]) -> int:
         from runtime.supervise.commands import Commands  # noqa: PLC0415 (needs asyncio at last)

@@ -92,8 +92,7 @@ def test_without_live_nothing_heavy_is_imported(tmp_path: Path) -> None:
     with operated(tmp_path, SLEEPER) as it:
         program = (
             "import sys; from runtime.cli.control import showing; "
-            f"code = showing.run(['describe', 'api', '--socket', {it.socket!r}]); "
-            "sys.exit(code or 'psutil' in sys.modules)"
+            f"showing.describe('api', socket={it.socket!r}); sys.exit('psutil' in sys.modules)"
         )
         assert (
             subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0
@@ -139,6 +138,16 @@ def test_what_is_not_allowed_is_left_empty(root: None) -> None:
         assert told["rss_bytes"] > 0
         assert [told[key] for key in ("fds", "files", "listening", "pss_bytes")] == [None] * 4
         hold(run.pid)
+
+
+def test_what_does_not_run_is_described_as_configured(tmp_path: Path) -> None:
+    """Nothing is there to be read, but the file says what it would get."""
+    keys = 'umask = "027"\nnice = 3\nlimits = { nofile = "100:200" }\ncpu_affinity = "0"\n'
+    with operated(tmp_path, SLEEPER + keys) as it:
+        assert it.command("stop", "api").returncode == 0
+        said = facts(it.command("describe", "api").stdout)
+        assert said["rights"] == "umask 027"
+        assert (said["limits"], said["priority"], said["cpus"]) == ("nofile 100:200", "nice 3", "0")
 
 
 @pytest.mark.parametrize(

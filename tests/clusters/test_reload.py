@@ -4,6 +4,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+import npm
 import pytest
 from clusters.load import Load
 from clusters.site import node_app, python_app, running
@@ -36,6 +37,13 @@ def server(name: str) -> None:
 def test_node(tmp_path: Path, node: str, port: int, balance: str, *, keep_alive: bool) -> None:
     """An unmodified Node server loses nothing, whatever the balance."""
     reload_under_load(tmp_path, node_app(node, port, balance=balance), port, keep_alive=keep_alive)
+
+
+@pytest.mark.parametrize("version", npm.NODES)
+def test_every_node(tmp_path: Path, port: int, version: str) -> None:
+    """The same with each supported version, and clients that keep their connection."""
+    app = node_app(npm.node(version), port)
+    reload_under_load(tmp_path, app, port, keep_alive=True)
 
 
 @pytest.mark.parametrize("keep_alive", [False, True], ids=["close", "keep-alive"])

@@ -101,6 +101,18 @@ def test_only_the_instances_that_are_meant(sleeping: Operated, target: str, inde
     assert [each["index"] for each in details["instances"]] == indexes
 
 
+def test_namesakes_have_details_of_their_own(tmp_path: Path) -> None:
+    """Two namespaces, one name: each with its own command, on the unix socket only."""
+    app = '[[apps]]\nname = "api"\nscript = "/bin/sleep"\nready_delay = 0\n'
+    with operated(tmp_path, f'{app}args = "1000"\n{app}args = "2000"\nnamespace = "other"\n') as it:
+        found = it.ask("/api/apps/api").json["details"]
+        assert {each["namespace"]: each["command"][-1] for each in found} == {
+            "default": "1000",
+            "other": "2000",
+        }
+        assert [each["command"] for each in it.ask("/api/apps/api", tcp=True).json["details"]] == [None] * 2
+
+
 def test_an_instance_that_does_not_run_has_no_rights(sleeping: Operated) -> None:
     """Nothing is read of what is not there."""
     sleeping.ask("/api/apps/api/stop", "POST")

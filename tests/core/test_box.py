@@ -28,6 +28,18 @@ def test_a_nonsensical_quota_is_told_once_at_the_start(tmp_path: Path, root: Non
         assert len(run.find(event="host.unreadable")) == 1
 
 
+def test_without_proc_the_apps_run_and_what_does_not_work_is_told(tmp_path: Path, root: None) -> None:
+    """Some sandboxes hide it: limits have no effect then, and everything else goes on."""
+    file = ecosystem(tmp_path, shell("a", "exec sleep 1000", max_memory_restart="80%"))
+    hide = f"mount -t tmpfs none /proc && exec {PIDONE} {file}"
+    with Running(["unshare", "--mount", "sh", "-c", hide]) as run:
+        run.expect(event="instance.online")
+        assert "/proc cannot be read" in run.expect(event="host.unreadable")["message"]
+        assert "max_memory_restart has no effect" in run.expect(event="config.warning")["message"]
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+
+
 @pytest.mark.parametrize("instances", ["max", 0])
 def test_max_is_the_affinity(tmp_path: Path, instances: object) -> None:
     """Under taskset, one instance for each CPU that is left."""

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import PIDONE, Running, pidone
+from harness import PIDONE, Running, eventually, pidone
 from writing import FOREVER, ecosystem, shell
 
 pytestmark = pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv")
+CPU_V1 = Path("/sys/fs/cgroup/cpu")
 POWERLESS = (
     *("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"),
     *("--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"),
@@ -125,6 +126,32 @@ def test_spread_gives_each_instance_its_own_cpus(tmp_path: Path, instances: int)
         assert all(len(share) == 1 for share in shares.values())
         owners = [sum(cpu in share for share in shares.values()) for cpu in allowed]
         assert max(owners) - min(owners) <= 1
+
+
+def test_spread_follows_the_number_of_instances(tmp_path: Path) -> None:
+    """A quota of CPU time makes them fewer than there are CPUs; each still has its share of all CPUs."""
+    allowed = os.sched_getaffinity(0)
+    if not CPU_V1.is_dir() or len(allowed) < 4 or len(allowed) % 2:
+        pytest.skip("needs a version 1 cpu hierarchy and some CPUs")
+    group = CPU_V1 / f"pidone-test-{os.getpid()}"
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"the cpu hierarchy is not writable: {error}")
+    try:
+        (group / "cpu.cfs_quota_us").write_text("150000")
+        script = "grep Cpus_allowed_list /proc/self/status; " + FOREVER
+        file = ecosystem(tmp_path, shell("a", script, instances="max", cpu_affinity="spread"))
+        enter = f'echo $$ > {group}/cgroup.procs && exec "$0" "$1"'
+        with Running(["sh", "-c", enter, PIDONE, file]) as run:
+            run.expect(event="instance.online", count=2)
+            said = [r["message"].split()[1] for r in run.records if "Cpus_allowed" in r["message"]]
+            run.signal(signal.SIGTERM)
+            assert run.wait() == 0
+        assert [len(_cpus(text)) for text in said] == [len(allowed) // 2] * 2
+    finally:
+        eventually(lambda: not (group / "cgroup.procs").read_text(), "the group to be empty")
+        group.rmdir()
 
 
 def _cpus(text: str) -> set[int]:

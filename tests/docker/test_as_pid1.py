@@ -64,6 +64,15 @@ def test_an_app_that_will_not_stop_is_killed_inside_the_grace_of_docker(
         assert container.find(event="instance.exit")[-1]["signal"] == "SIGKILL"
 
 
+def test_an_engine_without_patience_is_137(runtime: str, ecosystem: Ecosystem) -> None:
+    """Who gives the container less time than its apps need gets the engine's SIGKILL, and sees that."""
+    text = TELLTALE.replace("sys.exit(0)", "pass")
+    with Container(runtime, options=ecosystem(text)) as container:
+        container.expect(message="ready")
+        assert container.stop(1) == 137
+        assert container.find(event="runtime.exit") == []
+
+
 def test_the_code_of_an_essential_app_is_the_code_of_the_container(
     runtime: str, ecosystem: Ecosystem
 ) -> None:

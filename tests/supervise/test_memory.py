@@ -12,7 +12,7 @@ from runtime.ecosystem.spec import AppSpec, MemoryLimit, MemoryShare
 from runtime.host.memory import Memory
 from runtime.supervise.memory import RETRY_DELAY, MemoryWatch
 from runtime.supervise.memory_decisions import Decision, GiveUp, GuardStuck, Reason, Recycle, Soften, Softened
-from runtime.supervise.memory_limits import check_limits, resolve
+from runtime.supervise.memory_limits import check_guard, check_limits, resolve
 
 MIB = 1 << 20
 NINETY = MemoryShare(fraction=0.9)
@@ -404,6 +404,23 @@ EVENTS = st.lists(
     ),
     max_size=60,
 )
+
+
+def test_a_share_of_something_unknown_is_told() -> None:
+    """Where there is no /proc, nobody can say how much 80% is."""
+    app = spec(max_memory_restart=NINETY)
+    (line,) = check_limits(app, ceiling=None, instances=1)
+    assert line.startswith("max_memory_restart has no effect: it is a share")
+
+
+def test_a_guard_that_cannot_work_is_told() -> None:
+    """Without a limit of the container there is nothing to guard; at the limit it is too late."""
+    share = MemoryShare(fraction=0.9)
+    assert "no effect" in check_guard(share, Memory(host_total=800 * MIB))
+    assert "kernel kills first" in check_guard(500 * MIB, Memory(limit=500 * MIB))
+    assert check_guard(share, Memory(limit=500 * MIB)) == ""
+    assert check_guard(400 * MIB, Memory(limit=500 * MIB)) == ""
+    assert check_guard(None, Memory()) == ""
 
 
 @given(EVENTS)

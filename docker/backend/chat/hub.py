@@ -66,6 +66,7 @@ class Hub:
         self._bus = bus
         self._rooms: dict[str, _Room] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._left = asyncio.Event()
 
     @property
     def population(self) -> int:
@@ -86,6 +87,7 @@ class Hub:
             yield member
         finally:
             room.members.discard(member)
+            self._left.set()
             if not room.members and self._rooms.get(name) is room:
                 del self._rooms[name]
                 if (task := self._tasks.pop(name, None)) is not None:
@@ -113,6 +115,12 @@ class Hub:
                 await asyncio.sleep(duration_s / SLICES)
             for member in members[start : start + size]:
                 member.end(GOING_AWAY)
+
+    async def emptied(self) -> None:
+        """Wait until the last member has left."""
+        while self.population:
+            self._left.clear()
+            await self._left.wait()
 
     async def _compare(self) -> None:
         if not self._rooms:

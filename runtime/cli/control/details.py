@@ -50,10 +50,15 @@ def ask(runtime: Client, target: str, *, live: bool) -> dict[str, Any]:
     return shown
 
 
-def render(shown: Mapping[str, Any], app: Mapping[str, Any]) -> str:
-    """What is to be said of one app of `shown`, which came from `ask`."""
+def of(shown: Mapping[str, Any], app: Mapping[str, Any]) -> dict[str, Any]:
+    """The details of one app of `shown`, which came from `ask`."""
     wanted = (app["namespace"], app["name"])
-    details = next(each for each in shown["details"] if (each["namespace"], each["name"]) == wanted)
+    return next(each for each in shown["details"] if (each["namespace"], each["name"]) == wanted)
+
+
+def render(shown: Mapping[str, Any], app: Mapping[str, Any]) -> str:
+    """What is to be said of one app of `shown`."""
+    details = of(shown, app)
     lines = [
         *_rights(details),
         *_memory(details),
@@ -89,8 +94,7 @@ def _rights(details: Mapping[str, Any]) -> list[str]:
     actual = {each["index"]: each["rights"] for each in details["instances"] if each["rights"]}
     configured = details["rights"]
     if not actual:
-        said = {name: value for name, value in configured.items() if value not in (None, False, {}, [])}
-        return _fact("rights", ", ".join(f"{name} {value}" for name, value in said.items()))
+        return _wanted_rights(configured)
     shown = {*_SHOWN_LIMITS, *configured["limits"]}
     spread = " (spread)" if configured["cpu_affinity"] == "spread" else ""
     return [
@@ -99,6 +103,17 @@ def _rights(details: Mapping[str, Any]) -> list[str]:
         *_of_each("limits", {index: ", ".join(_limits(r, shown)) for index, r in actual.items()}),
         *_of_each("priority", {index: _priority(rights) for index, rights in actual.items()}),
         *_of_each("cpus", {index: f"{r['cpus']}{spread}" for index, r in actual.items() if r["cpus"]}),
+    ]
+
+
+def _wanted_rights(configured: Mapping[str, Any]) -> list[str]:
+    """Of an app that does not run: what the file says."""
+    cpus = configured["cpu_affinity"]
+    return [
+        *_fact("rights", identity({**configured, "seccomp": None})),
+        *_fact("limits", ", ".join(_limits(configured, configured["limits"]))),
+        *_fact("priority", _priority(configured)),
+        *_fact("cpus", ",".join(map(str, cpus)) if isinstance(cpus, list) else cpus or ""),
     ]
 
 

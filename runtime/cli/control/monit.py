@@ -18,7 +18,6 @@ import typer
 
 from runtime.cli.control import details, table
 from runtime.cli.control.client import Client, CommandError
-from runtime.cli.control.live import sees_processes_of
 from runtime.cli.options import Socket, client, family
 from runtime.ecosystem.spec import Seconds
 
@@ -97,9 +96,14 @@ def _live(runtime: Client, view: "View", read_key: Callable[[Seconds], str]) -> 
 
 def _details(runtime: Client, chosen: str | None) -> list[str]:
     """What `describe --live` says of the app under the cursor, as far as it can be seen from here."""
+    from runtime.cli.control.live import sees_processes_of
+
     if chosen is None:
         return []
-    shown = details.ask(runtime, chosen, live=sees_processes_of(runtime))
+    try:
+        shown = details.ask(runtime, chosen, live=sees_processes_of(runtime))
+    except CommandError:  # it was deleted a moment ago
+        return []
     return [line for app in shown["apps"] for line in details.render(shown, app).split("\n")]
 
 
