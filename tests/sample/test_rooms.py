@@ -97,3 +97,12 @@ def test_nonsense_is_answered_not_stored(pair: tuple[Api, Api]) -> None:
             assert (error["retry"], bool(error["error"])) == (False, True)
         assert say(ann, "k1") == 1
     assert len(history(api, "nonsense")) == 1
+
+
+def test_whoever_is_in_hears_what_is_said_next(pair: tuple[Api, Api]) -> None:
+    """The handshake is a promise: what is stored after it, by whichever instance, arrives."""
+    here, there = pair
+    for n in range(50):
+        with here.join(f"promise-{n}", "listener") as listener:
+            assert there.post(f"promise-{n}", "k").status == 201
+            assert receive(listener, "message")["seq"] == 1
