@@ -104,10 +104,12 @@ def images(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def up(project: str, env: dict[str, str], *, forget: bool, services: Sequence[str] = ()) -> Iterator[Stack]:
-    """The stack (or these services and what they need), healthy; `forget` removes its volumes in the end."""
+    """The stack, or these services of it, all instances ready; `forget` removes its volumes in the end."""
     stack = Stack(f"{PREFIX}{project}", env)
     try:
         stack.compose("up", "--detach", "--build", "--wait", "--wait-timeout", str(UP_S - 10), *services)
+        for service in ("backend", "node-api"):  # healthy is as soon as one instance answers
+            stack.compose("exec", "-T", service, "pidone", "wait", "--ready", "--timeout", "60")
         yield stack
     finally:
         stack.compose("--profile", "*", "down", "--remove-orphans", *(["--volumes"] if forget else []))
