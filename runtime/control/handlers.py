@@ -60,6 +60,7 @@ class Handlers:
             Route("GET", "/api/events", read, self.events),
             Route("GET", "/api/logs", read, self.logs),
             Route("POST", "/api/drain", act, self.drain),
+            Route("POST", "/api/logs/reopen", act, self.reopen),
         ]
 
     # -- reading ---------------------------------------------------------------------------------------
@@ -239,6 +240,12 @@ class Handlers:
         if not self._parts.supervisor.is_draining:
             self._note(request, "drain", [])
         self._operations.drain()
+        return self.overview(request)
+
+    def reopen(self, request: Request) -> Answer:
+        """Open all log files anew, for those who rotate them from outside."""
+        self._note(request, "reopen", [])
+        self._parts.relay.reopen()
         return self.overview(request)
 
     # -- helpers ---------------------------------------------------------------------------------------

@@ -248,6 +248,7 @@ def document(version: str) -> dict[str, Any]:
                     },
                 }
             },
+            "/api/logs/reopen": {"post": _action("Open the log files anew.", _ref("Overview"))},
             "/api/drain": {"post": _action("Be ready no more; a stop will follow.", _ref("Overview"))},
         },
         "components": {

@@ -220,6 +220,8 @@ class Session:
             self._reread.begin()
         elif reaction.action is SignalAction.FORWARD:
             self._supervisor.forward(reaction.number)
+        elif reaction.action is SignalAction.REOPEN:
+            self._relay.reopen()
 
     def _reap(self) -> None:
         if self._reaper.reap():

@@ -304,6 +304,7 @@ class Supervisor:
             elif key not in known:
                 self._outfitter.close(app.spec)
                 del self.apps[key]
+                self._world.log.forget(key)
 
     def _start_waiting(self) -> None:
         for key in [spec.key() for spec in self.ecosystem.apps if spec.key() in self._waiting]:
