@@ -1,11 +1,13 @@
 """`pidone convert FILE [-o OUT]`: any format to a commented TOML file, or to JSON."""
 
-import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
+import typer
+
+from runtime.cli.options import family
 from runtime.ecosystem.options import LoadOptions
 from runtime.errors import ConfigError
 from runtime.host.cpus import available_cpus
@@ -14,24 +16,28 @@ from runtime.init.exitcodes import ExitCode
 _SUFFIXES: Final = (".toml", ".json")
 
 
-def run(argv: list[str]) -> int:
-    """Run `pidone convert`; `argv` is what follows the word."""
-    parser = argparse.ArgumentParser(prog="pidone convert", description=__doc__)
-    parser.add_argument("file", metavar="FILE", help="the ecosystem; - is standard input")
-    parser.add_argument(
-        "-o", "--output", metavar="OUT", help="a .toml or .json file; default: TOML to stdout"
-    )
-    try:
-        asked = parser.parse_args(argv)
-    except SystemExit as end:
-        return ExitCode.OK if end.code == 0 else ExitCode.USAGE
-    out = Path(asked.output) if asked.output else None
+app = family()
+JsonOut = Annotated[bool, typer.Option("--json", help="JSON instead of TOML, on stdout.")]
+
+
+@app.command("convert")
+def convert_file(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The ecosystem; - is standard input.")],
+    *,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="OUT", help="A .toml or .json file; default: TOML to stdout."),
+    ] = None,
+    as_json: JsonOut = False,
+) -> int:
+    """Translate an ecosystem of any format to a commented TOML file, or to JSON."""
+    out = Path(output) if output else None
     if out and out.suffix not in _SUFFIXES:
         print(f"pidone convert: {out}: expected a name that ends in .toml or .json", file=sys.stderr)
         return ExitCode.USAGE
-    source = None if asked.file == "-" else Path(asked.file)
+    source = None if file == "-" else Path(file)
     try:
-        text = converted(source, out, LoadOptions(cpus=available_cpus(), must_exist=False))
+        text = converted(source, out, LoadOptions(cpus=available_cpus(), must_exist=False), as_json=as_json)
     except ConfigError as error:
         print(*(f"error: {line}" for line in str(error).split("\n")), sep="\n", file=sys.stderr)
         return ExitCode.CONFIG
@@ -46,15 +52,15 @@ def run(argv: list[str]) -> int:
     return ExitCode.OK
 
 
-def converted(source: Path | None, out: Path | None, options: LoadOptions) -> str:
-    """The text of the new file; warnings go to stderr. Raises ConfigError."""
+def converted(source: Path | None, out: Path | None, options: LoadOptions, *, as_json: bool = False) -> str:
+    """The text of the new file, or with no file for stdout; warnings go to stderr. Raises ConfigError."""
     from runtime.ecosystem.convert import Target, convert
     from runtime.ecosystem.load import read_document
     from runtime.ecosystem.writing import json_text, toml_text
 
     document = read_document(source, options)
     folder = Path(os.path.normpath(options.cwd / (out.parent if out else "")))
-    is_toml = out is None or out.suffix == ".toml"
+    is_toml = not as_json if out is None else out.suffix == ".toml"
     found = convert(document, options, Target(folder, has_references=is_toml))
     for word, remarks in (("warning", found.ecosystem.warnings), ("note", found.ecosystem.notices)):
         for line in remarks:

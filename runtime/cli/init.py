@@ -1,10 +1,13 @@
 """`pidone init [FOLDER]`: a first ecosystem.toml, made from what is in the folder."""
 
-import argparse
+import json
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
+import typer
+
+from runtime.cli.options import Json, family
 from runtime.ecosystem.starters.folder import starter
 from runtime.ecosystem.writing import toml_text
 from runtime.errors import ConfigError
@@ -26,18 +29,19 @@ _IDEAS: Final = """
 """
 
 
-def run(argv: list[str]) -> int:
-    """Run `pidone init`; `argv` is what follows the word."""
-    parser = argparse.ArgumentParser(prog="pidone init", description=__doc__)
-    parser.add_argument("folder", metavar="FOLDER", nargs="?", default=".", help="default: this one")
-    parser.add_argument("-f", "--force", action="store_true", help=f"replace an {_NAME} that is there")
-    try:
-        asked = parser.parse_args(argv)
-    except SystemExit as end:
-        return ExitCode.OK if end.code == 0 else ExitCode.USAGE
-    folder = Path(asked.folder)
+app = family()
+
+
+@app.command("init")
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where.")] = Path(),
+    *,
+    force: Annotated[bool, typer.Option("--force", "-f", help=f"Replace an {_NAME} that is there.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Write a first ecosystem.toml, made from what is in the folder."""
     there = [name for name in (_NAME, *_PM2S) if (folder / name).exists()]
-    if there and not asked.force:
+    if there and not force:
         return _refuse(
             ExitCode.USAGE,
             f"{folder / there[0]} is there already and can be run as it is"
@@ -51,6 +55,9 @@ def run(argv: list[str]) -> int:
         return _refuse(ExitCode.CONFIG, str(error))
     except OSError as error:
         return _refuse(ExitCode.CONFIG, f"{error.filename}: {error.strerror}")
+    if as_json:
+        print(json.dumps({"file": str(folder / _NAME), "made_of": found.made_of}))
+        return ExitCode.OK
     print(f"{folder / _NAME}: written, from {found.made_of}. Next: pidone check {folder / _NAME}")
     return ExitCode.OK
 

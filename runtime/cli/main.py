@@ -7,30 +7,25 @@ TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
     from runtime.ecosystem.spec import Ecosystem
 
-CONTROL = {
-    **dict.fromkeys(("ls", "list", "ps", "status", "describe", "env"), "showing"),
-    **dict.fromkeys(("stop", "restart", "reload", "delete", "scale", "signal", "send"), "acting"),
-    **dict.fromkeys(("trigger", "reset", "flush"), "acting"),
-    **dict.fromkeys(("wait", "health", "drain", "prestop"), "waiting"),
-    **dict.fromkeys(("jlist", "prettylist"), "pm2lists"),
-    "logs": "logs",
-    "monit": "monit",
-    "save": "saving",
-    "smoke": "smoke",
-    "completion": "completion",
-    "complete": "completion",
+_CONTROL = "runtime.cli.control."
+COMMANDS = {
+    **{name: f"runtime.cli.{name}" for name in ("check", "convert", "init", "schema")},
+    **dict.fromkeys(("ls", "list", "ps", "status", "describe", "env"), _CONTROL + "showing"),
+    **dict.fromkeys(("jlist", "prettylist"), _CONTROL + "showing"),
+    **dict.fromkeys(("start", "stop", "restart", "reload", "delete", "scale"), _CONTROL + "acting"),
+    **dict.fromkeys(("signal", "send", "trigger", "reset", "flush", "reopen"), _CONTROL + "acting"),
+    **dict.fromkeys(("wait", "health", "drain", "prestop"), _CONTROL + "waiting"),
+    "logs": _CONTROL + "logs",
+    "monit": _CONTROL + "monit",
+    "save": _CONTROL + "saving",
+    "smoke": _CONTROL + "smoke",
+    **dict.fromkeys(("completion", "complete"), "runtime.cli.completion"),
 }
-"""Commands that talk to a running pidone, and the module of runtime.cli.control that has each."""
+"""Commands that end by themselves, and the modules whose typer app has them."""
 
 _INIT_NAMES = ("tini", "tini-static", "docker-init", "dumb-init")
 _PM2_NAMES = ("pm2-runtime", "pm2-docker")
-_COMMANDS = {
-    "check": "runtime.cli.check",
-    "convert": "runtime.cli.convert",
-    "init": "runtime.cli.init",
-    "schema": "runtime.cli.schema",
-}
-"""Commands that end by themselves and the modules that have them; `pidone start check` starts a file."""
+_HELP = ("-h", "--help")
 
 
 def dispatch(argv: list[str]) -> int:
@@ -41,25 +36,12 @@ def dispatch(argv: list[str]) -> int:
 
         os._exit(run_bare(argv))  # finalising the interpreter would only keep others waiting
     words = argv[1:]
-    if name not in _PM2_NAMES:
-        if (family := _control_family(name, words)) is not None:
-            from importlib import import_module
+    if name == "pm2":
+        from runtime.cli.control.pm2 import run as run_pm2
 
-            return int(import_module(f"runtime.cli.control.{family}").run(argv if family == "pm2" else words))
-        if words[:1] == ["--version"]:
-            from runtime import __version__
-
-            print(f"pidone {__version__}")
-            return 0
-        if words and words[0] in _COMMANDS:
-            from importlib import import_module
-
-            return int(import_module(_COMMANDS[words[0]]).run(words[1:]))
-        if any(word in ("-h", "--help") for word in (words[: words.index("--")] if "--" in words else words)):
-            from runtime.cli.start import USAGE
-
-            print(USAGE, end="")
-            return 0
+        return run_pm2(argv)
+    if name not in _PM2_NAMES and (code := _answer(words)) is not None:
+        return code
     return _start(words[1:] if words[:1] == ["start"] and name not in _PM2_NAMES else words, name)
 
 
@@ -100,15 +82,37 @@ def _start(words: list[str], name: str) -> int:
     os._exit(code)
 
 
-def _control_family(name: str, words: list[str]) -> str | None:
-    """The module whose command this is; None for what becomes the long-lived process."""
-    if name == "pm2":
-        return "pm2"
+def _answer(words: list[str]) -> int | None:
+    """Run what is not a start; None for what becomes the long-lived process."""
+    if words[:1] == ["health"]:
+        from runtime.cli.control.health import run as run_health
+
+        if (code := run_health(words[1:])) is not None:
+            return code
+    if _is_command(words):
+        from runtime.cli.commands import run as run_command
+
+        return run_command(words)
+    own = words[: words.index("--")] if "--" in words else words
+    if "--version" in own[:1]:
+        from runtime import __version__
+
+        print(f"pidone {__version__}")
+        return 0
+    if any(word in _HELP for word in own):
+        from runtime.cli.start import USAGE
+
+        print(USAGE, end="")
+        return 0
+    return None
+
+
+def _is_command(words: list[str]) -> bool:
+    """Whether typer's app has it; `start` starts a file, or an app of the runtime that is running already."""
     if words[:1] != ["start"]:
-        return CONTROL.get(words[0]) if words else None
-    # `start` starts a file, or an app of the runtime that is running already.
+        return bool(words) and (words[0] in COMMANDS or words[0] in _HELP)
     if len(words) < 2 or words[1].startswith("-") or os.path.exists(words[1]) or "--" in words:
-        return None
+        return False
     from runtime.control.where import find
 
-    return "acting" if find(os.environ) else None
+    return bool(find(os.environ))

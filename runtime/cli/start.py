@@ -1,7 +1,7 @@
 """`pidone [start] FILE`: read the command line and the ecosystem, run it, end with its code.
 
-This is the path into the long-lived process: the parser is a loop of our own because typer (and with it rich
-and pydantic) would cost 100 ms and 15 MB there.
+This is the path into the long-lived process: the parser is a loop of our own because typer would cost 45 ms
+and 5 MB there.
 """
 
 import os
@@ -40,12 +40,9 @@ SIGTERM, SIGINT or SIGQUIT asks for a stop; a second one kills. SIGHUP reads FIL
                        clients that bear the token in FILE may act there too
   --socket PATH        the control socket, or "none"
   -h, --help           this text
-  --version            the version
 
-Other commands, each with --help:
-  exec, check, convert, init, schema, smoke
-  to operate a running pidone: ls, describe, logs, monit, start, stop, restart, reload, delete, scale, signal,
-  send, trigger, env, reset, flush, save, drain, prestop, health, wait, jlist, prettylist, completion
+Beside a running pidone, `pidone start TARGET...` starts apps of its again: app, app:index, id, namespace or
+all (--no-wait, --timeout S, --json, --socket PATH). `pidone --help` lists the other commands.
 """
 
 
@@ -136,6 +133,7 @@ _VALUES: Final[dict[str, tuple[str, str]]] = {
     "--admin-token-file": ("runtime", "admin_token_file"),
     "--socket": ("runtime", "socket"),
 }
+OPTIONS: Final = (*_SWITCHES, *_VALUES, "--help")
 
 
 def _next(words: Iterator[str], name: str) -> str:
@@ -147,7 +145,7 @@ def _next(words: Iterator[str], name: str) -> str:
 def _did_you_mean(name: str) -> str:
     import difflib
 
-    close = difflib.get_close_matches(name, [*_SWITCHES, *_VALUES, "--help", "--version"], 1)
+    close = difflib.get_close_matches(name, OPTIONS, 1)
     return f": did you mean {close[0]}?" if close else ""
 
 
@@ -160,17 +158,22 @@ def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> 
         inbox: Has been collecting signals since the first instruction.
     """
     # Beside the reading: what the session needs is imported before its outcome is waited for.
+    import pickle  # noqa: F401 (what `loading` brings is pickled)
+
     from runtime import __version__
     from runtime.init.bare.execute import undo_locale_coercion
     from runtime.init.spawn import keep_descriptors_private
     from runtime.supervise.session import Session, Surroundings
+    from runtime.supervise.supervisor import Ending
     from runtime.supervise.termination import leave_message
 
     try:
         ecosystem = loading.wait()
     except UsageError as error:
+        leave_message(Ending(ExitCode.USAGE, "usage", str(error)))
         return _refuse(ExitCode.USAGE, f"{error}\n\n{USAGE}".rstrip())
     except ConfigError as error:
+        leave_message(Ending(ExitCode.CONFIG, "config", str(error)))
         return _refuse(ExitCode.CONFIG, str(error))
     undo_locale_coercion()  # PEP 538 is about our own interpreter, not about the apps
     keep_descriptors_private()
@@ -182,6 +185,7 @@ def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> 
     try:
         ending = Session(ecosystem, around).run()
     except ListenError as error:
+        leave_message(Ending(ExitCode.CONFIG, "listen", str(error)))
         return _refuse(ExitCode.CONFIG, str(error))
     if ending.is_abnormal:
         leave_message(ending)
@@ -203,8 +207,9 @@ def load_options(options: StartOptions, cwd: str) -> Ecosystem:
     from runtime.ecosystem.formats import is_ecosystem_file
     from runtime.ecosystem.load import from_command, load
     from runtime.ecosystem.options import LoadOptions
-    from runtime.host.cpus import available_cpus
+    from runtime.host.cpus import cpu_limits
 
+    limits = cpu_limits()
     target = options.target
     is_file = target is not None and (target == "-" or is_ecosystem_file(Path(target)))
     command = () if is_file else (*((target,) if target is not None else ()), *options.rest)
@@ -218,11 +223,13 @@ def load_options(options: StartOptions, cwd: str) -> Ecosystem:
         runtime=options.runtime,
         personality=options.personality,
         argv=options.argv,
-        cpus=available_cpus(),
+        cpus=limits.available,
     )
     if command:
-        return from_command(command, how)
-    return load(None if target in (None, "-") else Path(target), how)
+        ecosystem = from_command(command, how)
+    else:
+        ecosystem = load(None if target in (None, "-") else Path(target), how)
+    return ecosystem.but(host_notes=limits.notes)
 
 
 def _operate(parts: "Parts") -> "Closable | None":

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from runtime.control.alerts import AlertWatch, AppReading, Fired, InstanceReading
-from runtime.control.usage import UsageBook
 from runtime.ecosystem.spec import Seconds
 from runtime.host.cgroup import Box
 from runtime.interpreter import module_argv
@@ -23,10 +22,10 @@ WEBHOOK: Final = "runtime.control.webhook"
 class Alarm:
     """Looks every two seconds."""
 
-    def __init__(self, parts: Parts, usage: UsageBook, environ: Mapping[str, str]) -> None:
+    def __init__(self, parts: Parts, environ: Mapping[str, str]) -> None:
         """Begins to look, if there is anything to look for."""
         self._parts = parts
-        self._usage = usage
+        self._usage = parts.upkeep.usage()
         self._commands = Commands(parts.reaper, environ)
         self._watch = AlertWatch(parts.supervisor.ecosystem.alerts)
         self._alerts = parts.supervisor.ecosystem.alerts
@@ -70,7 +69,7 @@ class Alarm:
         return AppReading(
             name=app.name,
             ready=app.is_ready or not app.wanted,
-            restarts=sum(n for (name, _), n in self._parts.ledger.restarts.items() if name == app.name),
+            restarts=self._parts.ledger.unplanned_restarts(app.spec.key()),
             lines=sum(lines),
             error_lines=lines[1],
             instances=tuple(instances),

@@ -40,8 +40,8 @@ class Front(Protocol):
     def admit_stream(self, connection: "Connection") -> bool:
         """Whether one more stream of events can be served."""
 
-    def side_of(self, authorization: str) -> Side:
-        """What this listener lets a client with this header do."""
+    def side_of(self, headers: Mapping[bytes, bytes]) -> Side | None:
+        """What this listener lets a client with these headers do; None is nothing at all."""
 
     def answer(self, request: Request) -> Answer:
         """Route and handle; never raises."""
@@ -159,17 +159,17 @@ class Connection(asyncio.Protocol):
 
     def _handle(self, head: h11.Request, body: bytes) -> None:
         self._body.clear()
-        authorization = ""
-        for name, value in head.headers:
-            if name == b"authorization":
-                authorization = value.decode("latin-1")
+        side = self._front.side_of(dict(head.headers))
+        if side is None:
+            self._respond(as_json({"error": "a page of another site asks"}, 403))
+            return
         path, query = self._front.parse(head.target.decode("latin-1"))
         request = Request(
             method=head.method.decode(),
             path=path,
             query=query,
             body=body,
-            side=self._front.side_of(authorization),
+            side=side,
             peer=self._peer,
         )
         answer = self._front.answer(request)

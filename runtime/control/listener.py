@@ -9,6 +9,7 @@ from typing import Final
 
 from runtime.control.connection import Connection
 from runtime.control.messages import Answer, Refusal, Request, Response, Side, Stream, as_json
+from runtime.control.origin import is_foreign
 from runtime.ecosystem.spec import Seconds
 
 CONNECTIONS: Final = 256
@@ -97,12 +98,13 @@ class Listener:
         self._streams.add(connection)
         return True
 
-    def side_of(self, authorization: str) -> Side:
+    def side_of(self, headers: Mapping[bytes, bytes]) -> Side | None:
         """What a client may do."""
         if self._is_local:
-            return Side.LOCAL
-        scheme, _, given = authorization.partition(" ")
-        if self._token and scheme.lower() == "bearer" and _same(given.strip().encode("latin-1"), self._token):
+            host, origin = (headers.get(name, b"").decode("latin-1") for name in (b"host", b"origin"))
+            return None if is_foreign(host, origin) else Side.LOCAL
+        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+        if self._token and scheme.lower() == b"bearer" and _same(given.strip(), self._token):
             return Side.TRUSTED
         return Side.PUBLIC
 

@@ -2,23 +2,22 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from runtime.control.backlog import read_backlogs
+from runtime.control.container_metrics import ContainerMetrics
 from runtime.control.exposition import CONTENT_TYPE, Family, render
 from runtime.control.messages import Answer, Request, Response
-from runtime.control.operations import Operations
 from runtime.control.router import Access, Route
-from runtime.control.usage import Usage, UsageBook
 from runtime.ecosystem.spec import Seconds
-from runtime.host.cgroup import Box
 from runtime.host.processes import read_process
 from runtime.supervise.app import App
 from runtime.supervise.instance import Instance
-from runtime.supervise.ledger import READY_BUCKETS
+from runtime.supervise.ledger import AppKey, Durations
 from runtime.supervise.session import Parts
 from runtime.supervise.states import State
+from runtime.supervise.usage import Usage
 
 LAG_INTERVAL: Final[Seconds] = 1.0
 _LAGS: Final = 15
@@ -53,13 +52,12 @@ class LoopLag:
 class Metrics:
     """Collects families when they are asked for."""
 
-    def __init__(self, parts: Parts, operations: Operations, usage: UsageBook) -> None:
+    def __init__(self, parts: Parts) -> None:
         """Everything that is counted elsewhere."""
         self._parts = parts
-        self._operations = operations
-        self._usage = usage
+        self._usage = parts.upkeep.usage()
         self._lag = LoopLag(parts.loop.time, parts.loop.call_later)
-        self._box: Box | None = None
+        self._container = ContainerMetrics(parts.supervisor.ecosystem.cpus)
 
     def routes(self) -> list[Route]:
         """The one path."""
@@ -68,7 +66,13 @@ class Metrics:
     def metrics(self, request: Request) -> Answer:
         """Everything now."""
         del request
-        families = [*self._runtime(), *self._apps(), *self._instances(), *self._logs(), *self._container()]
+        families = [
+            *self._runtime(),
+            *self._apps(),
+            *self._instances(),
+            *self._logs(),
+            *self._container.families(),
+        ]
         return Response(200, render(families), CONTENT_TYPE)
 
     def _runtime(self) -> Iterator[Family]:
@@ -103,29 +107,25 @@ class Metrics:
         ledger, apps = self._parts.ledger, list(self._parts.supervisor.apps.values())
         ready = Family("pidone_app_ready", "gauge", "Whether every instance of an app is ready.")
         instances = Family("pidone_app_instances", "gauge", "Instances an app shall have.")
-        for app in apps:
-            ready.add(app.is_ready, _of_app(app))
-            instances.add(len(app.instances), _of_app(app))
+        for each in apps:
+            ready.add(each.is_ready, _of_key(each.spec.key()))
+            instances.add(len(each.instances), _of_key(each.spec.key()))
         yield ready
         yield instances
         restarts = Family(
             "pidone_app_restarts", "counter", "Starts of an instance after its first, by reason."
         )
-        for (name, reason), count in ledger.restarts.items():
-            restarts.add(count, {"app": name, "reason": reason})
+        for (app, reason), count in ledger.restarts.items():
+            restarts.add(count, {**_of_key(app), "reason": reason})
         yield restarts
         exits = Family("pidone_app_exits", "counter", "Ends of processes by exit code or signal.")
-        for (name, code, signal), count in ledger.exits.items():
-            exits.add(count, {"app": name, "code": code, "signal": signal})
+        for (app, code, signal), count in ledger.exits.items():
+            exits.add(count, {**_of_key(app), "code": code, "signal": signal})
         yield exits
-        took = Family("pidone_app_ready_duration_seconds", "histogram", "From spawn to readiness.")
-        for name, durations in ledger.ready.items():
-            took.add_histogram(READY_BUCKETS, durations.counts, durations.total, {"app": name})
-        yield took
-        reload = Family("pidone_app_reload_duration_seconds", "gauge", "How long the last reload took.")
-        for name, seconds in self._operations.reload_seconds.items():
-            reload.add(seconds, {"app": name})
-        yield reload
+        yield _histogram("pidone_app_ready_duration_seconds", "From spawn to readiness.", ledger.ready)
+        yield _histogram(
+            "pidone_app_reload_duration_seconds", "Rolling reloads that came to their end.", ledger.reloads
+        )
         waiting = Family("pidone_listen_backlog", "gauge", "Connections that wait to be accepted.")
         limit = Family("pidone_listen_backlog_limit", "gauge", "How many of them may wait.")
         for address, backlog in read_backlogs().items():
@@ -165,42 +165,27 @@ class Metrics:
         size = Family("pidone_log_bytes", "counter", "Bytes an app has written.")
         dropped = Family("pidone_log_dropped_lines", "counter", "Lines of an app that were not put out.")
         for ((namespace, app), stream), counts in self._parts.relay.counts().items():
-            labels = {"app": app, "app_namespace": namespace, "stream": stream}
+            labels = {**_of_key((namespace, app)), "stream": stream}
             lines.add(counts.lines, labels)
             size.add(counts.bytes, labels)
             dropped.add(counts.dropped, labels)
         yield from (lines, size, dropped)
 
-    def _container(self) -> Iterator[Family]:
-        if self._box is None:
-            self._box = Box.find()
-        memory, cpu, events = self._box.memory(), self._box.cpu_time(), self._box.memory_events()
-        self._box.take_notes()
-        gauges: tuple[tuple[str, str, float | None], ...] = (
-            ("memory_usage_bytes", "All memory charged to the container.", memory.usage),
-            ("memory_working_set_bytes", "The same without page cache that can go.", memory.working_set),
-            ("memory_limit_bytes", "Its limit; absent if there is none.", memory.limit),
-            ("cpus", "CPUs the container may use.", self._parts.supervisor.ecosystem.cpus),
-        )
-        for name, text, value in gauges:
-            yield Family(f"pidone_container_{name}", "gauge", text).add(value)
-        counters: tuple[tuple[str, str, float | None], ...] = (
-            ("cpu_usage_seconds", "CPU time of the container.", cpu.usage_s),
-            ("cpu_periods", "Quota periods in which something ran.", cpu.periods),
-            ("cpu_throttled_periods", "Those in which the quota was used up.", cpu.throttled_periods),
-            ("cpu_throttled_seconds", "How long threads were held back.", cpu.throttled_s),
-            ("oom_kills", "Processes that the OOM killer ended.", events.oom_kill),
-        )
-        for name, text, value in counters:
-            yield Family(f"pidone_container_{name}", "counter", text).add(value)
+
+def _histogram(name: str, text: str, found: Mapping[AppKey, Durations]) -> Family:
+    family = Family(name, "histogram", text)
+    for app, durations in found.items():
+        family.add_histogram(durations.bounds, durations.counts, durations.total, _of_key(app))
+    return family
 
 
-def _of_app(app: App) -> dict[str, str]:
-    return {"app": app.name, "app_namespace": app.spec.namespace}
+def _of_key(app: AppKey) -> dict[str, str]:
+    namespace, name = app
+    return {"app": name, "app_namespace": namespace}
 
 
 def _of_instance(app: App, instance: Instance) -> dict[str, str]:
-    return {**_of_app(app), "instance": str(instance.index)}
+    return {**_of_key(app.spec.key()), "instance": str(instance.index)}
 
 
 _PER_INSTANCE: Final[tuple[tuple[str, str, str, Callable[[Instance], float | None]], ...]] = (

@@ -48,8 +48,6 @@ class Operations:
         self._loop = parts.loop
         self._replies: dict[tuple[App, int], list[asyncio.Future[object]]] = {}
         self._reloads: dict[tuple[str, str], Reload] = {}
-        self.reload_seconds: dict[str, Seconds] = {}
-        """How long the last reload of each app took."""
 
     def targets(self, text: str) -> list[Target]:
         """What `text` means. Raises Refusal (404)."""
@@ -134,7 +132,7 @@ class Operations:
             if count == before:
                 continue
             app.scale(count)
-            self._ledger.event("info", "app.scale", app=app.name, instances=count, previous=before)
+            self._ledger.event("info", "app.scale", **app.spec.labels(), instances=count, previous=before)
 
     def signal(self, targets: Iterable[Target], name: object) -> str:
         """Send a signal to the main processes; the name of what was sent."""
@@ -215,12 +213,9 @@ class Operations:
             raise Refusal(409, "the runtime is stopping")
 
     def _reload_done(self, app: App) -> Callable[[Outcome], None]:
-        began = self._loop.time()
-
         def done(outcome: Outcome) -> None:
             state = "failed" if outcome.failure else "done"
             self._reloads[app.spec.key()] = Reload(state, outcome.failure)
-            self.reload_seconds[app.name] = self._loop.time() - began
 
         return done
 

@@ -3,22 +3,28 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from runtime.control.usage import Usage
 from runtime.ecosystem.spec import AppSpec
 from runtime.supervise.app import App
 from runtime.supervise.instance import Instance
 from runtime.supervise.states import State
+from runtime.supervise.usage import Usage
 
-_WORST_FIRST: Final = (
+STATES: Final = (
     State.ERRORED,
     State.BACKOFF,
     State.STARTING,
-    State.DRAINING,
     State.STOPPING,
     State.STOPPED,
     State.ONLINE,
     State.COMPLETED,
 )
+"""The words that people and scripts see, the worst first: docs/operating.md explains them."""
+_SHOWN: Final = {
+    State.PREPARING: State.STARTING,
+    State.LEAVING: State.STOPPING,
+    State.DRAINING: State.STOPPING,
+}
+"""Steps on the way, which are nobody else's business: one may come or go in any release."""
 
 
 def instance_view(
@@ -31,7 +37,7 @@ def instance_view(
     return {
         "index": instance.index,
         "id": pm_id(instance.app, instance.index),
-        "state": str(instance.state),
+        "state": str(shown(instance.state)),
         "ready": instance.state in (State.ONLINE, State.COMPLETED),
         "pid": instance.pid,
         "incarnation": instance.incarnation,
@@ -77,5 +83,10 @@ def app_view(
 
 def app_state(app: App) -> str:
     """The state of the instance that is worst off."""
-    states = {instance.state for instance in app.instances.values()}
-    return str(next((state for state in _WORST_FIRST if state in states), State.STOPPED))
+    states = {shown(instance.state) for instance in app.instances.values()}
+    return str(next((state for state in STATES if state in states), State.STOPPED))
+
+
+def shown(state: State) -> State:
+    """The documented state that a state is, or is a part of."""
+    return _SHOWN.get(state, state)

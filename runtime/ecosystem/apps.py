@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
-from runtime.ecosystem import catalogue, environment, keys, kinds, programs, serving
+from runtime.ecosystem import catalogue, environment, keys, kinds, programs, serving, watching
 from runtime.ecosystem.document import NODE_PATH, Document
 from runtime.ecosystem.options import LoadOptions
 from runtime.ecosystem.problems import Scope, did_you_mean, shown
@@ -20,6 +20,7 @@ EXPANDED: Final = frozenset({"toml", "yaml"})
 """Languages whose texts may hold `${VAR}`; JavaScript has process.env, and PM2 takes JSON as it is."""
 _TIME_FORMAT: Final = "YYYY-MM-DDTHH:mm:ss"
 _LONGEST_NAME: Final = 200
+_SHORTEST_INTERVAL: Final = 0.05
 _FIELDS: Final = frozenset(AppSpec.field_names())
 _LOG_FILES: Final = ("out_file", "error_file", "log_file")
 
@@ -121,7 +122,6 @@ class Reader:
         self.env_sets: set[str] = set()
         self.ignored: set[str] = set()
         self.unset: set[str] = set()
-        self.not_built: set[str] = set()
 
     def read(self, index: int, raw: Mapping[str, object]) -> AppSpec:
         """One app. Problems are reported; the result is only meant to be used if there were no errors."""
@@ -161,8 +161,6 @@ class Reader:
             value = parse_value(keys.APP_KEYS[name].kind, entry, scope)
             if value is not None:
                 values[name] = value
-                if name in keys.NOT_BUILT and value:
-                    self.not_built.add(name)
         return values
 
     def _spec(self, values: dict[str, Any], found: Sorted, scope: Scope) -> AppSpec:
@@ -186,6 +184,7 @@ class Reader:
         result |= _logs(values, cwd, variables.variables)
         if hooks := {name: values[name] for name in HOOK_NAMES if name in values}:
             result["hooks"] = {**values.get("hooks", {}), **hooks}
+        result |= watching.merged(values)
         _check_memory(values, scope)
         _check_age(values, result, scope)
         result |= _scheduled(values, scope)
@@ -445,3 +444,9 @@ def _check_memory(values: Mapping[str, Any], scope: Scope) -> None:
         above = isinstance(soft, int) and isinstance(hard, int) and soft > hard
     if above:
         scope.error("memory_soft_limit is above max_memory_restart", "memory_soft_limit")
+    if values.get("memory_interval", _SHORTEST_INTERVAL) < _SHORTEST_INTERVAL:
+        scope.error(
+            f"memory_interval must be {_SHORTEST_INTERVAL * 1000:g}ms or more: "
+            "pidone would be busy with nothing but measuring",
+            "memory_interval",
+        )

@@ -148,12 +148,6 @@ def _parse_filter(value: object) -> bool | tuple[str, ...]:
     return parse_names(value)
 
 
-def _parse_options(value: object) -> Mapping[object, object]:
-    if not isinstance(value, Mapping) and value is not False:
-        raise Invalid("expected a table")
-    return value or {}
-
-
 SECRETS: Final = Kind(
     "`true`, list of names, or table of files",
     _parse_secrets,
@@ -166,7 +160,6 @@ FILTER: Final = Kind(
     write=lambda value: value if isinstance(value, bool) else list(value),
 )
 FIELDS: Final = Kind("table of texts", parse_environment, fragments.VARIABLES, write=dict)
-OPTIONS: Final = Kind("table", _parse_options, fragments.either({"type": "object"}, fragments.OFF))
 
 
 # What others must have done ---------------------------------------------------------------------------------
@@ -248,7 +241,7 @@ def signal_name(value: object, wanted: str) -> str:
         raise Invalid(f"expected {wanted}") from None
 
 
-_SIGNAL_ACTIONS: Final = frozenset({"stop", "reload", "forward", "ignore"})
+_SIGNAL_ACTIONS: Final = frozenset({"stop", "reload", "forward", "reopen", "ignore"})
 
 
 def _parse_signals(value: object) -> dict[str, str]:
@@ -264,7 +257,7 @@ def _parse_signals(value: object) -> dict[str, str]:
             found[signal] = (
                 action
                 if isinstance(action, str) and action in _SIGNAL_ACTIONS
-                else signal_name(action, '"stop", "reload", "forward", "ignore" or a signal')
+                else signal_name(action, '"stop", "reload", "forward", "reopen", "ignore" or a signal')
             )
         except Invalid as invalid:
             wrong += inside(str(name), action, invalid)

@@ -1,12 +1,20 @@
-"""What can only be wrong between apps: names, dependencies, ports."""
+"""What can only be wrong between apps, or between them and the whole: names, dependencies, ports, time."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from runtime.ecosystem.problems import Scope, did_you_mean, shown
-from runtime.ecosystem.spec import AppSpec, Condition, Listen
+from runtime.ecosystem.quantities import write_duration
+from runtime.ecosystem.spec import AppSpec, Condition, Listen, RuntimeSpec, Seconds
 
 _ANY: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104  # compared, not bound
+
+
+MARGIN: Final[Seconds] = 1.0
+"""What a stop may take beyond its time: killed processes vanish, and the last lines leave.
+
+With it the default stop of nine seconds just fits the ten of Docker.
+"""
 
 
 def check(apps: Sequence[AppSpec], places: Sequence[Scope]) -> None:
@@ -20,6 +28,25 @@ def check(apps: Sequence[AppSpec], places: Sequence[Scope]) -> None:
     _check_names(apps, scopes)
     _check_dependencies(apps, scopes)
     _check_ports(apps, scopes)
+
+
+def check_time(runtime: RuntimeSpec, apps: Sequence[AppSpec], top: Scope) -> None:
+    """Warn of a stop that somebody cuts short: the runtime its apps, or the container engine the runtime."""
+    delay, limit, grace = runtime.shutdown_delay, runtime.shutdown_timeout, runtime.termination_grace
+    scope = top.at("runtime", "runtime: ")
+    if limit is not None and delay >= limit:
+        scope.warn(
+            f"shutdown_timeout = {write_duration(limit)} is over before the apps are told to stop"
+            f" (shutdown_delay = {write_duration(delay)} is part of it)",
+            "shutdown_timeout",
+        )
+    longest = runtime.stop_time(apps, delay)
+    if grace is not None and longest + MARGIN > grace:
+        scope.warn(
+            f"a stop may take {write_duration(longest)} and {write_duration(MARGIN)} to clear up,"
+            f" but the container is killed after {write_duration(grace)} (termination_grace)",
+            "termination_grace",
+        )
 
 
 def _check_names(apps: Sequence[AppSpec], scopes: Sequence[Scope]) -> None:

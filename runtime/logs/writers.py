@@ -8,7 +8,6 @@ own way to a write that does not block.
 import errno
 import os
 import select
-import socket
 import stat
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
@@ -54,6 +53,8 @@ def open_writer(fd: int) -> Writer:
 
 def _socket(fd: int) -> Writer:
     """`MSG_DONTWAIT` is per call."""
+    import socket  # noqa: PLC0415 (3 ms of a start, and stdout is hardly ever one)
+
     own = os.dup(fd)
     sock = socket.socket(fileno=own)
 

@@ -116,11 +116,11 @@ class App:
         self._world.attendant.changed(self)
         self._observer.app_changed(self)
 
-    def start(self) -> None:
+    def start(self, reason: str = "request") -> None:
         """Start what is not running."""
         self.wanted = True
         for instance in self.instances.values():
-            instance.handle(Event.START)
+            instance.handle(Event.START, reason=reason)
         self._world.attendant.changed(self)
 
     def stop(self) -> None:
@@ -163,15 +163,19 @@ class App:
         *,
         indexes: Iterable[int] | None = None,
         reason: str = "reload",
+        cause: str = "",
         on_done: Callable[[Outcome], None] | None = None,
     ) -> None:
         """Replace the processes of some slots, or of all, without a gap in service where that is possible.
 
         `spec` is what the new ones are made from; it becomes the app's when the rollout succeeds. One
         operation at a time: while another one is under way this one waits, and a newer one takes its place.
+        `cause` is one word for `reason`, where that is a sentence.
         """
         if self._rollout is not None:
-            self._queued = lambda: self.reload(spec, indexes=indexes, reason=reason, on_done=on_done)
+            self._queued = lambda: self.reload(
+                spec, indexes=indexes, reason=reason, cause=cause, on_done=on_done
+            )
             return
         new = spec or self.spec
         slots = [
@@ -195,7 +199,8 @@ class App:
         how = "each new one before its old one stops" if overlap else "one after another"
         text = f"replacing {len(slots)} instances, {how}"
         self._log("info", "app.reload", text, reason=reason, instances=len(slots), overlap=overlap)
-        self._rollout = Rollout(self, new, slots, done)
+        clock = self._world.clock
+        self._rollout = Rollout(self, new, slots, done, clock, reason=cause or reason)
         self._rollout.step()
 
     def scale(self, count: int) -> None:
@@ -241,7 +246,7 @@ class App:
             if outcome.failure:
                 instance.handle(Event.UNHEALTHY)
 
-        self.reload(indexes=[instance.index], reason=instance.reason, on_done=done)
+        self.reload(indexes=[instance.index], reason=instance.reason, cause="unhealthy", on_done=done)
         return True
 
     def instance_message(self, instance: Instance, value: object) -> None:
@@ -263,6 +268,7 @@ class App:
         predecessor = self.instances[successor.index]
         self.instances[successor.index] = successor
         self.arriving.remove(successor)
+        successor.is_trial = False
         successor.app = self._rollout.spec if self._rollout else self.spec
         self._dismiss(predecessor)
         return predecessor
@@ -313,4 +319,4 @@ class App:
             self._dismiss(self.instances.pop(index))
 
     def _log(self, level: str, event: str, message: str = "", **fields: object) -> None:
-        self._world.log.event(level, event, message, app=self.name, **fields)
+        self._world.log.event(level, event, message, **self.spec.labels(), **fields)

@@ -75,12 +75,20 @@ class Instance:
         """What the process says of itself (sd_notify STATUS=)."""
         self.fate: Fate | None = None
         """How it ended for good, if it did."""
+        self.is_trial = before is not None
+        """It shall replace another one, which serves until this one is ready."""
         self.was_killed = False
         """The last stop ended with SIGKILL."""
         self._world = world
         self._observer = observer
-        self._policy = RestartPolicy(app, world.random)
+        self._policy = RestartPolicy(world.random)
         self._goal = Goal.JUDGE
+        self._asked = ""
+        """For what reason somebody last asked for something."""
+        self._cause = ""
+        """Why the next start happens; empty before the first."""
+        self._ready_by = ""
+        """How the process told that it is ready; empty if it did not."""
         self._timer: Timer | None = None
         self._due: tuple[Seconds, Event] | None = None
         self._errand: Errand | None = None
@@ -89,7 +97,7 @@ class Instance:
     @property
     def who(self) -> InstanceId:
         """The current incarnation's identity."""
-        return InstanceId(self.app.name, self.index, self.incarnation)
+        return InstanceId(self.app.name, self.index, self.incarnation, self.app.namespace)
 
     @property
     def pid(self) -> int | None:
@@ -113,10 +121,14 @@ class Instance:
         """Unstable ends in a row."""
         return self._policy.unstable
 
-    def handle(self, event: Event) -> None:
-        """Let an event happen. One that means nothing in the present state is ignored."""
+    def handle(self, event: Event, *, reason: str = "request") -> None:
+        """Let an event happen. One that means nothing in the present state is ignored.
+
+        `reason` is that of a start that somebody asks for.
+        """
         action = TABLE[self.state].get(event)
         if action is not None:
+            self._asked = reason
             action(self)
 
     def forgive(self) -> None:
@@ -142,6 +154,8 @@ class Instance:
         self.incarnation += 1
         self.started_at = self._world.clock.time()
         self.fate = None
+        self.reason = ""
+        self._ready_by = ""
         self.was_killed = False
         self.status_text = ""
         self._goal = Goal.JUDGE
@@ -159,10 +173,17 @@ class Instance:
             self.process = self._world.launcher.launch(self.app, self.who, report=life, on_exit=life.exited)
         except SpawnError as error:
             self._log("error", "instance.spawn_failed", str(error))
+            self._cause = "spawn_failed"
             self._judge(ExitStatus(code=exit_code_of(error)), least_delay=SPAWN_RETRY_AFTER)
             return
         pid = self.process.pid
-        self._log("info", "instance.start", f"started as pid {pid}", pid=pid, restarts=self.restarts)
+        self._log(
+            *("info", "instance.start", f"started as pid {pid}"),
+            pid=pid,
+            restarts=self.restarts,
+            reason=self._cause or None,
+        )
+        self._cause = ""
         self._enter(State.STARTING)
         if self.process.announces or self.app.ready.is_reported:
             self._arm(self.app.listen_timeout, Event.LATE)
@@ -175,12 +196,16 @@ class Instance:
         self._policy.forgive()
         if self.started_at:
             self.restarts += 1
+        if self.restarts:
+            self._cause = self._asked
         self._begin()
 
     def _come_online(self) -> None:
         self._disarm()
         after = round(self.uptime, 3)
-        self._log("info", "instance.online", f"online after {after:g} s", after_s=after)
+        self._log(
+            "info", "instance.online", f"online after {after:g} s", after_s=after, by=self._ready_by or None
+        )
         self._running.online()
         self._enter(State.ONLINE)
         self._world.attendant.happened(self, "post_start")
@@ -189,6 +214,7 @@ class Instance:
         if self.app.on_ready_timeout is OnReadyTimeout.FAIL:
             self.reason = f"not ready within {self.app.listen_timeout:g} s"
             self._log("error", "instance.not_ready", self.reason)
+            self._cause = "not_ready"
             self._end(Goal.JUDGE)
             return
         self._log(
@@ -204,9 +230,11 @@ class Instance:
 
     def _end_to_renew(self) -> None:
         self._policy.forgive()
+        self._cause = self._asked
         self._end(Goal.RENEW)
 
     def _end_as_unhealthy(self) -> None:
+        self._cause = "unhealthy"
         self._end(Goal.JUDGE)
 
     def _end_as_hopeless(self) -> None:
@@ -262,6 +290,7 @@ class Instance:
 
     def _want_renewal(self) -> None:
         self._policy.forgive()
+        self._cause = self._asked
         self._goal = Goal.RENEW
 
     def _want_no_more(self) -> None:
@@ -294,7 +323,7 @@ class Instance:
 
     def _judge(self, status: ExitStatus, *, least_delay: Seconds) -> None:
         self.last_exit = status
-        verdict = self._policy.judge(status, uptime=self.uptime, now=self._world.clock.time())
+        verdict = self._policy.judge(self.app, status, uptime=self.uptime, now=self._world.clock.time())
         if verdict.fate is Fate.RESTART:
             self._retry_in(max(verdict.delay, least_delay))
             return
@@ -317,7 +346,8 @@ class Instance:
         self.fate = Fate.GAVE_UP
         self._log("error", "instance.errored", self.reason)
         self._enter(State.ERRORED)
-        self._world.attendant.happened(self, "on_give_up")
+        if not self.is_trial:  # nothing is lost with it
+            self._world.attendant.happened(self, "on_give_up")
 
     def _retry_in(self, delay: Seconds) -> None:
         self.restarts += 1
@@ -347,6 +377,7 @@ class Instance:
         """The current incarnation's main process ended."""
         self.last_exit = status
         self.reason = self._world.attendant.explain(self, status) or self.reason
+        self._cause = self._cause or ("signal" if status.signal is not None else "exit")
         asked = self.state in (State.LEAVING, State.DRAINING, State.STOPPING)
         good = asked or (status.signal is None and status.code in self.app.success_exit_codes)
         uptime = round(self.uptime, 3)
@@ -366,7 +397,7 @@ class Instance:
     def became_ready(self, how: str) -> None:
         """The process reported that it can work."""
         if self.state is State.STARTING:
-            self.reason = how
+            self._ready_by = how
         self.handle(Event.READY)
 
     def became_unhealthy(self, why: str) -> None:
@@ -420,7 +451,7 @@ class Instance:
 
     def _log(self, level: str, event: str, message: str = "", **fields: object) -> None:
         known = {key: value for key, value in fields.items() if value is not None}
-        self._world.log.event(level, event, message, app=self.app.name, instance=self.index, **known)
+        self._world.log.event(level, event, message, **self.app.labels(), instance=self.index, **known)
 
 
 class _Life:

@@ -1,16 +1,21 @@
-"""The one event loop: asyncio, but only once the first apps run.
+"""The one event loop: asyncio, but only once the first apps run and have had the time for a first line.
 
-Importing asyncio takes as long as everything before the first spawn together. Until then EarlyLoop notes what
-is asked of the loop, and hands it over; from the first real wait on, every call goes straight to asyncio's.
+Importing asyncio takes as long as everything before the first spawn together, and longer than an app needs to
+say its first words. EarlyLoop is what a start needs of a loop: callbacks, timers and readable descriptors. It
+hands everything over to asyncio's after a moment, or as soon as somebody asks for more than that.
 """
 
+import select
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
+    from asyncio import AbstractEventLoop, Handle
+
+EARLY_TIME_S: Final = 0.08
+"""How long the first apps are attended to before asyncio is imported."""
 
 
 def new_event_loop() -> "AbstractEventLoop":
@@ -19,79 +24,140 @@ def new_event_loop() -> "AbstractEventLoop":
 
 
 class EarlyLoop:
-    """Stands in for asyncio's loop before `run_forever`, or before anything but the calls below is used."""
+    """Does what asyncio's loop would do, for the first calls of a start; then it *is* asyncio's loop."""
 
-    def __init__(self) -> None:
-        """Nothing is imported yet."""
+    def __init__(self, early_time: float = EARLY_TIME_S) -> None:
+        """Nothing is imported yet; `early_time` (seconds) counts from `run_forever`."""
+        self._early_time = early_time
         self._real: AbstractEventLoop | None = None
-        self._soon: list[_EarlyCall] = []
-        self._readers: dict[int, tuple[Callable[..., object], tuple[object, ...]]] = {}
-        self._writers: dict[int, tuple[Callable[..., object], tuple[object, ...]]] = {}
+        self._stopped = False
+        self._timers: list[_EarlyCall] = []
+        self._readers: dict[int, _EarlyCall] = {}
+        self._writers: dict[int, _EarlyCall] = {}
+
+    # Each looks for the real loop when it is called: a bound method that was taken early has to work late.
 
     def time(self) -> float:
         """Monotonic seconds, as asyncio's loops count them."""
         return time.monotonic()
 
-    def call_soon(self, callback: Callable[..., object], *args: object) -> "_EarlyCall":
+    def call_soon(self, callback: Callable[..., object], *args: object) -> "Handle | _EarlyCall":
         """As asyncio's."""
-        return self.call_later(0, callback, *args)
+        return self._real.call_soon(callback, *args) if self._real else self.call_later(0, callback, *args)
 
-    def call_later(self, delay: float, callback: Callable[..., object], *args: object) -> "_EarlyCall":
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: object
+    ) -> "Handle | _EarlyCall":
         """As asyncio's; the delay counts from now, not from the hand-over."""
-        call = _EarlyCall(self.time() + delay, callback, args)
-        self._soon.append(call)
+        if self._real:
+            return self._real.call_later(delay, callback, *args)
+        call = _EarlyCall(callback, args, when=self.time() + delay)
+        self._timers.append(call)
         return call
 
     def add_reader(self, fd: int, callback: Callable[..., object], *args: object) -> None:
         """As asyncio's."""
-        self._readers[fd] = (callback, args)
+        if self._real:
+            self._real.add_reader(fd, callback, *args)
+        else:
+            self._readers[fd] = _EarlyCall(callback, args)
 
     def remove_reader(self, fd: int) -> bool:
         """As asyncio's."""
+        if self._real:
+            return self._real.remove_reader(fd)
         return self._readers.pop(fd, None) is not None
 
     def add_writer(self, fd: int, callback: Callable[..., object], *args: object) -> None:
         """As asyncio's."""
-        self._writers[fd] = (callback, args)
+        if self._real:
+            self._real.add_writer(fd, callback, *args)
+        else:
+            self._writers[fd] = _EarlyCall(callback, args)
 
     def remove_writer(self, fd: int) -> bool:
         """As asyncio's."""
+        if self._real:
+            return self._real.remove_writer(fd)
         return self._writers.pop(fd, None) is not None
+
+    def stop(self) -> None:
+        """As asyncio's."""
+        self._stopped = True
+        if self._real:
+            self._real.stop()
+
+    def close(self) -> None:
+        """As asyncio's."""
+        if self._real:
+            self._real.close()
 
     def run_forever(self) -> None:
         """As asyncio's."""
-        self._attach().run_forever()
+        hand_over_at = self.time() + self._early_time
+        while not self._stopped and self._real is None and (left := hand_over_at - self.time()) > 0:
+            self._turn(left)
+        if not self._stopped:
+            self._attach().run_forever()
 
     def __getattr__(self, name: str) -> Any:
         """Everything else is asked of the real loop, which has to be there then."""
         return getattr(self._attach(), name)
 
+    def _turn(self, longest: float) -> None:
+        """Wait for something to do, at most `longest` seconds, and do it."""
+        poll = select.poll()
+        for fd in self._readers.keys() | self._writers.keys():
+            poll.register(fd, select.POLLIN * (fd in self._readers) | select.POLLOUT * (fd in self._writers))
+        next_timer = min((call.when for call in self._timers), default=self.time() + longest)
+        wait = min(max(next_timer - self.time(), 0), longest)
+        for fd, events in poll.poll(wait * 1000):
+            # Looked up late: one callback may remove the next one's descriptor.
+            if events & ~select.POLLOUT and (reader := self._readers.get(fd)):
+                self._run(reader)
+            if events & ~select.POLLIN and (writer := self._writers.get(fd)):
+                self._run(writer)
+        now = self.time()
+        due = sorted((call for call in self._timers if call.when <= now), key=lambda call: call.when)
+        for call in due:
+            if self._real is None:
+                self._timers.remove(call)
+                self._run(call)
+
+    def _run(self, call: "_EarlyCall") -> None:
+        if self._real is not None:  # handed over in the middle of a turn: asyncio does the rest of it
+            return
+        try:
+            call.run()
+        except Exception as error:  # noqa: BLE001 (asyncio's loops too report it and go on)
+            self._attach().call_exception_handler({"message": "Exception in callback", "exception": error})
+
     def _attach(self) -> "AbstractEventLoop":
         if self._real is not None:
             return self._real
         real = self._real = _import_asyncio()
-        for name in ("time", "call_later", "add_reader", "remove_reader", "add_writer", "remove_writer"):
-            setattr(self, name, getattr(real, name))
-        self.call_soon = real.call_soon  # type: ignore[method-assign,assignment]
-        for fd, (callback, args) in self._readers.items():
-            real.add_reader(fd, callback, *args)
-        for fd, (callback, args) in self._writers.items():
-            real.add_writer(fd, callback, *args)
-        for call in sorted(self._soon, key=lambda call: call.when):
+        for fd, call in self._readers.items():
+            real.add_reader(fd, call.run)
+        for fd, call in self._writers.items():
+            real.add_writer(fd, call.run)
+        for call in sorted(self._timers, key=lambda call: call.when):
             call.hand_over(real)
-        self._soon.clear()
         return real
 
 
 class _EarlyCall:
-    """A timer that may be cancelled before and after it has become a real one."""
+    """A callback; if it is a timer it may be cancelled before and after it has become a real one."""
 
-    def __init__(self, when: float, callback: Callable[..., object], args: tuple[object, ...]) -> None:
+    def __init__(self, callback: Callable[..., object], args: tuple[object, ...], *, when: float = 0) -> None:
         self.when = when
         self._callback = callback
         self._args = args
         self._cancelled = False
         self._cancel_real: Callable[[], None] | None = None
+
+    def run(self) -> None:
+        if not self._cancelled:
+            self._callback(*self._args)
 
     def cancel(self) -> None:
         self._cancelled = True
@@ -100,7 +166,7 @@ class _EarlyCall:
 
     def hand_over(self, real: "AbstractEventLoop") -> None:
         if not self._cancelled:
-            self._cancel_real = real.call_at(self.when, self._callback, *self._args).cancel
+            self._cancel_real = real.call_at(self.when, self.run).cancel
 
 
 def _import_asyncio() -> "AbstractEventLoop":

@@ -64,7 +64,7 @@ class Replacements:
                 return
             if not wish.overlap:
                 instance.reason = wish.reason
-                instance.handle(Event.RESTART)
+                instance.handle(Event.RESTART, reason=wish.reason)
                 return
             indexes = [wish.who.index]
 

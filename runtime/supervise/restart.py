@@ -45,26 +45,28 @@ class Verdict(Record):
 class RestartPolicy:
     """Counts the crashes of one instance."""
 
-    def __init__(self, app: AppSpec, random: Callable[[], float]) -> None:
+    def __init__(self, random: Callable[[], float]) -> None:
         """`random` gives numbers in [0, 1) for the jitter."""
-        self._app = app
         self._random = random
         self._backoff: Seconds = 0.0
         self._restarted_at: deque[Seconds] = deque()
         self.unstable = 0
         """Ends in a row that came before `min_uptime`."""
 
-    def judge(self, status: ExitStatus, *, uptime: Seconds, now: Seconds) -> Verdict:
-        """Decide after an incarnation lived `uptime` seconds and ended at monotonic time `now`."""
-        if status.signal is None and status.code in self._app.stop_exit_codes:
+    def judge(self, app: AppSpec, status: ExitStatus, *, uptime: Seconds, now: Seconds) -> Verdict:
+        """Decide after an incarnation lived `uptime` seconds and ended at monotonic time `now`.
+
+        By the rules of `app` as it is now: they change with the file, and when a reload has succeeded.
+        """
+        if status.signal is None and status.code in app.stop_exit_codes:
             return Verdict(Fate.STOPPED)
-        if not self._app.autorestart:
-            succeeded = status.signal is None and status.code in self._app.success_exit_codes
+        if not app.autorestart:
+            succeeded = status.signal is None and status.code in app.success_exit_codes
             return Verdict(Fate.COMPLETED if succeeded else Fate.FAILED)
-        self.unstable = self.unstable + 1 if uptime < self._app.min_uptime else 0
-        if self._too_often(now):
+        self.unstable = self.unstable + 1 if uptime < app.min_uptime else 0
+        if self._too_often(app, now):
             return Verdict(Fate.GAVE_UP)
-        return Verdict(Fate.RESTART, self._delay(uptime))
+        return Verdict(Fate.RESTART, self._delay(app, uptime))
 
     def forgive(self) -> None:
         """Forget the past: a person started, restarted or reset the app."""
@@ -72,25 +74,23 @@ class RestartPolicy:
         self._backoff = 0.0
         self._restarted_at.clear()
 
-    def _too_often(self, now: Seconds) -> bool:
-        window = self._app.restart_window
+    def _too_often(self, app: AppSpec, now: Seconds) -> bool:
+        window = app.restart_window
         if window is None:
-            return self.unstable >= self._app.max_restarts
+            return self.unstable >= app.max_restarts
         while self._restarted_at and now - self._restarted_at[0] > window:
             self._restarted_at.popleft()
-        if len(self._restarted_at) >= self._app.max_restarts:
+        if len(self._restarted_at) >= app.max_restarts:
             return True
         self._restarted_at.append(now)
         return False
 
-    def _delay(self, uptime: Seconds) -> Seconds:
-        first = self._app.exp_backoff_restart_delay
+    def _delay(self, app: AppSpec, uptime: Seconds) -> Seconds:
+        first = app.exp_backoff_restart_delay
         if first <= 0:
-            return self._app.restart_delay
+            return app.restart_delay
         if uptime > BACKOFF_RESET_AFTER:
             self._backoff = 0.0
-        self._backoff = min(
-            self._backoff * BACKOFF_FACTOR if self._backoff else first, self._app.max_restart_delay
-        )
+        self._backoff = min(self._backoff * BACKOFF_FACTOR if self._backoff else first, app.max_restart_delay)
         jitter = 1 + BACKOFF_JITTER * (2 * self._random() - 1)
-        return max(min(self._backoff * jitter, self._app.max_restart_delay), self._app.restart_delay)
+        return max(min(self._backoff * jitter, app.max_restart_delay), app.restart_delay)

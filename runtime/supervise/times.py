@@ -46,7 +46,7 @@ class Times:
             self._set(app)
         runs = self._runs.get(key)
         if runs is not None and runs.notice(is_down=app.is_down):
-            app.start()
+            app.start("schedule")
 
     def stop(self) -> None:
         """The runtime ends."""
@@ -54,7 +54,7 @@ class Times:
             self._drop(key)
 
     def next_run(self, app: App) -> datetime | None:
-        """When the next alarm of an app rings, for people."""
+        """When the next alarm of an app rings, in its time zone."""
         times = [alarm.next for alarm in self._alarms.get(app.spec.key(), ())]
         return min((time for time in times if time is not None), default=None)
 
@@ -71,11 +71,12 @@ class Times:
         self._alarms[spec.key()] = alarms
 
     def _alarm(self, app: App, text: str, zone: tzinfo, ring: Callable[[Due], None]) -> "_Alarm":
-        alarm = _Alarm(Timetable(parse_schedule(text, zone), self._now()), self._clock, self._now, ring)
+        table = Timetable(parse_schedule(text, zone), self._now())
+        alarm = _Alarm(table, zone, self._clock, self._now, ring)
         if alarm.next is not None:
-            when = alarm.next.astimezone(zone).isoformat(" ", "seconds")
+            when = alarm.next.isoformat(" ", "seconds")
             self._log.event(
-                "info", "app.scheduled", f"next at {when}", app=app.name, schedule=text, next=when
+                "info", "app.scheduled", f"next at {when}", **app.spec.labels(), schedule=text, next=when
             )
         return alarm
 
@@ -90,9 +91,9 @@ class Times:
             self._tell_missed(app, due, "cron_restart")
         elif app.is_down:  # it completed or gave up; one that somebody stopped has no alarm
             self._log.event(
-                "info", "app.due", f"{app.name} is started again", app=app.name, reason="cron_restart"
+                "info", "app.due", f"{app.name} is started again", **app.spec.labels(), reason="cron_restart"
             )
-            app.start()
+            app.start("cron_restart")
         else:
             self._replacements.ask(app, Wish(reason="cron_restart"))
 
@@ -105,31 +106,39 @@ class Times:
         step = runs.due()
         if step is Step.SKIP:
             message = "its last run has not ended, or another run waits: this one is left out"
-            self._log.event("warning", "app.skipped", message, app=app.name, overlap=app.spec.overlap.value)
+            self._log.event(
+                "warning", "app.skipped", message, **app.spec.labels(), overlap=app.spec.overlap.value
+            )
             return
         told = {
             Step.START: "its time has come",
             Step.WAIT: "its time has come: it waits for the end of its last run",
             Step.STOP: "its time has come: its last run is stopped first",
         }[step]
-        self._log.event("info", "app.due", told, app=app.name, reason="schedule", step=step.value)
+        self._log.event("info", "app.due", told, **app.spec.labels(), reason="schedule", step=step.value)
         if step is Step.START:
-            app.start()
+            app.start("schedule")
         elif step is Step.STOP:
             app.end_run()
 
     def _tell_missed(self, app: App, due: Due, reason: str) -> None:
         message = f"it was due {due.late:.0f} s ago, when nothing ran here: left out"
-        self._log.event("warning", "app.skipped", message, app=app.name, reason=reason)
+        self._log.event("warning", "app.skipped", message, **app.spec.labels(), reason=reason)
 
 
 class _Alarm:
     """Rings whenever a timetable says so."""
 
     def __init__(
-        self, table: Timetable, clock: Clock, now: Callable[[], datetime], ring: Callable[[Due], None]
+        self,
+        table: Timetable,
+        zone: tzinfo,
+        clock: Clock,
+        now: Callable[[], datetime],
+        ring: Callable[[Due], None],
     ) -> None:
         self._table = table
+        self._zone = zone
         self._clock = clock
         self._now = now
         self._ring = ring
@@ -138,7 +147,7 @@ class _Alarm:
 
     @property
     def next(self) -> datetime | None:
-        return self._table.next
+        return None if self._table.next is None else self._table.next.astimezone(self._zone)
 
     def cancel(self) -> None:
         if self._timer is not None:

@@ -125,9 +125,9 @@ class Watcher:
         shown = ", ".join(paths[:_SHOWN]) + (
             f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
         )
-        self._log.event("info", "app.files_changed", shown, app=app.name, files=len(paths))
+        self._log.event("info", "app.files_changed", shown, **app.spec.labels(), files=len(paths))
         if app.is_down:
-            app.start()
+            app.start("watch")
         else:
             self._replacements.ask(app, Wish(reason="watch"))
 
@@ -204,4 +204,10 @@ class _Helper:
 
 def _group(app: AppSpec) -> dict[str, object]:
     logs = [path for path in (app.out_file, app.error_file, app.log_file) if path]
-    return {"base": app.cwd, "paths": app.watch, "ignore": [*app.ignore_watch, *logs]}
+    return {
+        "base": app.cwd,
+        "paths": app.watch,
+        "ignore": [*app.ignore_watch, *logs],
+        "depth": app.watch_depth,
+        "polling": app.watch_polling,
+    }

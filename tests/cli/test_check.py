@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 from harness import pidone
 
-from runtime.cli.check import run
+from runtime.cli.commands import run as run_command
+
+
+def run(words: list[str]) -> int:
+    """`pidone check`, in this process."""
+    return run_command(["check", *words])
+
 
 GOOD = """
 [[apps]]

@@ -69,6 +69,17 @@ def test_every_reading_command_speaks_json(shared: Operated, words: tuple[str, .
     json.loads(shared.command(*words, "--json").stdout)
 
 
+def test_following_speaks_json_too(shared: Operated) -> None:
+    """`logs -f` a JSON string per record, `monit` an object per second: for programs that watch."""
+    for words, kind in ((("logs", "-f"), str), (("monit",), dict)):
+        with subprocess.Popen(
+            [PIDONE, *words, "--json", "--socket", shared.socket], stdout=subprocess.PIPE, text=True
+        ) as follower:
+            assert follower.stdout is not None
+            assert isinstance(json.loads(follower.stdout.readline()), kind)
+            follower.kill()
+
+
 def test_describe_tells_what_happened(shared: Operated) -> None:
     """State, command and the last events of an app."""
     done = shared.command("describe", "api")
@@ -114,8 +125,8 @@ def test_logs_follow(tmp_path: Path) -> None:
         (("stop", "apj"), 66, "did you mean api?"),
         (("scale", "api", "many"), 1, "expected a number"),
         (("signal", "api", "USR3"), 1, "did you mean"),
-        (("ls", "--nonsense"), 64, "unrecognized"),
-        (("restart",), 64, "required"),
+        (("ls", "--nonsense"), 64, "No such option"),
+        (("restart",), 64, "Missing argument"),
         (("wait", "flour", "--stopped", "--timeout", "0"), 124, "flour:0 online"),
         (("send", "api", "hello"), 1, "stdin"),
         (("monit",), 1, "terminal"),
@@ -136,26 +147,6 @@ def test_without_a_runtime(tmp_path: Path) -> None:
     assert command("ls", env=env).returncode == 69
     assert command("health", env=env).returncode == 1
     assert command("prestop", env=env).returncode == 0
-
-
-def test_another_user_is_refused(tmp_path: Path, root: None) -> None:
-    """Neither root nor the runtime's own user: 77 and no answer."""
-    with operated(tmp_path) as it:
-        for folder in (tmp_path, *tmp_path.parents[:-1]):
-            folder.chmod(folder.stat().st_mode | 0o011)
-        copy = tmp_path / "nobody.py"
-        copy.write_text(f"import socket; socket.socket(socket.AF_UNIX).connect({it.socket!r})")
-        copy.chmod(0o644)
-        done = subprocess.run(
-            ["/usr/bin/python3", str(copy)],
-            user=65534,
-            group=65534,
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd="/",
-        )
-        assert "PermissionError" in done.stderr
 
 
 def test_verbs_wait_until_it_has_happened(tmp_path: Path) -> None:
@@ -216,6 +207,7 @@ def test_save_writes_what_runs_now(tmp_path: Path) -> None:
         assert found["api"]["instances"] == 3
         assert found["flour"]["autostart"] is False
         assert saved.stat().st_mode & 0o077 == 0
+        assert json.loads(it.command("save", "--json").stdout) == tomllib.loads(saved.read_text())
     with operated(tmp_path, saved.read_text()) as again:
         assert again.states("api") == ["online"] * 3
         assert again.states("flour") == ["stopped"]
@@ -297,7 +289,7 @@ def test_bash_completes(shared: Operated) -> None:
 
 
 def test_monit_draws_and_acts(tmp_path: Path) -> None:
-    """On a terminal it shows every instance, `+` scales the chosen app, and `q` leaves."""
+    """On a terminal it shows every instance, `+` scales the chosen app, `d` looks into it, and `q` leaves."""
     with operated(tmp_path) as it:
         primary, secondary = pty.openpty()
         env = {**os.environ, "PIDONE_SOCKET": it.socket, "COLUMNS": "120", "LINES": "30"}
@@ -312,6 +304,9 @@ def test_monit_draws_and_acts(tmp_path: Path) -> None:
             while b"api:2" not in screen:
                 screen += os.read(primary, 65536)
             assert it.app("api")["scale"] == 3
+            os.write(primary, b"d")
+            while b"instance 2, live" not in screen:
+                screen += os.read(primary, 65536)
             os.write(primary, b"q")
             while b"\x1b[?1049l" not in screen:
                 screen += os.read(primary, 65536)

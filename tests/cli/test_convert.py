@@ -12,12 +12,19 @@ from harness import PIDONE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.cli.convert import converted, run
+from runtime.cli.commands import run as run_command
+from runtime.cli.convert import converted
 from runtime.ecosystem.environment import escape, expand
 from runtime.ecosystem.load import load, read_document, resolve
 from runtime.ecosystem.options import LoadOptions
 from runtime.ecosystem.spec import Ecosystem
 from runtime.errors import ConfigError
+
+
+def run(words: list[str]) -> int:
+    """`pidone convert`, in this process."""
+    return run_command(["convert", *words])
+
 
 RICH = r"""
 process.env.LOADED = "by ${dotenv}";
@@ -49,7 +56,7 @@ runtime: {start_delay: "${WAIT:-3s}"}
 
 def meaning(ecosystem: Ecosystem) -> Ecosystem:
     """All of it that has an effect."""
-    return ecosystem.but(source=None, warnings=(), notices=())
+    return ecosystem.but(source=None, origin=None, warnings=(), notices=())
 
 
 def check_round_trip(file: Path, environ: dict[str, str], out: Path) -> str:
@@ -132,7 +139,7 @@ def test_escaped_text_is_text(text: str) -> None:
 
 
 def test_the_command_writes_or_prints(tmp_path: Path) -> None:
-    """-o decides the format; without it TOML goes to stdout."""
+    """-o decides the format; without it TOML goes to stdout, or JSON."""
     (tmp_path / "e.json").write_text('{"script": "/bin/true"}')
 
     def convert(*words: str) -> tuple[int, str, str]:
@@ -142,6 +149,7 @@ def test_the_command_writes_or_prints(tmp_path: Path) -> None:
 
     code, out, _ = convert("e.json")
     assert (code, tomllib.loads(out)) == (0, {"apps": [{"script": "/bin/true"}]})
+    assert json.loads(convert("e.json", "--json")[1]) == {"apps": [{"script": "/bin/true"}]}
     assert convert("e.json", "-o", "new.json")[:2] == (0, "")
     assert json.loads((tmp_path / "new.json").read_text()) == {"apps": [{"script": "/bin/true"}]}
     assert convert("e.json", "-o", "new.ini")[0] == 64

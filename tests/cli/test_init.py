@@ -7,10 +7,16 @@ from typing import Any
 import pytest
 from harness import pidone
 
-from runtime.cli.init import run
+from runtime.cli.commands import run as run_command
 from runtime.ecosystem.load import load
 from runtime.ecosystem.options import LoadOptions
 from runtime.ecosystem.spec import AppSpec
+
+
+def run(words: list[str]) -> int:
+    """`pidone init`, in this process."""
+    return run_command(["init", *words])
+
 
 SUPERVISORD = """\
 [unix_http_server]
@@ -134,6 +140,15 @@ def test_nothing_is_overwritten(name: str, tmp_path: Path, capsys: pytest.Captur
     assert name in capsys.readouterr().err
     assert (tmp_path / name).read_text() == "mine"
     assert run([str(tmp_path), "--force"]) == 0
+
+
+def test_it_tells_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where it is and what it was made from."""
+    (tmp_path / "Procfile").write_text("job: echo hello\n")
+    assert run([str(tmp_path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["file"] == str(tmp_path / "ecosystem.toml")
+    assert "Procfile" in told["made_of"]
 
 
 def test_a_broken_conf_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

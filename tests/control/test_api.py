@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import stat
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -79,6 +78,24 @@ def test_scale_adds_and_removes(sleeping: Operated) -> None:
     nonsense: object
     for nonsense in (0, -1, "x", "+", None, True, 1.5, 10**9, [], "-9999"):
         assert sleeping.ask("/api/apps/api/scale", "POST", {"instances": nonsense}).status == 400
+
+
+def test_only_documented_states_are_shown(tmp_path: Path) -> None:
+    """Hooks before the start and before the stop are part of `starting` and `stopping`."""
+    hooks = {
+        point: f"until test -e {tmp_path}/{point}; do sleep 0.02; done" for point in ("pre_start", "pre_stop")
+    }
+    ecosystem = SLEEPER + "hooks = {" + ", ".join(f"{k} = {json.dumps(v)}" for k, v in hooks.items()) + "}"
+    with operated(tmp_path, ecosystem, ready=False) as it:
+        assert it.states("api") == ["starting", "starting"]
+        assert it.app("api")["state"] == "starting"
+        (tmp_path / "pre_start").touch()
+        eventually(lambda: it.states("api") == ["online", "online"])
+        it.ask("/api/apps/api/stop", "POST")
+        assert it.states("api") == ["stopping", "stopping"]
+        assert it.app("api")["state"] == "stopping"
+        (tmp_path / "pre_stop").touch()
+        eventually(lambda: it.states("api") == ["stopped", "stopped"])
 
 
 def test_a_stop_by_hand_does_not_end_the_runtime(sleeping: Operated) -> None:
@@ -184,28 +201,38 @@ def test_the_token_lets_tcp_act(tmp_path: Path) -> None:
         assert it.ask("/api/apps/api/env", tcp=True, authorization="Bearer s3cret-token").status == 403
 
 
-def test_the_socket_is_for_its_owner_and_root_only(tmp_path: Path, root: None) -> None:
-    """The socket has mode 0600, and a process of another user is refused by the command."""
-    tmp_path.chmod(0o755)
-    with operated(tmp_path) as it:
-        assert stat.S_IMODE(Path(it.socket).stat().st_mode) == 0o600
-        Path(it.socket).chmod(0o666)  # even then
-        script = (
-            f"import socket; s = socket.socket(socket.AF_UNIX); s.settimeout(20); s.connect({it.socket!r}); "
-        )
-        script += "s.sendall(b'GET /api HTTP/1.1\\r\\nhost: x\\r\\n\\r\\n'); print(len(s.recv(100)))"
-        for parent in (tmp_path, *tmp_path.parents[:-1]):
-            parent.chmod(parent.stat().st_mode | 0o005)
-        done = subprocess.run(
-            ["/usr/bin/python3", "-c", script],
-            user=65534,
-            group=65534,
-            capture_output=True,
-            check=False,
-            cwd="/",
-        )
-        assert done.stdout.strip() in (b"0", b"")
-        assert it.ask("/livez").status == 200
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:9615", "Origin": "http://localhost:9615"}, 200),
+        ({"Host": "127.0.0.1:9615"}, 200),
+        ({"Host": "[::1]:9615", "Origin": "http://[::1]:9615"}, 200),
+        ({"Host": "localhost:9615", "Origin": "http://localhost:8080"}, 403),
+        ({"Host": "localhost:9615", "Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Host": "rebound.evil.example:9615"}, 403),
+        ({"Host": "127.0.0.1.evil.example", "Origin": "http://127.0.0.1.evil.example"}, 403),
+    ],
+    ids=str,
+)
+def test_pages_of_other_sites_are_refused_on_the_unix_side(
+    sleeping: Operated, headers: dict[str, str], status: int
+) -> None:
+    """A forwarded socket trusts its user, but not every page in the user's browser."""
+    assert sleeping.ask("/api/apps/all/reset", "POST", None, tcp=False, **headers).status == status
+    assert sleeping.ask("/api/apps", "GET", None, tcp=False, **headers).status == status
+
+
+def test_the_overview_tells_whether_a_client_may_act(sleeping: Operated) -> None:
+    """The dashboard shows its buttons by that."""
+    assert sleeping.ask("/api").json["may_act"] is True
+    assert sleeping.ask("/api", tcp=True).json["may_act"] is False
+
+
+def test_the_socket_is_for_its_owner_only(sleeping: Operated) -> None:
+    """Mode 0600; test_peers.py tries it with other users."""
+    assert stat.S_IMODE(Path(sleeping.socket).stat().st_mode) == 0o600
 
 
 def test_a_stale_socket_is_replaced_and_a_live_one_is_not(tmp_path: Path) -> None:
@@ -255,6 +282,18 @@ def test_readiness_fails_at_once_when_a_stop_is_asked_for(tmp_path: Path) -> Non
         assert it.run.wait() == 0
 
 
+def test_readiness_may_last_as_long_as_the_delay(tmp_path: Path) -> None:
+    """`unready_on_stop = false`: for balancers that cut what is not ready instead of draining it."""
+    runtime = "\n[runtime]\nshutdown_delay = '2s'\nunready_on_stop = false\n"
+    with operated(tmp_path, SLEEPER + runtime) as it:
+        it.run.signal(signal.SIGTERM)
+        it.run.expect(event="runtime.stop")
+        assert it.ask("/readyz?verbose").status == 200
+        assert it.ask("/api/drain", "POST").status == 200
+        assert it.ask("/readyz").status == 503
+        assert it.run.wait() == 0
+
+
 def test_readiness_names_the_app_that_is_not(tmp_path: Path) -> None:
     """?verbose tells which app is missing; /startupz fails until everything was ready once."""
     slow = '[[apps]]\nname = "slow"\nscript = "/bin/sleep"\nargs = "1000"\nwait_ready = true\n'
@@ -265,6 +304,17 @@ def test_readiness_names_the_app_that_is_not(tmp_path: Path) -> None:
         assert b"[-] slow starting" in reply.body
         assert it.ask("/startupz").status == 503
         assert it.ask("/livez").status == 200
+
+
+def test_a_dead_app_is_no_reason_to_restart_the_container(tmp_path: Path) -> None:
+    """/livez is about the runtime alone; /readyz is about the apps."""
+    dead = '[[apps]]\nname = "dead"\nscript = "/bin/false"\nmax_restarts = 1\n'
+    with operated(tmp_path, SLEEPER + dead, ready=False) as it:
+        it.run.expect(event="instance.errored")
+        assert it.ask("/livez").status == 200
+        reply = it.ask("/readyz?verbose")
+        assert reply.status == 503
+        assert b"[-] dead errored" in reply.body
 
 
 def test_methods_and_paths_that_do_not_exist(sleeping: Operated) -> None:

@@ -1,7 +1,12 @@
 """The dashboard in a real browser, and the policy it is served with."""
 
+import contextlib
 import os
 import re
+import select
+import socket
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -59,3 +64,79 @@ def test_the_dashboard_shows_and_acts(tmp_path: Path, width: int, *, dark: bool)
         if folder := os.environ.get("SCREENSHOTS"):
             page.screenshot(Path(folder) / f"dashboard-{width}.png")
         assert not page.complaints
+
+
+@contextlib.contextmanager
+def forwarded(path: str) -> Iterator[int]:
+    """A port whose connections go on to a unix socket, as `ssh -L PORT:SOCKET` makes one."""
+
+    def carry(client: socket.socket) -> None:
+        with client, socket.socket(socket.AF_UNIX) as inner, contextlib.suppress(OSError):
+            inner.connect(path)
+            others = {client: inner, inner: client}
+            while True:
+                for source in select.select([client, inner], [], [])[0]:
+                    if not (data := source.recv(65536)):
+                        return
+                    others[source].sendall(data)
+
+    def accept(server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=carry, args=(server.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=accept, args=(server,), daemon=True).start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@pytest.mark.parametrize(("width", "dark"), [(1200, True), (420, False)], ids=["dark", "phone"])
+def test_on_the_unix_sockets_side_it_acts_without_a_token(tmp_path: Path, width: int, *, dark: bool) -> None:
+    """Every button does what it says, and what is refused is told."""
+    with operated(tmp_path, SLEEPER + TALKER) as it, forwarded(it.socket) as port, browser() as page:
+        page.open(f"http://127.0.0.1:{port}/", width=width, height=1000, dark=dark)
+        page.until("document.querySelectorAll('.tile').length === 2")
+        page.until("!document.querySelector('.actions').hidden")
+        assert page.run("document.getElementById('form').hidden")
+        assert page.run("document.documentElement.scrollWidth <= innerWidth")
+        before = [instance["pid"] for instance in it.app("api")["instances"]]
+
+        def click(label: str) -> None:
+            button = f"[...document.querySelectorAll('button')].find(b => b.ariaLabel === '{label}')"
+            page.run(f"{button}.click()")
+
+        click("restart api")
+        eventually(lambda: not {i["pid"] for i in it.app("api")["instances"]} & {*before, None})
+        click("scale api")
+        eventually(lambda: it.app("api")["scale"] == 3)
+        click("reload api")
+        eventually(lambda: (it.app("api")["reload"] or {}).get("state") == "done")
+        click("stop api")
+        eventually(lambda: it.states("api") == ["stopped"] * 3)
+        page.until("document.querySelector('.tile .state').textContent === 'stopped'")
+        if folder := os.environ.get("SCREENSHOTS"):
+            page.screenshot(Path(folder) / f"dashboard-unix-{width}.png")
+        click("start api")
+        eventually(lambda: it.states("api") == ["online"] * 3)
+        page.until("document.getElementById('said').textContent === 'start api'")
+        assert it.run.find(event="control.request", action="stop")
+        assert not page.complaints
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_a_page_of_another_site_cannot_use_a_forwarded_socket(tmp_path: Path) -> None:
+    """Whatever a browser can be made to send there without asking first is refused."""
+    with operated(tmp_path) as it, forwarded(it.socket) as port, browser() as page:
+        page.open(f"http://127.0.0.1:{it.port}/livez", width=800, height=600)
+        page.until("location.pathname === '/livez'")
+        page.run(
+            f"window.done = ''; fetch('http://127.0.0.1:{port}/api/apps/all/stop', {{method: 'POST', "
+            "mode: 'no-cors'}).then(r => window.done = r.type)"
+        )
+        page.until("window.done === 'opaque'")
+        assert it.states("api") == ["online", "online"]
+        assert not it.run.find(event="control.request")

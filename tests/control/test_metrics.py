@@ -3,9 +3,11 @@
 import signal
 from pathlib import Path
 
-from control.operated import SLEEPER, Operated, operated
+from control.operated import SLEEPER, Operated, free_port, operated
 from harness import eventually
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+APP, NAMESPACE = ("app", "api"), ("app_namespace", "default")
 
 
 def scrape(it: Operated) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -51,10 +53,51 @@ def test_restarts_and_exits_are_counted_by_reason(tmp_path: Path) -> None:
         it.ask("/api/apps/api:1/restart", "POST")
         eventually(lambda: it.app("api")["restarts"] == 2)
         samples = scrape(it)
-        assert samples["pidone_app_restarts_total", (("app", "api"), ("reason", "signal"))] == 1
-        assert samples["pidone_app_restarts_total", (("app", "api"), ("reason", "request"))] == 1
-        exits = (("app", "api"), ("code", ""), ("signal", "SIGKILL"))
+        assert samples["pidone_app_restarts_total", (APP, NAMESPACE, ("reason", "signal"))] == 1
+        assert samples["pidone_app_restarts_total", (APP, NAMESPACE, ("reason", "request"))] == 1
+        exits = (APP, NAMESPACE, ("code", ""), ("signal", "SIGKILL"))
         assert samples["pidone_app_exits_total", exits] == 1
+
+
+def test_planned_restarts_have_names_of_their_own(tmp_path: Path) -> None:
+    """A reload, a changed ecosystem and a watched file; reloads are timed, namespaces are labels."""
+    (tmp_path / "source").write_text("old")
+    ecosystem = f"""
+    [[apps]]
+    name = "api"
+    namespace = "shop"
+    listen = [{free_port()}]
+    script = "/bin/sleep"
+    args = "1000"
+    ready_delay = 0
+    env = {{ A = "1" }}
+    watch = ["source"]
+    watch_delay = 0
+    """
+    shop = (APP, ("app_namespace", "shop"))
+    with operated(tmp_path, ecosystem) as it:
+
+        def restarts(reason: str) -> float:
+            return scrape(it).get(("pidone_app_restarts_total", (*shop, ("reason", reason))), 0)
+
+        assert it.command("reload", "api").returncode == 0
+        assert restarts("request") == 1
+        (tmp_path / "ecosystem.toml").write_text(ecosystem.replace('"1"', '"2"'))
+        it.run.signal(signal.SIGHUP)
+        eventually(lambda: restarts("config") == 1)
+
+        def touch() -> bool:
+            (tmp_path / "source").write_text("new")
+            return restarts("watch") > 0
+
+        eventually(touch)
+        eventually(lambda: scrape(it)["pidone_app_reload_duration_seconds_count", shop] >= 3)  # it is over
+        samples = scrape(it)
+        assert samples["pidone_app_ready_duration_seconds_count", shop] >= 4
+        starts = [
+            each for each in it.ask("/api/apps/api").json["events"] if each["event"] == "instance.start"
+        ]
+        assert {each["namespace"] for each in starts} == {"shop"}
 
 
 def test_counts_do_not_depend_on_the_log_level(tmp_path: Path) -> None:

@@ -1,96 +1,187 @@
 """`start`, `stop`, `reload`, `scale` and the rest: ask for a change, and wait until it has happened."""
 
-import argparse
 import json
 import sys
-import time
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+import typer
 
 from runtime.cli.control import table
-from runtime.cli.control.client import REFUSED, Client, CommandError
-from runtime.cli.control.words import Parser, client, guarded, parser
+from runtime.cli.control.changes import act, failure, settle
+from runtime.cli.control.client import REFUSED, CommandError
+from runtime.cli.options import (
+    DASHES,
+    AnyTargets,
+    Json,
+    NoWait,
+    Socket,
+    Target,
+    Targets,
+    Timeout,
+    client,
+    family,
+)
 from runtime.init.exitcodes import ExitCode
 
-_POLL_S: Final = 0.05
-_SETTLED: Final = ("online", "stopped", "errored", "completed", "backoff")
-_UP: Final = ("online", "completed")
-_VERBS: Final = {
-    "start": "Start what does not run.",
-    "stop": "Stop; the runtime stays.",
-    "restart": "End and start again, all instances at once.",
-    "reload": "Replace instance by instance, each new one ready before its old one leaves.",
-    "delete": "Stop and forget, until the file is read again.",
-    "reset": "Count restarts anew.",
-    "flush": "Forget the log lines that are kept.",
-}
+_QUIET: Final = ("reset", "flush", "signal", "delete")
+
+app = family()
 
 
-def run(words: Sequence[str]) -> int:
-    """The command in `words[0]`."""
-    return guarded(_OTHERS.get(words[0], _verb), words)
+@app.command("start")
+def start(
+    target: Targets,
+    *,
+    no_wait: NoWait = False,
+    timeout: Timeout = 120.0,
+    socket: Socket = None,
+    as_json: Json = False,
+) -> int:
+    """Run an ecosystem; beside a running one, start its apps again.
+
+    `pidone start --help` tells how to run one.
+    """
+    return _change("start", target, socket, as_json=as_json, timeout=None if no_wait else timeout)
 
 
-def _verb(words: Sequence[str]) -> int:
-    verb = words[0]
-    made = _with_targets(parser(verb, _VERBS[verb]), many=True)
-    options = made.parse_args(words[1:])
-    runtime = client(options)
-    targets = options.target or ["all"] if verb == "flush" else options.target
-    apps = [app for target in targets for app in act(runtime, target, verb)]
-    if verb in ("start", "stop", "restart", "reload") and not options.no_wait:
-        apps = [app for target in targets for app in settle(runtime, target, options.timeout)]
-    return report(verb, apps, options)
+@app.command("stop")
+def stop(
+    target: Targets,
+    *,
+    no_wait: NoWait = False,
+    timeout: Timeout = 120.0,
+    socket: Socket = None,
+    as_json: Json = False,
+) -> int:
+    """Stop apps; the runtime stays."""
+    return _change("stop", target, socket, as_json=as_json, timeout=None if no_wait else timeout)
 
 
-def _scale(words: Sequence[str]) -> int:
-    # "-1" is a number to us, and would be an option to argparse.
-    made = _with_targets(parser("scale", "Change the number of instances."), many=False)
-    made.add_argument("instances", help='N, +N, -N or "max" for the CPUs of the container')
-    options = made.parse_args(_protect_number(words[1:]))
-    runtime = client(options)
-    apps = act(runtime, options.target, "scale", {"instances": options.instances.strip()})
-    if not options.no_wait:
-        apps = settle(runtime, options.target, options.timeout)
-    return report("scale", apps, options)
+@app.command("restart")
+def restart(
+    target: Targets,
+    *,
+    no_wait: NoWait = False,
+    timeout: Timeout = 120.0,
+    socket: Socket = None,
+    as_json: Json = False,
+) -> int:
+    """End apps and start them again, all instances at once."""
+    return _change("restart", target, socket, as_json=as_json, timeout=None if no_wait else timeout)
 
 
-def _signal(words: Sequence[str]) -> int:
-    made = _with_targets(parser("signal", "Send a signal to the main processes."), many=False)
-    made.add_argument("signal", help="name or number")
-    options = made.parse_args(words[1:])
-    return report(
-        "signal", act(client(options), options.target, "signal", {"signal": options.signal}), options
-    )
+@app.command("reload")
+def reload(
+    target: Targets,
+    *,
+    no_wait: NoWait = False,
+    timeout: Timeout = 120.0,
+    socket: Socket = None,
+    as_json: Json = False,
+) -> int:
+    """Replace instance by instance, each new one ready before its old one leaves."""
+    return _change("reload", target, socket, as_json=as_json, timeout=None if no_wait else timeout)
 
 
-def _send(words: Sequence[str]) -> int:
-    made = _with_targets(
-        parser("send", "Write a line to stdin, or with --message send over IPC."), many=False
-    )
-    made.add_argument("line", nargs="?", help='a line for stdin (the app needs stdin = "pipe")')
-    made.add_argument(
-        "--message", metavar="JSON", help="an IPC message; what is not JSON is sent as a string"
-    )
-    options = made.parse_args(words[1:])
-    if (options.line is None) == (options.message is None):
-        made.error("either a line or --message")
-    body = {"line": options.line} if options.message is None else {"message": _json(options.message)}
-    reply = client(options).post("api", "apps", options.target, "send", body=body)
-    print(json.dumps(reply) if options.json else f"reached {reply['reached']}")
+@app.command("delete")
+def delete(target: Targets, *, socket: Socket = None, as_json: Json = False) -> int:
+    """Stop apps and forget them, until the file is read again."""
+    return _change("delete", target, socket, as_json=as_json, timeout=None)
+
+
+@app.command("reset")
+def reset(target: Targets, *, socket: Socket = None, as_json: Json = False) -> int:
+    """Count restarts anew."""
+    return _change("reset", target, socket, as_json=as_json, timeout=None)
+
+
+@app.command("flush")
+def flush(target: AnyTargets = None, *, socket: Socket = None, as_json: Json = False) -> int:
+    """Forget the log lines that are kept."""
+    return _change("flush", target or ["all"], socket, as_json=as_json, timeout=None)
+
+
+@app.command("reopen")
+def reopen(*, socket: Socket = None, as_json: Json = False) -> None:
+    """Open the log files anew, after something else has moved them away."""
+    client(socket).post("api", "logs", "reopen")
+    print(json.dumps({"reopened": True}) if as_json else "reopened")
+
+
+@app.command("scale", context_settings=DASHES)
+def scale(
+    target: Target,
+    instances: Annotated[
+        str, typer.Argument(metavar="N|+N|-N|max", help="max is the CPUs of the container.")
+    ],
+    *,
+    no_wait: NoWait = False,
+    timeout: Timeout = 120.0,
+    socket: Socket = None,
+    as_json: Json = False,
+) -> int:
+    """Change the number of instances."""
+    runtime = client(socket)
+    apps = act(runtime, target, "scale", {"instances": instances})
+    if no_wait:
+        return _report("scale", apps, as_json=as_json)
+    apps = settle(runtime, target, timeout)
+    return _report("scale", apps, as_json=as_json) or _judge("scale", apps)
+
+
+@app.command("signal", context_settings=DASHES)
+def signal(
+    target: Target,
+    name: Annotated[str, typer.Argument(metavar="SIGNAL", help="Name or number.")],
+    *,
+    socket: Socket = None,
+    as_json: Json = False,
+) -> int:
+    """Send a signal to the main processes."""
+    return _report("signal", act(client(socket), target, "signal", {"signal": name}), as_json=as_json)
+
+
+@app.command("send", context_settings=DASHES)
+def send(
+    target: Target,
+    line: Annotated[
+        str | None, typer.Argument(metavar="[LINE]", help='For stdin; the app needs stdin = "pipe".')
+    ] = None,
+    *,
+    message: Annotated[
+        str | None,
+        typer.Option(
+            "--message", metavar="JSON", help="An IPC message; what is not JSON is sent as a string."
+        ),
+    ] = None,
+    socket: Socket = None,
+    as_json: Json = False,
+) -> int:
+    """Write a line to stdin, or with --message send over IPC."""
+    if (line is None) == (message is None):
+        raise CommandError("send: expected either a LINE or --message", ExitCode.USAGE)
+    body = {"line": line} if message is None else {"message": _parsed(message)}
+    reply = client(socket).post("api", "apps", target, "send", body=body)
+    print(json.dumps(reply) if as_json else f"reached {reply['reached']}")
     return 0
 
 
-def _trigger(words: Sequence[str]) -> int:
-    made = _with_targets(parser("trigger", "Run an action of the app and print the replies."), many=False)
-    made.add_argument("action")
-    made.add_argument("parameter", nargs="?", help="JSON, or a string")
-    options = made.parse_args(words[1:])
-    body: dict[str, object] = {"action": options.action}
-    if options.parameter is not None:
-        body["parameter"] = _json(options.parameter)
-    replies = client(options).post("api", "apps", options.target, "trigger", body=body)["replies"]
-    if options.json:
+@app.command("trigger", context_settings=DASHES)
+def trigger(
+    target: Target,
+    action: Annotated[str, typer.Argument(metavar="ACTION", help="As the app has named it.")],
+    parameter: Annotated[str | None, typer.Argument(metavar="[PARAMETER]", help="JSON, or a string.")] = None,
+    *,
+    socket: Socket = None,
+    as_json: Json = False,
+) -> int:
+    """Run an action of the app and print the replies."""
+    body: dict[str, object] = {"action": action}
+    if parameter is not None:
+        body["parameter"] = _parsed(parameter)
+    replies = client(socket).post("api", "apps", target, "trigger", body=body)["replies"]
+    if as_json:
         print(json.dumps(replies))
     else:
         for reply in replies:
@@ -99,53 +190,29 @@ def _trigger(words: Sequence[str]) -> int:
     return REFUSED if any("error" in reply for reply in replies) else 0
 
 
-def _with_targets(made: Parser, *, many: bool) -> Parser:
-    nargs = "*" if made.prog.endswith("flush") else "+"
-    if many:
-        made.add_argument("target", nargs=nargs, help="app, app:index, id, namespace or all")
-    else:
-        made.add_argument("target", help="app, app:index, id, namespace or all")
-    made.add_argument("--no-wait", action="store_true", help="do not wait until it has happened")
-    made.add_argument("--timeout", type=float, default=120.0, metavar="S", help="wait at most this long")
-    return made
+def _change(
+    verb: str, targets: Sequence[str], socket: str | None, *, as_json: bool, timeout: float | None
+) -> int:
+    """Ask for it and, with a `timeout`, wait until it has happened."""
+    runtime = client(socket)
+    apps = [app for target in targets for app in act(runtime, target, verb)]
+    if timeout is None:
+        return _report(verb, apps, as_json=as_json)
+    apps = [app for target in targets for app in settle(runtime, target, timeout)]
+    return _report(verb, apps, as_json=as_json) or _judge(verb, apps)
 
 
-def act(runtime: Client, target: str, verb: str, body: object = None) -> list[dict[str, Any]]:
-    """Ask for it; the apps as they are then."""
-    apps: list[dict[str, Any]] = runtime.post("api", "apps", target, verb, body=body)["apps"]
-    return apps
-
-
-def settle(runtime: Client, target: str, timeout: float) -> list[dict[str, Any]]:
-    """Wait until nothing is under way any more. Raises CommandError (124) when the time is up."""
-    deadline = time.monotonic() + timeout
-    while True:
-        apps: list[dict[str, Any]] = runtime.get("api", "apps", target)["apps"]
-        if all(is_settled(app) for app in apps):
-            return apps
-        if time.monotonic() > deadline:
-            late = ", ".join(f"{app['name']} is {app['state']}" for app in apps if not is_settled(app))
-            raise CommandError(f"not done within {timeout:g} s: {late}", ExitCode.DEADLINE)
-        time.sleep(_POLL_S)
-
-
-def is_settled(app: dict[str, Any]) -> bool:
-    """Whether every instance rests, serves, or waits for a restart."""
-    reload = app["reload"]
-    return (
-        not app["leaving"]
-        and (reload is None or reload["state"] != "running")
-        and all(instance["state"] in _SETTLED for instance in app["instances"])
-    )
-
-
-def report(verb: str, apps: list[dict[str, Any]], options: argparse.Namespace) -> int:
-    """Print how it stands; 0 if it is as it was asked for."""
-    if options.json:
+def _report(verb: str, apps: Sequence[dict[str, Any]], *, as_json: bool) -> int:
+    if as_json:
         print(json.dumps({"apps": apps}))
-    elif verb not in ("reset", "flush", "signal", "delete"):
+    elif verb not in _QUIET:
         print(table.render(table.HEAD, table.rows(apps), right=table.RIGHT))
-    if verb not in ("start", "restart", "reload", "scale") or options.no_wait:
+    return 0
+
+
+def _judge(verb: str, apps: Sequence[dict[str, Any]]) -> int:
+    """0 if everything is as it was asked for; otherwise say what is not."""
+    if verb == "stop":
         return 0
     failures = list(filter(None, (failure(verb, app) for app in apps)))
     for line in failures:
@@ -153,25 +220,9 @@ def report(verb: str, apps: list[dict[str, Any]], options: argparse.Namespace) -
     return REFUSED if failures else 0
 
 
-def failure(verb: str, app: dict[str, Any]) -> str:
-    """Why an app is not as it should be; empty if it is."""
-    reload = app["reload"]
-    if verb == "reload" and reload is not None and reload["state"] == "failed":
-        return f"{app['name']}: {reload['message']}; the old processes stay"
-    down = [f"{app['name']}:{i['index']} is {i['state']}" for i in app["instances"] if i["state"] not in _UP]
-    return ", ".join(down)
-
-
-def _json(text: str) -> object:
+def _parsed(text: str) -> object:
     try:
         value: object = json.loads(text)
     except ValueError:
         return text
     return value
-
-
-def _protect_number(words: Sequence[str]) -> list[str]:
-    return [f" {word}" if word[:1] == "-" and word[1:].isdigit() else word for word in words]
-
-
-_OTHERS: Final = {"scale": _scale, "signal": _signal, "send": _send, "trigger": _trigger}

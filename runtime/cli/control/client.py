@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import struct
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Self
 from urllib.parse import quote, urlencode
@@ -15,6 +16,8 @@ from runtime.errors import ControlError
 
 TIMEOUT: Final[Seconds] = 15.0
 _MOST_BYTES: Final = 64 * 1024 * 1024
+_UCRED: Final = struct.Struct("3i")
+"""`struct ucred` of unix(7): pid, uid, gid."""
 
 NO_RUNTIME: Final = 69
 """Exit code: nobody listens (EX_UNAVAILABLE)."""
@@ -108,13 +111,18 @@ class Client:
             sock.connect(self.path)
         except PermissionError:
             sock.close()
-            raise CommandError(
-                f"{self.path}: only root and the runtime's own user may", NOT_PERMITTED
-            ) from None
+            raise self._not_permitted() from None
         except OSError as error:
             sock.close()
             raise CommandError(f"{self.path}: {error.strerror or error}", NO_RUNTIME) from None
+        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+        if os.geteuid() not in (0, _UCRED.unpack(credentials)[1]):  # it would hang up
+            sock.close()
+            raise self._not_permitted()
         return sock
+
+    def _not_permitted(self) -> CommandError:
+        return CommandError(f"{self.path}: only root and the runtime's own user may", NOT_PERMITTED)
 
     def _ask(
         self, sock: socket.socket, method: str, target: str, body: bytes

@@ -2,41 +2,58 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from typing import Annotated
 
-from runtime.cli.control.client import CommandError
-from runtime.cli.control.words import client, guarded, parser
+import typer
+
+from runtime.cli.control.client import Client, CommandError
+from runtime.cli.control.targets import complete_apps
+from runtime.cli.options import Socket, client, family
+
+app = family()
 
 
-def run(words: Sequence[str]) -> int:
-    """`pidone logs`."""
-    return guarded(_logs, words)
+@app.command("logs")
+def logs(
+    target: Annotated[
+        str | None, typer.Argument(metavar="[APP]", help="Only this app.", autocompletion=complete_apps)
+    ] = None,
+    *,
+    name: Annotated[
+        str | None, typer.Option("--app", metavar="APP", help="The same.", autocompletion=complete_apps)
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", metavar="N", help="The last N records.")] = 100,
+    err: Annotated[bool, typer.Option("--err", help="Only stderr and the runtime's errors.")] = False,
+    since: Annotated[
+        str, typer.Option("--since", metavar="TIME", help="10m, 2h, or 2026-01-31T12:00:00Z.")
+    ] = "",
+    socket: Socket = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="A JSON array of the records; with -f a JSON string for each.")
+    ] = False,
+) -> None:
+    """Print the last log records as they went to stdout.
 
-
-def _logs(words: Sequence[str]) -> int:
-    made = parser("logs", "The last log records as they went to stdout; the runtime keeps 32 KiB per app.")
-    made.add_argument("target", nargs="?", help="an app")
-    made.add_argument("--app", help="the same")
-    made.add_argument("-f", "--follow", action="store_true", help="go on with what comes")
-    made.add_argument("-n", "--lines", type=int, default=100, metavar="N", help="last N records (100)")
-    made.add_argument("--err", action="store_true", help="only stderr and the runtime's errors")
-    made.add_argument("--since", default="", metavar="TIME", help="10m, 2h, or 2026-01-31T12:00:00Z")
-    options = made.parse_args(words[1:])
-    query = {"lines": str(max(0, options.lines))}
-    if name := options.app or options.target:
-        query["app"] = name
-    if options.err:
+    The runtime keeps 32 KiB per app, in memory.
+    """
+    query = {"lines": str(max(0, lines))}
+    if chosen := name or target:
+        query["app"] = chosen
+    if err:
         query["err"] = "1"
-    if options.since:
-        query["since"] = options.since
-    runtime = client(options)
-    if not options.follow:
-        records = runtime.get("api", "logs", **query)["records"]
-        print(json.dumps(records) if options.json else "\n".join(records), end="\n" if records else "")
-        return 0
+    if since:
+        query["since"] = since
+    if follow:
+        _follow(client(socket), query, as_json=as_json)
+        return
+    records = client(socket).get("api", "logs", **query)["records"]
+    print(json.dumps(records) if as_json else "\n".join(records), end="\n" if records or as_json else "")
+
+
+def _follow(runtime: Client, query: dict[str, str], *, as_json: bool) -> None:
     for event, data in runtime.stream("api", "logs", follow="1", **query):
         if event == "lost":
             raise CommandError("too slow: some records were lost")
-        sys.stdout.write(data + "\n")
+        sys.stdout.write((json.dumps(data) if as_json else data) + "\n")
         sys.stdout.flush()
-    return 0

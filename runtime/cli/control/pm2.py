@@ -7,10 +7,9 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from runtime.cli.control import acting, logs, monit, saving, showing, table
+from runtime.cli.control import changes, table
 from runtime.cli.control.client import Client, CommandError
 from runtime.cli.control.pm2lists import entries, inspect, status
-from runtime.cli.control.words import guarded
 
 _FAILED: Final = 1
 """PM2 knows no other code."""
@@ -32,7 +31,20 @@ def run(argv: Sequence[str]) -> int:
     if words[0] not in _COMMANDS:
         sys.stderr.write(f"[PM2][ERROR] {words[0]}: there is no such command in a container\n")
         return _FAILED
-    return _FAILED if guarded(lambda rest: _COMMANDS[words[0]](Client.find(), list(rest)), words[1:]) else 0
+    return _FAILED if _call(_COMMANDS[words[0]], words[1:]) else 0
+
+
+def _call(command: Callable[[Client, list[str]], int], words: list[str]) -> int:
+    try:
+        return command(Client.find(), words)
+    except CommandError as error:
+        sys.stderr.write(f"[PM2][ERROR] {error}\n")
+    except KeyboardInterrupt:  # the usual end of `pm2 logs`
+        pass
+    except BrokenPipeError:  # `pm2 ls | head`
+        sys.stdout = None  # nothing is left to flush into
+        return 0
+    return _FAILED
 
 
 def _ls(runtime: Client, words: list[str]) -> int:
@@ -107,11 +119,11 @@ def _verb(verb: str, participle: str) -> Callable[[Client, list[str]], int]:
             raise CommandError(f"{verb}: which app?")
         failures: list[str] = []
         for target in targets:
-            apps = acting.act(runtime, target, verb)
+            apps = changes.act(runtime, target, verb)
             print(f"[PM2] Applying action {verb}ProcessId on app [{target}](ids: {_ids(apps)})")
             if verb != "delete":
-                apps = acting.settle(runtime, target, timeout=600.0)
-                failures += filter(None, (acting.failure(verb, app) for app in apps if participle))
+                apps = changes.settle(runtime, target, timeout=600.0)
+                failures += filter(None, (changes.failure(verb, app) for app in apps if participle))
             for app in apps:
                 for instance in app["instances"]:
                     print(f"[PM2] [{app['name']}]({instance['id']}) ✓")
@@ -136,10 +148,10 @@ def _scale(runtime: Client, words: list[str]) -> int:
     if len(words) < 2:
         raise CommandError("scale: expected an app and a number")
     before = {app["name"]: app["scale"] for app in runtime.get("api", "apps", words[0])["apps"]}
-    apps = acting.act(runtime, words[0], "scale", {"instances": words[1]})
+    apps = changes.act(runtime, words[0], "scale", {"instances": words[1]})
     if all(app["scale"] == before.get(app["name"]) for app in apps):
         raise CommandError("nothing to do: the app has that many instances")
-    acting.settle(runtime, words[0], timeout=600.0)
+    changes.settle(runtime, words[0], timeout=600.0)
     print(listing(runtime.get("api", "apps")["apps"]))
     return 0
 
@@ -166,7 +178,7 @@ def _ping(runtime: Client, words: list[str]) -> int:
 def _signal(runtime: Client, words: list[str]) -> int:
     if len(words) < 2:
         raise CommandError("sendSignal: expected a signal and an app")
-    acting.act(runtime, words[1], "signal", {"signal": words[0]})
+    changes.act(runtime, words[1], "signal", {"signal": words[0]})
     print(f"[PM2] successfully sent signal {words[0]} to process name {words[1]}")
     return 0
 
@@ -185,14 +197,16 @@ def _logs(runtime: Client, words: list[str]) -> int:
     kept = [word for word in lines if word.startswith("--lines=") or word == "--err"]
     target = [word for word in lines if not word.startswith("-")][:1]
     target = [] if target == ["all"] else target
-    return logs.run(["logs", "--socket", runtime.path, *follow, *(kept or ["--lines=15"]), *target])
+    return _pass_on("logs")(runtime, [*follow, *(kept or ["--lines=15"]), *target])
 
 
-def _pass_on(run: Callable[[Sequence[str]], int], name: str) -> Callable[[Client, list[str]], int]:
+def _pass_on(name: str) -> Callable[[Client, list[str]], int]:
     """A command of ours that takes the same arguments."""
 
     def passed(runtime: Client, words: list[str]) -> int:
-        return run([name, "--socket", runtime.path, *words])
+        from runtime.cli.commands import run as run_command
+
+        return run_command([name, "--socket", runtime.path, *words])
 
     return passed
 
@@ -213,12 +227,13 @@ _COMMANDS: Final[Mapping[str, Callable[[Client, list[str]], int]]] = {
     "sendSignal": _signal,
     "kill": _kill,
     "logs": _logs,
-    **dict.fromkeys(("describe", "desc", "info", "show"), _pass_on(showing.run, "describe")),
-    "env": _pass_on(showing.run, "env"),
-    "send": _pass_on(acting.run, "send"),
-    "trigger": _pass_on(acting.run, "trigger"),
-    "reset": _pass_on(acting.run, "reset"),
-    "flush": _pass_on(acting.run, "flush"),
-    **dict.fromkeys(("save", "dump"), _pass_on(saving.run, "save")),
-    **dict.fromkeys(("monit", "dash"), _pass_on(monit.run, "monit")),
+    **dict.fromkeys(("describe", "desc", "info", "show"), _pass_on("describe")),
+    "env": _pass_on("env"),
+    "send": _pass_on("send"),
+    "trigger": _pass_on("trigger"),
+    "reset": _pass_on("reset"),
+    "flush": _pass_on("flush"),
+    "reloadLogs": _pass_on("reopen"),
+    **dict.fromkeys(("save", "dump"), _pass_on("save")),
+    **dict.fromkeys(("monit", "dash"), _pass_on("monit")),
 }

@@ -6,27 +6,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from runtime.cli.control.words import client, guarded, parser
-
 _STATUS: Final = {
     "starting": "launching",
-    "draining": "stopping",
     "backoff": "waiting restart",
     "completed": "stopped",
 }
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_$][\w$]*")
-
-
-def run(words: Sequence[str]) -> int:
-    """`pidone jlist`, `pidone prettylist`."""
-    return guarded(_list, words)
-
-
-def _list(words: Sequence[str]) -> int:
-    options = parser(words[0], "PM2's process list.").parse_args(words[1:])
-    shown = entries(client(options).get("api", "apps")["apps"])
-    print(json.dumps(shown) if words[0] == "jlist" or options.json else inspect(shown))
-    return 0
 
 
 def entries(apps: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

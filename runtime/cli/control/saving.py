@@ -1,43 +1,57 @@
 """`save`: the ecosystem as it runs now, as TOML: its file, with today's scale and what was stopped."""
 
+import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+import typer
 
 from runtime.cli.control.client import CommandError
-from runtime.cli.control.words import client, guarded, parser
+from runtime.cli.options import Socket, client, family
 from runtime.errors import ConfigError
 
 _COUNTS: Final = ("instances", "instance", "i")
 
 
-def run(words: Sequence[str]) -> int:
-    """`pidone save`."""
-    return guarded(_save, words)
+app = family()
 
 
-def _save(words: Sequence[str]) -> int:
-    made = parser("save", "Write the running state, scale included, as TOML.")
-    made.add_argument("file", nargs="?", help="where to (0600, replaced in one step); default: stdout")
-    options = made.parse_args(words[1:])
-    runtime = client(options)
-    source = runtime.get("api")["source"]
-    if source is None:
+@app.command("save")
+def save(
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="Where to: 0600, replaced in one step; default: stdout."),
+    ] = None,
+    *,
+    socket: Socket = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, which can be started as well.")] = False,
+) -> None:
+    """Write the running state, scale included, as TOML."""
+    runtime = client(socket)
+    overview = runtime.get("api")
+    if overview["source"] is None:
         raise CommandError("the runtime was started without a file: there is nothing to build on")
-    text = document(Path(source), runtime.get("api", "apps")["apps"], runtime.get("api")["cpus"])
-    if options.file is None:
+    found = document(Path(overview["source"]), runtime.get("api", "apps")["apps"], overview["cpus"])
+    text = _as_text(found, as_json=as_json)
+    if file is None:
         sys.stdout.write(text)
-        return 0
-    _replace(Path(options.file), text)
-    return 0
+    else:
+        _replace(file, text)
 
 
-def document(source: Path, running: Sequence[Mapping[str, Any]], cpus: int) -> str:
-    """The file's apps that still run or rest, as TOML. Variables are as the file has them."""
+def _as_text(found: Mapping[str, Any], *, as_json: bool) -> str:
+    if as_json:
+        return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
     import tomli_w
 
+    return tomli_w.dumps(found)
+
+
+def document(source: Path, running: Sequence[Mapping[str, Any]], cpus: int) -> dict[str, Any]:
+    """The file's apps that still run or rest. Variables are as the file has them."""
     from runtime.ecosystem.formats import read
 
     try:
@@ -56,7 +70,8 @@ def document(source: Path, running: Sequence[Mapping[str, Any]], cpus: int) -> s
         if not state["wanted"] and state["state"] != "completed":
             kept["autostart"] = False
         apps.append(kept)
-    return tomli_w.dumps(_without_none({**found.top, "apps": apps}))
+    whole: dict[str, Any] = _without_none({**found.top, "apps": apps})
+    return whole
 
 
 def _default_name(app: Mapping[str, object]) -> str:

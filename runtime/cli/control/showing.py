@@ -1,47 +1,81 @@
-"""`ls`, `describe` and `env`: what is there."""
+"""`ls`, `describe`, `env` and PM2's lists: what is there."""
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from runtime.cli.control import table
-from runtime.cli.control.words import client, guarded, parser
+from runtime.cli.options import AnyTargets, Json, Socket, Target, client, family
+
+app = family()
+
+Live = Annotated[bool, typer.Option("--live", help="Look into each process: threads, files, sockets, PSS.")]
 
 
-def run(words: Sequence[str]) -> int:
-    """The command in `words[0]`."""
-    return guarded(_COMMANDS.get(words[0], _ls), words)
-
-
-def _ls(words: Sequence[str]) -> int:
-    made = parser(words[0], "List apps and their instances.")
-    made.add_argument("target", nargs="*", help="app, app:index, id, namespace or all")
-    options = made.parse_args(words[1:])
-    runtime = client(options)
-    if options.target:
-        apps = [app for target in options.target for app in runtime.get("api", "apps", target)["apps"]]
+@app.command("ls")
+@app.command("list", hidden=True)
+@app.command("ps", hidden=True)
+@app.command("status", hidden=True)
+def ls(target: AnyTargets = None, *, socket: Socket = None, as_json: Json = False) -> None:
+    """List apps and their instances. Also: list, ps, status."""
+    runtime = client(socket)
+    if target:
+        apps = [app for each in target for app in runtime.get("api", "apps", each)["apps"]]
     else:
         apps = runtime.get("api", "apps")["apps"]
-    if options.json:
+    if as_json:
         print(json.dumps({"apps": apps}))
-        return 0
-    print(table.render(table.HEAD, table.rows(apps), right=table.RIGHT))
-    return 0
+    else:
+        print(table.render(table.HEAD, table.rows(apps), right=table.RIGHT))
 
 
-def _describe(words: Sequence[str]) -> int:
-    made = parser(words[0], "Everything about an app.")
-    made.add_argument("target", help="app, app:index, id, namespace or all")
-    options = made.parse_args(words[1:])
-    shown = client(options).get("api", "apps", options.target)
-    if options.json:
+@app.command("describe")
+def describe(target: Target, *, live: Live = False, socket: Socket = None, as_json: Json = False) -> None:
+    """Tell everything about an app, and what happened to it lately."""
+    from runtime.cli.control import details
+
+    shown = details.ask(client(socket), target, live=live)
+    if as_json:
         print(json.dumps(shown))
-        return 0
-    for app in shown["apps"]:
-        print(_description(app, shown.get("args", {}).get(app["name"], [])))
+        return
+    for each in shown["apps"]:
+        print(_description(each, details.of(shown, each)["command"]))
+        print(details.render(shown, each))
     for event in shown["events"]:
         print(f"{event['timestamp']}  {event['event']:<22} {_details(event)}")
-    return 0
+
+
+@app.command("env")
+def env(target: Target, *, socket: Socket = None, as_json: Json = False) -> None:
+    """Print the variables an app starts with; what looks like a secret is masked."""
+    shown = client(socket).get("api", "apps", target, "env")
+    if as_json:
+        print(json.dumps(shown))
+        return
+    for each in shown["apps"]:
+        if len(shown["apps"]) > 1:
+            print(f"# {each['name']}")
+        for name, value in each["env"].items():
+            print(f"{name}={value}")
+
+
+@app.command("jlist")
+def jlist(*, socket: Socket = None, as_json: Json = True) -> None:
+    """Print PM2's process list as JSON, without variables."""
+    del as_json  # it is
+    from runtime.cli.control.pm2lists import entries
+
+    print(json.dumps(entries(client(socket).get("api", "apps")["apps"])))
+
+
+@app.command("prettylist")
+def prettylist(*, socket: Socket = None, as_json: Json = False) -> None:
+    """Print PM2's process list as Node writes objects, without variables."""
+    from runtime.cli.control.pm2lists import entries, inspect
+
+    shown = entries(client(socket).get("api", "apps")["apps"])
+    print(json.dumps(shown) if as_json else inspect(shown))
 
 
 def _description(app: dict[str, Any], argv: list[str]) -> str:
@@ -73,22 +107,3 @@ def _details(event: dict[str, Any]) -> str:
     known = ("timestamp", "level", "event", "message", "app")
     fields = " ".join(f"{name}={value}" for name, value in event.items() if name not in known)
     return f"{event['message']} {fields}".strip()
-
-
-def _env(words: Sequence[str]) -> int:
-    made = parser(words[0], "The variables an app starts with; what looks like a secret is masked.")
-    made.add_argument("target", help="app, app:index, id, namespace or all")
-    options = made.parse_args(words[1:])
-    shown = client(options).get("api", "apps", options.target, "env")
-    if options.json:
-        print(json.dumps(shown))
-        return 0
-    for app in shown["apps"]:
-        if len(shown["apps"]) > 1:
-            print(f"# {app['name']}")
-        for name, value in app["env"].items():
-            print(f"{name}={value}")
-    return 0
-
-
-_COMMANDS = {"describe": _describe, "env": _env}

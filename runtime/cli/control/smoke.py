@@ -10,12 +10,14 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 from xml.etree import ElementTree as ET
+
+import typer
 
 from runtime.cli.control import table
 from runtime.cli.control.client import Client, CommandError
-from runtime.cli.control.words import Parser, guarded
+from runtime.cli.options import EnvName, Json, family
 from runtime.ecosystem.spec import Seconds
 from runtime.interpreter import module_argv
 from runtime.record import Record
@@ -36,25 +38,27 @@ class Result(Record, kw_only=True):
     failure: str = ""
 
 
-def run(words: Sequence[str]) -> int:
-    """`pidone smoke`."""
-    return guarded(_smoke, words)
+app = family()
 
 
-def _smoke(words: Sequence[str]) -> int:
-    made = Parser(
-        prog="pidone smoke", description="Start an ecosystem, check it, stop it.", allow_abbrev=False
-    )
-    made.add_argument("file", help="the ecosystem")
-    made.add_argument("--env", metavar="NAME", help="as for start")
-    made.add_argument("--junit", metavar="FILE", help="write JUnit XML there; - is stdout")
-    made.add_argument("--timeout", type=float, default=120.0, metavar="S", help="for everything together")
-    made.add_argument("--json", action="store_true", help="print JSON")
-    options = made.parse_args(words[1:])
-    deadline = time.monotonic() + options.timeout
+@app.command("smoke")
+def smoke(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The ecosystem.")],
+    *,
+    env: EnvName = None,
+    junit: Annotated[
+        str | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML there; - is stdout.")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="S", help="For everything together.")
+    ] = 120.0,
+    as_json: Json = False,
+) -> int:
+    """Start an ecosystem, wait until it is ready, run its checks, stop it: for CI."""
+    deadline = time.monotonic() + timeout
     with tempfile.TemporaryDirectory(prefix="pidone-smoke-") as folder:
-        results = _run(options.file, options.env, Path(folder), deadline)
-    _report(results, options.json, options.junit)
+        results = _run(file, env, Path(folder), deadline)
+    _report(results, as_json, junit)
     return 1 if any(result.failure for result in results) else 0
 
 

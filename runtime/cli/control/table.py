@@ -10,7 +10,6 @@ _COLOURS: Final = {
     "completed": 32,
     "starting": 33,
     "stopping": 33,
-    "draining": 33,
     "backoff": 33,
     "stopped": 90,
     "errored": 31,

@@ -3,94 +3,111 @@
 import json
 import sys
 import time
-from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Any, Final
 
-from runtime.cli.control.client import REFUSED, Client, CommandError
-from runtime.cli.control.words import client, guarded, parser
+import typer
+
+from runtime.cli.control import health as probing
+from runtime.cli.control.client import Client, CommandError
+from runtime.cli.control.targets import complete
+from runtime.cli.options import Json, Socket, Timeout, client, family
+from runtime.ecosystem.spec import Seconds
 from runtime.init.exitcodes import ExitCode
 
-_POLL_S: Final = 0.05
-_PRESTOP_DELAY_S: Final = 5.0
+_POLL: Final[Seconds] = 0.05
+_PRESTOP_DELAY: Final[Seconds] = 5.0
 """Without a `shutdown_delay`: endpoint controllers and kube-proxy usually need less."""
-_MOST_PRESTOP_S: Final = 600.0
+_MOST_PRESTOP: Final[Seconds] = 600.0
+_PRESTOP_ANSWER: Final[Seconds] = 2.0
+
+app = family()
 
 
-def run(words: Sequence[str]) -> int:
-    """The command in `words[0]`."""
-    return guarded(_COMMANDS[words[0]], words)
-
-
-def _wait(words: Sequence[str]) -> int:
-    made = parser("wait", "Wait for an app, or for everything.")
-    made.add_argument("target", nargs="?", default="all", help="app, app:index, id, namespace or all")
-    made.add_argument("--ready", action="store_true", help="until every instance is ready (the default)")
-    made.add_argument("--stopped", action="store_true", help="until no process is left")
-    made.add_argument("--timeout", type=float, default=60.0, metavar="S")
-    options = made.parse_args(words[1:])
-    deadline = time.monotonic() + options.timeout
-    state = "no running pidone found"
+@app.command("wait")
+def wait(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="[TARGET]", help="app, app:index, id, namespace or all", autocompletion=complete
+        ),
+    ] = "all",
+    *,
+    ready: Annotated[
+        bool, typer.Option("--ready", help="Until every instance is ready: the default.")
+    ] = True,
+    stopped: Annotated[bool, typer.Option("--stopped", help="Until no process is left.")] = False,
+    timeout: Timeout = 60.0,
+    socket: Socket = None,
+    as_json: Json = False,
+) -> None:
+    """Wait for an app, or for everything."""
+    del ready
+    deadline = time.monotonic() + timeout
     while True:
-        try:
-            apps = client(options).get("api", "apps", options.target)["apps"]
-        except CommandError as error:  # it may not run yet, or not know the app yet
-            state = str(error)
-        else:
-            instances = [(app, each) for app in apps for each in app["instances"]]
-            waiting = [
-                f"{a['name']}:{i['index']} {i['state']}" for a, i in instances if not _is(i, options.stopped)
-            ]
-            if not waiting:
-                if options.json:
-                    print(json.dumps({"apps": apps}))
-                return 0
-            state = ", ".join(waiting)
+        apps, missing = _missing(socket, target, stopped=stopped)
+        if not missing:
+            if as_json:
+                print(json.dumps({"apps": apps}))
+            return
         if time.monotonic() >= deadline:
-            raise CommandError(f"not within {options.timeout:g} s: {state}", ExitCode.DEADLINE)
-        time.sleep(_POLL_S)
+            raise CommandError(f"not within {timeout:g} s: {missing}", ExitCode.DEADLINE)
+        time.sleep(_POLL)
 
 
-def _is(instance: dict[str, object], stopped: object) -> bool:
-    if stopped:
-        return instance["pid"] is None and instance["state"] != "backoff"
-    return bool(instance["ready"])
-
-
-def _health(words: Sequence[str]) -> int:
-    made = parser("health", "Exit 0 if everything is ready, else 1: for Docker's HEALTHCHECK.")
-    made.add_argument("--live", action="store_true", help="only that the runtime itself answers")
-    made.add_argument("--timeout", type=float, default=3.0, metavar="S")
-    options = made.parse_args(words[1:])
+def _missing(socket: str | None, target: str, *, stopped: bool) -> tuple[list[dict[str, Any]], str]:
+    """The apps, and what is not yet as it shall be."""
     try:
-        found = Client(client(options).path, options.timeout)
-        healthy, text = found.probe("livez" if options.live else "readyz?verbose")
-    except CommandError as error:  # Docker reserves every code but 0 and 1
-        raise CommandError(str(error), REFUSED) from None
-    print(json.dumps({"healthy": healthy, "details": text.splitlines()}) if options.json else text, end="")
-    return 0 if healthy else REFUSED
+        apps: list[dict[str, Any]] = client(socket).get("api", "apps", target)["apps"]
+    except CommandError as error:  # it may not run yet, or not know the app yet
+        return [], str(error)
+    late = [
+        f"{app['name']}:{instance['index']} {instance['state']}"
+        for app in apps
+        for instance in app["instances"]
+        if not (_is_stopped(instance) if stopped else instance["ready"])
+    ]
+    return apps, ", ".join(late)
 
 
-def _drain(words: Sequence[str]) -> int:
-    """Whatever happens, this ends in time and with 0: a failed preStop would only cost the grace period."""
-    made = parser(
-        words[0], "Be ready no more, and wait until nobody sends requests: for Kubernetes' preStop."
-    )
-    made.add_argument(
-        "--delay", type=float, metavar="S", help="how long to wait; default: shutdown_delay, or 5"
-    )
-    options = made.parse_args(words[1:])
+def _is_stopped(instance: dict[str, Any]) -> bool:
+    return instance["pid"] is None and instance["state"] != "backoff"
+
+
+@app.command("health")
+def health(
+    *,
+    live: Annotated[bool, typer.Option("--live", help="Only that the runtime itself answers.")] = False,
+    timeout: Timeout = probing.TIMEOUT,
+    socket: Socket = None,
+    as_json: Json = False,
+) -> int:
+    """Exit with 0 if everything is ready, else with 1: for Docker's HEALTHCHECK."""
+    return probing.check(socket, live=live, timeout=timeout, as_json=as_json)
+
+
+@app.command("drain")
+@app.command("prestop")
+def drain(
+    *,
+    delay: Annotated[
+        float | None,
+        typer.Option("--delay", metavar="S", help="How long to wait; default: shutdown_delay, or 5."),
+    ] = None,
+    socket: Socket = None,
+    as_json: Json = False,
+) -> None:
+    """Be ready no more while requests still come: for Kubernetes' preStop.
+
+    Whatever happens, this ends in time and with 0: a failed preStop would only cost the grace period.
+    """
     began = time.monotonic()
     try:
-        runtime = Client(client(options).path, 2.0)
+        runtime = Client(client(socket).path, _PRESTOP_ANSWER)
         overview = runtime.post("api", "drain")
     except CommandError as error:
         sys.stderr.write(f"pidone: {error}\n")
-        return 0
-    delay = options.delay if options.delay is not None else overview["shutdown_delay_s"] or _PRESTOP_DELAY_S
-    left = min(max(delay, 0.0), _MOST_PRESTOP_S) - (time.monotonic() - began)
-    time.sleep(max(0.0, left))
-    print(json.dumps({"draining": True}) if options.json else "draining")
-    return 0
-
-
-_COMMANDS: Final = {"wait": _wait, "health": _health, "drain": _drain, "prestop": _drain}
+        return
+    if delay is None:
+        delay = overview["shutdown_delay_s"] or _PRESTOP_DELAY
+    time.sleep(max(0.0, min(delay, _MOST_PRESTOP) - (time.monotonic() - began)))
+    print(json.dumps({"draining": True}) if as_json else "draining")

@@ -1,0 +1,95 @@
+"""The command line as a whole: help, lazy imports, usage errors."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from control.operated import command
+from harness import PIDONE
+
+from runtime.cli.commands import TOPICS
+from runtime.cli.main import COMMANDS
+
+SPELLINGS = {"list", "ps", "status", "complete"}
+"""Names that --help does not list: other words for `ls`, and what only the shells call."""
+
+
+def loaded_by(*words: str) -> set[str]:
+    """The modules that a command line has imported when it ends."""
+    script = "import sys; from runtime.cli.main import dispatch; dispatch(sys.argv[1:]); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "pidone", *words], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_every_command_is_in_the_help() -> None:
+    """By topic, with what it does."""
+    assert {name for names in TOPICS.values() for name in names} == {*COMMANDS, "exec"} - SPELLINGS
+    done = command("--help", env={"COLUMNS": "200"})
+    assert (done.returncode, done.stderr) == (0, "")
+    for topic, names in TOPICS.items():
+        section = done.stdout.partition(f"\n{topic}:\n")[2].partition("\n\n")[0].splitlines()
+        assert [line.split()[0] for line in section] == list(names)
+        assert all(len(line.split()) > 3 for line in section)
+
+
+@pytest.mark.parametrize("name", sorted({*COMMANDS} - {"start"}))
+def test_every_command_explains_itself(name: str) -> None:
+    """`-h` and `--help` anywhere after the command, with its own usage."""
+    done = command(name, "--help", env={})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"Usage: pidone {name} ")
+
+
+def test_help_of_a_start_is_that_of_the_long_lived_process() -> None:
+    """Typer has no part in it, and the options of a start are in it."""
+    done = command("start", "--help", env={})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--admin-token-file" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("ls", "--sock", "x"), "pidone: ls: No such option: --sock (Possible options: --json, --socket)"),
+        (("scale", "api"), "pidone: scale: Missing argument"),
+        (("wait", "--timeout", "soon"), "pidone: wait: Invalid value for '--timeout'"),
+        (("completion", "tcsh"), "'tcsh' is not one of 'bash', 'zsh', 'fish'"),
+        (("check", "a", "b"), "pidone: check: Got unexpected extra argument"),
+        (("health", "--tim", "1"), "(Possible options: --timeout)"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else None,
+)
+def test_usage_errors_are_64_and_two_lines(words: tuple[str, ...], said: str) -> None:
+    """What is wrong, and how it is used; nothing on stdout."""
+    done = command(*words, env={})
+    assert (done.returncode, done.stdout) == (64, "")
+    wrong, usage = done.stderr.splitlines()
+    assert said in wrong
+    assert usage.startswith(f"Usage: pidone {words[0]} ")
+
+
+def test_a_reader_that_has_enough_is_no_failure() -> None:
+    """`pidone schema | head -1` ends quietly and with 0."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as pipe:
+        done = subprocess.run([PIDONE, "schema"], stdout=pipe, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_command_imports_its_own_module_only() -> None:
+    """Neither its siblings nor what would make typer slow."""
+    loaded = loaded_by("ls", "--socket", "/nonexistent/socket")
+    assert "runtime.cli.control.showing" in loaded
+    ours = {name for name in loaded if name.startswith("runtime.cli.control.")}
+    assert not ours - {f"runtime.cli.control.{name}" for name in ("showing", "client", "table", "targets")}
+    assert not loaded & {"rich", "pydantic", "asyncio", "runtime.supervise", "runtime.init.bare"}
+
+
+def test_health_and_starts_do_not_pay_for_typer() -> None:
+    """What runs every few seconds, and what PID 1 passes through."""
+    for words in (["health", "--socket", "/nonexistent/socket"], ["start", "--help"], ["--version"]):
+        assert not loaded_by(*words) & {"typer", "h11", "argparse", "json"}
