@@ -147,18 +147,18 @@ def answer(words: Sequence[str]) -> int | None:
     if _asks(words, "-h", "--help"):
         print(USAGE, end="")
         return 0
-    if parse(words)[0].is_empty:
+    options, warnings = parse(words)
+    if options.is_empty:
         print(USAGE, end="")
         return _NO_TARGET
+    for warning in warnings:  # here, and not at each reading of the file
+        print(f"pm2-runtime: {warning}", file=sys.stderr, flush=True)
     return None
 
 
 def load_words(words: Sequence[str], cwd: str) -> Ecosystem:
     """Read what the words of a command line name, in a child. Raises ConfigError."""
-    options, warnings = parse(words)
-    for warning in warnings:
-        print(f"pm2-runtime: {warning}", file=sys.stderr, flush=True)
-    return load_options(options, cwd)
+    return load_options(parse(words)[0], cwd)
 
 
 def _asks(words: Sequence[str], *switches: str) -> bool:

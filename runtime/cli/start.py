@@ -194,6 +194,9 @@ def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> 
 
 def load_words(words: Sequence[str], cwd: str) -> Ecosystem:
     """Read what the words of a command line name. Raises UsageError or ConfigError."""
+    from runtime.cli.misspelt import refuse_misspelt
+
+    refuse_misspelt(words, cwd, os.environ)
     return load_options(parse(words), cwd)
 
 

@@ -147,10 +147,7 @@ class Session:
         )
         for note in self._ecosystem.host_notes:
             self._ledger.event("warning", "host.unreadable", note)
-        for warning in self._ecosystem.warnings:
-            self._ledger.event("warning", "config.warning", warning)
-        for notice in self._ecosystem.notices:
-            self._ledger.event("info", "config.notice", notice)
+        self._tell_what_is_new(None)
         # A stop that was asked for while we were getting ready comes before any start.
         self._signals_arrived()
         if self._ending is None and (delay := self._ecosystem.runtime.start_delay):
@@ -239,12 +236,19 @@ class Session:
             self._ecosystem = before
             self._not_loaded(str(error))
             return
-        for warning in ecosystem.warnings:
-            if warning not in before.warnings:
-                self._ledger.event("warning", "config.warning", warning)
+        self._tell_what_is_new(before)
         self._reactions = reactions(ecosystem.runtime.signals)
         self._upkeep.apply(ecosystem.runtime)
         self._watch_config()
+
+    def _tell_what_is_new(self, before: Ecosystem | None) -> None:
+        """What the reading of the file had to remark, unless the last reading had said so."""
+        for warning in self._ecosystem.warnings:
+            if before is None or warning not in before.warnings:
+                self._ledger.event("warning", "config.warning", warning)
+        for notice in self._ecosystem.notices:
+            if before is None or notice not in before.notices:
+                self._ledger.event("info", "config.notice", notice)
 
     def _not_loaded(self, why: str) -> None:
         self._ledger.event("error", "config.rejected", f"nothing was changed: {why}")

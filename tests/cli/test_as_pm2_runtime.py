@@ -155,3 +155,19 @@ def test_a_file_says_once_what_it_has_to_say(start: Start, tmp_path: Path) -> No
     assert code == 0
     for text in ("config.notice ecosystem.config.js: it prints: hello from --env=x", "ignored: pmx", "nope"):
         assert len([line for line in err if text in line]) == 1
+
+
+def test_reading_again_says_only_what_is_new(start: Start, tmp_path: Path) -> None:
+    """What the command line and the file were warned of at the start is known."""
+    service = app("exec sleep 60", name="a", nope=1)
+    file = write(tmp_path, service)
+    with start("--trace", file) as running:
+        assert running.err is not None
+        eventually(lambda: "instance.online" in running.err.text(), "the app")  # type: ignore[union-attr]
+        write(tmp_path, service, app("exec sleep 60", name="b", nopes=1))
+        running.signal(signal.SIGHUP)
+        eventually(lambda: "nopes" in running.err.text(), "the new warning")  # type: ignore[union-attr]
+        running.signal(signal.SIGTERM)
+        assert running.wait() == 0
+        for text in ("--trace means nothing", "nope: unknown key", "nopes: unknown key"):
+            assert running.err.text().count(text) == 1
