@@ -65,6 +65,10 @@ def _start(words: list[str], name: str) -> int:
     cwd = os.getcwd()
 
     def load() -> "Ecosystem":
+        from contextlib import suppress
+
+        with suppress(OSError):  # gone; what needs it will say so
+            os.chdir(cwd)  # a reading of its own process: later ones name files as the first one did
         if name in _PM2_NAMES:
             from runtime.cli.pm2_runtime import load_words
         else:
