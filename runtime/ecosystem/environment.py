@@ -23,13 +23,18 @@ class Environment(NamedTuple):
 def read_env_files(
     names: Sequence[str], base: Path, environ: Mapping[str, str], scope: Scope
 ) -> dict[str, str]:
-    """The variables of dotenv files, later ones over earlier ones. A missing file is an error."""
+    """The variables of dotenv files, later ones over earlier ones.
+
+    A missing file is an error in our dialect. PM2 reads none of them, and its users' images often have none.
+    """
     found: dict[str, str] = {}
     for name in names:
         try:
             found |= dotenv.parse(_read(base / name), {**environ, **found})
         except OSError as error:
-            scope.error(f"env_file = {shown(name)}: cannot be read: {error.strerror}", "env_file")
+            is_missing = isinstance(error, FileNotFoundError) and not scope.problems.document.strict
+            say = scope.warn if is_missing else scope.error
+            say(f"env_file = {shown(name)}: cannot be read: {error.strerror}", "env_file")
         except dotenv.DotenvError as error:
             scope.error(f"env_file = {shown(name)}: {error}", "env_file")
     return found

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from runtime import signames
 from runtime.ecosystem.catalogue import APP_GROUPS
-from runtime.ecosystem.problems import MASK, masked
+from runtime.ecosystem.problems import MASK, masked, strip_controls
 from runtime.ecosystem.quantities import write_duration, write_size
 from runtime.ecosystem.spec import AppSpec, MemoryShare
 from runtime.record import Record
@@ -57,7 +57,7 @@ def as_text(app: AppSpec, instances: int) -> list[str]:
         if name not in _IN_THE_HEADING and value != getattr(default, name):
             lines.append(f"    {name:<26} {_written(name, value)}")
     lines += [f"    env {name:<22} {value}" for name, value in sorted(shown_env(app).items())]
-    return lines
+    return [strip_controls(line) for line in lines]
 
 
 def _written(name: str, value: Any) -> str:

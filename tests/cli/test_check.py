@@ -86,3 +86,12 @@ def test_the_command_checks_without_starting_anything(file: Path, tmp_path: Path
         assert check.out is not None
         assert check.out.text().startswith("toucher  [fork x1]")
     assert not started.exists()
+
+
+def test_a_value_of_two_lines_takes_one(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The table stays one, and no value forges a line of it."""
+    file.write_text(GOOD.replace("PORT = 3000", 'PORT = "1\\n    env FORGED 1"'))
+    assert run([str(file)]) == 0
+    out = capsys.readouterr().out
+    assert "\\n    env FORGED 1" in out
+    assert not any(line.startswith("    env FORGED") for line in out.splitlines())

@@ -158,16 +158,22 @@ def test_env_file_loads_dotenv_files(tmp_path: Path) -> None:
 def test_a_bad_env_file_is_an_error_that_shows_no_content(tmp_path: Path) -> None:
     """Missing and malformed files stop the start."""
     (tmp_path / "bad.env").write_text("hunter2\n")
-    lines = refused(
-        {"script": "/bin/true", "name": "api", "env_file": ["bad.env", "none.env"]},
-        must_exist=True,
-        cwd=tmp_path,
-        language="json",
-    )
-    assert lines == [
-        'ecosystem.json: app "api": env_file = "bad.env": line 1: expected NAME=VALUE',
-        'ecosystem.json: app "api": env_file = "none.env": cannot be read: No such file or directory',
+    app = {"script": "/bin/true", "name": "api", "env_file": ["bad.env", "none.env"]}
+    lines = refused(app, must_exist=True, cwd=tmp_path)
+    assert [line.partition(": ")[2] for line in lines] == [
+        'app "api": env_file = "bad.env": line 1: expected NAME=VALUE',
+        'app "api": env_file = "none.env": cannot be read: No such file or directory',
     ]
+
+
+def test_a_missing_env_file_stops_no_file_that_pm2_starts(tmp_path: Path) -> None:
+    """PM2 reads none of them, and images often come without; a malformed one is an error even so."""
+    app = {"script": "/bin/true", "name": "api", "env_file": [".env"]}
+    ecosystem = read(app, must_exist=True, cwd=tmp_path, language="json")
+    message = 'ecosystem.json: app "api": env_file = ".env": cannot be read: No such file or directory'
+    assert ecosystem.warnings == (message,)
+    (tmp_path / ".env").mkdir()
+    assert refused(app, must_exist=True, cwd=tmp_path, language="json")
 
 
 class TestSecrets:

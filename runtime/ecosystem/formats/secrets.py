@@ -21,6 +21,12 @@ _ASSIGNMENT: Final = rf"""(?x)
     (?: "(?:\\.|[^"\\])*"?
       | '(?:\\.|[^'\\])*'? | `(?:\\.|[^`\\])*`? | [^\s,}}\]\[{{"'`](?:[^,}}\]]*[^\s,}}\]])? )
     """
+_TOLD: Final = r"""(?ix)
+    ( (?: passw\w* | pwd | secret\w* | api_?key | credential\w* ) ["']? \s* [:=] \s*
+    | token ["']? \s* = \s* )
+    (?: "[^"]*" | '[^']*' | \S+ )
+    """
+"""In a message only what plainly names a secret: `Unexpected token: x` shall keep its x."""
 _USER_IN_URL: Final = r"(://[^\s:/@]*:)[^\s@]+@"
 _LONG_RANDOM: Final = r"[A-Za-z0-9+=_-]{32,}"
 _QUOTE_CHARS: Final = 80
@@ -44,10 +50,11 @@ def secret_values(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def redact(text: str, values: Iterable[str]) -> str:
-    """`text` without any of the values."""
+    """`text` without any of the values, nor of what it calls a password itself."""
     for value in values:
         text = text.replace(value, MASK)
-    return text
+    text = re.sub(_USER_IN_URL, rf"\1{MASK}@", text)
+    return re.sub(_TOLD, rf"\g<1>{MASK}", text)
 
 
 def printable(text: str) -> str:

@@ -5,7 +5,7 @@
 import pytest
 from ecosystem.formats.support import Reader
 
-from runtime.ecosystem.formats.secrets import quote
+from runtime.ecosystem.formats.secrets import quote, redact
 from runtime.errors import ConfigError
 
 
@@ -125,6 +125,21 @@ def test_values_of_dotenv_files_are_not_printed(read_files: Reader) -> None:
 def test_quoted_lines_hide_values(line: str, quoted: str) -> None:
     """A quoted source line keeps its keys and loses the values of variables."""
     assert quote(line, 1) == quoted
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("login failed: password=hunter2, user=u", "login failed: password=*** user=u"),
+        ('bad {"apiKey": "hunter 2"}', 'bad {"apiKey": ***}'),
+        ("postgres://u:hunter2@db/x", "postgres://u:***@db/x"),
+        ("Unexpected token: x", "Unexpected token: x"),
+        ("the secret file is missing", "the secret file is missing"),
+    ],
+)
+def test_messages_that_name_a_secret_lose_it(said: str, told: str) -> None:
+    """A literal in the file is no variable's value, and still nobody's business."""
+    assert redact(said, ()) == told
 
 
 def test_notices_tell_what_has_no_meaning(read_files: Reader) -> None:
