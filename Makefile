@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test test-docker lint bench clean
+.PHONY: run test test-docker test-k8s lint bench clean
 
 run: $(VENV)/.sample
 	cd docker/backend && PATH="$(CURDIR)/$(BIN):$$PATH" pidone ecosystem.toml
@@ -14,6 +14,10 @@ test: $(VENV)/.ready
 # Real containers; starts an engine and makes base images where there are none.
 test-docker: $(VENV)/.ready
 	PYTHONPATH=tests $(BIN)/python -m docker.session $(ARGS)
+
+# A real cluster; makes one of a single node, for as long as the tests run. CLUSTER=current takes yours.
+test-k8s: $(VENV)/.ready
+	PYTHONPATH=tests $(BIN)/python -m k8s.session $(ARGS)
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

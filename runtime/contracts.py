@@ -31,6 +31,12 @@ class InstanceId(Record):
     app: str
     index: int
     incarnation: int
+    namespace: str = "default"
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The identity of the app: `AppSpec.key()`. Its name alone may occur in several namespaces."""
+        return (self.namespace, self.app)
 
 
 class Report(Protocol):
@@ -145,6 +151,9 @@ class LogSink(Protocol):
 
     def event(self, level: str, event: str, /, message: str = "", **fields: object) -> None:
         """One record of the runtime's own: `event` is a stable dotted name such as `instance.exit`."""
+
+    def forget(self, app: tuple[str, str]) -> None:
+        """An app (namespace and name) was removed for good: let go of what is remembered of it."""
 
 
 class NoEquipment(Record):

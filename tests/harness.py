@@ -29,13 +29,19 @@ def become_subreaper() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def eventually(probe: Callable[[], T | None], what: str = "condition", timeout: float = DEADLINE_S) -> T:
+def eventually(
+    probe: Callable[[], T | None],
+    what: str = "condition",
+    timeout: float = DEADLINE_S,
+    *,
+    every: float = 0.005,
+) -> T:
     """Poll until `probe` returns something true and return it; fail with `what` after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not (value := probe()):  # an empty list is as little of an answer as None
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout} s: {what}")
-        time.sleep(0.005)
+        time.sleep(every)
     return value
 
 

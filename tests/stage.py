@@ -172,6 +172,9 @@ class FakeLog:
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
 
+    def forget(self, app: tuple[str, str]) -> None:
+        """Nothing is kept here."""
+
     def event(self, level: str, event: str, /, message: str = "", **fields: object) -> None:
         self.events.append({"level": level, "event": event, "message": message, **fields})
 
@@ -215,5 +218,5 @@ class Stage:
 
 
 def spec(name: str = "app", **keys: Any) -> AppSpec:
-    """A small app."""
-    return AppSpec(name=name, argv=("/bin/app",), **keys)
+    """A small app, whose replacements take over as soon as they are ready."""
+    return AppSpec(name=name, argv=("/bin/app",), **{"settle_time": 0.0, **keys})

@@ -8,6 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "runtime"
 ALLOWED = {
     "ecosystem": set(),
+    "fileserver": set(),
     "host": {"ecosystem", "init.prctl"},
     "init": {"ecosystem"},
     "logs": {"ecosystem"},

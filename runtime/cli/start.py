@@ -164,13 +164,16 @@ def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> 
     from runtime.init.bare.execute import undo_locale_coercion
     from runtime.init.spawn import keep_descriptors_private
     from runtime.supervise.session import Session, Surroundings
+    from runtime.supervise.supervisor import Ending
     from runtime.supervise.termination import leave_message
 
     try:
         ecosystem = loading.wait()
     except UsageError as error:
+        leave_message(Ending(ExitCode.USAGE, "usage", str(error)))
         return _refuse(ExitCode.USAGE, f"{error}\n\n{USAGE}".rstrip())
     except ConfigError as error:
+        leave_message(Ending(ExitCode.CONFIG, "config", str(error)))
         return _refuse(ExitCode.CONFIG, str(error))
     undo_locale_coercion()  # PEP 538 is about our own interpreter, not about the apps
     keep_descriptors_private()
@@ -182,6 +185,7 @@ def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> 
     try:
         ending = Session(ecosystem, around).run()
     except ListenError as error:
+        leave_message(Ending(ExitCode.CONFIG, "listen", str(error)))
         return _refuse(ExitCode.CONFIG, str(error))
     if ending.is_abnormal:
         leave_message(ending)
@@ -203,8 +207,9 @@ def load_options(options: StartOptions, cwd: str) -> Ecosystem:
     from runtime.ecosystem.formats import is_ecosystem_file
     from runtime.ecosystem.load import from_command, load
     from runtime.ecosystem.options import LoadOptions
-    from runtime.host.cpus import available_cpus
+    from runtime.host.cpus import cpu_limits
 
+    limits = cpu_limits()
     target = options.target
     is_file = target is not None and (target == "-" or is_ecosystem_file(Path(target)))
     command = () if is_file else (*((target,) if target is not None else ()), *options.rest)
@@ -218,11 +223,13 @@ def load_options(options: StartOptions, cwd: str) -> Ecosystem:
         runtime=options.runtime,
         personality=options.personality,
         argv=options.argv,
-        cpus=available_cpus(),
+        cpus=limits.available,
     )
     if command:
-        return from_command(command, how)
-    return load(None if target in (None, "-") else Path(target), how)
+        ecosystem = from_command(command, how)
+    else:
+        ecosystem = load(None if target in (None, "-") else Path(target), how)
+    return ecosystem.but(host_notes=limits.notes)
 
 
 def _operate(parts: "Parts") -> "Closable | None":

@@ -2,31 +2,30 @@
 
 import asyncio
 import json
-import sys
 from collections.abc import Mapping
 from typing import Final
 
 from runtime.control.alerts import AlertWatch, AppReading, Fired, InstanceReading
-from runtime.control.usage import UsageBook
 from runtime.ecosystem.spec import Seconds
 from runtime.host.cgroup import Box
+from runtime.interpreter import module_argv
 from runtime.supervise.app import App
 from runtime.supervise.commands import Commands
 from runtime.supervise.session import Parts
 
 INTERVAL: Final[Seconds] = 2.0
 COMMAND_TIME: Final[Seconds] = 30.0
-WEBHOOK: Final = ("-I", "-m", "runtime.control.webhook")
+WEBHOOK: Final = "runtime.control.webhook"
 """Delivered by a child: TLS alone would add 5 MB to the supervisor for good."""
 
 
 class Alarm:
     """Looks every two seconds."""
 
-    def __init__(self, parts: Parts, usage: UsageBook, environ: Mapping[str, str]) -> None:
+    def __init__(self, parts: Parts, environ: Mapping[str, str]) -> None:
         """Begins to look, if there is anything to look for."""
         self._parts = parts
-        self._usage = usage
+        self._usage = parts.upkeep.usage()
         self._commands = Commands(parts.reaper, environ)
         self._watch = AlertWatch(parts.supervisor.ecosystem.alerts)
         self._alerts = parts.supervisor.ecosystem.alerts
@@ -86,7 +85,7 @@ class Alarm:
             body = {"alert": alert.name, "app": fired.app, "message": fired.message}
             # By the environment: a URL of a webhook is a secret, and argv is for everybody to see.
             hidden = {"PIDONE_WEBHOOK": alert.webhook, "PIDONE_BODY": json.dumps(body)}
-            self._begin(fired, (sys.executable, *WEBHOOK), hidden)
+            self._begin(fired, module_argv(WEBHOOK), hidden)
 
     def _begin(self, fired: Fired, argv: tuple[str, ...], env: Mapping[str, str]) -> None:
         task = self._parts.loop.create_task(self._run(fired, argv, env))

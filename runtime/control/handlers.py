@@ -2,19 +2,20 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from runtime.control import recall
+from runtime.control.details import Details
 from runtime.control.masking import mask, mask_args
 from runtime.control.messages import TEXT, Answer, Refusal, Request, Response, Side, Stream, as_json
 from runtime.control.operations import Operations
 from runtime.control.router import Access, Route
 from runtime.control.streams import EventSource, LogSource, event_view, split
 from runtime.control.targets import Target
-from runtime.control.usage import UsageBook
 from runtime.control.views import app_view
 from runtime.supervise.app import App
+from runtime.supervise.instance import Instance
 from runtime.supervise.ledger import Happening
 from runtime.supervise.session import Parts
 
@@ -25,11 +26,12 @@ _ACTION_CHARS: Final = 200
 class Handlers:
     """Answers requests out of memory."""
 
-    def __init__(self, parts: Parts, operations: Operations, usage: UsageBook) -> None:
+    def __init__(self, parts: Parts, operations: Operations) -> None:
         """Everything that can be shown or done."""
         self._parts = parts
         self._operations = operations
-        self._usage = usage
+        self._usage = parts.upkeep.usage()
+        self._details = Details(parts.upkeep)
         self._began = parts.loop.time()
 
     def routes(self) -> list[Route]:
@@ -58,6 +60,7 @@ class Handlers:
             Route("GET", "/api/events", read, self.events),
             Route("GET", "/api/logs", read, self.logs),
             Route("POST", "/api/drain", act, self.drain),
+            Route("POST", "/api/logs/reopen", act, self.reopen),
         ]
 
     # -- reading ---------------------------------------------------------------------------------------
@@ -101,8 +104,20 @@ class Handlers:
         keys = {target.app.spec.key() for target in targets}
         recent = [event_view(each) for each in self._parts.ledger.recent if each.app in keys]
         extra: dict[str, Any] = {"events": recent[-20:]}
-        if request.side is Side.LOCAL:
-            extra["args"] = {app.name: mask_args(app.spec.argv) for app in _apps(targets)}
+        details = [self._details.of(app, _chosen(app, targets)) for app in _apps(targets)]
+        extra["details"] = details
+        if request.side is not Side.LOCAL:
+            return self._show(targets, **extra)
+        for each, app in zip(details, _apps(targets), strict=True):
+            each["command"] = mask_args(app.spec.argv)
+        if request.query.get("pss", "") in ("1", "true"):  # too dear to be had by everybody
+            return self._measured(targets, details, extra)
+        return self._show(targets, **extra)
+
+    async def _measured(
+        self, targets: list[Target], details: list[dict[str, Any]], extra: Mapping[str, object]
+    ) -> Response:
+        await self._details.add_pss(details)
         return self._show(targets, **extra)
 
     def env(self, request: Request) -> Answer:
@@ -227,6 +242,12 @@ class Handlers:
         self._operations.drain()
         return self.overview(request)
 
+    def reopen(self, request: Request) -> Answer:
+        """Open all log files anew, for those who rotate them from outside."""
+        self._note(request, "reopen", [])
+        self._parts.relay.reopen()
+        return self.overview(request)
+
     # -- helpers ---------------------------------------------------------------------------------------
 
     def _changes(self, action: str, change: Callable[[list[Target]], None]) -> Callable[[Request], Answer]:
@@ -251,11 +272,10 @@ class Handlers:
         usage = self._usage.usage()
         shown = []
         for app in _apps(targets):
-            indexes = {target.index for target in targets if target.app is app}
+            indexes = {instance.index for instance in _chosen(app, targets)}
             reload = self._operations.last_reload(app)
             view = app_view(app, self._parts.launcher.pm_id, usage, reload and reload.as_dict())
-            if None not in indexes:
-                view["instances"] = [each for each in view["instances"] if each["index"] in indexes]
+            view["instances"] = [each for each in view["instances"] if each["index"] in indexes]
             shown.append(view)
         return as_json({"apps": shown, **extra})
 
@@ -263,6 +283,12 @@ class Handlers:
 def text(body: str, status: int = 200) -> Response:
     """An answer for people and probes."""
     return Response(status, body.encode(), TEXT)
+
+
+def _chosen(app: App, targets: list[Target]) -> list[Instance]:
+    """The instances of an app that are meant, in their order."""
+    chosen = {instance.index for target in targets if target.app is app for instance in target.instances}
+    return [instance for index, instance in app.instances.items() if index in chosen]
 
 
 def _apps(targets: list[Target]) -> list[App]:

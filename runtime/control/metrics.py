@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from runtime.control.backlog import read_backlogs
+from runtime.control.container_metrics import ContainerMetrics
 from runtime.control.exposition import CONTENT_TYPE, Family, render
 from runtime.control.messages import Answer, Request, Response
 from runtime.control.router import Access, Route
-from runtime.control.usage import Usage, UsageBook
 from runtime.ecosystem.spec import Seconds
-from runtime.host.cgroup import Box
 from runtime.host.processes import read_process
 from runtime.supervise.app import App
 from runtime.supervise.instance import Instance
 from runtime.supervise.ledger import AppKey, Durations
 from runtime.supervise.session import Parts
 from runtime.supervise.states import State
+from runtime.supervise.usage import Usage
 
 LAG_INTERVAL: Final[Seconds] = 1.0
 _LAGS: Final = 15
@@ -52,12 +52,12 @@ class LoopLag:
 class Metrics:
     """Collects families when they are asked for."""
 
-    def __init__(self, parts: Parts, usage: UsageBook) -> None:
+    def __init__(self, parts: Parts) -> None:
         """Everything that is counted elsewhere."""
         self._parts = parts
-        self._usage = usage
+        self._usage = parts.upkeep.usage()
         self._lag = LoopLag(parts.loop.time, parts.loop.call_later)
-        self._box: Box | None = None
+        self._container = ContainerMetrics(parts.supervisor.ecosystem.cpus)
 
     def routes(self) -> list[Route]:
         """The one path."""
@@ -66,7 +66,13 @@ class Metrics:
     def metrics(self, request: Request) -> Answer:
         """Everything now."""
         del request
-        families = [*self._runtime(), *self._apps(), *self._instances(), *self._logs(), *self._container()]
+        families = [
+            *self._runtime(),
+            *self._apps(),
+            *self._instances(),
+            *self._logs(),
+            *self._container.families(),
+        ]
         return Response(200, render(families), CONTENT_TYPE)
 
     def _runtime(self) -> Iterator[Family]:
@@ -164,29 +170,6 @@ class Metrics:
             size.add(counts.bytes, labels)
             dropped.add(counts.dropped, labels)
         yield from (lines, size, dropped)
-
-    def _container(self) -> Iterator[Family]:
-        if self._box is None:
-            self._box = Box.find()
-        memory, cpu, events = self._box.memory(), self._box.cpu_time(), self._box.memory_events()
-        self._box.take_notes()
-        gauges: tuple[tuple[str, str, float | None], ...] = (
-            ("memory_usage_bytes", "All memory charged to the container.", memory.usage),
-            ("memory_working_set_bytes", "The same without page cache that can go.", memory.working_set),
-            ("memory_limit_bytes", "Its limit; absent if there is none.", memory.limit),
-            ("cpus", "CPUs the container may use.", self._parts.supervisor.ecosystem.cpus),
-        )
-        for name, text, value in gauges:
-            yield Family(f"pidone_container_{name}", "gauge", text).add(value)
-        counters: tuple[tuple[str, str, float | None], ...] = (
-            ("cpu_usage_seconds", "CPU time of the container.", cpu.usage_s),
-            ("cpu_periods", "Quota periods in which something ran.", cpu.periods),
-            ("cpu_throttled_periods", "Those in which the quota was used up.", cpu.throttled_periods),
-            ("cpu_throttled_seconds", "How long threads were held back.", cpu.throttled_s),
-            ("oom_kills", "Processes that the OOM killer ended.", events.oom_kill),
-        )
-        for name, text, value in counters:
-            yield Family(f"pidone_container_{name}", "counter", text).add(value)
 
 
 def _histogram(name: str, text: str, found: Mapping[AppKey, Durations]) -> Family:

@@ -7,6 +7,7 @@ from runtime.control.views import STATES
 
 _NULLABLE_INT: Final = {"type": ["integer", "null"]}
 _NULLABLE_NUMBER: Final = {"type": ["number", "null"]}
+_NULLABLE_STRING: Final = {"type": ["string", "null"]}
 _STRING: Final = {"type": "string"}
 _BOOL: Final = {"type": "boolean"}
 _INT: Final = {"type": "integer"}
@@ -74,6 +75,44 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
         instances=_array(_ref("Instance")),
     ),
     "Apps": _object(apps=_array(_ref("App"))),
+    "Details": _object(
+        name=_STRING,
+        namespace=_STRING,
+        command={**_array(_STRING), "type": ["array", "null"], "description": "On the unix socket only."},
+        rights={"type": "object", "description": "As configured; null is as the runtime has it."},
+        memory=_object(
+            limit_bytes=_NULLABLE_INT,
+            soft_limit_bytes=_NULLABLE_INT,
+            soft_action=_STRING,
+            scope={"enum": ["tree", "process"]},
+            interval_s={"type": "number"},
+            samples=_INT,
+        ),
+        times=_object(
+            schedule=_NULLABLE_STRING,
+            cron_restart=_NULLABLE_STRING,
+            timezone=_NULLABLE_STRING,
+            overlap=_NULLABLE_STRING,
+            next_run={"type": ["string", "null"], "format": "date-time"},
+            max_age_s=_NULLABLE_NUMBER,
+        ),
+        watch=_array(_STRING),
+        hooks=_array(_STRING),
+        instances=_array(
+            _object(
+                index=_INT,
+                pid=_NULLABLE_INT,
+                rights={"type": ["object", "null"], "description": "As the kernel has it."},
+                memory=_object(
+                    main_rss_bytes=_NULLABLE_INT, tree_rss_bytes=_NULLABLE_INT, pss_bytes=_NULLABLE_INT
+                ),
+                age_left_s=_NULLABLE_NUMBER,
+            )
+        ),
+    ),
+    "Described": _object(
+        apps=_array(_ref("App")), details=_array(_ref("Details")), events=_array({"type": "object"})
+    ),
     "Overview": _object(
         version=_STRING,
         pid=_INT,
@@ -167,7 +206,12 @@ def document(version: str) -> dict[str, Any]:
             "/api/apps": {"get": _get("Every app.", _ref("Apps"))},
             "/api/apps/{target}": {
                 "parameters": [_TARGET],
-                "get": _get("What a target means, and what happened to it.", _ref("Apps"), 404),
+                "get": {
+                    **_get("Everything about a target, and what happened to it.", _ref("Described"), 404),
+                    "parameters": [
+                        _query("pss", "Measure PSS as well; on the unix socket only.", {"enum": ["0", "1"]})
+                    ],
+                },
                 "delete": _action(_VERBS["delete"], _ref("Apps")),
             },
             "/api/apps/{target}/env": {
@@ -204,6 +248,7 @@ def document(version: str) -> dict[str, Any]:
                     },
                 }
             },
+            "/api/logs/reopen": {"post": _action("Open the log files anew.", _ref("Overview"))},
             "/api/drain": {"post": _action("Be ready no more; a stop will follow.", _ref("Overview"))},
         },
         "components": {

@@ -44,7 +44,7 @@ class Probes:
         if "verbose" not in request.query:
             return _YES if is_ready else _NO
         lines = [f"[{'+' if app.is_ready else '-'}] {app.name} {app_state(app)}" for app in self._needed()]
-        if self._supervisor.phase is not Phase.RUNNING:
+        if self._supervisor.phase is not Phase.RUNNING and not is_ready:
             lines.append(f"[-] runtime {self._supervisor.phase.name.lower()}")
         elif self._supervisor.is_draining:
             lines.append("[-] runtime draining")

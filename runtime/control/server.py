@@ -15,7 +15,6 @@ from runtime.supervise.session import Closable, Parts
 
 if TYPE_CHECKING:
     from runtime.control.listener import Listener
-    from runtime.control.usage import UsageBook
 
 DEFAULT_PORT_HOST: Final = ""
 """A port alone means every address: probes and scrapes come from outside of the container."""
@@ -31,14 +30,13 @@ class ControlServer:
         self._doors: list[tuple[socket.socket, bytes | None]] = []
         """Sockets that nobody has knocked at yet, and the tokens of those who may act there."""
         self._listeners: list[Listener] = []
-        self._usage: UsageBook | None = None
         self._path: str | None = None
         self._inode: int | None = None
         self._alarm: Closable | None = None
         if parts.supervisor.ecosystem.alerts:
             from runtime.control.alarm import Alarm  # noqa: PLC0415 (few ecosystems have alerts)
 
-            self._alarm = Alarm(parts, self._usage_book(), environ)
+            self._alarm = Alarm(parts, environ)
         self._open_local(environ)
         self._open_admin()
 
@@ -95,13 +93,13 @@ class ControlServer:
         from runtime.control.probes import Probes  # noqa: PLC0415
         from runtime.control.router import Router, parse  # noqa: PLC0415
 
-        parts, usage = self._parts, self._usage_book()
+        parts = self._parts
         operations = Operations(parts)
         router = Router(
             [
                 *Probes(parts).routes(),
-                *Metrics(parts, usage).routes(),
-                *Handlers(parts, operations, usage).routes(),
+                *Metrics(parts).routes(),
+                *Handlers(parts, operations).routes(),
                 *Page().routes(),
             ]
         )
@@ -111,23 +109,6 @@ class ControlServer:
             listener = Listener(sock, parse=parse, handle=router.handle, on_bug=self._bug, token=token)
             listener.open()
             self._listeners.append(listener)
-
-    def _usage_book(self) -> "UsageBook":
-        """One for everybody who wants to know."""
-        if self._usage is None:
-            from runtime.control.usage import UsageBook  # noqa: PLC0415 (for the first who asks)
-
-            loop = self._parts.loop
-            self._usage = UsageBook(self._pids, now=loop.time, call_soon=loop.call_soon)
-        return self._usage
-
-    def _pids(self) -> list[int]:
-        return [
-            instance.pid
-            for app in self._parts.supervisor.apps.values()
-            for instance in app.instances.values()
-            if instance.pid is not None
-        ]
 
     def _complain(self, address: str, error: Exception) -> None:
         why = error.strerror or str(error) if isinstance(error, OSError) else str(error)

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from runtime.control.usage import Usage
 from runtime.ecosystem.spec import AppSpec
 from runtime.supervise.app import App
 from runtime.supervise.instance import Instance
 from runtime.supervise.states import State
+from runtime.supervise.usage import Usage
 
 STATES: Final = (
     State.ERRORED,

@@ -1,11 +1,11 @@
 """One app: the keys of a file become an AppSpec."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
-from runtime.ecosystem import catalogue, environment, keys, kinds, programs
+from runtime.ecosystem import catalogue, environment, keys, kinds, programs, serving, watching
 from runtime.ecosystem.document import NODE_PATH, Document
 from runtime.ecosystem.kinds import Invalid, Kind
 from runtime.ecosystem.options import LoadOptions
@@ -20,6 +20,7 @@ EXPANDED: Final = frozenset({"toml", "yaml"})
 """Languages whose texts may hold `${VAR}`; JavaScript has process.env, and PM2 takes JSON as it is."""
 _TIME_FORMAT: Final = "YYYY-MM-DDTHH:mm:ss"
 _LONGEST_NAME: Final = 200
+_SHORTEST_INTERVAL: Final = 0.05
 _FIELDS: Final = frozenset(AppSpec.field_names())
 _LOG_FILES: Final = ("out_file", "error_file", "log_file")
 
@@ -121,18 +122,29 @@ class Reader:
         self.env_sets: set[str] = set()
         self.ignored: set[str] = set()
         self.unset: set[str] = set()
-        self.not_built: set[str] = set()
 
     def read(self, index: int, raw: Mapping[str, object]) -> AppSpec:
         """One app. Problems are reported; the result is only meant to be used if there were no errors."""
         scope = self.top.at(index, f"app {_label(index, raw)}: ")
+        return self.read_expanded(self.expanded(raw, scope), scope)
+
+    def expanded(self, raw: Mapping[str, object], scope: Scope) -> Mapping[str, object]:
+        """A table with its `${VAR}` replaced, in the languages that have them."""
         if self.document.language in EXPANDED:
             try:
-                raw = environment.expand(raw, self.options.environ, self.unset)
+                found: Mapping[str, object] = environment.expand(raw, self.options.environ, self.unset)
             except environment.UnsetVariableError as error:
                 scope.error(str(error))
+            else:
+                return found
+        return raw
+
+    def read_expanded(
+        self, raw: Mapping[str, object], scope: Scope, *, also_known: Iterable[str] = ()
+    ) -> AppSpec:
+        """One app whose references are replaced already; misspelt keys may mean one of `also_known`."""
         found = sort_keys({str(name): value for name, value in raw.items()}, scope)
-        report_unknown(found.unknown, list(keys.APP_KEYS), scope, strict=self.document.strict)
+        report_unknown(found.unknown, [*keys.APP_KEYS, *also_known], scope, strict=self.document.strict)
         self.ignored.update(found.ignored)
         self.env_sets.update(found.sets)
         values = self._values(found, scope)
@@ -149,8 +161,6 @@ class Reader:
             value = parse_value(keys.APP_KEYS[name].kind, entry, scope)
             if value is not None:
                 values[name] = value
-                if name in keys.NOT_BUILT and value:
-                    self.not_built.add(name)
         return values
 
     def _spec(self, values: dict[str, Any], found: Sorted, scope: Scope) -> AppSpec:
@@ -169,9 +179,12 @@ class Reader:
         result |= _rights(values, account, scope, must_exist=self.options.must_exist)
         result["exec_mode"] = _exec_mode(values, program)
         result |= _readiness(values, program, result["exec_mode"], scope)
+        if program:
+            result |= _defaults(program, values)
         result |= _logs(values, cwd, variables.variables)
         if hooks := {name: values[name] for name in HOOK_NAMES if name in values}:
             result["hooks"] = {**values.get("hooks", {}), **hooks}
+        result |= watching.merged(values)
         _check_memory(values, scope)
         _check_age(values, result, scope)
         result |= _scheduled(values, scope)
@@ -193,8 +206,8 @@ class Reader:
     def _cwd(self, values: Mapping[str, Any], scope: Scope) -> Path:
         written = values.get("cwd")
         if written is None:
-            script = values.get("script")
-            return self.base if script is None else self._folder_of(script, self.base, scope)
+            needed = serving.what_must_be_there(values)
+            return self.base if needed is None else self._folder_of(needed, self.base, scope)
         if written == "~" or written.startswith("~/"):
             written = environment.home_of(self.options.environ) + written[1:]
         cwd = Path(os.path.normpath(self.base / written))
@@ -272,16 +285,14 @@ class Reader:
             scope,
         )
 
-    def _folder_of(self, script: str, cwd: Path, scope: Scope) -> Path:
+    def _folder_of(self, needed: str, cwd: Path, scope: Scope) -> Path:
         """The folder to start in: PM2 takes its own working directory, many files mean theirs."""
         source = self.document.source
-        if self.document.strict or source is None or any(char.isspace() for char in script) or "\0" in script:
+        if self.document.strict or source is None or any(char.isspace() for char in needed) or "\0" in needed:
             return cwd
         folder = (self.options.cwd / source).parent
-        if len(script) < 1000 and not (cwd / script).exists() and (folder / script).exists():
-            scope.notice(
-                f"script = {shown(script)} is not in {cwd}; the file's own folder is used as cwd", "script"
-            )
+        if len(needed) < 1000 and not (cwd / needed).exists() and (folder / needed).exists():
+            scope.notice(f"{shown(needed)} is not in {cwd}; the file's own folder is used as cwd", "script")
             return Path(os.path.normpath(folder))
         return cwd
 
@@ -359,6 +370,14 @@ def _rights(
     return {"uid": uid, "gid": gid}
 
 
+def _defaults(program: programs.Program, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the program brings along; a port of each instance's own is not opened for all of them."""
+    own_ports = values.get("increment_var") in program.env
+    return {
+        k: v for k, v in program.defaults.items() if k not in values and not (own_ports and k == "listen")
+    }
+
+
 def _exec_mode(values: Mapping[str, Any], program: programs.Program | None) -> ExecMode:
     """PM2's rule: `instances` make a Node app a cluster."""
     if "exec_mode" in values:
@@ -425,3 +444,9 @@ def _check_memory(values: Mapping[str, Any], scope: Scope) -> None:
         above = isinstance(soft, int) and isinstance(hard, int) and soft > hard
     if above:
         scope.error("memory_soft_limit is above max_memory_restart", "memory_soft_limit")
+    if values.get("memory_interval", _SHORTEST_INTERVAL) < _SHORTEST_INTERVAL:
+        scope.error(
+            f"memory_interval must be {_SHORTEST_INTERVAL * 1000:g}ms or more: "
+            "pidone would be busy with nothing but measuring",
+            "memory_interval",
+        )

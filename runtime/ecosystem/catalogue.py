@@ -6,7 +6,7 @@ value goes there and the field's default is the key's.
 
 from typing import Final, NamedTuple
 
-from runtime.ecosystem import kinds, probes, rights, tables
+from runtime.ecosystem import kinds, probes, rights, tables, watching
 from runtime.ecosystem.kinds import Kind
 from runtime.ecosystem.spec import Balance, ExecMode, MemoryScope, OnReadyTimeout, Overlap
 
@@ -273,6 +273,13 @@ APP_GROUPS: Final = (
                 "How many instances a reload replaces at a time.",
                 ours=True,
             ),
+            Key(
+                "settle_time",
+                kinds.DURATION,
+                "How long a new process serves beside the old one before that one leaves: it gets warm, "
+                "and one that dies by then calls the reload off.",
+                ours=True,
+            ),
         ),
     ),
     Group(
@@ -402,12 +409,34 @@ APP_GROUPS: Final = (
                 "Replace the instances when files change: `true`, a path or paths.",
                 default="false",
             ),
-            Key("ignore_watch", kinds.NAMES, "Paths and patterns that do not count.", default="none"),
+            Key(
+                "ignore_watch",
+                watching.PATTERNS,
+                "What does not count: a name (`logs`, `*.tmp`) at any depth, a path or glob from the app's "
+                "folder (`public/**/*.css`), a regular expression (`re:\\.(log|pid)$`); `!` before one takes "
+                "it back. Dot files, node_modules and caches never count, unless so exempted.",
+                default="none",
+            ),
             Key("watch_delay", kinds.DURATION, "Quiet time after a change before anything happens."),
             Key(
+                "watch_depth",
+                kinds.integer(0, 1000),
+                "Folders below a watched one in which changes count.",
+                ours=True,
+                default="any depth",
+            ),
+            Key(
+                "watch_polling",
+                kinds.DURATION,
+                "Look at the files this often, for mounts that tell of no changes.",
+                ours=True,
+                default="the kernel tells",
+            ),
+            Key(
                 "watch_options",
-                tables.OPTIONS,
-                "chokidar's options; only `ignored` means something here.",
+                watching.WATCH_OPTIONS,
+                "chokidar's: `ignored` (as `ignore_watch`), `depth`, `awaitWriteFinish`, `usePolling` with "
+                "`interval` (for mounts that tell of no changes).",
                 default="none",
             ),
             Key(
@@ -493,18 +522,31 @@ RUNTIME_GROUP: Final = Group(
         Key(
             "shutdown_timeout",
             kinds.DURATION,
-            "The whole stop, all apps.",
+            "The whole stop, all apps, `shutdown_delay` included.",
             default="the longest `kill_timeout` and one second",
         ),
         Key(
             "shutdown_delay", kinds.DURATION, "After SIGTERM keep serving this long before the apps are told."
+        ),
+        Key(
+            "unready_on_stop",
+            kinds.BOOL,
+            "`/readyz` fails from SIGTERM on; `false`: only when `shutdown_delay` is over.",
+        ),
+        Key(
+            "termination_grace",
+            kinds.DURATION,
+            "How long the engine waits between SIGTERM and SIGKILL (Kubernetes: "
+            "`terminationGracePeriodSeconds` less preStop): a warning tells if a stop may take longer.",
+            default="`PIDONE_TERMINATION_GRACE`",
         ),
         Key("start_delay", kinds.DURATION, "Wait before the apps start."),
         Key("auto_exit", kinds.BOOL, "Exit when nothing is left to run."),
         Key(
             "signals",
             tables.SIGNALS,
-            "What a signal does: `stop`, `reload`, `forward`, `ignore`, or another signal's name to forward.",
+            "What a signal does: `stop`, `reload`, `forward`, `reopen` (the log files), `ignore`, or another "
+            "signal's name to forward.",
             default="none",
         ),
         Key(
@@ -543,7 +585,17 @@ RUNTIME_GROUP: Final = Group(
             "Container-wide use above which the largest instance is replaced.",
             default="off",
         ),
-        Key("watch_config", kinds.BOOL, "Apply the file again when it changes."),
+        Key(
+            "watch_config",
+            kinds.BOOL,
+            "Apply the file again when it changes, as SIGHUP does; also a mounted ConfigMap.",
+        ),
+        Key(
+            "log_fields",
+            tables.FIELDS,
+            "Fields added to each record of every app, and to the runtime's own.",
+            default="none",
+        ),
         Key("hooks", tables.HOOKS, "As of an app, for the whole.", default="none"),
     ),
 )

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from runtime.ecosystem import catalogue, keys, tables
-from runtime.ecosystem.apps import EXPANDED, sort_keys
+from runtime.ecosystem import catalogue, keys, static, tables
+from runtime.ecosystem.apps import EXPANDED, Sorted, sort_keys
 from runtime.ecosystem.document import Document
 from runtime.ecosystem.environment import UnsetVariableError, escape, expand
 from runtime.ecosystem.kinds import Invalid, Kind
@@ -21,7 +21,8 @@ from runtime.ecosystem.spec import AppSpec, Ecosystem
 from runtime.errors import ConfigError
 from runtime.record import EMPTY
 
-_RAW: Final = ("smoke", "alerts", "static", "deploy")
+_RAW: Final = ("smoke", "alerts", "deploy")
+_NO_DOCUMENT: Final = Document(apps=(), top={}, source=None, language="")
 
 
 class Target(NamedTuple):
@@ -57,35 +58,50 @@ def convert(document: Document, options: LoadOptions, target: Target) -> Convert
     ecosystem = resolve(document, options)
     values = _Values(document, options, target)
     apps, left_out = [], []
-    for raw, spec in zip(document.apps, ecosystem.apps, strict=True):
-        scope = Problems(document, "").top()
-        found = sort_keys({str(name): value for name, value in raw.items()}, scope)
+    count = len(document.apps)
+    for raw, spec in zip(document.apps, ecosystem.apps[:count], strict=True):
+        found = _sorted(raw)
         left_out.append((*found.ignored, *found.unknown))
-        app = {
-            name: values.of(keys.APP_KEYS[name].kind, entry.value)
-            for name, entry in found.known.items()
-            if entry.value is not None and name not in ("cwd", "env")
-        }
-        app |= values.environment(found.known["env"].value if "env" in found.known else None, spec)
-        for entry in found.sets.values():
-            if entry.value is not None:
-                app[entry.spelling] = values.of(catalogue.ENV, entry.value)
-        if cwd := _cwd(spec, options, target):
-            app["cwd"] = escape(cwd) if target.has_references else cwd
-        apps.append(_in_order(app))
+        apps.append(_app(found, spec, values, _cwd(spec, options, target)))
+    served = []
+    for entry, spec in zip(static.entries(document.top), ecosystem.apps[count:], strict=True):
+        assert isinstance(entry, Mapping)  # noqa: S101  # resolve() has refused anything else
+        members = {name: values.plain(entry[name]) for name in static.MEMBERS if entry.get(name) is not None}
+        found = _sorted({name: value for name, value in entry.items() if name not in static.MEMBERS})
+        served.append({**members, **_app(found, spec, values, _cwd(spec, options, target))})
     top = document.top
     runtime = top.get("runtime")
+    rest = {
+        name: values.plain(top[name]) if name != "deploy" else _without_none(top[name])
+        for name in _RAW
+        if top.get(name) is not None
+    }
     converted = Tables(
         apps=tuple(apps),
         left_out=tuple(left_out),
         runtime=_runtime(runtime if isinstance(runtime, Mapping) else {}, values),
-        rest={
-            name: values.plain(top[name]) if name != "deploy" else _without_none(top[name])
-            for name in _RAW
-            if top.get(name) is not None
-        },
+        rest={**({"static": served} if served else {}), **rest},
     )
     return Converted(converted, ecosystem)
+
+
+def _sorted(raw: Mapping[str, object]) -> Sorted:
+    return sort_keys({str(name): value for name, value in raw.items()}, Problems(_NO_DOCUMENT, "").top())
+
+
+def _app(found: Sorted, spec: AppSpec, values: "_Values", cwd: str | None) -> Mapping[str, object]:
+    app = {
+        name: values.of(keys.APP_KEYS[name].kind, entry.value)
+        for name, entry in found.known.items()
+        if entry.value is not None and name not in ("cwd", "env")
+    }
+    app |= values.environment(found.known["env"].value if "env" in found.known else None, spec)
+    for entry in found.sets.values():
+        if entry.value is not None:
+            app[entry.spelling] = values.of(catalogue.ENV, entry.value)
+    if cwd:
+        app["cwd"] = values.literal(cwd)
+    return _in_order(app)
 
 
 def _runtime(table: Mapping[str, object], values: "_Values") -> Mapping[str, object]:
@@ -135,6 +151,10 @@ class _Values:
         if self._keeps_references(value):
             return _without_none(value)
         return self._escaped(_without_none(self._expanded(value)))
+
+    def literal(self, text: str) -> object:
+        """A text that holds no references."""
+        return self._escaped(text)
 
     def environment(self, env: object, spec: AppSpec) -> Mapping[str, object]:
         """`env` with what the file put into its own process.env, and `unset_env` for what it deleted."""

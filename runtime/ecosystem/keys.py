@@ -17,14 +17,7 @@ NOTHING_IN_A_CONTAINER: Final = frozenset(
 )  # fmt: skip
 """PM2's keys about its daemon, its cloud service and desktops: accepted, named once, without effect."""
 
-NOT_BUILT: Final = frozenset(
-    (
-        "runtime.watch_config", "static",
-    )
-)  # fmt: skip
-"""Keys that are read and checked, but nothing acts on them yet: one warning names those in use."""
-
-TOP_LEVEL: Final = ("apps", "runtime", "deploy", "static", "smoke", "alerts", "pm2")
+TOP_LEVEL: Final = ("apps", "runtime", "deploy", "static", "smoke", "alerts", "pm2", "$schema")
 
 _CAMEL: Final = r"(?<=[a-z0-9])([A-Z])"
 

@@ -12,14 +12,17 @@ from runtime.ecosystem.environment import UnsetVariableError, expand
 from runtime.ecosystem.formats import read
 from runtime.ecosystem.options import LoadOptions
 from runtime.ecosystem.problems import Problems, Scope, did_you_mean, shown
-from runtime.ecosystem.spec import AppSpec, Dependency, Ecosystem, RuntimeSpec
+from runtime.ecosystem.spec import AppSpec, Dependency, Ecosystem, Origin, RuntimeSpec
 
 _WHOLE: Final = ("smoke", "alerts")
+GRACE_VARIABLE: Final = "PIDONE_TERMINATION_GRACE"
+"""Stands in for `termination_grace`, which belongs beside the number of the engine, not into a file."""
 
 
 def load(source: Path | None, options: LoadOptions) -> Ecosystem:
     """Read an ecosystem file (None: standard input). Raises ConfigError with everything that is wrong."""
-    return resolve(read_document(source, options), options)
+    origin = None if source is None else Origin.of(os.path.join(options.cwd, source))
+    return resolve(read_document(source, options), options).but(origin=origin)
 
 
 def read_document(source: Path | None, options: LoadOptions) -> Document:
@@ -52,14 +55,20 @@ def resolve(document: Document, options: LoadOptions, title: str = "") -> Ecosys
         top.warn(f"--name is ignored: there are {len(document.apps)} apps")
         overrides = {key: value for key, value in options.overrides.items() if key != "name"}
         reader.options = options.but(overrides=overrides)
-    apps = tuple(reader.read(index, app) for index, app in enumerate(document.apps))
+    found = [(reader.read(index, app), top.at(index)) for index, app in enumerate(document.apps)]
+    if "static" in document.top:
+        from runtime.ecosystem import static  # noqa: PLC0415  # few files have any
+
+        found += static.read(reader)
+    apps = tuple(app for app, _ in found)
     if not apps:
         top.error("there is no app to run")
-    whole.check(apps, top)
+    whole.check(apps, [place for _, place in found])
     runtime = _read_runtime(reader)
     rest = _read_whole(reader)
     _report(reader)
-    apps = _only(apps, options.only, top)
+    apps = tuple(_with_fields(app, runtime.log_fields) for app in _only(apps, options.only, top))
+    whole.check_time(runtime, apps, top)
     problems.raise_errors()
     return Ecosystem(
         apps=apps,
@@ -103,16 +112,22 @@ def _read_runtime(reader: Reader) -> RuntimeSpec:
             unknown.append(spelling)
     report_unknown(unknown, list(keys.RUNTIME_KEYS), scope, strict=reader.document.strict)
     entries |= {name: Entry(name, value) for name, value in reader.options.runtime.items()}
+    if GRACE_VARIABLE in reader.options.environ:
+        entries.setdefault("termination_grace", Entry(GRACE_VARIABLE, reader.options.environ[GRACE_VARIABLE]))
     values: dict[str, Any] = {}
     for name, entry in entries.items():
         value = None if entry.value is None else parse_value(keys.RUNTIME_KEYS[name].kind, entry, scope)
         if value is not None:
             values[name] = value
-            if value and f"runtime.{name}" in keys.NOT_BUILT:
-                reader.not_built.add(f"runtime.{name}")
     if reader.options.personality != "pidone":
         values.setdefault("log_format", "raw")
+    if values.get("watch_config") and reader.document.source is None:
+        scope.warn("watch_config: there is no file to watch", "watch_config")
     return RuntimeSpec(**values)
+
+
+def _with_fields(app: AppSpec, fields: Mapping[str, str]) -> AppSpec:
+    return app.but(log_fields={**fields, **app.log_fields}) if fields else app
 
 
 def _read_whole(reader: Reader) -> dict[str, Any]:
@@ -127,8 +142,6 @@ def _read_whole(reader: Reader) -> dict[str, Any]:
             found[name] = parsed or ()
         elif name not in keys.TOP_LEVEL:
             unknown.append(str(name))
-        if name in keys.NOT_BUILT and value:
-            reader.not_built.add(name)
     for name in [name for name in unknown if keys.find(name, keys.APP_KEYS)]:
         say = reader.top.error if reader.document.strict else reader.top.warn
         say(f"{name} stands beside the apps, where it has no effect; it belongs into an app", name)
@@ -146,10 +159,6 @@ def _report(reader: Reader) -> None:
         )
     for name in sorted(reader.unset):
         top.warn(f"${{{name}}} is not set and becomes empty; ${{{name}:-}} says that this is meant")
-    if reader.not_built:
-        top.warn(
-            f"these keys are not supported yet and have no effect: {', '.join(sorted(reader.not_built))}"
-        )
     deploy = reader.document.top.get("deploy")
     known = {*reader.env_sets, *(deploy if isinstance(deploy, Mapping) else ())}
     if options.env_name and options.env_name not in known:

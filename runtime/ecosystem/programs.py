@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from runtime.ecosystem import npm
+from runtime.ecosystem import npm, serving
 from runtime.ecosystem.kinds import split_words
 from runtime.ecosystem.problems import Scope, shown
 
@@ -64,6 +64,8 @@ class Program(NamedTuple):
     interpreter: str = "none"
     env: Mapping[str, str] = NO_VARIABLES
     """Variables that the way of starting it implies."""
+    defaults: Mapping[str, Any] = NO_VARIABLES
+    """Keys of the app whose defaults are others for this program."""
 
     @property
     def is_node(self) -> bool:
@@ -92,6 +94,9 @@ def _resolve(request: Request, scope: Scope) -> Program:
     if not request.script.strip():
         raise Missing("script", request.script, "expected a program")
     path = _script_path(request)
+    if path is None and _is_file_server(request):
+        found = serving.server(request.args, request.env, request.cwd, scope, must_exist=request.must_exist)
+        return Program(argv=found.argv, env=found.env, defaults=found.defaults)
     launcher = _package_script(request, scope) if path is None else None
     if launcher:
         return launcher
@@ -112,6 +117,14 @@ def _script_path(request: Request) -> Path | None:
 
 def _home(text: str, request: Request) -> str:
     return request.env.get("HOME", "/") + text[1:] if text == "~" or text.startswith("~/") else text
+
+
+def _is_file_server(request: Request) -> bool:
+    """Whether `serve` is PM2's own, and not the program from npm of that name."""
+    if request.script != serving.SCRIPT:
+        return False
+    asked_for = any(name.startswith(serving.VARIABLES) for name in request.env)
+    return asked_for or _on_path(serving.SCRIPT, request) is None
 
 
 # npm and shells ---------------------------------------------------------------------------------------------
@@ -326,7 +339,5 @@ def _why_not_executable(path: Path) -> str:
 
 
 def _why_missing(request: Request) -> str:
-    if request.script == "serve":
-        return "PM2's static file server is not part of this runtime, and no command of that name is on PATH"
     where = f"not found in {request.cwd}"
     return where if "/" in request.script else where + " and no command of that name is on PATH"

@@ -4,7 +4,8 @@ Everything in the runtime may read these classes; only `ecosystem/` makes them. 
 canonical configuration keys. Durations are seconds and sizes are bytes, whatever the file wrote.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -206,6 +207,8 @@ class AppSpec(Record, kw_only=True, hidden=("env",)):
     drain_timeout: Seconds | None = None
     """Longest drain of one instance before its stop begins; None means `kill_timeout`."""
     max_surge: int = 1
+    settle_time: Seconds = 0.5
+    """How long a replacement serves beside its predecessor before that one leaves."""
 
     # Ports
     listen: tuple[Listen, ...] = ()
@@ -250,7 +253,12 @@ class AppSpec(Record, kw_only=True, hidden=("env",)):
     watch: tuple[str, ...] = ()
     """Paths whose change replaces the instances; empty is off."""
     ignore_watch: tuple[str, ...] = ()
+    """Patterns: `supervise/patterns.py`."""
     watch_delay: Seconds = 0.0
+    watch_depth: int | None = None
+    """Folders below a watched one in which changes count; None is any depth."""
+    watch_polling: Seconds | None = None
+    """Look at the files this often instead of asking the kernel, which knows nothing of some mounts."""
     hooks: Mapping[str, Hook] = EMPTY
 
     # Logs
@@ -295,6 +303,10 @@ class RuntimeSpec(Record, kw_only=True):
     """The whole stop, all apps; None means the longest `kill_timeout` plus one second."""
     shutdown_delay: Seconds = 0.0
     """After SIGTERM, keep serving this long before the apps are told (Kubernetes endpoint removal)."""
+    unready_on_stop: bool = True
+    """Whether `/readyz` fails from the request to stop on, or only when `shutdown_delay` is over."""
+    termination_grace: Seconds | None = None
+    """How long the container engine waits between SIGTERM and SIGKILL, as far as somebody has told us."""
     auto_exit: bool = True
     signals: Mapping[str, str] = EMPTY
     """Signal name to `stop`, `reload`, `forward`, `ignore` or another signal's name."""
@@ -311,7 +323,39 @@ class RuntimeSpec(Record, kw_only=True):
     memory_guard: MemoryLimit | None = None
     """Container-wide use above which the largest instance is recycled."""
     watch_config: bool = False
+    log_fields: Mapping[str, str] = EMPTY
+    """Fields of the runtime's own events; those of each app have them already."""
     hooks: Mapping[str, Hook] = EMPTY
+
+    def stop_time(self, apps: Iterable[AppSpec], delay: Seconds) -> Seconds:
+        """How long a stop of the whole may take before what is left is killed; `delay` of it is a linger."""
+        if self.shutdown_timeout is not None:
+            return self.shutdown_timeout
+        longest = max((app.kill_timeout + _hook_time(app.hooks) for app in apps), default=0.0)
+        return delay + _hook_time(self.hooks) + longest + 1.0
+
+
+def _hook_time(hooks: Mapping[str, Hook]) -> Seconds:
+    """How much longer a stop may take because of hooks."""
+    return sum(hooks[name].timeout for name in ("pre_stop", "post_stop") if name in hooks)
+
+
+class Origin(Record):
+    """The file an ecosystem was read from, and which of its versions that was."""
+
+    path: str
+    """Absolute."""
+    version: tuple[int, ...]
+    """Device, inode, size and time of the last change; empty when there is no such file."""
+
+    @classmethod
+    def of(cls, path: str) -> "Origin":
+        """A file as it is now; to be asked before it is read, so that no change can be missed."""
+        try:
+            found = os.stat(path)
+        except OSError:
+            return cls(path, ())
+        return cls(path, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
 
 
 class Ecosystem(Record, kw_only=True):
@@ -322,9 +366,13 @@ class Ecosystem(Record, kw_only=True):
     smoke: tuple["SmokeCheck", ...] = ()
     alerts: tuple["Alert", ...] = ()
     source: str | None = None
-    """The file, or None for a command line or standard input."""
+    """The file as the user named it, or None for a command line or standard input."""
+    origin: Origin | None = None
+    """The file as it was found, for who wants to know whether it has changed since."""
     cpus: int = 1
     """CPUs that this container may use, as found when the file was read."""
+    host_notes: tuple[str, ...] = ()
+    """What could not be read of the container's CPU limits, and was taken as absent."""
     warnings: tuple[str, ...] = ()
     """What is probably not what the user meant."""
     notices: tuple[str, ...] = ()

@@ -159,7 +159,6 @@ FILTER: Final = Kind(
     write=lambda value: value if isinstance(value, bool) else list(value),
 )
 FIELDS: Final = Kind("table of texts", parse_environment, {"type": "object"}, write=dict)
-OPTIONS: Final = Kind("table", lambda value: value if isinstance(value, Mapping) else {}, {"type": "object"})
 
 
 # What others must have done ---------------------------------------------------------------------------------
@@ -231,7 +230,7 @@ def signal_name(value: object, wanted: str) -> str:
         raise Invalid(f"expected {wanted}") from None
 
 
-_SIGNAL_ACTIONS: Final = frozenset({"stop", "reload", "forward", "ignore"})
+_SIGNAL_ACTIONS: Final = frozenset({"stop", "reload", "forward", "reopen", "ignore"})
 
 
 def _parse_signals(value: object) -> dict[str, str]:
@@ -247,7 +246,7 @@ def _parse_signals(value: object) -> dict[str, str]:
             found[signal] = (
                 action
                 if isinstance(action, str) and action in _SIGNAL_ACTIONS
-                else signal_name(action, '"stop", "reload", "forward", "ignore" or a signal')
+                else signal_name(action, '"stop", "reload", "forward", "reopen", "ignore" or a signal')
             )
         except Invalid as invalid:
             wrong += inside(str(name), action, invalid)

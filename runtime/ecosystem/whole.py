@@ -1,40 +1,68 @@
-"""What can only be wrong between apps: names, dependencies, ports."""
+"""What can only be wrong between apps, or between them and the whole: names, dependencies, ports, time."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from runtime.ecosystem.kinds import write_duration
 from runtime.ecosystem.problems import Scope, did_you_mean, shown
-from runtime.ecosystem.spec import AppSpec, Condition, Listen
+from runtime.ecosystem.spec import AppSpec, Condition, Listen, RuntimeSpec, Seconds
 
 _ANY: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104  # compared, not bound
 
 
-def check(apps: Sequence[AppSpec], top: Scope) -> None:
-    """Report a name used twice, unknown and circular dependencies, a port claimed twice."""
-    _check_names(apps, top)
-    _check_dependencies(apps, top)
-    _check_ports(apps, top)
+MARGIN: Final[Seconds] = 1.0
+"""What a stop may take beyond its time: killed processes vanish, and the last lines leave.
+
+With it the default stop of nine seconds just fits the ten of Docker.
+"""
 
 
-def _scope(index: int, app: AppSpec, top: Scope) -> Scope:
-    return top.at(index, f"app {shown(app.name)}: ")
+def check(apps: Sequence[AppSpec], places: Sequence[Scope]) -> None:
+    """Report a name used twice, unknown and circular dependencies, a port claimed twice.
+
+    `places` says where each of the apps stands in the file.
+    """
+    scopes = [
+        place._replace(label=f"app {shown(app.name)}: ") for app, place in zip(apps, places, strict=True)
+    ]
+    _check_names(apps, scopes)
+    _check_dependencies(apps, scopes)
+    _check_ports(apps, scopes)
 
 
-def _check_names(apps: Sequence[AppSpec], top: Scope) -> None:
+def check_time(runtime: RuntimeSpec, apps: Sequence[AppSpec], top: Scope) -> None:
+    """Warn of a stop that somebody cuts short: the runtime its apps, or the container engine the runtime."""
+    delay, limit, grace = runtime.shutdown_delay, runtime.shutdown_timeout, runtime.termination_grace
+    scope = top.at("runtime", "runtime: ")
+    if limit is not None and delay >= limit:
+        scope.warn(
+            f"shutdown_timeout = {write_duration(limit)} is over before the apps are told to stop"
+            f" (shutdown_delay = {write_duration(delay)} is part of it)",
+            "shutdown_timeout",
+        )
+    longest = runtime.stop_time(apps, delay)
+    if grace is not None and longest + MARGIN > grace:
+        scope.warn(
+            f"a stop may take {write_duration(longest)} and {write_duration(MARGIN)} to clear up,"
+            f" but the container is killed after {write_duration(grace)} (termination_grace)",
+            "termination_grace",
+        )
+
+
+def _check_names(apps: Sequence[AppSpec], scopes: Sequence[Scope]) -> None:
     first: dict[tuple[str, str], int] = {}
     for index, app in enumerate(apps):
         if app.key() in first:
             of = f' in namespace "{app.namespace}"' if app.namespace != "default" else ""
-            _scope(index, app, top).error(
+            scopes[index].error(
                 f"the name is used twice{of} (app #{first[app.key()] + 1} has it too)", "name"
             )
         first.setdefault(app.key(), index)
 
 
-def _check_dependencies(apps: Sequence[AppSpec], top: Scope) -> None:
+def _check_dependencies(apps: Sequence[AppSpec], scopes: Sequence[Scope]) -> None:
     names = {app.name: app for app in apps}
-    for index, app in enumerate(apps):
-        scope = _scope(index, app, top)
+    for app, scope in zip(apps, scopes, strict=True):
         for dependency in app.depends_on:
             if dependency.app not in names:
                 hint = did_you_mean(dependency.app, names)
@@ -46,9 +74,7 @@ def _check_dependencies(apps: Sequence[AppSpec], top: Scope) -> None:
                 )
     for circle in _circles({app.name: [d.app for d in app.depends_on if d.app in names] for app in apps}):
         index = next(index for index, app in enumerate(apps) if app.name == circle[0])
-        _scope(index, apps[index], top).error(
-            "depends_on goes in a circle: " + " -> ".join(circle), "depends_on"
-        )
+        scopes[index].error("depends_on goes in a circle: " + " -> ".join(circle), "depends_on")
 
 
 def _circles(graph: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
@@ -72,12 +98,11 @@ def _circles(graph: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
                 trail.append(following)
 
 
-def _check_ports(apps: Sequence[AppSpec], top: Scope) -> None:
+def _check_ports(apps: Sequence[AppSpec], scopes: Sequence[Scope]) -> None:
     claimed: list[tuple[AppSpec, Listen]] = []
-    for index, app in enumerate(apps):
+    for app, scope in zip(apps, scopes, strict=True):
         own: set[str] = set()
         for listen in app.listen:
-            scope = _scope(index, app, top)
             if listen.name in own:
                 scope.error(f"listen: the name {shown(listen.name)} is used twice", "listen")
             own.add(listen.name)

@@ -3,14 +3,15 @@
 Where the groups are is found out once, at start; each reading then costs a handful of small files.
 """
 
-from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from runtime.host.files import Notes, number, read, read_number, read_table
+from runtime.host.files import AnyPath, Notes, number, read, read_number, read_table
 from runtime.host.hierarchy import Group, find_hierarchies
 from runtime.host.memory import Memory, MemoryEvents, read_memory, read_memory_events
-from runtime.host.pressure import Pressure, read_pressure
 from runtime.record import Record
+
+if TYPE_CHECKING:
+    from runtime.host.pressure import Pressure
 
 
 class CpuTime(Record, kw_only=True):
@@ -44,7 +45,7 @@ class Box:
         cpu: Group | None = None,
         cpuacct: Group | None = None,
         pids: Group | None = None,
-        root: Path = Path("/"),
+        root: AnyPath = "/",
         notes: Notes | None = None,
     ) -> None:
         """`notes` has what went wrong while the groups were looked for; each reading adds to it."""
@@ -56,7 +57,7 @@ class Box:
         self._notes: Notes = [] if notes is None else notes
 
     @classmethod
-    def find(cls, root: Path = Path("/")) -> Self:
+    def find(cls, root: AnyPath = "/") -> Self:
         """Locate the groups of this process; `root` is the root of a recorded tree in tests. Never raises."""
         notes: Notes = []
         hierarchies = find_hierarchies(root, notes)
@@ -81,7 +82,7 @@ class Box:
         """CPU use and throttling so far."""
         if self.cpu_group is None:
             return CpuTime()
-        table = read_table(self.cpu_group.own / "cpu.stat", self._notes)
+        table = read_table(f"{self.cpu_group.own}/cpu.stat", self._notes)
         if self.cpu_group.version == 2:
             usage, throttled_s = table.get("usage_usec"), table.get("throttled_usec", 0) / 1e6
             usage_s = None if usage is None else usage / 1e6
@@ -101,17 +102,19 @@ class Box:
             return Pids()
         limits = []
         for folder in group.path:
-            text = read(folder / "pids.max", self._notes)
-            value = None if text == "max" else number(text, folder / "pids.max", self._notes)
+            text = read(f"{folder}/pids.max", self._notes)
+            value = None if text == "max" else number(text, f"{folder}/pids.max", self._notes)
             limits += [] if value is None else [value]
         return Pids(
-            current=read_number(group.own / "pids.current", self._notes),
+            current=read_number(f"{group.own}/pids.current", self._notes),
             limit=min(limits, default=None),
-            refused=read_table(group.own / "pids.events", self._notes).get("max", 0),
+            refused=read_table(f"{group.own}/pids.events", self._notes).get("max", 0),
         )
 
-    def pressure(self) -> dict[str, Pressure]:
+    def pressure(self) -> dict[str, "Pressure"]:
         """Pressure by resource (`cpu`, `memory`, `io`); only what the kernel reports."""
+        from runtime.host.pressure import read_pressure  # noqa: PLC0415 (limits do without it)
+
         readings = {
             "cpu": read_pressure("cpu", self.cpu_group, self.root, self._notes),
             "memory": read_pressure("memory", self.memory_group, self.root, self._notes),
@@ -128,5 +131,5 @@ class Box:
     def _cpuacct(self) -> float | None:
         if self.cpuacct_group is None:
             return None
-        nanoseconds = read_number(self.cpuacct_group.own / "cpuacct.usage", self._notes)
+        nanoseconds = read_number(f"{self.cpuacct_group.own}/cpuacct.usage", self._notes)
         return None if nanoseconds is None else nanoseconds / 1e9

@@ -2,9 +2,8 @@
 
 import os
 from collections.abc import Set as AbstractSet
-from pathlib import Path
 
-from runtime.host.files import Notes, number, read, read_number
+from runtime.host.files import AnyPath, Notes, number, read, read_number
 from runtime.host.hierarchy import Group, Hierarchies, find_hierarchies
 from runtime.record import Record
 
@@ -26,12 +25,12 @@ class CpuLimits(Record):
         return allowed if self.quota is None else max(1, min(allowed, _round_up(self.quota)))
 
 
-def available_cpus(root: Path = Path("/")) -> int:
+def available_cpus(root: AnyPath = "/") -> int:
     """The CPUs this container may use: min(affinity, cpuset, quota rounded up), at least 1."""
     return cpu_limits(root).available
 
 
-def cpu_limits(root: Path = Path("/"), affinity: AbstractSet[int] | None = None) -> CpuLimits:
+def cpu_limits(root: AnyPath = "/", affinity: AbstractSet[int] | None = None) -> CpuLimits:
     """Read every limit. Never raises: what is missing does not limit, what is nonsense is noted and ignored.
 
     Args:
@@ -62,28 +61,28 @@ def _quota(hierarchies: Hierarchies, notes: Notes) -> float | None:
     )
 
 
-def _quota_v2(folder: Path, notes: Notes) -> float | None:
+def _quota_v2(folder: str, notes: Notes) -> float | None:
     """`cpu.max` is `QUOTA PERIOD` in µs, with `max` for no quota; a real root group has no such file."""
-    text = read(folder / "cpu.max", notes)
+    text = read(f"{folder}/cpu.max", notes)
     if text is None:
         return None
     quota, _, period = text.partition(" ")
     if quota == "max":
         return None
-    where = folder / "cpu.max"
+    where = f"{folder}/cpu.max"
     return _share(number(quota, where, notes), number(period or "100000", where, notes), where, notes)
 
 
-def _quota_v1(folder: Path, notes: Notes) -> float | None:
+def _quota_v1(folder: str, notes: Notes) -> float | None:
     """`cpu.cfs_quota_us` is -1 for no quota."""
-    where = folder / "cpu.cfs_quota_us"
+    where = f"{folder}/cpu.cfs_quota_us"
     quota = read_number(where, notes)
     if quota is None or quota == -1:
         return None
-    return _share(quota, read_number(folder / "cpu.cfs_period_us", notes), where, notes)
+    return _share(quota, read_number(f"{folder}/cpu.cfs_period_us", notes), where, notes)
 
 
-def _share(quota: int | None, period: int | None, where: Path, notes: Notes) -> float | None:
+def _share(quota: int | None, period: int | None, where: str, notes: Notes) -> float | None:
     if quota is None or period is None:
         return None
     if quota <= 0 or period <= 0:
@@ -103,17 +102,17 @@ def _cpuset(hierarchies: Hierarchies, notes: Notes) -> frozenset[int] | None:
     return None
 
 
-def _cpu_list(group: Group, folder: Path, notes: Notes) -> frozenset[int] | None:
+def _cpu_list(group: Group, folder: str, notes: Notes) -> frozenset[int] | None:
     # "effective" leaves out offline CPUs and what the ancestors forbid; old kernels have only the plain one.
     names = ("cpuset.cpus.effective",) if group.version == 2 else ("cpuset.effective_cpus", "cpuset.cpus")
     for name in names:
-        text = read(folder / name, notes)
+        text = read(f"{folder}/{name}", notes)
         if text:
-            return parse_cpu_list(text, folder / name, notes)
+            return parse_cpu_list(text, f"{folder}/{name}", notes)
     return None
 
 
-def parse_cpu_list(text: str, where: Path | str = "", notes: Notes | None = None) -> frozenset[int] | None:
+def parse_cpu_list(text: str, where: str = "", notes: Notes | None = None) -> frozenset[int] | None:
     """The kernel's list format (`0-3,8,10-11`) as a set; None, noted, if it is anything else."""
     cpus: set[int] = set()
     for part in text.split(","):

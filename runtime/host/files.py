@@ -1,14 +1,15 @@
 """Reads the small files of /proc and cgroupfs, where anything may be missing, unreadable or nonsense."""
 
 import os
-from pathlib import Path
 from typing import TypeAlias
 
+AnyPath: TypeAlias = str | os.PathLike[str]
+"""Paths are plain text in this room: `pathlib` weighs 0.6 MB in the long-lived process."""
 Notes: TypeAlias = list[str]
 """Why a file was ignored, one line each, for whoever wants to log it once."""
 
 
-def read(path: str | Path, notes: Notes | None = None) -> str | None:
+def read(path: AnyPath, notes: Notes | None = None) -> str | None:
     """The stripped text of a file, or None if it cannot be had.
 
     A missing file is normal (another kernel, a vanished process) and not noted; anything else is.
@@ -35,7 +36,7 @@ def read(path: str | Path, notes: Notes | None = None) -> str | None:
     return b"".join(chunks).decode(errors="replace").strip()
 
 
-def number(text: str | None, where: str | Path = "", notes: Notes | None = None) -> int | None:
+def number(text: str | None, where: AnyPath = "", notes: Notes | None = None) -> int | None:
     """A decimal integer, or None (noted) for anything else; `None` stays None."""
     if text is None:
         return None
@@ -46,12 +47,12 @@ def number(text: str | None, where: str | Path = "", notes: Notes | None = None)
     return None
 
 
-def read_number(path: str | Path, notes: Notes | None = None) -> int | None:
+def read_number(path: AnyPath, notes: Notes | None = None) -> int | None:
     """The one integer a file holds, or None."""
     return number(read(path, notes), path, notes)
 
 
-def read_table(path: str | Path, notes: Notes | None = None) -> dict[str, int]:
+def read_table(path: AnyPath, notes: Notes | None = None) -> dict[str, int]:
     """A "flat keyed" file (`name value` lines) as a dictionary; lines of any other shape are left out."""
     table: dict[str, int] = {}
     for line in (read(path, notes) or "").splitlines():

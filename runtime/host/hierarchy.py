@@ -3,11 +3,11 @@
 Formats: cgroups(7), proc(5); Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/ in the kernel.
 """
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 
-from runtime.host.files import Notes, read
+from runtime.host.files import AnyPath, Notes, read
 from runtime.record import Record
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
@@ -18,16 +18,16 @@ class Group(Record):
 
     version: int
     """1 or 2."""
-    path: tuple[Path, ...]
+    path: tuple[str, ...]
     """Directories: the process's own group first, then its ancestors as far as they are visible."""
 
     @property
-    def own(self) -> Path:
+    def own(self) -> str:
         """The process's own group, or the nearest visible one."""
         return self.path[0]
 
     @property
-    def top(self) -> Path:
+    def top(self) -> str:
         """The outermost visible group: in a private cgroup namespace, the container's."""
         return self.path[-1]
 
@@ -38,7 +38,7 @@ class _Mount(Record):
     version: int
     controllers: frozenset[str]
     root: str
-    point: Path
+    point: str
 
 
 class Hierarchies(Record):
@@ -61,10 +61,11 @@ class Hierarchies(Record):
         return _group(v2, self.v2_path or "/") if v2 else None
 
 
-def find_hierarchies(root: Path = Path("/"), notes: Notes | None = None) -> Hierarchies:
+def find_hierarchies(root: AnyPath = "/", notes: Notes | None = None) -> Hierarchies:
     """Read what is mounted; `root` is the root of a recorded tree in tests."""
-    v1_paths, v2_path = _own_paths(read(root / "proc/self/cgroup", notes) or "")
-    mounts = tuple(_mounts((read(root / "proc/self/mountinfo", notes) or "").splitlines(), root))
+    v1_paths, v2_path = _own_paths(read(os.path.join(root, "proc/self/cgroup"), notes) or "")
+    table = read(os.path.join(root, "proc/self/mountinfo"), notes) or ""
+    mounts = tuple(_mounts(table.splitlines(), root))
     return Hierarchies(mounts, v1_paths, v2_path)
 
 
@@ -83,7 +84,7 @@ def _own_paths(text: str) -> tuple[dict[str, str], str | None]:
     return v1, v2
 
 
-def _mounts(lines: Iterable[str], root: Path) -> Iterator[_Mount]:
+def _mounts(lines: Iterable[str], root: AnyPath) -> Iterator[_Mount]:
     """The cgroup mounts of a mountinfo: `id parent dev ROOT POINT options [tags...] - TYPE source SUPER`."""
     for line in lines:
         left, _, right = line.partition(" - ")
@@ -98,7 +99,7 @@ def _mounts(lines: Iterable[str], root: Path) -> Iterator[_Mount]:
             version=2 if super_fields[0] == "cgroup2" else 1,
             controllers=frozenset(controllers),
             root=_unescape(fields[3]),
-            point=root / _unescape(fields[4]).lstrip("/"),
+            point=os.path.normpath(os.path.join(root, _unescape(fields[4]).lstrip("/"))),
         )
 
 
@@ -114,23 +115,27 @@ def _group(mounts: list[_Mount], path: str) -> Group | None:
     in a private namespace both are "/". When they do not fit (a namespace entered later, "/../x"), the path
     means nothing here, and the mount point itself is the nearest group that limits this process.
     """
-    visible = [mount for mount in reversed(mounts) if mount.point.is_dir()]  # later mounts cover earlier ones
+    # Later mounts cover earlier ones.
+    visible = [mount for mount in reversed(mounts) if os.path.isdir(mount.point)]
     if not visible:
         return None
     fitting = sorted((mount for mount in visible if _shows(mount, path)), key=lambda mount: len(mount.root))
     if not fitting:
         return Group(visible[0].version, (visible[0].point,))
-    mount = next((mount for mount in fitting if _directory(mount, path).is_dir()), fitting[0])
+    mount = next((mount for mount in fitting if os.path.isdir(_directory(mount, path))), fitting[0])
     own = _directory(mount, path)
-    while own != mount.point and not own.is_dir():  # "/x (deleted)", or hidden: its nearest visible ancestor
-        own = own.parent
-    ancestors = (parent for parent in own.parents if parent.is_relative_to(mount.point))
-    return Group(mount.version, (own, *ancestors))
+    while own != mount.point and not os.path.isdir(own):  # "/x (deleted)", or hidden: its visible ancestor
+        own = os.path.dirname(own)
+    folders = [own]
+    while folders[-1] != mount.point:
+        folders.append(os.path.dirname(folders[-1]))
+    return Group(mount.version, tuple(folders))
 
 
 def _shows(mount: _Mount, path: str) -> bool:
     return ".." not in path.split("/") and (path + "/").startswith(mount.root.rstrip("/") + "/")
 
 
-def _directory(mount: _Mount, path: str) -> Path:
-    return mount.point / path.removeprefix(mount.root.rstrip("/")).lstrip("/")
+def _directory(mount: _Mount, path: str) -> str:
+    below = path.removeprefix(mount.root.rstrip("/")).lstrip("/")
+    return os.path.normpath(os.path.join(mount.point, below))

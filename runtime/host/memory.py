@@ -4,9 +4,8 @@ Files: Documentation/admin-guide/cgroup-v2.rst ("Memory") and cgroup-v1/memory.r
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
-from runtime.host.files import Notes, number, read, read_number, read_table
+from runtime.host.files import AnyPath, Notes, number, read, read_number, read_table
 from runtime.host.hierarchy import Group
 from runtime.record import Record
 
@@ -58,7 +57,7 @@ class MemoryEvents(Record, kw_only=True):
     """Version 1: processes are stopped right now until memory is found."""
 
 
-def read_memory(group: Group | None, root: Path = Path("/"), notes: Notes | None = None) -> Memory:
+def read_memory(group: Group | None, root: AnyPath = "/", notes: Notes | None = None) -> Memory:
     """Measure; what cannot be read is left out."""
     host_total = _host_total(root)
     if group is None:
@@ -73,8 +72,8 @@ def read_memory_events(group: Group | None, notes: Notes | None = None) -> Memor
     if group.version == 2:
         # The outermost visible group counts for all below it, such as a group that an app made for itself. A
         # machine's real root has no such file.
-        table = read_table(group.top / "memory.events", notes) or read_table(
-            group.own / "memory.events", notes
+        table = read_table(f"{group.top}/memory.events", notes) or read_table(
+            f"{group.own}/memory.events", notes
         )
         return MemoryEvents(
             high=table.get("high", 0),
@@ -83,8 +82,8 @@ def read_memory_events(group: Group | None, notes: Notes | None = None) -> Memor
             oom_kill=table.get("oom_kill"),
             oom_group_kill=table.get("oom_group_kill", 0),
         )
-    table = read_table(group.own / "memory.oom_control", notes)
-    failures = read_number(group.own / "memory.failcnt", notes) or 0
+    table = read_table(f"{group.own}/memory.oom_control", notes)
+    failures = read_number(f"{group.own}/memory.failcnt", notes) or 0
     return MemoryEvents(
         max=failures,
         oom_kill=table.get("oom_kill"),
@@ -97,9 +96,9 @@ def _memory_v2(group: Group, host_total: int | None, notes: Notes | None) -> Mem
     return Memory(
         limit=limit,
         high=min(_present(_limits(group, "memory.high", notes)), default=None),
-        usage=read_number(folder / "memory.current", notes),
-        inactive_file=read_table(folder / "memory.stat", notes).get("inactive_file", 0),
-        swap=read_number(folder / "memory.swap.current", notes),
+        usage=read_number(f"{folder}/memory.current", notes),
+        inactive_file=read_table(f"{folder}/memory.stat", notes).get("inactive_file", 0),
+        swap=read_number(f"{folder}/memory.swap.current", notes),
         swap_limit=min(_present(_limits(group, "memory.swap.max", notes)), default=None),
         host_total=host_total,
     )
@@ -107,7 +106,7 @@ def _memory_v2(group: Group, host_total: int | None, notes: Notes | None) -> Mem
 
 def _memory_v1(group: Group, host_total: int | None, notes: Notes | None) -> Memory:
     folder, limit = _tightest(group, _limits(group, "memory.limit_in_bytes", notes))
-    table = read_table(folder / "memory.stat", notes)
+    table = read_table(f"{folder}/memory.stat", notes)
     # The kernel knows of ancestors that are hidden from this container.
     hidden = table.get("hierarchical_memory_limit", _UNLIMITED_V1)
     limits = [value for value in (limit, hidden) if value is not None and value < _UNLIMITED_V1]
@@ -115,7 +114,7 @@ def _memory_v1(group: Group, host_total: int | None, notes: Notes | None) -> Mem
     with_swap = min(_present(_limits(group, "memory.memsw.limit_in_bytes", notes)), default=None)
     return Memory(
         limit=limit,
-        usage=read_number(folder / "memory.usage_in_bytes", notes),
+        usage=read_number(f"{folder}/memory.usage_in_bytes", notes),
         inactive_file=table.get("total_inactive_file", 0),
         swap=table.get("total_swap"),
         swap_limit=None if with_swap is None or limit is None else max(0, with_swap - limit),
@@ -123,15 +122,15 @@ def _memory_v1(group: Group, host_total: int | None, notes: Notes | None) -> Mem
     )
 
 
-def _limits(group: Group, name: str, notes: Notes | None) -> Iterator[tuple[Path, int | None]]:
+def _limits(group: Group, name: str, notes: Notes | None) -> Iterator[tuple[str, int | None]]:
     """The limit of each group on the way up; None where there is none."""
     for folder in group.path:
-        text = read(folder / name, notes)
-        value = None if text is None or text == "max" else number(text, folder / name, notes)
+        text = read(f"{folder}/{name}", notes)
+        value = None if text is None or text == "max" else number(text, f"{folder}/{name}", notes)
         yield folder, value if value is not None and 0 <= value < _UNLIMITED_V1 else None
 
 
-def _tightest(group: Group, limits: Iterator[tuple[Path, int | None]]) -> tuple[Path, int | None]:
+def _tightest(group: Group, limits: Iterator[tuple[str, int | None]]) -> tuple[str, int | None]:
     """The group with the smallest limit: what it uses, others' share included, decides about an OOM kill."""
     folder, limit = group.own, None
     for each, value in limits:
@@ -140,13 +139,13 @@ def _tightest(group: Group, limits: Iterator[tuple[Path, int | None]]) -> tuple[
     return folder, limit
 
 
-def _present(limits: Iterator[tuple[Path, int | None]]) -> Iterator[int]:
+def _present(limits: Iterator[tuple[str, int | None]]) -> Iterator[int]:
     return (value for _, value in limits if value is not None)
 
 
-def _host_total(root: Path) -> int | None:
+def _host_total(root: AnyPath) -> int | None:
     """`MemTotal` of /proc/meminfo, its first line, in KiB."""
-    fields = (read(root / "proc/meminfo") or "").partition("\n")[0].split()
+    fields = (read(f"{root}/proc/meminfo") or "").partition("\n")[0].split()
     if len(fields) < 2 or fields[0] != "MemTotal:" or not fields[1].isdigit():
         return None
     return int(fields[1]) * 1024

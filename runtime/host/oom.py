@@ -36,7 +36,7 @@ def read_oom_counters(box: Box) -> OomCounters:
     """Read both counters; 0 where there is none."""
     return OomCounters(
         container=box.memory_events().oom_kill,
-        host=read_table(box.root / "proc/vmstat").get("oom_kill", 0),
+        host=read_table(f"{box.root}/proc/vmstat").get("oom_kill", 0),
     )
 
 

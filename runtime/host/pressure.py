@@ -3,10 +3,10 @@
 Format: Documentation/accounting/psi.rst in the kernel. Absent before Linux 4.20 or with `psi=0`.
 """
 
+import os
 from enum import StrEnum
-from pathlib import Path
 
-from runtime.host.files import Notes, read
+from runtime.host.files import AnyPath, Notes, read
 from runtime.host.hierarchy import Group
 from runtime.record import Record
 
@@ -38,12 +38,12 @@ class Pressure(Record):
 
 
 def read_pressure(
-    resource: str, group: Group | None, root: Path = Path("/"), notes: Notes | None = None
+    resource: str, group: Group | None, root: AnyPath = "/", notes: Notes | None = None
 ) -> Pressure | None:
     """Pressure on `cpu`, `memory` or `io`: the container's with cgroup v2, else the machine's, else None."""
-    sources = [(PressureScope.HOST, root / "proc/pressure" / resource)]
+    sources = [(PressureScope.HOST, os.path.join(root, "proc/pressure", resource))]
     if group is not None and group.version == 2:
-        sources.insert(0, (PressureScope.CONTAINER, group.own / f"{resource}.pressure"))
+        sources.insert(0, (PressureScope.CONTAINER, f"{group.own}/{resource}.pressure"))
     for scope, path in sources:
         stalls = {}
         for line in (read(path, notes) or "").splitlines():

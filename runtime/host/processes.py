@@ -7,10 +7,9 @@ the supervisor is spared psutil's 3 MB. The fields are those of proc_pid_stat(5)
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
-from runtime.host.files import read
+from runtime.host.files import AnyPath, read
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -75,7 +74,7 @@ class TreeSampler:
     it is known from an earlier sample, or by the process group or session that its instance leads.
     """
 
-    def __init__(self, *, proc: Path = Path("/proc"), clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, proc: AnyPath = "/proc", clock: Callable[[], float] = time.monotonic) -> None:
         self._proc = proc
         self._clock = clock
         self._owners: dict[tuple[int, int], int] = {}
@@ -128,7 +127,7 @@ class TreeSampler:
         return None
 
 
-def read_all(proc: Path = Path("/proc")) -> dict[int, ProcessUsage]:
+def read_all(proc: AnyPath = "/proc") -> dict[int, ProcessUsage]:
     """Every process that can be read; those that vanish meanwhile, or are nonsense, are left out."""
     found: dict[int, ProcessUsage] = {}
     prefix = f"{proc}/"
@@ -142,7 +141,7 @@ def read_all(proc: Path = Path("/proc")) -> dict[int, ProcessUsage]:
     return found
 
 
-def read_process(pid: int, proc: Path = Path("/proc")) -> ProcessUsage | None:
+def read_process(pid: int, proc: AnyPath = "/proc") -> ProcessUsage | None:
     """One process, or None if it is gone (`memory_scope = "process"`)."""
     return _read_process(f"{proc}/", str(pid))
 
@@ -165,25 +164,25 @@ def _read_process(prefix: str, name: str) -> ProcessUsage | None:
         return None
 
 
-def read_pss(pid: int, proc: Path = Path("/proc")) -> int | None:
+def read_pss(pid: int, proc: AnyPath = "/proc") -> int | None:
     """Proportional set size in bytes: shared pages divided among their users (smaps_rollup, Linux 4.14).
 
     None if the process is gone or not ours to look into. The kernel walks the page tables for this.
     """
-    for line in (read(proc / str(pid) / "smaps_rollup") or "").splitlines():
+    for line in (read(f"{proc}/{pid}/smaps_rollup") or "").splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024
     return None
 
 
-def tree_pss(tree: TreeUsage, proc: Path = Path("/proc")) -> int:
+def tree_pss(tree: TreeUsage, proc: AnyPath = "/proc") -> int:
     """PSS of a whole tree; a process that does not tell counts with its RSS."""
     return sum(
         process.rss if (pss := read_pss(process.pid, proc)) is None else pss for process in tree.processes
     )
 
 
-def tree_memory(tree: TreeUsage, threshold: int | None, proc: Path = Path("/proc")) -> int:
+def tree_memory(tree: TreeUsage, threshold: int | None, proc: AnyPath = "/proc") -> int:
     """Bytes a tree really uses, as cheaply as the question "is it over `threshold`?" allows.
 
     The sum of RSS is never too low, so PSS is asked for only when that sum is over the threshold and there is
@@ -194,7 +193,7 @@ def tree_memory(tree: TreeUsage, threshold: int | None, proc: Path = Path("/proc
     return tree_pss(tree, proc)
 
 
-def count_fds(tree: TreeUsage, proc: Path = Path("/proc")) -> int:
+def count_fds(tree: TreeUsage, proc: AnyPath = "/proc") -> int:
     """Open file descriptors of a tree, without those of processes that are gone or hidden."""
     total = 0
     for process in tree.processes:

@@ -226,7 +226,10 @@ def _set_nice(plan: SpawnPlan) -> None:
 
 def _set_limits(plan: SpawnPlan) -> None:
     for name, (soft, hard) in plan.limits.items():
-        resource.setrlimit(getattr(resource, f"RLIMIT_{name.upper()}"), (soft, hard))
+        try:
+            resource.setrlimit(getattr(resource, f"RLIMIT_{name.upper()}"), (soft, hard))
+        except ValueError as error:  # what Python makes of EPERM and EINVAL
+            raise PermissionError(errno.EPERM, f"{name}: {error}") from error
 
 
 def _set_affinity(plan: SpawnPlan) -> None:

@@ -9,6 +9,7 @@ from runtime.listen import activation, node
 
 _LONGEST_IDLE: Final[Seconds] = 2.0
 _VERSION: Final = "0123456789.t"
+_HELPED: Final = ("uvicorn", "hypercorn")
 
 
 def is_cluster_worker(app: AppSpec) -> bool:
@@ -28,9 +29,9 @@ def shares_python(app: AppSpec) -> bool:
     return app.exec_mode is ExecMode.CLUSTER and not app.listen and is_python(app.argv)
 
 
-def has_uvicorn_drain(app: AppSpec) -> bool:
-    """Whether it is uvicorn with an inherited socket: it cannot drain by itself (pidone_uvicorn.py)."""
-    return bool(activated(app)) and any(os.path.basename(word) == "uvicorn" for word in app.argv)
+def has_inherited_drain(app: AppSpec) -> bool:
+    """Whether it is a server with an inherited socket that the shim helps to drain (pidone_inherited.py)."""
+    return bool(activated(app)) and any(os.path.basename(word) in _HELPED for word in app.argv)
 
 
 def is_python(argv: tuple[str, ...]) -> bool:

@@ -10,7 +10,7 @@ from runtime.ecosystem.spec import AppSpec, Balance, Listen
 from runtime.errors import ListenError
 from runtime.listen import appfacts
 from runtime.listen.address import Address, Kind, of_listen
-from runtime.listen.ports import Port, SharedPort, SlotPort
+from runtime.listen.ports import COMMON, Port, SinglePort, TcpPort
 from runtime.listen.sockets import explain, open_socket
 from runtime.listen.steering import Steering
 from runtime.record import Record
@@ -40,8 +40,6 @@ class AppPorts:
         self, app: AppSpec, loop: asyncio.AbstractEventLoop, log: EventLog, once: Callable[[str, str], None]
     ) -> None:
         """`once` logs a notice (event, message) that is not repeated."""
-        self.balance = app.balance
-        """Of all its ports, for as long as they are open."""
         self.steering = Steering(loop, app.balance)
         self._app = app
         self._loop = loop
@@ -49,21 +47,17 @@ class AppPorts:
         self._once = once
         self._ports: dict[_Key, Port] = {}
         self._data: dict[str, object] = {}
-        self._users: set[SlotBroker] = set()
+        self._users: set[MemberBroker] = set()
         self._retiring: set[int] = set()
         self._stale: set[_Key] = set()
         """What the configuration no longer names, but processes made from an older one still serve."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def open(self, app: AppSpec) -> None:
-        """Bind what `app.listen` names and is not bound yet. Raises ListenError; nothing has changed then."""
-        if app.balance is not self.balance:
-            # Sockets that are open cannot change sides: SO_REUSEPORT is decided when an address is bound.
-            self._once(
-                "listen.balance",
-                f"balance = {app.balance} takes effect at the next start: the sockets of {app.name} "
-                f"are open with balance = {self.balance}",
-            )
+        """Bind what `app.listen` names and is not bound yet. Raises ListenError; nothing has changed then.
+
+        Another `balance` holds for processes that start from now on; those that run stay what they are.
+        """
         known, before = set(self._ports), self._app
         self._app = app
         try:
@@ -78,6 +72,8 @@ class AppPorts:
         self._stale |= {_Key(of_listen(entry)) for entry in before.listen}
         self._stale -= wanted
         self._drop_stale()
+        if app.balance is not before.balance:
+            self.steering.rebalance(app.balance)
 
     def _open_entry(self, entry: Listen) -> None:
         address = of_listen(entry)
@@ -91,15 +87,17 @@ class AppPorts:
         except OSError as error:
             raise explain(address, error) from error
 
-    def broker(self, slot: int) -> "SlotBroker":
-        """Where the process of a slot asks for more sockets."""
-        broker = SlotBroker(self, slot)
+    def broker(self, member: int) -> "MemberBroker":
+        """Where a process asks for more sockets."""
+        broker = MemberBroker(self, member)
         self._users.add(broker)
         return broker
 
-    def obtain(self, address: Address, *, index: int, backlog: int, slot: int) -> tuple[_Key, socket.socket]:
+    def obtain(
+        self, address: Address, *, index: int, backlog: int, member: int
+    ) -> tuple[_Key, socket.socket]:
         """The socket for an address, opened if it is new. Raises OSError; the reason is logged."""
-        self._retiring.discard(slot)
+        self._retiring.discard(member)
         key = self._known(_Key(address, index))
         if key is None:
             key = _Key(address, index)
@@ -108,7 +106,7 @@ class AppPorts:
             except OSError as error:
                 self._log.event("warning", "listen.failed", str(explain(address, error)), app=self._app.name)
                 raise
-        return key, self._ports[key].for_slot(slot)
+        return key, self._ports[key].for_member(member)
 
     def has_port(self, port: int) -> bool:
         """Whether a TCP port is one of this app's."""
@@ -122,12 +120,15 @@ class AppPorts:
             self._data.setdefault(key, offered)
         return self._data.get(key)
 
-    def left(self, broker: "SlotBroker") -> None:
-        """A process ended; its ports stay open for the next."""
+    def left(self, broker: "MemberBroker") -> None:
+        """A process ended; its ports stay open for the next, unless there are no such members any more."""
         self._users.discard(broker)
         self._drop_stale()
+        is_outdated = (broker.member == COMMON) is not (self._app.balance is Balance.SHARED)
+        if is_outdated and not any(user.member == broker.member for user in self._users):
+            self._begin_to_retire(broker.member)
 
-    def abandoned(self, broker: "SlotBroker", key: _Key) -> None:
+    def abandoned(self, broker: "MemberBroker", key: _Key) -> None:
         """A process closed its server. If it lives on and nobody else listens either, the app meant it.
 
         One that is being stopped does the same before it ends; so this waits longer than a stop can take.
@@ -139,10 +140,8 @@ class AppPorts:
 
     def retire(self, slot: int) -> None:
         """A slot was scaled away: see that nothing stays in its queues, then close them."""
-        if self.balance is Balance.SHARED:
-            return
-        self._retiring.add(slot)
-        self._start(self._retire(slot))
+        if self._app.balance is not Balance.SHARED:
+            self._begin_to_retire(slot)
 
     def close(self) -> None:
         """Close everything."""
@@ -152,21 +151,26 @@ class AppPorts:
         for key in list(self._ports):
             self._drop(key)
 
-    async def _retire(self, slot: int) -> None:
-        is_empty = await self.steering.empty(slot, HAND_OVER)
-        if slot not in self._retiring:
-            return  # scaled up again meanwhile: the slot lives on with its sockets
-        self._retiring.discard(slot)
+    def _begin_to_retire(self, member: int) -> None:
+        if member not in self._retiring:
+            self._retiring.add(member)
+            self._start(self._retire(member))
+
+    async def _retire(self, member: int) -> None:
+        is_empty = await self.steering.empty(member, HAND_OVER)
+        if member not in self._retiring:
+            return  # it has a process again, and lives on with its sockets
+        self._retiring.discard(member)
         if not is_empty:
             from runtime.listen import handover  # noqa: PLC0415 (after a kill during scale-down only)
 
             for port in self._ports.values():
-                if not port.queued(slot):
+                if not port.queued(member):
                     continue
-                for client in handover.accept_all(port.for_slot(slot)):
+                for client in handover.accept_all(port.for_member(member)):
                     self._start(handover.relay(client, port.address))
         for port in self._ports.values():
-            port.retire(slot)
+            port.retire(member)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
@@ -190,12 +194,12 @@ class AppPorts:
 
     def _open(self, key: _Key, backlog: int) -> None:
         port: Port
-        if key.address.kind is Kind.TCP and self.balance is not Balance.SHARED:
-            port = SlotPort(
-                key.address, backlog=backlog, balance=self.balance, on_refused=self._steering_refused
+        if key.address.kind is Kind.TCP:
+            port = TcpPort(
+                key.address, backlog=backlog, balance=self._app.balance, on_refused=self._steering_refused
             )
         else:
-            port = SharedPort(key.address, backlog=backlog)
+            port = SinglePort(key.address, backlog=backlog)
         self._ports[key] = port
         if key.address.kind is Kind.UNIX and self._app.uid is not None:
             os.chown(key.address.host, self._app.uid, -1 if self._app.gid is None else self._app.gid)
@@ -214,7 +218,7 @@ class AppPorts:
         for key in unused:
             self._drop(key)
 
-    def _drop_if_unused(self, broker: "SlotBroker", key: _Key) -> None:
+    def _drop_if_unused(self, broker: "MemberBroker", key: _Key) -> None:
         if broker in self._users and not any(key in user.held for user in self._users):
             self._drop(key)
 
@@ -222,23 +226,23 @@ class AppPorts:
         self._once(
             "listen.steering",
             f"the kernel takes no BPF program for the sockets of {self._app.name}: "
-            f"balance = {self.balance} uses the kernel's own hash, and does not avoid restarting slots",
+            f"balance = {self._app.balance} uses the kernel's own hash, and does not avoid restarting slots",
         )
 
 
-class SlotBroker:
+class MemberBroker:
     """One process's access to the ports of its app."""
 
-    def __init__(self, ports: AppPorts, slot: int) -> None:
+    def __init__(self, ports: AppPorts, member: int) -> None:
+        self.member = member
         self.held: set[_Key] = set()
         """What the process listens on."""
         self._ports = ports
-        self._slot = slot
         self._by_address: dict[tuple[Address, int], _Key] = {}
 
     def obtain(self, address: Address, *, index: int, backlog: int) -> socket.socket:
         """As Broker.obtain."""
-        key, found = self._ports.obtain(address, index=index, backlog=backlog, slot=self._slot)
+        key, found = self._ports.obtain(address, index=index, backlog=backlog, member=self.member)
         self.held.add(key)
         self._by_address[address, index] = key
         return found

@@ -12,6 +12,7 @@ from runtime.listen.appports import AppPorts
 from runtime.listen.ipc import Ipc
 from runtime.listen.notify import Notify, watchdog_of
 from runtime.listen.outfit import Attachment, Outfit
+from runtime.listen.ports import member_of
 from runtime.listen.probes import RunCommand, check_of
 from runtime.listen.readyfd import ReadyFd
 from runtime.listen.share import PythonShare, drain_env
@@ -73,8 +74,7 @@ class Fitting:
                 attachments=self._attachments,
                 ipc=self._ipc,
                 steering=wishes.ports.steering,
-                balance=wishes.ports.balance,
-                slot=wishes.who.index,
+                member=self._member,
                 longest_idle=appfacts.longest_idle(app),
                 on_drained=wishes.report.drained,
                 ready_probe=self._ready_probe(),
@@ -86,6 +86,10 @@ class Fitting:
             raise
         self._leave = outfit.leave
         return outfit
+
+    @property
+    def _member(self) -> int:
+        return member_of(self._wishes.app, self._wishes.who.index)
 
     @property
     def _label(self) -> str:
@@ -118,7 +122,7 @@ class Fitting:
         self._ipc = Ipc(
             wishes.loop,
             number=number + 1 if app.ready.fd == number else number,
-            broker=wishes.ports.broker(wishes.who.index) if is_worker else None,
+            broker=wishes.ports.broker(self._member) if is_worker else None,
             worker_id=wishes.worker_id,
             preload=preload,
             stop="message" if app.shutdown_with_message else signal_name(app.kill_signal),
@@ -134,7 +138,7 @@ class Fitting:
         listens = appfacts.activated(self._wishes.app)
         if not listens:
             return
-        broker = self._wishes.ports.broker(self._wishes.who.index)
+        broker = self._wishes.ports.broker(self._member)
         self._attachments.append(broker)
         for number, entry in enumerate(listens, activation.FIRST):
             inherited = broker.obtain(of_listen(entry), index=0, backlog=entry.backlog)
@@ -143,7 +147,7 @@ class Fitting:
                 self._ipc.inherits(number, inherited)
         self._env.update(activation.variables(listens))
         self._pid_vars.append(activation.PID_VARIABLE)
-        if appfacts.has_uvicorn_drain(self._wishes.app):
+        if appfacts.has_inherited_drain(self._wishes.app):
             self._env.update(drain_env(self._wishes.app, appfacts.variable(self._wishes.app, "PYTHONPATH")))
 
     def _add_share(self) -> None:
@@ -155,7 +159,7 @@ class Fitting:
                 wishes.loop,
                 app,
                 wishes.ports,
-                wishes.who.index,
+                self._member,
                 label=self._label,
                 python_path=appfacts.variable(app, "PYTHONPATH"),
                 on_listening=self._listening,

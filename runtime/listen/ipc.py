@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from runtime.ecosystem.spec import Seconds
-from runtime.listen.appports import SlotBroker
+from runtime.listen.appports import MemberBroker
 from runtime.listen.channel import Channel
 from runtime.listen.cluster import Conversation
 
@@ -22,7 +22,7 @@ class Ipc:
         loop: asyncio.AbstractEventLoop,
         *,
         number: int,
-        broker: SlotBroker | None,
+        broker: MemberBroker | None,
         worker_id: int,
         preload: Mapping[str, str] | None,
         stop: str,

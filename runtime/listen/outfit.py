@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from runtime.ecosystem.spec import Balance, Seconds
+from runtime.ecosystem.spec import Seconds
 from runtime.listen.ipc import Ipc
+from runtime.listen.ports import COMMON
 from runtime.listen.steering import Steering
 
 EMPTYING: Final[Seconds] = 1.0
@@ -36,8 +37,7 @@ class Outfit:
         attachments: Sequence[Attachment],
         ipc: Ipc | None,
         steering: Steering,
-        balance: Balance,
-        slot: int,
+        member: int,
         longest_idle: Seconds,
         on_drained: Callable[[], None],
         ready_probe: Callable[[], Coroutine[Any, Any, None]] | None,
@@ -52,8 +52,7 @@ class Outfit:
         self._attachments = attachments
         self._ipc = ipc
         self._steering = steering
-        self._has_queue = balance is not Balance.SHARED
-        self._slot = slot
+        self._member = member
         self._longest_idle = longest_idle
         self._on_drained = on_drained
         self._ready_probe = ready_probe
@@ -75,7 +74,7 @@ class Outfit:
             return
         self._is_online = True
         self._is_serving = True
-        self._steering.serving(self._slot, +1)
+        self._steering.serving(self._member, +1)
         self._stop_probing()
         if self._health is not None:
             self._probing = self._loop.create_task(self._health())
@@ -85,8 +84,7 @@ class Outfit:
             return True
         can_hear = self._ipc is not None and self._ipc.can_drain
         self.leave()
-        # What a replacement in the same slot cannot take has to be accepted before the process is told.
-        must_empty = self._has_queue and not self._steering.serves(self._slot)
+        must_empty = self._leaves_a_queue()
         if not (can_hear or must_empty):
             return False
         self._draining = self._loop.create_task(self._drain(must_empty=must_empty))
@@ -100,7 +98,7 @@ class Outfit:
         self._stop_probing()
         if self._is_serving:
             self._is_serving = False
-            self._steering.serving(self._slot, -1)
+            self._steering.serving(self._member, -1)
 
     def close(self) -> None:
         if self._is_closed:
@@ -114,11 +112,18 @@ class Outfit:
 
     async def _drain(self, *, must_empty: bool) -> None:
         if must_empty:
-            await self._steering.empty(self._slot, EMPTYING)
+            await self._steering.empty(self._member, EMPTYING)
         if self._ipc is not None and self._ipc.can_drain:
             self._ipc.drain(self._longest_idle)
         else:
             self._on_drained()
+
+    def _leaves_a_queue(self) -> bool:
+        """Whether nobody else can take what waits for its member: then it has to accept it itself."""
+        if self._steering.serves(self._member):
+            return False
+        # The one queue of all waits for the next process, unless all of those have queues of their own.
+        return self._member != COMMON or self._steering.serves_elsewhere(COMMON)
 
     def _stop_probing(self) -> None:
         if self._probing is not None:

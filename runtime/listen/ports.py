@@ -1,13 +1,14 @@
-"""One shared address of one app: a single socket, or one per slot with the kernel choosing among them."""
+"""One shared address of one app: a single socket, or several with the kernel choosing among them."""
 
 import contextlib
+import itertools
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
-from runtime.ecosystem.spec import Balance
+from runtime.ecosystem.spec import AppSpec, Balance
 from runtime.listen import bpf
 from runtime.listen.address import Address, Kind
 from runtime.listen.sockets import open_socket, port_of
@@ -16,47 +17,62 @@ _TCP_INFO_BYTES: Final = 32
 _UNACKED: Final = 24  # struct tcp_info, linux/tcp.h: for a listening socket tcpi_unacked is the accept queue
 
 
+COMMON: Final = -1
+"""The member of a port that all processes with `balance = "shared"` are; otherwise each slot is one."""
+
+
+def member_of(app: AppSpec, slot: int) -> int:
+    """Which member the process in a slot is: whose queue it accepts from."""
+    return COMMON if app.balance is Balance.SHARED else slot
+
+
 class Port(Protocol):
-    """What the instances of an app share. Slots are the indexes of instances."""
+    """What the instances of an app share."""
 
     @property
     def address(self) -> Address:
         """The address, with the port the kernel chose if it was 0."""
 
-    def for_slot(self, slot: int) -> socket.socket:
-        """The socket for the process in this slot. Raises OSError when there is none yet and none can be."""
+    def for_member(self, member: int) -> socket.socket:
+        """The socket of this member. Raises OSError when there is none yet and none can be."""
 
-    def queued(self, slot: int) -> int:
-        """Connections that wait in this slot's own queue; 0 where slots have no queue of their own."""
+    def queued(self, member: int) -> int:
+        """Connections that wait in this member's own queue; 0 where members have no queue of their own."""
 
-    def steer(self, serving: frozenset[int]) -> None:
-        """New connections go to these slots only; an empty set means nobody is known to serve: all."""
+    def steer(self, serving: Mapping[int, int]) -> None:
+        """New connections go to these members only, by weight; none means nobody is known to serve: all."""
 
-    def retire(self, slot: int) -> None:
-        """The slot is gone for good; the caller has seen to its queue."""
+    def rebalance(self, balance: Balance) -> None:
+        """Choose among the members in another way from now on."""
+
+    def retire(self, member: int) -> None:
+        """The member is gone for good; the caller has seen to its queue."""
 
     def close(self) -> None:
         """Stop listening."""
 
 
-class SharedPort:
-    """One socket that every instance accepts from: nothing is lost when one of them goes."""
+class SinglePort:
+    """UDP and unix: one socket, whatever the balance."""
 
     def __init__(self, address: Address, *, backlog: int) -> None:
         """Raises OSError when the address cannot be bound."""
         self._socket = open_socket(address, backlog=backlog)
         self.address = address.on_port(port_of(self._socket))
 
-    def for_slot(self, slot: int) -> socket.socket:  # noqa: ARG002
+    def for_member(self, member: int) -> socket.socket:  # noqa: ARG002
         return self._socket
 
-    def queued(self, slot: int) -> int:  # noqa: ARG002
+    def queued(self, member: int) -> int:  # noqa: ARG002
         return 0
 
-    def steer(self, serving: frozenset[int]) -> None:
-        """All slots drink from one well."""
+    def steer(self, serving: Mapping[int, int]) -> None:
+        """All drink from one well."""
 
-    def retire(self, slot: int) -> None:
+    def rebalance(self, balance: Balance) -> None:
+        """There is nothing to choose from."""
+
+    def retire(self, member: int) -> None:
         """Whoever is left takes what is queued."""
 
     def close(self) -> None:
@@ -67,61 +83,74 @@ class SharedPort:
                 os.unlink(self.address.host)
 
 
-class SlotPort:
-    """A SO_REUSEPORT group, one socket per slot, all held here: a replaced worker finds its queue intact."""
+class TcpPort:
+    """One socket for all, or a SO_REUSEPORT group with one per slot; for a while both, when that changes.
+
+    All are held here: whoever replaces a worker finds its queue intact.
+    """
 
     def __init__(
         self, address: Address, *, backlog: int, balance: Balance, on_refused: Callable[[], None]
     ) -> None:
         """Raises OSError when somebody else has the address. `on_refused`: the kernel takes no program."""
         # SO_REUSEPORT would silently join a stranger's group of the same user: ask without it first.
-        with open_socket(address, backlog=backlog) as probe:
-            self.address = address.on_port(port_of(probe))
+        first = open_socket(address, backlog=backlog)
+        self.address = address.on_port(port_of(first))
         self._backlog = backlog
         self._balance = balance
         self._on_refused = on_refused
         self._sockets: dict[int, socket.socket] = {}
         self._order: list[int] = []
         self._buckets: list[int] = []
-        self._serving: frozenset[int] = frozenset()
-        self.for_slot(0)
+        self._serving: Mapping[int, int] = {}
+        self._is_group = False
+        if balance is Balance.SHARED:
+            self._sockets[COMMON] = first
+            self._order.append(COMMON)
+        else:
+            first.close()
+            self.for_member(0)
 
-    def for_slot(self, slot: int) -> socket.socket:
-        if slot not in self._sockets:
-            self._sockets[slot] = open_socket(self.address, backlog=self._backlog, reuse_port=True)
-            self._order.append(slot)
-            self._rebalance()
+    def for_member(self, member: int) -> socket.socket:
+        if member not in self._sockets:
+            for known in self._sockets.values():
+                # The one that stood alone may still become the first of a group: the kernel looks when
+                # the next one binds and listens (inet_csk_bind_conflict(), reuseport_add_sock()).
+                known.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            self._sockets[member] = open_socket(self.address, backlog=self._backlog, reuse_port=True)
+            self._is_group = True
+            self._order.append(member)
+            self._share_buckets()
             self._attach()
-        return self._sockets[slot]
+        return self._sockets[member]
 
-    @property
-    def slots(self) -> tuple[int, ...]:
-        """Slots that have a socket, in the kernel's order."""
-        return tuple(self._order)
-
-    def queued(self, slot: int) -> int:
-        known = self._sockets.get(slot)
+    def queued(self, member: int) -> int:
+        known = self._sockets.get(member)
         if known is None:
             return 0
         info = known.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
         return int(struct.unpack_from("=I", info, _UNACKED)[0])
 
-    def steer(self, serving: frozenset[int]) -> None:
+    def steer(self, serving: Mapping[int, int]) -> None:
         if serving != self._serving:
             self._serving = serving
             self._attach()
 
-    def retire(self, slot: int) -> None:
-        known = self._sockets.pop(slot, None)
+    def rebalance(self, balance: Balance) -> None:
+        self._balance = balance
+        self._attach()
+
+    def retire(self, member: int) -> None:
+        known = self._sockets.pop(member, None)
         if known is None:
             return
         # reuseport_detach_sock() in net/core/sock_reuseport.c: the last of the group takes the free index.
-        index = self._order.index(slot)
+        index = self._order.index(member)
         self._order[index] = self._order[-1]
         self._order.pop()
         _stop_listening(known)
         if self._order:
-            self._rebalance()
+            self._share_buckets()
             self._attach()
 
     def close(self) -> None:
@@ -131,22 +160,28 @@ class SlotPort:
         self._order.clear()
 
     def _attach(self) -> None:
-        serving = [slot for slot in self._order if slot in self._serving] or self._order
+        if not self._is_group:
+            return
+        serving = [each for each in self._order for _ in range(self._serving.get(each, 0))] or self._order
         if self._balance is Balance.SOURCE:
             stand_ins = (serving[bucket % len(serving)] for bucket in range(bpf.BUCKETS))
-            owners = (
+            # As long as some have one queue in common, addresses do not belong to slots.
+            owners = self._buckets if COMMON not in serving else ()
+            chosen = (
                 owner if owner in serving else stand_in
-                for owner, stand_in in zip(self._buckets, stand_ins, strict=True)
+                for owner, stand_in in itertools.zip_longest(owners, stand_ins)
             )
-            program = bpf.choose_by_source([self._order.index(owner) for owner in owners])
+            program = bpf.choose_by_source([self._order.index(each) for each in chosen])
         else:
-            program = bpf.choose_at_random([self._order.index(slot) for slot in serving])
+            program = bpf.choose_at_random([self._order.index(each) for each in serving])
         if not bpf.attach(self._sockets[self._order[0]], program):
             self._on_refused()
 
-    def _rebalance(self) -> None:
+    def _share_buckets(self) -> None:
         """Share the buckets out evenly, moving as few as possible: a moved client meets another worker."""
-        self._buckets = share_out(self._buckets, self._order)
+        slots = [member for member in self._order if member != COMMON]
+        if slots:
+            self._buckets = share_out(self._buckets, slots)
 
 
 def share_out(buckets: list[int], slots: list[int]) -> list[int]:

@@ -15,12 +15,15 @@ from typing import Any, Final
 from runtime.ecosystem.spec import AppSpec
 from runtime.listen import appfacts
 from runtime.listen.address import Address, Kind, of_listen
-from runtime.listen.appports import AppPorts, SlotBroker
+from runtime.listen.appports import AppPorts, MemberBroker
 from runtime.listen.datagrams import Datagrams
 
 SHIM: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "preload", "python")
 VARIABLE: Final = "PIDONE_SHARE"
 IDLE_VARIABLE: Final = "PIDONE_DRAIN_IDLE"
+LIMIT_VARIABLE: Final = "PIDONE_DRAIN_LIMIT"
+_PART: Final = 0.8
+"""Of kill_timeout: a stream without an end is no reason to be killed."""
 _BACKLOG: Final = 511
 
 
@@ -28,6 +31,7 @@ def drain_env(app: AppSpec, python_path: str) -> dict[str, str]:
     """Variables that bring the shim in, for its drain alone; `python_path` is what would be there without."""
     return {
         IDLE_VARIABLE: f"{appfacts.longest_idle(app):g}",
+        LIMIT_VARIABLE: f"{_PART * app.kill_timeout:g}",
         "PYTHONPATH": os.pathsep.join(filter(None, (SHIM, python_path))),
     }
 
@@ -40,7 +44,7 @@ class PythonShare:
         loop: asyncio.AbstractEventLoop,
         app: AppSpec,
         ports: AppPorts,
-        slot: int,
+        member: int,
         *,
         label: str,
         python_path: str,
@@ -50,7 +54,7 @@ class PythonShare:
         """`python_path` is the PYTHONPATH that the process would have without us."""
         self._app = app
         self._ports = ports
-        self._broker: SlotBroker = ports.broker(slot)
+        self._broker: MemberBroker = ports.broker(member)
         self._on_listening = on_listening
         self._on_ignored = on_ignored
         self._socket = Datagrams(loop, label, on_datagram=self._receive, on_stranger=on_ignored)

@@ -1,5 +1,6 @@
 """Lines to records: a whole chunk at once where its lines are alike, line by line only where they are not."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from runtime.ecosystem.spec import Bytes
@@ -58,7 +59,7 @@ class Encoder:
         done = 0
         while len(text) - done > self._room + SLACK:
             if not self._open_level:
-                self._open_level, _ = levels.runs(text + b"\n", self._level)[0]
+                self._open_level = levels.of_line(text, self._level)
             count = self._fitting(text[done : done + self._room + SLACK])
             pieces.append(self._record(text[done : done + count], timestamp, self._open_level, partial=True))
             done += count
@@ -66,6 +67,9 @@ class Encoder:
 
     def _merged(self, merger: Merger, lines: bytes, timestamp: str) -> bytes:
         """Among the lines there may be JSON objects."""
+        at_once = merger.records(lines, timestamp, self._level, self._max_record)
+        if at_once is not None:
+            return at_once
         record, level, max_record = merger.record, self._level, self._max_record
         records: list[bytes] = []
         others: list[bytes] = []
@@ -84,17 +88,35 @@ class Encoder:
         return b"".join(records)
 
     def _by_level(self, lines: bytes, timestamp: str) -> bytes:
-        framed = [self._framed(run, timestamp, level) for level, run in levels.runs(lines, self._level)]
-        return framed[0] if len(framed) == 1 else b"".join(framed)
+        """Lines that are text, each with the level it tells."""
+        told = levels.of_lines(lines, self._level)
+        if isinstance(told, str):
+            return self._framed(lines, timestamp, told)
+        text = self._shape.escape(lines)[:-1].split(b"\n")
+        if max(map(len, text)) > self._room:
+            return self._cut_all(lines, timestamp, told)
+        frames = {level: self._shape.around(timestamp, level, False) for level in set(told)}
+        _, suffix = frames[told[0]]
+        heads = {level: suffix + b"\n" + prefix for level, (prefix, _) in frames.items()}
+        parts = [suffix + b"\n"] * (2 * len(text) + 1)
+        parts[:-1:2] = map(heads.__getitem__, told)
+        parts[1::2] = text
+        parts[0] = frames[told[0]][0]
+        return _with_joints(b"".join(parts))
 
     def _framed(self, lines: bytes, timestamp: str, level: str) -> bytes:
         """Lines of one level."""
         escaped = self._shape.escape(lines)
         if _has_longer(escaped, self._room):
-            return b"".join(self._cut(line, timestamp, level) for line in lines[:-1].split(b"\n"))
+            return self._cut_all(lines, timestamp, [level] * lines.count(b"\n"))
         prefix, suffix = self._shape.around(timestamp, level, False)
-        framed = b"".join((prefix, escaped[:-1].replace(b"\n", suffix + b"\n" + prefix), suffix, b"\n"))
-        return framed.replace(JOINT, b"\n") if JOINT in framed else framed
+        framed = escaped[:-1].replace(b"\n", suffix + b"\n" + prefix)
+        return _with_joints(b"".join((prefix, framed, suffix, b"\n")))
+
+    def _cut_all(self, lines: bytes, timestamp: str, told: Iterable[str]) -> bytes:
+        """Lines among which there are some that are too long."""
+        each = zip(lines[:-1].split(b"\n"), told, strict=True)
+        return b"".join(self._cut(line, timestamp, level) for line, level in each)
 
     def _cut(self, line: bytes, timestamp: str, level: str) -> bytes:
         """One line as one record, or as several of which all but the last say that they are partial."""
@@ -109,7 +131,7 @@ class Encoder:
     def _record(self, text: bytes, timestamp: str, level: str, *, partial: bool) -> bytes:
         prefix, suffix = self._shape.around(timestamp, level, partial)
         record = b"".join((prefix, self._shape.escape(text), suffix, b"\n"))
-        return record if self._shape.verbatim else record.replace(JOINT, b"\n")
+        return record if self._shape.verbatim else _with_joints(record)
 
     def _fitting(self, text: bytes) -> int:
         """How many bytes of `text` fit into one record after escaping, at least one character."""
@@ -117,6 +139,11 @@ class Encoder:
         while count > 1 and (size := len(self._shape.escape(text[:count]))) > self._room:
             count = character_boundary(text, max(min(count - 1, count * self._room // size), 1)) or 1
         return count
+
+
+def _with_joints(records: bytes) -> bytes:
+    """The lines of a joined message, where the format has not made something else of their ends."""
+    return records.replace(JOINT, b"\n") if JOINT in records else records
 
 
 def _has_longer(lines: bytes, limit: int) -> bool:

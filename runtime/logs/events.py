@@ -46,7 +46,7 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "app.scale": Event("somebody changed the number of instances", ("app", "instances", "previous")),
         "instance.start": Event("a process was started", (*_INSTANCE, "restarts", "reason")),
         "instance.spawn_failed": Event("a process could not be started", _SLOT),
-        "instance.online": Event("a process is ready", (*_SLOT, "after_s")),
+        "instance.online": Event("a process is ready", (*_SLOT, "after_s", "by")),
         "instance.not_ready": Event("a process did not get ready in time", _SLOT),
         "instance.exit": Event(
             "a process ended", (*_INSTANCE, "code", "signal", "uptime_s", "restarts", "reason")
@@ -77,7 +77,6 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "listen.open": Event("a socket was opened for an app", ("app",)),
         "listen.failed": Event("a socket for an app cannot be opened", ("app",)),
         "listen.steering": Event("the kernel refuses the program that spreads connections", ("app",)),
-        "listen.balance": Event("a changed balance has to wait for the next start", ("app",)),
         "listen.unshared": Event("an app in cluster mode has no means to share its ports", ("app",)),
         "channel.ignored": Event("a message of a process was not understood", ("app",)),
         "probe.shared": Event("a probe asks a port that all instances share", ("app",)),

@@ -2,9 +2,10 @@
 
 import functools
 import re
-from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Final
+
+from runtime.record import Record
 
 _NAMES: Final = {
     "trace": ("trace",),
@@ -20,27 +21,49 @@ BY_NAME: Final = MappingProxyType({word: level for level, words in _NAMES.items(
 _BY_LETTER: Final = {"I": "info", "W": "warning", "E": "error", "F": "fatal"}  # glog, klog
 _BY_SYSLOG: Final = ("fatal", "fatal", "fatal", "error", "warning", "info", "info", "debug")  # sd-daemon(3)
 
-# For speed every pattern begins with the line end before the line, and then a narrow set of characters: sre
-# rejects such a line in 30 ns. One pattern with alternatives would take ten times as long.
 _INITIALS: Final = "".join(sorted({word[0] for word in BY_NAME}))
-_DAY: Final = "[0-9]{4}[-/][0-9]{2}[-/][0-9]{2}[T ]"
-_TIME: Final = "[0-9]{2}:[0-9]{2}:[0-9]{2}[0-9.,Z]*+(?: ?[+-][0-9:]{4,5}+)?"
+_CLOCK: Final = "[0-9]{2}:[0-9]{2}"
+_DATED: Final = rf"[\[0-9]{{1,5}}+(?:[-/][0-9]{{2}}[-/][0-9]{{2}}[T ][0-9]{{2}})?+:{_CLOCK}"
+_ZONE: Final = r"[0-9.,Z]*+(?: ?[+-][0-9:]{4,5}+)?+\]?+"
 _LOGGER: Final = r"[ \t|-]*+(?:\[[^\]\n]{1,40}\] )?(?:[\w.:/-]++ - )?"
-_ALWAYS: Final = (
-    # `WARN  text`, `ERROR: text`, and glog's or klog's `E1120 23:04:39.123456`
-    r"\n([A-Z]{1,11})(?=(?<=[A-Z]{3})[\]):>|\s,]|[0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2})",
-    r"\n[\[(<]([A-Za-z]{3,11}|[0-7])[\])>]",  # `[warn] text`, `<3>text`
-    rf"\n([{_INITIALS}{_INITIALS.upper()}][a-z]{{2,10}})[:|]",  # `Error: text`; `Error in` may be prose
-    # `2026-11-20 23:04:39,123 - name - WARNING - text`, `[2026-11-20 23:04:39 +0000] [7] [INFO] text`
-    rf"\n\[?(?:{_DAY})?{_TIME}\]?{_LOGGER}[\[(<]?([A-Z]{{3,11}}(?=[\]):>|\s,])|[a-z]{{3,11}}(?=[\])>]))",
-)
-_LOGFMT: Final = r'\n(?:[^\n"]|"[^\n"]{0,80}"){0,120}?(?:level|lvl|severity)="?([A-Za-z]+)'
-_JSON: Final = r'\n\{[^\n]{0,400}?"(?:level|severity|log\.level)" ?: ?"?([A-Za-z]+|\d+)'
 
-_IF_CONTAINED: Final = (
-    ((b"level=", b"lvl=", b"severity="), _LOGFMT),
-    ((b'level"', b'"severity"'), _JSON),
+
+class _Sign(Record):
+    """One way in which lines tell their level."""
+
+    start: str
+    """Pattern of the start of a line, with the word that tells the level as its group.
+
+    The first thing in it is a narrow set of characters: sre rejects a line for that in 20 ns.
+    """
+    needs: tuple[tuple[bytes, ...], ...] = ()
+    """Of each of these something is in such a line: to look for a byte costs 1 ns per line."""
+
+
+_SIGNS: Final = (
+    # `WARN  text`, `ERROR: text`, and glog's or klog's `E1120 23:04:39.123456`
+    _Sign(rf"([A-Z]{{1,11}})(?=(?<=[A-Z]{{3}})[\]):>|\s,]|\Z|[0-9]{{4}} [0-9]{{2}}:{_CLOCK})"),
+    # `[warn] text`, `<3>text`
+    _Sign(r"[\[(<]([A-Za-z]{3,11}|[0-7])[\])>]", ((b"[", b"(", b"<"),)),
+    # `Error: text`; `Error in` may be prose
+    _Sign(rf"([{_INITIALS}{_INITIALS.upper()}][a-z]{{2,10}})[:|]", ((b":", b"|"),)),
+    # `2026-11-20 23:04:39,123 - name - WARNING - text`, `[2026-11-20 23:04:39 +0000] [7] [INFO] text`
+    _Sign(
+        rf"{_DATED}{_ZONE}{_LOGGER}[\[(<]?+([A-Z]{{3,11}}+(?=[\]):>|\s,]|\Z)|[a-z]{{3,11}}+(?=[\])>]))",
+        ((b":",),),
+    ),
+    # logfmt: `time="2026-11-20T10:00:00Z" level=warning msg="x"`
+    _Sign(
+        r'(?:[\w.@/-]+=(?:"[^"\n]{0,80}"|[^ "\n]{0,80}) ){0,8}?(?:level|lvl|severity)="?([A-Za-z]+)',
+        ((b"=",), (b"level=", b"lvl=", b"severity=")),
+    ),
+    # JSON, in formats that do not merge it
+    _Sign(
+        r'\{[^\n]{0,400}?"(?:level|severity|log\.level)" ?: ?"?([A-Za-z]+|\d{1,9})',
+        ((b"{",), (b'level"', b'"severity"')),
+    ),
 )
+"""The first sign that tells a level counts."""
 
 
 @functools.cache
@@ -49,62 +72,33 @@ def _compiled(pattern: str) -> re.Pattern[bytes]:
     return re.compile(pattern.encode())
 
 
-def runs(lines: bytes, default: str) -> list[tuple[str, bytes]]:
-    r"""Cut whole lines into runs of the same level; most chunks are one run.
+def of_lines(lines: bytes, default: str) -> str | list[str]:
+    r"""The level of whole lines, each ended by `\n`: one for all of them, or a list with one for each.
 
-    Args:
-        lines: Each ended by `\n`.
-        default: The level of lines that do not tell theirs.
+    Lines that do not tell theirs have the level `default`. Most chunks tell nothing, or the same everywhere;
+    that is found without looking at single lines. Where lines differ, `findall` gives a word per line, empty
+    where there is none, so that the work per line is in C.
     """
-    text = b"\n" + lines
-    told = [found for pattern in _candidates(lines) if (found := _Found(pattern, text)).levels]
-    if not told:
-        return [(default, lines)]
-    first = told[0].levels
-    if len(told) == 1 and first.count(first[0]) == len(first) == lines.count(b"\n"):
-        return [(first[0] or default, lines)]
-    starts: dict[int, str] = {}
-    for found in reversed(told):
-        starts.update(found.starts(text, default))
-    return _cut(lines, sorted(starts.items()), default)
+    text = b"\n" + lines[:-1]
+    told: list[str] = []
+    for sign in _SIGNS:
+        if all(any(word in lines for word in words) for words in sign.needs) and (
+            _compiled(rf"\n{sign.start}").search(text)
+        ):
+            words = _compiled(rf"\n(?:{sign.start}|)").findall(text)
+            meanings = {word: _level(word) for word in set(words)}
+            if any(meanings.values()):
+                also = [meanings[word] for word in words]
+                told = [one or other for one, other in zip(told, also, strict=True)] if told else also
+    if len(set(told)) <= 1:
+        return (told[0] if told else "") or default
+    return [level or default for level in told]
 
 
-def _candidates(lines: bytes) -> Iterator[re.Pattern[bytes]]:
-    for pattern in _ALWAYS:
-        yield _compiled(pattern)
-    for words, pattern in _IF_CONTAINED:
-        if any(word in lines for word in words):
-            yield _compiled(pattern)
-
-
-class _Found:
-    """What one pattern found in a chunk."""
-
-    def __init__(self, pattern: re.Pattern[bytes], text: bytes) -> None:
-        self._pattern = pattern
-        levels = [_level(token) for token in pattern.findall(text)]
-        self.levels = levels if any(levels) else []
-
-    def starts(self, text: bytes, default: str) -> Iterator[tuple[int, str]]:
-        """Where in the lines those are that tell their level (the end of the line before is not theirs)."""
-        for match, level in zip(self._pattern.finditer(text), self.levels, strict=True):
-            yield match.start(), level or default
-
-
-def _cut(lines: bytes, told: list[tuple[int, str]], default: str) -> list[tuple[str, bytes]]:
-    """Runs of lines that do not all have the same level; `told` are the starts of lines and their levels."""
-    cut: list[tuple[str, bytes]] = []
-    current, begin, position = default, 0, 0
-    for start, level in [*told, (len(lines), "")]:
-        if start > position and current != default:
-            cut.append((current, lines[begin:position]))
-            current, begin = default, position
-        if level != current:
-            if start > begin:
-                cut.append((current, lines[begin:start]))
-            current, begin = level, start
-        position = lines.find(b"\n", start) + 1
-    return cut
+def of_line(line: bytes, default: str) -> str:
+    """The level of one line, or of the beginning of one."""
+    told = of_lines(line + b"\n", default)
+    return told if isinstance(told, str) else told[0]
 
 
 def of_number(value: float) -> str:
@@ -113,9 +107,9 @@ def of_number(value: float) -> str:
 
 
 @functools.lru_cache(maxsize=256)
-def _level(token: bytes) -> str | None:
-    """Of a word, a number, a letter of glog or a priority of syslog."""
+def _level(token: bytes) -> str:
+    """Of a word, a number, a letter of glog or a priority of syslog; empty if it means nothing."""
     text = token.decode()
     if text.isdecimal():
         return of_number(int(text)) if len(text) > 1 else _BY_SYSLOG[int(text)]
-    return _BY_LETTER.get(text) or BY_NAME.get(text.lower())
+    return _BY_LETTER.get(text) or BY_NAME.get(text.lower(), "")

@@ -1,11 +1,12 @@
 """The runtime's own events: through `logging`, and as records into the same queue as the apps' lines."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 from runtime.logs.events import LEVEL_NUMBERS, check
 from runtime.logs.timestamps import Timestamps
+from runtime.record import EMPTY
 
 LOGGER: Final = "pidone"
 _NAMES: Final = {
@@ -27,8 +28,9 @@ class OwnEvents(logging.Handler):
         *,
         level: str,
         make_renderer: Callable[[], Renderer],
+        fields: Mapping[str, str] = EMPTY,
     ) -> None:
-        """`later` runs a callback when this turn of the loop is over.
+        """`later` runs a callback when this turn of the loop is over; `fields` are those of every record.
 
         `make_renderer` may import what it needs then: python-json-logger costs 12 ms and 1.2 MiB, more than
         all the rest of the relay. Apps are spawned first; the events of that turn keep their timestamps and
@@ -39,6 +41,7 @@ class OwnEvents(logging.Handler):
         self._later = later
         self._timestamps = timestamps
         self._make_renderer = make_renderer
+        self._fields = fields
         self._renderer: Renderer | None = None
         self._waiting: list[logging.LogRecord] = []
         self._logger = logging.getLogger(LOGGER)
@@ -68,7 +71,8 @@ class OwnEvents(logging.Handler):
             event = "runtime.error" if record.levelno >= logging.ERROR else "runtime.warning"
             fields = {"event": event, "message": record.getMessage(), "logger": record.name}
         level = _NAMES.get(record.levelno) or record.levelname.lower()
-        record.msg = {"timestamp": self._timestamps.now(), "level": level, **fields}
+        given = {key: value for key, value in self._fields.items() if key not in fields}
+        record.msg = {"timestamp": self._timestamps.now(), "level": level, **fields, **given}
         record.args = None
         self._waiting.append(record)
         if self._renderer:

@@ -19,6 +19,7 @@ from runtime.logs.own import OwnEvents
 from runtime.logs.own_shapes import own_renderer
 from runtime.logs.shapes import SHAPES, Origin
 from runtime.logs.timestamps import Timestamps, WallClock
+from runtime.record import EMPTY
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 AppKey: TypeAlias = tuple[str, str]
 """Namespace and name."""
 
+_WITH_FIELDS: Final = frozenset({"json", "gcp", "ecs", "logfmt"})
+"""Formats whose lines of apps have `log_fields`, so that the runtime's own events have them too."""
 _STREAM_LEVEL: Final = {"stdout": "info", "stderr": "error"}
 
 
@@ -80,6 +83,7 @@ class Relay:
             self._timestamps,
             level=runtime.log_level,
             make_renderer=lambda: own_renderer(self._format, colour=self._colour),
+            fields=runtime.log_fields if self._format in _WITH_FIELDS else EMPTY,
         )
         self._own.install()
 

@@ -37,7 +37,10 @@ class Shape(Record, kw_only=True):
     escape: Callable[[bytes], bytes]
     """Valid UTF-8 lines to lines that may stand in a frame."""
     around: Callable[[str, str, bool], Frame]
-    """The frame for a timestamp, a level, and whether the line goes on in the next record."""
+    """The frame for a timestamp, a level, and whether the line goes on in the next record.
+
+    What stands after the text is the same for all levels.
+    """
     merger: Merger | None = None
     """For formats whose records are objects that can take in an app's own fields."""
     least_line: Bytes = 0

@@ -199,7 +199,8 @@ class App:
         how = "each new one before its old one stops" if overlap else "one after another"
         text = f"replacing {len(slots)} instances, {how}"
         self._log("info", "app.reload", text, reason=reason, instances=len(slots), overlap=overlap)
-        self._rollout = Rollout(self, new, slots, done, reason=cause or reason)
+        clock = self._world.clock
+        self._rollout = Rollout(self, new, slots, done, clock, reason=cause or reason)
         self._rollout.step()
 
     def scale(self, count: int) -> None:
@@ -267,6 +268,7 @@ class App:
         predecessor = self.instances[successor.index]
         self.instances[successor.index] = successor
         self.arriving.remove(successor)
+        successor.is_trial = False
         successor.app = self._rollout.spec if self._rollout else self.spec
         self._dismiss(predecessor)
         return predecessor

@@ -1,20 +1,20 @@
 """Changes of files, told as JSON lines: `python -m runtime.supervise.changes JSON`, a process of its own.
 
 The library watches in a thread and weighs 15 MB; neither belongs into PID 1. JSON is a list of
-`{"base": folder, "paths": [...], "ignore": [...]}`; a line is `{"group": index, "path": ...}`, or
-`{"error": text}` for what makes watching impossible. It ends when its parent does.
+`{"base": folder, "paths": [...], "ignore": [...], "depth": N, "polling": seconds}`, of which the last two
+may be null; a line is `{"group": index, "path": ...}`, or `{"error": text}` for what makes watching
+impossible. It ends when its parent does.
 """
 
 import json
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from runtime.init import prctl
-from runtime.record import Record
+from runtime.supervise.patterns import ignorer
 
 ALWAYS_IGNORED: Final = (
     ".*",
@@ -29,55 +29,39 @@ ALWAYS_IGNORED: Final = (
 )
 """PM2's two (dot files and node_modules), Python's caches, what editors write beside a file (4913: vim)."""
 _STEP_MS: Final = 50
+_POLL_MS: Final = 300
 _GROUPED_MS: Final = 100
 
 
-class Group(Record, kw_only=True):
+class Group:
     """What one app wants to hear of."""
 
-    base: str
-    """Where relative paths and patterns start."""
-    paths: tuple[str, ...]
-    ignore: tuple[str, ...] = ()
-
-    def roots(self) -> tuple[str, ...]:
-        """Absolute paths to watch."""
-        return tuple(os.path.normpath(os.path.join(self.base, path)) for path in self.paths)
+    def __init__(
+        self, base: str, paths: Iterable[str], ignore: Iterable[str] = (), depth: int | None = None
+    ) -> None:
+        """Relative `paths` and patterns start at `base`; `depth` counts folders below a path, None is any."""
+        self.roots = tuple(os.path.normpath(os.path.join(base, path)) for path in paths)
+        self._base = base
+        self._depth = depth
+        self._ignored, self._exempt = ignorer(ignore)
+        self._never, _ = ignorer(ALWAYS_IGNORED)
 
     def concerns(self, path: str) -> bool:
         """Whether a change of an absolute path counts."""
-        return any(_is_below(path, root) and not self._is_ignored(path, root) for root in self.roots())
+        return any(_is_below(path, root) and not self._is_ignored(path, root) for root in self.roots)
 
     def _is_ignored(self, path: str, root: str) -> bool:
-        below = os.path.relpath(path, root)
-        if any(_matches_part(below, pattern) for pattern in ALWAYS_IGNORED):
+        below_root = "" if path == root else os.path.relpath(path, root)
+        if self._depth is not None and below_root.count("/") > self._depth:
             return True
-        from_base = os.path.relpath(path, self.base)
-        for written in self.ignore:
-            pattern = written.replace("\\", "").removeprefix("./").rstrip("/")  # PM2's files write "\\.git"
-            if os.path.isabs(pattern):
-                if any(fnmatchcase(each, pattern) for each in _upwards(path)):
-                    return True
-            elif _matches_part(from_base, pattern) or any(
-                fnmatchcase(each, pattern) for each in _upwards(from_base)
-            ):
-                return True
-        return False
+        below_base = os.path.relpath(path, self._base)
+        if self._exempt(path, below_base):
+            return False
+        return self._never(path, below_root) or self._ignored(path, below_base)
 
 
 def _is_below(path: str, root: str) -> bool:
     return path == root or path.startswith(root.rstrip("/") + "/")
-
-
-def _matches_part(path: str, pattern: str) -> bool:
-    return any(part not in (".", "..") and fnmatchcase(part, pattern) for part in path.split("/"))
-
-
-def _upwards(path: str) -> Iterator[str]:
-    """A path and its parents: who ignores a folder ignores what is in it."""
-    while path and path != "/":
-        yield path
-        path = os.path.dirname(path)
 
 
 def lines_for(paths: Iterable[str], groups: Sequence[Group]) -> list[str]:
@@ -94,11 +78,10 @@ def main(argument: str) -> int:
     """Watch until the parent ends or nothing can be watched."""
     prctl.set_parent_death_signal(signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    groups = [
-        Group(**{**each, "paths": tuple(each["paths"]), "ignore": tuple(each["ignore"])})
-        for each in json.loads(argument)
-    ]
-    roots = sorted({root for group in groups for root in group.roots()})
+    told = json.loads(argument)
+    groups = [Group(each["base"], each["paths"], each["ignore"], each["depth"]) for each in told]
+    polling = min((each["polling"] for each in told if each["polling"]), default=None)
+    roots = sorted({root for group in groups for root in group.roots})
     missing = [root for root in roots if not os.path.exists(root)]
     for root in missing:
         _say(json.dumps({"error": f"{root}: there is nothing to watch"}))
@@ -108,7 +91,20 @@ def main(argument: str) -> int:
     try:
         import watchfiles  # noqa: PLC0415 (its absence is told like any other reason)
 
-        changes = watchfiles.watch(*present, watch_filter=None, debounce=_GROUPED_MS, step=_STEP_MS)
+        def counts(change: watchfiles.Change, path: str) -> bool:
+            # To polling a folder has changed when a file in it has come or gone, an ignored one too.
+            if change is watchfiles.Change.modified and os.path.isdir(path):
+                return False
+            return any(group.concerns(path) for group in groups)
+
+        changes = watchfiles.watch(
+            *present,
+            watch_filter=counts,
+            debounce=_GROUPED_MS,
+            step=_STEP_MS,
+            force_polling=True if polling else None,  # None: as WATCHFILES_FORCE_POLLING says
+            poll_delay_ms=round(polling * 1000) if polling else _POLL_MS,
+        )
         for batch in changes:
             for line in lines_for({path for _, path in batch}, groups):
                 _say(line)

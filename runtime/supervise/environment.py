@@ -38,7 +38,7 @@ class Environment:
     @staticmethod
     def mark(who: InstanceId) -> str:
         """What tells the processes of this incarnation from all others."""
-        return f"{who.app}:{who.index}:{who.incarnation}"
+        return f"{who.namespace}/{who.app}:{who.index}:{who.incarnation}"
 
 
 def _inherits(app: AppSpec, name: str) -> bool:

@@ -34,7 +34,8 @@ class AppHookLauncher:
         # With an incarnation's mark it would be taken for what that left behind, and be cleared away with it.
         env = {name: value for name, value in env.items() if name != MARK}
         program = _find(hook.command[0], app.cwd, env)
-        outlet = self._log.open(LogSource(app, InstanceId(app.name, event.instance or 0, 0)))
+        who = InstanceId(app.name, event.instance or 0, 0, app.namespace)
+        outlet = self._log.open(LogSource(app, who))
         plan = SpawnPlan(
             argv=(program, *hook.command[1:]),
             env=env,

@@ -115,7 +115,7 @@ class Hooks:
         return self._run(hook, instance.app, _event(instance, point), then)
 
     def _run(self, hook: Hook, app: AppSpec, event: HookEvent, then: Callable[[str], None]) -> HookRun:
-        who = InstanceId(app.name, event.instance or 0, 0)
+        who = InstanceId(app.name, event.instance or 0, 0, app.namespace)
         runner = HookRunner(AppHookLauncher(app, reaper=self._reaper, log=self._log), self._clock)
 
         def done(result: HookResult) -> None:
@@ -133,6 +133,8 @@ class Hooks:
     def _tell(self, result: HookResult) -> None:
         event = result.event
         fields: dict[str, object] = {"app": event.app, "instance": event.instance, "hook": event.point.value}
+        if event.namespace not in (None, AppSpec.namespace):
+            fields["namespace"] = event.namespace
         known = {name: value for name, value in fields.items() if value is not None}
         if result.message:
             level = "error" if event.point.is_required else "warning"

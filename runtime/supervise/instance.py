@@ -75,6 +75,8 @@ class Instance:
         """What the process says of itself (sd_notify STATUS=)."""
         self.fate: Fate | None = None
         """How it ended for good, if it did."""
+        self.is_trial = before is not None
+        """It shall replace another one, which serves until this one is ready."""
         self.was_killed = False
         """The last stop ended with SIGKILL."""
         self._world = world
@@ -85,6 +87,8 @@ class Instance:
         """For what reason somebody last asked for something."""
         self._cause = ""
         """Why the next start happens; empty before the first."""
+        self._ready_by = ""
+        """How the process told that it is ready; empty if it did not."""
         self._timer: Timer | None = None
         self._due: tuple[Seconds, Event] | None = None
         self._errand: Errand | None = None
@@ -93,7 +97,7 @@ class Instance:
     @property
     def who(self) -> InstanceId:
         """The current incarnation's identity."""
-        return InstanceId(self.app.name, self.index, self.incarnation)
+        return InstanceId(self.app.name, self.index, self.incarnation, self.app.namespace)
 
     @property
     def pid(self) -> int | None:
@@ -150,6 +154,8 @@ class Instance:
         self.incarnation += 1
         self.started_at = self._world.clock.time()
         self.fate = None
+        self.reason = ""
+        self._ready_by = ""
         self.was_killed = False
         self.status_text = ""
         self._goal = Goal.JUDGE
@@ -197,7 +203,9 @@ class Instance:
     def _come_online(self) -> None:
         self._disarm()
         after = round(self.uptime, 3)
-        self._log("info", "instance.online", f"online after {after:g} s", after_s=after)
+        self._log(
+            "info", "instance.online", f"online after {after:g} s", after_s=after, by=self._ready_by or None
+        )
         self._running.online()
         self._enter(State.ONLINE)
         self._world.attendant.happened(self, "post_start")
@@ -338,7 +346,8 @@ class Instance:
         self.fate = Fate.GAVE_UP
         self._log("error", "instance.errored", self.reason)
         self._enter(State.ERRORED)
-        self._world.attendant.happened(self, "on_give_up")
+        if not self.is_trial:  # nothing is lost with it
+            self._world.attendant.happened(self, "on_give_up")
 
     def _retry_in(self, delay: Seconds) -> None:
         self.restarts += 1
@@ -388,7 +397,7 @@ class Instance:
     def became_ready(self, how: str) -> None:
         """The process reported that it can work."""
         if self.state is State.STARTING:
-            self.reason = how
+            self._ready_by = how
         self.handle(Event.READY)
 
     def became_unhealthy(self, why: str) -> None:

@@ -28,12 +28,14 @@ class ForkLauncher:
         log: LogSink,
         outfitter: Outfitter,
         environ: Mapping[str, str],
+        count: Callable[[AppSpec], int],
     ) -> None:
-        """`environ` is what apps inherit."""
+        """`environ` is what apps inherit; `count` tells how many instances one has."""
         self._clock = clock
         self._reaper = reaper
         self._log = log
         self._outfitter = outfitter
+        self._count = count
         self._environment = Environment(environ)
         self._clearances: set[Clearance] = set()
 
@@ -70,7 +72,7 @@ class ForkLauncher:
             limits=app.limits,
             no_new_privs=app.no_new_privs,
             oom_score_adj=app.oom_score_adj,
-            cpu_affinity=_affinity(app, who.index),
+            cpu_affinity=_affinity(app, who.index, self._count(app)),
         )
         try:
             pid = spawn(plan)
@@ -223,11 +225,10 @@ def _announces(app: AppSpec) -> bool:
     return app.ready.is_reported or appfacts.is_cluster_worker(app) or appfacts.shares_python(app)
 
 
-def _affinity(app: AppSpec, index: int) -> tuple[int, ...] | None:
+def _affinity(app: AppSpec, index: int, count: int) -> tuple[int, ...] | None:
     """`spread` deals out all CPUs as equal neighbouring shares, or one each where there are too few."""
     if app.cpu_affinity == "spread":
         allowed = sorted(os.sched_getaffinity(0))
-        count = app.count(len(allowed))
         if count >= len(allowed):
             return (allowed[index % len(allowed)],)
         share = index % count

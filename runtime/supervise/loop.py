@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
+    from asyncio import AbstractEventLoop, Handle
 
 EARLY_TIME_S: Final = 0.08
 """How long the first apps are attended to before asyncio is imported."""
@@ -35,39 +35,62 @@ class EarlyLoop:
         self._readers: dict[int, _EarlyCall] = {}
         self._writers: dict[int, _EarlyCall] = {}
 
+    # Each looks for the real loop when it is called: a bound method that was taken early has to work late.
+
     def time(self) -> float:
         """Monotonic seconds, as asyncio's loops count them."""
         return time.monotonic()
 
-    def call_soon(self, callback: Callable[..., object], *args: object) -> "_EarlyCall":
+    def call_soon(self, callback: Callable[..., object], *args: object) -> "Handle | _EarlyCall":
         """As asyncio's."""
-        return self.call_later(0, callback, *args)
+        return self._real.call_soon(callback, *args) if self._real else self.call_later(0, callback, *args)
 
-    def call_later(self, delay: float, callback: Callable[..., object], *args: object) -> "_EarlyCall":
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: object
+    ) -> "Handle | _EarlyCall":
         """As asyncio's; the delay counts from now, not from the hand-over."""
+        if self._real:
+            return self._real.call_later(delay, callback, *args)
         call = _EarlyCall(callback, args, when=self.time() + delay)
         self._timers.append(call)
         return call
 
     def add_reader(self, fd: int, callback: Callable[..., object], *args: object) -> None:
         """As asyncio's."""
-        self._readers[fd] = _EarlyCall(callback, args)
+        if self._real:
+            self._real.add_reader(fd, callback, *args)
+        else:
+            self._readers[fd] = _EarlyCall(callback, args)
 
     def remove_reader(self, fd: int) -> bool:
         """As asyncio's."""
+        if self._real:
+            return self._real.remove_reader(fd)
         return self._readers.pop(fd, None) is not None
 
     def add_writer(self, fd: int, callback: Callable[..., object], *args: object) -> None:
         """As asyncio's."""
-        self._writers[fd] = _EarlyCall(callback, args)
+        if self._real:
+            self._real.add_writer(fd, callback, *args)
+        else:
+            self._writers[fd] = _EarlyCall(callback, args)
 
     def remove_writer(self, fd: int) -> bool:
         """As asyncio's."""
+        if self._real:
+            return self._real.remove_writer(fd)
         return self._writers.pop(fd, None) is not None
 
     def stop(self) -> None:
         """As asyncio's."""
         self._stopped = True
+        if self._real:
+            self._real.stop()
+
+    def close(self) -> None:
+        """As asyncio's."""
+        if self._real:
+            self._real.close()
 
     def run_forever(self) -> None:
         """As asyncio's."""
@@ -113,10 +136,6 @@ class EarlyLoop:
         if self._real is not None:
             return self._real
         real = self._real = _import_asyncio()
-        names = ("time", "call_later", "add_reader", "remove_reader", "add_writer", "remove_writer", "stop")
-        for name in names:
-            setattr(self, name, getattr(real, name))
-        self.call_soon = real.call_soon  # type: ignore[method-assign,assignment]
         for fd, call in self._readers.items():
             real.add_reader(fd, call.run)
         for fd, call in self._writers.items():

@@ -102,7 +102,7 @@ class MemoryWatch:
         self._random = random
         self._guard = guard
         self._guard_quiet_until: Seconds = 0.0
-        self._apps: dict[str, _App] = {}
+        self._apps: dict[tuple[str, str], _App] = {}
         self._lives: dict[InstanceId, _Life] = {}
 
     def guard(self, limit: MemoryLimit | None) -> None:
@@ -111,23 +111,23 @@ class MemoryWatch:
 
     def adopt(self, spec: AppSpec, *, instances: int) -> None:
         """Watch an app from now on; also when its spec or its number of instances has changed."""
-        known = self._apps.get(spec.name)
+        known = self._apps.get(spec.key())
         if known is None:
-            self._apps[spec.name] = _App(spec, instances)
+            self._apps[spec.key()] = _App(spec, instances)
             return
         if known.spec.max_memory_restart != spec.max_memory_restart:
             known.slots.clear()
             known.given_up = False
         known.spec, known.instances = spec, instances
 
-    def forget(self, app: str) -> None:
-        """Stop watching an app: it was stopped or deleted."""
-        self._apps.pop(app, None)
-        self._lives = {who: life for who, life in self._lives.items() if who.app != app}
+    def forget(self, key: tuple[str, str]) -> None:
+        """Stop watching an app (by `AppSpec.key()`): it was stopped or deleted."""
+        self._apps.pop(key, None)
+        self._lives = {who: life for who, life in self._lives.items() if who.key != key}
 
     def online(self, who: InstanceId, now: Seconds) -> None:
         """An incarnation is ready: from now on its samples count."""
-        app = self._apps.get(who.app)
+        app = self._apps.get(who.key)
         if app is None:
             return
         # Each life gets a limit that is a little lower by chance, so that equal instances which leak at the
@@ -138,14 +138,14 @@ class MemoryWatch:
     def gone(self, who: InstanceId) -> None:
         """An incarnation has ended, or is being stopped for another reason."""
         self._lives.pop(who, None)
-        app = self._apps.get(who.app)
+        app = self._apps.get(who.key)
         if app is not None and app.recycling == who:
             app.recycling_gone = True
             self._unlock(app)
 
     def postponed(self, who: InstanceId, now: Seconds) -> None:
         """The replacement did not come up and the old instance stays: try again after the app's cool-down."""
-        app = self._apps.get(who.app)
+        app = self._apps.get(who.key)
         if app is not None and app.recycling == who:
             app.recycling = None
             if life := self._lives.get(who):
@@ -154,14 +154,14 @@ class MemoryWatch:
     def judge(self, sizes: Mapping[InstanceId, Bytes], memory: Memory, now: Seconds) -> list[Decision]:
         """Decide on one sample of all instances; those that are not online are ignored."""
         decisions: list[Decision] = []
-        online = {who: size for who, size in sizes.items() if who in self._lives and who.app in self._apps}
+        online = {who: size for who, size in sizes.items() if who in self._lives and who.key in self._apps}
         for who, size in online.items():
             life = self._lives[who]
             life.baseline = size if life.baseline is None else life.baseline
             decisions += self._soft(who, life, size, memory, now)
-        for name, app in self._apps.items():
-            own = {who: size for who, size in online.items() if who.app == name}
-            decisions += self._hard(name, app, own, memory, now)
+        for key, app in self._apps.items():
+            own = {who: size for who, size in online.items() if who.key == key}
+            decisions += self._hard(app, own, memory, now)
             for who, size in own.items():
                 self._lives[who].previous = size
         decisions += self._guard_container(online, memory, now)
@@ -170,7 +170,7 @@ class MemoryWatch:
     def _soft(
         self, who: InstanceId, life: _Life, size: Bytes, memory: Memory, now: Seconds
     ) -> list[Decision]:
-        app = self._apps[who.app]
+        app = self._apps[who.key]
         limit = app.resolve(app.spec.memory_soft_limit, memory)
         if life.softened_at is not None and life.softened_from is not None:
             if now - life.softened_at < SOFT_SETTLE:
@@ -184,7 +184,7 @@ class MemoryWatch:
         return [Soften(who, usage=size, limit=limit)]
 
     def _hard(
-        self, name: str, app: _App, sizes: Mapping[InstanceId, Bytes], memory: Memory, now: Seconds
+        self, app: _App, sizes: Mapping[InstanceId, Bytes], memory: Memory, now: Seconds
     ) -> list[Decision]:
         limit = app.resolve(app.spec.max_memory_restart, memory)
         if limit is None or app.given_up:
@@ -205,7 +205,7 @@ class MemoryWatch:
                 return []
             if shape is _Shape.FLAT:
                 app.given_up = True
-                return [GiveUp(name, usage=size, limit=limit, recycles=slot.early)]
+                return [GiveUp(app.spec.key(), usage=size, limit=limit, recycles=slot.early)]
             slot.leaks = True
         return [self._recycle(app, who, Reason.LIMIT, size, limit, memory, now)]
 
@@ -229,7 +229,7 @@ class MemoryWatch:
         if not grown:
             return [GuardStuck(usage=used, limit=limit)]
         who = max(grown, key=sizes.__getitem__)
-        return [self._recycle(self._apps[who.app], who, Reason.GUARD, used, limit, memory, now)]
+        return [self._recycle(self._apps[who.key], who, Reason.GUARD, used, limit, memory, now)]
 
     def _recycle(
         self,
@@ -257,7 +257,7 @@ class MemoryWatch:
         if old is None or not app.recycling_gone:
             return
         if any(
-            who.app == old.app and who.index == old.index and who.incarnation > old.incarnation
+            who.key == old.key and who.index == old.index and who.incarnation > old.incarnation
             for who in self._lives
         ):
             app.recycling = None

@@ -53,7 +53,8 @@ class Softened(Record):
 class GiveUp(Record):
     """The app does not fit its limit: end it as a crash loop with this reason."""
 
-    app: str
+    app: tuple[str, str]
+    """Its `AppSpec.key()`."""
     usage: Bytes
     limit: Bytes
     recycles: int

@@ -1,25 +1,35 @@
 """Replacing instances that have grown too large or too old, before they do harm."""
 
+import os
 import signal
 from collections.abc import Callable, Mapping
 
 from runtime.contracts import Clock, InstanceId, LogSink, Timer
-from runtime.ecosystem.spec import AppSpec, MemoryLimit, RuntimeSpec
+from runtime.ecosystem.spec import AppSpec, MemoryLimit, RuntimeSpec, Seconds
 from runtime.host.cgroup import Box
-from runtime.host.processes import TreeSampler
+from runtime.host.processes import read_process
+from runtime.record import Record
 from runtime.supervise.age import expires_in
 from runtime.supervise.app import App
 from runtime.supervise.memory import MemoryWatch
 from runtime.supervise.memory_decisions import Decision, GiveUp, GuardStuck, Recycle, Soften, Softened
-from runtime.supervise.memory_limits import check_limits, mib
+from runtime.supervise.memory_limits import check_guard, check_limits, mib
 from runtime.supervise.monitor import Monitor
 from runtime.supervise.replacing import Replacements, Wish
 from runtime.supervise.states import State
+from runtime.supervise.usage import UsageBook
 
 _WAYS = {
     True: "it is being replaced",
     False: "it is being restarted, as the container has no room for two of them",
 }
+
+
+class _Age(Record):
+    """The end of an incarnation's time (`max_age`)."""
+
+    timer: Timer
+    ends: Seconds
 
 
 class Recycler:
@@ -33,45 +43,51 @@ class Recycler:
         log: LogSink,
         random: Callable[[], float],
         box: Box,
+        usage: UsageBook,
         replacements: Replacements,
         on_sample: Callable[[], None],
     ) -> None:
-        """`on_sample` is called after each measurement."""
+        """`on_sample` is called with each look at the figures of `usage`."""
         self._clock = clock
         self._log = log
         self._random = random
         self._box = box
         self._replacements = replacements
         self._on_sample = on_sample
-        self._apps: dict[str, App] = {}
-        self._known: dict[str, tuple[AppSpec, int]] = {}
-        self._online: dict[InstanceId, Timer | None] = {}
+        self._apps: dict[tuple[str, str], App] = {}
+        self._known: dict[tuple[str, str], tuple[AppSpec, int]] = {}
+        self._online: dict[InstanceId, _Age | None] = {}
         """Incarnations that are ready, with the end of their time."""
         self._watch = MemoryWatch(random=random, guard=runtime.memory_guard)
-        self.monitor = Monitor(
+        self._monitor = Monitor(
             clock=clock,
-            sampler=TreeSampler(),
+            usage=usage,
             container=box,
             watch=self._watch,
             fleet=self,
             guarded=runtime.memory_guard is not None,
         )
 
+        self._check_guard(runtime.memory_guard)
+        if read_process(os.getpid()) is None:
+            problem = "/proc cannot be read: no memory limit has an effect"
+            self._log.event("warning", "host.unreadable", problem)
+
     def sync(self, app: App) -> None:
         """Follow an app: its settings, its size, which incarnations are ready and which have gone."""
-        name = app.name
+        key = app.spec.key()
         if not app.wanted:
-            if self._known.pop(name, None):
-                self.monitor.forget(name)
-        elif self._known.get(name) != (now := (app.spec, len(app.instances))):
+            if self._known.pop(key, None):
+                self._monitor.forget(key)
+        elif self._known.get(key) != (now := (app.spec, len(app.instances))):
             self._adopt(app, now)
-        self._apps[name] = app
+        self._apps[key] = app
         ready = {member.who for member in app.members() if member.state is State.ONLINE}
         alive = {member.who for member in app.members() if member.state.has_process}
-        for who in [who for who in self._online if who.app == name and who not in alive]:
-            timer = self._online.pop(who)
-            if timer is not None:
-                timer.cancel()
+        for who in [who for who in self._online if who.key == key and who not in alive]:
+            age = self._online.pop(who)
+            if age is not None:
+                age.timer.cancel()
             self._watch.gone(who)
         for who in sorted(ready - self._online.keys(), key=lambda who: who.incarnation):
             self._watch.online(who, self._clock.time())
@@ -79,15 +95,22 @@ class Recycler:
 
     def guard(self, limit: MemoryLimit | None) -> None:
         """The container's limit is another one from now on."""
-        self.monitor.guard(limit)
+        if limit != self._guarded_at:
+            self._check_guard(limit)
+        self._monitor.guard(limit)
 
     def stop(self) -> None:
         """The runtime ends."""
-        self.monitor.stop()
-        for timer in self._online.values():
-            if timer is not None:
-                timer.cancel()
+        self._monitor.stop()
+        for age in self._online.values():
+            if age is not None:
+                age.timer.cancel()
         self._online.clear()
+
+    def time_left(self, who: InstanceId) -> Seconds | None:
+        """How long an incarnation may go on before its `max_age`; None without one, or before it is ready."""
+        age = self._online.get(who)
+        return None if age is None else max(0.0, age.ends - self._clock.time())
 
     # -- the monitor's fleet -----------------------------------------------------------------------------
 
@@ -116,19 +139,24 @@ class Recycler:
 
     # -- helpers -----------------------------------------------------------------------------------------
 
+    def _check_guard(self, limit: MemoryLimit | None) -> None:
+        self._guarded_at = limit
+        if problem := check_guard(limit, self._box.memory()):
+            self._log.event("warning", "config.warning", problem)
+
     def _adopt(self, app: App, now: tuple[AppSpec, int]) -> None:
-        spec, instances = self._known[app.name] = now
+        spec, instances = self._known[app.spec.key()] = now
         ceiling = self._box.memory().ceiling
         for problem in check_limits(spec, ceiling=ceiling, instances=instances):
             self._log.event("warning", "config.warning", problem, **spec.labels())
         for note in self._box.take_notes():
             self._log.event("warning", "host.unreadable", note)
-        self.monitor.adopt(spec, instances=instances)
+        self._monitor.adopt(spec, instances=instances)
 
-    def _expire_later(self, app: App, who: InstanceId) -> Timer | None:
+    def _expire_later(self, app: App, who: InstanceId) -> _Age | None:
         if app.spec.max_age is None:
             return None
-        age = expires_in(app.spec.max_age, app.spec.max_age_jitter, self._random)
+        time_left = expires_in(app.spec.max_age, app.spec.max_age_jitter, self._random)
 
         def expire() -> None:
             if who in self._online:
@@ -136,7 +164,8 @@ class Recycler:
                 self._online[who] = self._expire_later(app, who)
                 self._replacements.ask(app, Wish(who=who, reason="max_age"))
 
-        return self._clock.call_later(age, expire)
+        ends = self._clock.time() + time_left
+        return _Age(self._clock.call_later(time_left, expire), ends)
 
     def _recycle(self, decision: Recycle) -> None:
         who = decision.who
@@ -144,7 +173,7 @@ class Recycler:
             "warning",
             "instance.memory",
             f"{decision.message}: {_WAYS[decision.overlap]}",
-            **self._apps[who.app].spec.labels(),
+            **self._apps[who.key].spec.labels(),
             instance=who.index,
             rss_bytes=decision.usage,
             limit_bytes=decision.limit,
@@ -155,11 +184,11 @@ class Recycler:
             overlap=decision.overlap,
             on_failure=lambda: self._watch.postponed(who, self._clock.time()),
         )
-        self._replacements.ask(self._apps[who.app], wish)
+        self._replacements.ask(self._apps[who.key], wish)
 
     def _soften(self, decision: Soften) -> None:
         who = decision.who
-        app = self._apps[who.app]
+        app = self._apps[who.key]
         process = next((member.process for member in app.members() if member.who == who), None)
         if process is None:
             return
@@ -181,7 +210,7 @@ class Recycler:
             "info",
             "instance.memory_softened",
             f"from {mib(decision.before)} to {mib(decision.after)} after it was asked to free memory",
-            **self._apps[who.app].spec.labels(),
+            **self._apps[who.key].spec.labels(),
             instance=who.index,
             before_bytes=decision.before,
             after_bytes=decision.after,

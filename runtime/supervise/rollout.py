@@ -1,14 +1,16 @@
 """Replacing the instances of an app one after another, so that the app serves all the time.
 
-Start-before-stop: a replacement takes over its slot only when it is ready, and only then is its predecessor
-drained and stopped. If one does not get ready the rest is called off and the old ones stay: broken code must
-not take a service down. Where two processes cannot serve side by side (a program that binds its own port) a
-slot is stopped first, and the next slot waits until it is back.
+Start-before-stop: a replacement takes over its slot only when it is ready and has served beside its
+predecessor for a while (a process that was just started is slow, and starting it took CPU from the others);
+only then is that one drained and stopped. If one does not get ready, or does not stay, the rest is called off
+and the old ones stay: broken code must not take a service down. Where two processes cannot serve side by side
+(a program that binds its own port) a slot is stopped first, and the next slot waits until it is back.
 """
 
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from runtime.contracts import Clock
 from runtime.ecosystem.spec import AppSpec, ExecMode, OnReadyTimeout
 from runtime.record import Record
 from runtime.supervise.instance import Instance
@@ -54,10 +56,12 @@ class Rollout:
         spec: AppSpec,
         indexes: Iterable[int],
         on_done: Callable[[Outcome], None],
+        clock: Clock,
         *,
         reason: str,
     ) -> None:
         """Replace the processes of these slots by ones of `spec`."""
+        self._clock = clock
         self.spec = spec
         self._reason = reason
         self._cluster = cluster
@@ -65,7 +69,11 @@ class Rollout:
         self._on_done: Callable[[Outcome], None] | None = on_done
         self._overlap = can_overlap(spec)
         self._successors: dict[int, Instance] = {}
-        """Started, not ready yet."""
+        """Started, and not ready yet or not for long enough."""
+        self._settling: set[int] = set()
+        """Slots whose successors are ready."""
+        self._settled: set[int] = set()
+        """Slots whose successors have been ready for long enough."""
         self._leaving: list[Instance] = []
         """Replaced, not gone yet."""
         self._restarting: Instance | None = None
@@ -111,11 +119,14 @@ class Rollout:
     def _step_overlapping(self) -> None:
         for index, successor in list(self._successors.items()):
             if successor.state is State.ONLINE:
+                if not self._has_settled(index):
+                    continue
                 del self._successors[index]
                 self._replaced += 1
                 self._leaving.append(self._cluster.promote(successor))
             elif successor.state not in (State.PREPARING, State.STARTING):
-                self._call_off(f"instance {index} did not get ready: {_why(successor)}")
+                what = "did not stay" if index in self._settling else "did not get ready"
+                self._call_off(f"instance {index} {what}: {_why(successor)}")
                 return
         self._leaving = [instance for instance in self._leaving if not instance.state.is_final]
         while self._todo and len(self._successors) + len(self._leaving) < self.spec.max_surge:
@@ -125,6 +136,21 @@ class Rollout:
             strict = self.spec.but(on_ready_timeout=OnReadyTimeout.FAIL, autorestart=False)
             successor = self._successors[index] = self._cluster.prepare(index, strict)
             successor.handle(Event.START, reason=self._reason)
+
+    def _has_settled(self, index: int) -> bool:
+        """Whether the successor was ready for long enough; where nobody serves meanwhile, at once."""
+        if index in self._settled or self.spec.settle_time <= 0:
+            return True
+        if self._cluster.instances[index].state is not State.ONLINE:
+            return True
+        if index not in self._settling:
+            self._settling.add(index)
+            self._clock.call_later(self.spec.settle_time, lambda: self._settle(index))
+        return False
+
+    def _settle(self, index: int) -> None:
+        self._settled.add(index)
+        self.step()
 
     def _step_one_by_one(self) -> None:
         current = self._restarting

@@ -46,6 +46,7 @@ class Parts(Record, kw_only=True):
     ledger: Ledger
     launcher: ForkLauncher
     reaper: Reaper
+    upkeep: Upkeep
     version: str
 
 
@@ -79,6 +80,7 @@ class Session:
             log=self._ledger,
             outfitter=self._outfitter,
             environ=around.environ,
+            count=self._instances,
         )
         self._upkeep = Upkeep(
             ecosystem.runtime,
@@ -88,6 +90,7 @@ class Session:
             random=_random,
             environ=around.environ,
             environment=self._launcher.environment,
+            apps=lambda: self._supervisor.apps.values(),  # noqa: PLW0108 (it is made below)
             is_ready=lambda: self._supervisor.is_ready,
         )
         self._supervisor = Supervisor(
@@ -107,6 +110,7 @@ class Session:
         )
         self._ending: Ending | None = None
         self._control: Closable | None = None
+        self._config_watch: Closable | None = None
 
     def run(self) -> Ending:
         """Start everything and return when all of it has ended.
@@ -121,8 +125,11 @@ class Session:
             self._loop.run_forever()
         finally:
             self._around.inbox.close()
-            if self._control is not None:
-                self._control.close()
+            for room in (self._config_watch, self._control):
+                if room is not None:
+                    room.close()
+            while self._reaper.reap():  # who ended in the last moment is nobody else's to bury
+                pass
             self._relay.close(FLUSH_TIME_S)
         return self._ending or Ending(ExitCode.INTERNAL, "bug", "the loop ended by itself")
 
@@ -138,6 +145,8 @@ class Session:
             cpus=self._ecosystem.cpus,
             apps=[app.name for app in self._ecosystem.apps],
         )
+        for note in self._ecosystem.host_notes:
+            self._ledger.event("warning", "host.unreadable", note)
         for warning in self._ecosystem.warnings:
             self._ledger.event("warning", "config.warning", warning)
         for notice in self._ecosystem.notices:
@@ -163,6 +172,7 @@ class Session:
             self._loop.call_later(OPERATE_AFTER, self._open_control)
 
     def _open_control(self) -> None:
+        self._watch_config()
         if self._around.operate is not None:
             parts = Parts(
                 loop=self._loop,
@@ -171,9 +181,30 @@ class Session:
                 ledger=self._ledger,
                 launcher=self._launcher,
                 reaper=self._reaper,
+                upkeep=self._upkeep,
                 version=self._around.version,
             )
             self._control = self._around.operate(parts)
+
+    def _watch_config(self) -> None:
+        """Begin or end to watch the ecosystem file, as it says itself."""
+        origin = self._ecosystem.origin if self._ecosystem.runtime.watch_config else None
+        if self._config_watch is not None and origin is None:
+            self._config_watch.close()
+            self._config_watch = None
+        elif self._config_watch is None and origin is not None:
+            from runtime.supervise.config_watch import ConfigWatch  # noqa: PLC0415 (for who has asked for it)
+
+            try:
+                self._config_watch = ConfigWatch(
+                    origin, loop=self._loop, on_changed=self._reread.begin, on_failed=self._not_watched
+                )
+            except OSError as error:
+                self._not_watched(error)
+
+    def _not_watched(self, error: OSError) -> None:
+        why = f"the ecosystem file is not watched any more: {error.strerror}"
+        self._ledger.event("error", "watch.failed", why)
 
     def _signals_arrived(self) -> None:
         for number in self._around.inbox.take():
@@ -189,6 +220,8 @@ class Session:
             self._reread.begin()
         elif reaction.action is SignalAction.FORWARD:
             self._supervisor.forward(reaction.number)
+        elif reaction.action is SignalAction.REOPEN:
+            self._relay.reopen()
 
     def _reap(self) -> None:
         if self._reaper.reap():
@@ -206,8 +239,12 @@ class Session:
             self._ecosystem = before
             self._not_loaded(str(error))
             return
+        for warning in ecosystem.warnings:
+            if warning not in before.warnings:
+                self._ledger.event("warning", "config.warning", warning)
         self._reactions = reactions(ecosystem.runtime.signals)
         self._upkeep.apply(ecosystem.runtime)
+        self._watch_config()
 
     def _not_loaded(self, why: str) -> None:
         self._ledger.event("error", "config.rejected", f"nothing was changed: {why}")
@@ -220,6 +257,11 @@ class Session:
         self._ending = ending
         self._loop.stop()
 
+    def _instances(self, spec: AppSpec) -> int:
+        """How many instances an app has now: somebody may have scaled it."""
+        app = self._supervisor.apps.get(spec.key())
+        return spec.count(self._ecosystem.cpus) if app is None else len(app.instances)
+
     async def _run_command(self, app: AppSpec, argv: tuple[str, ...]) -> int:
         from runtime.supervise.commands import Commands  # noqa: PLC0415 (needs asyncio at last)
 
@@ -227,7 +269,5 @@ class Session:
 
 
 def _random() -> float:
-    """As random.random, which costs 2 ms to import and is first needed after a failure."""
-    from random import random  # noqa: PLC0415
-
-    return random()  # noqa: S311 (jitter)
+    """As random.random, whose module costs 2 ms and 300 KB for its other generators."""
+    return int.from_bytes(os.urandom(6), "big") / (1 << 48)

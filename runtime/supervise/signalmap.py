@@ -15,6 +15,8 @@ class SignalAction(StrEnum):
     STOP = "stop"
     RELOAD = "reload"
     FORWARD = "forward"
+    REOPEN = "reopen"
+    """Open the log files anew."""
     IGNORE = "ignore"
 
 

@@ -5,12 +5,12 @@ soon as its dependencies are satisfied, and during a stop an app is stopped as s
 it is up any more.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final
 
 from runtime.contracts import Outfitter, Timer
-from runtime.ecosystem.spec import AppSpec, Dependency, Ecosystem, Hook, RuntimeSpec, Seconds
+from runtime.ecosystem.spec import AppSpec, Dependency, Ecosystem, RuntimeSpec, Seconds
 from runtime.errors import ListenError
 from runtime.init.exitcodes import SIGNAL_BASE, ExitCode
 from runtime.record import Record
@@ -94,9 +94,10 @@ class Supervisor:
 
     @property
     def is_ready(self) -> bool:
-        """Every app that was started is ready, and none is missing."""
+        """Every app that was started is ready, and none is missing; while lingering, if so configured."""
+        lingers = self.phase is Phase.LINGERING and not self.runtime.unready_on_stop
         return (
-            self.phase is Phase.RUNNING
+            (self.phase is Phase.RUNNING or lingers)
             and self._drained_at is None
             and all(app.is_ready for app in self.apps.values() if app.spec.autostart)
         )
@@ -303,6 +304,7 @@ class Supervisor:
             elif key not in known:
                 self._outfitter.close(app.spec)
                 del self.apps[key]
+                self._world.log.forget(key)
 
     def _start_waiting(self) -> None:
         for key in [spec.key() for spec in self.ecosystem.apps if spec.key() in self._waiting]:
@@ -387,10 +389,7 @@ class Supervisor:
         return max(0.0, self.runtime.shutdown_delay - (self._world.clock.time() - self._drained_at))
 
     def _shutdown_time(self, delay: Seconds) -> Seconds:
-        if self.runtime.shutdown_timeout is not None:
-            return self.runtime.shutdown_timeout
-        longest = max((_stop_time(app.spec) for app in self.apps.values()), default=0.0)
-        return delay + _hook_time(self.runtime.hooks) + longest + 1.0
+        return self.runtime.stop_time((app.spec for app in self.apps.values()), delay)
 
     def _prepare_stop(self) -> None:
         if self.phase not in (Phase.NEW, Phase.RUNNING, Phase.LINGERING):
@@ -480,15 +479,6 @@ class Supervisor:
 
 def _fates(app: App) -> set[Fate]:
     return {instance.fate for instance in app.instances.values() if instance.fate is not None}
-
-
-def _hook_time(hooks: Mapping[str, Hook]) -> Seconds:
-    """How much longer a stop may take because of hooks."""
-    return sum(hooks[name].timeout for name in ("pre_stop", "post_stop") if name in hooks)
-
-
-def _stop_time(app: AppSpec) -> Seconds:
-    return app.kill_timeout + _hook_time(app.hooks)
 
 
 def _same_but_count(one: AppSpec, other: AppSpec) -> bool:

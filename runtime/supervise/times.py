@@ -54,7 +54,7 @@ class Times:
             self._drop(key)
 
     def next_run(self, app: App) -> datetime | None:
-        """When the next alarm of an app rings, for people."""
+        """When the next alarm of an app rings, in its time zone."""
         times = [alarm.next for alarm in self._alarms.get(app.spec.key(), ())]
         return min((time for time in times if time is not None), default=None)
 
@@ -71,9 +71,10 @@ class Times:
         self._alarms[spec.key()] = alarms
 
     def _alarm(self, app: App, text: str, zone: tzinfo, ring: Callable[[Due], None]) -> "_Alarm":
-        alarm = _Alarm(Timetable(parse_schedule(text, zone), self._now()), self._clock, self._now, ring)
+        table = Timetable(parse_schedule(text, zone), self._now())
+        alarm = _Alarm(table, zone, self._clock, self._now, ring)
         if alarm.next is not None:
-            when = alarm.next.astimezone(zone).isoformat(" ", "seconds")
+            when = alarm.next.isoformat(" ", "seconds")
             self._log.event(
                 "info", "app.scheduled", f"next at {when}", **app.spec.labels(), schedule=text, next=when
             )
@@ -129,9 +130,15 @@ class _Alarm:
     """Rings whenever a timetable says so."""
 
     def __init__(
-        self, table: Timetable, clock: Clock, now: Callable[[], datetime], ring: Callable[[Due], None]
+        self,
+        table: Timetable,
+        zone: tzinfo,
+        clock: Clock,
+        now: Callable[[], datetime],
+        ring: Callable[[Due], None],
     ) -> None:
         self._table = table
+        self._zone = zone
         self._clock = clock
         self._now = now
         self._ring = ring
@@ -140,7 +147,7 @@ class _Alarm:
 
     @property
     def next(self) -> datetime | None:
-        return self._table.next
+        return None if self._table.next is None else self._table.next.astimezone(self._zone)
 
     def cancel(self) -> None:
         if self._timer is not None:

@@ -5,11 +5,11 @@ run already; the one exception are hooks, which a start may have to wait for.
 """
 
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from runtime.contracts import InstanceId, LogSink, Timer
-from runtime.ecosystem.spec import AppSpec, RuntimeSpec
+from runtime.ecosystem.spec import AppSpec, RuntimeSpec, Seconds
 from runtime.init.reaper import ExitStatus, Reaper
 from runtime.supervise.app import App
 from runtime.supervise.attendant import Errand, Moment
@@ -18,12 +18,15 @@ from runtime.supervise.replacing import Replacements
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+    from datetime import datetime
 
     from runtime.host.cgroup import Box
     from runtime.supervise.hooking import Hooks
     from runtime.supervise.killings import Killings
+    from runtime.supervise.memory_limits import Limits
     from runtime.supervise.recycling import Recycler
     from runtime.supervise.times import Times
+    from runtime.supervise.usage import UsageBook
     from runtime.supervise.watching import Watcher
 
 
@@ -40,12 +43,14 @@ class Upkeep:
         random: Callable[[], float],
         environ: Mapping[str, str],
         environment: Callable[[AppSpec, InstanceId], Mapping[str, str]],
+        apps: Callable[[], Iterable[App]],
         is_ready: Callable[[], bool],
     ) -> None:
         """`environ` is the runtime's own, `environment` what a process of an app gets.
 
-        `is_ready` tells whether everything that shall run does.
+        `apps` lists all there are, and `is_ready` tells whether everything that shall run does.
         """
+        self._apps = apps
         self._is_ready = is_ready
         self._runtime = runtime
         self._loop = loop
@@ -55,7 +60,6 @@ class Upkeep:
         self._environ = environ
         self._environment = environment
         self._replacements = Replacements()
-        self._apps: dict[tuple[str, str], App] = {}
         self._changed: dict[tuple[str, str], App] = {}
         self._look: Timer | None = None
         self._all_ready_told = False
@@ -67,6 +71,7 @@ class Upkeep:
         self._killings: Killings | None = None
         self._recycler: Recycler | None = None
         self._times: Times | None = None
+        self._usage: UsageBook | None = None
         self._watcher: Watcher | None = None
 
     def start(self, then: Callable[[str], None]) -> None:
@@ -84,7 +89,7 @@ class Upkeep:
             self._hooks.runtime = runtime
         if self._recycler is not None:
             self._recycler.guard(runtime.memory_guard)
-        for app in self._apps.values():
+        for app in self._apps():
             self.changed(app)
 
     # -- as an Attendant ---------------------------------------------------------------------------------
@@ -116,8 +121,7 @@ class Upkeep:
 
     def changed(self, app: App) -> None:
         """Look at it when the present event is done: one event may change an app several times."""
-        key = app.spec.key()
-        self._apps[key] = self._changed[key] = app
+        self._changed[app.spec.key()] = app
         if self._look is None and not self._ends:
             self._look = self._loop.call_later(0, self._catch_up)
 
@@ -150,7 +154,39 @@ class Upkeep:
         if self._hooks is not None:
             self._hooks.cancel_all()
 
+    # -- what people want to know ------------------------------------------------------------------------
+
+    def usage(self) -> "UsageBook":
+        """What all instances use."""
+        from runtime.supervise.usage import UsageBook  # noqa: PLC0415 (for the first who asks)
+
+        if self._usage is None:
+            self._usage = UsageBook(self._pids, now=self._loop.time, call_soon=self._loop.call_soon)
+        return self._usage
+
+    def limits(self, app: App) -> "Limits":
+        """The memory limits of an app in this container."""
+        from runtime.supervise.memory_limits import limits_of  # noqa: PLC0415 (for the first who asks)
+
+        return limits_of(app.spec, ceiling=self._the_box().memory().ceiling, instances=len(app.instances))
+
+    def next_run(self, app: App) -> "datetime | None":
+        """When the schedule or `cron_restart` of an app is due next."""
+        return None if self._times is None else self._times.next_run(app)
+
+    def time_left(self, instance: Instance) -> Seconds | None:
+        """How long an instance has before it is replaced for its `max_age`."""
+        return None if self._recycler is None else self._recycler.time_left(instance.who)
+
     # -- helpers -----------------------------------------------------------------------------------------
+
+    def _pids(self) -> list[int]:
+        return [
+            member.pid
+            for app in self._apps()
+            for member in app.members()
+            if member.pid is not None and member.state.has_process
+        ]
 
     def _catch_up(self) -> None:
         self._look = None
@@ -185,7 +221,8 @@ class Upkeep:
         return self._killings
 
     def _sampled(self) -> None:
-        self._the_killings().look_for_helpers()
+        if self._killings is not None or _machine_kills() > self._killed_before:
+            self._the_killings().look_for_helpers()
 
     def _the_box(self) -> "Box":
         from runtime.host.cgroup import Box  # noqa: PLC0415 (after the first apps have started)
@@ -217,10 +254,11 @@ class Upkeep:
                 log=self._log,
                 random=self._random,
                 box=self._the_box(),
+                usage=self.usage(),
                 replacements=self._replacements,
                 on_sample=self._sampled,
             )
-            for app in self._apps.values():  # those that came before the first one which needs it
+            for app in self._apps():  # those that came before the first one which needs it
                 self._recycler.sync(app)
         return self._recycler
 

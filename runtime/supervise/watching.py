@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +11,7 @@ from runtime.ecosystem.spec import AppSpec, Seconds
 from runtime.errors import SpawnError
 from runtime.init.reaper import ExitStatus, Reaper
 from runtime.init.spawn import SpawnPlan, spawn
+from runtime.interpreter import module_argv
 from runtime.supervise.app import App
 from runtime.supervise.replacing import Replacements, Wish
 
@@ -153,7 +153,7 @@ class _Helper:
         try:
             self._pid = spawn(
                 SpawnPlan(
-                    argv=(sys.executable, "-I", "-m", "runtime.supervise.changes", json.dumps(groups)),
+                    argv=module_argv("runtime.supervise.changes", json.dumps(groups)),
                     env=dict(os.environ),
                     cwd="/",
                     stdout=write,
@@ -204,4 +204,10 @@ class _Helper:
 
 def _group(app: AppSpec) -> dict[str, object]:
     logs = [path for path in (app.out_file, app.error_file, app.log_file) if path]
-    return {"base": app.cwd, "paths": app.watch, "ignore": [*app.ignore_watch, *logs]}
+    return {
+        "base": app.cwd,
+        "paths": app.watch,
+        "ignore": [*app.ignore_watch, *logs],
+        "depth": app.watch_depth,
+        "polling": app.watch_polling,
+    }

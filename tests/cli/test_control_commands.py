@@ -289,7 +289,7 @@ def test_bash_completes(shared: Operated) -> None:
 
 
 def test_monit_draws_and_acts(tmp_path: Path) -> None:
-    """On a terminal it shows every instance, `+` scales the chosen app, and `q` leaves."""
+    """On a terminal it shows every instance, `+` scales the chosen app, `d` looks into it, and `q` leaves."""
     with operated(tmp_path) as it:
         primary, secondary = pty.openpty()
         env = {**os.environ, "PIDONE_SOCKET": it.socket, "COLUMNS": "120", "LINES": "30"}
@@ -304,6 +304,9 @@ def test_monit_draws_and_acts(tmp_path: Path) -> None:
             while b"api:2" not in screen:
                 screen += os.read(primary, 65536)
             assert it.app("api")["scale"] == 3
+            os.write(primary, b"d")
+            while b"instance 2, live" not in screen:
+                screen += os.read(primary, 65536)
             os.write(primary, b"q")
             while b"\x1b[?1049l" not in screen:
                 screen += os.read(primary, 65536)

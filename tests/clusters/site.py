@@ -18,13 +18,14 @@ APPS = Path(__file__).parent / "apps"
 def node_app(node: str, port: int, *, script: str = "web.cjs", **keys: Any) -> dict[str, Any]:
     """An unmodified Node program in cluster mode."""
     app = {"name": "web", "script": str(APPS / script), "interpreter": node, "exec_mode": "cluster"}
-    return merged({**app, "instances": 3, "env": {"PORT": str(port)}}, keys)
+    return merged({**app, "instances": 3, "settle_time": "100ms", "env": {"PORT": str(port)}}, keys)
 
 
 def python_app(*args: str, port: int, **keys: Any) -> dict[str, Any]:
     """A Python command line, in the folder of the test programs."""
     app = {"name": "web", "script": sys.executable, "interpreter": "none", "args": list(args)}
-    return merged({**app, "cwd": str(APPS), "instances": 2, "env": {"PORT": str(port)}}, keys)
+    common = {"cwd": str(APPS), "instances": 2, "settle_time": "100ms", "env": {"PORT": str(port)}}
+    return merged({**app, **common}, keys)
 
 
 def merged(app: dict[str, Any], keys: dict[str, Any]) -> dict[str, Any]:
@@ -108,13 +109,31 @@ def get(port: int, path: str = "/", source: str | None = None) -> str:
 
 def queued(port: int) -> int:
     """Connections that wait to be accepted on a local TCP port: field 5 of /proc/net/tcp of a listener."""
-    total = 0
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
-                total += int(fields[4].partition(":")[2], 16)
-    return total
+    return sum(int(fields[4].partition(":")[2], 16) for fields in _sockets(port, state="0A"))
+
+
+def listening(port: int) -> int:
+    """How many sockets listen on a local TCP port."""
+    return len(_sockets(port, state="0A"))
+
+
+def connections(port: int, pid: int) -> int:
+    """How many connections to a local TCP port a process has accepted and not closed."""
+    accepted = {f"socket:[{fields[9]}]" for fields in _sockets(port)}
+    held = [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+    return sum(target in accepted for target in held) - sum(
+        f"socket:[{fields[9]}]" in held for fields in _sockets(port, state="0A")
+    )
+
+
+def _sockets(port: int, state: str = "") -> list[list[str]]:
+    """Lines of /proc/net/tcp for a local port, in one state (0A: LISTEN) or all."""
+    lines = [
+        line.split()
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+    ]
+    return [f for f in lines if int(f[1].rpartition(":")[2], 16) == port and (not state or f[3] == state)]
 
 
 def paused(pid: int) -> None:

@@ -1,14 +1,19 @@
 """Rolling reloads of the real thing under load: not one request fails, whoever serves and whoever asks."""
 
 import importlib.util
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import npm
 import pytest
 from clusters.load import Load
-from clusters.site import node_app, python_app, running
+from clusters.site import connections, get, node_app, python_app, running
+from harness import eventually
 
 UVICORN = ("-m", "uvicorn", "--no-access-log", "--log-level", "warning", "asgi:app")
+HYPERCORN = ("-m", "hypercorn", "--log-level", "warning", "asgi:app")
 GUNICORN = ("-m", "gunicorn", "--no-control-socket", "--log-level", "warning", "wsgi:app")
 
 
@@ -35,6 +40,13 @@ def server(name: str) -> None:
 def test_node(tmp_path: Path, node: str, port: int, balance: str, *, keep_alive: bool) -> None:
     """An unmodified Node server loses nothing, whatever the balance."""
     reload_under_load(tmp_path, node_app(node, port, balance=balance), port, keep_alive=keep_alive)
+
+
+@pytest.mark.parametrize("version", npm.NODES)
+def test_every_node(tmp_path: Path, port: int, version: str) -> None:
+    """The same with each supported version, and clients that keep their connection."""
+    app = node_app(npm.node(version), port)
+    reload_under_load(tmp_path, app, port, keep_alive=True)
 
 
 @pytest.mark.parametrize("keep_alive", [False, True], ids=["close", "keep-alive"])
@@ -75,19 +87,63 @@ def test_gunicorn_by_socket_activation(tmp_path: Path, port: int) -> None:
     reload_under_load(tmp_path, app, port, keep_alive=False)
 
 
-@pytest.mark.parametrize("program", ["flask", "aiohttp"])
-def test_programs_with_a_server_of_their_own(tmp_path: Path, port: int, program: str) -> None:
-    """`app.run(port=...)` shares its port without a change; it may cut what it has, nobody is refused."""
+@pytest.mark.parametrize("keep_alive", [False, True], ids=["close", "keep-alive"])
+@pytest.mark.parametrize("program", ["flask", "aiohttp", "http"])
+def test_programs_with_a_server_of_their_own(
+    tmp_path: Path, port: int, program: str, *, keep_alive: bool
+) -> None:
+    """`app.run(port=...)` shares its port without a change, and loses nothing."""
     server(program)
     app = python_app(f"{program}_app.py", port=port, share="python")
-    with running(tmp_path, app) as site, Load(port, keep_alive=False, clients=8) as load:
-        load.more(300)
+    reload_under_load(tmp_path, app, port, keep_alive=keep_alive)
+
+
+@pytest.mark.parametrize("keep_alive", [False, True], ids=["close", "keep-alive"])
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_hypercorn(tmp_path: Path, port: int, workers: str, *, keep_alive: bool) -> None:
+    """An unmodified hypercorn loses nothing, with and without worker processes of its own."""
+    server("hypercorn")
+    app = python_app(*HYPERCORN, "-w", workers, "-b", f"127.0.0.1:{port}", port=port, share="python")
+    reload_under_load(tmp_path, app, port, keep_alive=keep_alive)
+
+
+def test_hypercorn_with_an_fd(tmp_path: Path, port: int) -> None:
+    """`fd://{fd}` is the socket, and it drains as with the shim."""
+    server("hypercorn")
+    app = python_app(*HYPERCORN, "-b", "fd://{fd}", port=port, listen=[port], ready_delay=0.5)
+    reload_under_load(tmp_path, app, port, keep_alive=True)
+
+
+@pytest.mark.parametrize("keep_alive", [False, True], ids=["close", "keep-alive"])
+def test_waitress(tmp_path: Path, port: int, *, keep_alive: bool) -> None:
+    """An unmodified waitress loses nothing."""
+    server("waitress")
+    app = python_app("-m", "waitress", f"--listen=127.0.0.1:{port}", "wsgi:app", port=port, share="python")
+    reload_under_load(tmp_path, app, port, keep_alive=keep_alive)
+
+
+@pytest.mark.parametrize("kill_signal", ["SIGTERM", "SIGINT"])
+def test_a_response_in_progress(tmp_path: Path, port: int, kill_signal: str) -> None:
+    """A program without a handler finishes what it has begun, whichever signal stops it."""
+    app = python_app("http_app.py", port=port, share="python", kill_signal=kill_signal, instances=1)
+    with running(tmp_path, app) as site, ThreadPoolExecutor() as pool:
+        (old,) = site.pids()
+        answer = pool.submit(get, port, "/slow")
+        eventually(lambda: connections(port, old) == 1, "the request to be in progress")
         site.reload()
-        load.more(200)
-        failures = load.finish()
-        assert {body.split()[1] for body in load.bodies} == {"0", "1"}
-    assert all(failure.phase != "connect" for failure in failures)
-    assert len(failures) <= 8 * app["instances"], "more than the clients had in progress"
+        assert answer.result() == f"{old} 0"
+        site.run.expect(event="instance.exit")
+        assert site.count("instance.kill") == 0
+
+
+def test_a_response_without_end(tmp_path: Path, port: int) -> None:
+    """A stream that never ends holds up neither the stop of its process nor makes it a kill."""
+    app = python_app("http_app.py", port=port, share="python", kill_timeout=1500, instances=1)
+    with running(tmp_path, app) as site, socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"GET /endless HTTP/1.1\r\nHost: test\r\n\r\n")
+        assert client.recv(100)
+        site.reload()
+        assert site.count("instance.kill") == 0
 
 
 def test_node_without_a_handler_exits_by_itself(tmp_path: Path, node: str, port: int) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from clusters.load import Load
-from clusters.site import get, node_app, python_app, running
+from clusters.site import get, listening, node_app, python_app, running
 from harness import eventually
 
 
@@ -35,22 +35,28 @@ def test_up_and_down_under_load(
         assert site.run.find(event="instance.start")[-1]["instance"] == 2
 
 
-@pytest.mark.parametrize(("old", "new"), [("shared", "source"), ("spread", "shared")])
-def test_other_balance(tmp_path: Path, node: str, port: int, old: str, new: str) -> None:
-    """A changed `balance` has to wait for the next start, which is said; the reload itself loses nothing."""
+@pytest.mark.parametrize("keep_alive", [False, True], ids=["close", "keep-alive"])
+@pytest.mark.parametrize(
+    ("old", "new"), [("shared", "source"), ("shared", "spread"), ("spread", "shared"), ("source", "spread")]
+)
+def test_other_balance(tmp_path: Path, node: str, port: int, old: str, new: str, *, keep_alive: bool) -> None:
+    """A reload applies a changed `balance`, there and back again, and loses nothing."""
     with (
         running(tmp_path, node_app(node, port, balance=old)) as site,
-        Load(port, keep_alive=False, clients=8) as load,
+        Load(port, keep_alive=keep_alive, clients=8) as load,
     ):
         load.more(100)
-        site.reload(balance=new)
-        load.more(100)
+        for balance in (new, old, new):
+            site.reload(balance=balance)
+            load.more(100)
         assert load.finish() == []
-        (notice,) = site.run.find(event="listen.balance")
-        assert notice["level"] == "warning"
-        assert f"balance = {new}" in notice["message"]
-        site.reload(balance=old)
-        assert site.count("listen.balance") == 1
+        assert site.count("instance.kill") == 0
+        sockets = 1 if new == "shared" else 3
+        eventually(lambda: listening(port) == sockets, f"{sockets} listening sockets")
+        if new == "source":
+            owners = [get(port, source=f"127.0.0.{n}") for n in range(2, 30)]
+            assert owners == [get(port, source=f"127.0.0.{n}") for n in range(2, 30)]
+            assert {int(body.split()[0]) for body in owners} == set(site.pids())
 
 
 def test_other_port(tmp_path: Path, port: int) -> None:

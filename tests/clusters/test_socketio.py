@@ -2,33 +2,18 @@
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
+import npm
 import pytest
 from clusters.site import APPS, node_app, running
-
-CACHE = Path(__file__).parents[2] / ".cache" / "socketio"
 
 
 @pytest.fixture(scope="session")
 def modules() -> str:
     """A node_modules folder with socket.io and its client."""
-    if not (CACHE / "node_modules" / "socket.io-client").exists():
-        npm = shutil.which("npm")
-        if npm is None:
-            pytest.skip("no npm to install socket.io with")
-        CACHE.mkdir(parents=True, exist_ok=True)
-        packages = ["socket.io@4", "socket.io-client@4"]
-        command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(CACHE), *packages]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        except subprocess.TimeoutExpired:
-            pytest.skip("npm did not install socket.io in time")
-        if done.returncode != 0:
-            pytest.skip(f"npm cannot install socket.io: {done.stderr[-200:]}")
-    return str(CACHE / "node_modules")
+    return str(npm.modules("socketio", "socket.io@4", "socket.io-client@4"))
 
 
 def test_long_polling(tmp_path: Path, node: str, port: int, modules: str) -> None:

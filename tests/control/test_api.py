@@ -282,6 +282,18 @@ def test_readiness_fails_at_once_when_a_stop_is_asked_for(tmp_path: Path) -> Non
         assert it.run.wait() == 0
 
 
+def test_readiness_may_last_as_long_as_the_delay(tmp_path: Path) -> None:
+    """`unready_on_stop = false`: for balancers that cut what is not ready instead of draining it."""
+    runtime = "\n[runtime]\nshutdown_delay = '2s'\nunready_on_stop = false\n"
+    with operated(tmp_path, SLEEPER + runtime) as it:
+        it.run.signal(signal.SIGTERM)
+        it.run.expect(event="runtime.stop")
+        assert it.ask("/readyz?verbose").status == 200
+        assert it.ask("/api/drain", "POST").status == 200
+        assert it.ask("/readyz").status == 503
+        assert it.run.wait() == 0
+
+
 def test_readiness_names_the_app_that_is_not(tmp_path: Path) -> None:
     """?verbose tells which app is missing; /startupz fails until everything was ready once."""
     slow = '[[apps]]\nname = "slow"\nscript = "/bin/sleep"\nargs = "1000"\nwait_ready = true\n'
@@ -292,6 +304,17 @@ def test_readiness_names_the_app_that_is_not(tmp_path: Path) -> None:
         assert b"[-] slow starting" in reply.body
         assert it.ask("/startupz").status == 503
         assert it.ask("/livez").status == 200
+
+
+def test_a_dead_app_is_no_reason_to_restart_the_container(tmp_path: Path) -> None:
+    """/livez is about the runtime alone; /readyz is about the apps."""
+    dead = '[[apps]]\nname = "dead"\nscript = "/bin/false"\nmax_restarts = 1\n'
+    with operated(tmp_path, SLEEPER + dead, ready=False) as it:
+        it.run.expect(event="instance.errored")
+        assert it.ask("/livez").status == 200
+        reply = it.ask("/readyz?verbose")
+        assert reply.status == 503
+        assert b"[-] dead errored" in reply.body
 
 
 def test_methods_and_paths_that_do_not_exist(sleeping: Operated) -> None:

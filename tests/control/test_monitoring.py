@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from runtime.control import metrics
+import runtime.control
 
 FOLDER = Path(__file__).parents[2] / "k8s" / "monitoring"
-SOURCE = Path(metrics.__file__).read_text()
+CONTROL = Path(runtime.control.__file__).parent
+SOURCE = "".join((CONTROL / name).read_text() for name in ("metrics.py", "container_metrics.py"))
 
 
 def known() -> set[str]:

@@ -50,6 +50,30 @@ def test_ends_that_nobody_asked_for(tmp_path: Path) -> None:
         assert told(run) == [f"on_exit {end}", f"on_exit {end}", f"on_give_up {end}"]
 
 
+def test_a_failing_pre_start_calls_off_a_replacement(tmp_path: Path) -> None:
+    """The old instance serves on, so nobody is told that the app was given up."""
+    flag = tmp_path / "flag"
+    hooks = {"pre_start": f"test ! -e {flag}", "on_give_up": "echo gave up", "pre_stop": "echo stopping"}
+    keys: dict[str, Any] = {
+        "listen": ["127.0.0.1:0"],
+        "ready": "log:up",
+        "listen_timeout": "1s",
+        "max_age": "1.2s",
+        "namespace": "n",
+    }
+    with pidone(ecosystem(tmp_path, shell("a", "echo up; " + FOREVER, hooks=hooks, **keys))) as run:
+        run.expect(event="instance.online")
+        flag.touch()
+        run.expect(event="app.reload_failed", reason="max_age")
+        assert run.find(event="hook.failed", namespace="n", hook="pre_start")
+        assert told(run) == ["up"]
+        flag.unlink()
+        run.expect(event="app.reloaded", reason="max_age")
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+        assert "gave up" not in told(run)
+
+
 def test_a_failing_pre_start_keeps_the_app_down(tmp_path: Path) -> None:
     """The app is errored with the hook as its reason; others run; alone, it ends the container."""
     app = shell("a", FOREVER, hooks={"pre_start": "test -d /nowhere"})

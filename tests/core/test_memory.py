@@ -191,6 +191,17 @@ def test_a_limit_above_the_container_is_told(tmp_path: Path) -> None:
         stop(run)
 
 
+@pytest.mark.parametrize("interval", [0, "10ms"])
+def test_an_interval_that_leaves_no_time_is_refused(tmp_path: Path, interval: object) -> None:
+    """Measuring without a pause would take a whole CPU."""
+    with pidone(
+        ecosystem(tmp_path, shell("a", "true", max_memory_restart="50M", memory_interval=interval))
+    ) as run:
+        assert run.wait() == 78
+        assert run.err is not None
+        assert "memory_interval must be 50ms or more" in run.err.text()
+
+
 # -- a container's limit (cgroup v1, where the tests may make one) ------------------------------------------
 
 
@@ -277,4 +288,15 @@ def test_the_guard_is_faster_than_the_kernel(tmp_path: Path, small_box: Path) ->
         assert "memory_guard is 96 MiB" in told["message"]
         run.expect(event="instance.start", app="leaks", count=2)
         assert not run.find(signal="SIGKILL")
+        stop(run)
+
+
+def test_a_guard_above_the_container_is_told(tmp_path: Path, small_box: Path) -> None:
+    """It would come too late."""
+    file = ecosystem(tmp_path, shell("a", FOREVER), runtime={"memory_guard": "200M"})
+    with boxed(small_box, file) as run:
+        told = run.expect(event="config.warning")["message"]
+        assert told == (
+            "memory_guard (200 MiB) is not below the container's limit (160 MiB): the kernel kills first"
+        )
         stop(run)

@@ -221,6 +221,33 @@ os._exit(3)
         assert run.wait() == 0
 
 
+def test_a_daemon_of_a_namesake_is_not_a_leftover(tmp_path: Path) -> None:
+    """Two namespaces may each have an app of one name: the end of one leaves the other's daemon alone."""
+    daemon = """
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        print("daemon", flush=True)
+        time.sleep(1000)
+    os._exit(0)
+os.wait()
+time.sleep(1000)
+"""
+    file = ecosystem(
+        tmp_path,
+        python(tmp_path, "a", daemon, namespace="one"),
+        shell("a", "sleep 0.5; exit 3", namespace="two"),
+    )
+    with pidone(file, pid1=True) as run:
+        run.expect_line("daemon")
+        run.expect(event="instance.start", count=4)  # leftovers are cleared before the next life
+        alive = [pid for pid in harness.descendants(run.pid) if "a.py" in harness.command_of(pid)]
+        assert len(alive) == 2
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+
+
 def test_neither_ps_nor_a_home_nor_a_writable_folder_is_needed(tmp_path: Path) -> None:
     """Nothing but /proc: no PATH, no HOME, no PM2_HOME."""
     file = ecosystem(tmp_path, shell("a", "echo up; while :; do /bin/sleep 1000; done"))

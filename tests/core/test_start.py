@@ -71,6 +71,27 @@ def test_the_termination_message_says_why(tmp_path: Path) -> None:
     assert not message.exists()
 
 
+@pytest.mark.parametrize(
+    ("content", "code", "reason", "said"),
+    [
+        ('{"apps": [{"name": "a", "script": "/does/not/exist"}]}', 78, "config", "/does/not/exist"),
+        ('{"apps": [{"script": "/bin/true", "listen": ["192.0.2.1:80"]}]}', 78, "listen", "192.0.2.1"),
+    ],
+)
+def test_a_refused_ecosystem_leaves_a_message(
+    tmp_path: Path, content: str, code: int, reason: str, said: str
+) -> None:
+    """A pod whose ConfigMap is broken says so in `kubectl describe pod`."""
+    message = tmp_path / "termination-log"
+    message.touch()
+    file = tmp_path / "ecosystem.json"
+    file.write_text(content)
+    assert run_to_end(str(file), env={"PIDONE_TERMINATION_LOG": str(message)})[0] == code
+    told = json.loads(message.read_text())
+    assert (told["reason"], told["code"]) == (reason, code)
+    assert said in told["message"]
+
+
 def test_an_orderly_end_leaves_no_message(tmp_path: Path) -> None:
     """Nothing to tell when everything went well."""
     message = tmp_path / "termination-log"

@@ -92,6 +92,29 @@ def test_what_is_ignored_changes_nothing(tmp_path: Path, project: Path) -> None:
         assert run.wait() == 0
 
 
+def test_options_of_chokidar_are_followed(tmp_path: Path, project: Path) -> None:
+    """Its patterns, its depth, and polling where the kernel tells nothing."""
+    (project / "deep" / "er").mkdir(parents=True)
+    options = {
+        "ignored": ["**/*.{log,tmp}", {"regexp": "secret"}],
+        "depth": 1,
+        "usePolling": True,
+        "interval": 50,
+    }
+    app = shell("a", "echo up; " + FOREVER, cwd=str(project), watch=True, watch_options=options)
+    with pidone(ecosystem(tmp_path, app)) as run:
+        run.expect_line("up")
+        watched(run)
+        change_until(run, project / "noticed", "1", event="app.files_changed", message="noticed")
+        for name in ("a.log", "deep/b.tmp", "my-secret.txt", "deep/er/c"):
+            (project / name).write_text("1")
+        change_until(run, project / "deep" / "later", "1", event="app.files_changed", message="deep/later")
+        named = {name for r in run.find(event="app.files_changed") for name in r["message"].split(", ")}
+        assert named == {"noticed", "deep/later"}
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+
+
 def test_broken_code_takes_no_service_down(tmp_path: Path, project: Path) -> None:
     """The old instance serves until the code works again."""
     with socket.create_server(("127.0.0.1", 0)) as free:

@@ -5,10 +5,31 @@ from pathlib import Path
 
 import pytest
 from docker.containers import PREFIX, Ecosystem
+from docker.measured import Report
 
-from docker import engine, images
+from docker import engine, images, stack
+
+MEASURED = pytest.StashKey[list[str]]()
 
 collect_ignore_glob = [] if engine.answers() else ["test_*.py"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[MEASURED] = []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what was measured."""
+    if lines := config.stash[MEASURED]:
+        terminalreporter.section("figures")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def figures(pytestconfig: pytest.Config) -> Report:
+    """Print a figure at the end."""
+    return lambda figure: pytestconfig.stash[MEASURED].append(figure.line())
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,6 +46,12 @@ def no_container_left_behind() -> Iterator[None]:
 def runtime() -> str:
     """The `runtime` image."""
     return images.build("runtime", "pidone-test/runtime")
+
+
+@pytest.fixture(scope="session")
+def stack_env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The stack's images and settings."""
+    return stack.images(tmp_path_factory.mktemp("stack"))
 
 
 @pytest.fixture

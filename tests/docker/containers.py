@@ -1,6 +1,7 @@
 """Real containers for tests: started by the client, looked at from outside, removed in the end."""
 
 import json
+import os
 import subprocess
 import uuid
 from collections.abc import Callable, Sequence
@@ -10,7 +11,8 @@ from typing import Any, Self
 from docker.images import docker
 from harness import eventually
 
-PREFIX = "pidone-test-"
+PREFIX = f"pidone-test-{os.getpid()}-"
+"""What containers of this session are called; another may be at work beside it."""
 
 Ecosystem = Callable[[str], list[str]]
 """Writes an ecosystem; the options that mount it where the image looks for it."""
@@ -43,9 +45,10 @@ class Container:
         """Status, ExitCode, OOMKilled, StartedAt, FinishedAt, ..."""
         return dict(self.inspect()["State"])
 
-    def logs(self) -> list[str]:
+    def logs(self, *options: str) -> list[str]:
         """The lines of `docker logs`, stdout only."""
-        done = subprocess.run(["docker", "logs", self.name], capture_output=True, check=True, timeout=60)
+        command = ["docker", "logs", *options, self.name]
+        done = subprocess.run(command, capture_output=True, check=True, timeout=60)
         return done.stdout.decode().splitlines()
 
     def errors(self) -> str:

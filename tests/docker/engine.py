@@ -14,7 +14,13 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pido
 
 START_S = 60.0
 STOP_S = 30.0
-PACKAGES = {"dockerd": "docker.io", "iptables": "iptables", "debootstrap": "debootstrap"}
+PACKAGES = {
+    "dockerd": "docker.io",
+    "iptables": "iptables",
+    "debootstrap": "debootstrap",
+    "ip": "iproute2",
+    "openssl": "openssl",
+}
 
 
 class EngineError(Exception):

@@ -98,9 +98,10 @@ def _has_plugin(command: str) -> bool:
     return subprocess.run(["docker", command, "version"], capture_output=True, check=False).returncode == 0
 
 
-def build(target: str, tag: str, *, dockerfile: str = "docker/Dockerfile", **arguments: str) -> str:
-    """Build one target of a Dockerfile from this checkout; the tag."""
-    _build(REPOSITORY, ["--file", str(REPOSITORY / dockerfile), "--target", target], tag, arguments)
+def build(target: str, tag: str, *options: str, **arguments: str) -> str:
+    """Build one target of the Dockerfile from this checkout; the tag."""
+    file = str(REPOSITORY / "docker/Dockerfile")
+    _build(REPOSITORY, ["--file", file, "--target", target, *options], tag, arguments)
     return tag
 
 
@@ -111,10 +112,15 @@ def build_stand_in(name: str, tag: str, *, target: str = "", base: str = BASE) -
     return tag
 
 
+def authority() -> str | None:
+    """The certificates that this machine trusts, which may be others than those in an image."""
+    found = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
+    return found if found and Path(found).exists() else None
+
+
 def _build(context: Path, options: list[str], tag: str, arguments: Mapping[str, str]) -> None:
     given = {"BASE_IMAGE": BASE, **arguments}
-    authority = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
-    secret = ["--secret", f"id=ca,src={authority}"] if authority and Path(authority).exists() else []
+    secret = ["--secret", f"id=ca,src={found}"] if (found := authority()) else []
     flags = [word for name, value in given.items() for word in ("--build-arg", f"{name}={value}")]
     docker(
         "buildx",

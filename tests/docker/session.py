@@ -5,14 +5,21 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from docker.engine import running_engine
+from docker.engine import EngineError, running_engine
 from docker.images import SUITES, ensure_base, ensure_plugins
 
 HERE = Path(__file__).parent
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run pytest with these arguments; its exit code."""
+    """Run pytest with these arguments; its exit code. Raises SystemExit where there can be no engine."""
+    try:
+        return _run(arguments)
+    except EngineError as error:
+        raise SystemExit(f"test-docker: {error}") from error
+
+
+def _run(arguments: Sequence[str]) -> int:
     with running_engine():
         for image in SUITES:
             ensure_base(image)

@@ -3,18 +3,25 @@
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from docker.images import REPOSITORY, build, build_stand_in, docker
+from docker.containers import PREFIX
+from docker.images import BASE, REPOSITORY, authority, build_stand_in, docker
 
-PREFIX = "pidone-test-stack"
-UP_S = 120
+UP_S = 240
+"""Builds included."""
 CPUS = min(4, len(os.sched_getaffinity(0)))
 """What the backend gets, and so the number of its API instances."""
+NODE_CPUS = min(2, CPUS)
+"""What the compose file gives the Node API."""
+
+
+class ComposeError(AssertionError):
+    """`docker compose` failed."""
 
 
 @dataclass(frozen=True)
@@ -23,22 +30,32 @@ class Stack:
 
     project: str
     env: dict[str, str]
+    folder: Path = REPOSITORY
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line of a `docker compose` for this stack."""
+        return ["docker", "compose", "--ansi", "never", "--project-name", self.project, *arguments]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment that its command lines need."""
+        return {**os.environ, **self.env}
 
     def compose(self, *arguments: str, timeout: float = UP_S) -> str:
         """Run `docker compose`; its output. Fails with what it said and what the services said."""
-        command = ["docker", "compose", "--ansi", "never", "--project-name", self.project, *arguments]
+        command = self.command(*arguments)
         done = subprocess.run(
             command,
             check=False,
-            cwd=REPOSITORY,
-            env={**os.environ, **self.env},
+            cwd=self.folder,
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=timeout,
         )
         if done.returncode:
             logs = "" if arguments[0] == "logs" else self.compose("logs", "--tail", "40")
-            raise AssertionError(f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}\n{logs}")
+            raise ComposeError(f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}\n{logs}")
         return done.stdout
 
     def port(self, service: str, inside: int) -> int:
@@ -52,6 +69,10 @@ class Stack:
         lines = docker("logs", self.services()[service]["ID"]).splitlines()
         return [json.loads(line) for line in lines]
 
+    def find(self, service: str, **fields: object) -> list[dict[str, Any]]:
+        """What a service has logged that has all these values."""
+        return [record for record in self.records(service) if fields.items() <= record.items()]
+
     def services(self) -> dict[str, dict[str, Any]]:
         """What compose says of each service."""
         lines = self.compose("ps", "--all", "--format", "json").splitlines()
@@ -59,30 +80,36 @@ class Stack:
 
 
 def images(folder: Path) -> dict[str, str]:
-    """Build every image; the variables that make the compose file use them."""
+    """Build everything, also what the compose file would pull; the variables that make it use that."""
     password = folder / "password"
     password.write_text("s3cret/with:odd@characters\n")
     password.chmod(0o644)  # a bind mount, read by the containers' users
     folder.chmod(0o755)
-    build_stand_in("node", "pidone-test/node-base")
-    return {
+    env = {
+        "BASE_IMAGE": BASE,
+        "NODE_IMAGE": build_stand_in("node", "pidone-test/node-base"),
+        "CA_FILE": authority() or "/dev/null",
         "POSTGRES_IMAGE": build_stand_in("postgres", "pidone-test/postgres"),
         "REDIS_IMAGE": build_stand_in("redis", "pidone-test/redis"),
-        "BACKEND_IMAGE": build("backend", "pidone-test/backend"),
-        "NODE_API_IMAGE": build("node-api", "pidone-test/node-api", NODE_IMAGE="pidone-test/node-base"),
+        "BACKEND_IMAGE": "pidone-test/backend",
+        "NODE_API_IMAGE": "pidone-test/node-api",
         "BACKEND_CPUS": str(CPUS),
         "POSTGRES_PASSWORD_FILE": str(password),
         "BACKEND_PORT": "127.0.0.1:0",
         "NODE_API_PORT": "127.0.0.1:0",
     }
+    Stack(f"{PREFIX}images", env).compose("build", timeout=900)
+    return env
 
 
 @contextmanager
-def up(project: str, env: dict[str, str], *, forget: bool) -> Iterator[Stack]:
-    """The stack, healthy; `forget` removes its volumes in the end."""
-    stack = Stack(f"{PREFIX}-{project}", env)
+def up(project: str, env: dict[str, str], *, forget: bool, services: Sequence[str] = ()) -> Iterator[Stack]:
+    """The stack, or these services of it, all instances ready; `forget` removes its volumes in the end."""
+    stack = Stack(f"{PREFIX}{project}", env)
     try:
-        stack.compose("up", "--detach", "--no-build", "--wait", "--wait-timeout", str(UP_S - 10))
+        stack.compose("up", "--detach", "--build", "--wait", "--wait-timeout", str(UP_S - 10), *services)
+        for service in ("backend", "node-api"):  # healthy is as soon as one instance answers
+            stack.compose("exec", "-T", service, "pidone", "wait", "--ready", "--timeout", "60")
         yield stack
     finally:
-        stack.compose("down", "--remove-orphans", *(["--volumes"] if forget else []))
+        stack.compose("--profile", "*", "down", "--remove-orphans", *(["--volumes"] if forget else []))

@@ -1,16 +1,26 @@
 """The bundle in images of all kinds: one folder, copied, and nothing of the image needed."""
 
+import ast
+import hashlib
 import io
+import json
 import subprocess
 import tarfile
+import uuid
 import zlib
 from pathlib import Path
 
 import pytest
-from docker.containers import Container
-from docker.images import OLD_BASE, build, build_stand_in, docker
+from docker.containers import PREFIX, Container, Ecosystem
+from docker.images import OLD_BASE, REPOSITORY, build, build_stand_in, docker
+from docker.measured import Report
+from harness import eventually
+
+from bench.figures import Figure
 
 FOLDER = Path(__file__).parent / "stand_ins"
+ELSEWHERE = ["--entrypoint", "/some/other/place/bin/pidone", "--tmpfs", "/watched"]
+KINDS = ("busybox", "static", "node", "php", "nginx", "old")
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +29,7 @@ def bundle() -> str:
     return build("bundle", "pidone-test/bundle")
 
 
-@pytest.fixture(scope="module", params=["busybox", "static", "node", "nginx", "old"])
+@pytest.fixture(scope="module", params=KINDS)
 def bundled(request: pytest.FixtureRequest, bundle: str) -> tuple[str, str]:
     """The kind of an image, and that image with the bundle in it."""
     kind = request.param
@@ -40,6 +50,7 @@ COMMANDS = {
     "busybox": ["sleep", "3600"],
     "static": ["/service"],
     "node": ["node", "-e", "process.on('SIGTERM', () => process.exit(0)); setInterval(() => {}, 1000)"],
+    "php": ["php", "-r", "while (true) sleep(1);"],
     "nginx": ["nginx", "-g", "daemon off;"],
     "old": ["python3", "-c", "import signal; signal.pause()"],
 }
@@ -65,8 +76,8 @@ def test_other_inits_names_work(bundled: tuple[str, str]) -> None:
         assert container.wait() == (127 if kind == "static" else 5)
 
 
-def test_the_folder_can_be_anywhere(bundle: str) -> None:
-    """Nothing in it knows where it is."""
+def elsewhere(bundle: str) -> str:
+    """An image with nothing but busybox and the bundle, in another folder than usual."""
     image = build_stand_in("bare", "pidone-test/busybox", target="busybox")
     tag = "pidone-test/bundle-elsewhere"
     recipe = f"FROM {bundle} AS bundle\nFROM {image}\nCOPY --from=bundle /opt/pidone /some/other/place\n"
@@ -77,31 +88,136 @@ def test_the_folder_can_be_anywhere(bundle: str) -> None:
         check=True,
         capture_output=True,
     )
-    with Container(tag, "--version", options=["--entrypoint", "/some/other/place/bin/pidone"]) as container:
+    return tag
+
+
+def test_the_folder_can_be_anywhere(bundle: str) -> None:
+    """Nothing in it knows where it is."""
+    with Container(elsewhere(bundle), "--version", options=ELSEWHERE) as container:
         assert container.wait() == 0
         assert container.logs()[0].startswith("pidone ")
 
 
-def test_the_loader_does_not_reach_the_apps(bundled: tuple[str, str]) -> None:
-    """The app's environment has no variable of the bundled interpreter or its loader."""
+def test_the_environment_of_apps_is_the_containers(bundled: tuple[str, str]) -> None:
+    """Nothing of the bundled interpreter, its loader or its locale is in it, in no locale and in C."""
     kind, image = bundled
     command = ["/service"] if kind == "static" else ["env"]
-    options = ["--entrypoint", "/opt/pidone/bin/pidone"]
-    with Container(image, "--no-autorestart", "--", *command, options=options) as container:
-        container.expect(event="instance.online" if kind == "static" else "instance.exit")
-        if kind == "static":
-            container.stop()
-        said = [record["message"] for record in container.find(stream="stdout")]
-    assert said
-    names = {line.removeprefix("env ").partition("=")[0] for line in said}
-    assert not [name for name in names if name.startswith(("LD_", "PYTHON"))], names
+    for entrypoint, runs in (("pidone", ["--no-autorestart", "--", *command]), ("tini", ["--", *command])):
+        options = ["--entrypoint", f"/opt/pidone/bin/{entrypoint}", "--env", "LANG=C"]
+        with Container(image, *runs, options=options) as container:
+            if kind == "static":
+                eventually(lambda: any("ready" in line for line in container.logs()), "the service")
+                container.stop()
+            container.wait()
+            lines = container.logs()
+        said = [json.loads(line).get("message", "") if line.startswith("{") else line for line in lines]
+        names = {line.removeprefix("env ").partition("=")[0] for line in said if "=" in line}
+        assert {"PATH", "HOSTNAME", "LANG"} <= names
+        assert not [name for name in names if name.startswith(("LD_", "LC_", "PYTHON"))], names
 
 
-def test_it_is_small(bundle: str) -> None:
+def test_it_is_small(bundle: str, figures: Report) -> None:
     """Under 40 MB unpacked and 15 MB compressed."""
     saved = subprocess.run(["docker", "save", bundle], check=True, capture_output=True).stdout
-    with tarfile.open(fileobj=io.BytesIO(saved)) as archive:
-        layers = [archive.extractfile(member) for member in archive if member.name.endswith("layer.tar")]
-        (layer,) = (file.read() for file in layers if file is not None)
-    assert int(docker("image", "inspect", "--format", "{{.Size}}", bundle)) < 40_000_000
-    assert len(zlib.compress(layer, 9)) < 15_000_000
+    compressed = len(zlib.compress(saved, 9)) / 1e6
+    unpacked = int(docker("image", "inspect", "--format", "{{.Size}}", bundle)) / 1e6
+    figures(Figure("image `bundle`: unpacked", "MB", [unpacked], target="< 40 MB", met=unpacked < 40))
+    figures(Figure("image `bundle`: compressed", "MB", [compressed], target="< 15 MB", met=compressed < 15))
+    assert unpacked < 40
+    assert compressed < 15
+
+
+IMPORTS = """
+import importlib, sys
+for name in sys.argv[1:]: importlib.import_module(name)
+print(len(sys.argv) - 1, "modules of", sys.executable)
+"""
+
+
+def imported_by_pidone() -> set[str]:
+    """Every module that a source of pidone names, anywhere in it; not those that apps' interpreters run."""
+    found: set[str] = set()
+    for path in (REPOSITORY / "runtime").rglob("*.py"):
+        if "preload" in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module)
+    return found
+
+
+def test_nothing_that_pidone_imports_was_left_out(bundle: str) -> None:
+    """Modules that are only imported in rare moments are there, for the interpreter of helpers too."""
+    names = sorted(imported_by_pidone())
+    python = ["--entrypoint", "/opt/pidone/libexec/python3"]
+    with Container(bundle, "-I", "-c", IMPORTS, *names, options=python) as container:
+        assert container.wait() == 0, container.errors()
+        assert container.logs() == [f"{len(names)} modules of /opt/pidone/libexec/python3"]
+
+
+WATCHED = """
+[runtime]
+socket = "none"
+[[apps]]
+name = "watched"
+script = "sleep"
+args = ["3600"]
+interpreter = "none"
+watch = ["/watched"]
+[[smoke]]
+name = "trial"
+exec = ["sh", "-c", "exit 0"]
+"""
+
+
+def test_helpers_of_its_own_run_from_any_folder(bundle: str, ecosystem: Ecosystem) -> None:
+    """Watching files is a process of the bundled interpreter, without a Python or libc of the image."""
+    options = [*ecosystem(WATCHED), *ELSEWHERE]
+    with Container(elsewhere(bundle), "/app/ecosystem.toml", options=options) as container:
+        container.expect(event="instance.online")
+
+        def noticed() -> bool:
+            container.exec("sh", "-c", "echo >/watched/changed")
+            return bool(container.find(event="app.files_changed"))
+
+        eventually(noticed, "the change to be noticed")
+        assert container.stop() == 0
+
+
+def test_smoke_starts_itself_from_any_folder(bundle: str, ecosystem: Ecosystem) -> None:
+    """The runtime that `pidone smoke` tries is started by the bundled interpreter too."""
+    options = [*ecosystem(WATCHED), *ELSEWHERE]
+    with Container(elsewhere(bundle), "smoke", "/app/ecosystem.toml", options=options) as container:
+        assert container.wait() == 0, container.logs()
+        assert "trial" in "\n".join(container.logs())
+
+
+def test_two_builds_are_the_same(bundle: str) -> None:
+    """Built again from nothing, every file has the same bytes, mode and time, and the layer its digest."""
+    again = build("bundle", "pidone-test/bundle-again", "--no-cache")
+    assert len(listing(bundle)) > 500
+    assert listing(again) == listing(bundle)
+    layers = [
+        docker("image", "inspect", "--format", "{{.RootFS.Layers}}", image) for image in (bundle, again)
+    ]
+    assert layers[0] == layers[1]
+
+
+def listing(image: str) -> dict[str, tuple[int, int, str]]:
+    """Mode, time and hash (or target) of everything in an image."""
+    name = f"{PREFIX}{uuid.uuid4().hex[:12]}"
+    docker("create", "--name", name, image)
+    try:
+        exported = subprocess.run(["docker", "export", name], check=True, capture_output=True).stdout
+    finally:
+        docker("rm", name)
+    found = {}
+    with tarfile.open(fileobj=io.BytesIO(exported)) as archive:
+        for member in archive:
+            if member.name.startswith("opt"):
+                file = archive.extractfile(member) if member.isreg() else None
+                content = hashlib.sha256(file.read()).hexdigest() if file else member.linkname
+                found[member.name] = (member.mode, int(member.mtime), content)
+    return found

@@ -1,16 +1,13 @@
 """pidone in containers that allow little: users, capabilities, file systems, terminals, other inits."""
 
-import os
-import pty
-import subprocess
 import uuid
 
 import pytest
+from docker.apps import SLEEPER
 from docker.containers import PREFIX, Container, Ecosystem
 from docker.images import docker
+from docker.terminal import Terminal
 from harness import eventually
-
-SLEEPER = '[[apps]]\nname = "sleeper"\nscript = "sleep"\nargs = ["3600"]\ninterpreter = "none"\n'
 
 
 @pytest.mark.parametrize(
@@ -65,18 +62,12 @@ def test_the_pid_namespace_may_be_shared(runtime: str, ecosystem: Ecosystem) -> 
 
 def test_a_terminal_gets_readable_lines_and_interrupts(runtime: str, ecosystem: Ecosystem) -> None:
     """With `-it`, lines are text, and ^C typed at the terminal stops in order."""
-    ours, theirs = pty.openpty()
     name = f"{PREFIX}{uuid.uuid4().hex[:12]}"
-    command = ["docker", "run", "--rm", "-it", "--name", name, *ecosystem(SLEEPER), runtime]
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as client:
-        os.close(theirs)
-        said = b""
-        while b"started as pid" not in said:
-            said += os.read(ours, 4096)
-        assert not said.lstrip().startswith(b"{")
-        os.write(ours, b"\x03")
-        assert client.wait(30) == 0
-    os.close(ours)
+    with Terminal(["docker", "run", "--rm", "-it", "--name", name, *ecosystem(SLEEPER), runtime]) as terminal:
+        terminal.expect(b"started as pid")
+        assert not terminal.shown.lstrip().startswith(b"{")
+        terminal.type(b"\x03")
+        assert terminal.wait() == 0
 
 
 def test_exec_is_possible_as_root_and_as_the_user(runtime: str, ecosystem: Ecosystem) -> None:

@@ -29,6 +29,23 @@ args = ["3600"]
 interpreter = "none"
 """
 
+LEAK = """
+[[apps]]
+name = "leak"
+script = "python3"
+interpreter = "none"
+max_memory_restart = "50%"
+memory_interval = "200ms"
+args = ["-uc", '''
+import time
+hoard = []
+print("up")
+while True:
+    hoard.append(bytearray(1 << 20))
+    time.sleep(0.02)
+''']
+"""
+
 
 def cpus() -> int:
     """The CPUs of this machine that containers get at most."""
@@ -69,4 +86,15 @@ def test_an_oom_kill_is_reported_and_spares_the_others(runtime: str, ecosystem: 
         assert container.state["Running"]
         names = [name for _, _, name in container.processes()]
         assert "sleep" in names
+        assert container.stop() == 0
+
+
+def test_a_share_of_memory_is_one_of_the_containers(runtime: str, ecosystem: Ecosystem) -> None:
+    """`max_memory_restart = "50%"` means half of `--memory`: replaced well before the kernel would kill."""
+    options = [*ecosystem(LEAK), "--memory", "192m", "--memory-swap", "192m"]
+    with Container(runtime, options=options) as container:
+        told = container.expect(event="instance.memory", app="leak")
+        assert 0.95 * 96 * 2**20 <= told["limit_bytes"] <= 96 * 2**20  # lower by up to 5 %, by chance
+        container.expect(message="up", count=2)
+        assert not container.state["OOMKilled"]
         assert container.stop() == 0

@@ -1,29 +1,32 @@
 """The compose stack: up and healthy, used by chat clients over all instances, down, and again."""
 
 import json
+import shutil
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
+from http.client import HTTPException
+from pathlib import Path
 
 import pytest
-from docker.images import docker
-from docker.stack import CPUS, Stack
+from docker.containers import PREFIX
+from docker.images import REPOSITORY, docker
+from docker.stack import CPUS, ComposeError, Stack
+from docker.terminal import Terminal
+from harness import Running, eventually
 from sample.service import receive, say
 from websockets.sync.client import ClientConnection, connect
 
 from docker import stack as stacks
 
-
-@pytest.fixture(scope="module")
-def env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The stack's images and settings."""
-    return stacks.images(tmp_path_factory.mktemp("stack"))
+SYNCED_S = 60.0
 
 
 @pytest.fixture(scope="module")
-def stack(env: dict[str, str]) -> Iterator[Stack]:
+def stack(stack_env: dict[str, str]) -> Iterator[Stack]:
     """A stack for the tests that only use it."""
-    with stacks.up("used", env, forget=True) as stack:
+    with stacks.up("used", stack_env, forget=True) as stack:
         yield stack
 
 
@@ -81,21 +84,90 @@ def test_containers_are_confined(stack: Stack) -> None:
         assert "s3cret" not in environment, service
 
 
-def test_everything_survives_a_down_and_an_up(env: dict[str, str]) -> None:
-    """What was acknowledged is there after `down` and `up`, and every service stops with 0."""
-    with stacks.up("twice", env, forget=False) as first:
-        port = first.port("backend", 8000)
-        with chat(port, "lasting", "ann") as ann:
-            acknowledged = [say(ann, f"k{n}", f"message {n}") for n in range(20)]
+def test_the_readmes_story(stack: Stack) -> None:
+    """`docker compose exec backend pidone ls` has a row for each process; `monit` is live on a terminal."""
+    rows = stack.compose("exec", "-T", "backend", "pidone", "ls").splitlines()
+    online = [row.split()[1] for row in rows if "online" in row]
+    assert sorted(online) == sorted(["aggregator", "worker", *(f"api:{n}" for n in range(CPUS))])
+    with Terminal(stack.command("exec", "backend", "pidone", "monit"), stack.environment) as monit:
+        for app in (b"api", b"aggregator", b"worker"):
+            monit.expect(app)
+        monit.type(b"q")
+        assert monit.wait() == 0
+
+
+def meet_everybody(stack: Stack, room: str, when: str) -> list[int]:
+    """Clients join one by one until every instance has one, and each says something; the numbers of that."""
+    acknowledged: list[int] = []
+    met: set[str] = set()
+    with ExitStack() as members:
+        while len(met) < CPUS:
+            assert len(acknowledged) < 100, f"only {met} answer"
+            client = members.enter_context(
+                chat(stack.port("backend", 8000), room, f"client{len(acknowledged)}")
+            )
+            assert client.response is not None
+            met.add(client.response.headers["x-instance"])
+            acknowledged.append(say(client, when, "hello everybody"))
+    return acknowledged
+
+
+def test_up_used_and_down_twice(stack_env: dict[str, str]) -> None:
+    """Every instance takes part each time, every service stops with 0, what was acknowledged stays."""
+    with stacks.up("twice", stack_env, forget=False) as first:
+        acknowledged = meet_everybody(first, "lasting", "first")
         first.compose("stop")
         codes = {service: facts["ExitCode"] for service, facts in first.services().items()}
         assert codes == {"backend": 0, "node-api": 0, "postgres": 0, "redis": 0}
-    with stacks.up("twice", env, forget=True) as second:
-        port = second.port("backend", 8000)
-        with chat(port, "lasting", "bob") as bob:
+    with stacks.up("twice", stack_env, forget=True) as second:
+        acknowledged += meet_everybody(second, "lasting", "second")
+        with chat(second.port("backend", 8000), "lasting", "bob") as bob:
             assert [receive(bob, "message")["seq"] for _ in acknowledged] == acknowledged
     left = docker("ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={second.project}")
     volumes = docker(
         "volume", "ls", "--quiet", "--filter", f"label=com.docker.compose.project={second.project}"
     )
     assert (left, volumes) == ("", "")
+
+
+def test_watch_syncs_sources_as_they_are_saved(stack_env: dict[str, str], tmp_path: Path) -> None:
+    """With compose.dev.yml a saved file is in the running service a moment later, of either kind."""
+    for name in ("docker", "runtime", "k8s", "pyproject.toml", "README.md", "LICENSE", ".dockerignore"):
+        source = REPOSITORY / name
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "data"))
+        else:
+            shutil.copy(source, tmp_path)
+    files = ("docker-compose.yml", "compose.dev.yml")
+    for name in files:
+        shutil.copy(REPOSITORY / name, tmp_path)
+    stack = Stack(f"{PREFIX}watched", {**stack_env, "COMPOSE_FILE": ":".join(files)}, tmp_path)
+    edits = [
+        ("backend", 8000, "docker/backend/chat/routes.py", "/health  /ready", "/watched"),
+        ("node-api", 3000, "docker/node-api/server.js", "from node", "watched"),
+    ]
+    try:
+        with Running(stack.command("watch"), env=stack.environment, cwd=tmp_path) as watch:
+            eventually(lambda: "Watch enabled" in said(watch), "the watch to begin", stacks.UP_S)
+            for service, port, file, before, after in edits:
+                text = (tmp_path / file).read_text()
+                assert before in text
+                (tmp_path / file).write_text(text.replace(before, after))
+                shows = partial(shown, stack, service, port, after)
+                eventually(shows, f"{after} from {service}:\n{said(watch)}", SYNCED_S)
+    finally:
+        stack.compose("down", "--volumes")
+
+
+def said(process: Running) -> str:
+    """Everything a process has written so far."""
+    return "\n".join(lines.text() for lines in (process.out, process.err) if lines is not None)
+
+
+def shown(stack: Stack, service: str, port: int, text: str) -> bool:
+    """Whether a service answers with the text; not while it restarts."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{stack.port(service, port)}/", timeout=10) as response:
+            return text in response.read().decode()
+    except (ComposeError, OSError, HTTPException):
+        return False

@@ -7,7 +7,7 @@ import pytest
 from ecosystem.documents import app, document, options, read, refused, wrong
 
 from runtime.ecosystem.document import Document, KeyPath
-from runtime.ecosystem.keys import APP_KEYS, NOT_BUILT, RUNTIME_KEYS, TOP_LEVEL
+from runtime.ecosystem.keys import APP_KEYS, RUNTIME_KEYS
 from runtime.ecosystem.load import resolve
 from runtime.ecosystem.spec import (
     AppSpec,
@@ -31,8 +31,6 @@ def test_every_field_has_its_key() -> None:
     """The table covers the specs: no field without a key, no runtime key without a field."""
     assert {*AppSpec.field_names()} - _MADE_OF_OTHERS <= {*APP_KEYS}
     assert {*RuntimeSpec.field_names()} == {*RUNTIME_KEYS}
-    known = {*APP_KEYS, *TOP_LEVEL, *(f"runtime.{name}" for name in RUNTIME_KEYS)}
-    assert known >= NOT_BUILT
 
 
 def test_defaults_are_pm2s_where_it_has_the_key() -> None:
@@ -208,14 +206,6 @@ def test_keys_without_meaning_are_named_once() -> None:
         "ecosystem.toml: these keys mean nothing in a container and are ignored: vizion, windowsHide",
     )
     assert ecosystem.warnings == ()
-
-
-def test_keys_that_nothing_acts_on_yet_are_a_warning() -> None:
-    """Nobody is left to believe in something that does not happen; what happens is not warned of."""
-    names = sorted(NOT_BUILT - {name for name in NOT_BUILT if "." in name})
-    assert names == ["static"], "name another key in this test"
-    warnings = read({"script": "/bin/a", "rate_limit": 5, "health": "tcp:80"}, top={"static": [1]}).warnings
-    assert warnings == ("ecosystem.toml: these keys are not supported yet and have no effect: static",)
 
 
 def test_two_spellings_of_one_key() -> None:

@@ -97,3 +97,49 @@ def test_a_part_of_the_apps() -> None:
 def test_nothing_to_run() -> None:
     """An ecosystem without apps cannot be used."""
     assert refused() == ["ecosystem.toml: there is no app to run"]
+
+
+@pytest.mark.parametrize(
+    ("runtime", "said"),
+    [
+        ({"termination_grace": "30s"}, ""),
+        ({"termination_grace": "12s"}, ""),
+        ({"termination_grace": "11s"}, "a stop may take 11s and 1s to clear up, but the container is killed"),
+        ({"termination_grace": "12s", "shutdown_delay": "1s"}, "a stop may take 12s"),
+        ({"termination_grace": "6s", "shutdown_timeout": "5s"}, ""),
+        ({"termination_grace": "5s", "shutdown_timeout": "5s"}, "a stop may take 5s"),
+        ({"shutdown_timeout": "5s", "shutdown_delay": "4s"}, ""),
+        ({"shutdown_timeout": "5s", "shutdown_delay": "5s"}, "shutdown_timeout = 5s is over before the apps"),
+        (
+            {"termination_grace": "14s", "hooks": {"pre_stop": {"command": "true", "timeout": "3s"}}},
+            "may take 14s",
+        ),
+    ],
+)
+def test_a_stop_that_is_cut_short(runtime: dict[str, Any], said: str) -> None:
+    """By the runtime, whose time is up before the apps are told, or by the engine, which waits no longer."""
+    warnings = read(sample("a", kill_timeout="10s"), sample("b"), top={"runtime": runtime}).warnings
+    assert [said in warning for warning in warnings] == [True] * bool(said)
+
+
+def test_the_defaults_fit_docker() -> None:
+    """Eight seconds for each app, the whole a second later, and ten until Docker kills."""
+    assert not read(sample("a"), top={"runtime": {"termination_grace": "10s"}}).warnings
+
+
+def test_the_grace_may_come_from_the_environment() -> None:
+    """Beside the number it repeats, in the manifest; what the file says has precedence."""
+    environ = {"PATH": "/bin", "PIDONE_TERMINATION_GRACE": "5s"}
+    assert read(sample("a"), environ=environ).runtime.termination_grace == 5.0
+    written = {"runtime": {"termination_grace": "40s"}}
+    assert read(sample("a"), environ=environ, top=written).runtime.termination_grace == 40.0
+    (line,) = refused(sample("a"), environ={**environ, "PIDONE_TERMINATION_GRACE": "soon"})
+    assert 'runtime: PIDONE_TERMINATION_GRACE = "soon": expected' in line
+
+
+def test_fields_of_the_whole_are_fields_of_every_app() -> None:
+    """`log_fields` in [runtime] lie under those of an app."""
+    whole = {"runtime": {"log_fields": {"pod": "p1", "node": "n1"}}}
+    one, other = read(sample("a", log_fields={"node": "mine"}), sample("b"), top=whole).apps
+    assert one.log_fields == {"pod": "p1", "node": "mine"}
+    assert other.log_fields == {"pod": "p1", "node": "n1"}

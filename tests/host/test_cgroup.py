@@ -259,7 +259,7 @@ def memory_group(root: None) -> Iterator[Path]:
     found = Box.find().memory_group
     if found is None or found.version != 1:
         pytest.skip("no version 1 memory hierarchy")
-    group = found.own / f"pidone-test-{os.getpid()}"
+    group = Path(found.own) / f"pidone-test-{os.getpid()}"
     try:
         group.mkdir()
     except OSError as error:
@@ -294,7 +294,7 @@ def test_real_oom_kill(memory_group: Path) -> None:
     (memory_group / "memory.swappiness").write_text("0")
     group = Box.find().memory_group
     assert group
-    watch = Box(memory=type(group)(1, (memory_group, *group.path)))
+    watch = Box(memory=type(group)(1, (str(memory_group), *group.path)))
     assert watch.memory_events().oom_kill == 0
     done = run_in(memory_group, "bytearray(64 << 20)")
     assert done.returncode == -9

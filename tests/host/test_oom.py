@@ -5,7 +5,7 @@ from pathlib import Path
 from signal import SIGKILL, SIGSEGV, SIGTERM
 
 import pytest
-from host.trees import lay, v2
+from host.trees import CONTAINER, hybrid, lay, v1, v2
 
 from runtime.host.cgroup import Box
 from runtime.host.oom import OomCounters, OomLedger, OomVerdict, judge, read_oom_counters
@@ -96,6 +96,71 @@ def test_without_a_memory_group_the_container_is_unknown(tmp_path: Path) -> None
     assert read_oom_counters(Box.find(lay(tmp_path, {"/proc/vmstat": "oom_kill 9\n"}))) == OomCounters(
         None, 9
     )
+
+
+def _v1(place: str) -> str:
+    return f"/sys/fs/cgroup/memory{place}/memory.oom_control"
+
+
+def _v2(place: str) -> str:
+    return f"/sys/fs/cgroup{place}/memory.events"
+
+
+DOCKER = f"/docker/{CONTAINER}"
+SERVICE = "/system.slice/web.service"
+BURSTABLE = "/kubepods.slice/pod1.slice/cri-1.scope"
+CONTAINERS = {
+    "v1 in the host's namespace": (v1(DOCKER, DOCKER, {}), _v1("")),
+    "v1 in a private namespace": (v1("/", "/", {}), _v1("")),
+    "v1 with the whole tree in sight": (v1(DOCKER, "/", {}), _v1(DOCKER)),
+    "v2 in a private namespace": (v2("/", "/", {}), _v2("")),
+    "v2 in the host's namespace": (v2(DOCKER, "/", {}), _v2(DOCKER)),
+    "v2 in a pod, seen from the host's namespace": (v2(BURSTABLE, "/", {}), _v2(BURSTABLE)),
+    "v2, the kill in a group below the container's": (v2("/app", "/", {}), _v2("")),
+    "hybrid": (hybrid(SERVICE, {}), _v1(SERVICE)),
+}
+
+
+@pytest.mark.parametrize(("tree", "counter"), CONTAINERS.values(), ids=CONTAINERS)
+def test_a_kill_is_recognised_in_every_kind_of_container(
+    tmp_path: Path, tree: dict[str, str], counter: str
+) -> None:
+    """Wherever the kernel counts it; what the machine counted elsewhere meanwhile plays no part."""
+    shown = "oom_kill_disable 0\nunder_oom 0\noom_kill {}\n" if "oom_control" in counter else "oom_kill {}\n"
+
+    def have(container: int, machine: int) -> None:
+        lay(tmp_path, {counter: shown.format(container), "/proc/vmstat": f"oom_kill {machine}\n"})
+
+    lay(tmp_path, tree)
+    have(3, 10)
+    box = Box.find(tmp_path)
+    ledger = OomLedger(lambda: read_oom_counters(box))
+    have(3, 11)
+    assert ledger.judge_exit(signal_number=SIGKILL) is OomVerdict.NO
+    have(4, 12)
+    assert ledger.judge_exit(signal_number=SIGKILL) is OomVerdict.YES
+    assert ledger.judge_exit(signal_number=SIGKILL) is OomVerdict.NO
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"/proc/self/cgroup": "0::/\n", "/proc/self/mountinfo": ""},
+        v2("/", "/", {}),
+        v1("/", "/", {}, controllers=("cpu,cpuacct", "pids")),
+    ],
+    ids=["nothing mounted", "the memory controller is not delegated", "v1 without the memory controller"],
+)
+def test_without_a_counter_of_its_own_the_machines_makes_it_likely(
+    tmp_path: Path, tree: dict[str, str]
+) -> None:
+    """More than a guess cannot be had there, and it is called one."""
+    lay(tmp_path, {**tree, "/proc/vmstat": "oom_kill 10\n"})
+    box = Box.find(tmp_path)
+    ledger = OomLedger(lambda: read_oom_counters(box))
+    assert ledger.judge_exit(signal_number=SIGKILL) is OomVerdict.NO
+    lay(tmp_path, {"/proc/vmstat": "oom_kill 11\n"})
+    assert ledger.judge_exit(signal_number=SIGKILL) is OomVerdict.LIKELY
 
 
 def test_an_earlier_starting_point() -> None:

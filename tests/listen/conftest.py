@@ -3,15 +3,12 @@
 import contextlib
 import shutil
 import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import npm
 import pytest
 from listen.fleet import Fleet
-
-CACHE = Path(__file__).parents[2] / ".cache" / "node"
-NODES = ("18", "20", "22", "24")
 
 
 @pytest.fixture
@@ -38,22 +35,7 @@ def any_node() -> str:
     return str(Path(found).resolve())
 
 
-@pytest.fixture(scope="session", params=NODES)
+@pytest.fixture(scope="session", params=npm.NODES)
 def node(request: pytest.FixtureRequest) -> str:
-    """Each supported major version, from the npm package that carries the binaries."""
-    version = str(request.param)
-    binary = CACHE / version / "node_modules" / "node" / "bin" / "node"
-    if not binary.exists():
-        npm = shutil.which("npm")
-        if npm is None:
-            pytest.skip("no npm to install Node with")
-        folder = CACHE / version
-        folder.mkdir(parents=True, exist_ok=True)
-        command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), f"node@{version}"]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
-        except subprocess.TimeoutExpired:
-            pytest.skip(f"npm did not install Node {version} in time")
-        if done.returncode != 0:
-            pytest.skip(f"npm cannot install Node {version}: {done.stderr[-200:]}")
-    return str(binary)
+    """Each supported major version."""
+    return npm.node(request.param)

@@ -53,6 +53,31 @@ def test_a_stream_cut_anywhere_is_the_same_stream(data: bytes, at: list[int]) ->
     assert relayed(cut(data, at)) == relayed([data])
 
 
+JSON_LINES = st.lists(
+    st.sampled_from(
+        (
+            *('{"msg":"one","n":1}', '{"msg":"two","n":2}', '{"n":3,"msg":"three"}', '{"msg":"four","n":4} '),
+            *('{"level":"warn","msg":"five"}', '{"level":"error","msg":"six"}', '{"level":50,"msg":"seven"}'),
+            *('{"level":null,"msg":"eight"}', '{"severity":"ERROR","msg":"nine"}', '{"app":"a","msg":"ten"}'),
+            *('{"app":"b","msg":"eleven"}', "{}", '{"msg":"torn', "text"),
+            *('{"timestamp":"1970","msg":"twelve"}', '{"msg":"one","n":1,"n":2}'),
+            *('{"msg":"%s","n":1}' % ("x" * 300), "{1:2}", '[{"msg":"one"}]'),
+        )
+    ),
+    max_size=6,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(JSON_LINES, st.integers(1, 4))
+def test_lines_of_a_kind_at_once_are_what_they_are_one_by_one(lines: list[str], times: int) -> None:
+    """Objects with the same fields are merged together; nobody can tell."""
+    written = [line.encode() + b"\n" for line in lines for _ in range(times)]
+    encoder = Encoder(json_shape(ORIGIN), level="info", max_line=400)
+    together = encoder.encode(b"".join(written), NOW) if written else b""
+    assert together == b"".join(encoder.encode(line, NOW) for line in written)
+
+
 @settings(max_examples=200, deadline=None)
 @given(STREAMS)
 def test_the_messages_are_the_text(data: bytes) -> None:

@@ -116,3 +116,21 @@ def test_own_events_as_text_and_logfmt() -> None:
     with stage(log_format="text") as it:
         it.relay.event("info", "instance.exit", "it ended", app="api", code=0)
         assert it.text() == b"12:04:43.697 pidone | instance.exit it ended app=api code=0\n"
+
+
+@pytest.mark.parametrize("log_format", ["json", "ecs", "gcp"])
+def test_events_have_the_fields_of_the_whole(log_format: str) -> None:
+    """What says where the process runs stands in every record; an event's own fields are not touched."""
+    with stage(log_format=log_format, log_fields={"pod": "p1", "delay_s": "mine"}) as it:
+        it.relay.event("info", "runtime.stop", delay_s=5)
+        (record,) = it.records()
+        assert (record["pod"], record["delay_s"]) == ("p1", 5)
+
+
+def test_events_for_people_have_no_fields_of_the_whole() -> None:
+    """As little as the lines of apps have them in the text format."""
+    with stage(log_format="text", log_fields={"pod": "p1"}) as it:
+        it.relay.event("info", "runtime.stop", "received SIGTERM")
+        said = it.text()
+        assert b"received SIGTERM" in said
+        assert b"p1" not in said

@@ -166,15 +166,24 @@ def test_json_and_other_lines_keep_their_order() -> None:
 )
 def test_a_line_tells_its_level_by_its_beginning(line: str, level: str | None) -> None:
     """Common prefixes are understood, prose is left alone."""
-    assert levels.runs(line.encode() + b"\n", "D") == [(level or "D", line.encode() + b"\n")]
+    assert levels.of_lines(line.encode() + b"\n", "D") == (level or "D")
 
 
-def test_lines_of_many_levels_are_cut_into_runs_and_none_is_lost() -> None:
-    """Neighbours of the same level stay together."""
+def test_lines_of_many_levels_each_have_their_own() -> None:
+    """One chunk may hold them all; lines that tell none have the stream's."""
     text = b"plain\nINFO: a\nplain\nplain\nWARN b\nWARN c\nERROR: d\nplain\n<7>e\n"
-    runs = levels.runs(text, "D")
-    assert b"".join(part for _, part in runs) == text
-    assert [level for level, _ in runs] == ["D", "info", "D", "warning", "error", "D", "debug"]
+    assert levels.of_lines(text, "D") == [
+        *("D", "info", "D", "D", "warning", "warning", "error", "D", "debug"),
+    ]
+    found = records(text)
+    assert [r["message"] for r in found] == text.decode().splitlines()
+    assert [r["level"] for r in found][3:6] == ["info", "warning", "warning"]
+
+
+def test_lines_of_the_same_level_need_no_look_at_each() -> None:
+    """What most chunks are: one level for all of their lines."""
+    assert levels.of_lines(b"one\ntwo\n", "D") == "D"
+    assert levels.of_lines(b"INFO: a\nINFO: b\n", "D") == "info"
 
 
 @pytest.mark.parametrize("limit", [1024, 16 * 1024])

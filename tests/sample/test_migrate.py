@@ -2,7 +2,7 @@
 
 import json
 
-from harness import Running
+from harness import Running, eventually
 from sample.service import Service
 
 
@@ -22,6 +22,15 @@ def test_concurrent_migrations_apply_everything_once(service: Service) -> None:
     """When several containers start at once, one migrates and the others wait for it."""
     runs = [service.start("migrate") for _ in range(4)]
     assert sorted(applied(run) for run in runs) == [[], [], [], ["0001_chat", "0002_analytics", "0003_jobs"]]
+
+
+def test_one_may_wait_for_the_migration_of_somebody_else(service: Service) -> None:
+    """With `--wait` nothing is changed: it ends when another process has brought the schema up to date."""
+    waiting = service.start("migrate", "--wait")
+    eventually(lambda: any("state" in record for record in waiting.records))
+    assert waiting.process.poll() is None
+    assert applied(service.start("migrate")) == ["0001_chat", "0002_analytics", "0003_jobs"]
+    assert waiting.wait() == 0
 
 
 def test_an_api_on_an_old_schema_is_healthy_but_not_ready(service: Service) -> None:

@@ -40,6 +40,23 @@ def test_a_client_that_comes_back_gets_what_it_missed(pair: tuple[Api, Api]) -> 
         assert receive(bob, "message")["seq"] == 251
 
 
+def test_nothing_is_between_the_past_and_the_present(pair: tuple[Api, Api]) -> None:
+    """Who joins while messages are being stored gets each of them, as the past or as news."""
+    here, there = pair
+
+    def join_and_talk(n: int) -> list[int]:
+        with (here, there)[n % 2].join(f"born{n // 2}", f"author{n}", after=0) as client:
+            client.send(json.dumps({"key": "k", "text": "me too"}))
+            seen = [receive(client, "message")]
+            while seen[-1]["author"] != f"author{n}":
+                seen.append(receive(client, "message"))
+        return [message["seq"] for message in seen]
+
+    with ThreadPoolExecutor(16) as pool:
+        for numbers in pool.map(join_and_talk, range(300)):
+            assert numbers == list(range(1, len(numbers) + 1))
+
+
 def test_a_repeated_message_is_stored_once(pair: tuple[Api, Api]) -> None:
     """A client that missed its acknowledgement repeats the key, here or elsewhere, at any time."""
     here, there = pair
@@ -80,3 +97,12 @@ def test_nonsense_is_answered_not_stored(pair: tuple[Api, Api]) -> None:
             assert (error["retry"], bool(error["error"])) == (False, True)
         assert say(ann, "k1") == 1
     assert len(history(api, "nonsense")) == 1
+
+
+def test_whoever_is_in_hears_what_is_said_next(pair: tuple[Api, Api]) -> None:
+    """The handshake is a promise: what is stored after it, by whichever instance, arrives."""
+    here, there = pair
+    for n in range(50):
+        with here.join(f"promise-{n}", "listener") as listener:
+            assert there.post(f"promise-{n}", "k").status == 201
+            assert receive(listener, "message")["seq"] == 1

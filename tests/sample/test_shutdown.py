@@ -1,5 +1,7 @@
 """How an API instance leaves."""
 
+import contextlib
+import http.client
 import json
 import signal
 import socket
@@ -78,6 +80,25 @@ def test_a_request_in_progress_is_answered(migrated: Service) -> None:
         client.sendall(body[10:])
         assert client.recv(1000).startswith(b"HTTP/1.1 201")
     assert api.process.wait() == 0
+
+
+def test_a_kept_connection_is_let_go_by_its_client(migrated: Service) -> None:
+    """A request on a connection that was idle at SIGTERM is answered, as the last one."""
+    api = migrated.api()
+    client = http.client.HTTPConnection("127.0.0.1", api.port, timeout=10)
+    with contextlib.closing(client):
+        assert _ask(client) == (200, None)
+        api.process.signal(signal.SIGTERM)
+        api.process.expect(message="draining")
+        assert _ask(client) == (200, "close")
+    assert api.process.wait() == 0
+
+
+def _ask(client: http.client.HTTPConnection) -> tuple[int, str | None]:
+    client.request("GET", "/")
+    answer = client.getresponse()
+    answer.read()
+    return answer.status, answer.headers["connection"]
 
 
 def _refuses(api: Api) -> bool:

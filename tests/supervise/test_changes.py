@@ -1,14 +1,19 @@
 """Which changes of files count."""
 
 import json
+import re
+import warnings
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runtime.supervise.changes import Group, lines_for
+from runtime.supervise.patterns import translate
 
 
-def group(*ignore: str, paths: tuple[str, ...] = (".",)) -> Group:
-    return Group(base="/app", paths=paths, ignore=ignore)
+def group(*ignore: str, paths: tuple[str, ...] = (".",), depth: int | None = None) -> Group:
+    return Group("/app", paths, ignore, depth)
 
 
 @pytest.mark.parametrize("path", ["/app", "/app/a.py", "/app/src/deep/b.js", "/app/a b"])
@@ -54,12 +59,83 @@ def test_a_watched_folder_may_be_hidden_itself() -> None:
         ("public/*.css", "/app/public/a.css"),
         ("\\.cache", "/app/x/.cache"),
         ("**/tmp/**", "/app/x/tmp/y"),
+        ("**/*.log", "/app/a.log"),
+        ("**/*.log", "/app/deep/er/a.log"),
+        ("logs/**", "/app/logs/a"),
+        ("public/**/*.css", "/app/public/a.css"),
+        ("public/**/*.css", "/app/public/x/y/a.css"),
+        ("*.{log,pid}", "/app/run/a.pid"),
+        ("data-?", "/app/data-1/x"),
+        ("[a-c]*.txt", "/app/b.txt"),
+        ("[!a-c]*.txt", "/app/d.txt"),
+        ("/app/**/cache", "/app/x/cache/y"),
+        ("a b", "/app/a b/c"),
+        ("re:[\\/]tmp[\\/]", "/app/x/tmp/y"),
+        ("re:[\\/]tmp[\\/]", "/app/tmp/y"),
+        (r"re:(?i)\.LOG$", "/app/x.log"),
     ],
 )
 def test_ignored(pattern: str, path: str) -> None:
     """Names, paths and patterns, as PM2's files write them."""
     assert not group(pattern).concerns(path)
     assert group(pattern).concerns("/app/src/main.py")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("logs", "/app/catalogs/a"),
+        ("public/*.css", "/app/public/deep/a.css"),
+        ("*.{log,pid}", "/app/a.logs"),
+        ("*.{log", "/app/a.log"),
+        ("data-?", "/app/data-/x"),
+        ("[a-c]*.txt", "/app/d.txt"),
+        ("/app/logs", "/app/src/logs/a"),
+        ("src/logs", "/app/other/src/logs/a"),
+        (r"re:\.log$", "/app/a.log.py"),
+    ],
+)
+def test_not_ignored(pattern: str, path: str) -> None:
+    """What only looks alike counts."""
+    assert group(pattern).concerns(path)
+
+
+def test_an_exemption_takes_back_what_others_say() -> None:
+    """Also what never counts otherwise: somebody asked for it by name."""
+    only_env = group("!.env", "*.log", "!keep.log")
+    assert only_env.concerns("/app/.env")
+    assert only_env.concerns("/app/logs/keep.log")
+    assert not only_env.concerns("/app/.other")
+    assert not only_env.concerns("/app/logs/a.log")
+
+
+def test_depth() -> None:
+    """How many folders below a watched one count."""
+    assert group(depth=0).concerns("/app/a.py")
+    assert not group(depth=0).concerns("/app/src/a.py")
+    assert group(depth=1).concerns("/app/src/a.py")
+    assert group(depth=0, paths=("src",)).concerns("/app/src/a.py")
+
+
+def test_a_folder_outside_of_the_apps_own() -> None:
+    """`..` is no dot file."""
+    assert group("*.log", paths=("../lib",)).concerns("/lib/x.js")
+    assert not group("*.log", paths=("../lib",)).concerns("/lib/x.log")
+    assert group(".*", paths=("../lib",)).concerns("/lib/x.js")
+
+
+@given(glob=st.text("ab*?[]{},!\\/.^-&|()", max_size=12), path=st.text("ab./", min_size=1, max_size=8))
+def test_any_text_is_a_pattern(glob: str, path: str) -> None:
+    """Nonsense matches nothing or something, but never breaks; without wildcards it matches itself."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            matches = re.compile(translate(glob)).fullmatch
+    except re.error as error:
+        pytest.fail(f"{glob!r}: {error}")
+    matches(path)
+    if not set(glob) & set("*?[]{}!\\^"):
+        assert matches(glob)
 
 
 def test_each_change_is_told_to_whom_it_concerns() -> None:

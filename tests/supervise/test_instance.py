@@ -145,6 +145,19 @@ def test_backoff_starts_again_after_thirty_good_seconds() -> None:
     assert delays == pytest.approx([0.1, 0.15, 0.1])
 
 
+def test_the_reason_of_one_life_is_not_that_of_the_next() -> None:
+    """Late once, crashed the next time: each exit is told with its own cause, and readiness is none."""
+    play = Play(ready=Readiness(log="x"), listen_timeout=1.0, on_ready_timeout=OnReadyTimeout.FAIL)
+    play.start()
+    play.after(1.1)
+    play.process.exit(signal=signal.SIGTERM)
+    play.process.report.ready("log")
+    play.process.exit(code=4)
+    reasons = [told["reason"] for told in play.stage.log.named("instance.exit")]
+    assert reasons == ["not ready within 1 s", "exit"]
+    assert [told["by"] for told in play.stage.log.named("instance.online")] == ["log"]
+
+
 def test_restart_window_limits_restarts_whatever_the_uptime() -> None:
     """At most max_restarts restarts within restart_window, stable lives included."""
     play = Play(max_restarts=2, restart_window=3600.0)

@@ -12,7 +12,7 @@ from runtime.ecosystem.spec import AppSpec, MemoryLimit, MemoryShare
 from runtime.host.memory import Memory
 from runtime.supervise.memory import RETRY_DELAY, MemoryWatch
 from runtime.supervise.memory_decisions import Decision, GiveUp, GuardStuck, Reason, Recycle, Soften, Softened
-from runtime.supervise.memory_limits import check_limits, resolve
+from runtime.supervise.memory_limits import check_guard, check_limits, resolve
 
 MIB = 1 << 20
 NINETY = MemoryShare(fraction=0.9)
@@ -163,7 +163,7 @@ def test_samples_of_processes_that_are_not_online_are_ignored() -> None:
 def test_a_forgotten_app_is_left_alone() -> None:
     """A stopped app is not recycled, whatever is still measured."""
     history = History()
-    history.watch.forget("api")
+    history.watch.forget(("default", "api"))
     assert history.sample(500) == []
 
 
@@ -406,6 +406,23 @@ EVENTS = st.lists(
 )
 
 
+def test_a_share_of_something_unknown_is_told() -> None:
+    """Where there is no /proc, nobody can say how much 80% is."""
+    app = spec(max_memory_restart=NINETY)
+    (line,) = check_limits(app, ceiling=None, instances=1)
+    assert line.startswith("max_memory_restart has no effect: it is a share")
+
+
+def test_a_guard_that_cannot_work_is_told() -> None:
+    """Without a limit of the container there is nothing to guard; at the limit it is too late."""
+    share = MemoryShare(fraction=0.9)
+    assert "no effect" in check_guard(share, Memory(host_total=800 * MIB))
+    assert "kernel kills first" in check_guard(500 * MIB, Memory(limit=500 * MIB))
+    assert check_guard(share, Memory(limit=500 * MIB)) == ""
+    assert check_guard(400 * MIB, Memory(limit=500 * MIB)) == ""
+    assert check_guard(None, Memory()) == ""
+
+
 @given(EVENTS)
 def test_any_history_recycles_at_most_one_instance_of_an_app_at_a_time(
     events: list[tuple[str, int, int, int]],
@@ -423,9 +440,10 @@ def test_any_history_recycles_at_most_one_instance_of_an_app_at_a_time(
             under_way = due[0] if due else under_way
         elif event == "online":
             history.watch.online(who, history.now)
-            under_way = history.watch._apps["api"].recycling if "api" in history.watch._apps else None
+            app = history.watch._apps.get(("default", "api"))
+            under_way = app.recycling if app else None
         elif event == "forget":
-            history.watch.forget("api")
+            history.watch.forget(("default", "api"))
             under_way = None
         elif event == "adopt":
             history.watch.adopt(SOFT, instances=3)
@@ -434,5 +452,5 @@ def test_any_history_recycles_at_most_one_instance_of_an_app_at_a_time(
                 history.watch.gone(who)
             else:
                 history.watch.postponed(who, history.now)
-            app = history.watch._apps.get("api")
+            app = history.watch._apps.get(("default", "api"))
             under_way = app.recycling if app else None

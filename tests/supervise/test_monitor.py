@@ -17,6 +17,7 @@ from runtime.host.processes import ProcessUsage, TreeSampler, TreeUsage
 from runtime.supervise.memory import MemoryWatch
 from runtime.supervise.memory_decisions import Decision, Recycle, Soften
 from runtime.supervise.monitor import IDLE_INTERVAL, Monitor
+from runtime.supervise.usage import FRESH, UsageBook
 
 MIB = 1 << 20
 
@@ -41,7 +42,20 @@ class FakeHost:
 
     def monitor(self, *, guarded: bool = False) -> Monitor:
         return Monitor(
-            clock=self.clock, sampler=self, container=self, watch=self.watch, fleet=self, guarded=guarded
+            clock=self.clock,
+            usage=self.book(),
+            container=self,
+            watch=self.watch,
+            fleet=self,
+            guarded=guarded,
+        )
+
+    def book(self) -> UsageBook:
+        return UsageBook(
+            self.pids.values,
+            now=self.clock.time,
+            call_soon=lambda call: self.clock.call_later(0, call),
+            sampler=self,
         )
 
     def run(self, who: InstanceId, *mib: int) -> None:
@@ -132,19 +146,53 @@ def test_scope(scope: MemoryScope, decided: int) -> None:
 def test_latest_figures() -> None:
     """CPU use is over the last interval, and what has vanished is left out at the next sample."""
     host = FakeHost()
-    monitor = host.monitor()
+    book = host.book()
+    host.run(API, 50)
+    host.clock.advance(1)
+    book.usage()
+    host.trees[100] = (process(100, 60, cpu_s=0.25),)
+    host.clock.advance(1)
+    assert book.usage()[100].cpus == 0.25
+    assert book.usage()[100].tree.rss == 60 * MIB
+    del host.trees[100]
+    host.clock.advance(1)
+    assert book.usage() == {}
+
+
+def test_people_and_limits_share_a_sample() -> None:
+    """Whoever asks between two ticks gets the figures of the last one, and a tick those of a moment ago."""
+    host = FakeHost()
+    book = host.book()
+    monitor = Monitor(clock=host.clock, usage=book, container=host, watch=host.watch, fleet=host)
     monitor.adopt(spec(max_memory_restart=100 * MIB), instances=1)
     host.run(API, 50)
     host.clock.advance(1)
-    assert monitor.usage[API].cpus is None
-    host.trees[100] = (process(100, 60, cpu_s=0.25),)
+    book.usage()
+    assert host.samples == 1
+    host.clock.advance(FRESH + 0.01)
+    book.usage()
+    assert host.samples == 2
+    host.clock.advance(0.99 - FRESH)
+    assert host.samples == 2
     host.clock.advance(1)
-    assert monitor.usage[API].cpus == 0.25
-    assert monitor.usage[API].tree.rss == 60 * MIB
-    assert monitor.memory.limit == 1000 * MIB
-    del host.trees[100]
+    assert host.samples == 3
+
+
+def test_equal_names_in_two_namespaces_are_two_apps() -> None:
+    """Each has its own limit, and the memory of one is not taken for the other's."""
+    host = FakeHost()
+    monitor = host.monitor()
+    small, large = InstanceId("api", 0, 1, "small"), InstanceId("api", 0, 1, "large")
+    monitor.adopt(spec(namespace="small", max_memory_restart=100 * MIB), instances=1)
+    monitor.adopt(spec(namespace="large", max_memory_restart=300 * MIB), instances=1)
+    host.run(small, 50)
+    host.run(large, 200)
+    host.clock.advance(3)
+    assert host.decisions == []
+    monitor.forget(("small", "api"))
+    host.trees[200] = (process(200, 400),)
     host.clock.advance(1)
-    assert monitor.usage == {}
+    assert [decision.who for decision in host.decisions if isinstance(decision, Recycle)] == [large]
 
 
 def test_a_stopped_monitor_does_nothing() -> None:
@@ -181,9 +229,8 @@ def test_a_real_leak_in_a_child_is_caught() -> None:
     """The main process is small, its child grows: asked at the soft limit, replaced at the hard one."""
     with harness.Running([sys.executable, "-c", LEAKING_GRANDCHILD], start_new_session=True) as running:
         fleet = RealFleet(running.pid)
-        monitor = Monitor(
-            clock=fleet.clock, sampler=TreeSampler(), container=fleet, watch=fleet.watch, fleet=fleet
-        )
+        book = UsageBook(fleet.pids.values, now=fleet.clock.time, call_soon=print, sampler=TreeSampler())
+        monitor = Monitor(clock=fleet.clock, usage=book, container=fleet, watch=fleet.watch, fleet=fleet)
         monitor.adopt(spec(memory_soft_limit=60 * MIB, max_memory_restart=120 * MIB), instances=1)
         fleet.watch.online(API, fleet.clock.now)
 
@@ -194,7 +241,7 @@ def test_a_real_leak_in_a_child_is_caught() -> None:
         (decision,) = harness.eventually(recycled, "the limit")
         assert isinstance(fleet.decisions[0], Soften)
         assert decision.usage >= 120 * MIB
-        assert monitor.usage[API].tree.root.rss < 60 * MIB
+        assert book.usage()[running.pid].tree.root.rss < 60 * MIB
         child = harness.children(running.pid)[0]
         os.kill(child, signal.SIGKILL)  # its parent waits for it, then ends
         running.wait()

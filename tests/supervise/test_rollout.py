@@ -117,6 +117,47 @@ def test_max_surge_bounds_the_extra_processes(surge: int) -> None:
     assert play.outcomes == [Outcome(replaced=4)]
 
 
+def test_a_newcomer_serves_beside_its_predecessor_for_a_while() -> None:
+    """The old process leaves `settle_time` after the new one is ready, and the next slot comes after that."""
+    play = Play(2, settle_time=0.5)
+    play.reload()
+    play.newest.report.ready("ipc")
+    play.after(0.49)
+    assert (play.told_to_stop(), len(play.alive())) == ([], 3)
+    play.after(0.02)
+    assert play.told_to_stop() == [(0, 1)]
+    play.alive()[0].exit(0)
+    assert play.newest.who.index == 1
+
+
+@pytest.mark.parametrize("end", ["exit", "unhealthy"])
+def test_a_newcomer_that_does_not_stay_takes_nothing_down(end: str) -> None:
+    """One that is ready, but ends or fails its probe before it has settled, calls the reload off."""
+    play = Play(3, settle_time=0.5)
+    play.reload()
+    newcomer = play.newest
+    newcomer.report.ready("ipc")
+    play.after(0.4)
+    if end == "exit":
+        newcomer.exit(1)
+    else:
+        newcomer.report.failed("sick")
+        newcomer.exit(0)
+    assert "instance 0 did not stay" in play.outcomes[0].failure
+    play.after(10)
+    assert (play.serving(), play.told_to_stop(), len(play.alive())) == (3, [], 3)
+
+
+def test_nobody_to_settle_beside() -> None:
+    """Where the old process is down, the new one takes over at once."""
+    play = Play(1, settle_time=0.5, restart_delay=60.0)
+    play.alive()[0].exit(1)
+    play.reload()
+    play.newest.report.ready("ipc")
+    assert play.outcomes == [Outcome(replaced=1)]
+    assert play.app.instances[0].pid == play.newest.pid
+
+
 def test_a_later_stop_wins() -> None:
     """A stop in the middle of a reload stops old and new alike, and nothing starts after it."""
     play = Play(3)

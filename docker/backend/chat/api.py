@@ -20,12 +20,13 @@ from chat.resources import acquire
 from chat.routes import Api, application
 
 LISTEN = "127.0.0.1:8000"
+POLL_S = 0.05
 
 log = logging.getLogger("chat.api")  # __name__ is __main__ here
 
 
 class Server(uvicorn.Server):
-    """uvicorn, with a shutdown that lets WebSocket clients go in slices."""
+    """uvicorn, with a shutdown that cuts nobody: WebSockets end in slices, HTTP after an answer."""
 
     def __init__(self, config: uvicorn.Config, api: Api, drain_s: float) -> None:
         super().__init__(config)
@@ -46,12 +47,21 @@ class Server(uvicorn.Server):
         for server in self.servers:
             server.close()
         log.info("draining", extra={"websockets": self._api.hub.population})
+        # From now on every answer says so, and its client asks somebody else next. uvicorn alone would cut
+        # connections that wait for a request, some of them while it is on its way.
+        self.server_state.default_headers.append((b"connection", b"close"))
         await self._api.hub.close_in_slices(self._drain_s)
-        with contextlib.suppress(TimeoutError):  # the stragglers are uvicorn's to cut
+        with contextlib.suppress(TimeoutError):  # the silent and the slow are uvicorn's to cut
             async with asyncio.timeout(self._drain_s):
-                await self._api.hub.emptied()
+                await self._disconnected()
         await super().shutdown(sockets)
         log.info("stopped")
+
+    async def _disconnected(self) -> None:
+        """Wait until the last connection is gone."""
+        await asyncio.sleep(POLL_S)  # what was accepted in this very moment is not counted yet
+        while self.server_state.connections:  # noqa: ASYNC110 (uvicorn has no event for it)
+            await asyncio.sleep(POLL_S)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -21,6 +21,7 @@ QUEUE = 512
 """Frames a slow client may lag behind before it is sent away; it comes back and continues where it was."""
 SLICES = 10
 RETRY_S = 0.5
+UNKNOWN = -1
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +53,9 @@ class _Room:
     def __init__(self) -> None:
         self.members: set[Member] = set()
         self.news = asyncio.Event()
-        self.delivered: int | None = None
-        """The last number handed to the members; None until the task has looked."""
+        self.looking = asyncio.Lock()
+        self.delivered = UNKNOWN
+        """The last number handed to the members; UNKNOWN until somebody has looked."""
 
 
 class Hub:
@@ -73,21 +75,23 @@ class Hub:
 
     @contextlib.asynccontextmanager
     async def membership(self, name: str) -> AsyncIterator[Member]:
-        """Be a member of a room while the block runs: everything new from now on arrives in the queue."""
+        """Be a member of a room while the block runs: everything new from now on arrives in the queue.
+
+        Raises UnavailableError.
+        """
         member = Member()
-        room = self._rooms.get(name)
-        if room is None:
-            room = self._rooms[name] = _Room()
-            self._tasks[name] = asyncio.create_task(self._supply(name, room), name=f"room {name}")
+        room = self._rooms.setdefault(name, _Room())
         room.members.add(member)
         try:
+            await self._look(name, room)
             yield member
         finally:
             room.members.discard(member)
             self._left.set()
             if not room.members and self._rooms.get(name) is room:
                 del self._rooms[name]
-                self._tasks.pop(name).cancel()
+                if (task := self._tasks.pop(name, None)) is not None:
+                    task.cancel()
 
     def wake(self, name: str) -> None:
         """A room of this instance may have something new."""
@@ -128,26 +132,34 @@ class Hub:
             await asyncio.sleep(RETRY_S)
             return
         for name, room in self._rooms.items():
-            if room.delivered is not None and heads.get(name, 0) > room.delivered:
+            if UNKNOWN < room.delivered < heads.get(name, 0):
                 room.news.set()
+
+    async def _look(self, name: str, room: _Room) -> None:
+        """Begin to supply a room from its newest message on, if nobody has.
+
+        It is registered by now: whatever is committed after the look is announced to it. And the first member
+        waits for that: what it reads of the past reaches up to the look at least, so that nothing is between.
+        """
+        async with room.looking:
+            if room.delivered == UNKNOWN:
+                room.delivered = (await self._messages.heads([name])).get(name, 0)
+                self._tasks[name] = asyncio.create_task(self._supply(name, room), name=f"room {name}")
 
     async def _supply(self, name: str, room: _Room) -> None:
         while True:
             try:
-                if room.delivered is None:
-                    # The room is registered by now: whatever is committed after this look is announced to it.
-                    room.delivered = (await self._messages.heads([name])).get(name, 0)
                 room.news.clear()
-                await self._deliver_news(name, room, room.delivered)
+                await self._deliver_news(name, room)
             except UnavailableError as error:
                 log.warning("room not supplied", extra={"room": name, "error": str(error)})
                 await asyncio.sleep(RETRY_S)
                 room.news.set()
             await room.news.wait()
 
-    async def _deliver_news(self, name: str, room: _Room, delivered: int) -> None:
-        while news := await self._messages.after(name, delivered):
-            room.delivered = delivered = news[-1].seq
+    async def _deliver_news(self, name: str, room: _Room) -> None:
+        while news := await self._messages.after(name, room.delivered):
+            room.delivered = news[-1].seq
             for member in room.members:
                 for message in news:
                     member.deliver(message)

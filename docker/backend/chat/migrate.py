@@ -1,15 +1,17 @@
 """The one-shot migration: bring the database to the newest schema, then exit 0.
 
 It may run any number of times and in several containers at once: one of them works, the others wait for it
-and find nothing left to do.
+and find nothing left to do. With `--wait` it only waits until somebody else has done it.
 """
 
+import argparse
 import asyncio
 import logging
 import sys
 from pathlib import Path
 
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chat import logs, settings
@@ -70,6 +72,30 @@ async def migrate_patiently(database: Database, patience_s: float = PATIENCE_S) 
             await asyncio.sleep(0.5)
 
 
+async def wait_until_migrated(database: Database, patience_s: float = PATIENCE_S) -> None:
+    """Return as soon as the schema is this code's or newer. Raises UnavailableError after `patience_s`."""
+    deadline = asyncio.get_running_loop().time() + patience_s
+    while True:
+        why = await _why_not_migrated(database)
+        if not why:
+            return
+        if asyncio.get_running_loop().time() > deadline:
+            raise UnavailableError(why)
+        log.info("waiting for the migration", extra={"state": why})
+        await asyncio.sleep(0.5)
+
+
+async def _why_not_migrated(database: Database) -> str:
+    try:
+        async with database.read() as connection:
+            have = await current(connection)
+    except UnavailableError as error:
+        return str(error)
+    except DBAPIError:
+        return "there is no schema yet"
+    return "" if have >= newest() else f"the schema is at version {have}"
+
+
 def _version(path: Path) -> int:
     return int(path.stem.partition("_")[0])
 
@@ -79,11 +105,14 @@ def _statements(script: str) -> list[str]:
     return [statement for part in "\n".join(lines).split(";") if (statement := part.strip())]
 
 
-async def _run() -> int:
+async def _run(*, only_wait: bool) -> int:
     configuration = settings.load()
     logs.configure(configuration, "migrate")
     database = Database(configuration)
     try:
+        if only_wait:
+            await wait_until_migrated(database)
+            return 0
         applied = await migrate_patiently(database)
     except UnavailableError as error:
         log.error("gave up waiting for the database", extra={"error": str(error)})  # noqa: TRY400 an outage, not a bug
@@ -94,5 +123,12 @@ async def _run() -> int:
     return 0
 
 
+def main() -> int:
+    """Run the program; the exit code."""
+    parser = argparse.ArgumentParser(prog="chat.migrate", description=__doc__)
+    parser.add_argument("--wait", action="store_true", help="change nothing, wait until it has been done")
+    return asyncio.run(_run(only_wait=parser.parse_args().wait))
+
+
 if __name__ == "__main__":
-    sys.exit(asyncio.run(_run()))
+    sys.exit(main())

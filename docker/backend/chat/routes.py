@@ -116,7 +116,7 @@ class Api:
 
 
 class InstanceHeader:
-    """Puts `x-instance` on every response, so that one can see how requests are spread."""
+    """Puts `x-instance` on every response and handshake, so that one can see how clients are spread."""
 
     def __init__(self, app: ASGIApp, *, instance: str) -> None:
         self._app = app
@@ -126,8 +126,8 @@ class InstanceHeader:
         """ASGI."""
 
         async def send_with_header(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], self._header]
+            if message["type"] in ("http.response.start", "websocket.accept"):
+                message["headers"] = [*message.get("headers", ()), self._header]
             await send(message)
 
         await self._app(scope, receive, send_with_header)
@@ -140,6 +140,7 @@ def application(api: Api, instance: str) -> Starlette:
             Route("/", _index),
             Route("/health", api.get_health),
             Route("/ready", api.get_ready),
+            Route("/readyz", api.get_ready),  # the name that Kubernetes has made usual
             Route("/rooms/{room}/messages", api.get_messages, methods=["GET"]),
             Route("/rooms/{room}/messages", api.post_message, methods=["POST"]),
             Route("/rooms/{room}/stats", api.get_stats),

@@ -14,7 +14,7 @@ import json
 import logging
 from typing import Any
 
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from chat.database import UnavailableError
 from chat.hub import TRY_AGAIN_LATER, Member
@@ -30,24 +30,35 @@ async def converse(socket: WebSocket, posting: Posting) -> None:
     """Serve one client until it leaves or the hub ends it."""
     room, author = socket.path_params["room"], socket.query_params.get("author", "")
     after = socket.query_params.get("after")  # absent: only what is new
-    await socket.accept()
     if not author or not (after is None or after.isdecimal()):
+        await socket.accept()  # a close code reaches only who is in
         await socket.close(POLICY_VIOLATION, "?author=NAME is needed, ?after=NUMBER is allowed")
         return
-    async with posting.hub.membership(room) as member:
-        posting.outbox.add("join", room)
-        writer = asyncio.create_task(
-            _write(socket, member, posting.messages, room, None if after is None else int(after))
-        )
-        try:
-            await _read(socket, member, writer, posting, room, author)
-            await socket.close(member.ended.result())
-        except WebSocketDisconnect as gone:
-            log.debug("client left", extra={"room": room, "code": gone.code})
-        finally:
-            writer.cancel()
-            with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect):
-                await writer
+    try:
+        async with posting.hub.membership(room) as member:
+            await socket.accept()  # not before: whatever is stored from now on, this client gets
+            posting.outbox.add("join", room)
+            await _serve(socket, member, posting, room, author, None if after is None else int(after))
+    except UnavailableError:
+        if socket.application_state is WebSocketState.CONNECTING:
+            await socket.accept()
+        await socket.close(TRY_AGAIN_LATER, "the database is away")
+
+
+async def _serve(
+    socket: WebSocket, member: Member, posting: Posting, room: str, author: str, after: int | None
+) -> None:
+    """Read and write until one of the two ends."""
+    writer = asyncio.create_task(_write(socket, member, posting.messages, room, after))
+    try:
+        await _read(socket, member, writer, posting, room, author)
+        await socket.close(member.ended.result())
+    except WebSocketDisconnect as gone:
+        log.debug("client left", extra={"room": room, "code": gone.code})
+    finally:
+        writer.cancel()
+        with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect):
+            await writer
 
 
 async def _read(

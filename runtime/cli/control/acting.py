@@ -102,6 +102,13 @@ def flush(target: AnyTargets = None, *, socket: Socket = None, as_json: Json = F
     return _change("flush", target or ["all"], socket, as_json=as_json, timeout=None)
 
 
+@app.command("reopen")
+def reopen(*, socket: Socket = None, as_json: Json = False) -> None:
+    """Open the log files anew, after something else has moved them away."""
+    client(socket).post("api", "logs", "reopen")
+    print(json.dumps({"reopened": True}) if as_json else "reopened")
+
+
 @app.command("scale", context_settings=DASHES)
 def scale(
     target: Target,

@@ -45,6 +45,7 @@ def failure(verb: str, app: dict[str, Any]) -> str:
     """Why an app is not as it should be; empty if it is."""
     reload = app["reload"]
     if verb == "reload" and reload is not None and reload["state"] == "failed":
-        return f"{app['name']}: {reload['message']}; the old processes stay"
+        kept = "; the old processes stay" if all(i["state"] in _UP for i in app["instances"]) else ""
+        return f"{app['name']}: {reload['message']}{kept}"
     down = [f"{app['name']}:{i['index']} is {i['state']}" for i in app["instances"] if i["state"] not in _UP]
     return ", ".join(down)

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from runtime.cli.control import table
+from runtime.cli.control import details, table
 from runtime.cli.control.client import Client, CommandError
 from runtime.cli.options import Socket, client, family
 from runtime.ecosystem.spec import Seconds
@@ -24,7 +24,7 @@ from runtime.ecosystem.spec import Seconds
 _REFRESH: Final[Seconds] = 1.0
 _HISTORY: Final = 30
 _BARS: Final = " ▁▂▃▄▅▆▇█"
-_HELP: Final = "↑↓ choose   r reload   R restart   s stop   S start   + - scale   q quit"
+_HELP: Final = "↑↓ choose   d details   r reload   R restart   s stop   S start   + - scale   q quit"
 _ENTER: Final = "\x1b[?1049h\x1b[?25l"
 _LEAVE: Final = "\x1b[?25h\x1b[?1049l"
 _KEYS: Final = {"\x1b[A": "up", "k": "up", "\x1b[B": "down", "j": "down", "q": "quit", "\x03": "quit"}
@@ -69,6 +69,7 @@ def _live(runtime: Client, view: "View", read_key: Callable[[Seconds], str]) -> 
     while True:
         if time.monotonic() >= due:
             view.update(runtime.get("api", "apps")["apps"])
+            view.details = _details(runtime, view.chosen) if view.details is not None else None
             due = time.monotonic() + _REFRESH
         width, height = shutil.get_terminal_size()
         sys.stdout.write(view.screen(width, height))
@@ -79,6 +80,10 @@ def _live(runtime: Client, view: "View", read_key: Callable[[Seconds], str]) -> 
             return
         if action in ("up", "down"):
             view.move(-1 if action == "up" else 1)
+            due = 0.0 if view.details is not None else due
+        elif action == "d":
+            view.details = [] if view.details is None else None
+            due = 0.0
         elif action in _VERBS and view.chosen is not None:
             verb, body = _VERBS[action]
             try:
@@ -89,12 +94,27 @@ def _live(runtime: Client, view: "View", read_key: Callable[[Seconds], str]) -> 
             due = 0.0
 
 
+def _details(runtime: Client, chosen: str | None) -> list[str]:
+    """What `describe --live` says of the app under the cursor, as far as it can be seen from here."""
+    from runtime.cli.control.live import sees_processes_of
+
+    if chosen is None:
+        return []
+    try:
+        shown = details.ask(runtime, chosen, live=sees_processes_of(runtime))
+    except CommandError:  # it was deleted a moment ago
+        return []
+    return [line for app in shown["apps"] for line in details.render(shown, app).split("\n")]
+
+
 class View:
     """What is on the screen."""
 
     def __init__(self) -> None:
         """Nothing yet."""
         self.lines: deque[str] = deque(maxlen=200)
+        self.details: list[str] | None = None
+        """Shown in the place of the log lines if they are wanted."""
         self._apps: list[dict[str, Any]] = []
         self._cpu: dict[int, deque[float]] = {}
         self._row = 0
@@ -145,7 +165,8 @@ class View:
             f"\x1b[7m{line}\x1b[0m" if line.startswith(">") else line for line in lines[: max(2, height - 5)]
         ]
         room = max(0, height - len(lines) - 3)
-        tail = [printable(line)[:width] for line in list(self.lines)[-room:]] if room else []
+        below = list(self.lines)[-room:] if self.details is None else self.details[:room]
+        tail = [printable(line)[:width] for line in below] if room else []
         body = [*lines, "─" * width, *tail, *[""] * (room - len(tail)), f"{_HELP}   {self._said}"[:width]]
         return "\x1b[H" + "\r\n".join(f"{line}\x1b[K" for line in body) + "\x1b[J"
 

@@ -1,12 +1,16 @@
 """`ls`, `describe`, `env` and PM2's lists: what is there."""
 
 import json
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from runtime.cli.control import table
 from runtime.cli.options import AnyTargets, Json, Socket, Target, client, family
 
 app = family()
+
+Live = Annotated[bool, typer.Option("--live", help="Look into each process: threads, files, sockets, PSS.")]
 
 
 @app.command("ls")
@@ -27,14 +31,17 @@ def ls(target: AnyTargets = None, *, socket: Socket = None, as_json: Json = Fals
 
 
 @app.command("describe")
-def describe(target: Target, *, socket: Socket = None, as_json: Json = False) -> None:
+def describe(target: Target, *, live: Live = False, socket: Socket = None, as_json: Json = False) -> None:
     """Tell everything about an app, and what happened to it lately."""
-    shown = client(socket).get("api", "apps", target)
+    from runtime.cli.control import details
+
+    shown = details.ask(client(socket), target, live=live)
     if as_json:
         print(json.dumps(shown))
         return
     for each in shown["apps"]:
-        print(_description(each, shown.get("args", {}).get(each["name"], [])))
+        print(_description(each, details.of(shown, each)["command"]))
+        print(details.render(shown, each))
     for event in shown["events"]:
         print(f"{event['timestamp']}  {event['event']:<22} {_details(event)}")
 

@@ -19,6 +19,7 @@ from runtime.cli.control import table
 from runtime.cli.control.client import Client, CommandError
 from runtime.cli.options import EnvName, Json, family
 from runtime.ecosystem.spec import Seconds
+from runtime.interpreter import module_argv
 from runtime.record import Record
 
 if TYPE_CHECKING:
@@ -64,18 +65,9 @@ def smoke(
 def _run(file: str, env_name: str | None, folder: Path, deadline: float) -> list[Result]:
     """Everything between the start and the stop; the runtime is never left behind."""
     path = str(folder / "control.sock")
-    argv = [
-        sys.executable,
-        "-m",
-        "runtime",
-        "start",
-        "--socket",
-        path,
-        "--no-auto-exit",
-        "--log-format",
-        "text",
-    ]
-    argv += [*(["--env", env_name] if env_name else []), file]
+    options = ("--socket", path, "--no-auto-exit", "--log-format", "text")
+    environment = ("--env", env_name) if env_name else ()
+    argv = module_argv("runtime", "start", *options, *environment, file)
     environ = {name: value for name, value in os.environ.items() if name != "PIDONE_SOCKET"}
     log = folder / "log"
     with log.open("wb") as output:

@@ -9,7 +9,7 @@ from runtime.ecosystem.formats.secrets import printable
 from runtime.errors import ConfigError
 from runtime.record import Record
 
-_TOP_KEYS: Final = frozenset({"apps", "pm2", "deploy", "static", "runtime", "$schema"})
+_TOP_KEYS: Final = frozenset({"apps", "pm2", "deploy", "static", "runtime", "smoke", "alerts", "$schema"})
 _EXAMPLE: Final = "{script: 'server.js'}"
 _SKIPPED: Final = (None, False, "", 0)
 """What `condition && {...}` leaves in a list when the condition is false."""

@@ -16,11 +16,13 @@ const serialize = (() => {
   const mapForEach = uncurry(Map.prototype.forEach);
   const setForEach = uncurry(Set.prototype.forEach);
   const text = String;
-  const [DateType, MapType, SetType, PromiseType] = [Date, Map, Set, Promise];
+  const getter = (name) => uncurry(Object.getOwnPropertyDescriptor(RegExp.prototype, name).get);
+  const [regExpSource, regExpFlags] = [getter('source'), getter('flags')];
+  const [DateType, MapType, SetType, PromiseType, RegExpType] = [Date, Map, Set, Promise, RegExp];
   const [ObjectPrototype, ArrayPrototype] = [Object.prototype, Array.prototype];
   const [NumberType, StringType, BooleanType, ErrorType] = [Number, String, Boolean, TypeError];
   const is = (type) => { const { prototype } = type; const has = uncurry(Object.prototype.isPrototypeOf); return (v) => has(prototype, v); };
-  const [isDate, isMap, isSet, isPromise] = [DateType, MapType, SetType, PromiseType].map(is);
+  const [isDate, isMap, isSet, isPromise, isRegExp] = [DateType, MapType, SetType, PromiseType, RegExpType].map(is);
   const [isNumber, isString, isBoolean] = [NumberType, StringType, BooleanType].map(is);
   const MAX_DEPTH = 100, MAX_VALUES = 200000, MAX_CHARS = 4 << 20;
 
@@ -62,6 +64,7 @@ const serialize = (() => {
       if (isNumber(value)) return write(numberValue(value), path, holder, key);
       if (isString(value)) return write(stringValue(value), path, holder, key);
       if (isBoolean(value)) return booleanValue(value) ? 'true' : 'false';
+      if (isRegExp(value)) return stringify({ regexp: regExpSource(value), flags: regExpFlags(value) });
       if (isPromise(value)) refuse(path, 'is a promise; export an async function that awaits it');
       return writeObject(value, path);
     };

@@ -17,8 +17,9 @@ import socket
 import sys
 from typing import Any
 
+import pidone_drain
 import pidone_environment
-import pidone_uvicorn
+import pidone_sockets
 
 _ANSWER_S = 10.0
 """How long bind() waits for the runtime before the program binds by itself."""
@@ -48,7 +49,7 @@ def bind(self: socket.socket, address: Any) -> None:
             raise OSError(answer["errno"], os.strerror(answer["errno"]))
         if descriptor is not None:
             _replace(self, descriptor)
-            pidone_uvicorn.install()
+            pidone_drain.install()
             return
     _own_bind(self, address)
 
@@ -57,7 +58,10 @@ def listen(self: socket.socket, *backlog: int) -> None:
     """As socket.listen(), and tell the runtime."""
     _own_listen(self, *backlog)
     if _is_tcp(self):
-        pidone_uvicorn.install()
+        pidone_sockets.listens(self)
+        pidone_drain.install()
+        if pidone_sockets.is_shared(self):
+            pidone_drain.install_last()
         _report(self.getsockname()[1])
 
 
@@ -69,13 +73,16 @@ def accept(self: socket.socket) -> tuple[socket.socket, Any]:
     """
     while True:
         try:
-            return _own_accept(self)
+            connection, address = _own_accept(self)
         except BlockingIOError:
             if self.gettimeout() is not None:
                 raise
             waiting = select.poll()
             waiting.register(self.fileno(), select.POLLIN)
             waiting.poll()
+        else:
+            pidone_sockets.accepted(connection)
+            return connection, address
 
 
 def getsockopt(self: socket.socket, level: int, option: int, *size: int) -> Any:
@@ -125,6 +132,7 @@ def _mailbox() -> socket.socket:
 def _replace(sock: socket.socket, descriptor: int) -> None:
     os.dup2(descriptor, sock.fileno(), os.get_inheritable(sock.fileno()))
     os.close(descriptor)
+    pidone_sockets.shares(sock)
     setattr(socket.socket, "accept", accept)  # noqa: B010 (as above)
     setattr(socket.socket, "getsockopt", getsockopt)  # noqa: B010
     if "uvloop" in sys.modules:

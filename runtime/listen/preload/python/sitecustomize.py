@@ -25,5 +25,5 @@ def _chain() -> None:
 if os.environ.get("PIDONE_SHARE", "").startswith("@"):
     importlib.import_module("pidone_share").install()
 elif "PIDONE_DRAIN_IDLE" in os.environ:
-    importlib.import_module("pidone_uvicorn").install_with_descriptor()
+    importlib.import_module("pidone_inherited").install()
 _chain()

@@ -1,14 +1,14 @@
-"""What the instances use, measured when somebody asks, and at most once a second."""
+"""What the instances use: one pass over /proc for everybody, people and memory limits alike."""
 
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, Protocol
 
 from runtime.ecosystem.spec import Bytes, Seconds
 from runtime.host.processes import TreeSampler, TreeUsage, count_fds, cpu_share, read_pss
 from runtime.record import EMPTY, Record
 
 FRESH: Final[Seconds] = 0.9
-"""A sample younger than this is good enough."""
+"""A sample younger than this is good enough for people."""
 _FORGET_PSS: Final[Seconds] = 10.0
 
 
@@ -20,31 +20,37 @@ class Usage(Record):
     """CPUs in use since the sample before, or since the start of the process if there is none."""
 
 
+class Sampler(Protocol):
+    """Measures process trees: `host.processes.TreeSampler`."""
+
+    def sample(self, roots: Iterable[int]) -> Mapping[int, TreeUsage]: ...
+
+
 class UsageBook:
     """The last sample of everybody."""
 
     def __init__(
         self,
-        pids: Callable[[], list[int]],
+        pids: Callable[[], Iterable[int]],
         *,
         now: Callable[[], Seconds],
         call_soon: Callable[[Callable[[], None]], object],
-        sampler: TreeSampler | None = None,
+        sampler: Sampler | None = None,
     ) -> None:
         """`pids` lists the main processes; `call_soon` runs something in a later turn of the loop."""
         self._pids = pids
         self._now = now
         self._call_soon = call_soon
-        self._sampler = sampler or TreeSampler()
+        self._sampler: Sampler = sampler or TreeSampler()
         self._usage: Mapping[int, Usage] = EMPTY
         self._taken: Seconds | None = None
         self._pss: dict[int, Bytes] = {}
         self._pss_queue: list[int] = []
         self._pss_taken: Seconds | None = None
 
-    def usage(self) -> Mapping[int, Usage]:
-        """By main pid; processes that have just ended or begun may be missing."""
-        if self._taken is None or self._now() - self._taken >= FRESH:
+    def usage(self, within: Seconds = FRESH) -> Mapping[int, Usage]:
+        """By main pid, not older than `within`; processes that have just ended or begun may be missing."""
+        if self._taken is None or self._now() - self._taken >= within:
             self._taken = self._now()
             earlier = self._usage
             self._usage = {

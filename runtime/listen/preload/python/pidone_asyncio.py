@@ -1,0 +1,39 @@
+"""What the drains of asyncio servers have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any, Callable, Iterable
+
+_POLL_S = 0.02
+
+
+async def stop_accepting(servers: Iterable[Any]) -> None:
+    """Close servers without losing what they have accepted in this very moment.
+
+    Server.close() at once would: asyncio sets up a connection some turns after it was accepted, which fails
+    when its server is closed by then. (uvloop's reader is not known by number; it needs no such care.)
+    """
+    known = list(servers)
+    forget(sock.fileno() for server in known for sock in server.sockets or ())
+    await asyncio.sleep(_POLL_S)
+    for server in known:
+        server.close()
+
+
+def forget(descriptors: Iterable[int]) -> None:
+    """Have the loop look at these no more."""
+    loop = asyncio.get_running_loop()
+    for number in descriptors:
+        with contextlib.suppress(RuntimeError, ValueError):  # it belongs to a transport, or is closed
+            loop.remove_reader(number)
+
+
+async def until(is_done: Callable[[], bool], limit_s: float) -> None:
+    """Wait at most so long, and never less than some turns: newcomers have to make themselves known."""
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + limit_s
+    await asyncio.sleep(_POLL_S)
+    while not is_done() and loop.time() < ends:  # noqa: ASYNC110 (no server has an event for it)
+        await asyncio.sleep(_POLL_S)

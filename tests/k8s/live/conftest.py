@@ -1,0 +1,49 @@
+"""What the tests on a cluster share: the client, and the sample as the overlay `local` has it."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from k8s.live.client import client
+from k8s.live.space import Figure, Space, install
+
+collect_ignore_glob = [] if os.environ.get("CLUSTER") in ("ours", "current") else ["test_*.py"]
+
+FIGURES = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clients() -> Iterator[None]:
+    """A pod to call from."""
+    with client():
+        yield
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
+    """The sample with its database and bus."""
+    space = install("local", "local", tmp_path_factory.mktemp("local"))
+    try:
+        space.wait_until_rolled_out()
+        yield space
+    finally:
+        space.delete()
+
+
+@pytest.fixture
+def backend(installed: Space) -> Space:
+    """The sample with two pods, both ready."""
+    installed.scale(2)
+    return installed
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Figure:
+    """Remember a number for the end of the run."""
+    return request.config.stash.setdefault(FIGURES, []).append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what was measured."""
+    for what in terminalreporter.config.stash.get(FIGURES, []):
+        terminalreporter.write_line(f"measured: {what}")

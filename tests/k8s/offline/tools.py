@@ -1,0 +1,125 @@
+"""What these tests need beside Python: kustomize and schemas, kept outside of the repository."""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[3]
+K8S = REPOSITORY / "k8s"
+OVERLAYS = ("local", "node", "production", "sidecar")
+
+RELEASES = ("v1.35.4", "v1.36.3", "v1.37.0")
+"""The three latest minor releases of Kubernetes."""
+KUSTOMIZE = "v5.8.1"
+OPERATOR = "v0.85.0"
+"""Of the Prometheus operator, whose kinds are no part of Kubernetes."""
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pidone/k8s"
+
+Object = dict[str, Any]
+"""A Kubernetes object."""
+
+
+@cache
+def build(folder: str) -> tuple[Object, ...]:
+    """The objects that kustomize makes of a folder below k8s/."""
+    return _build(K8S / folder)
+
+
+@cache
+def compose(*components: str) -> tuple[Object, ...]:
+    """The objects of an overlay that is nothing but the base and these components."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "k8s"
+        shutil.copytree(K8S, copy)
+        overlay = copy / "overlays/composed"
+        overlay.mkdir()
+        plan = {
+            "namespace": "composed",
+            "resources": ["../../base"],
+            "components": [f"../../{name}" for name in components],
+        }
+        (overlay / "kustomization.yaml").write_text(yaml.safe_dump(plan))
+        return _build(overlay)
+
+
+def _build(folder: Path) -> tuple[Object, ...]:
+    done = subprocess.run([*_kustomize(), str(folder)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return tuple(yaml.safe_load_all(done.stdout))
+
+
+@cache
+def definitions(release: str) -> Mapping[str, Any]:
+    """The OpenAPI definitions of a release of Kubernetes."""
+    file = CACHE / "schemas" / f"{release}.json"
+    if not file.exists():
+        _unpack("k8s.io/kubernetes", release, "api/openapi-spec/swagger.json", file)
+    found: Mapping[str, Any] = json.loads(file.read_text())["definitions"]
+    return found
+
+
+@cache
+def pod_monitor() -> Mapping[str, Any]:
+    """The schema of a PodMonitor."""
+    file = CACHE / "schemas" / f"podmonitors-{OPERATOR}.yaml"
+    if not file.exists():
+        path = "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml"
+        _unpack("github.com/prometheus-operator/prometheus-operator", OPERATOR, path, file)
+    (version,) = yaml.safe_load(file.read_text())["spec"]["versions"]
+    found: Mapping[str, Any] = version["schema"]["openAPIV3Schema"]
+    return found
+
+
+@cache
+def _kustomize() -> tuple[str, ...]:
+    """The command, as it is installed, as the cluster of tests has it, or built."""
+    if shutil.which("kustomize"):
+        return ("kustomize", "build")
+    ours = CACHE / "bin/kustomize"
+    for kubectl in (shutil.which("kubectl"), *map(str, CACHE.glob("*/bin/kubectl"))):
+        if kubectl:
+            return (kubectl, "kustomize")
+    if not ours.exists():
+        _go(["install", f"sigs.k8s.io/kustomize/kustomize/v5@{KUSTOMIZE}"], GOBIN=str(ours.parent))
+    return (str(ours), "build")
+
+
+def _unpack(module: str, version: str, path: str, file: Path) -> None:
+    """Take one file out of a Go module, and leave nothing else behind."""
+    with tempfile.TemporaryDirectory() as folder:
+        said = _go(["mod", "download", "-modcacherw", "-json", f"{module}@{version}"], GOMODCACHE=folder)
+        with zipfile.ZipFile(json.loads(said)["Zip"]) as archive:
+            content = archive.read(f"{module}@{version}/{path}")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_suffix(".part")
+    part.write_bytes(content)
+    part.rename(file)
+
+
+def _go(words: list[str], **env: str) -> str:
+    if not shutil.which("go"):
+        pytest.skip("neither in the cache nor a Go toolchain to get it with")
+    with tempfile.TemporaryDirectory() as folder:  # without a module of its own
+        done = subprocess.run(
+            ["nice", "go", *words],
+            cwd=folder,
+            env={**os.environ, "CGO_ENABLED": "0", **env},  # no C compiler is needed then
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+    if done.returncode:
+        pytest.skip(f"go {words[0]}: {(done.stderr or done.stdout)[-300:]}")
+    return done.stdout

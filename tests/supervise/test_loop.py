@@ -1,0 +1,200 @@
+"""The loop before asyncio: the same calls, the same order, and nothing lost at the hand-over."""
+
+import contextlib
+import logging
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+import pytest
+from harness import PYTHON
+
+from runtime.supervise.loop import EarlyLoop
+
+LONG = 60.0
+"""An early time that no test waits for: whatever happens, happens before the hand-over."""
+
+
+MakeLoop: TypeAlias = Callable[[float], EarlyLoop]
+
+
+@pytest.fixture
+def make_loop() -> Iterator[MakeLoop]:
+    """Make loops with an early time; they are closed in the end."""
+    with contextlib.ExitStack() as stack:
+        yield lambda early_time: stack.enter_context(contextlib.closing(EarlyLoop(early_time)))
+
+
+def attached(loop: EarlyLoop) -> bool:
+    """Whether it is asyncio's loop by now."""
+    return loop._real is not None  # nothing else tells, by design
+
+
+@pytest.mark.parametrize("early_time", [LONG, 0.0])
+def test_callbacks_run_in_order_and_timers_by_their_time(make_loop: MakeLoop, early_time: float) -> None:
+    """Before and after the hand-over, callbacks run as they were asked for and timers when they are due."""
+    loop = make_loop(early_time)
+    seen: list[str] = []
+    loop.call_later(0.02, seen.append, "late")
+    loop.call_later(0.01, seen.append, "early")
+    loop.call_soon(seen.append, "first")
+    loop.call_soon(seen.append, "second")
+    loop.call_later(0.03, loop.stop)
+    loop.run_forever()
+    assert seen == ["first", "second", "early", "late"]
+
+
+@pytest.mark.parametrize("early_time", [LONG, 0.0])
+def test_a_cancelled_timer_never_runs(make_loop: MakeLoop, early_time: float) -> None:
+    """Also if it is cancelled by a callback of the same moment, or after the hand-over."""
+    loop = make_loop(early_time)
+    seen: list[str] = []
+    doomed = loop.call_later(0.01, seen.append, "doomed")
+    loop.call_soon(doomed.cancel)
+    loop.call_later(0.02, loop.stop)
+    loop.run_forever()
+    assert seen == []
+
+
+@pytest.mark.parametrize("early_time", [LONG, 0.0])
+def test_descriptors_wake_it(make_loop: MakeLoop, early_time: float) -> None:
+    """A reader runs when there is something to read, a writer when there is room, neither once removed."""
+    loop = make_loop(early_time)
+    read, write = os.pipe()
+    seen: list[bytes] = []
+
+    def readable() -> None:
+        seen.append(os.read(read, 100))
+        assert loop.remove_reader(read)
+        loop.stop()
+
+    def writable() -> None:
+        os.write(write, b"x")
+        assert loop.remove_writer(write)
+
+    loop.add_reader(read, readable)
+    loop.add_writer(write, writable)
+    loop.run_forever()
+    assert seen == [b"x"]
+    assert not loop.remove_reader(read)
+    os.close(read)
+    os.close(write)
+
+
+def test_a_hang_up_reaches_the_reader(make_loop: MakeLoop) -> None:
+    """The end of a pipe is something to read."""
+    loop = make_loop(LONG)
+    read, write = os.pipe()
+    os.close(write)
+    seen: list[bytes] = []
+
+    def readable() -> None:
+        seen.append(os.read(read, 1))
+        loop.stop()
+
+    loop.add_reader(read, readable)
+    loop.run_forever()
+    assert seen == [b""]
+    os.close(read)
+
+
+def test_one_callback_may_remove_the_next_ones_descriptor(make_loop: MakeLoop) -> None:
+    """Both are readable in the same turn; the one that was removed meanwhile is not called."""
+    loop = make_loop(LONG)
+    pipes = [os.pipe() for _ in range(2)]
+    called: list[int] = []
+
+    def take(mine: int, other: int) -> None:
+        called.append(mine)
+        loop.remove_reader(other)
+        loop.remove_reader(mine)
+        loop.call_later(0.01, loop.stop)
+
+    (first, _), (second, _) = pipes
+    loop.add_reader(first, take, first, second)
+    loop.add_reader(second, take, second, first)
+    for _, write in pipes:
+        os.write(write, b"x")
+    loop.run_forever()
+    assert len(called) == 1
+    for pipe in pipes:
+        for fd in pipe:
+            os.close(fd)
+
+
+def test_what_only_asyncio_can_do_hands_over_at_once(make_loop: MakeLoop) -> None:
+    """A coroutine started in a callback runs, and so does all that was asked for before."""
+    loop = make_loop(LONG)
+    seen: list[str] = []
+
+    async def work() -> None:
+        seen.append("work")
+        loop.call_soon(loop.stop)
+
+    def begin() -> None:
+        loop.call_soon(seen.append, "asked before")
+        loop._attach().create_task(work())
+        loop.call_soon(seen.append, "asked after")
+
+    loop.call_soon(begin)
+    loop.run_forever()
+    assert attached(loop)
+    assert sorted(seen) == ["asked after", "asked before", "work"]
+
+
+def test_a_method_taken_early_works_late(make_loop: MakeLoop) -> None:
+    """Whoever keeps `loop.call_later` from before the hand-over still gets a timer after it."""
+    loop = make_loop(0.0)
+    call_later, call_soon, add_reader, stop = loop.call_later, loop.call_soon, loop.add_reader, loop.stop
+    read, write = os.pipe()
+    seen: list[str] = []
+
+    def readable() -> None:
+        seen.append("read")
+        loop.remove_reader(read)
+        call_later(0.01, stop)
+
+    def late() -> None:
+        assert attached(loop)
+        call_soon(seen.append, "soon")
+        add_reader(read, readable)
+        os.write(write, b"x")
+
+    loop.call_soon(late)
+    loop.run_forever()
+    assert seen == ["soon", "read"]
+    os.close(read)
+    os.close(write)
+
+
+def test_an_error_in_a_callback_is_reported_and_the_loop_goes_on(
+    make_loop: MakeLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As in asyncio: one broken callback does not end the process."""
+    loop = make_loop(LONG)
+    seen: list[str] = []
+    loop.call_soon(lambda: 1 / 0)
+    loop.call_soon(seen.append, "next")
+    loop.call_soon(loop.stop)
+    with caplog.at_level(logging.ERROR):
+        loop.run_forever()
+    assert seen == ["next"]
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_asyncio_is_imported_only_after_a_moment() -> None:
+    """A loop that is stopped early never imports it; one that goes on does, without ssl."""
+    code = """
+        import sys
+        from runtime.supervise.loop import EarlyLoop
+        for early_time in (60, 0):
+            loop = EarlyLoop(early_time)
+            loop.call_later(0.01, loop.stop)
+            loop.run_forever()
+            print("asyncio" in sys.modules, "ssl" in sys.modules)
+    """
+    shown = subprocess.run([PYTHON, "-c", textwrap.dedent(code)], capture_output=True, check=True, text=True)
+    assert shown.stdout.split() == ["False", "False", "True", "False"], sys.executable
