@@ -6,7 +6,7 @@ from typing import Final
 from runtime.ecosystem.spec import Bytes
 from runtime.logs import levels
 from runtime.logs.escape import JOINT, utf8
-from runtime.logs.lines import character_boundary
+from runtime.logs.lines import character_boundary, has_longer
 from runtime.logs.merge import Merger
 from runtime.logs.shapes import Shape
 
@@ -67,22 +67,20 @@ class Encoder:
 
     def _merged(self, merger: Merger, lines: bytes, timestamp: str) -> bytes:
         """Among the lines there may be JSON objects."""
-        at_once = merger.records(lines, timestamp, self._level, self._max_record)
-        if at_once is not None:
-            return at_once
-        record, level, max_record = merger.record, self._level, self._max_record
+        level, most = self._level, self._max_record
+        if lines.startswith(b"{") and (all_merged := merger.records(lines, timestamp, level, most)):
+            return all_merged
         records: list[bytes] = []
         others: list[bytes] = []
         for line in lines[:-1].split(b"\n"):
-            if line[:1] == b"{" and line[-1:] == b"}":
-                merged = record(line, timestamp, level)
-                if merged is not None and len(merged) <= max_record:
-                    if others:
-                        records.append(self._by_level(b"\n".join(others) + b"\n", timestamp))
-                        others.clear()
-                    records.append(merged)
-                    continue
-            others.append(line)
+            merged = merger.record(line, timestamp, level) if line.startswith(b"{") else None
+            if merged is None or len(merged) > most:
+                others.append(line)
+                continue
+            if others:
+                records.append(self._by_level(b"\n".join(others) + b"\n", timestamp))
+                others.clear()
+            records.append(merged)
         if others:
             records.append(self._by_level(b"\n".join(others) + b"\n", timestamp))
         return b"".join(records)
@@ -107,7 +105,7 @@ class Encoder:
     def _framed(self, lines: bytes, timestamp: str, level: str) -> bytes:
         """Lines of one level."""
         escaped = self._shape.escape(lines)
-        if _has_longer(escaped, self._room):
+        if has_longer(escaped, self._room):
             return self._cut_all(lines, timestamp, [level] * lines.count(b"\n"))
         prefix, suffix = self._shape.around(timestamp, level, False)
         framed = escaped[:-1].replace(b"\n", suffix + b"\n" + prefix)
@@ -144,14 +142,3 @@ class Encoder:
 def _with_joints(records: bytes) -> bytes:
     """The lines of a joined message, where the format has not made something else of their ends."""
     return records.replace(JOINT, b"\n") if JOINT in records else records
-
-
-def _has_longer(lines: bytes, limit: int) -> bool:
-    """Whether any line is longer than `limit`, found by hops of that length."""
-    start = 0
-    while len(lines) - start > limit:
-        end = lines.rfind(b"\n", start, start + limit + 1)
-        if end < 0:
-            return True
-        start = end + 1
-    return False

@@ -52,6 +52,17 @@ def character_boundary(data: bytes, at: int) -> int:
     return at
 
 
+def has_longer(lines: bytes, limit: int) -> bool:
+    """Whether any line is longer than `limit`, found by hops of that length."""
+    start = 0
+    while len(lines) - start > limit:
+        end = lines.rfind(b"\n", start, start + limit + 1)
+        if end < 0:
+            return True
+        start = end + 1
+    return False
+
+
 def _sequence_length(lead: int) -> int:
     """Bytes of the character that starts with `lead` (RFC 3629, table in section 3)."""
     return 4 if 0xF0 <= lead <= 0xF4 else 3 if lead >= 0xE0 else 2 if lead >= 0xC2 else 1

@@ -62,6 +62,13 @@ JSON_LINES = st.lists(
             *('{"app":"b","msg":"eleven"}', "{}", '{"msg":"torn', "text"),
             *('{"timestamp":"1970","msg":"twelve"}', '{"msg":"one","n":1,"n":2}'),
             *('{"msg":"%s","n":1}' % ("x" * 300), "{1:2}", '[{"msg":"one"}]'),
+            *(
+                '{"level":30,"pid":1,"msg":"a"}',
+                '{"level":50,"pid":1,"msg":"b"}',
+                '{"level":3,"level":4,"x":0}',
+            ),
+            *('{"pid":true,"x":0}', '{"pid":2,"pid":1,"x":0}', '{"\\u0070id":1,"pid":1,"x":0}', '{"pid":1}'),
+            *('{"severity":"WARN","x":0}', '{"severity":7,"x":0}', ' {"x":0}', '{"x":0} ', '{"level":30}'),
         )
     ),
     max_size=6,

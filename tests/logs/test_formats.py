@@ -124,6 +124,8 @@ def test_json_lines_are_merged_without_touching_the_identity(line: str, expected
         '{"a":[1}',
         '{"a":"\\ud800"}',
         "{" * 5000 + "}",
+        '{"app":"evil","huge":%s}' % ("7" * 5000),
+        '{"app":"evil","huge":1e999}',
     ],
 )
 def test_what_only_looks_like_json_is_a_message(line: str) -> None:
