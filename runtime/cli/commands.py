@@ -20,7 +20,7 @@ TOPICS: Final = {
     "Look": ("ls", "describe", "env", "logs", "monit", "jlist", "prettylist"),
     "Act": (
         *("stop", "restart", "reload", "scale", "delete", "signal", "send", "trigger", "reset", "flush"),
-        "save",
+        *("reopen", "save"),
     ),
     "Probes, hooks and scripts": ("health", "wait", "drain", "prestop"),
     "Shell": ("completion",),

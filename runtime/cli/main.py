@@ -13,7 +13,7 @@ COMMANDS = {
     **dict.fromkeys(("ls", "list", "ps", "status", "describe", "env"), _CONTROL + "showing"),
     **dict.fromkeys(("jlist", "prettylist"), _CONTROL + "showing"),
     **dict.fromkeys(("start", "stop", "restart", "reload", "delete", "scale"), _CONTROL + "acting"),
-    **dict.fromkeys(("signal", "send", "trigger", "reset", "flush"), _CONTROL + "acting"),
+    **dict.fromkeys(("signal", "send", "trigger", "reset", "flush", "reopen"), _CONTROL + "acting"),
     **dict.fromkeys(("wait", "health", "drain", "prestop"), _CONTROL + "waiting"),
     "logs": _CONTROL + "logs",
     "monit": _CONTROL + "monit",

@@ -59,6 +59,7 @@ class Handlers:
             Route("POST", "/api/apps/{target}/flush", act, self.flush),
             Route("GET", "/api/events", read, self.events),
             Route("GET", "/api/logs", read, self.logs),
+            Route("POST", "/api/logs/reopen", act, self.reopen),
             Route("POST", "/api/drain", act, self.drain),
         ]
 
@@ -233,6 +234,11 @@ class Handlers:
             self._parts.relay.flush(app.spec.key())
         self._note(request, "flush", targets)
         return self._show(targets)
+
+    def reopen(self, request: Request) -> Answer:
+        """Begin all log files anew."""
+        self._note(request, "reopen", [])
+        return as_json({"files": self._parts.relay.reopen()})
 
     def drain(self, request: Request) -> Answer:
         """Be ready no more."""

@@ -248,6 +248,9 @@ def document(version: str) -> dict[str, Any]:
                     },
                 }
             },
+            "/api/logs/reopen": {
+                "post": _action("Close all log files; their next lines begin new ones.", _object(files=_INT))
+            },
             "/api/drain": {"post": _action("Be ready no more; a stop will follow.", _ref("Overview"))},
         },
         "components": {

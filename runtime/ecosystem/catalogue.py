@@ -545,7 +545,8 @@ RUNTIME_GROUP: Final = Group(
         Key(
             "signals",
             tables.SIGNALS,
-            "What a signal does: `stop`, `reload`, `forward`, `ignore`, or another signal's name to forward.",
+            "What a signal does: `stop`, `reload`, `forward`, `reopen` (log files), `ignore`, or another "
+            "signal's name to forward.",
             default="none",
         ),
         Key(

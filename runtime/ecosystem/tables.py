@@ -230,7 +230,7 @@ def signal_name(value: object, wanted: str) -> str:
         raise Invalid(f"expected {wanted}") from None
 
 
-_SIGNAL_ACTIONS: Final = frozenset({"stop", "reload", "forward", "ignore"})
+_SIGNAL_ACTIONS: Final = frozenset({"stop", "reload", "forward", "reopen", "ignore"})
 
 
 def _parse_signals(value: object) -> dict[str, str]:
@@ -246,7 +246,7 @@ def _parse_signals(value: object) -> dict[str, str]:
             found[signal] = (
                 action
                 if isinstance(action, str) and action in _SIGNAL_ACTIONS
-                else signal_name(action, '"stop", "reload", "forward", "ignore" or a signal')
+                else signal_name(action, '"stop", "reload", "forward", "reopen", "ignore" or a signal')
             )
         except Invalid as invalid:
             wrong += inside(str(name), action, invalid)

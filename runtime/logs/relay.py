@@ -103,10 +103,11 @@ class Relay:
         """Log one of `events.EVENTS`; see `LogSink.event`."""
         self._own.event(level, event, message, fields)
 
-    def reopen(self) -> None:
-        """Open all log files anew; also those that were given up."""
-        if self._files is not None:
-            self._files.reopen()
+    def reopen(self) -> int:
+        """Open all log files anew; also those that were given up. How many there are."""
+        count = self._files.reopen() if self._files is not None else 0
+        self.event("info", "log.reopened", files=count)
+        return count
 
     def last(self, app: AppKey | None = None) -> bytes:
         """The last records of an app, or of everybody, as they went to stdout."""
@@ -128,6 +129,10 @@ class Relay:
         """The app was removed for good: let go of what is remembered of it."""
         self._history.forget(app)
         self._limits.pop(app, None)
+        if report := self._overflows.pop(app, None):
+            report.flush()
+        if self._files is not None:
+            self._files.forget(app)
         for name in _STREAM_LEVEL:
             self._counts.pop((app, name), None)
 

@@ -99,6 +99,7 @@ class Session:
             self._outfitter,
             count=lambda app: app.count(self._ecosystem.cpus),
             on_done=self._done,
+            on_removed=self._relay.forget,
         )
         self._reactions: Mapping[int, Reaction] = reactions(ecosystem.runtime.signals)
         self._reread = Reread(
@@ -220,6 +221,8 @@ class Session:
             self._reread.begin()
         elif reaction.action is SignalAction.FORWARD:
             self._supervisor.forward(reaction.number)
+        elif reaction.action is SignalAction.REOPEN:
+            self._relay.reopen()
 
     def _reap(self) -> None:
         if self._reaper.reap():

@@ -15,6 +15,8 @@ class SignalAction(StrEnum):
     STOP = "stop"
     RELOAD = "reload"
     FORWARD = "forward"
+    REOPEN = "reopen"
+    """The log files, for logrotate."""
     IGNORE = "ignore"
 
 

@@ -260,7 +260,7 @@ def test_completion_knows_commands_options_and_apps(shared: Operated) -> None:
     def complete(*words: str) -> list[str]:
         return shared.command("complete", "--", *words).stdout.split()
 
-    assert complete("re") == ["reload", "reset", "restart"]
+    assert complete("re") == ["reload", "reopen", "reset", "restart"]
     assert complete("restart", "a") == ["all", "api", "api:0", "api:1"]
     assert complete("logs", "--s") == ["--since", "--socket"]
     assert complete("completion", "") == ["bash", "fish", "zsh"]

@@ -120,6 +120,19 @@ def test_a_file_is_rotated_by_size_and_only_so_many_are_kept(tmp_path: Path) -> 
     assert it.path.read_text() == "0123456 4\n"
 
 
+def test_changed_rules_hold_from_the_next_incarnation_on(tmp_path: Path) -> None:
+    """After a re-read file with another log_max_size the file that is open follows it."""
+    path = tmp_path / "out.log"
+    with stage() as it:
+        for size in (None, 4):
+            outlet = it.open(app(out_file=str(path), log_max_size=size))
+            it.say(outlet, b"one\n")
+            outlet.spawned(7)
+            outlet.finish()
+        assert path.read_text() == "one\n"
+        assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_an_age_to_keep_means_a_file_a_day(tmp_path: Path) -> None:
     """A quiet file is put aside when the UTC day is over, and removed when it is too old."""
     it = Rotated(tmp_path, None, "2d")

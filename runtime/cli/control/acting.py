@@ -102,6 +102,14 @@ def flush(target: AnyTargets = None, *, socket: Socket = None, as_json: Json = F
     return _change("flush", target or ["all"], socket, as_json=as_json, timeout=None)
 
 
+@app.command("reopen")
+def reopen(*, socket: Socket = None, as_json: Json = False) -> int:
+    """Begin the log files anew, after logrotate has moved them away."""
+    answer = client(socket).post("api", "logs", "reopen")
+    print(json.dumps(answer) if as_json else f"files: {answer['files']}")
+    return 0
+
+
 @app.command("scale", context_settings=DASHES)
 def scale(
     target: Target,

@@ -233,6 +233,7 @@ _COMMANDS: Final[Mapping[str, Callable[[Client, list[str]], int]]] = {
     "trigger": _pass_on("trigger"),
     "reset": _pass_on("reset"),
     "flush": _pass_on("flush"),
+    "reloadLogs": _pass_on("reopen"),
     **dict.fromkeys(("save", "dump"), _pass_on("save")),
     **dict.fromkeys(("monit", "dash"), _pass_on("monit")),
 }
