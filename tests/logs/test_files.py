@@ -1,7 +1,9 @@
 """Log files: what is in them, how they are rotated, and that their trouble is nobody else's."""
 
+import errno
 import gzip
 import os
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,24 @@ def test_a_full_disk_costs_one_warning_and_the_file() -> None:
     assert [r["message"] for r in found if r.get("stream") == "stdout"] == ["one", "two"]
     (warning,) = [r for r in found if r.get("event") == "log.file_failed"]
     assert (warning["path"], warning["app"], warning["level"]) == ("/dev/full", "api", "warning")
+
+
+@pytest.mark.parametrize(("size", "error"), [("4k", errno.ENOSPC), ("64k,ro", errno.EROFS)])
+def test_a_disk_without_room_or_rights_costs_no_line_on_stdout(tmp_path: Path, size: str, error: int) -> None:
+    """A small and a read-only file system: one warning, and the app and stdout go on."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)], check=True)
+    try:
+        with stage() as it:
+            it.spawn(app(out_file=str(disk / "logs/out.log")), ["seq", "100000"])
+            it.run()
+            found = it.records()
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+    assert [r["message"] for r in found if "event" not in r] == [str(n) for n in range(1, 100_001)]
+    (warning,) = [r for r in found if r.get("event") == "log.file_failed"]
+    assert os.strerror(error) in warning["message"]
 
 
 class Rotated:
