@@ -152,6 +152,9 @@ class LogSink(Protocol):
     def event(self, level: str, event: str, /, message: str = "", **fields: object) -> None:
         """One record of the runtime's own: `event` is a stable dotted name such as `instance.exit`."""
 
+    def forget(self, app: tuple[str, str]) -> None:
+        """An app (namespace and name) was removed for good: let go of what is remembered of it."""
+
 
 class NoEquipment(Record):
     """For an app that needs neither ports nor channels."""

@@ -24,13 +24,13 @@ def signal_name(number: int) -> str:
     """`SIGTERM`, `SIGRTMIN+3`; `SIG33` for numbers that have no name."""
     if signal.SIGRTMIN < number <= signal.SIGRTMAX:
         return f"SIGRTMIN+{number - signal.SIGRTMIN}"
-    for name, known in _names().items():
+    for name, known in names().items():
         if known == number and name not in _ALIASES:
             return name
     return f"SIG{number}"
 
 
-def _names() -> dict[str, int]:
+def names() -> dict[str, int]:
     """Every name of a signal on this system, with its number."""
     return {
         name: int(getattr(signal, name))
@@ -46,13 +46,13 @@ def _number(text: str) -> int:
     name = name if name.startswith("SIG") else f"SIG{name}"
     base, sign, offset = name.partition("+" if "+" in name else "-")
     if sign and _is_decimal(offset) and (base, sign) in (("SIGRTMIN", "+"), ("SIGRTMAX", "-")):
-        number = _names()[base] + int(sign + offset)
+        number = names()[base] + int(sign + offset)
         if signal.SIGRTMIN <= number <= signal.SIGRTMAX:
             return number
         raise ValueError(f"{text!r} is outside the real-time signals SIGRTMIN..SIGRTMAX")
-    if name not in _names():
+    if name not in names():
         raise ValueError(f"unknown signal {text!r}{_suggestion(name)}")
-    return _names()[name]
+    return names()[name]
 
 
 def _is_decimal(text: str) -> bool:
@@ -63,7 +63,5 @@ def _is_decimal(text: str) -> bool:
 def _suggestion(name: str) -> str:
     from difflib import get_close_matches  # noqa: PLC0415 - only an error needs it
 
-    close = get_close_matches(
-        name.removeprefix("SIG"), [known.removeprefix("SIG") for known in _names()], n=1
-    )
+    close = get_close_matches(name.removeprefix("SIG"), [known.removeprefix("SIG") for known in names()], n=1)
     return f"; did you mean SIG{close[0]}?" if close else ""

@@ -172,6 +172,9 @@ class FakeLog:
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
 
+    def forget(self, app: tuple[str, str]) -> None:
+        """Nothing is kept here."""
+
     def event(self, level: str, event: str, /, message: str = "", **fields: object) -> None:
         self.events.append({"level": level, "event": event, "message": message, **fields})
 

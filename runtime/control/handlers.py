@@ -59,8 +59,8 @@ class Handlers:
             Route("POST", "/api/apps/{target}/flush", act, self.flush),
             Route("GET", "/api/events", read, self.events),
             Route("GET", "/api/logs", read, self.logs),
-            Route("POST", "/api/logs/reopen", act, self.reopen),
             Route("POST", "/api/drain", act, self.drain),
+            Route("POST", "/api/logs/reopen", act, self.reopen),
         ]
 
     # -- reading ---------------------------------------------------------------------------------------
@@ -235,16 +235,17 @@ class Handlers:
         self._note(request, "flush", targets)
         return self._show(targets)
 
-    def reopen(self, request: Request) -> Answer:
-        """Begin all log files anew."""
-        self._note(request, "reopen", [])
-        return as_json({"files": self._parts.relay.reopen()})
-
     def drain(self, request: Request) -> Answer:
         """Be ready no more."""
         if not self._parts.supervisor.is_draining:
             self._note(request, "drain", [])
         self._operations.drain()
+        return self.overview(request)
+
+    def reopen(self, request: Request) -> Answer:
+        """Open all log files anew, for those who rotate them from outside."""
+        self._note(request, "reopen", [])
+        self._parts.relay.reopen()
         return self.overview(request)
 
     # -- helpers ---------------------------------------------------------------------------------------

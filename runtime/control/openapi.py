@@ -248,9 +248,7 @@ def document(version: str) -> dict[str, Any]:
                     },
                 }
             },
-            "/api/logs/reopen": {
-                "post": _action("Close all log files; their next lines begin new ones.", _object(files=_INT))
-            },
+            "/api/logs/reopen": {"post": _action("Open the log files anew.", _ref("Overview"))},
             "/api/drain": {"post": _action("Be ready no more; a stop will follow.", _ref("Overview"))},
         },
         "components": {

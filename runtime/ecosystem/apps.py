@@ -7,12 +7,12 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from runtime.ecosystem import catalogue, environment, keys, kinds, programs, serving, watching
 from runtime.ecosystem.document import NODE_PATH, Document
-from runtime.ecosystem.kinds import Invalid, Kind
 from runtime.ecosystem.options import LoadOptions
 from runtime.ecosystem.problems import Scope, did_you_mean, shown
 from runtime.ecosystem.rights import Account
 from runtime.ecosystem.spec import AppSpec, ExecMode, MemoryShare, Readiness
 from runtime.ecosystem.tables import HOOK_NAMES
+from runtime.ecosystem.values import Invalid, Kind
 
 T = TypeVar("T")
 

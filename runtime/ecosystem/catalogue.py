@@ -6,9 +6,9 @@ value goes there and the field's default is the key's.
 
 from typing import Final, NamedTuple
 
-from runtime.ecosystem import kinds, probes, rights, tables, watching
-from runtime.ecosystem.kinds import Kind
+from runtime.ecosystem import fragments, kinds, probes, rights, tables, watching
 from runtime.ecosystem.spec import Balance, ExecMode, MemoryScope, OnReadyTimeout, Overlap
+from runtime.ecosystem.values import Kind
 
 
 class Key(NamedTuple):
@@ -34,7 +34,7 @@ class Group(NamedTuple):
 ENV: Final = Kind(
     "table of variables",
     tables.parse_environment,
-    {"anyOf": [{"type": "object"}, {"type": "string"}]},
+    fragments.VARIABLES,
 )
 
 APP_GROUPS: Final = (
@@ -545,7 +545,7 @@ RUNTIME_GROUP: Final = Group(
         Key(
             "signals",
             tables.SIGNALS,
-            "What a signal does: `stop`, `reload`, `forward`, `reopen` (log files), `ignore`, or another "
+            "What a signal does: `stop`, `reload`, `forward`, `reopen` (the log files), `ignore`, or another "
             "signal's name to forward.",
             default="none",
         ),

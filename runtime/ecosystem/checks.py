@@ -2,11 +2,12 @@
 
 from typing import Any, Final
 
-from runtime.ecosystem import kinds
-from runtime.ecosystem.kinds import BOOL, DURATION, NAMES, STRING, Finding, Invalid, Kind, inside, integer
-from runtime.ecosystem.probes import EXEC, TARGETS, exactly_one, parse_target
+from runtime.ecosystem import fragments, kinds
+from runtime.ecosystem.kinds import BOOL, DURATION, NAMES, STRING, integer
+from runtime.ecosystem.probes import EXEC, TARGET_SCHEMA, TARGETS, exactly_one, parse_target
 from runtime.ecosystem.spec import MemoryLimit, Seconds
 from runtime.ecosystem.tables import parse_table, table_schema
+from runtime.ecosystem.values import Finding, Invalid, Kind, inside
 from runtime.record import Record
 
 
@@ -112,7 +113,7 @@ def _list(item: Kind, expected: str) -> Kind:
 
 
 SMOKE: Final = _list(
-    Kind("check", _parse_smoke, {"anyOf": [{"type": "string"}, table_schema(SMOKE_MEMBERS)]}),
+    Kind("check", _parse_smoke, fragments.either(TARGET_SCHEMA, table_schema(SMOKE_MEMBERS))),
     "expected a list of checks",
 )
 ALERTS: Final = _list(Kind("alert", _parse_alert, table_schema(ALERT_MEMBERS)), "expected a list of alerts")

@@ -13,11 +13,11 @@ from runtime.ecosystem import catalogue, keys, static, tables
 from runtime.ecosystem.apps import EXPANDED, Sorted, sort_keys
 from runtime.ecosystem.document import Document
 from runtime.ecosystem.environment import UnsetVariableError, escape, expand
-from runtime.ecosystem.kinds import Invalid, Kind
 from runtime.ecosystem.load import resolve
 from runtime.ecosystem.options import LoadOptions
 from runtime.ecosystem.problems import Problems
 from runtime.ecosystem.spec import AppSpec, Ecosystem
+from runtime.ecosystem.values import Invalid, Kind
 from runtime.errors import ConfigError
 from runtime.record import EMPTY
 

@@ -4,18 +4,11 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from runtime.ecosystem import kinds
-from runtime.ecosystem.kinds import (
-    BOOL,
-    DURATION,
-    STRING,
-    WORDS,
-    Invalid,
-    Kind,
-    integer,
-)
+from runtime.ecosystem import fragments, kinds
+from runtime.ecosystem.kinds import BOOL, DURATION, STRING, WORDS, integer
 from runtime.ecosystem.spec import Listen, Probe, Readiness
 from runtime.ecosystem.tables import parse_table, table_schema
+from runtime.ecosystem.values import Invalid, Kind, parse_string, scalar_text
 
 # Ports ------------------------------------------------------------------------------------------------------
 
@@ -26,7 +19,7 @@ _LONGEST_UNIX_PATH: Final = 107  # sun_path of unix(7), less its NUL
 
 def _parse_socket_name(value: object) -> str:
     """A name that fits `LISTEN_FDNAMES`: sd_listen_fds_with_names(3) separates names by colons."""
-    text = kinds.parse_string(value)
+    text = parse_string(value)
     if not text or len(text) > 255 or ":" in text or not text.isprintable():
         raise Invalid("expected a name without colons")
     return text
@@ -59,7 +52,7 @@ def _parse_one_listen(value: object) -> Listen:
 def _listen_text(value: object) -> Listen:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise Invalid(_LISTEN_EXPECTED)
-    text = kinds.scalar_text(value).strip() if not isinstance(value, str) else value.strip()
+    text = scalar_text(value).strip() if not isinstance(value, str) else value.strip()
     if text.startswith("unix:"):
         return _unix(text.removeprefix("unix:"), {})
     text, slash, protocol = text.partition("/")
@@ -108,10 +101,16 @@ def _host(host: str) -> str:
     return host
 
 
+_PORT_SCHEMA: Final = {"type": "integer", "minimum": 0, "maximum": 65535}
+_ADDRESS: Final = r"((\*|[A-Za-z0-9._%\-]*|\[[A-Za-z0-9._:%\-]*\]):)?[0-9]{1,5}"
 _ONE_LISTEN: Final = Kind(
     "port, address or table",
     _parse_one_listen,
-    {"anyOf": [{"type": ["integer", "string"]}, table_schema(_LISTEN)]},
+    fragments.either(
+        _PORT_SCHEMA,
+        fragments.text(rf"unix:.+|{_ADDRESS}(/(tcp|udp))?"),
+        table_schema(_LISTEN),
+    ),
 )
 LISTEN: Final = kinds.list_of(_ONE_LISTEN, _LISTEN_EXPECTED)
 
@@ -119,11 +118,15 @@ LISTEN: Final = kinds.list_of(_ONE_LISTEN, _LISTEN_EXPECTED)
 def _parse_address(value: object) -> str | None:
     if value is False or value in ("", "off", "none"):
         return None
-    host, port = split_address(kinds.parse_string(value))
+    host, port = split_address(parse_string(value))
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-ADDRESS: Final = Kind("HOST:PORT", _parse_address, {"type": ["string", "integer", "boolean"]})
+ADDRESS: Final = Kind(
+    "HOST:PORT",
+    _parse_address,
+    fragments.either(_PORT_SCHEMA, fragments.OFF, {"enum": ["", "off", "none"]}, fragments.text(_ADDRESS)),
+)
 
 
 # Probes -----------------------------------------------------------------------------------------------------
@@ -131,7 +134,7 @@ ADDRESS: Final = Kind("HOST:PORT", _parse_address, {"type": ["string", "integer"
 
 def _parse_http(value: object) -> str:
     """A URL, or a path on the app's own port; `3000/path` is a port of this machine."""
-    text = kinds.parse_string(value)
+    text = parse_string(value)
     if found := re.fullmatch(r"(?://)?(\d{1,5})(/.*)?", text):
         text = f"http://127.0.0.1:{found[1]}{found[2] or '/'}"
     elif text.startswith("//"):
@@ -142,7 +145,7 @@ def _parse_http(value: object) -> str:
 
 
 def _parse_tcp(value: object) -> str:
-    host, port = split_address(kinds.parse_string(value))
+    host, port = split_address(parse_string(value))
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     return address if host else str(port)
 
@@ -154,9 +157,20 @@ def _parse_command(value: object) -> tuple[str, ...]:
     return command
 
 
-_HTTP: Final = Kind("path or URL", _parse_http, {"type": ["string", "integer"]})
-_TCP: Final = Kind("HOST:PORT", _parse_tcp, {"type": ["string", "integer"]})
-EXEC: Final = Kind("command", _parse_command, {"type": ["string", "array"]})
+_URL: Final = r"(//)?[0-9]{1,5}(/\S*)?|(https?:/)?/\S*"
+_HTTP: Final = Kind(
+    "path or URL", _parse_http, fragments.either({"type": "integer", "minimum": 0}, fragments.text(_URL))
+)
+_TCP: Final = Kind("HOST:PORT", _parse_tcp, fragments.either(_PORT_SCHEMA, fragments.text(_ADDRESS)))
+EXEC: Final = Kind(
+    "command",
+    _parse_command,
+    fragments.either(
+        {"type": "string", "minLength": 1}, {**fragments.listed(fragments.SCALAR), "minItems": 1}
+    ),
+)
+_TARGET: Final = rf"https?:({_URL})|https?://\S*|tcp:\s*{_ADDRESS}|exec:[\s\S]*\S"
+TARGET_SCHEMA: Final = fragments.text(_TARGET)
 TARGETS: Final = {"http": _HTTP, "tcp": _TCP, "exec": EXEC}
 _PROBE: Final = {
     **TARGETS,
@@ -191,7 +205,7 @@ def exactly_one(found: Mapping[str, Any], names: Mapping[str, Kind]) -> None:
         raise Invalid("expected exactly one of " + ", ".join(names))
 
 
-HEALTH: Final = Kind("probe", _parse_probe, {"anyOf": [{"type": "string"}, table_schema(_PROBE)]})
+HEALTH: Final = Kind("probe", _parse_probe, fragments.either(TARGET_SCHEMA, table_schema(_PROBE)))
 
 _CHANNELS: Final = {
     "ipc": BOOL,
@@ -245,5 +259,10 @@ def _ready_text(text: str) -> Readiness:
 
 
 READY: Final = Kind(
-    "word, probe or table", _parse_ready, {"anyOf": [{"type": "string"}, table_schema(_READY)]}
+    "word, probe or table",
+    _parse_ready,
+    fragments.either(
+        fragments.text(rf"{'|'.join(sorted(_WORDS))}|none|fd:\s*{fragments.NUMBER}|log:[\s\S]*|{_TARGET}|"),
+        table_schema(_READY),
+    ),
 )

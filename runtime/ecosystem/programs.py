@@ -11,8 +11,8 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from runtime.ecosystem import npm, serving
-from runtime.ecosystem.kinds import split_words
 from runtime.ecosystem.problems import Scope, shown
+from runtime.ecosystem.words import split_words
 
 _BY_EXTENSION: Final[Mapping[str, tuple[str, ...]]] = {
     ".js": ("node", "bun"),

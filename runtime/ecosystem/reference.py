@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from runtime.ecosystem import checks
+from runtime.ecosystem import checks, static
 from runtime.ecosystem.catalogue import APP_GROUPS, RUNTIME_GROUP, Group, Key
 from runtime.ecosystem.keys import NOTHING_IN_A_CONTAINER
 from runtime.ecosystem.spec import AppSpec, RuntimeSpec
@@ -52,6 +52,15 @@ translates any format, `pidone init` writes a first file, and `pidone schema` is
 Keys marked * are pidone's own; PM2 does not know them.
 """
 
+_STATIC: Final = """\
+Folders that are served by HTTP, as by PM2: each entry becomes an app that runs a small file server, and may
+have any key of an app besides. `spa` shows the homepage for every path that is not a file; `ftp` or
+`directory` lists folders without an `index.html`. Names that begin with a dot are never served. The port
+(default 8080) is opened by the runtime, so instances share it and a reload loses no request.
+
+An app whose `script` is `serve` runs the same server, told by `PM2_SERVE_PATH`, `_PORT`, `_HOST`, `_SPA`,
+`_FTP`, `_HOMEPAGE`, `_BASIC_AUTH`, `_BASIC_AUTH_USERNAME` and `_BASIC_AUTH_PASSWORD` in its `env`; `secrets`
+reads the password from a file."""
 _MEMBERS: Final = "\n## {title}\n\n{text}\n\n| key | holds |\n|---|---|\n"
 
 
@@ -92,6 +101,8 @@ def _page() -> Iterator[str]:
         title="`[[alerts]]`", text="Conditions over the running apps, and what happens when all of one hold."
     )
     yield from (f"| `{name}` | {_cell(kind.name)} |\n" for name, kind in checks.ALERT_MEMBERS.items())
+    yield _MEMBERS.format(title="`[[static]]`", text=_STATIC)
+    yield from (f"| `{name}` | {_cell(kind.name)} |\n" for name, kind in static.MEMBERS.items())
     yield "\n# Keys without meaning in a container\n\n"
     yield "PM2's keys about its daemon, its cloud and desktops are accepted, named once, and ignored:\n"
     yield ", ".join(f"`{name}`" for name in sorted(NOTHING_IN_A_CONTAINER)) + ".\n"

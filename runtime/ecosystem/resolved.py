@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from runtime import signames
 from runtime.ecosystem.catalogue import APP_GROUPS
-from runtime.ecosystem.kinds import write_duration, write_size
 from runtime.ecosystem.problems import MASK, masked
+from runtime.ecosystem.quantities import write_duration, write_size
 from runtime.ecosystem.spec import AppSpec, MemoryShare
 from runtime.record import Record
 

@@ -5,7 +5,9 @@ import pwd
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from runtime.ecosystem.kinds import Finding, Invalid, Kind, inside, number, parse_names
+from runtime.ecosystem import fragments
+from runtime.ecosystem.values import Finding, Invalid, Kind, inside, number
+from runtime.ecosystem.words import parse_names
 
 _LARGEST_ID: Final = 2**32 - 2  # (uid_t) -1 means "unchanged" to setresuid(2)
 
@@ -29,7 +31,8 @@ def parse_account(value: object) -> Account:
 
 
 def _as_id(text: str) -> float | str:
-    return int(text) if text.strip().isdecimal() and len(text) <= 20 else text.strip()
+    text = text.strip()  # of more than int() allows for
+    return int(text) if text.isdecimal() and len(text) <= 20 else text
 
 
 def _account(user: float | str) -> Account:
@@ -162,20 +165,50 @@ def _parse_cpus(value: object) -> str | tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def _user_schema() -> Mapping[str, object]:
-    return {"type": ["string", "integer"]}
-
-
-USER: Final = Kind("user", parse_account, _user_schema())
-GROUP: Final = Kind("group", parse_group, _user_schema())
-GROUPS: Final = Kind("list of groups", _parse_groups, {"type": ["array", "string", "integer"]})
-UMASK: Final = Kind(
-    "octal text", _parse_umask, {"type": ["string", "integer"]}, write=lambda value: f"{value:03o}"
+_ID: Final = fragments.either(
+    {"type": "integer", "minimum": 0, "maximum": _LARGEST_ID}, {"type": "string", "minLength": 1}
 )
-LIMITS: Final = Kind("table of limits", _parse_limits, {"type": "object"})
+_LIMIT: Final = rf"{fragments.NUMBER}|{fragments.any_case(['unlimited', 'infinity', '-1'])}"
+_LIMIT_SCHEMA: Final = fragments.either(
+    {"type": "integer", "minimum": -1}, fragments.text(rf"({_LIMIT})\s*(:\s*({_LIMIT}))?")
+)
+_CPU: Final = rf"{fragments.NUMBER}\s*(-\s*{fragments.NUMBER})?"
+_CPUS_SCHEMA: Final = fragments.either(
+    {"type": "integer", "minimum": 0, "maximum": _MOST_CPUS - 1},
+    fragments.text(rf"spread|{_CPU}(\s*,\s*{_CPU})*"),
+)
+USER: Final = Kind("user", parse_account, _ID)
+GROUP: Final = Kind("group", parse_group, _ID)
+GROUPS: Final = Kind(
+    "list of groups",
+    _parse_groups,
+    fragments.either(fragments.OFF, {"const": ""}, _ID, fragments.listed(_ID)),
+)
+UMASK: Final = Kind(
+    "octal text",
+    _parse_umask,
+    fragments.either({"type": "integer", "minimum": 0, "maximum": 0o777}, fragments.text("(0o)?[0-7]{1,6}")),
+    write=lambda value: f"{value:03o}",
+)
+LIMITS: Final = Kind(
+    "table of limits",
+    _parse_limits,
+    fragments.mapped(
+        fragments.either(
+            _LIMIT_SCHEMA,
+            {"type": "array", "items": _LIMIT_SCHEMA, "minItems": 1, "maxItems": 2},
+            {
+                "type": "object",
+                "properties": {"soft": _LIMIT_SCHEMA, "hard": _LIMIT_SCHEMA},
+                "minProperties": 1,
+            },
+        ),
+        names=rf"([Rr][Ll][Ii][Mm][Ii][Tt]_)?({fragments.any_case(LIMIT_NAMES)})",
+    ),
+)
 CPUS: Final = Kind(
     "`spread` or CPUs",
     _parse_cpus,
-    {"type": ["string", "array", "integer"]},
+    fragments.either(_CPUS_SCHEMA, fragments.listed(_CPUS_SCHEMA)),
     write=lambda value: value if isinstance(value, str) else list(value),
 )

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from runtime.ecosystem.kinds import Invalid, integer
+from runtime.ecosystem.kinds import integer
 from runtime.ecosystem.probes import LISTEN
 from runtime.ecosystem.problems import Scope, shown
 from runtime.ecosystem.spec import Listen, Readiness
+from runtime.ecosystem.values import Invalid
 from runtime.interpreter import module_argv
 
 SCRIPT: Final = "serve"

@@ -309,7 +309,7 @@ class RuntimeSpec(Record, kw_only=True):
     """How long the container engine waits between SIGTERM and SIGKILL, as far as somebody has told us."""
     auto_exit: bool = True
     signals: Mapping[str, str] = EMPTY
-    """Signal name to `stop`, `reload`, `forward`, `reopen`, `ignore` or another signal's name."""
+    """Signal name to `stop`, `reload`, `forward`, `ignore` or another signal's name."""
     log_format: str = "auto"
     """`auto` is text on a terminal and json elsewhere."""
     log_level: str = "info"

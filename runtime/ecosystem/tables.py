@@ -6,33 +6,34 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from runtime import signames
-from runtime.ecosystem import dotenv
+from runtime.ecosystem import dotenv, fragments
 from runtime.ecosystem.kinds import (
     DURATION,
+    SIGNAL,
+    SIGNAL_SPELLINGS,
     STRING,
     WORDS,
-    Finding,
-    Invalid,
-    Kind,
     choice,
-    inside,
     integer,
     list_of,
-    number,
-    parse_bool,
-    parse_names,
     parse_pattern,
     parse_signal,
-    parse_string,
-    scalar_text,
 )
 from runtime.ecosystem.problems import did_you_mean
 from runtime.ecosystem.spec import Condition, Dependency, Hook
+from runtime.ecosystem.values import (
+    Finding,
+    Invalid,
+    Kind,
+    inside,
+    number,
+    parse_bool,
+    parse_string,
+    scalar_text,
+)
+from runtime.ecosystem.words import parse_names
 
 _LONGEST_NAME: Final = 1000
-ONE_OR_MANY_TEXTS: Final[Mapping[str, object]] = {
-    "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
-}
 
 
 def parse_table(value: object, members: Mapping[str, Kind], *, required: str = "") -> dict[str, Any]:
@@ -150,15 +151,15 @@ def _parse_filter(value: object) -> bool | tuple[str, ...]:
 SECRETS: Final = Kind(
     "`true`, list of names, or table of files",
     _parse_secrets,
-    {"type": ["boolean", "array", "object", "string"]},
+    fragments.either(fragments.BOOL, fragments.NAMES, fragments.mapped(fragments.SCALAR, names="[^=]+")),
 )
 FILTER: Final = Kind(
     "boolean or list of names",
     _parse_filter,
-    {"type": ["boolean", "array", "string"]},
+    fragments.either({"type": "boolean"}, fragments.NAMES),
     write=lambda value: value if isinstance(value, bool) else list(value),
 )
-FIELDS: Final = Kind("table of texts", parse_environment, {"type": "object"}, write=dict)
+FIELDS: Final = Kind("table of texts", parse_environment, fragments.VARIABLES, write=dict)
 
 
 # What others must have done ---------------------------------------------------------------------------------
@@ -205,10 +206,20 @@ def _parse_dependencies(value: object) -> tuple[Dependency, ...]:
     return tuple(named)
 
 
+_DEPENDENCY_SCHEMA: Final = fragments.either(
+    fragments.SCALAR, {**table_schema(_DEPENDENCY), "required": ["app"]}
+)
 DEPENDS_ON: Final = Kind(
     "names, or table of conditions",
     _parse_dependencies,
-    {"type": ["string", "array", "object"]},
+    fragments.either(
+        fragments.OFF,
+        _DEPENDENCY_SCHEMA,
+        fragments.listed(_DEPENDENCY_SCHEMA),
+        fragments.mapped(
+            fragments.either(_CONDITION.schema, table_schema({"condition": _CONDITION})),
+        ),
+    ),
     write=lambda value: {dependency.app: str(dependency.condition) for dependency in value},
 )
 
@@ -256,9 +267,16 @@ def _parse_signals(value: object) -> dict[str, str]:
 
 
 EXIT_CODES: Final = list_of(integer(0, 255), "expected exit codes from 0 to 255")
-SOFT_ACTION: Final = Kind("`message` or signal", _parse_soft_action, {"type": ["string", "integer"]})
+SOFT_ACTION: Final = Kind(
+    "`message` or signal", _parse_soft_action, fragments.either({"const": "message"}, SIGNAL.schema)
+)
 SIGNALS: Final = Kind(
-    "table of signals", _parse_signals, {"type": "object", "additionalProperties": {"type": "string"}}
+    "table of signals",
+    _parse_signals,
+    fragments.mapped(
+        fragments.either({"enum": sorted(_SIGNAL_ACTIONS)}, SIGNAL.schema),
+        names=rf"\s*(?:{SIGNAL_SPELLINGS})\s*",
+    ),
 )
 
 
@@ -276,7 +294,11 @@ def _parse_hook_command(value: object) -> tuple[str, ...]:
     return words
 
 
-_HOOK_COMMAND: Final = Kind("command", _parse_hook_command, {"type": ["string", "array"]})
+_HOOK_COMMAND: Final = Kind(
+    "command",
+    _parse_hook_command,
+    fragments.either({"type": "string", "minLength": 1}, fragments.listed(fragments.SCALAR)),
+)
 _HOOK: Final = {"command": _HOOK_COMMAND, "timeout": DURATION}
 
 
@@ -291,7 +313,11 @@ def _parse_hook(value: object) -> Hook:
     return hook
 
 
-HOOK: Final = Kind("command", _parse_hook, {"type": ["string", "array", "object"]})
+HOOK: Final = Kind(
+    "command",
+    _parse_hook,
+    fragments.either(_HOOK_COMMAND.schema, {**table_schema(_HOOK), "required": ["command"]}),
+)
 _HOOKS: Final = dict.fromkeys(HOOK_NAMES, HOOK)
 HOOKS: Final = Kind("table of commands", lambda value: parse_table(value, _HOOKS), table_schema(_HOOKS))
 
@@ -313,7 +339,7 @@ def _parse_watch(value: object) -> tuple[str, ...]:
     return parse_names(value)
 
 
-_RETAIN: Final = r"\d{1,6}[dhw]?"
+_RETAIN: Final = r"[0-9]{1,6}[dhw]?"
 
 
 def _parse_retain(value: object) -> str:
@@ -333,6 +359,9 @@ def _parse_multiline(value: object) -> str | None:
     return parse_pattern(value)
 
 
+_FASTEST: Final = 10**9
+
+
 def _parse_rate(value: object) -> int | None:
     if isinstance(value, str):
         value = value.strip().removesuffix("/s")
@@ -340,7 +369,7 @@ def _parse_rate(value: object) -> int | None:
         return None
     wanted = "expected lines per second"
     found = number(value, wanted)
-    if not 0 <= found <= 10**9:
+    if not 0 <= found <= _FASTEST:
         raise Invalid(wanted)
     return int(found) or None
 
@@ -353,13 +382,30 @@ def _parse_share(value: object) -> str | None:
     raise Invalid('expected "python"')
 
 
-LOG_FILE: Final = Kind(
-    "path", _parse_log_file, {"type": ["string", "boolean"]}, write=lambda value: value or "NULL"
-)
+LOG_FILE: Final = Kind("path", _parse_log_file, fragments.OPTIONAL_TEXT, write=lambda value: value or "NULL")
 WATCH: Final = Kind(
-    "boolean, path or list of paths", _parse_watch, {"type": ["boolean", "string", "array"]}, write=list
+    "boolean, path or list of paths",
+    _parse_watch,
+    fragments.either({"type": "boolean"}, fragments.NAMES),
+    write=list,
 )
-RETAIN: Final = Kind("count or age", _parse_retain, {"type": ["integer", "string"]})
-MULTILINE: Final = Kind("word or pattern", _parse_multiline, {"type": ["string", "boolean"]})
-RATE: Final = Kind("lines per second", _parse_rate, {"type": ["integer", "string", "boolean"]})
-SHARE: Final = Kind("`python`", _parse_share, {"enum": ["python", "none", False]})
+RETAIN: Final = Kind(
+    "count or age",
+    _parse_retain,
+    fragments.either(
+        {"type": "integer", "minimum": 0, "maximum": 999_999}, fragments.text(rf"{_RETAIN}|all")
+    ),
+)
+MULTILINE: Final = Kind(
+    "word or pattern", _parse_multiline, fragments.either(fragments.SCALAR, {"type": "boolean"})
+)
+RATE: Final = Kind(
+    "lines per second",
+    _parse_rate,
+    fragments.either(
+        {"type": "number", "minimum": 0, "maximum": _FASTEST},
+        fragments.OFF,
+        fragments.text(rf"{fragments.NUMBER}\s*(/s)?"),
+    ),
+)
+SHARE: Final = Kind("`python`", _parse_share, {"enum": ["python", "none", "", False]})

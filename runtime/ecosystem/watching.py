@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from runtime.ecosystem.kinds import Finding, Invalid, Kind, inside, number, parse_bool, parse_string
+from runtime.ecosystem import fragments
+from runtime.ecosystem.values import Finding, Invalid, Kind, inside, number, parse_bool, parse_string
 
 _REGEX: Final = "re:"
 _FLAGS: Final = {"i": "(?i)", "s": "(?s)", "m": "(?m)"}
@@ -139,10 +140,11 @@ def merged(values: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+_PATTERN_SCHEMA: Final = fragments.either(fragments.SCALAR, {"type": "object", "required": ["regexp"]})
 PATTERNS: Final = Kind(
     "pattern or list of patterns",
     parse_patterns,
-    {"type": ["string", "array", "object", "boolean"]},
+    fragments.either(fragments.OFF, _PATTERN_SCHEMA, fragments.listed(_PATTERN_SCHEMA)),
     write=list,
 )
 WATCH_OPTIONS: Final = Kind("table", _parse_options, {"type": "object"}, advise=_advise_options)

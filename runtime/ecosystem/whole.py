@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from runtime.ecosystem.kinds import write_duration
 from runtime.ecosystem.problems import Scope, did_you_mean, shown
+from runtime.ecosystem.quantities import write_duration
 from runtime.ecosystem.spec import AppSpec, Condition, Listen, RuntimeSpec, Seconds
 
 _ANY: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104  # compared, not bound

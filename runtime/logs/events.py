@@ -81,7 +81,6 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "channel.ignored": Event("a message of a process was not understood", ("app",)),
         "probe.shared": Event("a probe asks a port that all instances share", ("app",)),
         "log.dropped": Event("lines of an app were dropped", ("app", "lines", "reason")),
-        "log.reopened": Event("the log files were closed, and begin anew at their next line", ("files",)),
         "log.file_failed": Event("a log file is not written any more", ("app", "path", "error")),
         "control.listening": Event("the control socket or admin address is served", ("address",)),
         "control.error": Event("the control socket or admin address cannot be served", ("address", "error")),

@@ -136,11 +136,10 @@ class LogFiles:
         files = tuple(self._file(path, rules, app) for path in dict.fromkeys(paths))
         return FileSet(files, _dress(app, origin, self._clock))
 
-    def reopen(self) -> int:
-        """All of them, at their next write; how many there are."""
+    def reopen(self) -> None:
+        """All of them, at their next write."""
         for file in self._open.values():
             file.reopen()
-        return len(self._open)
 
     def forget(self, app: tuple[str, str]) -> None:
         """The app is gone: close what nobody else writes."""

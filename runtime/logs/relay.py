@@ -103,11 +103,10 @@ class Relay:
         """Log one of `events.EVENTS`; see `LogSink.event`."""
         self._own.event(level, event, message, fields)
 
-    def reopen(self) -> int:
-        """Open all log files anew; also those that were given up. How many there are."""
-        count = self._files.reopen() if self._files is not None else 0
-        self.event("info", "log.reopened", files=count)
-        return count
+    def reopen(self) -> None:
+        """Open all log files anew; also those that were given up."""
+        if self._files is not None:
+            self._files.reopen()
 
     def last(self, app: AppKey | None = None) -> bytes:
         """The last records of an app, or of everybody, as they went to stdout."""

@@ -109,6 +109,10 @@ class Ledger:
         for listener in tuple(self.listeners):
             listener(happening)
 
+    def forget(self, app: AppKey) -> None:
+        """As the sink's. What was counted stays: counters that vanish look like a restart of ours."""
+        self._sink.forget(app)
+
     def unplanned_restarts(self, app: AppKey) -> int:
         """Those that tell of trouble."""
         return sum(count for (key, why), count in self.restarts.items() if key == app and why not in PLANNED)

@@ -99,7 +99,6 @@ class Session:
             self._outfitter,
             count=lambda app: app.count(self._ecosystem.cpus),
             on_done=self._done,
-            on_removed=self._relay.forget,
         )
         self._reactions: Mapping[int, Reaction] = reactions(ecosystem.runtime.signals)
         self._reread = Reread(

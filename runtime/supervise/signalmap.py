@@ -16,7 +16,7 @@ class SignalAction(StrEnum):
     RELOAD = "reload"
     FORWARD = "forward"
     REOPEN = "reopen"
-    """The log files, for logrotate."""
+    """Open the log files anew."""
     IGNORE = "ignore"
 
 

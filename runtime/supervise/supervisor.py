@@ -66,18 +66,8 @@ class Supervisor:
         *,
         count: Callable[[AppSpec], int],
         on_done: Callable[[Ending], None],
-        on_removed: Callable[[tuple[str, str]], None] = lambda _key: None,
     ) -> None:
-        """Nothing happens before `open`.
-
-        Args:
-            ecosystem: What to run.
-            world: What instances need.
-            outfitter: Has the sockets.
-            count: Resolves `instances`.
-            on_done: Called once, when nothing is left.
-            on_removed: Called with the key of each app that was removed for good, when it has ended.
-        """
+        """`count` resolves `instances`; `on_done` is called once, when nothing is left."""
         self.ecosystem = ecosystem
         self.apps: dict[tuple[str, str], App] = {}
         self.phase = Phase.NEW
@@ -85,7 +75,6 @@ class Supervisor:
         self._outfitter = outfitter
         self._count = count
         self._on_done = on_done
-        self._on_removed = on_removed
         self._waiting: set[tuple[str, str]] = set()
         """Apps to start as soon as their dependencies allow."""
         self._replacing: dict[tuple[str, str], AppSpec] = {}
@@ -315,7 +304,7 @@ class Supervisor:
             elif key not in known:
                 self._outfitter.close(app.spec)
                 del self.apps[key]
-                self._on_removed(key)
+                self._world.log.forget(key)
 
     def _start_waiting(self) -> None:
         for key in [spec.key() for spec in self.ecosystem.apps if spec.key() in self._waiting]:

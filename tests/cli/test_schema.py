@@ -9,11 +9,17 @@ import jsonschema
 import pytest
 from ecosystem.fixtures import ALL, ROOT, Fixture
 from harness import PIDONE
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from runtime.ecosystem.catalogue import APP_GROUPS
+from runtime.ecosystem.catalogue import APP_GROUPS, Key
 from runtime.ecosystem.formats import read
 from runtime.ecosystem.keys import APP_KEYS, NOTHING_IN_A_CONTAINER, find
+from runtime.ecosystem.load import load
+from runtime.ecosystem.options import LoadOptions
 from runtime.ecosystem.schema import json_schema
+from runtime.ecosystem.values import Invalid
+from runtime.errors import ConfigError
 
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 GOOD: list[dict[str, Any]] = [
@@ -23,7 +29,61 @@ GOOD: list[dict[str, Any]] = [
     {"apps": [{"cmd": "x", "hooks": {"pre_start": "a"}}], "runtime": {"signals": {"SIGHUP": "reload"}}},
     {"apps": [{"exec": "x"}], "smoke": ["http:3000/"], "alerts": [{"cpu": 90, "exec": "a"}]},
 ]
+SPELLINGS: list[dict[str, Any]] = [
+    {"execMode": "Cluster", "killTimeout": "5S", "max_memoryRestart": "1gb", "minUptime": "${UP:-5s}"},
+    {"exec_mode": " FORK ", "instances": "4,", "killSignal": "sigterm", "autorestart": "Yes"},
+    {"on_ready_timeout": "FAIL", "depends_on": {"db": "service_healthy"}, "balance": "Source"},
+    {"env_file": {"A": 1}, "deepMonitoring": True, "stop_exit_codes": "0", "max_memory_restart": "80%/n"},
+    {"cron_restart": 0, "listen": ["127.0.0.1:80", "[::1]:80/udp", {"port": "3000"}], "ready": "log:up"},
+    {
+        "limits": {"RLIMIT_NOFILE": "1024:unlimited"},
+        "umask": "0o27",
+        "cpu_affinity": "0-3, 5",
+        "log": False,
+    },
+]
+GOOD += [{"apps": [{"script": "a.js", **keys}]} for keys in SPELLINGS]
+GOOD += [
+    {
+        "static": [
+            {"path": "dist", "port": 8080, "spa": True, "basic_auth": {"username": "u", "password": "p"}}
+        ]
+    },
+    {"static": {"path": ".", "maxMemoryRestart": "1G", "monitor": "x"}, "$schema": "x"},
+    {"apps": [{"script": "a"}], "runtime": {"shutdownDelay": "5s", "logLevel": "INFO"}},
+]
+MISTAKES: list[dict[str, Any]] = [
+    {"killTimeout": "5 parsecs"},
+    {"maxMemoryRestart": []},
+    {"nonsenseKey": 1},
+    {"instances": "many"},
+    {"execMode": "clutser"},
+    {"kill_signal": "SIGNOPE"},
+    {"max_memory_restart": "1X"},
+    {"autorestart": "perhaps"},
+    {"port": 99999},
+    {"nice": -21},
+    {"cron_restart": "tomorrow"},
+    {"args": {}},
+    {"env": ["A=1"]},
+    {"listen": "here"},
+    {"listen": [{"prot": 80}]},
+    {"ready": "soon"},
+    {"health": "http:nowhere"},
+    {"depends_on": {"db": "perfect"}},
+    {"limits": {"nofiles": 1}},
+    {"umask": "999"},
+    {"hooks": {"pre_start": {"timeout": 1}}},
+    {"stop_exit_codes": [256]},
+    {"log_retain": "for ever"},
+    {"cpu_affinity": "all"},
+]
 BAD: list[object] = [
+    *({"apps": [{"script": "a.js", **keys}]} for keys in MISTAKES),
+    {"static": [{"path": "dist", "prot": 8080}]},
+    {"static": [{"basic_auth": {"username": "u", "pass": "p"}}]},
+    {"apps": [{"script": "a"}], "runtime": {"logLevel": "loud"}},
+    {"apps": [{"script": "a"}], "smoke": ["ping"]},
     {"apps": [{"script": "a.js", "instnaces": 2}]},
     {"apps": [{"script": "a.js", "balance": "round"}]},
     {"apps": [{"name": "a"}]},
@@ -49,6 +109,74 @@ def test_what_is_read_fits(value: object) -> None:
 def test_mistakes_do_not_fit(value: object) -> None:
     """An editor underlines them."""
     assert not VALIDATOR.is_valid(value)
+
+
+WORDS = [
+    *("max", "true", "OFF", "cluster", "fork_mode", "SIGTERM", "hup", "rtmin+2", "@daily", "NULL", "0-3,5"),
+    *("unlimited", "1024:2048", "ipc", "none", "log:x", "http:/x", "tcp:80", "exec:a", "fd:3", "https://h/"),
+    *("unix:/a", "*:80", "[::1]:80", "h:80/tcp", "Europe/Vienna", "python", "auto", "027", "all", "30d"),
+    *("spread", "message"),
+]
+NAMES = ["http", "interval", "port", "name", "app", "condition", "username", "command", "soft", "nofile", "A"]
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=20),
+    st.from_regex(r"\A[+-]?[0-9]{0,5}(\.[0-9]{1,2})?\s?(ms|[smhdwkKMGT]|[GM]i?B|%|%/n|,|/s)?\Z"),
+    st.sampled_from(WORDS),
+    st.just("*/5 * * * *"),
+)
+VALUES = st.one_of(
+    SCALARS,
+    st.lists(SCALARS, max_size=3),
+    st.dictionaries(
+        st.sampled_from(NAMES),
+        SCALARS,
+        max_size=3,
+    ),
+)
+
+
+@pytest.mark.parametrize("key", [key for group in APP_GROUPS for key in group.keys], ids=lambda key: key.name)
+@settings(max_examples=60, deadline=None)
+@given(value=VALUES)
+def test_what_a_kind_reads_fits_its_schema(key: Key, value: object) -> None:
+    """Nothing that would start is underlined."""
+    try:
+        key.kind.parse(value)
+    except Invalid:
+        return
+    jsonschema.Draft202012Validator(key.kind.schema).validate(value)
+
+
+@pytest.mark.parametrize("value", GOOD)
+def test_good_examples_are_really_read(
+    value: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The examples above are about the readers, too."""
+    assert _errors(value, tmp_path, monkeypatch) == []
+
+
+@pytest.mark.parametrize("value", [value for value in BAD if isinstance(value, dict) and value])
+def test_bad_examples_are_really_reported(
+    value: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an editor underlines is an error, or an unknown key."""
+    assert _errors(value, tmp_path, monkeypatch) != []
+
+
+def _errors(value: object, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    (folder / "e.yaml").write_text(json.dumps(value))
+    monkeypatch.chdir(folder)
+    how = LoadOptions(environ={"PATH": "/usr/bin:/bin"}, must_exist=False)
+    try:
+        found = load(Path("e.yaml"), how)
+    except ConfigError as error:
+        # db and other names of examples are no apps of theirs
+        return [line for line in str(error).split("\n") if "there is no such app" not in line]
+    return [line for line in found.warnings if "unknown key" in line]
 
 
 @pytest.mark.parametrize("fixture", ALL, ids=str)

@@ -4,9 +4,11 @@ import contextlib
 import http.client
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,3 +127,30 @@ def operated(
             if run.process.poll() is None:  # in order: what is killed one by one is started again meanwhile
                 run.signal(signal.SIGTERM)
                 run.wait()
+
+
+@contextlib.contextmanager
+def forwarded(path: str) -> Iterator[int]:
+    """A port whose connections go on to a unix socket, as `ssh -L PORT:SOCKET` makes one."""
+
+    def carry(client: socket.socket) -> None:
+        with client, socket.socket(socket.AF_UNIX) as inner, contextlib.suppress(OSError):
+            inner.connect(path)
+            others = {client: inner, inner: client}
+            while True:
+                for source in select.select([client, inner], [], [])[0]:
+                    if not (data := source.recv(65536)):
+                        return
+                    others[source].sendall(data)
+
+    def accept(server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=carry, args=(server.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=accept, args=(server,), daemon=True).start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            server.shutdown(socket.SHUT_RDWR)

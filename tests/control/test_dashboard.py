@@ -1,17 +1,12 @@
 """The dashboard in a real browser, and the policy it is served with."""
 
-import contextlib
 import os
 import re
-import select
-import socket
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from control.browser import CHROMIUM, browser
-from control.operated import SLEEPER, Operated, operated
+from control.operated import SLEEPER, Operated, forwarded, operated
 from harness import PYTHON, eventually
 
 TALKER = f"""
@@ -64,33 +59,6 @@ def test_the_dashboard_shows_and_acts(tmp_path: Path, width: int, *, dark: bool)
         if folder := os.environ.get("SCREENSHOTS"):
             page.screenshot(Path(folder) / f"dashboard-{width}.png")
         assert not page.complaints
-
-
-@contextlib.contextmanager
-def forwarded(path: str) -> Iterator[int]:
-    """A port whose connections go on to a unix socket, as `ssh -L PORT:SOCKET` makes one."""
-
-    def carry(client: socket.socket) -> None:
-        with client, socket.socket(socket.AF_UNIX) as inner, contextlib.suppress(OSError):
-            inner.connect(path)
-            others = {client: inner, inner: client}
-            while True:
-                for source in select.select([client, inner], [], [])[0]:
-                    if not (data := source.recv(65536)):
-                        return
-                    others[source].sendall(data)
-
-    def accept(server: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                threading.Thread(target=carry, args=(server.accept()[0],), daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=accept, args=(server,), daemon=True).start()
-        try:
-            yield server.getsockname()[1]
-        finally:
-            server.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")

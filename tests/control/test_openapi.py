@@ -1,45 +1,114 @@
 """The API does what its OpenAPI description says, as schemathesis tries it."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from control.operated import SLEEPER, operated
+from control.operated import Operated, forwarded, operated
+from harness import PYTHON
 
 pytest.importorskip("schemathesis")
 
+SPARES = [f"spare{number}" for number in range(40)]
+"""Apps to be deleted: each can be only once."""
+ANSWERING = """
+import json, os, socket
+channel = socket.socket(fileno=int(os.environ["NODE_CHANNEL_FD"]))
+say = lambda value: channel.sendall(json.dumps(value).encode() + b"\\n")
+say("ready")
+for line in channel.makefile():
+    say({"type": "axm:reply", "data": {"return": "done"}})
+"""
+
+
+def ecosystem(folder: Path) -> str:
+    """Apps of every kind that an action needs."""
+    (folder / "answering.py").write_text(ANSWERING)
+    reader = 'script = "/bin/cat"\nstdin = "pipe"'
+    answering = f'script = "{PYTHON}"\nargs = ["{folder}/answering.py"]\nwait_ready = true'
+    spare = 'script = "/bin/sleep"\nargs = "1000"\nautostart = false'
+    kinds = {
+        "cat": reader,
+        "ipc": answering,
+        # What must run to be reached has a namespace that nothing else is asked of.
+        "heard": f'namespace = "steady"\n{reader}',
+        "asked": f'namespace = "steady"\n{answering}',
+        **dict.fromkeys(SPARES, spare),
+    }
+    parts = [f'[[apps]]\nname = "{name}"\n{keys}\n' for name, keys in kinds.items()]
+    return "".join(part + "ready_delay = 0\nkill_timeout = '300ms'\n" for part in parts)
+
+
+def reachable(described: dict[str, Any]) -> dict[str, Any]:
+    """The description with values that exist: what is made up alone finds no app, and nothing happens."""
+    for path, item in described["paths"].items():
+        targets = ["cat", "ipc", "cat:0", "default", "nobody"]
+        if path.endswith(("/send", "/trigger")):
+            targets = ["heard", "asked:0", "steady", "nobody"]
+        elif path.endswith("/delete"):
+            targets = SPARES[:20]
+        item["parameters"] = [
+            {**each, "schema": {"enum": targets}} if each["name"] == "target" else each
+            for each in item.get("parameters", [])
+        ]
+        if "delete" in item:
+            own = {"name": "target", "in": "path", "required": True, "schema": {"enum": SPARES[20:]}}
+            item["delete"]["parameters"] = [own]
+    body = ("requestBody", "content", "application/json", "schema")
+    for verb, schema in {
+        "scale": {"instances": {"enum": [1, 2, "+1", "-1", "max"]}},
+        "signal": {"signal": {"enum": ["CONT", "SIGUSR1", 18, "nonsense"]}},
+    }.items():
+        at = described["paths"][f"/api/apps/{{target}}/{verb}"]["post"]
+        for key in body:
+            at = at[key]
+        at["properties"] = schema
+    follow = next(p for p in described["paths"]["/api/logs"]["get"]["parameters"] if p["name"] == "follow")
+    follow["schema"] = {"enum": ["0"]}  # a stream has no end; test_api.py follows some
+    return described
+
 
 @pytest.mark.slow
-def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
-    """Generated requests, good and bad, get answers that are described, and never a 5xx by mistake."""
+@pytest.mark.parametrize("side", ["unix", "tcp with token", "tcp"])
+def test_schemathesis_finds_nothing(tmp_path: Path, side: str) -> None:
+    """Generated requests, good and bad, get answers that are described, and never a 5xx by mistake.
+
+    On the sides that may act, every action is carried out.
+    """
     (tmp_path / "token").write_text("token-of-the-test")
-    with operated(tmp_path, SLEEPER, "--no-auto-exit", "--admin-token-file", str(tmp_path / "token")) as it:
-        try_out(f"http://127.0.0.1:{it.port}", tmp_path)
+    words = ("--no-auto-exit", "--admin-token-file", str(tmp_path / "token"))
+    with operated(tmp_path, ecosystem(tmp_path), *words, ready=False) as it:
+        if side == "unix":
+            with forwarded(it.socket) as port:
+                try_out(it, tmp_path, f"http://127.0.0.1:{port}")
+        else:
+            bearer = ("--header", "Authorization: Bearer token-of-the-test") if side != "tcp" else ()
+            try_out(it, tmp_path, f"http://127.0.0.1:{it.port}", *bearer)
         assert it.ask("/livez").status == 200
         assert not it.run.find(event="runtime.error")
+        done = {record["action"].split()[0] for record in it.run.find(event="control.request")}
+        paths = it.ask("/api/openapi.json").json["paths"]
+        actions = {path.rpartition("/")[2] for path, item in paths.items() if "post" in item}
+        assert done == (set() if side == "tcp" else actions)
 
 
-def try_out(url: str, folder: Path) -> None:
-    """Run schemathesis against a server whose token is known."""
+def try_out(it: Operated, folder: Path, url: str, *words: str) -> None:
+    """Run schemathesis against a side of a runtime; drained, /readyz rightly says 503."""
+    file = folder / "openapi.json"
+    file.write_text(json.dumps(reachable(it.ask("/api/openapi.json").json)))
     done = subprocess.run(
         [
-            *(str(Path(sys.executable).with_name("schemathesis")), "run", f"{url}/api/openapi.json"),
-            *(
-                "--exclude-path",
-                "/api/events",
-                "--exclude-path",
-                "/api/drain",
-                "--max-examples",
-                "15",
-                "--phases",
-                "examples,coverage,fuzzing",
-            ),
+            *(str(Path(sys.executable).with_name("schemathesis")), "run", str(file), "--url", url),
+            *("--exclude-path", "/api/events", "--exclude-path", "/readyz", "--max-examples", "10"),
+            *("--phases", "examples,coverage,fuzzing"),
             *(
                 "--checks",
                 "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
             ),
-            *("--generation-database", "none", "--header", "Authorization: Bearer token-of-the-test"),
+            *("--generation-database", "none", *words),
         ],
         capture_output=True,
         text=True,

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.ecosystem import kinds
-from runtime.ecosystem.kinds import Invalid, split_words
+from runtime.ecosystem import kinds, quantities, values
 from runtime.ecosystem.spec import MemoryShare
+from runtime.ecosystem.values import Invalid
+from runtime.ecosystem.words import split_words
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ from runtime.ecosystem.spec import MemoryShare
 )
 def test_durations(written: object, seconds: float) -> None:
     """Units mean what they say; a bare number is milliseconds, also as text."""
-    assert kinds.parse_duration(written) == seconds
+    assert quantities.parse_duration(written) == seconds
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,7 @@ def test_durations(written: object, seconds: float) -> None:
 def test_durations_that_are_none(written: object) -> None:
     """Nonsense, negative and endless durations are refused."""
     with pytest.raises(Invalid, match="expected a duration"):
-        kinds.parse_duration(written)
+        quantities.parse_duration(written)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_a_small_bare_number_is_suspicious(written: object, warned: bool) -> Non
 def test_a_duration_is_written_so_that_it_reads_back(milliseconds: int) -> None:
     """write and parse are each other's inverse for whole milliseconds."""
     seconds = milliseconds / 1000
-    assert kinds.parse_duration(kinds.write_duration(seconds)) == pytest.approx(seconds)
+    assert quantities.parse_duration(quantities.write_duration(seconds)) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_a_duration_is_written_so_that_it_reads_back(milliseconds: int) -> None:
 )
 def test_limits(written: object, size: object) -> None:
     """Sizes count by 1024 like PM2's, in any spelling; shares too; 0 and false are no limit."""
-    assert kinds.parse_limit(written) == size
+    assert quantities.parse_limit(written) == size
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_limits(written: object, size: object) -> None:
 def test_limits_that_are_none(written: object) -> None:
     """Nonsense is refused with examples of what would be right."""
     with pytest.raises(Invalid, match="expected a"):
-        kinds.parse_limit(written)
+        quantities.parse_limit(written)
 
 
 @given(
@@ -105,7 +106,7 @@ def test_limits_that_are_none(written: object) -> None:
 )
 def test_a_size_is_written_so_that_it_reads_back(size: Any) -> None:
     """write and parse are each other's inverse."""
-    again = kinds.parse_limit(kinds.write_size(size))
+    again = quantities.parse_limit(quantities.write_size(size))
     if isinstance(size, MemoryShare):
         assert isinstance(again, MemoryShare)
         assert again.fraction == pytest.approx(size.fraction)
@@ -188,14 +189,14 @@ def test_instances_that_are_none(written: object) -> None:
 )
 def test_booleans(written: object, meant: bool) -> None:  # noqa: FBT001
     """0 and false mean what they say, also as text."""
-    assert kinds.parse_bool(written) is meant
+    assert values.parse_bool(written) is meant
 
 
 @pytest.mark.parametrize("written", ["maybe", 2, None, [], 1.0, ""])
 def test_booleans_that_are_none(written: object) -> None:
     """Nothing else is a boolean."""
     with pytest.raises(Invalid, match="true or false"):
-        kinds.parse_bool(written)
+        values.parse_bool(written)
 
 
 @pytest.mark.parametrize("written", ["SIGUSR2", "usr2", " UsR2 ", 12, "12"])

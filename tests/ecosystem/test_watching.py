@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.ecosystem.kinds import Invalid
 from runtime.ecosystem.load import load
 from runtime.ecosystem.options import LoadOptions
 from runtime.ecosystem.spec import AppSpec, Ecosystem
+from runtime.ecosystem.values import Invalid
 from runtime.ecosystem.watching import PATTERNS, WATCH_OPTIONS
 
 

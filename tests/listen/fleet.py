@@ -30,6 +30,9 @@ class Events:
 
     seen: list[tuple[str, str, str]] = field(default_factory=list)
 
+    def forget(self, app: tuple[str, str]) -> None:
+        """Nothing is kept here."""
+
     def event(self, level: str, event: str, /, message: str = "", **_: object) -> None:
         self.seen.append((level, event, message))
 

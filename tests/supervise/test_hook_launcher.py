@@ -54,6 +54,9 @@ class FileLog:
         self.opened.append((source, FileOutlet(self.path)))
         return self.opened[-1][1]
 
+    def forget(self, app: tuple[str, str]) -> None:
+        """Nothing is kept here."""
+
     def event(self, level: str, event: str, /, message: str = "", **fields: object) -> None:
         raise AssertionError((level, event, message, fields))
 

@@ -103,11 +103,10 @@ def flush(target: AnyTargets = None, *, socket: Socket = None, as_json: Json = F
 
 
 @app.command("reopen")
-def reopen(*, socket: Socket = None, as_json: Json = False) -> int:
-    """Begin the log files anew, after logrotate has moved them away."""
-    answer = client(socket).post("api", "logs", "reopen")
-    print(json.dumps(answer) if as_json else f"files: {answer['files']}")
-    return 0
+def reopen(*, socket: Socket = None, as_json: Json = False) -> None:
+    """Open the log files anew, after something else has moved them away."""
+    client(socket).post("api", "logs", "reopen")
+    print(json.dumps({"reopened": True}) if as_json else "reopened")
 
 
 @app.command("scale", context_settings=DASHES)

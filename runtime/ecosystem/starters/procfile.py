@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from runtime.ecosystem.convert import Tables
 from runtime.ecosystem.environment import escape
-from runtime.ecosystem.kinds import split_words
 from runtime.ecosystem.programs import is_plain
+from runtime.ecosystem.words import split_words
 
 _LINE: Final = r"([A-Za-z0-9_-]+):\s*(.+)"
 _RELEASE: Final = "release"

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from runtime.ecosystem.convert import Tables
 from runtime.ecosystem.environment import escape
-from runtime.ecosystem.kinds import Invalid, parse_bool
+from runtime.ecosystem.values import Invalid, parse_bool
 from runtime.errors import ConfigError
 
 _PROGRAM: Final = "program:"

@@ -9,7 +9,7 @@ from typing import Any
 from k8s.live.client import Program, load
 from k8s.live.space import Figure, Space
 
-from runtime.ecosystem.kinds import parse_duration
+from runtime.ecosystem.quantities import parse_duration
 
 PORT = 8000
 
