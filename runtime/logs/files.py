@@ -40,7 +40,7 @@ class LogFile:
     ) -> None:
         """`on_failure` is told once per failure; `compress` packs a file without being waited for."""
         self.path = path
-        self._rules = rules
+        self.rules = rules
         self._clock = clock
         self._on_failure = on_failure
         self._compress = compress
@@ -56,7 +56,7 @@ class LogFile:
         try:
             if self._fd < 0:
                 self._open()
-            if self._rules.due(self._size, self._begun_at, self._clock()):
+            if self.rules.due(self._size, self._begun_at, self._clock()):
                 self._rotate()
             _write_all(self._fd, data)
             self._size += len(data)
@@ -90,8 +90,8 @@ class LogFile:
         now = self._clock()
         aside = put_aside(self.path, now)
         self._open()
-        expire(self.path, self._rules, now)
-        if self._rules.compress:
+        expire(self.path, self.rules, now)
+        if self.rules.compress:
             with contextlib.suppress(OSError):  # no process to be had: the old file just stays as it is
                 self._compress(aside)
 
@@ -124,6 +124,7 @@ class LogFiles:
         self._on_failure = on_failure
         self._compress = compress
         self._open: dict[Path, LogFile] = {}
+        self._users: dict[Path, set[tuple[str, str]]] = {}
 
     def of(self, app: AppSpec, origin: Origin) -> FileSet | None:
         """The files of one stream; None if there are none, which is the normal case."""
@@ -132,13 +133,21 @@ class LogFiles:
         if not paths or app.disable_logs:
             return None
         rules = rotation(app.log_max_size, app.log_retain, compress=app.log_compress)
-        files = tuple(self._file(path, rules, app.name) for path in dict.fromkeys(paths))
+        files = tuple(self._file(path, rules, app) for path in dict.fromkeys(paths))
         return FileSet(files, _dress(app, origin, self._clock))
 
     def reopen(self) -> None:
         """All of them, at their next write."""
         for file in self._open.values():
             file.reopen()
+
+    def forget(self, app: tuple[str, str]) -> None:
+        """The app is gone: close what nobody else writes."""
+        for path, users in list(self._users.items()):
+            users.discard(app)
+            if not users:
+                del self._users[path]
+                self._open.pop(path).close()
 
     def close(self) -> None:
         """The end."""
@@ -149,15 +158,18 @@ class LogFiles:
         """The files in use."""
         return self._open.keys()
 
-    def _file(self, path: Path, rules: Rotation, app: str) -> LogFile:
+    def _file(self, path: Path, rules: Rotation, app: AppSpec) -> LogFile:
         def failed(where: Path, error: OSError) -> None:
-            self._on_failure(app, where, error)
+            self._on_failure(app.name, where, error)
 
-        if path not in self._open:
-            self._open[path] = LogFile(
+        self._users.setdefault(path, set()).add(app.key())
+        file = self._open.get(path)
+        if file is None:
+            file = self._open[path] = LogFile(
                 path, rules, clock=self._clock, on_failure=failed, compress=self._compress
             )
-        return self._open[path]
+        file.rules = rules  # may have changed since the last incarnation
+        return file
 
 
 def _path(value: str | None, app: AppSpec, instance: int) -> Path | None:

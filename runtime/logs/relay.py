@@ -128,6 +128,10 @@ class Relay:
         """The app was removed for good: let go of what is remembered of it."""
         self._history.forget(app)
         self._limits.pop(app, None)
+        if report := self._overflows.pop(app, None):
+            report.flush()
+        if self._files is not None:
+            self._files.forget(app)
         for name in _STREAM_LEVEL:
             self._counts.pop((app, name), None)
 

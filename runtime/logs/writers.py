@@ -31,12 +31,8 @@ class Writer(Record):
     """Bytes taken. Raises BlockingIOError when there is no room now, other OSErrors when it is broken."""
     polls: bool
     """Whether the descriptor can be polled: regular files cannot, and need not be, they always take all."""
-    owned: bool = False
-    """Whether `fd` was opened here and is to be closed here."""
-
-    def close(self) -> None:
-        if self.owned:
-            os.close(self.fd)
+    close: Callable[[], object]
+    """Lets go of what was opened here."""
 
 
 def open_writer(fd: int) -> Writer:
@@ -48,7 +44,7 @@ def open_writer(fd: int) -> Writer:
         return _reopened(fd) or _polled(fd, _PIPE_BUF)
     if stat.S_ISCHR(mode) and os.isatty(fd):
         return _reopened(fd) or _polled(fd, _TTY_ROOM)
-    return Writer(fd, lambda buffers: os.writev(fd, buffers[:IOV_MAX]), polls=False)
+    return Writer(fd, lambda buffers: os.writev(fd, buffers[:IOV_MAX]), polls=False, close=_nothing)
 
 
 def _socket(fd: int) -> Writer:
@@ -61,7 +57,7 @@ def _socket(fd: int) -> Writer:
     def send(buffers: Buffers) -> int:
         return sock.sendmsg(buffers[:IOV_MAX], [], socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 
-    return Writer(own, send, polls=True, owned=True)
+    return Writer(own, send, polls=True, close=sock.close)
 
 
 def _reopened(fd: int) -> Writer | None:
@@ -73,7 +69,9 @@ def _reopened(fd: int) -> Writer | None:
         own = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError:
         return None
-    return Writer(own, lambda buffers: os.writev(own, buffers[:IOV_MAX]), polls=True, owned=True)
+    return Writer(
+        own, lambda buffers: os.writev(own, buffers[:IOV_MAX]), polls=True, close=lambda: os.close(own)
+    )
 
 
 def _polled(fd: int, room: int) -> Writer:
@@ -98,4 +96,8 @@ def _polled(fd: int, room: int) -> Writer:
             raise BlockingIOError
         return os.write(fd, memoryview(buffers[0])[:room])
 
-    return Writer(fd, write, polls=True)
+    return Writer(fd, write, polls=True, close=_nothing)
+
+
+def _nothing() -> None:
+    """What was not opened here is not closed here."""

@@ -1,7 +1,9 @@
 """Log files: what is in them, how they are rotated, and that their trouble is nobody else's."""
 
+import errno
 import gzip
 import os
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -90,6 +92,24 @@ def test_a_full_disk_costs_one_warning_and_the_file() -> None:
     assert (warning["path"], warning["app"], warning["level"]) == ("/dev/full", "api", "warning")
 
 
+@pytest.mark.parametrize(("size", "error"), [("4k", errno.ENOSPC), ("64k,ro", errno.EROFS)])
+def test_a_disk_without_room_or_rights_costs_no_line_on_stdout(tmp_path: Path, size: str, error: int) -> None:
+    """A small and a read-only file system: one warning, and the app and stdout go on."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)], check=True)
+    try:
+        with stage() as it:
+            it.spawn(app(out_file=str(disk / "logs/out.log")), ["seq", "100000"])
+            it.run()
+            found = it.records()
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+    assert [r["message"] for r in found if "event" not in r] == [str(n) for n in range(1, 100_001)]
+    (warning,) = [r for r in found if r.get("event") == "log.file_failed"]
+    assert os.strerror(error) in warning["message"]
+
+
 class Rotated:
     """A log file with a hand-turned wall clock."""
 
@@ -118,6 +138,19 @@ def test_a_file_is_rotated_by_size_and_only_so_many_are_kept(tmp_path: Path) -> 
     assert not it.errors
     assert it.aside() == ["0123456 2\n", "0123456 3\n"]
     assert it.path.read_text() == "0123456 4\n"
+
+
+def test_changed_rules_hold_from_the_next_incarnation_on(tmp_path: Path) -> None:
+    """After a re-read file with another log_max_size the file that is open follows it."""
+    path = tmp_path / "out.log"
+    with stage() as it:
+        for size in (None, 4):
+            outlet = it.open(app(out_file=str(path), log_max_size=size))
+            it.say(outlet, b"one\n")
+            outlet.spawned(7)
+            outlet.finish()
+        assert path.read_text() == "one\n"
+        assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_an_age_to_keep_means_a_file_a_day(tmp_path: Path) -> None:
