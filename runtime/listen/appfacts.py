@@ -62,7 +62,7 @@ def variable(app: AppSpec, name: str) -> str:
     """A variable as the app would see it without us; empty if it would not."""
     if name in app.env:
         return app.env[name]
-    hidden = (
+    hidden = name in app.unset_env or (
         app.filter_env if isinstance(app.filter_env, bool) else any(part in name for part in app.filter_env)
     )
     return "" if hidden else os.environ.get(name, "")

@@ -28,7 +28,9 @@ class Environment:
         env["name"] = app.name
         env[MARK] = self.mark(who)
         if app.increment_var is not None:
-            env[app.increment_var] = str(_number(env.get(app.increment_var, "0")) + who.index)
+            from runtime.listen.appfacts import port_variable  # noqa: PLC0415 (few apps have one)
+
+            env.update(port_variable(app, who.index))
         return env
 
     def pm_id(self, app: AppSpec, index: int) -> int:
@@ -47,10 +49,3 @@ def _inherits(app: AppSpec, name: str) -> bool:
     if isinstance(app.filter_env, bool):
         return not app.filter_env
     return not any(part in name for part in app.filter_env)
-
-
-def _number(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        return 0
