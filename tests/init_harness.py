@@ -5,6 +5,7 @@ import fcntl
 import functools
 import os
 import pty
+import re
 import select
 import shutil
 import signal
@@ -135,10 +136,8 @@ def outcome(argv: Sequence[str], env: Mapping[str, str] | None = None, **kwargs:
 
 
 def _without_pids(text: str) -> str:
-    words = "".join(c if c.isdigit() else " " for c in text).split()
-    for word in sorted({word for word in words if len(word) > 2 and int(word) > 300}, key=len, reverse=True):
-        text = text.replace(word, "PID")
-    return text
+    """Whole words only: the random name of a folder may hold digits as well."""
+    return re.sub(r"\b\d{3,}\b", lambda found: "PID" if int(found[0]) > 300 else found[0], text)
 
 
 class Terminal:
