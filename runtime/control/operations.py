@@ -77,12 +77,13 @@ class Operations:
         """End it and start it afresh, all instances at once."""
         self._check_running()
         for target in targets:
-            if target.index is None:
-                self._supervisor.start_app(target.app)
-                target.app.restart()
-            else:
+            if target.index is not None:
                 target.app.wanted = True
                 target.instances[0].handle(Event.RESTART)
+            elif target.app.is_down:
+                self._supervisor.start_app(target.app)
+            else:
+                target.app.restart()
 
     def reload(self, targets: Iterable[Target]) -> None:
         """Replace the instances one after the other, the new ones ready before the old ones leave."""

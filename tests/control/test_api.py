@@ -61,6 +61,16 @@ def test_restart_gives_every_instance_a_new_process(sleeping: Operated) -> None:
     assert before.isdisjoint(each["pid"] for each in sleeping.app("api")["instances"])
 
 
+def test_restart_of_a_stopped_app_starts_it_once(sleeping: Operated) -> None:
+    """Nothing is started only to be ended for the restart."""
+    sleeping.ask("/api/apps/api/stop", "POST")
+    eventually(lambda: sleeping.states("api") == ["stopped", "stopped"])
+    assert sleeping.ask("/api/apps/api/restart", "POST").status == 200
+    sleeping.run.expect(event="instance.online", count=4)
+    starts = [r for r in sleeping.run.records if r.get("event") == "instance.start"]
+    assert len(starts) == 4
+
+
 def test_one_instance_can_be_stopped_and_started(sleeping: Operated) -> None:
     """`api:0` concerns that instance alone."""
     sleeping.ask("/api/apps/api:0/stop", "POST")
