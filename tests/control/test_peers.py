@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import shutil
+import re
 import signal
 import subprocess
 import sys
@@ -112,7 +113,9 @@ def test_anybody_else_is_refused(owner: int) -> None:
         assert (health.returncode, health.stdout) == (1, "")
         it.socket.chmod(0o666)
         refused = it.python(STRANGER, "-c", _ASK, str(it.socket))
-        assert refused.stdout == "b''\n" or "ConnectionResetError" in refused.stderr
+        # Hung up on without a word: before the question was sent, after it, or in between.
+        assert refused.stdout in ("", "b''\n")
+        assert refused.stdout or re.search("ConnectionResetError|BrokenPipeError", refused.stderr)
         assert it.command(STRANGER, "stop", "all").returncode == 77
         assert it.pids() == before
 
