@@ -81,10 +81,10 @@ def _parse_groups(value: object) -> tuple[int, ...]:
 def _parse_umask(value: object) -> int:
     wanted = 'expected an octal mask such as "027"'
     if isinstance(value, str):
-        try:
-            value = int(value.strip().removeprefix("0o"), 8)
-        except ValueError:
-            raise Invalid(wanted) from None
+        digits = value.strip().removeprefix("0o")
+        if not digits or not set(digits) <= set("01234567"):  # int() would take signs and underscores too
+            raise Invalid(wanted)
+        value = int(digits, 8)
     mask = number(value, wanted)
     if mask != int(mask) or not 0 <= mask <= 0o777:
         raise Invalid(wanted)
