@@ -29,71 +29,41 @@ _QUIET: Final = ("reset", "flush", "signal", "delete")
 app = family()
 
 
-@app.command("start")
-def start(
-    target: Targets,
-    *,
-    no_wait: NoWait = False,
-    timeout: Timeout = 120.0,
-    socket: Socket = None,
-    as_json: Json = False,
-) -> int:
-    """Run an ecosystem; beside a running one, start its apps again.
+def _offer(verb: str, text: str) -> None:
+    """A command that asks for a change of some targets and waits until it has happened."""
 
-    `pidone start --help` tells how to run one.
-    """
-    return _change("start", target, socket, as_json=as_json, timeout=None if no_wait else timeout)
+    def command(
+        target: Targets,
+        *,
+        no_wait: NoWait = False,
+        timeout: Timeout = 120.0,
+        socket: Socket = None,
+        as_json: Json = False,
+    ) -> int:
+        return _change(verb, target, socket, as_json=as_json, timeout=None if no_wait else timeout)
 
-
-@app.command("stop")
-def stop(
-    target: Targets,
-    *,
-    no_wait: NoWait = False,
-    timeout: Timeout = 120.0,
-    socket: Socket = None,
-    as_json: Json = False,
-) -> int:
-    """Stop apps; the runtime stays."""
-    return _change("stop", target, socket, as_json=as_json, timeout=None if no_wait else timeout)
+    app.command(verb, help=text)(command)
 
 
-@app.command("restart")
-def restart(
-    target: Targets,
-    *,
-    no_wait: NoWait = False,
-    timeout: Timeout = 120.0,
-    socket: Socket = None,
-    as_json: Json = False,
-) -> int:
-    """End apps and start them again, all instances at once."""
-    return _change("restart", target, socket, as_json=as_json, timeout=None if no_wait else timeout)
+def _offer_at_once(verb: str, text: str) -> None:
+    """A command that asks for a change of some targets which needs no waiting."""
+
+    def command(target: Targets, *, socket: Socket = None, as_json: Json = False) -> int:
+        return _change(verb, target, socket, as_json=as_json, timeout=None)
+
+    app.command(verb, help=text)(command)
 
 
-@app.command("reload")
-def reload(
-    target: Targets,
-    *,
-    no_wait: NoWait = False,
-    timeout: Timeout = 120.0,
-    socket: Socket = None,
-    as_json: Json = False,
-) -> int:
-    """Replace instance by instance, each new one ready before its old one leaves."""
-    return _change("reload", target, socket, as_json=as_json, timeout=None if no_wait else timeout)
-
-
-@app.command("delete")
-def delete(target: Targets, *, socket: Socket = None, as_json: Json = False) -> int:
-    """Stop apps and forget them, until the file is read again."""
-    return _change("delete", target, socket, as_json=as_json, timeout=None)
-
-
-@app.command("reset")
-def reset(target: Targets, *, socket: Socket = None, as_json: Json = False) -> int:
-    """Count restarts anew."""
-    return _change("reset", target, socket, as_json=as_json, timeout=None)
+_offer(
+    "start",
+    "Run an ecosystem; beside a running one, start its apps again.\n\n"
+    "`pidone start --help` tells how to run one.",
+)
+_offer("stop", "Stop apps; the runtime stays.")
+_offer("restart", "End apps and start them again, all instances at once.")
+_offer("reload", "Replace instance by instance, each new one ready before its old one leaves.")
+_offer_at_once("delete", "Stop apps and forget them, until the file is read again.")
+_offer_at_once("reset", "Count restarts anew.")
 
 
 @app.command("flush")
