@@ -5,11 +5,15 @@ from collections.abc import Iterator
 
 import harness
 import pytest
+from hypothesis import settings
 
 
 def pytest_configure() -> None:
     harness.become_subreaper()
     os.environ["PIDONE_STRICT"] = "1"  # events that no documentation knows are errors here
+    # How long an example takes says how busy the machine is.
+    settings.register_profile("untimed", deadline=None)
+    settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)
