@@ -183,7 +183,7 @@ print(json.loads(channel.readline()), flush=True)
 
 def test_last_words(fleet: Fleet) -> None:
     """What a program said right before it ended is heard, even if its end is noticed first."""
-    code = "import os; os.write(int(os.environ['NODE_CHANNEL_FD']), b'1\\n' * 40000 + b'\"last\"\\n')"
+    code = "import os; os.write(int(os.environ['NODE_CHANNEL_FD']), b'%a\\n' % 9**99 * 999 + b'\"last\"\\n')"
     member = fleet.start(python_app(code, shutdown_with_message=True))
     fleet.gone(member)
     assert member.heard("message")[-1] == "last"
