@@ -104,7 +104,8 @@ class AppPorts:
             try:
                 self._open(key, backlog)
             except OSError as error:
-                self._log.event("warning", "listen.failed", str(explain(address, error)), app=self._app.name)
+                why = str(explain(address, error))
+                self._log.event("warning", "listen.failed", why, **self._app.labels())
                 raise
         return key, self._ports[key].for_member(member)
 
@@ -204,7 +205,7 @@ class AppPorts:
         if key.address.kind is Kind.UNIX and self._app.uid is not None:
             os.chown(key.address.host, self._app.uid, -1 if self._app.gid is None else self._app.gid)
         self.steering.add(port)
-        self._log.event("debug", "listen.open", str(port.address), app=self._app.name)
+        self._log.event("debug", "listen.open", str(port.address), **self._app.labels())
 
     def _drop(self, key: _Key) -> None:
         port = self._ports.pop(key, None)

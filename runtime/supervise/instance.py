@@ -355,7 +355,8 @@ class Instance:
             self._begin()
             return
         delay_s = round(delay, 3)
-        self._log("info", "instance.backoff", f"starts again in {delay_s:g} s", delay_s=delay_s)
+        message = f"starts again in {delay_s:g} s"
+        self._log("info", "instance.backoff", message, delay_s=delay_s, restarts=self.restarts)
         self._arm(delay, Event.RETRY)
         self._enter(State.BACKOFF)
 
