@@ -34,7 +34,7 @@ class Encoder:
 
     def encode(self, lines: bytes, timestamp: str) -> bytes:
         r"""Records for whole lines, each ended by `\n`."""
-        if self._shape.verbatim:
+        if self._shape.verbatim and not has_longer(lines, self._room):
             return lines
         if self._open_level:
             level, self._open_level = self._open_level, ""

@@ -8,6 +8,7 @@ from logs.relaying import app, stage
 from runtime.logs.escape import JOINT
 from runtime.logs.multiline import joiner
 
+ROOM = 16_000
 PYTHON = """before
 Traceback (most recent call last):
   File "a.py", line 3, in f
@@ -53,7 +54,7 @@ after
 )
 def test_a_trace_is_one_message(language: str, text: str, mode: str) -> None:
     """The lines around it stay messages of their own, and no line is lost."""
-    held = joiner(language if mode == "own" else "auto")
+    held = joiner(language if mode == "own" else "auto", ROOM)
     messages = (held.feed(text.encode()) + held.flush()).split(b"\n")[:-1]
     assert [m.replace(JOINT, b"\n").decode() for m in messages] == [
         "before",
@@ -64,7 +65,7 @@ def test_a_trace_is_one_message(language: str, text: str, mode: str) -> None:
 
 def test_a_pattern_tells_first_lines() -> None:
     """What does not match belongs to the line before."""
-    held = joiner(r"^\d{4}-")
+    held = joiner(r"^\d{4}-", ROOM)
     text = b"2026-1 a\n more\n and more\n2026-2 b\n"
     messages = (held.feed(text) + held.flush()).split(b"\n")[:-1]
     assert messages == [JOINT.join((b"2026-1 a", b" more", b" and more")), b"2026-2 b"]
@@ -72,7 +73,7 @@ def test_a_pattern_tells_first_lines() -> None:
 
 def test_ordinary_lines_are_not_held() -> None:
     """Only what may be the beginning of a trace waits."""
-    held = joiner("auto")
+    held = joiner("auto", ROOM)
     assert held.feed(b"one\ntwo\n") == b"one\ntwo\n"
     assert not held.holds
 
