@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
-from runtime.ecosystem import catalogue, environment, keys, kinds, programs, serving, watching
+from runtime.ecosystem import environment, keys, kinds, programs, serving, tables, watching
 from runtime.ecosystem.document import NODE_PATH, Document
 from runtime.ecosystem.options import LoadOptions
 from runtime.ecosystem.problems import Scope, did_you_mean, shown
@@ -223,7 +223,7 @@ class Reader:
         environ = self.options.environ
         # What a JavaScript file put into its process.env its apps inherit, as under PM2.
         left = Entry("process.env", {**self.document.env})
-        merged: dict[str, str] = parse_value(catalogue.ENV, left, self.top) or {}
+        merged: dict[str, str] = parse_value(tables.ENV, left, self.top) or {}
         if account:
             merged["HOME"] = account.home or "/"
             if account.name:
@@ -238,7 +238,7 @@ class Reader:
         for set_name, entry in found.sets.items():
             if entry.value is None:
                 continue
-            variables = parse_value(catalogue.ENV, entry, scope)
+            variables = parse_value(tables.ENV, entry, scope)
             if variables and set_name == self.options.env_name and chosen:
                 merged |= variables
         if "port" in values:
@@ -259,7 +259,7 @@ class Reader:
         if env is None:
             return {}
         entry = Entry("env", env)
-        found = parse_value(catalogue.ENV, entry, self.top.at("deploy", f"deploy.{self.options.env_name}: "))
+        found = parse_value(tables.ENV, entry, self.top.at("deploy", f"deploy.{self.options.env_name}: "))
         return found or {}
 
     def _program(
