@@ -344,14 +344,9 @@ class Instance:
             self._begin()
             return
         delay_s = round(delay, 3)
-<<<<<<< HEAD
         message = f"starts again in {delay_s:g} s"
         self._log("info", "instance.backoff", message, delay_s=delay_s, restarts=self.restarts)
-        self._arm(delay, Event.RETRY)
-=======
-        self._log("info", "instance.backoff", f"starts again in {delay_s:g} s", delay_s=delay_s)
         self._deadline.arm(delay, Event.RETRY)
->>>>>>> main
         self._enter(State.BACKOFF)
 
     def _rest(self) -> None:
