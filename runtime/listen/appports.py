@@ -74,6 +74,7 @@ class AppPorts:
         self._drop_stale()
         if app.balance is not before.balance:
             self.steering.rebalance(app.balance)
+            self._retire_outdated()
 
     def _open_entry(self, entry: Listen) -> None:
         address = of_listen(entry)
@@ -125,9 +126,7 @@ class AppPorts:
         """A process ended; its ports stay open for the next, unless there are no such members any more."""
         self._users.discard(broker)
         self._drop_stale()
-        is_outdated = (broker.member == COMMON) is not (self._app.balance is Balance.SHARED)
-        if is_outdated and not any(user.member == broker.member for user in self._users):
-            self._begin_to_retire(broker.member)
+        self._retire_outdated()
 
     def abandoned(self, broker: "MemberBroker", key: _Key) -> None:
         """A process closed its server. If it lives on and nobody else listens either, the app meant it.
@@ -151,6 +150,15 @@ class AppPorts:
         self.steering.stop()
         for key in list(self._ports):
             self._drop(key)
+
+    def _retire_outdated(self) -> None:
+        """See to the members that another `balance` had, once they have no process any more."""
+        used = {user.member for user in self._users}
+        is_shared = self._app.balance is Balance.SHARED
+        known = {member for port in self._ports.values() for member in port.members}
+        for member in known - used:
+            if (member == COMMON) is not is_shared:
+                self._begin_to_retire(member)
 
     def _begin_to_retire(self, member: int) -> None:
         if member not in self._retiring:

@@ -41,7 +41,7 @@ class Encoder:
             end = lines.index(b"\n") + 1
             rest = self._framed(lines[:end], timestamp, level)
             return rest + self.encode(lines[end:], timestamp) if end < len(lines) else rest
-        if self._shape.merger and (lines.startswith(b"{") or b"\n{" in lines):
+        if self._shape.merger and b"{" in lines and (lines.startswith(b"{") or b"\n{" in lines):
             return self._merged(self._shape.merger, lines, timestamp)
         return self._by_level(lines, timestamp)
 

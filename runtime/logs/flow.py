@@ -85,10 +85,10 @@ class Flow:
         """How long an unfinished line may get."""
         return self._steps.encoder.room
 
-    def lines(self, lines: bytes) -> None:
-        r"""Whole lines, each ended by `\n`."""
+    def lines(self, lines: bytes, count: int) -> None:
+        r"""So many whole lines, each ended by `\n`."""
         steps = self._steps
-        steps.counts.lines += lines.count(b"\n")
+        steps.counts.lines += count
         steps.counts.bytes += len(lines)
         if self._on_line:
             self._show(lines)

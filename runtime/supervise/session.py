@@ -14,7 +14,7 @@ from runtime.listen.lazy import LazyOutfitter
 from runtime.logs.relay import Relay
 from runtime.record import Record
 from runtime.signames import signal_name
-from runtime.supervise.instance import World
+from runtime.supervise.collaborators import World
 from runtime.supervise.launcher import ForkLauncher
 from runtime.supervise.ledger import Ledger
 from runtime.supervise.loop import new_event_loop

@@ -81,11 +81,11 @@ def flowed(parts: Sequence[bytes], name: str, multiline: str | None = None, max_
     flow, buffer = Flow(steps, lambda _delay, _callback: NoTimer()), LineBuffer()
     for part in parts:
         if lines := buffer.feed(part):
-            flow.lines(lines)
+            flow.lines(lines, lines.count(b"\n"))
         if len(buffer.unfinished) > flow.room:
             buffer.unfinished = flow.unfinished(buffer.unfinished)
     if rest := buffer.flush():
-        flow.lines(rest)
+        flow.lines(rest, 1)
     flow.ended()
     return b"".join(out)
 
