@@ -170,7 +170,12 @@ def test_a_flood(ends: Ends) -> None:
     assert max(after - before for before, after in itertools.pairwise(heard)) == PER_TURN
     assert len(ends.messages) == 20 * PER_TURN
     ends.other.send(b'"next"\n')
-    eventually(lambda: ends.turn() or ends.messages[-1] == "next", "the channel to be read again")
+
+    def read_again() -> bool:
+        ends.turn()
+        return bool(ends.messages[-1] == "next")
+
+    eventually(read_again, "the channel to be read again")
 
 
 def test_a_flood_at_the_end(ends: Ends) -> None:
