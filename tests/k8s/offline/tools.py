@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from harness import locked
 
 REPOSITORY = Path(__file__).parents[3]
 K8S = REPOSITORY / "k8s"
@@ -25,6 +26,7 @@ OPERATOR = "v0.85.0"
 """Of the Prometheus operator, whose kinds are no part of Kubernetes."""
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pidone/k8s"
+LOCK = CACHE / "lock"
 
 Object = dict[str, Any]
 """A Kubernetes object."""
@@ -63,8 +65,7 @@ def _build(folder: Path) -> tuple[Object, ...]:
 def definitions(release: str) -> Mapping[str, Any]:
     """The OpenAPI definitions of a release of Kubernetes."""
     file = CACHE / "schemas" / f"{release}.json"
-    if not file.exists():
-        _unpack("k8s.io/kubernetes", release, "api/openapi-spec/swagger.json", file)
+    _provide("k8s.io/kubernetes", release, "api/openapi-spec/swagger.json", file)
     found: Mapping[str, Any] = json.loads(file.read_text())["definitions"]
     return found
 
@@ -73,9 +74,8 @@ def definitions(release: str) -> Mapping[str, Any]:
 def pod_monitor() -> Mapping[str, Any]:
     """The schema of a PodMonitor."""
     file = CACHE / "schemas" / f"podmonitors-{OPERATOR}.yaml"
-    if not file.exists():
-        path = "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml"
-        _unpack("github.com/prometheus-operator/prometheus-operator", OPERATOR, path, file)
+    path = "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml"
+    _provide("github.com/prometheus-operator/prometheus-operator", OPERATOR, path, file)
     (version,) = yaml.safe_load(file.read_text())["spec"]["versions"]
     found: Mapping[str, Any] = version["schema"]["openAPIV3Schema"]
     return found
@@ -90,9 +90,16 @@ def _kustomize() -> tuple[str, ...]:
     for kubectl in (shutil.which("kubectl"), *map(str, CACHE.glob("*/bin/kubectl"))):
         if kubectl:
             return (kubectl, "kustomize")
-    if not ours.exists():
-        _go(["install", f"sigs.k8s.io/kustomize/kustomize/v5@{KUSTOMIZE}"], GOBIN=str(ours.parent))
+    with locked(LOCK):
+        if not ours.exists():
+            _go(["install", f"sigs.k8s.io/kustomize/kustomize/v5@{KUSTOMIZE}"], GOBIN=str(ours.parent))
     return (str(ours), "build")
+
+
+def _provide(module: str, version: str, path: str, file: Path) -> None:
+    with locked(LOCK):
+        if not file.exists():
+            _unpack(module, version, path, file)
 
 
 def _unpack(module: str, version: str, path: str, file: Path) -> None:
