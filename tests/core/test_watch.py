@@ -115,10 +115,8 @@ def test_options_of_chokidar_are_followed(tmp_path: Path, project: Path) -> None
         assert run.wait() == 0
 
 
-def test_broken_code_takes_no_service_down(tmp_path: Path, project: Path) -> None:
+def test_broken_code_takes_no_service_down(tmp_path: Path, project: Path, port: int) -> None:
     """The old instance serves until the code works again."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
 
     def answer() -> str:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:

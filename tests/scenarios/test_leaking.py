@@ -4,8 +4,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from harness import eventually
-from scenarios.driving import free_ports, request, running
+from harness import eventually, free_port
+from scenarios.driving import request, running
 
 COMPONENTS = [f"component {name} started" for name in ("configuration", "cache", "scheduler", "http")]
 CONFIGS = ["leaking/ecosystem.toml", "leaking/ecosystem.config.js"]
@@ -14,7 +14,7 @@ CONFIGS = ["leaking/ecosystem.toml", "leaking/ecosystem.config.js"]
 @pytest.mark.parametrize("config", CONFIGS)
 def test_the_service_leaks_and_comes_back_in_order(config: str) -> None:
     """It really grows; killed, it is replaced, and its components start in their order again."""
-    [port] = free_ports(1)
+    port = free_port()
     with running(config, PORT=str(port), LEAK_KB="1024") as system:
         system.online("leaky")
         [first] = system.pids("leaky").values()
@@ -35,7 +35,7 @@ def test_the_service_leaks_and_comes_back_in_order(config: str) -> None:
 @pytest.mark.parametrize("config", CONFIGS)
 def test_the_heap_limit_reaches_the_interpreter(config: str) -> None:
     """`interpreter_args` stand before the script, so they are Node's own."""
-    [port] = free_ports(1)
+    port = free_port()
     with running(config, PORT=str(port)) as system:
         system.online("leaky")
         [pid] = system.pids("leaky").values()
