@@ -54,7 +54,9 @@ def test_a_newer_reload_waits_for_its_turn(tmp_path: Path, node: str, port: int)
     """Changes that arrive during a reload are applied after it; the last one is what serves in the end."""
     with running(tmp_path, node_app(node, port)) as site, Load(port, keep_alive=True) as load:
         load.more(100)
-        for generation in ("1", "2", "3"):
+        site.change(env={"GENERATION": "1"})
+        site.run.expect(event="app.reload")
+        for generation in ("2", "3"):
             site.change(env={"GENERATION": generation})
         eventually(lambda: get(port).split()[1] == "3", "the newest generation")
         site.run.expect(event="app.reloaded", count=2)

@@ -171,11 +171,11 @@ def test_a_flood(ends: Ends) -> None:
     assert len(ends.messages) == 20 * PER_TURN
     ends.other.send(b'"next"\n')
 
-    def read_again() -> bool:
+    def is_heard() -> bool:
         ends.turn()
-        return bool(ends.messages[-1] == "next")
+        return ends.messages[-1] == "next"
 
-    eventually(read_again, "the channel to be read again")
+    eventually(is_heard, "the channel to be read again")
 
 
 def test_a_flood_at_the_end(ends: Ends) -> None:
