@@ -9,6 +9,7 @@ from runtime.ecosystem import environment, keys, kinds, programs, serving, table
 from runtime.ecosystem.document import NODE_PATH, Document
 from runtime.ecosystem.options import LoadOptions
 from runtime.ecosystem.problems import Scope, did_you_mean, shown
+from runtime.ecosystem.quantities import write_size
 from runtime.ecosystem.rights import Account
 from runtime.ecosystem.spec import AppSpec, ExecMode, MemoryShare, Readiness
 from runtime.ecosystem.tables import HOOK_NAMES
@@ -443,7 +444,10 @@ def _check_memory(values: Mapping[str, Any], scope: Scope) -> None:
     else:
         above = isinstance(soft, int) and isinstance(hard, int) and soft > hard
     if above:
-        scope.error("memory_soft_limit is above max_memory_restart", "memory_soft_limit")
+        scope.error(
+            f"memory_soft_limit ({write_size(soft)}) is above max_memory_restart ({write_size(hard)})",
+            "memory_soft_limit",
+        )
     if values.get("memory_interval", _SHORTEST_INTERVAL) < _SHORTEST_INTERVAL:
         scope.error(
             f"memory_interval must be {_SHORTEST_INTERVAL * 1000:g}ms or more: "
