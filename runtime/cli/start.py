@@ -5,12 +5,13 @@ and 5 MB there.
 """
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from runtime.ecosystem.spec import Ecosystem
-from runtime.errors import ConfigError, ListenError, UsageError
+from runtime.errors import ConfigError, ListenError, UsageError, describe_bug
+from runtime.init.bare.output import complain
 from runtime.init.exitcodes import ExitCode
 from runtime.init.signals import SignalInbox
 from runtime.record import EMPTY, Record
@@ -187,6 +188,9 @@ def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> 
     except ListenError as error:
         leave_message(Ending(ExitCode.CONFIG, "listen", str(error)))
         return _refuse(ExitCode.CONFIG, str(error))
+    except Exception as error:
+        leave_message(Ending(ExitCode.INTERNAL, "bug", describe_bug(error)))
+        raise
     if ending.is_abnormal:
         leave_message(ending)
     return ending.code
@@ -251,9 +255,10 @@ def _adopt_orphans() -> None:
     if os.getpid() != 1:
         from runtime.init.prctl import set_child_subreaper
 
-        set_child_subreaper()
+        with suppress(OSError):  # the system has no such thing: orphans go to process 1 then
+            set_child_subreaper()
 
 
 def _refuse(code: ExitCode, message: str) -> int:
-    sys.stderr.write(f"pidone: {message}\n")
+    complain(message)
     return code

@@ -13,7 +13,6 @@ from listen.fleet import Fleet, app_of, python_app
 from runtime.ecosystem.spec import AppSpec, Probe, Readiness
 from runtime.errors import ListenError
 from runtime.listen.notify import parse
-from runtime.listen.watch import first_match
 
 SAY = """
 import os, socket, sys, time
@@ -282,12 +281,3 @@ def test_impossible_probes(fleet: Fleet, probe: Probe, message: str) -> None:
     """What cannot be probed is refused at the start, not at the first failure."""
     with pytest.raises(ListenError, match=message):
         fleet.outfitter.open(python_app("", health=probe, env={"PORT": "x"}))
-
-
-def test_log_line() -> None:
-    """The first matching line is readiness; later ones are not."""
-    seen: list[int] = []
-    on_line = first_match(r"listening on \d+", lambda: seen.append(1))
-    for line in ("starting", "listening on 80", "listening on 80"):
-        on_line(line)
-    assert seen == [1]
