@@ -11,7 +11,7 @@ from typing import Any, Final
 from runtime import signames
 from runtime.ecosystem import keys, static, tables
 from runtime.ecosystem.apps import EXPANDED, sort_keys
-from runtime.ecosystem.convert import Tables, Target, convert
+from runtime.ecosystem.convert import Tables, Target, convert, in_order
 from runtime.ecosystem.document import Document
 from runtime.ecosystem.environment import escape
 from runtime.ecosystem.options import LoadOptions
@@ -113,7 +113,7 @@ def _as_it_runs(
     names: set[str],
 ) -> Mapping[str, object]:
     app = {name: value for name, value in entry.items() if name not in _INTO_THE_NAME}
-    app = {"name": escape(spec.name), **app} | {"name": escape(spec.name), "cwd": escape(spec.cwd)}
+    app |= {"name": escape(spec.name), "cwd": escape(spec.cwd)}
     if how.env_name:
         app |= _environment(app, rest, how.env_name)
     if how.personality != "pidone":
@@ -128,7 +128,7 @@ def _as_it_runs(
         left = {each.app: each.condition.value for each in spec.depends_on if each.app in names}
         app = {name: value for name, value in app.items() if name != "depends_on"}
         app |= {"depends_on": left} if left else {}
-    return app
+    return in_order(app)
 
 
 def _environment(app: Mapping[str, object], rest: Mapping[str, object], name: str) -> dict[str, object]:
