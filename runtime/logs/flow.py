@@ -5,9 +5,10 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from runtime.ecosystem.spec import Bytes, Seconds
-from runtime.logs.encoder import Encoder
+from runtime.logs.encoder import SLACK, Encoder
 from runtime.logs.escape import JOINT, utf8
 from runtime.logs.limits import DropReport, RateLimit
+from runtime.logs.lines import MAX_UTF8_BYTES
 from runtime.logs.multiline import PATIENCE, Joiner
 from runtime.logs.timestamps import Timestamps
 from runtime.record import Record
@@ -82,8 +83,8 @@ class Flow:
 
     @property
     def room(self) -> Bytes:
-        """How long an unfinished line may get."""
-        return self._steps.encoder.room
+        """How long an unfinished line may get; of a longer one the encoder certainly cuts something off."""
+        return self._steps.encoder.room + SLACK + MAX_UTF8_BYTES
 
     def lines(self, lines: bytes, count: int) -> None:
         r"""So many whole lines, each ended by `\n`."""
@@ -103,12 +104,10 @@ class Flow:
     def unfinished(self, line: bytes) -> bytes:
         """A line that is too long to wait for its end; returns what is still to come out."""
         steps = self._steps
-        records, text, rest = steps.encoder.encode_open(line, steps.timestamps.now())
-        if not text:
-            return rest
-        self._impatient()
         if self._fate is None:
+            self._impatient()
             self._fate = self._fate_of_one()
+        records, text, rest = steps.encoder.encode_open(line, steps.timestamps.now())
         steps.counts.bytes += len(text)
         end = len(line) - line.endswith(b"\r")  # which belongs to the end of the line, if that comes next
         self._put_piece(line[self._filed : end], records)

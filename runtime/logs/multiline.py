@@ -56,18 +56,16 @@ _JAVA: Final[Mapping[str, _State]] = {
     ),
 }
 _NODE: Final[Mapping[str, _State]] = {
-    # An uncaught exception shows its source line first: `/app/x.js:3`, the line, a caret, an empty line.
+    # An uncaught exception shows its source first: `/app/x.js:3`, the line, carets, an empty line.
     "start": _state(
-        (r"(?:(?:file://)?/|node:)\S+:\d+$", "node-source"),
+        (r"(?:(?:file://)?/|node:)\S+:\d+$", "node-where"),
         (r"(?=.*(?:Error|Exception)\b).* \{$", "node-frames"),
         (r".*(?:Error|Exception)\b", "node-thrown"),
     ),
-    "node-source": _state((_INDENTED, "node-source"), (r"$", "node-gap"), (r".*Error\b", "node-thrown")),
-    "node-gap": _state(
-        (r"(?=.*(?:Error|Exception)\b).* \{$", "node-frames"),
-        (r".*(?:Error|Exception)\b", "node-thrown"),
-        (_INDENTED, "node-frames"),
-    ),
+    "node-where": _state((r"", "node-source")),
+    "node-source": _state((r"\s*\^+$", "node-caret")),
+    "node-caret": _state((r"$", "node-gap")),
+    "node-gap": _state((r".* \{$", "node-frames"), (r"\S", "node-thrown")),
     "node-thrown": _state((r"\s+at ", "node-frames"), (r"$", "node-end")),
     "node-frames": _state((_INDENTED, "node-frames"), (r"[}\]]", "node-frames"), (r"$", "node-end")),
     "node-end": _state((r"Node\.js v\d", "node-frames")),

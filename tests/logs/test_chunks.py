@@ -107,7 +107,7 @@ def test_a_held_message_before_the_pieces_of_a_line() -> None:
 
 @pytest.mark.parametrize("multiline", [None, "auto", r"^\S"])
 @pytest.mark.parametrize("name", SHAPES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=FRAGMENTS, at=st.lists(st.integers(0, 5000), max_size=20))
 def test_every_format_is_the_same_however_it_was_cut(
     name: str, multiline: str | None, data: bytes, at: list[int]

@@ -1,6 +1,10 @@
 """Stack traces become one message; lines that are none pass at once."""
 
 import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from logs.relaying import app, stage
@@ -61,6 +65,82 @@ def test_a_trace_is_one_message(language: str, text: str, mode: str) -> None:
         "\n".join(text.splitlines()[1:-1]),
         "after",
     ]
+
+
+PYTHON_CHAIN = """
+def f():
+    try:
+        {}["a"]
+    except KeyError as e:
+        try:
+            raise ValueError("two") from e
+        except ValueError:
+            raise RuntimeError("three")
+f()
+"""
+PYTHON_GROUPS = """
+def f():
+    try:
+        raise ExceptionGroup("eg", [ValueError(1), ExceptionGroup("in", [TypeError(2), KeyError("x")])])
+    except ExceptionGroup as e:
+        raise RuntimeError("after") from e
+try:
+    f()
+except RuntimeError as e:
+    raise ExceptionGroup("last", [ValueError("a"), e])
+"""
+NODE_CAUSE = "function f() { throw new Error('outer', {cause: new TypeError('inner')}) }\nf()"
+NODE_ANY = "Promise.any([Promise.reject(new Error('a')), Promise.reject(new RangeError('b'))])"
+NODE_AGGREGATE = "const e = new AggregateError([new Error('a')], 'all'); e.code = 'X'; throw e"
+NODE_CAUGHT = "console.error(new Error('outer', {cause: new TypeError('inner')}))"
+JAVA_SUPPRESSED = """Exception in thread "main" java.lang.IllegalStateException: outer
+\tat T.main(T.java:4)
+Caused by: java.lang.Exception: inner
+\tat T.g(T.java:3)
+\tat java.base/java.lang.reflect.Method.invoke(Method.java:569)
+\tSuppressed: java.lang.IllegalArgumentException: closing
+\t\tat T$Res.close(T.java:2)
+\t\t... 9 more
+\tCaused by: java.lang.Error: deep
+\t\t... 10 more
+"""
+PROGRAMS = [
+    pytest.param("python", (sys.executable, "-c", PYTHON_CHAIN), id="python, chained"),
+    pytest.param("python", (sys.executable, "-c", PYTHON_GROUPS), id="python, groups"),
+    pytest.param("python", (sys.executable, "-c", "x = = 1"), id="python, syntax"),
+    pytest.param("node", ("node", "-e", NODE_CAUSE), id="node, cause"),
+    pytest.param("node", ("node", "-e", NODE_ANY), id="node, any"),
+    pytest.param("node", ("node", "-e", NODE_AGGREGATE), id="node, aggregate"),
+    pytest.param("node", ("node", "-e", NODE_CAUGHT), id="node, caught"),
+    pytest.param("node", ("node", "-e", "Promise.reject('why')"), id="node, no error"),
+    pytest.param("node", ("node", "-e", "x = = 1"), id="node, syntax"),
+    pytest.param("java", ("sh", "-c", f"printf %s '{JAVA_SUPPRESSED}' >&2"), id="java, suppressed"),
+]
+
+
+@pytest.mark.parametrize("mode", ["own", "auto"])
+@pytest.mark.parametrize(("language", "argv"), PROGRAMS)
+def test_what_a_program_dies_with_is_one_message(
+    language: str, argv: tuple[str, ...], mode: str, tmp_path: Path
+) -> None:
+    """Real traces, chained, grouped and with causes; what is on the other stream does not get between."""
+    if shutil.which(argv[0]) is None:
+        pytest.skip(f"needs {argv[0]}")
+    if argv[1] in ("-c", "-e") and argv[0] != "sh":
+        script = tmp_path / "script"  # `-e` and `-c` are reported in other words than files
+        script.write_text(argv[2])
+        argv = (argv[0], str(script))
+    said = subprocess.run(argv, capture_output=True, text=True, check=False).stderr.removesuffix("\n")
+    assert "\n" in said
+    slowly = 'while IFS= read -r line; do echo "$line" >&2; echo between; done < "$0"; echo after >&2'
+    (tmp_path / "said").write_text(said + "\n")
+    with stage() as it:
+        it.spawn(
+            app(multiline=language if mode == "own" else "auto"),
+            ("bash", "-c", slowly, str(tmp_path / "said")),
+        )
+        it.run()
+        assert it.messages(stream="stderr") == [said, "after"]
 
 
 def test_a_pattern_tells_first_lines() -> None:
