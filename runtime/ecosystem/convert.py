@@ -101,7 +101,7 @@ def _app(found: Sorted, spec: AppSpec, values: "_Values", cwd: str | None) -> Ma
             app[entry.spelling] = values.of(tables.ENV, entry.value)
     if cwd:
         app["cwd"] = values.literal(cwd)
-    return _in_order(app)
+    return in_order(app)
 
 
 def _runtime(table: Mapping[str, object], values: "_Values") -> Mapping[str, object]:
@@ -118,7 +118,7 @@ def _cwd(spec: AppSpec, options: LoadOptions, target: Target) -> str | None:
     return spec.cwd if relative.startswith("../..") else relative
 
 
-def _in_order(app: Mapping[str, object]) -> Mapping[str, object]:
+def in_order(app: Mapping[str, object]) -> Mapping[str, object]:
     """As the reference page has them, but the name first and sets beside `env`."""
     order = {name: index for index, name in enumerate(keys.APP_KEYS)} | {"name": -1}
 

@@ -6,11 +6,12 @@ from typing import Any, Final
 from runtime.ecosystem import tables
 from runtime.ecosystem.apps import Entry, Reader, parse_value
 from runtime.ecosystem.kinds import BOOL, STRING
-from runtime.ecosystem.problems import MASK, Scope, shown
+from runtime.ecosystem.problems import Scope, shown
 from runtime.ecosystem.serving import DEFAULT_PORT, PORT, SCRIPT, VARIABLES
 from runtime.ecosystem.spec import AppSpec
 from runtime.ecosystem.tables import parse_table, table_schema
 from runtime.ecosystem.values import Finding, Invalid, Kind
+from runtime.masking import MASK
 
 _LOGIN_MEMBERS: Final = {"username": STRING, "password": STRING}
 

@@ -36,7 +36,10 @@ class AppHookLauncher:
         program = _find(hook.command[0], app.cwd, env)
         who = InstanceId(app.name, event.instance or 0, 0, app.namespace)
         told = app.but(log_fields={**app.log_fields, "hook": event.point.value})
-        outlet = self._log.open(LogSource(told, who))
+        try:
+            outlet = self._log.open(LogSource(told, who))
+        except OSError as error:
+            raise SpawnError(f"pipes: {error.strerror}") from error
         plan = SpawnPlan(
             argv=(program, *hook.command[1:]),
             env=env,

@@ -149,7 +149,10 @@ class _Helper:
         self._is_heard = True
         self._loop = loop
         self._rest = b""
-        self._fd, write = os.pipe()
+        try:
+            self._fd, write = os.pipe()
+        except OSError as error:
+            raise SpawnError(f"pipes: {error.strerror}") from error
         try:
             self._pid = spawn(
                 SpawnPlan(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from control.operated import SLEEPER, free_port, operated
-from harness import DEADLINE_S, PIDONE, PYTHON, Running, eventually, hold
+from control.operated import SLEEPER, operated
+from harness import DEADLINE_S, PIDONE, PYTHON, Running, eventually, free_port, hold
 
 from runtime.cli.control import details, live
 

@@ -119,10 +119,8 @@ def tree_rss(pid: int) -> int:
     return total
 
 
-def test_a_server_is_replaced_without_a_gap(tmp_path: Path) -> None:
+def test_a_server_is_replaced_without_a_gap(tmp_path: Path, port: int) -> None:
     """The successor is ready before the old one is told to stop; every connection is answered."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     app = python(tmp_path, "a", SERVES, listen=[f"127.0.0.1:{port}"], **_LIMIT)
     with pidone(ecosystem(tmp_path, app)) as run:
         run.expect(event="instance.online")

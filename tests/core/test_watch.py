@@ -196,10 +196,8 @@ def test_what_is_ignored_takes_nothing_of_the_limit(tmp_path: Path, project: Pat
         assert run.wait() == 0
 
 
-def test_broken_code_takes_no_service_down(tmp_path: Path, project: Path) -> None:
+def test_broken_code_takes_no_service_down(tmp_path: Path, project: Path, port: int) -> None:
     """The old instance serves until the code works again."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
 
     def answer() -> str:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
