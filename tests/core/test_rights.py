@@ -112,18 +112,11 @@ def test_spread_gives_each_instance_its_own_cpus(tmp_path: Path, instances: int)
     """Every CPU has an owner; nobody shares unless there are more instances than CPUs."""
     allowed = os.sched_getaffinity(0)
     script = "grep Cpus_allowed_list /proc/self/status; " + FOREVER
-    app = shell("a", script, instances=instances, cpu_affinity="spread", ready="log:Cpus_allowed_list")
-    file = ecosystem(tmp_path, app)
+    file = ecosystem(tmp_path, shell("a", script, instances=instances, cpu_affinity="spread"))
     with pidone(file) as run:
-        run.expect(event="instance.online", count=instances)
-        shares = {
-            record["instance"]: _cpus(record["message"].split()[1])
-            for record in run.records
-            if "Cpus_allowed_list" in record["message"]
-        }
+        shares = _shares(run, instances)
         run.signal(signal.SIGTERM)
         assert run.wait() == 0
-    assert len(shares) == instances
     assert all(shares.values())
     assert set().union(*shares.values()) <= allowed
     if instances <= len(allowed):
@@ -149,15 +142,13 @@ def test_spread_follows_the_number_of_instances(tmp_path: Path) -> None:
     try:
         (group / "cpu.cfs_quota_us").write_text("150000")
         script = "grep Cpus_allowed_list /proc/self/status; " + FOREVER
-        app = shell("a", script, instances="max", cpu_affinity="spread", ready="log:Cpus_allowed_list")
-        file = ecosystem(tmp_path, app)
+        file = ecosystem(tmp_path, shell("a", script, instances="max", cpu_affinity="spread"))
         enter = f'echo $$ > {group}/cgroup.procs && exec "$0" "$1"'
         with Running(["sh", "-c", enter, PIDONE, file]) as run:
-            run.expect(event="instance.online", count=2)
-            said = [r["message"].split()[1] for r in run.records if "Cpus_allowed" in r["message"]]
+            shares = _shares(run, 2)
             run.signal(signal.SIGTERM)
             assert run.wait() == 0
-        assert [len(_cpus(text)) for text in said] == [len(allowed) // 2] * 2
+        assert [len(share) for share in shares.values()] == [len(allowed) // 2] * 2
     finally:
         eventually(lambda: not (group / "cgroup.procs").read_text(), "the group to be empty")
         group.rmdir()
@@ -204,6 +195,17 @@ def _cpus_of(pid: int) -> set[frozenset[int]]:
     family = [pid, *descendants(pid)]
     threads = [int(task.name) for each in family for task in Path(f"/proc/{each}/task").iterdir()]
     return {frozenset(os.sched_getaffinity(thread)) for thread in threads}
+
+
+def _shares(run: Running, count: int) -> dict[int, set[int]]:
+    """The CPUs of each instance, when all have told of theirs."""
+
+    def told() -> dict[int, set[int]] | None:
+        lines = [record for record in run.records if "Cpus_allowed_list" in record["message"]]
+        shares = {record["instance"]: _cpus(record["message"].split()[1]) for record in lines}
+        return shares if len(shares) == count else None
+
+    return eventually(told, "every instance to tell its CPUs")
 
 
 def _cpus(text: str) -> set[int]:
