@@ -24,8 +24,8 @@ def test_broken_code_takes_nothing_down(tmp_path: Path, node: str, port: int, ba
     with running(tmp_path, app) as site, Load(port, keep_alive=False) as load:
         old = site.pids()
         load.more(200)
-        limit = {"listen_timeout": 700} if how == "silent" else {}
-        site.change(**limit, env={"BREAK": how, "GENERATION": "1"})
+        limit = 700 if how == "silent" else UNHURRIED["listen_timeout"]
+        site.change(listen_timeout=limit, env={"BREAK": how, "GENERATION": "1"})
         failed = site.run.expect(event="app.reload_failed")
         assert failed["replaced"] == 0
         load.more(200)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import PYTHON, Running, alive, eventually, pidone
+from harness import DEADLINE_S, PYTHON, Running, alive, eventually, pidone
 
 HERE = Path(__file__).parent
 
@@ -27,12 +28,22 @@ class Answer:
     pid: int
 
 
+def listens(port: int) -> None:
+    """Wait until somebody does: PM2 takes a program as online as soon as it was started."""
+
+    def is_open() -> bool:
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", port)) == 0
+
+    eventually(is_open, f"somebody to listen on {port}")
+
+
 def request(port: int, path: str, body: object = None, **headers: str) -> Answer:
     """GET, or POST when there is a body; each request on a connection of its own."""
     data = None if body is None else json.dumps(body).encode()
     asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data, headers)
     try:
-        with urllib.request.urlopen(asked, timeout=10) as response:
+        with urllib.request.urlopen(asked, timeout=DEADLINE_S) as response:
             return _answer(response.status, response.headers, response.read())
     except urllib.error.HTTPError as error:
         with error:

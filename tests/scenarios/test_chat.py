@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from harness import eventually, free_port
+from harness import DEADLINE_S, eventually, free_port
 from scenarios.driving import System, request, running
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
@@ -48,7 +48,7 @@ def join_both(stack: contextlib.ExitStack, port: int, room: str) -> dict[str, Cl
 def receive(client: ClientConnection, kind: str) -> dict[str, Any]:
     """The next frame of this type."""
     while True:
-        frame: dict[str, Any] = json.loads(client.recv(timeout=10))
+        frame: dict[str, Any] = json.loads(client.recv(timeout=DEADLINE_S))
         if frame["type"] == kind:
             return frame
 
