@@ -1,6 +1,7 @@
 """Reloads that go wrong, or are overtaken by something more important."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clusters.load import Load
@@ -24,8 +25,8 @@ def test_broken_code_takes_nothing_down(tmp_path: Path, node: str, port: int, ba
     with running(tmp_path, app) as site, Load(port, keep_alive=False) as load:
         old = site.pids()
         load.more(200)
-        limit = 700 if how == "silent" else UNHURRIED["listen_timeout"]
-        site.change(listen_timeout=limit, env={"BREAK": how, "GENERATION": "1"})
+        limit: dict[str, Any] = {"listen_timeout": 700} if how == "silent" else {}
+        site.change(**limit, env={"BREAK": how, "GENERATION": "1"})
         failed = site.run.expect(event="app.reload_failed")
         assert failed["replaced"] == 0
         load.more(200)
@@ -54,7 +55,9 @@ def test_a_newer_reload_waits_for_its_turn(tmp_path: Path, node: str, port: int)
     """Changes that arrive during a reload are applied after it; the last one is what serves in the end."""
     with running(tmp_path, node_app(node, port)) as site, Load(port, keep_alive=True) as load:
         load.more(100)
-        for generation in ("1", "2", "3"):
+        site.change(env={"GENERATION": "1"})
+        site.run.expect(event="app.reload")
+        for generation in ("2", "3"):
             site.change(env={"GENERATION": generation})
         eventually(lambda: get(port).split()[1] == "3", "the newest generation")
         site.run.expect(event="app.reloaded", count=2)

@@ -179,7 +179,7 @@ def test_a_soft_limit_above_the_hard_one_is_refused(tmp_path: Path) -> None:
     ) as run:
         assert run.wait() == 78
         assert run.err is not None
-        assert "memory_soft_limit is above max_memory_restart" in run.err.text()
+        assert "memory_soft_limit (60M) is above max_memory_restart (50M)" in run.err.text()
 
 
 def test_a_limit_above_the_container_is_told(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import sys
 from collections.abc import Mapping
@@ -184,6 +185,20 @@ def test_a_refused_right_is_a_failure(root: None) -> None:
     plan = SpawnPlan(argv=("/bin/true",), env={}, limits={"nofile": (10**9, 10**10)})
     with pytest.raises(SpawnError, match=r"limits: nofile: not allowed .*CAP_SYS_RESOURCE"):
         spawn(plan)
+
+
+def test_want_of_descriptors_is_a_failure(way: dict[str, Any]) -> None:
+    """It is told like any other, and costs none of those that are left."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    open_now = sorted(os.listdir("/proc/self/fd"))
+    os.close(lowest := os.dup(0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 1, hard))
+    try:
+        with pytest.raises(SpawnError, match="Too many open files"):
+            spawn(SpawnPlan(argv=("/bin/true",), env={}, **way))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert sorted(os.listdir("/proc/self/fd")) == open_now
 
 
 def test_nothing_stays_open(tmp_path: Path, way: dict[str, Any]) -> None:

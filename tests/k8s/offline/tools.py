@@ -23,7 +23,8 @@ RELEASES = ("v1.35.4", "v1.36.3", "v1.37.0")
 """The three latest minor releases of Kubernetes."""
 KUSTOMIZE = "v5.8.1"
 OPERATOR = "v0.85.0"
-"""Of the Prometheus operator, whose kinds are no part of Kubernetes."""
+FOREIGN_KINDS = {"PodMonitor": "podmonitors", "PrometheusRule": "prometheusrules"}
+"""Of the Prometheus operator, no part of Kubernetes, and their plurals."""
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pidone/k8s"
 LOCK = CACHE / "lock"
@@ -65,17 +66,21 @@ def _build(folder: Path) -> tuple[Object, ...]:
 def definitions(release: str) -> Mapping[str, Any]:
     """The OpenAPI definitions of a release of Kubernetes."""
     file = CACHE / "schemas" / f"{release}.json"
-    _provide("k8s.io/kubernetes", release, "api/openapi-spec/swagger.json", file)
+    _provide("k8s.io/kubernetes", release, {"api/openapi-spec/swagger.json": file})
     found: Mapping[str, Any] = json.loads(file.read_text())["definitions"]
     return found
 
 
 @cache
-def pod_monitor() -> Mapping[str, Any]:
-    """The schema of a PodMonitor."""
-    file = CACHE / "schemas" / f"podmonitors-{OPERATOR}.yaml"
-    path = "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml"
-    _provide("github.com/prometheus-operator/prometheus-operator", OPERATOR, path, file)
+def foreign(kind: str) -> Mapping[str, Any]:
+    """The schema of one of the operator's kinds."""
+    folder = "example/prometheus-operator-crd/monitoring.coreos.com_"
+    files = {
+        f"{folder}{plural}.yaml": CACHE / "schemas" / f"{plural}-{OPERATOR}.yaml"
+        for plural in FOREIGN_KINDS.values()
+    }
+    _provide("github.com/prometheus-operator/prometheus-operator", OPERATOR, files)
+    file = files[f"{folder}{FOREIGN_KINDS[kind]}.yaml"]
     (version,) = yaml.safe_load(file.read_text())["spec"]["versions"]
     found: Mapping[str, Any] = version["schema"]["openAPIV3Schema"]
     return found
@@ -96,22 +101,22 @@ def _kustomize() -> tuple[str, ...]:
     return (str(ours), "build")
 
 
-def _provide(module: str, version: str, path: str, file: Path) -> None:
+def _provide(module: str, version: str, files: Mapping[str, Path]) -> None:
     with locked(LOCK):
-        if not file.exists():
-            _unpack(module, version, path, file)
+        if not all(file.exists() for file in files.values()):
+            _unpack(module, version, files)
 
 
-def _unpack(module: str, version: str, path: str, file: Path) -> None:
-    """Take one file out of a Go module, and leave nothing else behind."""
+def _unpack(module: str, version: str, files: Mapping[str, Path]) -> None:
+    """Take files out of a Go module, and leave nothing else behind."""
     with tempfile.TemporaryDirectory() as folder:
         said = _go(["mod", "download", "-modcacherw", "-json", f"{module}@{version}"], GOMODCACHE=folder)
         with zipfile.ZipFile(json.loads(said)["Zip"]) as archive:
-            content = archive.read(f"{module}@{version}/{path}")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(".part")
-    part.write_bytes(content)
-    part.rename(file)
+            for path, file in files.items():
+                file.parent.mkdir(parents=True, exist_ok=True)
+                part = file.with_suffix(".part")
+                part.write_bytes(archive.read(f"{module}@{version}/{path}"))
+                part.rename(file)
 
 
 def _go(words: list[str], **env: str) -> str:
