@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -234,7 +235,11 @@ def bad_files(folder: Path) -> dict[str, tuple[str, tuple[str, ...]]]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", list(bad_files(Path("/tmp"))))
+with tempfile.TemporaryDirectory() as _folder:
+    BAD_FILES = list(bad_files(Path(_folder)))
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
 def test_a_bad_file_is_one_clear_message(tmp_path: Path, case: str) -> None:
     """Code 78, one message that names file, key and value, nothing started, no traceback."""
     file, wanted = bad_files(tmp_path)[case]
