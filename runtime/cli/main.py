@@ -24,7 +24,7 @@ COMMANDS = {
 """Commands that end by themselves, and the modules whose typer app has them."""
 
 _INIT_NAMES = ("tini", "tini-static", "docker-init", "dumb-init")
-_PM2_NAMES = ("pm2-runtime", "pm2-docker")
+PM2_NAMES = ("pm2-runtime", "pm2-docker")
 _HELP = ("-h", "--help")
 
 
@@ -47,7 +47,7 @@ def dispatch(argv: list[str]) -> int:
 
 def _dispatch(argv: list[str]) -> int:
     name = argv[0].rpartition("/")[2]
-    if name in _INIT_NAMES or (argv[1:2] == ["exec"] and name not in _PM2_NAMES):
+    if name in _INIT_NAMES or (argv[1:2] == ["exec"] and name not in PM2_NAMES):
         from runtime.init.bare.main import run as run_bare
 
         os._exit(run_bare(argv))  # finalising the interpreter would only keep others waiting
@@ -56,9 +56,9 @@ def _dispatch(argv: list[str]) -> int:
         from runtime.cli.control.pm2 import run as run_pm2
 
         return run_pm2(argv)
-    if name not in _PM2_NAMES and (code := _answer(words)) is not None:
+    if name not in PM2_NAMES and (code := _answer(words)) is not None:
         return code
-    return _start(words[1:] if words[:1] == ["start"] and name not in _PM2_NAMES else words, name)
+    return _start(words[1:] if words[:1] == ["start"] and name not in PM2_NAMES else words, name)
 
 
 def _start(words: list[str], name: str) -> int:
@@ -71,7 +71,7 @@ def _start(words: list[str], name: str) -> int:
 
     inbox = SignalInbox()
     _occupy_standard_descriptors()
-    if name in _PM2_NAMES:
+    if name in PM2_NAMES:
         from runtime.cli.pm2_runtime import answer
 
         code = answer(words)
@@ -89,7 +89,7 @@ def _start(words: list[str], name: str) -> int:
 
         with suppress(OSError):  # gone; what needs it will say so
             os.chdir(cwd)  # a reading of its own process: later ones name files as the first one did
-        if name in _PM2_NAMES:
+        if name in PM2_NAMES:
             from runtime.cli.pm2_runtime import load_words
         else:
             from runtime.cli.start import load_words

@@ -19,6 +19,7 @@ from runtime.record import EMPTY, Record
 from runtime.supervise.loading import Loading
 
 if TYPE_CHECKING:
+    from runtime.ecosystem.options import LoadOptions
     from runtime.supervise.session import Closable, Parts
 
 USAGE: Final = """\
@@ -213,16 +214,30 @@ def load_options(options: StartOptions, cwd: str) -> Ecosystem:
     """
     from pathlib import Path
 
-    from runtime.ecosystem.formats import is_ecosystem_file
     from runtime.ecosystem.load import from_command, load
-    from runtime.ecosystem.options import LoadOptions
     from runtime.host.cpus import cpu_limits
 
     limits = cpu_limits()
+    command, how = what_to_load(options, cwd, limits.available)
+    if command:
+        ecosystem = from_command(command, how)
+    else:
+        target = options.target
+        ecosystem = load(None if target in (None, "-") else Path(target), how)
+    return ecosystem.but(cwd=cwd, host_notes=limits.notes)
+
+
+def what_to_load(options: StartOptions, cwd: str, cpus: int) -> "tuple[tuple[str, ...], LoadOptions]":
+    """The command that a command line names, empty if it names a file, and how to read either."""
+    from pathlib import Path
+
+    from runtime.ecosystem.formats import is_ecosystem_file
+    from runtime.ecosystem.options import LoadOptions
+
     target = options.target
-    is_file = target is not None and (target == "-" or is_ecosystem_file(Path(target)))
+    is_file = target is not None and (target == "-" or is_ecosystem_file(Path(cwd, target)))
     command = () if is_file else (*((target,) if target is not None else ()), *options.rest)
-    how = LoadOptions(
+    return command, LoadOptions(
         env_name=options.env_name,
         only=options.only,
         args=options.rest if is_file else (),
@@ -232,13 +247,8 @@ def load_options(options: StartOptions, cwd: str) -> Ecosystem:
         runtime=options.runtime,
         personality=options.personality,
         argv=options.argv,
-        cpus=limits.available,
+        cpus=cpus,
     )
-    if command:
-        ecosystem = from_command(command, how)
-    else:
-        ecosystem = load(None if target in (None, "-") else Path(target), how)
-    return ecosystem.but(host_notes=limits.notes)
 
 
 def _operate(parts: "Parts") -> "Closable | None":

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from runtime.control.listener import Listener
 
 _TOKEN_BYTES: Final = 4096
+_KERNEL_BYTES: Final = 64 * 1024
 
 
 class ControlServer:
@@ -143,6 +144,9 @@ def bind_admin(address: str) -> socket.socket:
 
 
 def _nonblocking(sock: socket.socket) -> socket.socket:
+    """Its clients inherit small buffers: the kernel would keep megabytes for each that does not read."""
+    for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+        sock.setsockopt(socket.SOL_SOCKET, option, _KERNEL_BYTES)
     sock.setblocking(False)
     return sock
 

@@ -246,14 +246,11 @@ def test_a_bad_file_is_one_clear_message(tmp_path: Path, case: str) -> None:
         assert text in err, err
 
 
-def test_an_unreadable_file(tmp_path: Path) -> None:
+def test_an_unreadable_file(open_path: Path) -> None:
     """The reason is told, for another user too."""
-    file = Path(ecosystem(tmp_path, shell("a", "true")))
+    file = Path(ecosystem(open_path, shell("a", "true")))
     file.chmod(0)
     if os.geteuid() == 0:
-        tmp_path.chmod(0o755)
-        for parent in list(tmp_path.parents)[:2]:
-            parent.chmod(0o755)
         result = subprocess.run(
             ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", harness.PIDONE, str(file)],
             capture_output=True,

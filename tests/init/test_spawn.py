@@ -136,14 +136,11 @@ def test_working_directory(tmp_path: Path, way: dict[str, Any]) -> None:
     assert report(tmp_path, cwd=str(tmp_path), **way)["cwd"] == str(tmp_path)
 
 
-def test_rights_are_applied(tmp_path: Path, root: None) -> None:
+def test_rights_are_applied(open_path: Path, root: None) -> None:
     """Everything that needs a fork, at once."""
-    tmp_path.chmod(0o755)
-    for parent in list(tmp_path.parents)[:2]:
-        parent.chmod(0o755)
     seen = report(
-        tmp_path,
-        argv=("/usr/bin/python3", "-I", str(tmp_path / "report.py")),
+        open_path,
+        argv=("/usr/bin/python3", "-I", str(open_path / "report.py")),
         uid=65534,
         gid=65533,
         groups=(65532, 65531),

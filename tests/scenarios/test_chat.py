@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any
 
 import pytest
-from harness import eventually
-from scenarios.driving import HERE, System, free_ports, request, running
+from harness import eventually, free_port
+from scenarios.driving import HERE, System, request, running
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -24,7 +24,7 @@ SERVICE_RESTART = 1012
 @pytest.fixture(params=CONFIGS)
 def chat(request: pytest.FixtureRequest, redis: str) -> Iterator[tuple[System, int]]:
     """The running system and its port."""
-    [port] = free_ports(1)
+    port = free_port()
     with running(request.param, "--env", "production", PORT=str(port), REDIS_URL=redis) as system:
         system.online("chat", 2)
         yield system, port

@@ -10,8 +10,8 @@ from typing import Any
 import harness
 import pytest
 from clusters.load import Load
-from harness import eventually
-from scenarios.driving import System, free_ports, request, running
+from harness import eventually, free_port
+from scenarios.driving import System, request, running
 
 FIGURES = ("cpu_percent", "memory_bytes")
 CONFIGS = ["delivery/ecosystem.toml", "delivery/ecosystem.config.js"]
@@ -20,7 +20,7 @@ CONFIGS = ["delivery/ecosystem.toml", "delivery/ecosystem.config.js"]
 @pytest.fixture(params=CONFIGS)
 def delivery(request: pytest.FixtureRequest, redis: str) -> Iterator[tuple[System, int]]:
     """The running system and its port."""
-    [port] = free_ports(1)
+    port = free_port()
     with running(request.param, "--env", "production", PORT=str(port), REDIS_URL=redis) as system:
         system.online("aggregator")
         system.online("worker")
@@ -41,7 +41,7 @@ def test_an_api_on_every_cpu_one_aggregator_and_one_worker(delivery: tuple[Syste
 
 def test_the_api_starts_last_and_stops_first(redis: str) -> None:
     """With `depends_on`, which PM2 does not have: the API waits until the others are ready."""
-    [port] = free_ports(1)
+    port = free_port()
     with running("delivery/ecosystem.toml", PORT=str(port), REDIS_URL=redis) as system:
         system.online("api", system.cpus())
         told = [(record.get("event"), record.get("app")) for record in system.run.records]

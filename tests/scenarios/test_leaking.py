@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import PYTHON, eventually
-from scenarios.driving import HERE, System, free_ports, request, running
+from harness import PYTHON, eventually, free_port
+from scenarios.driving import HERE, System, request, running
 
 COMPONENTS = [f"component {name} started" for name in ("configuration", "cache", "scheduler", "http")]
 CONFIGS = ["leaking/ecosystem.toml", "leaking/ecosystem.config.js"]
@@ -18,7 +18,7 @@ CONFIGS = ["leaking/ecosystem.toml", "leaking/ecosystem.config.js"]
 @pytest.mark.parametrize("config", CONFIGS)
 def test_the_service_leaks_and_comes_back_in_order(config: str) -> None:
     """It really grows; killed, it is replaced, and its components start in their order again."""
-    [port] = free_ports(1)
+    port = free_port()
     with running(config, PORT=str(port), LEAK_KB="1024") as system:
         system.online("leaky")
         [first] = system.pids("leaky").values()
@@ -39,7 +39,7 @@ def test_the_service_leaks_and_comes_back_in_order(config: str) -> None:
 @pytest.mark.parametrize("config", CONFIGS)
 def test_the_heap_limit_reaches_the_interpreter(config: str) -> None:
     """`interpreter_args` stand before the script, so they are Node's own."""
-    [port] = free_ports(1)
+    port = free_port()
     with running(config, PORT=str(port)) as system:
         system.online("leaky")
         [pid] = system.pids("leaky").values()
@@ -78,7 +78,7 @@ def recovered(system: System, port: int) -> bool:
 
 def test_it_runs_for_ever_and_no_request_fails() -> None:
     """Recycled at 150 MB under load: the next life serves before the last one leaves."""
-    [port] = free_ports(1)
+    port = free_port()
     with running("leaking/ecosystem.toml", PORT=str(port), LEAK_KB="1024", ADMIN_PORT="0") as system:
         system.online("leaky")
 
@@ -100,7 +100,7 @@ def test_it_runs_for_ever_and_no_request_fails() -> None:
 
 def test_pm2s_own_configuration_is_away_for_less_than_ten_seconds() -> None:
     """In fork mode the port is the process's own, so the old life ends first; the owners allow 10 s."""
-    [port] = free_ports(1)
+    port = free_port()
     with running("leaking/ecosystem.config.js", PORT=str(port), LEAK_KB="1024") as system:
         system.online("leaky")
         found = memory_test(port, 8, "--success", "0", "--gap", "10")
@@ -114,7 +114,7 @@ def test_pm2s_own_configuration_is_away_for_less_than_ten_seconds() -> None:
 @pytest.mark.parametrize("config", CONFIGS)
 def test_log_files_are_rotated_at_10_mb(config: str) -> None:
     """And the rotated ones are kept for 30 days."""
-    [port] = free_ports(1)
+    port = free_port()
     with running(config, PORT=str(port), LEAK_KB="1", ADMIN_PORT="0") as system:
         system.online("leaky")
         for _ in range(11):
@@ -129,7 +129,7 @@ def test_log_files_are_rotated_at_10_mb(config: str) -> None:
 
 def test_the_dashboard_shows_it_and_alerts_fire() -> None:
     """A page on the admin port (9615, unless somebody says otherwise), and an alert at 5% of errors."""
-    port, admin = free_ports(2)
+    port, admin = free_port(), free_port()
     settings = {"PORT": str(port), "ADMIN_PORT": str(admin), "LEAK_KB": "1"}
     with running("leaking/ecosystem.toml", **settings) as system:
         system.online("leaky")
@@ -150,7 +150,7 @@ def test_the_dashboard_shows_it_and_alerts_fire() -> None:
 
 def test_more_than_ten_restarts_an_hour_are_an_alarm() -> None:
     """Ten are not."""
-    [port] = free_ports(1)
+    port = free_port()
     with running("leaking/ecosystem.toml", PORT=str(port), ADMIN_PORT="0") as system:
         system.online("leaky")
         system.command("ls")

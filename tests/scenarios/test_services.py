@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from clusters.load import Load
-from harness import eventually
-from scenarios.driving import System, free_ports, request, running
+from harness import eventually, free_port
+from scenarios.driving import System, request, running
 
 SERVICES = ["auth", "backend", "ai", "data-sources", "gateway"]
 PORTS = ["GATEWAY_PORT", "AUTH_PORT", "BACKEND_PORT", "AI_PORT", "DATA_PORT"]
@@ -17,7 +17,7 @@ FORMATS = ["toml", "config.js"]
 @pytest.fixture
 def ports() -> dict[str, str]:
     """A free port for each service."""
-    return dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
+    return {name: str(free_port()) for name in PORTS}
 
 
 @pytest.fixture(params=FORMATS)
