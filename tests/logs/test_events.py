@@ -93,6 +93,7 @@ def test_fields_without_a_value_are_left_out() -> None:
     """An exit by code has no signal field."""
     with stage() as it:
         it.relay.event("error", "instance.exit", "gone", app="api", code=3, signal=None)
+        assert it.text().startswith(b'{"timestamp":"%s","level":"error","event":' % NOON_TEXT.encode())
         assert it.records() == [
             {
                 "timestamp": NOON_TEXT,
