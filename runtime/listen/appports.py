@@ -1,6 +1,7 @@
 """Everything one app listens on: opened once, kept for the app's life, whichever process comes and goes."""
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import Callable, Coroutine
@@ -15,6 +16,10 @@ from runtime.listen.sockets import explain, open_socket
 from runtime.listen.steering import Steering
 from runtime.record import Record
 
+MOST_PORTS: Final = 256
+"""One app that opens port after port must not leave the runtime without descriptors for the others."""
+QUIET: Final = 1.0
+"""Seconds between explanations why a port cannot be had."""
 HAND_OVER: Final = 1.0
 """Seconds a retired slot's queue may take to empty before the runtime carries the rest over itself."""
 
@@ -49,6 +54,7 @@ class AppPorts:
         self._data: dict[str, object] = {}
         self._users: set[MemberBroker] = set()
         self._retiring: set[int] = set()
+        self._quiet_until = 0.0
         self._stale: set[_Key] = set()
         """What the configuration no longer names, but processes made from an older one still serve."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -105,8 +111,7 @@ class AppPorts:
             try:
                 self._open(key, backlog)
             except OSError as error:
-                why = str(explain(address, error))
-                self._log.event("warning", "listen.failed", why, **self._app.labels())
+                self._tell_failed(address, error)
                 raise
         return key, self._ports[key].for_member(member)
 
@@ -201,7 +206,15 @@ class AppPorts:
             (key for key in listed if key in self._ports and key.address.covers(wanted.address)), None
         )
 
+    def _tell_failed(self, address: Address, error: OSError) -> None:
+        """Say why. To find who holds a port takes a while, and an app may try again without a pause."""
+        if self._loop.time() >= self._quiet_until:
+            self._quiet_until = self._loop.time() + QUIET
+            self._log.event("warning", "listen.failed", str(explain(address, error)), **self._app.labels())
+
     def _open(self, key: _Key, backlog: int) -> None:
+        if len(self._ports) >= MOST_PORTS:
+            raise OSError(errno.EMFILE, f"an app has {MOST_PORTS} ports at most")
         port: Port
         if key.address.kind is Kind.TCP:
             port = TcpPort(

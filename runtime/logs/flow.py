@@ -156,7 +156,7 @@ class Flow:
         steps = self._steps
         end = lines.index(b"\n") + 1
         line = lines[:end]
-        records = steps.encoder.encode(line if steps.verbatim else utf8(line), steps.timestamps.now())
+        records = steps.encoder.encode_end(line if steps.verbatim else utf8(line), steps.timestamps.now())
         self._put_piece(line[self._filed :], records)
         self._fate, self._filed = None, 0
         return lines[end:]

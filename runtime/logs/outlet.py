@@ -183,20 +183,27 @@ def _slice_of(lines: bytes) -> tuple[Bytes, int]:
 
 
 class PipeOutlet:
-    """stdout and stderr of one incarnation; see `collaborators.Outlet`."""
+    """stdout and stderr of one incarnation; see `contracts.Outlet`."""
 
     def __init__(self, make_stream: Callable[[int, str, int], Stream]) -> None:
-        """`make_stream` is called with a read end, `stdout` or `stderr`, and the pid that writes."""
+        """`make_stream` is called with a read end, `stdout` or `stderr`, and the pid that writes.
+
+        Raises OSError when no descriptors are left.
+        """
         self._make_stream = make_stream
         self._reads: list[int] = []
         self._writes: list[int] = []
         self._streams: list[Stream] = []
-        for _ in range(2):
-            read, write = os.pipe()  # close-on-exec, both ends
-            os.set_blocking(read, False)
-            _enlarge(read)
-            self._reads.append(read)
-            self._writes.append(write)
+        try:
+            for _ in range(2):
+                read, write = os.pipe()  # close-on-exec, both ends
+                self._reads.append(read)
+                self._writes.append(write)
+                os.set_blocking(read, False)
+                _enlarge(read)
+        except OSError:
+            self.finish()
+            raise
 
     @property
     def stdout(self) -> int:
@@ -220,7 +227,7 @@ class PipeOutlet:
             stream.resume()
 
     def finish(self) -> None:
-        """The process ended, or never started: see `collaborators.Outlet.finish`."""
+        """The process ended, or never started: see `contracts.Outlet.finish`."""
         self._close_writes()
         for fd in self._reads:
             os.close(fd)

@@ -161,7 +161,8 @@ class Instance:
         try:
             self.process = self._world.launcher.launch(self.app, self.who, report=life, on_exit=life.exited)
         except SpawnError as error:
-            self._log("error", "instance.spawn_failed", str(error))
+            self.reason = str(error)
+            self._log("error", "instance.spawn_failed", self.reason)
             self._cause = "spawn_failed"
             self._judge(ExitStatus(code=exit_code_of(error)), least_delay=SPAWN_RETRY_AFTER)
             return
@@ -318,7 +319,8 @@ class Instance:
             return
         self.fate = verdict.fate
         if verdict.fate is Fate.GAVE_UP:
-            self.reason = f"gave up after {self._policy.unstable or self.app.max_restarts} unstable ends"
+            why = f": {self.reason}" if self.reason else ""
+            self.reason = f"gave up after {self._policy.unstable or self.app.max_restarts} unstable ends{why}"
             self._give_up()
             return
         final = {

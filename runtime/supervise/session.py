@@ -109,6 +109,7 @@ class Session:
             on_loaded=self._loaded,
             on_failed=self._not_loaded,
         )
+        self._is_reaping = False
         self._ending: Ending | None = None
         self._control: Closable | None = None
         self._config_watch: Closable | None = None
@@ -209,7 +210,8 @@ class Session:
     def _signals_arrived(self) -> None:
         for number in self._around.inbox.take():
             if number == signal.SIGCHLD:
-                self._reap()
+                if not self._is_reaping:
+                    self._reap()
             elif number in self._reactions:
                 self._react(number, self._reactions[number])
 
@@ -225,7 +227,9 @@ class Session:
             self._relay.reopen()
 
     def _reap(self) -> None:
-        if self._reaper.reap():
+        """Once in a turn, as long as there may be more to bury: others shall have their turn too."""
+        self._is_reaping = self._reaper.reap()
+        if self._is_reaping:
             self._loop.call_soon(self._reap)
 
     def _orphan_buried(self, pid: int) -> None:

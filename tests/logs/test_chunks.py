@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from logs.relaying import NOON
 
 from runtime.logs.encoder import Encoder
-from runtime.logs.escape import utf8
 from runtime.logs.flow import Counts, Flow, Steps
 from runtime.logs.lines import LineBuffer
 from runtime.logs.multiline import joiner
@@ -23,17 +22,7 @@ NOW = "2026-11-19T12:04:43.697Z"
 
 def relayed(parts: Sequence[bytes], max_line: int = 400) -> list[dict[str, object]]:
     """What a stream does, without its pipe."""
-    buffer, encoder = LineBuffer(), Encoder(json_shape(ORIGIN), level="info", max_line=max_line)
-    records = b""
-    for part in parts:
-        if lines := buffer.feed(part):
-            records += encoder.encode(utf8(lines), NOW)
-        if len(buffer.unfinished) > encoder.room:
-            more, _, buffer.unfinished = encoder.encode_open(buffer.unfinished, NOW)
-            records += more
-    if rest := buffer.flush():
-        records += encoder.encode(utf8(rest), NOW)
-    return [json.loads(line) for line in records.splitlines()]
+    return [json.loads(line) for line in flowed(parts, "json", None, max_line).splitlines()]
 
 
 def cut(data: bytes, at: Sequence[int]) -> list[bytes]:
@@ -108,6 +97,12 @@ FRAGMENTS = st.lists(
     ),
     max_size=60,
 ).map(b"".join)
+
+
+def test_a_held_message_before_the_pieces_of_a_line() -> None:
+    """It has its own level, not that of the line that is too long to be waited for."""
+    data = b"WARN x\n" + b"w" * 600 + b"\n"
+    assert flowed(cut(data, [300]), "json", r"^\S") == flowed([data], "json", r"^\S")
 
 
 @pytest.mark.parametrize("multiline", [None, "auto", r"^\S"])

@@ -41,6 +41,7 @@ if not os.fork():
     command = open(f"/proc/{adopter}/cmdline").read()
     print(json.dumps({"message": "adopted", "by": adopter, "command": command}), flush=True)
     os._exit(0)
+os.wait()
 time.sleep(3600)
 """
 
