@@ -87,6 +87,9 @@ def test_events_below_the_level_are_quiet() -> None:
         it.relay.event("info", "instance.online")
         it.relay.event("warning", "instance.kill")
         assert [r["event"] for r in it.records()] == ["instance.kill"]
+    with stage(log_level="quiet") as it:
+        it.relay.event("error", "runtime.error")
+        assert it.records() == []
 
 
 def test_fields_without_a_value_are_left_out() -> None:
