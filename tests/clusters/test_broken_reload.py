@@ -1,6 +1,7 @@
 """Reloads that go wrong, or are overtaken by something more important."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clusters.load import Load
@@ -24,7 +25,7 @@ def test_broken_code_takes_nothing_down(tmp_path: Path, node: str, port: int, ba
     with running(tmp_path, app) as site, Load(port, keep_alive=False) as load:
         old = site.pids()
         load.more(200)
-        limit = {"listen_timeout": 700} if how == "silent" else {}
+        limit: dict[str, Any] = {"listen_timeout": 700} if how == "silent" else {}
         site.change(**limit, env={"BREAK": how, "GENERATION": "1"})
         failed = site.run.expect(event="app.reload_failed")
         assert failed["replaced"] == 0

@@ -50,10 +50,9 @@ def test_what_the_container_may_not_do_is_told(
         assert not run.find(message="runs")
 
 
-def test_who_gives_up_says_what_was_not_allowed(tmp_path: Path, root: None) -> None:
+def test_who_gives_up_says_what_was_not_allowed(open_path: Path, root: None) -> None:
     """The last word of a container that ends for it, so that nobody has to read on from there."""
-    _open_to_everybody(tmp_path)
-    file = ecosystem(tmp_path, shell("a", "echo runs", cwd="/", max_restarts=2, nice=-5))
+    file = ecosystem(open_path, shell("a", "echo runs", cwd="/", max_restarts=2, nice=-5))
     with Running([*POWERLESS, PIDONE, "--socket", "none", file], cwd="/") as run:
         assert run.wait() == 75
         assert "nice: Permission denied" in run.find(event="runtime.exit")[0]["message"]

@@ -1,4 +1,4 @@
-"""The drain of hypercorn, with asyncio and uvloop. By itself it closes idle connections before it stops accepting."""
+"""The drain of hypercorn, with asyncio and uvloop; its own closes connections before it stops accepting."""
 
 from __future__ import annotations
 

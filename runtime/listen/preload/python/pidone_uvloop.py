@@ -24,7 +24,7 @@ class Expectation:
         """Leave it to the others, and see to it that what they find is wrapped."""
         if name != NAME:
             return None
-        sys.meta_path.remove(self)  # type: ignore[arg-type]
+        sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.loader is not None:
             own_exec = spec.loader.exec_module
@@ -54,4 +54,4 @@ class Expectation:
 
 def expect(on_server: Callable[[Any], None]) -> None:
     """Wait for the import, which comes after this: Python has only just started."""
-    sys.meta_path.insert(0, Expectation(on_server))  # type: ignore[arg-type]
+    sys.meta_path.insert(0, Expectation(on_server))
