@@ -37,7 +37,7 @@ SIGTERM, SIGINT or SIGQUIT asks for a stop; a second one kills. SIGHUP reads FIL
   --no-autorestart     do not restart what ends
   --no-auto-exit       stay when nothing is left to run
   --log-format FORMAT  json, text, logfmt, raw, ...; default: text on a terminal, json elsewhere
-  --log-level LEVEL    lowest level of pidone's own events: debug, info, warning, error
+  --log-level LEVEL    lowest level of pidone's own events: debug, info, warning, error, quiet
   --admin [HOST:]PORT  serve probes, metrics and the dashboard there, read-only
   --admin-token-file FILE
                        clients that bear the token in FILE may act there too
