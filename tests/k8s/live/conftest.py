@@ -20,14 +20,20 @@ def clients() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
-    """The sample with its database and bus."""
+def applied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
+    """The sample with its database and bus, on its way."""
     space = install("local", "local", tmp_path_factory.mktemp("local"))
     try:
-        space.wait_until_rolled_out()
         yield space
     finally:
         space.delete()
+
+
+@pytest.fixture(scope="session")
+def installed(applied: Space) -> Space:
+    """The sample with its database and bus, all ready."""
+    applied.wait_until_rolled_out()
+    return applied
 
 
 @pytest.fixture

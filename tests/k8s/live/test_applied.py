@@ -1,4 +1,7 @@
-"""Each overlay as it is comes up: probes go green, and it answers through its Service."""
+"""Each overlay as it is comes up: probes go green, and it answers through its Service.
+
+This file is the first by its name: all overlays start at once, so that most of the waiting is done once.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -73,8 +76,10 @@ def definition(plural: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def spaces(monitors: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Space]]:
-    """All of them, each in a namespace of its own, at once: most of a start is waiting."""
+def spaces(
+    applied: Space, monitors: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Space]]:
+    """All the others, each in a namespace of its own."""
     spaces = {}
     try:
         for name, (_, _, more) in CASES.items():
