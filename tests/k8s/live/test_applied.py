@@ -1,7 +1,4 @@
-"""Each overlay as it is comes up: probes go green, and it answers through its Service.
-
-This file is the first by its name: all overlays start at once, so that most of the waiting is done once.
-"""
+"""Each overlay as it is comes up: probes go green, and it answers through its Service."""
 
 from collections.abc import Iterator
 from typing import Any
