@@ -175,6 +175,9 @@ class ForkedProcess:
         """Signal the main process, after noting who its descendants are."""
         self._kin.remember()
         self.signal(number)
+        main = proctree.read(self.pid)
+        if main is not None and main.state == "T":  # a stopped process hears nothing but SIGKILL
+            self.signal(signal.SIGCONT)
 
     def follow(self, pid: int) -> None:
         """Take `pid` for the main process from now on."""
