@@ -10,7 +10,7 @@ _SECRET_NAME: Final = re.compile(
     re.IGNORECASE,
 )
 _PUBLIC_NAME: Final = re.compile(
-    r"(^|_)(path|home|shell|lang|lc_\w+|version|hostname|tz|term|pwd)$", re.IGNORECASE
+    r"(^|_)(path|home|shell|lang|lc_\w+|version|hostname|tz|term|(old)?pwd)$", re.IGNORECASE
 )
 _USER_IN_URL: Final = re.compile(r"(://)[^\s/@]+@")
 _IN_QUERY: Final = re.compile(r"([?&;])([\w.\[\]-]+)=([^&;#\s\"']+)")
