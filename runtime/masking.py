@@ -54,11 +54,9 @@ def mask_value(name: str, value: str, rest: Callable[[str], str] = mask_text) ->
     return rest(value)
 
 
-def mask(
-    env: Mapping[str, str], secrets: Collection[str] = (), rest: Callable[[str], str] = mask_text
-) -> dict[str, str]:
+def mask(env: Mapping[str, str], secrets: Collection[str] = ()) -> dict[str, str]:
     """Every variable, sorted by name; `secrets` names those that came from files and are never shown."""
-    return {name: MASK if name in secrets else mask_value(name, env[name], rest) for name in sorted(env)}
+    return {name: MASK if name in secrets else mask_value(name, env[name]) for name in sorted(env)}
 
 
 def mask_args(args: Sequence[str], rest: Callable[[str], str] = mask_text) -> list[str]:
