@@ -1,11 +1,14 @@
 """The commands that operate a running pidone, as people and scripts type them."""
 
+import fcntl
 import json
 import os
 import pty
 import shutil
 import signal
+import struct
 import subprocess
+import termios
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -391,6 +394,36 @@ def test_monit_draws_and_acts(tmp_path: Path) -> None:
                 screen += os.read(primary, 65536)
             assert monit.wait(DEADLINE_S) == 0
         os.close(primary)
+
+
+@pytest.mark.parametrize("size", [(24, 80), (5, 30), (1, 1)], ids=str)
+@pytest.mark.parametrize("end", [b"q", b"\x03", signal.SIGTERM])
+def test_monit_leaves_the_terminal_as_it_was(
+    shared: Operated, size: tuple[int, int], end: bytes | signal.Signals
+) -> None:
+    """However small the terminal is and however it ends; no frame has more lines than fit."""
+    primary, secondary = pty.openpty()
+    fcntl.ioctl(secondary, termios.TIOCSWINSZ, struct.pack("4H", *size, 0, 0))
+    before = termios.tcgetattr(secondary)
+    env = {**os.environ, "PIDONE_SOCKET": shared.socket}
+    argv = [PIDONE, "monit"]
+    screen = b""
+    with subprocess.Popen(argv, stdin=secondary, stdout=secondary, stderr=secondary, env=env) as monit:
+        while b"\x1b[J" not in screen:
+            screen += os.read(primary, 65536)
+        if isinstance(end, bytes):
+            os.write(primary, end)
+        else:
+            monit.send_signal(end)
+        while b"\x1b[?1049l" not in screen:
+            screen += os.read(primary, 65536)
+        assert monit.wait(DEADLINE_S) == (0 if isinstance(end, bytes) else 128 + end)
+    assert termios.tcgetattr(secondary) == before
+    frames = screen.split(b"\x1b[H")[1:]
+    assert frames
+    assert max(frame.count(b"\r\n") for frame in frames) < size[0]
+    os.close(primary)
+    os.close(secondary)
 
 
 def test_start_finds_the_running_app(tmp_path: Path) -> None:
