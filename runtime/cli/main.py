@@ -30,6 +30,22 @@ _HELP = ("-h", "--help")
 
 def dispatch(argv: list[str]) -> int:
     """Run `argv` (argv[0] is the name we were called by) and return the exit code."""
+    try:
+        return _dispatch(argv)
+    except KeyboardInterrupt:
+        from runtime.init.exitcodes import SIGNAL_BASE
+
+        return SIGNAL_BASE + 2
+    except Exception as error:  # noqa: BLE001 (this is the one place that reports a bug)
+        from runtime.errors import describe_bug
+        from runtime.init.bare.output import complain
+        from runtime.init.exitcodes import ExitCode
+
+        complain(describe_bug(error))
+        return ExitCode.INTERNAL
+
+
+def _dispatch(argv: list[str]) -> int:
     name = argv[0].rpartition("/")[2]
     if name in _INIT_NAMES or (argv[1:2] == ["exec"] and name not in PM2_NAMES):
         from runtime.init.bare.main import run as run_bare
@@ -54,6 +70,7 @@ def _start(words: list[str], name: str) -> int:
     from runtime.init.signals import SignalInbox
 
     inbox = SignalInbox()
+    _occupy_standard_descriptors()
     if name in PM2_NAMES:
         from runtime.cli.pm2_runtime import answer
 
@@ -62,7 +79,10 @@ def _start(words: list[str], name: str) -> int:
             return code
     from runtime.supervise.loading import Loading
 
-    cwd = os.getcwd()
+    try:
+        cwd = os.getcwd()
+    except FileNotFoundError:  # somebody removed it; absolute paths are as good as ever
+        cwd = "/"
 
     def load() -> "Ecosystem":
         from contextlib import suppress
@@ -81,9 +101,23 @@ def _start(words: list[str], name: str) -> int:
 
     code = run(loading, load, inbox)
     # Everything has been flushed and waited for; tearing the interpreter down would only delay the end.
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # it was closed when we were started
+            stream.flush()
     os._exit(code)
+
+
+def _occupy_standard_descriptors() -> None:
+    """Have something behind 0, 1 and 2: else a pipe of ours gets such a number, and records go into that.
+
+    As glibc does for setuid programs, it is something that cannot be written to, so that a closed stdout is
+    found out.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY)  # the lowest free number, which is this one
 
 
 def _answer(words: list[str]) -> int | None:

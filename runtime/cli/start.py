@@ -7,10 +7,12 @@ and 5 MB there.
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from runtime.ecosystem.spec import Ecosystem
-from runtime.errors import ConfigError, ListenError, UsageError
+from runtime.errors import ConfigError, ListenError, UsageError, describe_bug
+from runtime.init.bare.output import complain
 from runtime.init.exitcodes import ExitCode
 from runtime.init.signals import SignalInbox
 from runtime.record import EMPTY, Record
@@ -35,7 +37,7 @@ SIGTERM, SIGINT or SIGQUIT asks for a stop; a second one kills. SIGHUP reads FIL
   --no-autorestart     do not restart what ends
   --no-auto-exit       stay when nothing is left to run
   --log-format FORMAT  json, text, logfmt, raw, ...; default: text on a terminal, json elsewhere
-  --log-level LEVEL    lowest level of pidone's own events: debug, info, warning, error
+  --log-level LEVEL    lowest level of pidone's own events: debug, info, warning, error, quiet
   --admin [HOST:]PORT  serve probes, metrics and the dashboard there, read-only
   --admin-token-file FILE
                        clients that bear the token in FILE may act there too
@@ -172,7 +174,8 @@ def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> 
         ecosystem = loading.wait()
     except UsageError as error:
         leave_message(Ending(ExitCode.USAGE, "usage", str(error)))
-        return _refuse(ExitCode.USAGE, f"{error}\n\n{USAGE}".rstrip())
+        more = "see pidone start --help" if sys.argv[1:] else f"\n{USAGE}".rstrip()
+        return _refuse(ExitCode.USAGE, f"{error}\n{more}")
     except ConfigError as error:
         leave_message(Ending(ExitCode.CONFIG, "config", str(error)))
         return _refuse(ExitCode.CONFIG, str(error))
@@ -188,6 +191,9 @@ def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> 
     except ListenError as error:
         leave_message(Ending(ExitCode.CONFIG, "listen", str(error)))
         return _refuse(ExitCode.CONFIG, str(error))
+    except Exception as error:
+        leave_message(Ending(ExitCode.INTERNAL, "bug", describe_bug(error)))
+        raise
     if ending.is_abnormal:
         leave_message(ending)
     return ending.code
@@ -261,9 +267,10 @@ def _adopt_orphans() -> None:
     if os.getpid() != 1:
         from runtime.init.prctl import set_child_subreaper
 
-        set_child_subreaper()
+        with suppress(OSError):  # the system has no such thing: orphans go to process 1 then
+            set_child_subreaper()
 
 
 def _refuse(code: ExitCode, message: str) -> int:
-    sys.stderr.write(f"pidone: {message}\n")
+    complain(message)
     return code

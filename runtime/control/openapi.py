@@ -103,6 +103,7 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
             _object(
                 index=_INT,
                 pid=_NULLABLE_INT,
+                reason=_NULLABLE_STRING,
                 rights={"type": ["object", "null"], "description": "As the kernel has it."},
                 memory=_object(
                     main_rss_bytes=_NULLABLE_INT, tree_rss_bytes=_NULLABLE_INT, pss_bytes=_NULLABLE_INT

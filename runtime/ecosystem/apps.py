@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
-from runtime.ecosystem import catalogue, environment, keys, kinds, programs, serving, watching
+from runtime.ecosystem import environment, keys, kinds, programs, serving, tables, watching
 from runtime.ecosystem.document import NODE_PATH, Document
 from runtime.ecosystem.options import LoadOptions
 from runtime.ecosystem.problems import Scope, did_you_mean, shown
+from runtime.ecosystem.quantities import write_size
 from runtime.ecosystem.rights import Account
 from runtime.ecosystem.spec import AppSpec, ExecMode, MemoryShare, Readiness, Seconds
 from runtime.ecosystem.tables import HOOK_NAMES
@@ -31,6 +32,11 @@ class Entry(NamedTuple):
 
     spelling: str
     value: object
+
+
+def option(name: str, value: object) -> Entry:
+    """A key that the command line has: messages name what was typed."""
+    return Entry(f"--{name.replace('_', '-')}", value)
 
 
 _NOTHING: Final = Entry("script", None)
@@ -128,7 +134,9 @@ class Reader:
     def read(self, index: int, raw: Mapping[str, object]) -> AppSpec:
         """One app. Problems are reported; the result is only meant to be used if there were no errors."""
         scope = self.top.at(index, f"app {_label(index, raw)}: ")
-        return self.read_expanded(self.expanded(raw, scope), scope)
+        # A single table that is not an app may be the list of them, misspelt.
+        also_known = ("apps",) if len(self.document.apps) == 1 else ()
+        return self.read_expanded(self.expanded(raw, scope), scope, also_known=also_known)
 
     def expanded(self, raw: Mapping[str, object], scope: Scope) -> Mapping[str, object]:
         """A table with its `${VAR}` replaced, in the languages that have them."""
@@ -136,7 +144,8 @@ class Reader:
             try:
                 found: Mapping[str, object] = environment.expand(raw, self.options.environ, self.unset)
             except environment.UnsetVariableError as error:
-                scope.error(str(error))
+                key = ".".join(map(str, error.path))
+                scope.error(f"{key}: {error}", *error.path)
             else:
                 return found
         return raw
@@ -155,7 +164,7 @@ class Reader:
     def _values(self, found: Sorted, scope: Scope) -> dict[str, Any]:
         entries = {name: Entry(name, value) for name, value in self.options.defaults.items()}
         entries |= found.known
-        entries |= {name: Entry(name, value) for name, value in self.options.overrides.items()}
+        entries |= {name: option(name, value) for name, value in self.options.overrides.items()}
         values = {}
         for name, entry in entries.items():
             if entry.value is None:
@@ -225,7 +234,7 @@ class Reader:
         environ = self.options.environ
         # What a JavaScript file put into its process.env its apps inherit, as under PM2.
         left = Entry("process.env", {**self.document.env})
-        merged: dict[str, str] = parse_value(catalogue.ENV, left, self.top) or {}
+        merged: dict[str, str] = parse_value(tables.ENV, left, self.top) or {}
         if account:
             merged["HOME"] = account.home or "/"
             if account.name:
@@ -240,7 +249,7 @@ class Reader:
         for set_name, entry in found.sets.items():
             if entry.value is None:
                 continue
-            variables = parse_value(catalogue.ENV, entry, scope)
+            variables = parse_value(tables.ENV, entry, scope)
             if variables and set_name == self.options.env_name and chosen:
                 merged |= variables
         if "port" in values:
@@ -261,14 +270,14 @@ class Reader:
         if env is None:
             return {}
         entry = Entry("env", env)
-        found = parse_value(catalogue.ENV, entry, self.top.at("deploy", f"deploy.{self.options.env_name}: "))
+        found = parse_value(tables.ENV, entry, self.top.at("deploy", f"deploy.{self.options.env_name}: "))
         return found or {}
 
     def _program(
         self, values: Mapping[str, Any], variables: Mapping[str, str], cwd: Path, scope: Scope
     ) -> programs.Program | None:
         script = values.get("script")
-        if script is None:
+        if script is None or (self.options.must_exist and not cwd.is_dir()):  # the latter is told already
             return None
         unset = values.get("unset_env", ())
         inherited = {} if values.get("filter_env") is True else self.options.environ
@@ -449,7 +458,10 @@ def _check_memory(values: Mapping[str, Any], scope: Scope) -> None:
     else:
         above = isinstance(soft, int) and isinstance(hard, int) and soft > hard
     if above:
-        scope.error("memory_soft_limit is above max_memory_restart", "memory_soft_limit")
+        scope.error(
+            f"memory_soft_limit ({write_size(soft)}) is above max_memory_restart ({write_size(hard)})",
+            "memory_soft_limit",
+        )
     if values.get("memory_interval", _SHORTEST_INTERVAL) < _SHORTEST_INTERVAL:
         scope.error(
             f"memory_interval must be {_SHORTEST_INTERVAL * 1000:g}ms or more: "

@@ -32,11 +32,6 @@ class HookPoint(StrEnum):
     ON_GIVE_UP = "on_give_up"
 
     @property
-    def is_awaited(self) -> bool:
-        """Whether the start or the stop goes on only when the hook has ended."""
-        return self in (HookPoint.PRE_START, HookPoint.PRE_STOP)
-
-    @property
     def is_required(self) -> bool:
         """Whether a failure keeps the app down; any other failure is only told."""
         return self is HookPoint.PRE_START

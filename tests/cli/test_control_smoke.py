@@ -8,8 +8,8 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from control.operated import command, free_port
-from harness import DEADLINE_S, PIDONE, PYTHON, children, eventually, state
+from control.operated import command
+from harness import DEADLINE_S, PIDONE, PYTHON, children, eventually, free_port, state
 
 
 def smoke(folder: Path, checks: str, *words: str, script: str = "", port: int = 0) -> "tuple[int, str, str]":

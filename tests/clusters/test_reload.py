@@ -9,8 +9,7 @@ from typing import Any
 import npm
 import pytest
 from clusters.load import Load
-from clusters.site import connections, get, node_app, python_app, running
-from harness import eventually
+from clusters.site import get, node_app, python_app, running
 
 UVICORN = ("-m", "uvicorn", "--no-access-log", "--log-level", "warning", "asgi:app")
 HYPERCORN = ("-m", "hypercorn", "--log-level", "warning", "asgi:app")
@@ -100,10 +99,13 @@ def test_programs_with_a_server_of_their_own(
 
 @pytest.mark.parametrize("keep_alive", [False, True], ids=["close", "keep-alive"])
 @pytest.mark.parametrize("workers", ["0", "2"])
-def test_hypercorn(tmp_path: Path, port: int, workers: str, *, keep_alive: bool) -> None:
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_hypercorn(tmp_path: Path, port: int, loop: str, workers: str, *, keep_alive: bool) -> None:
     """An unmodified hypercorn loses nothing, with and without worker processes of its own."""
     server("hypercorn")
-    app = python_app(*HYPERCORN, "-w", workers, "-b", f"127.0.0.1:{port}", port=port, share="python")
+    server("uvloop")
+    own = ("-k", loop, "-w", workers, "-b", f"127.0.0.1:{port}")
+    app = python_app(*HYPERCORN, *own, port=port, share="python", listen_timeout=15_000)
     reload_under_load(tmp_path, app, port, keep_alive=keep_alive)
 
 
@@ -125,12 +127,17 @@ def test_waitress(tmp_path: Path, port: int, *, keep_alive: bool) -> None:
 @pytest.mark.parametrize("kill_signal", ["SIGTERM", "SIGINT"])
 def test_a_response_in_progress(tmp_path: Path, port: int, kill_signal: str) -> None:
     """A program without a handler finishes what it has begun, whichever signal stops it."""
+    when = tmp_path / "now"
     app = python_app("http_app.py", port=port, share="python", kill_signal=kill_signal, instances=1)
+    app["env"]["ANSWER_WHEN"] = str(when)
     with running(tmp_path, app) as site, ThreadPoolExecutor() as pool:
         (old,) = site.pids()
         answer = pool.submit(get, port, "/slow")
-        eventually(lambda: connections(port, old) == 1, "the request to be in progress")
-        site.reload()
+        site.run.expect(message="asked")
+        site.change(env={"GENERATION": "1"})
+        site.run.expect(event="instance.stop")
+        when.touch()
+        site.run.expect(event="app.reloaded")
         assert answer.result() == f"{old} 0"
         site.run.expect(event="instance.exit")
         assert site.count("instance.kill") == 0

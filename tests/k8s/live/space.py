@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -88,6 +90,19 @@ class Space:
         assert all(isinstance(record, dict) for record in parsed)
         return parsed
 
+    @contextmanager
+    def following(self, pod: str) -> Iterator[Iterator[dict[str, Any]]]:
+        """`kubectl logs --follow` as records: those that are written from now until the container's end."""
+        command = ["kubectl", "--namespace", self.name, "logs", "--follow", "--tail=1", pod]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            records = map(json.loads, process.stdout)
+            try:
+                next(records)  # the last of the old ones: it follows
+                yield records
+            finally:
+                process.kill()
+
     def wait_until_rolled_out(self, *kinds: str) -> None:
         """Every deployment (or what is named) has all its pods, new and ready."""
         for workload in kinds or self._workloads():
@@ -129,6 +144,11 @@ def state(pod: Mapping[str, Any], container: str = "pidone") -> dict[str, Any]:
     """What the kubelet says of a container."""
     (found,) = [one for one in pod["status"]["containerStatuses"] if one["name"] == container]
     return dict(found)
+
+
+def when(record: Mapping[str, Any]) -> float:
+    """A log record's time, in seconds since 1970."""
+    return datetime.fromisoformat(record["timestamp"]).timestamp()
 
 
 def is_ready(pod: Mapping[str, Any]) -> bool:
