@@ -432,3 +432,19 @@ def test_start_finds_the_running_app(tmp_path: Path) -> None:
         it.command("stop", "api")
         assert it.command("start", "api", cwd="/").returncode == 0
         assert it.states("api") == ["online", "online"]
+
+
+@pytest.mark.parametrize("how", ["options", "file", "variable"])
+def test_paths_are_relative_to_where_they_are_named(tmp_path: Path, how: str) -> None:
+    """Of socket and token: to the folder of the start or of the file, although the runtime lives in /."""
+    (tmp_path / "token").write_text("x")
+    app = '[[apps]]\nname = "z"\nscript = "/bin/sleep"\nargs = "1000"\n[runtime]\nadmin = "127.0.0.1:0"\n'
+    own = 'socket = "s"\nadmin_token_file = "token"' if how == "file" else ""
+    (tmp_path / "e.toml").write_text(app + own)
+    words = {"options": ("--socket", "s", "--admin-token-file", "./token"), "file": (), "variable": ()}[how]
+    env = {"PIDONE_SOCKET": "s" if how == "variable" else ""}
+    cwd = "/" if how == "file" else tmp_path
+    with pidone(*words, str(tmp_path / "e.toml"), cwd=cwd, env=env) as run:
+        run.expect(event="control.listening", count=2)
+        assert command("ls", env={"PIDONE_SOCKET": "s"}, cwd=tmp_path).returncode == 0
+        assert command("save", env={"PIDONE_SOCKET": "s"}, cwd=tmp_path).returncode == 0

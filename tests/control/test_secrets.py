@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from control.browser import CHROMIUM, browser
-from control.operated import Operated, command, free_port, operated
-from harness import DEADLINE_S, PIDONE, PYTHON, pidone
+from control.operated import Operated, command, operated
+from harness import DEADLINE_S, PIDONE, PYTHON, free_port, pidone
 
 from runtime.cli.control.pm2 import _COMMANDS as PM2_COMMANDS
 from runtime.cli.main import COMMANDS
