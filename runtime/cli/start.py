@@ -5,6 +5,7 @@ and 5 MB there.
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -173,7 +174,8 @@ def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> 
         ecosystem = loading.wait()
     except UsageError as error:
         leave_message(Ending(ExitCode.USAGE, "usage", str(error)))
-        return _refuse(ExitCode.USAGE, f"{error}\n\n{USAGE}".rstrip())
+        more = "see pidone start --help" if sys.argv[1:] else f"\n{USAGE}".rstrip()
+        return _refuse(ExitCode.USAGE, f"{error}\n{more}")
     except ConfigError as error:
         leave_message(Ending(ExitCode.CONFIG, "config", str(error)))
         return _refuse(ExitCode.CONFIG, str(error))

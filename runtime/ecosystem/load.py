@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from runtime.ecosystem import keys, whole
-from runtime.ecosystem.apps import EXPANDED, Entry, Reader, parse_value, report_unknown
+from runtime.ecosystem.apps import EXPANDED, Entry, Reader, option, parse_value, report_unknown
 from runtime.ecosystem.document import Document
 from runtime.ecosystem.environment import UnsetVariableError, expand
 from runtime.ecosystem.formats import read
@@ -96,7 +96,8 @@ def _expanded(document: Document, options: LoadOptions, top: Scope) -> tuple[Doc
             if name in found:
                 found[name] = expand(found[name], options.environ, unset)
         except UnsetVariableError as error:
-            top.error(str(error), name)
+            key = ".".join(map(str, (name, *error.path)))
+            top.error(f"{key}: {error}", name, *error.path)
     return document.but(top=found), unset
 
 
@@ -115,7 +116,7 @@ def _read_runtime(reader: Reader) -> RuntimeSpec:
         else:
             unknown.append(spelling)
     report_unknown(unknown, list(keys.RUNTIME_KEYS), scope, strict=reader.document.strict)
-    entries |= {name: Entry(name, value) for name, value in reader.options.runtime.items()}
+    entries |= {name: option(name, value) for name, value in reader.options.runtime.items()}
     if GRACE_VARIABLE in reader.options.environ:
         entries.setdefault("termination_grace", Entry(GRACE_VARIABLE, reader.options.environ[GRACE_VARIABLE]))
     values: dict[str, Any] = {}

@@ -169,3 +169,11 @@ def test_events_for_people_have_no_fields_of_the_whole() -> None:
         said = it.text()
         assert b"received SIGTERM" in said
         assert b"p1" not in said
+
+
+def test_records_begin_like_those_of_apps() -> None:
+    """Time and level first, then what happened: as the documentation shows them."""
+    with stage() as it:
+        it.relay.event("info", "instance.online", "online after 1 s", app="api", instance=0)
+        [record] = it.records()
+        assert list(record) == ["timestamp", "level", "event", "message", "app", "instance"]

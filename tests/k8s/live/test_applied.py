@@ -73,8 +73,10 @@ def definition(plural: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def spaces(monitors: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Space]]:
-    """All of them, each in a namespace of its own, at once: most of a start is waiting."""
+def spaces(
+    applied: Space, monitors: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Space]]:
+    """All the others, each in a namespace of its own."""
     spaces = {}
     try:
         for name, (_, _, more) in CASES.items():
