@@ -10,7 +10,7 @@ from runtime.contracts import InstanceId, NoEquipment, Report
 from runtime.ecosystem.spec import AppSpec
 from runtime.errors import SpawnError
 from runtime.init.reaper import ExitStatus
-from runtime.supervise.instance import World
+from runtime.supervise.collaborators import World
 
 
 class FakeTimer:
@@ -190,11 +190,14 @@ class FakeOutfitter:
 
     def __init__(self) -> None:
         self.opened: list[str] = []
+        self.present: dict[str, AppSpec] = {}
+        """What each app was opened with last."""
         self.retired: list[tuple[str, int]] = []
         self.closed: list[str] = []
 
     def open(self, app: AppSpec) -> None:
         self.opened.append(app.name)
+        self.present[app.name] = app
 
     def equip(self, app: AppSpec, who: InstanceId, report: Report) -> NoEquipment:
         return NoEquipment(app.argv)

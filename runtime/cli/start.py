@@ -5,18 +5,20 @@ and 5 MB there.
 """
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from runtime.ecosystem.spec import Ecosystem
-from runtime.errors import ConfigError, ListenError, UsageError
+from runtime.errors import ConfigError, ListenError, UsageError, describe_bug
+from runtime.init.bare.output import complain
 from runtime.init.exitcodes import ExitCode
 from runtime.init.signals import SignalInbox
 from runtime.record import EMPTY, Record
 from runtime.supervise.loading import Loading
 
 if TYPE_CHECKING:
+    from runtime.ecosystem.options import LoadOptions
     from runtime.supervise.session import Closable, Parts
 
 USAGE: Final = """\
@@ -187,6 +189,9 @@ def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> 
     except ListenError as error:
         leave_message(Ending(ExitCode.CONFIG, "listen", str(error)))
         return _refuse(ExitCode.CONFIG, str(error))
+    except Exception as error:
+        leave_message(Ending(ExitCode.INTERNAL, "bug", describe_bug(error)))
+        raise
     if ending.is_abnormal:
         leave_message(ending)
     return ending.code
@@ -207,16 +212,30 @@ def load_options(options: StartOptions, cwd: str) -> Ecosystem:
     """
     from pathlib import Path
 
-    from runtime.ecosystem.formats import is_ecosystem_file
     from runtime.ecosystem.load import from_command, load
-    from runtime.ecosystem.options import LoadOptions
     from runtime.host.cpus import cpu_limits
 
     limits = cpu_limits()
+    command, how = what_to_load(options, cwd, limits.available)
+    if command:
+        ecosystem = from_command(command, how)
+    else:
+        target = options.target
+        ecosystem = load(None if target in (None, "-") else Path(target), how)
+    return ecosystem.but(cwd=cwd, host_notes=limits.notes)
+
+
+def what_to_load(options: StartOptions, cwd: str, cpus: int) -> "tuple[tuple[str, ...], LoadOptions]":
+    """The command that a command line names, empty if it names a file, and how to read either."""
+    from pathlib import Path
+
+    from runtime.ecosystem.formats import is_ecosystem_file
+    from runtime.ecosystem.options import LoadOptions
+
     target = options.target
-    is_file = target is not None and (target == "-" or is_ecosystem_file(Path(target)))
+    is_file = target is not None and (target == "-" or is_ecosystem_file(Path(cwd, target)))
     command = () if is_file else (*((target,) if target is not None else ()), *options.rest)
-    how = LoadOptions(
+    return command, LoadOptions(
         env_name=options.env_name,
         only=options.only,
         args=options.rest if is_file else (),
@@ -226,13 +245,8 @@ def load_options(options: StartOptions, cwd: str) -> Ecosystem:
         runtime=options.runtime,
         personality=options.personality,
         argv=options.argv,
-        cpus=limits.available,
+        cpus=cpus,
     )
-    if command:
-        ecosystem = from_command(command, how)
-    else:
-        ecosystem = load(None if target in (None, "-") else Path(target), how)
-    return ecosystem.but(host_notes=limits.notes)
 
 
 def _operate(parts: "Parts") -> "Closable | None":
@@ -251,9 +265,10 @@ def _adopt_orphans() -> None:
     if os.getpid() != 1:
         from runtime.init.prctl import set_child_subreaper
 
-        set_child_subreaper()
+        with suppress(OSError):  # the system has no such thing: orphans go to process 1 then
+            set_child_subreaper()
 
 
 def _refuse(code: ExitCode, message: str) -> int:
-    sys.stderr.write(f"pidone: {message}\n")
+    complain(message)
     return code

@@ -28,7 +28,6 @@ class Alarm:
         self._usage = parts.upkeep.usage()
         self._commands = Commands(parts.reaper, environ)
         self._watch = AlertWatch(parts.supervisor.ecosystem.alerts)
-        self._alerts = parts.supervisor.ecosystem.alerts
         self._box = Box.find()
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer = parts.loop.call_later(INTERVAL, self._look)
@@ -42,9 +41,7 @@ class Alarm:
     def _look(self) -> None:
         self._timer = self._parts.loop.call_later(INTERVAL, self._look)
         supervisor = self._parts.supervisor
-        if supervisor.ecosystem.alerts != self._alerts:  # the file was read again
-            self._alerts = supervisor.ecosystem.alerts
-            self._watch = AlertWatch(self._alerts)
+        self._watch.alerts = supervisor.ecosystem.alerts  # the file may have been read again
         readings = [self._read(app) for app in supervisor.apps.values()]
         ceiling = self._box.memory().ceiling
         for fired in self._watch.judge(readings, self._parts.loop.time(), ceiling=ceiling):

@@ -53,8 +53,9 @@ class AlertWatch:
     """Remembers what conditions over time need."""
 
     def __init__(self, alerts: tuple[Alert, ...]) -> None:
-        """Nothing has been seen yet."""
-        self._alerts = alerts
+        """Nothing has been seen yet, and no app was restarted yet."""
+        self.alerts = alerts
+        """May be replaced; what was seen is not forgotten then."""
         self._apps: dict[str, _Past] = {}
         self._fired: dict[tuple[str, str], Seconds] = {}
 
@@ -64,7 +65,7 @@ class AlertWatch:
         for reading in readings:
             past = self._apps.setdefault(reading.name, _Past())
             past.add(reading, now)
-            for alert in self._alerts:
+            for alert in self.alerts:
                 if alert.apps and reading.name not in alert.apps:
                     continue
                 reasons = _reasons(alert, reading, past, now, ceiling)
@@ -85,7 +86,7 @@ class _Past:
 
     def __init__(self) -> None:
         self._restarts: deque[tuple[Seconds, int]] = deque()
-        self._counted: int | None = None
+        self._counted = 0
         self._lines: deque[tuple[Seconds, int, int]] = deque()
         self._slots: dict[int, _Slot] = {}
         self.unready_since: Seconds | None = None
@@ -103,7 +104,7 @@ class _Past:
         return None if count < LEAST_LINES else 100 * (errors - first_errors) / count
 
     def add(self, reading: AppReading, now: Seconds) -> None:
-        new = reading.restarts - (reading.restarts if self._counted is None else self._counted)
+        new = reading.restarts - self._counted
         self._counted = reading.restarts
         if new > 0:
             self._restarts.append((now, new))

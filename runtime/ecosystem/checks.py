@@ -8,6 +8,7 @@ from runtime.ecosystem.probes import EXEC, TARGET_SCHEMA, TARGETS, exactly_one, 
 from runtime.ecosystem.spec import MemoryLimit, Seconds
 from runtime.ecosystem.tables import parse_table, table_schema
 from runtime.ecosystem.values import Finding, Invalid, Kind, inside
+from runtime.masking import mask_args, mask_text
 from runtime.record import Record
 
 
@@ -58,7 +59,7 @@ def _parse_smoke(value: object) -> SmokeCheck:
     found = parse_target(value) if isinstance(value, str) else parse_table(value, SMOKE_MEMBERS)
     exactly_one(found, TARGETS)
     target = next(name for name in TARGETS if name in found)
-    spelt = " ".join(found[target]) if target == "exec" else found[target]
+    spelt = " ".join(mask_args(found[target])) if target == "exec" else mask_text(found[target])
     return SmokeCheck(**{"name": f"{target} {spelt}", **found})
 
 

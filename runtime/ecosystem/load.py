@@ -34,11 +34,15 @@ def read_document(source: Path | None, options: LoadOptions) -> Document:
 
 def from_command(argv: Sequence[str], options: LoadOptions) -> Ecosystem:
     """The ecosystem of one script or command, `argv`. Raises ConfigError."""
+    return resolve(document_of(argv), options, title="command line")
+
+
+def document_of(argv: Sequence[str]) -> Document:
+    """A script or command as the file that says the same."""
     app: dict[str, object] = {"script": argv[0]} if argv else {}
     if argv[1:]:
         app["args"] = [*argv[1:]]
-    document = Document(apps=(app,), top={}, source=None, language="command")
-    return resolve(document, options, title="command line")
+    return Document(apps=(app,), top={}, source=None, language="command")
 
 
 def resolve(document: Document, options: LoadOptions, title: str = "") -> Ecosystem:

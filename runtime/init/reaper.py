@@ -1,6 +1,7 @@
 """The one place that waits for children: it tells owners by pid and buries orphans."""
 
 import os
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -8,8 +9,9 @@ from runtime.init.exitcodes import SIGNAL_BASE
 from runtime.record import Record
 from runtime.signames import signal_name
 
-_BATCH: Final = 1000
-"""Children per turn: reaping a burst of zombies must not starve the log relay."""
+TURN_S: Final = 0.01
+"""Longest turn: neither a burst of zombies nor programs that end as fast as they are restarted, which happens
+in the turn that buries them, may starve everything else."""
 
 
 class ExitStatus(Record):
@@ -34,8 +36,13 @@ class ExitStatus(Record):
 class Reaper:
     """Collects every dead child; the only caller of waitid in the process."""
 
-    def __init__(self, on_orphan: Callable[[int], None] | None = None) -> None:
-        """`on_orphan` hears the pid of each adopted process that was buried."""
+    def __init__(
+        self,
+        on_orphan: Callable[[int], None] | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`on_orphan` hears the pid of each adopted process that was buried; `now` counts seconds."""
+        self._now = now
         self._owners: dict[int, Callable[[ExitStatus], None]] = {}
         self._on_orphan = on_orphan
         self.orphans = 0
@@ -50,11 +57,13 @@ class Reaper:
         return pid in self._owners
 
     def reap(self) -> bool:
-        """Bury what is dead, at most a batch; True if there may be more, so that the caller comes back.
+        """Bury what is dead, for a limited time; True if there may be more, so that the caller comes back.
 
-        SIGCHLD coalesces: one signal may stand for any number of children, so this loops.
+        SIGCHLD coalesces: one signal may stand for any number of children, so this loops. The kernel names
+        the children in the order of their birth, so that nobody is passed over.
         """
-        for _ in range(_BATCH):
+        ends = self._now() + TURN_S
+        while self._now() < ends:
             try:
                 result = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG)
             except ChildProcessError:

@@ -1,6 +1,7 @@
 """Everything one app listens on: opened once, kept for the app's life, whichever process comes and goes."""
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import Callable, Coroutine
@@ -15,6 +16,10 @@ from runtime.listen.sockets import explain, open_socket
 from runtime.listen.steering import Steering
 from runtime.record import Record
 
+MOST_PORTS: Final = 256
+"""One app that opens port after port must not leave the runtime without descriptors for the others."""
+QUIET: Final = 1.0
+"""Seconds between explanations why a port cannot be had."""
 HAND_OVER: Final = 1.0
 """Seconds a retired slot's queue may take to empty before the runtime carries the rest over itself."""
 
@@ -49,6 +54,7 @@ class AppPorts:
         self._data: dict[str, object] = {}
         self._users: set[MemberBroker] = set()
         self._retiring: set[int] = set()
+        self._quiet_until = 0.0
         self._stale: set[_Key] = set()
         """What the configuration no longer names, but processes made from an older one still serve."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -74,6 +80,7 @@ class AppPorts:
         self._drop_stale()
         if app.balance is not before.balance:
             self.steering.rebalance(app.balance)
+            self._retire_outdated()
 
     def _open_entry(self, entry: Listen) -> None:
         address = of_listen(entry)
@@ -104,7 +111,7 @@ class AppPorts:
             try:
                 self._open(key, backlog)
             except OSError as error:
-                self._log.event("warning", "listen.failed", str(explain(address, error)), app=self._app.name)
+                self._tell_failed(address, error)
                 raise
         return key, self._ports[key].for_member(member)
 
@@ -124,9 +131,7 @@ class AppPorts:
         """A process ended; its ports stay open for the next, unless there are no such members any more."""
         self._users.discard(broker)
         self._drop_stale()
-        is_outdated = (broker.member == COMMON) is not (self._app.balance is Balance.SHARED)
-        if is_outdated and not any(user.member == broker.member for user in self._users):
-            self._begin_to_retire(broker.member)
+        self._retire_outdated()
 
     def abandoned(self, broker: "MemberBroker", key: _Key) -> None:
         """A process closed its server. If it lives on and nobody else listens either, the app meant it.
@@ -150,6 +155,15 @@ class AppPorts:
         self.steering.stop()
         for key in list(self._ports):
             self._drop(key)
+
+    def _retire_outdated(self) -> None:
+        """See to the members that another `balance` had, once they have no process any more."""
+        used = {user.member for user in self._users}
+        is_shared = self._app.balance is Balance.SHARED
+        known = {member for port in self._ports.values() for member in port.members}
+        for member in known - used:
+            if (member == COMMON) is not is_shared:
+                self._begin_to_retire(member)
 
     def _begin_to_retire(self, member: int) -> None:
         if member not in self._retiring:
@@ -192,7 +206,15 @@ class AppPorts:
             (key for key in listed if key in self._ports and key.address.covers(wanted.address)), None
         )
 
+    def _tell_failed(self, address: Address, error: OSError) -> None:
+        """Say why. To find who holds a port takes a while, and an app may try again without a pause."""
+        if self._loop.time() >= self._quiet_until:
+            self._quiet_until = self._loop.time() + QUIET
+            self._log.event("warning", "listen.failed", str(explain(address, error)), **self._app.labels())
+
     def _open(self, key: _Key, backlog: int) -> None:
+        if len(self._ports) >= MOST_PORTS:
+            raise OSError(errno.EMFILE, f"an app has {MOST_PORTS} ports at most")
         port: Port
         if key.address.kind is Kind.TCP:
             port = TcpPort(
@@ -204,7 +226,7 @@ class AppPorts:
         if key.address.kind is Kind.UNIX and self._app.uid is not None:
             os.chown(key.address.host, self._app.uid, -1 if self._app.gid is None else self._app.gid)
         self.steering.add(port)
-        self._log.event("debug", "listen.open", str(port.address), app=self._app.name)
+        self._log.event("debug", "listen.open", str(port.address), **self._app.labels())
 
     def _drop(self, key: _Key) -> None:
         port = self._ports.pop(key, None)

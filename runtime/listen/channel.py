@@ -15,11 +15,14 @@ from typing import Final
 LINE_BYTES: Final = 1 << 20
 """Longest message; Node sets no limit, but one app must not be able to fill the memory of PID 1."""
 UNSENT_BYTES: Final = 4 << 20
-"""How much may wait for a process that does not read."""
+"""How much may wait for a process that does not read, with the memory that each message takes besides."""
+PER_TURN: Final = 64
+"""Messages per turn of the loop: a process that never stops talking must not starve the others."""
+LAST_WORDS: Final = 2000
+"""Messages that are heard of a process that has ended; more is a flood, and a stop does not wait for it."""
+_PER_MESSAGE_BYTES: Final = 300
 _CHUNK: Final = 1 << 16
 _MAX_FDS: Final = 16
-_LAST_CHUNKS: Final = 64
-"""More than a socket's buffer holds; a descendant that goes on writing must not keep us."""
 
 
 class Channel:
@@ -41,8 +44,13 @@ class Channel:
         self._on_message = on_message
         self._on_nonsense = on_nonsense
         self._on_closed = on_closed
+        self._chunk = b""
+        """What was read last; up to `_heard` it has been acted on."""
+        self._heard = 0
         self._partial = bytearray()
+        """The beginning of a message that does not end in the last chunk."""
         self._skipping = False
+        self._is_paused = False
         self._unsent: deque[tuple[memoryview, tuple[int, ...]]] = deque()
         self._unsent_bytes = 0
         loop.add_reader(end.fileno(), self._read)
@@ -55,7 +63,8 @@ class Channel:
     def send(self, message: object, descriptor: int | None = None) -> bool:
         """Queue a message, with a copy of a descriptor if one is given. False: nobody will ever read it."""
         line = memoryview(json.dumps(message, separators=(",", ":")).encode() + b"\n")
-        if not self.is_open or self._unsent_bytes + len(line) > UNSENT_BYTES:
+        waiting = self._unsent_bytes + _PER_MESSAGE_BYTES * len(self._unsent)
+        if not self.is_open or waiting + len(line) > UNSENT_BYTES:
             return False
         # A copy: by the time it goes out the caller may have closed the original.
         copies = () if descriptor is None else (os.dup(descriptor),)
@@ -66,10 +75,10 @@ class Channel:
         return self.is_open
 
     def close(self) -> None:
-        """Read what is there already, then hang up; a cluster worker exits then."""
-        for _ in range(_LAST_CHUNKS):
-            if not self._read():
-                break
+        """Hear what is there already, then hang up; a cluster worker exits then."""
+        heard = self._hear(LAST_WORDS)
+        while heard < LAST_WORDS and self._take():
+            heard += self._hear(LAST_WORDS - heard)
         self._hang_up()
 
     def _hang_up(self) -> None:
@@ -100,8 +109,53 @@ class Channel:
                 self._unsent.popleft()
         self._loop.remove_writer(self._end.fileno())
 
-    def _read(self) -> bool:
-        """Take one chunk; False if there is nothing more now or ever."""
+    def _read(self) -> None:
+        self._take()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Hear some of what was read, and read no more before all of it was heard."""
+        self._hear(PER_TURN)
+        if not self.is_open:
+            return
+        if self._heard < len(self._chunk):
+            if not self._is_paused:
+                self._loop.remove_reader(self._end.fileno())
+            self._is_paused = True
+            self._loop.call_soon(self._go_on)
+        elif self._is_paused:
+            self._is_paused = False
+            self._loop.add_reader(self._end.fileno(), self._read)
+
+    def _hear(self, most: int) -> int:
+        """Act on messages; on how many."""
+        heard = 0
+        while heard < most and self.is_open and (line := self._next_line()) is not None:
+            if not self._skipping:
+                self._parse(line)
+            self._skipping = False
+            heard += 1
+        return heard
+
+    def _next_line(self) -> bytes | None:
+        """The next whole line; None when there is only a part of one, which is kept."""
+        end = self._chunk.find(b"\n", self._heard)
+        if end >= 0:
+            line = bytes(self._partial) + self._chunk[self._heard : end]
+            self._partial.clear()
+            self._heard = end + 1
+            return line
+        self._partial += self._chunk[self._heard :]
+        self._chunk, self._heard = b"", 0
+        if len(self._partial) > LINE_BYTES:
+            if not self._skipping:
+                self._on_nonsense(f"message longer than {LINE_BYTES} bytes")
+            self._skipping = True
+            self._partial.clear()
+        return None
+
+    def _take(self) -> bool:
+        """Read one chunk; False if there is nothing more now or ever."""
         if not self.is_open:
             return False
         try:
@@ -117,25 +171,8 @@ class Channel:
             self._hang_up()
             self._on_closed()
             return False
-        self._feed(data)
+        self._chunk, self._heard = data, 0
         return True
-
-    def _feed(self, data: bytes) -> None:
-        head, *rest = data.split(b"\n")
-        self._partial += head
-        for following in rest:
-            line = bytes(self._partial)
-            self._partial[:] = following
-            if not self._skipping:
-                self._parse(line)
-            self._skipping = False
-            if not self.is_open:
-                return
-        if len(self._partial) > LINE_BYTES:
-            if not self._skipping:
-                self._on_nonsense(f"message longer than {LINE_BYTES} bytes")
-            self._skipping = True
-            self._partial.clear()
 
     def _parse(self, line: bytes) -> None:
         try:

@@ -5,7 +5,7 @@ import itertools
 import os
 import socket
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final, Protocol
 
 from runtime.ecosystem.spec import AppSpec, Balance
@@ -33,6 +33,10 @@ class Port(Protocol):
     def address(self) -> Address:
         """The address, with the port the kernel chose if it was 0."""
 
+    @property
+    def members(self) -> Collection[int]:
+        """Those that have a queue of their own here."""
+
     def for_member(self, member: int) -> socket.socket:
         """The socket of this member. Raises OSError when there is none yet and none can be."""
 
@@ -59,6 +63,7 @@ class SinglePort:
         """Raises OSError when the address cannot be bound."""
         self._socket = open_socket(address, backlog=backlog)
         self.address = address.on_port(port_of(self._socket))
+        self.members: Collection[int] = ()
 
     def for_member(self, member: int) -> socket.socket:  # noqa: ARG002
         return self._socket
@@ -110,6 +115,10 @@ class TcpPort:
         else:
             first.close()
             self.for_member(0)
+
+    @property
+    def members(self) -> Collection[int]:
+        return self._sockets.keys()
 
     def for_member(self, member: int) -> socket.socket:
         if member not in self._sockets:

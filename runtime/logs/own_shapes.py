@@ -18,7 +18,6 @@ _PM2_STATUS: Final = {
     "instance.errored": "restart overlimit",
     "instance.stop": "stop",
     "app.reload": "reload",
-    "app.delete": "delete",
 }
 """PM2's words for what happens to a process (Bus `process:event`)."""
 

@@ -1,19 +1,37 @@
 """An app: a cluster of equal instances with indexes 0 to n-1, never a hole between them."""
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from contextlib import suppress
+from typing import Final, Protocol
 
+from runtime.contracts import InstanceId
 from runtime.ecosystem.spec import AppSpec, Condition
-from runtime.supervise.instance import Instance, World
+from runtime.errors import ListenError
+from runtime.record import Record
+from runtime.supervise.collaborators import World
+from runtime.supervise.instance import Instance
 from runtime.supervise.restart import Fate
 from runtime.supervise.rollout import Outcome, Rollout, can_overlap
 from runtime.supervise.states import Event, State
+
+_AT_REST: Final = (State.STOPPED, State.COMPLETED)
+"""What a reload leaves alone. One that has given up gets a new chance."""
 
 
 class AppObserver(Protocol):
     """Who hears about an app: the supervisor."""
 
     def app_changed(self, app: "App") -> None: ...
+
+
+class _Reload(Record, kw_only=True):
+    """A rolling reload that was asked for; the words are those of `App.reload`."""
+
+    spec: AppSpec
+    indexes: Iterable[int] | None
+    reason: str
+    cause: str
+    on_done: Callable[[Outcome], None] | None
 
 
 class App:
@@ -36,8 +54,12 @@ class App:
         self.wanted = False
         """Somebody started it, and nobody stopped it since."""
         self._rollout: Rollout | None = None
-        self._queued: Callable[[], None] | None = None
-        """The next operation; a newer one takes its place."""
+        self._next: _Reload | None = None
+        """What comes after the rollout that is under way; a newer one takes its place."""
+        self._sick: list[InstanceId] = []
+        """Incarnations to be replaced after that."""
+        self._count_then: int | None = None
+        """How many instances there shall be when all that has succeeded."""
         self._resize(count)
 
     @property
@@ -60,6 +82,13 @@ class App:
     def is_replacing(self) -> bool:
         """Whether a replacement of instances is under way."""
         return self._rollout is not None
+
+    @property
+    def aim(self) -> AppSpec:
+        """The spec it has, or will have if the reloads that were asked for succeed."""
+        if self._next is not None:
+            return self._next.spec
+        return self._rollout.spec if self._rollout is not None else self.spec
 
     @property
     def is_ready(self) -> bool:
@@ -168,49 +197,35 @@ class App:
         spec: AppSpec | None = None,
         *,
         indexes: Iterable[int] | None = None,
+        count: int | None = None,
         reason: str = "reload",
         cause: str = "",
         on_done: Callable[[Outcome], None] | None = None,
     ) -> None:
         """Replace the processes of some slots, or of all, without a gap in service where that is possible.
 
-        `spec` is what the new ones are made from; it becomes the app's when the rollout succeeds. One
-        operation at a time: while another one is under way this one waits, and a newer one takes its place.
-        `cause` is one word for `reason`, where that is a sentence.
+        `spec` is what the new ones are made from; it becomes the app's when the rollout succeeds, and then
+        there will be `count` instances. One operation at a time: while another one is under way this one
+        waits, and a newer one takes its place. `cause` is one word for `reason`, where that is a sentence.
         """
+        if count is not None:
+            self._count_then = count
+        wish = _Reload(
+            spec=spec or self.aim, indexes=indexes, reason=reason, cause=cause or reason, on_done=on_done
+        )
         if self._rollout is not None:
-            self._queued = lambda: self.reload(
-                spec, indexes=indexes, reason=reason, cause=cause, on_done=on_done
-            )
-            return
-        new = spec or self.spec
-        slots = [
-            index
-            for index in (self.instances if indexes is None else indexes)
-            if index in self.instances and not self.instances[index].state.is_final
-        ]
+            self._next = wish
+        else:
+            self._begin_rollout(wish)
 
-        def done(outcome: Outcome) -> None:
-            self._rollout = None
-            self._tell_outcome(outcome, reason)
-            if not outcome.failure:
-                self._adopt(new)
-            if on_done is not None:
-                on_done(outcome)
-            queued, self._queued = self._queued, None
-            if queued is not None and self.wanted:
-                queued()
+    def scale(self, count: int, spec: AppSpec | None = None) -> None:
+        """Have `count` instances: new ones start, the newest leave first.
 
-        overlap = can_overlap(new)
-        how = "each new one before its old one stops" if overlap else "one after another"
-        text = f"replacing {len(slots)} instances, {how}"
-        self._log("info", "app.reload", text, reason=reason, instances=len(slots), overlap=overlap)
-        clock = self._world.clock
-        self._rollout = Rollout(self, new, slots, done, clock, reason=cause or reason)
-        self._rollout.step()
-
-    def scale(self, count: int) -> None:
-        """Have `count` instances: new ones start, the newest leave first."""
+        `spec` differs from the present one by its `instances` only; that of a rollout stays what it is.
+        """
+        self._count_then = None
+        if spec is not None and self._rollout is None:
+            self.spec = spec
         works = self.wanted and bool(self.instances) and self.is_ready
         before = len(self.instances)
         self._resize(count)
@@ -252,14 +267,12 @@ class App:
 
     def instance_unhealthy(self, instance: Instance) -> bool:
         """Replace it without a gap if that is possible; False leaves it to the instance itself."""
-        if self.instances.get(instance.index) is not instance or not can_overlap(self.spec):
+        is_mine = self.instances.get(instance.index) is instance
+        if not (is_mine and self.wanted and can_overlap(self.spec)):
             return False
 
-        def done(outcome: Outcome) -> None:
-            if outcome.failure:
-                instance.handle(Event.UNHEALTHY)
-
-        self.reload(indexes=[instance.index], reason=instance.reason, cause="unhealthy", on_done=done)
+        self._sick.append(instance.who)
+        self._proceed()
         return True
 
     def instance_message(self, instance: Instance, value: object) -> None:
@@ -300,9 +313,69 @@ class App:
             instance.handle(Event.STOP)
 
     def _call_off(self) -> None:
-        self._queued = None
-        if self._rollout is not None:
-            self._rollout.cancel()
+        """The rollout ends here; what starts from now on is of the spec that it was to bring."""
+        aim, rollout = self.aim, self._rollout
+        self._next = self._count_then = self._rollout = None
+        self._sick.clear()
+        if rollout is not None:
+            self._adopt(aim)
+            rollout.cancel()
+
+    def _begin_rollout(self, wish: "_Reload") -> None:
+        slots = [
+            index
+            for index in (self.instances if wish.indexes is None else wish.indexes)
+            if index in self.instances and self.instances[index].state not in _AT_REST
+        ]
+
+        def done(outcome: Outcome) -> None:
+            failed_by_itself = self._rollout is not None and outcome.failure
+            self._rollout = None
+            self._tell_outcome(outcome, wish.reason)
+            if not outcome.failure:
+                self._adopt(wish.spec)
+            elif failed_by_itself:
+                self._return_to(self.spec)
+            if wish.on_done is not None:
+                wish.on_done(outcome)
+            self._proceed()
+
+        overlap = can_overlap(wish.spec)
+        how = "each new one before its old one stops" if overlap else "one after another"
+        text = f"replacing {len(slots)} instances, {how}"
+        self._log("info", "app.reload", text, reason=wish.reason, instances=len(slots), overlap=overlap)
+        self._rollout = Rollout(self, wish.spec, slots, done, self._world.clock, reason=wish.cause)
+        self._rollout.step()
+
+    def _proceed(self) -> None:
+        """Begin what has waited for the end of a rollout."""
+        if self._rollout is not None or not self.wanted:
+            return
+        if self._next is not None:
+            wish, self._next = self._next, None
+            self._begin_rollout(wish)
+            return
+        if self._count_then is not None:
+            self.scale(self._count_then)
+        while self._sick and self._rollout is None:
+            who = self._sick.pop(0)
+            instance = self.instances.get(who.index)
+            if instance is not None and instance.who == who and instance.state.has_process:
+                self._replace_sick(instance)
+
+    def _replace_sick(self, instance: Instance) -> None:
+        def done(outcome: Outcome) -> None:
+            if outcome.failure:
+                instance.handle(Event.UNHEALTHY)
+
+        self.reload(indexes=[instance.index], reason=instance.reason, cause="unhealthy", on_done=done)
+
+    def _return_to(self, spec: AppSpec) -> None:
+        """The sockets and the balance of this spec count again, unless the next reload brings its own."""
+        if self._next is None:
+            self._count_then = None
+            with suppress(ListenError):  # who needs what is missing now is told so at its start
+                self._world.outfitter.open(spec)
 
     def _adopt(self, spec: AppSpec) -> None:
         self.spec = spec
@@ -326,6 +399,8 @@ class App:
     def _resize(self, count: int) -> None:
         for index in range(len(self.instances), count):
             self.instances[index] = Instance(self.spec, index, self._world, self)
+            if self._rollout is not None and self._rollout.spec is not self.spec:
+                self._rollout.include(index)
         for index in range(len(self.instances) - 1, count - 1, -1):
             if self._rollout is not None:
                 self._rollout.forget(index)

@@ -1,11 +1,16 @@
-"""What `supervise/` needs of a process and of whoever starts it; everything else is in `contracts`."""
+"""What `supervise/` needs of a process and of whoever starts it, and all collaborators of its instances.
+
+What other rooms stand behind is in `contracts`.
+"""
 
 from collections.abc import Callable
 from typing import Protocol
 
-from runtime.contracts import InstanceId, Report
+from runtime.contracts import Clock, InstanceId, LogSink, Outfitter, Report
 from runtime.ecosystem.spec import AppSpec
 from runtime.init.reaper import ExitStatus
+from runtime.record import Record
+from runtime.supervise.attendant import Attendant, Nobody
 
 
 class Process(Protocol):
@@ -62,3 +67,14 @@ class Launcher(Protocol):
         on_exit: Callable[[ExitStatus], None],
     ) -> Process:
         """Start one. All it wrote is in the log before `on_exit` is called. Raises SpawnError."""
+
+
+class World(Record):
+    """The collaborators every instance shares."""
+
+    clock: Clock
+    launcher: Launcher
+    log: LogSink
+    outfitter: Outfitter
+    random: Callable[[], float]
+    attendant: Attendant = Nobody()

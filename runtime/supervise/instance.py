@@ -8,15 +8,16 @@ never hit its successor. The last word of a person wins: a stop overrules a rest
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol, TypeAlias
 
-from runtime.contracts import Clock, InstanceId, LogSink, Outfitter, Timer
+from runtime.contracts import InstanceId
 from runtime.ecosystem.spec import AppSpec, OnReadyTimeout, Seconds
 from runtime.errors import SpawnError
 from runtime.init.reaper import ExitStatus
 from runtime.init.spawn import exit_code_of
-from runtime.record import Record
 from runtime.signames import signal_name
-from runtime.supervise.attendant import Attendant, Errand, Nobody
-from runtime.supervise.collaborators import Launcher, Process
+from runtime.supervise.attendant import Errand
+from runtime.supervise.collaborators import Process, World
+from runtime.supervise.deadline import Deadline
+from runtime.supervise.life import Life
 from runtime.supervise.restart import Fate, RestartPolicy
 from runtime.supervise.states import Event, Goal, State
 
@@ -33,17 +34,6 @@ class Observer(Protocol):
         """Whether the observer sees to its replacement."""
 
     def instance_message(self, instance: "Instance", value: object) -> None: ...
-
-
-class World(Record):
-    """The collaborators every instance shares."""
-
-    clock: Clock
-    launcher: Launcher
-    log: LogSink
-    outfitter: Outfitter
-    random: Callable[[], float]
-    attendant: Attendant = Nobody()
 
 
 class Instance:
@@ -89,8 +79,7 @@ class Instance:
         """Why the next start happens; empty before the first."""
         self._ready_by = ""
         """How the process told that it is ready; empty if it did not."""
-        self._timer: Timer | None = None
-        self._due: tuple[Seconds, Event] | None = None
+        self._deadline = Deadline(world.clock, self.handle)
         self._errand: Errand | None = None
         """What the start or the stop waits for."""
 
@@ -150,7 +139,7 @@ class Instance:
     # -- actions, named for what they do; TABLE says when ---------------------------------------------
 
     def _begin(self) -> None:
-        self._disarm()
+        self._deadline.disarm()
         self.incarnation += 1
         self.started_at = self._world.clock.time()
         self.fate = None
@@ -159,7 +148,7 @@ class Instance:
         self.was_killed = False
         self.status_text = ""
         self._goal = Goal.JUDGE
-        life = _Life(self, self.incarnation)
+        life = Life(self, self.incarnation)
         self._errand = self._world.attendant.before_start(self, life.prepared)
         if self._errand is None:
             self._launch()
@@ -168,11 +157,12 @@ class Instance:
 
     def _launch(self) -> None:
         self.started_at = self._world.clock.time()
-        life = _Life(self, self.incarnation)
+        life = Life(self, self.incarnation)
         try:
             self.process = self._world.launcher.launch(self.app, self.who, report=life, on_exit=life.exited)
         except SpawnError as error:
-            self._log("error", "instance.spawn_failed", str(error))
+            self.reason = str(error)
+            self._log("error", "instance.spawn_failed", self.reason)
             self._cause = "spawn_failed"
             self._judge(ExitStatus(code=exit_code_of(error)), least_delay=SPAWN_RETRY_AFTER)
             return
@@ -186,9 +176,9 @@ class Instance:
         self._cause = ""
         self._enter(State.STARTING)
         if self.process.announces or self.app.ready.is_reported:
-            self._arm(self.app.listen_timeout, Event.LATE)
+            self._deadline.arm(self.app.listen_timeout, Event.LATE)
         elif self.app.ready_delay > 0:
-            self._arm(self.app.ready_delay, Event.READY)
+            self._deadline.arm(self.app.ready_delay, Event.READY)
         else:
             self.handle(Event.READY)
 
@@ -201,7 +191,7 @@ class Instance:
         self._begin()
 
     def _come_online(self) -> None:
-        self._disarm()
+        self._deadline.disarm()
         after = round(self.uptime, 3)
         self._log(
             "info", "instance.online", f"online after {after:g} s", after_s=after, by=self._ready_by or None
@@ -242,24 +232,24 @@ class Instance:
 
     def _end(self, goal: Goal) -> None:
         self._goal = goal
-        self._errand = self._world.attendant.before_stop(self, _Life(self, self.incarnation).released)
+        self._errand = self._world.attendant.before_stop(self, Life(self, self.incarnation).released)
         if self._errand is None:
             self._take_leave()
         else:
-            self._disarm()
+            self._deadline.disarm()
             self._enter(State.LEAVING)
 
     def _take_leave(self) -> None:
         if self._running.drain():
             drain = self.app.drain_timeout
-            self._arm(self.app.kill_timeout if drain is None else drain, Event.OVERDUE)
+            self._deadline.arm(self.app.kill_timeout if drain is None else drain, Event.OVERDUE)
             self._enter(State.DRAINING)
         else:
             self._ask_to_stop()
 
     def _ask_to_stop(self) -> None:
         process = self._running
-        self._arm(self.app.kill_timeout, Event.OVERDUE)
+        self._deadline.arm(self.app.kill_timeout, Event.OVERDUE)
         if self.app.shutdown_with_message and process.send("shutdown"):
             self._log("info", "instance.stop", 'asked to stop by "shutdown"', how="message")
         else:
@@ -269,7 +259,7 @@ class Instance:
         self._enter(State.STOPPING)
 
     def _kill(self) -> None:
-        self._disarm()
+        self._deadline.disarm()
         self.was_killed = True
         self._log("warning", "instance.kill", f"still there after {self.app.kill_timeout:g} s")
         self._running.kill()
@@ -277,7 +267,7 @@ class Instance:
 
     def _kill_at_once(self) -> None:
         self._goal = Goal.REST
-        self._disarm()
+        self._deadline.disarm()
         self._drop_errand()
         if not self.was_killed:
             self.was_killed = True
@@ -300,15 +290,15 @@ class Instance:
     def _main_ended(self) -> None:
         """The main process is gone; what it left behind has to go before anything follows."""
         self._errand = None  # a hook that runs may end in its own time
-        if self._running.end_leftovers(_Life(self, self.incarnation).gone):
-            self._arm(self.app.kill_timeout, Event.OVERDUE)
+        if self._running.end_leftovers(Life(self, self.incarnation).gone):
+            self._deadline.arm(self.app.kill_timeout, Event.OVERDUE)
             self._enter(State.STOPPING)
         else:
             self._conclude()
 
     def _conclude(self) -> None:
         """Nothing of the incarnation is left."""
-        self._disarm()
+        self._deadline.disarm()
         self._world.attendant.happened(self, "on_exit" if self._goal is Goal.JUDGE else "post_stop")
         self.process = None
         if self._goal is Goal.REST:
@@ -329,7 +319,8 @@ class Instance:
             return
         self.fate = verdict.fate
         if verdict.fate is Fate.GAVE_UP:
-            self.reason = f"gave up after {self._policy.unstable or self.app.max_restarts} unstable ends"
+            why = f": {self.reason}" if self.reason else ""
+            self.reason = f"gave up after {self._policy.unstable or self.app.max_restarts} unstable ends{why}"
             self._give_up()
             return
         final = {
@@ -341,7 +332,7 @@ class Instance:
 
     def _give_up(self) -> None:
         """It stays down; `reason` tells why."""
-        self._disarm()
+        self._deadline.disarm()
         self._drop_errand()
         self.fate = Fate.GAVE_UP
         self._log("error", "instance.errored", self.reason)
@@ -355,16 +346,17 @@ class Instance:
             self._begin()
             return
         delay_s = round(delay, 3)
-        self._log("info", "instance.backoff", f"starts again in {delay_s:g} s", delay_s=delay_s)
-        self._arm(delay, Event.RETRY)
+        message = f"starts again in {delay_s:g} s"
+        self._log("info", "instance.backoff", message, delay_s=delay_s, restarts=self.restarts)
+        self._deadline.arm(delay, Event.RETRY)
         self._enter(State.BACKOFF)
 
     def _rest(self) -> None:
-        self._disarm()
+        self._deadline.disarm()
         self._drop_errand()
         self._enter(State.STOPPED)
 
-    # -- what an incarnation reports (see _Life) ---------------------------------------------------
+    # -- what an incarnation reports (see Life) ---------------------------------------------------
 
     def prepared(self, why_not: str) -> None:
         """What the start waited for is done; or it must not start, for a reason."""
@@ -411,11 +403,8 @@ class Instance:
 
     def extend_timeout(self, delay: Seconds) -> None:
         """Whatever is due now becomes due in `delay` seconds, unless it is due later anyway."""
-        if self._due is None or self.state is State.BACKOFF:
-            return
-        at, event = self._due
-        if self._world.clock.time() + delay > at:
-            self._arm(delay, event)
+        if self.state is not State.BACKOFF:
+            self._deadline.extend(delay)
 
     def received(self, value: object) -> None:
         """An IPC message for the app's owner."""
@@ -432,82 +421,9 @@ class Instance:
             self._errand.cancel()
             self._errand = None
 
-    def _arm(self, delay: Seconds, event: Event) -> None:
-        """At most one thing is due at any time: each state waits for one deadline."""
-        self._disarm()
-        clock = self._world.clock
-
-        def fire() -> None:
-            self._timer = self._due = None
-            self.handle(event)
-
-        self._due = (clock.time() + delay, event)
-        self._timer = clock.call_later(delay, fire)
-
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = self._due = None
-
     def _log(self, level: str, event: str, message: str = "", **fields: object) -> None:
         known = {key: value for key, value in fields.items() if value is not None}
         self._world.log.event(level, event, message, **self.app.labels(), instance=self.index, **known)
-
-
-class _Life:
-    """One incarnation's voice: what it says reaches the instance only while it is the current one."""
-
-    def __init__(self, instance: Instance, incarnation: int) -> None:
-        self._instance = instance
-        self._incarnation = incarnation
-
-    @property
-    def _current(self) -> bool:
-        return self._instance.incarnation == self._incarnation
-
-    def prepared(self, why_not: str) -> None:
-        if self._current:
-            self._instance.prepared(why_not)
-
-    def released(self) -> None:
-        if self._current:
-            self._instance.handle(Event.RELEASED)
-
-    def exited(self, status: ExitStatus) -> None:
-        if self._current:
-            self._instance.exited(status)
-
-    def gone(self) -> None:
-        if self._current:
-            self._instance.handle(Event.GONE)
-
-    def ready(self, how: str) -> None:
-        if self._current:
-            self._instance.became_ready(how)
-
-    def failed(self, why: str) -> None:
-        if self._current:
-            self._instance.became_unhealthy(why)
-
-    def status(self, text: str) -> None:
-        if self._current:
-            self._instance.status_text = text
-
-    def drained(self) -> None:
-        if self._current:
-            self._instance.handle(Event.DRAINED)
-
-    def extend(self, seconds: Seconds) -> None:
-        if self._current:
-            self._instance.extend_timeout(seconds)
-
-    def main_pid(self, pid: int) -> None:
-        if self._current and self._instance.process is not None:
-            self._instance.process.follow(pid)
-
-    def message(self, value: object) -> None:
-        if self._current:
-            self._instance.received(value)
 
 
 Action: TypeAlias = Callable[[Instance], None]

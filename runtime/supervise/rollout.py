@@ -110,6 +110,10 @@ class Rollout:
         if not self.is_over:
             self._call_off("a later command overrules it")
 
+    def include(self, index: int) -> None:
+        """A slot came with scaling, and is of the old spec like the others."""
+        self._todo.append(index)
+
     def forget(self, index: int) -> None:
         """The slot was scaled away."""
         self._todo = [other for other in self._todo if other != index]

@@ -13,7 +13,8 @@ from runtime.init.signals import SignalInbox
 from runtime.listen.lazy import LazyOutfitter
 from runtime.logs.relay import Relay
 from runtime.record import Record
-from runtime.supervise.instance import World
+from runtime.signames import signal_name
+from runtime.supervise.collaborators import World
 from runtime.supervise.launcher import ForkLauncher
 from runtime.supervise.ledger import Ledger
 from runtime.supervise.loop import new_event_loop
@@ -108,6 +109,7 @@ class Session:
             on_loaded=self._loaded,
             on_failed=self._not_loaded,
         )
+        self._is_reaping = False
         self._ending: Ending | None = None
         self._control: Closable | None = None
         self._config_watch: Closable | None = None
@@ -206,7 +208,8 @@ class Session:
     def _signals_arrived(self) -> None:
         for number in self._around.inbox.take():
             if number == signal.SIGCHLD:
-                self._reap()
+                if not self._is_reaping:
+                    self._reap()
             elif number in self._reactions:
                 self._react(number, self._reactions[number])
 
@@ -218,10 +221,13 @@ class Session:
         elif reaction.action is SignalAction.FORWARD:
             self._supervisor.forward(reaction.number)
         elif reaction.action is SignalAction.REOPEN:
+            self._ledger.event("info", "control.request", action="reopen", peer=signal_name(number))
             self._relay.reopen()
 
     def _reap(self) -> None:
-        if self._reaper.reap():
+        """Once in a turn, as long as there may be more to bury: others shall have their turn too."""
+        self._is_reaping = self._reaper.reap()
+        if self._is_reaping:
             self._loop.call_soon(self._reap)
 
     def _orphan_buried(self, pid: int) -> None:

@@ -16,10 +16,10 @@ from runtime.init.exitcodes import SIGNAL_BASE, ExitCode
 from runtime.record import Record
 from runtime.signames import signal_name
 from runtime.supervise.app import App
-from runtime.supervise.instance import World
+from runtime.supervise.collaborators import World
 from runtime.supervise.leftovers import Clearance, our_descendants
 from runtime.supervise.restart import Fate
-from runtime.supervise.rollout import Outcome, can_overlap
+from runtime.supervise.rollout import can_overlap
 
 AFTER_KILL: Final[Seconds] = 2.0
 """How long a process may take to vanish after SIGKILL (uninterruptible sleep) before we leave without it."""
@@ -208,13 +208,13 @@ class Supervisor:
         self._open_instead(ecosystem)
         self.ecosystem, before = ecosystem, self.ecosystem
         new = {spec.key(): spec for spec in ecosystem.apps}
+        present = self._present()
         removed = [key for key in self.apps if key not in new]
         added = [key for key in new if key not in self.apps]
-        changed = [
-            key for key, app in self.apps.items() if key in new and not _same_but_count(app.spec, new[key])
-        ]
+        changed = [key for key in present if key in new and not _same_but_count(present[key], new[key])]
         for key in removed:
             self._waiting.discard(key)
+            self._replacing.pop(key, None)
             self.apps[key].stop()
         for key in added:
             self._add(new[key])
@@ -226,8 +226,10 @@ class Supervisor:
                 count = self._count(new[key])
                 if count != len(app.instances):
                     scaled.append(key)
-                app.spec = new[key]
-                app.scale(count)
+                if key in self._replacing:
+                    self._replacing[key] = new[key]
+                else:
+                    app.scale(count, new[key])
         self._log(
             "info",
             "config.reload",
@@ -246,13 +248,17 @@ class Supervisor:
             for spec in ecosystem.apps:
                 self._outfitter.open(spec)
         except ListenError:
-            for spec in self.ecosystem.apps:
+            present = self._present()
+            for spec in present.values():
                 self._outfitter.open(spec)
-            known = {spec.key() for spec in self.ecosystem.apps}
             for spec in ecosystem.apps:
-                if spec.key() not in known:
+                if spec.key() not in present:
                     self._outfitter.close(spec)
             raise
+
+    def _present(self) -> dict[tuple[str, str], AppSpec]:
+        """What every app is, or becomes if all that is under way succeeds."""
+        return {key: self._replacing.get(key) or app.aim for key, app in self.apps.items()}
 
     # -- called by apps --------------------------------------------------------------------------------
 
@@ -283,12 +289,7 @@ class Supervisor:
     def _change(self, app: App, spec: AppSpec) -> None:
         """Without a gap where old and new can serve side by side; stop and start elsewhere."""
         if app.wanted and not app.is_down and can_overlap(app.spec) and can_overlap(spec):
-
-            def scale(outcome: Outcome) -> None:
-                if not outcome.failure:
-                    app.scale(self._count(spec))
-
-            app.reload(spec, reason="config", on_done=scale)
+            app.reload(spec, count=self._count(spec), reason="config")
         else:
             self._replacing[spec.key()] = spec
             app.stop()

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import shutil
+import signal
 import subprocess
 import tomllib
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 from control.operated import SLEEPER, Operated, command, operated
-from harness import DEADLINE_S, PIDONE, PYTHON, eventually
+from harness import DEADLINE_S, PIDONE, PYTHON, eventually, pidone
 
 FLOUR = f"""
 [[apps]]
@@ -211,6 +212,22 @@ def test_save_writes_what_runs_now(tmp_path: Path) -> None:
     with operated(tmp_path, saved.read_text()) as again:
         assert again.states("api") == ["online"] * 3
         assert again.states("flour") == ["stopped"]
+
+
+def test_save_of_a_command_line_starts_the_same_again(tmp_path: Path) -> None:
+    """Without a file too: the command, its options and today's scale; from any folder."""
+    path = str(tmp_path / "s")
+    with pidone("--socket", path, "--name", "z", "-i", "2", "--", "sleep", "1000", cwd=tmp_path) as run:
+        run.expect(event="instance.online", count=2)
+        assert command("scale", "z", "3", "--socket", path, env={}).returncode == 0
+        done = command("save", str(tmp_path / "saved.toml"), "--socket", path, env={}, cwd="/")
+        assert done.returncode == 0, done.stderr
+        run.signal(signal.SIGTERM)
+        run.wait()
+    with pidone(str(tmp_path / "saved.toml")) as run:
+        run.expect(event="instance.online", count=3)
+        apps = json.loads(command("ls", "--json", "--socket", path, env={}).stdout)["apps"]
+        assert [(app["name"], app["scale"], app["cwd"]) for app in apps] == [("z", 3, str(tmp_path))]
 
 
 @pytest.fixture

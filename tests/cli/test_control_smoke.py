@@ -5,8 +5,8 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from control.operated import command, free_port
-from harness import PYTHON
+from control.operated import command
+from harness import PYTHON, free_port
 
 
 def smoke(folder: Path, checks: str, *words: str, script: str = "", port: int = 0) -> "tuple[int, str, str]":

@@ -1,10 +1,11 @@
 """Reloads that go wrong, or are overtaken by something more important."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clusters.load import Load
-from clusters.site import Site, get, node_app, running
+from clusters.site import UNHURRIED, Site, get, node_app, running
 from harness import eventually
 
 
@@ -20,11 +21,12 @@ from harness import eventually
 )
 def test_broken_code_takes_nothing_down(tmp_path: Path, node: str, port: int, balance: str, how: str) -> None:
     """New code that crashes or never gets ready is called off with an error; the old processes serve on."""
-    app = node_app(node, port, balance=balance, script="breakable.cjs", listen_timeout=700)
+    app = node_app(node, port, balance=balance, script="breakable.cjs")
     with running(tmp_path, app) as site, Load(port, keep_alive=False) as load:
         old = site.pids()
         load.more(200)
-        site.change(env={"BREAK": how, "GENERATION": "1"})
+        limit: dict[str, Any] = {"listen_timeout": 700} if how == "silent" else {}
+        site.change(**limit, env={"BREAK": how, "GENERATION": "1"})
         failed = site.run.expect(event="app.reload_failed")
         assert failed["replaced"] == 0
         load.more(200)
@@ -32,13 +34,13 @@ def test_broken_code_takes_nothing_down(tmp_path: Path, node: str, port: int, ba
         assert {int(body.split()[0]) for body in load.bodies} <= set(old)
         eventually(lambda: site.pids() == old, "the newcomer to be gone")
         # Once it is repaired, the next reload goes through.
-        site.reload(env={"BREAK": ""})
+        site.reload(**UNHURRIED, env={"BREAK": ""})
         assert not set(site.pids()) & set(old)
 
 
 def test_stop_during_a_reload(tmp_path: Path, node: str, port: int) -> None:
     """A stop wins over the reload in flight: everything ends, also the newcomer, and in order."""
-    app = node_app(node, port, script="breakable.cjs", listen_timeout=20_000)
+    app = node_app(node, port, script="breakable.cjs")
     site = Site(tmp_path, app)
     with site.run:
         site.start()
@@ -53,7 +55,9 @@ def test_a_newer_reload_waits_for_its_turn(tmp_path: Path, node: str, port: int)
     """Changes that arrive during a reload are applied after it; the last one is what serves in the end."""
     with running(tmp_path, node_app(node, port)) as site, Load(port, keep_alive=True) as load:
         load.more(100)
-        for generation in ("1", "2", "3"):
+        site.change(env={"GENERATION": "1"})
+        site.run.expect(event="app.reload")
+        for generation in ("2", "3"):
             site.change(env={"GENERATION": generation})
         eventually(lambda: get(port).split()[1] == "3", "the newest generation")
         site.run.expect(event="app.reloaded", count=2)

@@ -44,7 +44,7 @@ def fires(alert: Alert, history: list[tuple[float, dict[str, Any]]]) -> list[flo
     [
         ({"restarts_per_hour": 2}, [(t * 10.0, {"restarts": t}) for t in range(5)], [30.0]),
         ({"restarts_per_hour": 2}, [(t * 2000.0, {"restarts": t}) for t in range(9)], []),
-        ({"restarts_per_hour": 2}, [(0.0, {"restarts": 50}), (9.0, {"restarts": 50})], []),
+        ({"restarts_per_hour": 2}, [(2.0, {"restarts": 3}), (9.0, {"restarts": 3})], [2.0]),
         ({"not_ready_for": 60.0}, [(t * 30.0, {"ready": False}) for t in range(4)], [60.0]),
         ({"not_ready_for": 60.0}, [(t * 30.0, {"ready": t == 1}) for t in range(4)], []),
         ({"memory": 100 * MIB}, [(0.0, {"memory": 100 * MIB}), (1.0, {"memory": 101 * MIB})], [1.0]),

@@ -38,6 +38,9 @@ def test_the_whole_life_of_an_app(tmp_path: Path) -> None:
             "stopped",
             "post_stop app=a code=0 signal=",
         ]
+        assert [r.get("hook") for r in run.records if r.get("stream") == "stdout"] == [
+            *("pre_start", None, "post_start", "pre_stop", None, "post_stop")
+        ]
 
 
 def test_ends_that_nobody_asked_for(tmp_path: Path) -> None:

@@ -40,15 +40,22 @@ POWERLESS = (
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_what_the_container_may_not_do_is_told(
-    tmp_path: Path, root: None, keys: dict[str, Any], message: str
+    open_path: Path, root: None, keys: dict[str, Any], message: str
 ) -> None:
     """The app is not started with less than it asked for; the event names the key and what would help."""
-    _open_to_everybody(tmp_path)
-    file = ecosystem(tmp_path, shell("a", "echo runs", cwd="/", autorestart=False, **keys))
+    file = ecosystem(open_path, shell("a", "echo runs", cwd="/", autorestart=False, **keys))
     with Running([*POWERLESS, PIDONE, "--socket", "none", file], cwd="/") as run:
         assert message in run.expect(event="instance.spawn_failed")["message"]
         assert run.wait() == 126
         assert not run.find(message="runs")
+
+
+def test_who_gives_up_says_what_was_not_allowed(open_path: Path, root: None) -> None:
+    """The last word of a container that ends for it, so that nobody has to read on from there."""
+    file = ecosystem(open_path, shell("a", "echo runs", cwd="/", max_restarts=2, nice=-5))
+    with Running([*POWERLESS, PIDONE, "--socket", "none", file], cwd="/") as run:
+        assert run.wait() == 75
+        assert "nice: Permission denied" in run.find(event="runtime.exit")[0]["message"]
 
 
 def test_root_without_capabilities_cannot_be_another_user(tmp_path: Path, root: None) -> None:
@@ -60,19 +67,17 @@ def test_root_without_capabilities_cannot_be_another_user(tmp_path: Path, root: 
         assert run.wait() == 126
 
 
-def test_nobody_cannot_be_somebody_else(tmp_path: Path, root: None) -> None:
+def test_nobody_cannot_be_somebody_else(open_path: Path, root: None) -> None:
     """That can be seen in the file, before anything is started."""
-    _open_to_everybody(tmp_path)
-    file = ecosystem(tmp_path, shell("a", "echo runs", cwd="/", uid=1000))
+    file = ecosystem(open_path, shell("a", "echo runs", cwd="/", uid=1000))
     with Running([*POWERLESS, PIDONE, "--socket", "none", file], cwd="/") as run:
         assert run.wait() == 78
         assert run.err is not None
         assert "uid: only root can run an app as somebody else" in run.err.text()
 
 
-def test_what_needs_no_privilege_works_without(tmp_path: Path, root: None) -> None:
+def test_what_needs_no_privilege_works_without(open_path: Path, root: None) -> None:
     """Nicer, easier to kill, less of everything: that nobody is refused."""
-    _open_to_everybody(tmp_path)
     show = "nice; cat /proc/self/oom_score_adj; ulimit -n; ulimit -Hn"
     keys = {"nice": 19, "oom_score_adj": 900, "limits": {"nofile": "64:128"}, "autorestart": False}
     with Running(
@@ -81,7 +86,7 @@ def test_what_needs_no_privilege_works_without(tmp_path: Path, root: None) -> No
             PIDONE,
             "--socket",
             "none",
-            ecosystem(tmp_path, shell("a", show, cwd="/", **keys)),
+            ecosystem(open_path, shell("a", show, cwd="/", **keys)),
         ],
         cwd="/",
     ) as run:
@@ -160,8 +165,3 @@ def _cpus(text: str) -> set[int]:
         first, _, last = part.partition("-")
         found |= set(range(int(first), int(last or first) + 1))
     return found
-
-
-def _open_to_everybody(folder: Path) -> None:
-    for each in (folder, *list(folder.parents)[:2]):
-        each.chmod(0o755)

@@ -92,6 +92,19 @@ def test_a_refused_ecosystem_leaves_a_message(
     assert said in told["message"]
 
 
+def test_a_long_message_is_cut_and_stays_json(tmp_path: Path) -> None:
+    """The kubelet reads 4096 bytes, which the errors of a large file exceed; escapes count as well."""
+    message = tmp_path / "termination-log"
+    message.touch()
+    names = (f"{'ä' * 20}{number}" for number in range(90))
+    apps = (shell(name, "true", max_memory_restart="\N{CHEESE WEDGE}") for name in names)
+    file = ecosystem(tmp_path, *apps)
+    assert run_to_end(file, env={"PIDONE_TERMINATION_LOG": str(message)})[0] == 78
+    text = message.read_text()
+    assert 4000 < len(text) <= 4096
+    assert json.loads(text)["message"].endswith(" ...")
+
+
 def test_an_orderly_end_leaves_no_message(tmp_path: Path) -> None:
     """Nothing to tell when everything went well."""
     message = tmp_path / "termination-log"
@@ -232,14 +245,11 @@ def test_a_bad_file_is_one_clear_message(tmp_path: Path, case: str) -> None:
         assert text in err, err
 
 
-def test_an_unreadable_file(tmp_path: Path) -> None:
+def test_an_unreadable_file(open_path: Path) -> None:
     """The reason is told, for another user too."""
-    file = Path(ecosystem(tmp_path, shell("a", "true")))
+    file = Path(ecosystem(open_path, shell("a", "true")))
     file.chmod(0)
     if os.geteuid() == 0:
-        tmp_path.chmod(0o755)
-        for parent in list(tmp_path.parents)[:2]:
-            parent.chmod(0o755)
         result = subprocess.run(
             ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", harness.PIDONE, str(file)],
             capture_output=True,

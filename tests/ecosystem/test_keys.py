@@ -270,11 +270,11 @@ def test_a_message_shows_no_secret_and_stays_one_line() -> None:
     [
         (
             {"memory_soft_limit": "2G", "max_memory_restart": "1G"},
-            "memory_soft_limit is above max_memory_restart",
+            "memory_soft_limit (2G) is above max_memory_restart (1G)",
         ),
         (
             {"memory_soft_limit": "90%", "max_memory_restart": "80%"},
-            "memory_soft_limit is above max_memory_restart",
+            "memory_soft_limit (90%) is above max_memory_restart (80%)",
         ),
         ({"limits": {"nofile": "2:1"}}, "a soft limit that is not above the hard one"),
         ({"limits": {"files": 1}}, "unknown limit"),

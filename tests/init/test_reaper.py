@@ -1,11 +1,12 @@
 """The reaper, over real children."""
 
+import itertools
 import os
 import signal
 
 import harness
 
-from runtime.init.reaper import ExitStatus, Reaper
+from runtime.init.reaper import TURN_S, ExitStatus, Reaper
 
 
 def child(code: int = 0, *, by: int | None = None) -> int:
@@ -47,15 +48,39 @@ def test_orphans_are_buried_and_counted() -> None:
     assert harness.state(pid) == ""
 
 
-def test_a_burst_is_reaped_in_batches() -> None:
-    """More than a batch of zombies: the caller is asked to come back, and none is lost."""
-    reaper = Reaper()
-    pids = [child() for _ in range(1200)]
+def test_a_burst_is_reaped_in_turns() -> None:
+    """More zombies than one turn has time for: the caller is asked to come back, and none is lost."""
+    clock = itertools.count(step=TURN_S / 100)
+    reaper = Reaper(now=lambda: next(clock))
+    pids = [child() for _ in range(300)]
     harness.eventually(lambda: all_dead(*pids))
     assert reaper.reap()
+    assert 0 < reaper.orphans <= 100
     while reaper.reap():
         pass
     assert reaper.orphans == len(pids)
+
+
+def test_children_that_end_as_fast_as_they_are_restarted() -> None:
+    """An owner that starts the next one at once does not keep the caller for ever."""
+    clock = itertools.count(step=TURN_S / 10)
+    reaper = Reaper(now=lambda: next(clock))
+    lives = 0
+    is_wanted = True
+
+    def start(_: ExitStatus | None = None) -> None:
+        nonlocal lives
+        if is_wanted:
+            lives += 1
+            pid = child()
+            reaper.watch(pid, start)
+            harness.eventually(lambda: all_dead(pid))
+
+    start()
+    assert reaper.reap()
+    assert 1 < lives <= 11
+    is_wanted = False
+    reaper.reap()
 
 
 def test_nothing_to_reap_is_fine() -> None:

@@ -1,8 +1,6 @@
 """What the tests of port sharing have in common."""
 
-import contextlib
 import shutil
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,14 +14,6 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
     """A loop with an outfitter."""
     with Fleet(tmp_path) as running:
         yield running
-
-
-@pytest.fixture
-def port() -> int:
-    """A port nobody uses."""
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,18 @@
 """The framing of the IPC channel, over every way to cut a stream into pieces."""
 
 import asyncio
+import itertools
 import json
 import os
 import socket
 from collections.abc import Iterator
 
 import pytest
+from harness import eventually
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtime.listen.channel import LINE_BYTES, UNSENT_BYTES, Channel
+from runtime.listen.channel import LAST_WORDS, LINE_BYTES, PER_TURN, UNSENT_BYTES, Channel
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -44,6 +46,12 @@ class Ends:
         """Let the channel read and write what it can."""
         self.loop.run_until_complete(asyncio.sleep(0.002))
 
+    def feed(self, data: bytes) -> None:
+        """Let these bytes be read, and everything in them be heard."""
+        self.channel._chunk, self.channel._heard = data, 0
+        while self.channel._hear(1):
+            pass
+
     def close(self) -> None:
         """Leave nothing open."""
         self.channel.close()
@@ -65,9 +73,9 @@ def test_any_cut(messages: list[object], cuts: list[int]) -> None:
     ends = Ends()
     stream = b"".join(json.dumps(message).encode() + b"\n" for message in messages)
     for cut in cuts:
-        ends.channel._feed(stream[:cut])
+        ends.feed(stream[:cut])
         stream = stream[cut:]
-    ends.channel._feed(stream)
+    ends.feed(stream)
     assert ends.messages == messages
     assert not ends.nonsense
     ends.close()
@@ -79,7 +87,7 @@ def test_any_bytes(pieces: list[bytes]) -> None:
     """Whatever arrives is either a message or nonsense; nothing is raised."""
     ends = Ends()
     for piece in pieces:
-        ends.channel._feed(piece)
+        ends.feed(piece)
     assert len(ends.messages) + len(ends.nonsense) == b"".join(pieces).count(b"\n")
     ends.close()
 
@@ -87,9 +95,9 @@ def test_any_bytes(pieces: list[bytes]) -> None:
 def test_endless_line(ends: Ends) -> None:
     """A line without end is dropped, said so once, and costs no memory; the next line counts again."""
     for _ in range(5):
-        ends.channel._feed(b"x" * (LINE_BYTES // 2 + 1))
+        ends.feed(b"x" * (LINE_BYTES // 2 + 1))
         assert len(ends.channel._partial) <= LINE_BYTES
-    ends.channel._feed(b'x\n"next"\n')
+    ends.feed(b'x\n"next"\n')
     assert ends.messages == ["next"]
     assert len(ends.nonsense) == 1
 
@@ -143,3 +151,44 @@ def test_death_in_the_middle(ends: Ends) -> None:
     assert ends.nonsense == ["ended in the middle of a message"]
     assert ends.closed == 1
     assert not ends.channel.send("anybody?")
+
+
+def test_a_flood(ends: Ends) -> None:
+    """However much a process says at once, a turn hears so much of it; all of it is heard in the end."""
+    ends.other.send(b"1\n" * 20 * PER_TURN)
+    heard = []
+
+    def count() -> None:
+        heard.append(len(ends.messages))
+        if heard[-1] < 20 * PER_TURN:
+            ends.loop.call_soon(count)
+        else:
+            ends.loop.stop()
+
+    ends.loop.call_soon(count)
+    ends.loop.run_forever()
+    assert max(after - before for before, after in itertools.pairwise(heard)) == PER_TURN
+    assert len(ends.messages) == 20 * PER_TURN
+    ends.other.send(b'"next"\n')
+
+    def is_heard() -> bool:
+        ends.turn()
+        return ends.messages[-1] == "next"
+
+    eventually(is_heard, "the channel to be read again")
+
+
+def test_a_flood_at_the_end(ends: Ends) -> None:
+    """What a process said last is heard, unless it was so much that nobody meant it."""
+    ends.other.send(b"1\n" * 20_000)
+    ends.other.close()
+    ends.channel.close()
+    assert len(ends.messages) == LAST_WORDS
+
+
+def test_tiny_messages_that_nobody_reads(ends: Ends) -> None:
+    """What waits is bounded by what it costs, not by its bytes alone."""
+    sent = 0
+    while ends.channel.send(1):
+        sent += 1
+    assert sent < UNSENT_BYTES / 100

@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from harness import free_port
 from listen.fleet import Client, Fleet, app_of, python_app
 
 from runtime.ecosystem.spec import AppSpec, Balance, Listen, Readiness
@@ -166,8 +167,6 @@ def test_spread_over_python_processes(fleet: Fleet, port: int) -> None:
 
 def test_other_ports_are_left_alone(fleet: Fleet, port: int, tmp_path: Path) -> None:
     """With `listen`, only its ports are shared: others, port 0, UDP and unix sockets stay the program's."""
-    import socket
-
     code = """
 import socket, sys
 one = socket.socket(); one.bind(("127.0.0.1", 0)); one.listen()
@@ -180,9 +179,7 @@ shared = socket.socket(); shared.bind(("127.0.0.1", int(sys.argv[1])))
 assert shared.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR) == 1
 """
     listen = (Listen(name="web", port=port),)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        other = str(probe.getsockname()[1])
+    other = str(free_port())
     app = python_app(code, str(port), str(tmp_path / "x.sock"), other, share="python", listen=listen)
     member = fleet.start(app)
     assert fleet.gone(member) == 0, member.text()

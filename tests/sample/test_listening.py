@@ -3,14 +3,8 @@
 import socket
 import urllib.request
 
-from harness import PYTHON, Running, eventually
+from harness import PYTHON, Running, eventually, free_port
 from sample.service import BACKEND, Api, Service
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def test_instances_share_a_port_by_themselves(migrated: Service) -> None:

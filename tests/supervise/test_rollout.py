@@ -327,3 +327,127 @@ def test_new_rules_of_restarting_hold_for_what_runs() -> None:
     play.newest.exit(1)
     play.after(30.0)
     assert play.app.instances[0].state is State.ERRORED
+
+
+def test_a_failed_reload_gives_the_old_sockets_back() -> None:
+    """Ports and balance are those of the spec that serves, not of the one that did not work."""
+    play = Play(2)
+    changed = play.spec.but(args=("new",))
+    play.stage.outfitter.open(changed)  # as the supervisor does before
+    play.reload(spec=changed)
+    play.newest.exit(1)
+    assert play.stage.outfitter.present["app"] == play.spec
+
+
+def test_a_failed_reload_keeps_the_sockets_of_the_next() -> None:
+    """When another change waits for the end of the one that failed, its ports are the ones to be open."""
+    play = Play(1)
+    newer = play.spec.but(args=("newer",))
+    play.reload(spec=play.spec.but(args=("new",)))
+    play.stage.outfitter.open(newer)
+    play.reload(spec=newer)
+    play.newest.exit(1)
+    assert play.stage.outfitter.present["app"] == newer
+    play.newest.report.ready("ipc")
+    next(p for p in play.alive() if p.signals).exit(0)
+    assert play.app.spec == newer
+
+
+@pytest.mark.parametrize("mode", [ExecMode.CLUSTER, ExecMode.FORK])
+def test_scaling_up_during_a_reload(mode: ExecMode) -> None:
+    """What comes while others are replaced ends up as new as they are."""
+    play = Play(1, exec_mode=mode)
+    changed = play.spec.but(args=("new",))
+    play.reload(spec=changed)
+    play.app.scale(2)
+    for _ in range(20):
+        for process in play.alive():
+            if process.signals:
+                process.exit(0)
+            elif not process.was_online:
+                process.report.ready("ipc")
+    assert play.outcomes == [Outcome(replaced=2)]
+    assert [p.who for p in play.alive()] == [i.who for i in play.app.instances.values()]
+    assert [i.incarnation for i in play.app.instances.values()] == [2, 2]
+    assert play.serving() == 2
+
+
+def test_a_count_comes_with_its_reload() -> None:
+    """Another number of instances in the file counts when the reload has succeeded."""
+    play = Play(1)
+    play.reload(spec=play.spec.but(args=("new",)), count=2)
+    assert len(play.app.instances) == 1
+    play.newest.report.ready("ipc")
+    next(p for p in play.alive() if p.signals).exit(0)
+    assert len(play.app.instances) == 2
+
+
+def test_scaling_during_a_reload_has_the_last_word() -> None:
+    """Somebody scales while a reload with another number is under way: the later wish counts."""
+    play = Play(1)
+    play.reload(spec=play.spec.but(args=("new",)), count=2)
+    play.app.scale(3)
+    for _ in range(20):
+        for process in play.alive():
+            if process.signals:
+                process.exit(0)
+            elif not process.was_online:
+                process.report.ready("ipc")
+    assert play.outcomes == [Outcome(replaced=3)]
+    assert len(play.app.instances) == 3
+
+
+def test_a_failed_reload_changes_no_count() -> None:
+    """The file is taken as a whole or not at all."""
+    play = Play(2)
+    play.reload(spec=play.spec.but(args=("new",)), count=1)
+    play.newest.exit(1)
+    assert len(play.app.instances) == 2
+    play.reload()
+    assert len(play.app.instances) == 2
+
+
+def test_unhealthy_instances_during_a_reload() -> None:
+    """A probe that fails meanwhile displaces no change that waits; who is sick after it is replaced."""
+    play = Play(3)
+    first, second, third = play.alive()
+    play.reload(indexes=[0])
+    changed = play.spec.but(args=("new",))
+    play.reload(spec=changed)
+    for sick in (first, second, third):
+        sick.report.failed("sick")
+    for process in play.alive():
+        if not process.was_online:
+            process.report.ready("ipc")
+    first.exit(0)
+    play.newest.exit(1)
+    assert play.app.spec == play.spec
+    assert [outcome.replaced for outcome in play.outcomes] == [1, 0]
+    for index in (1, 2):
+        assert play.newest.who.index == index
+        play.newest.report.ready("ipc")
+        next(p for p in play.alive() if p.signals).exit(0)
+    assert [(p.who.index, p.who.incarnation) for p in play.alive()] == [(0, 2), (1, 2), (2, 2)]
+
+
+def test_a_restart_during_a_reload_is_one_to_the_new_spec() -> None:
+    """Somebody does not want to wait: whatever starts from now on is what the file says, everywhere."""
+    play = Play(2)
+    changed = play.spec.but(args=("new",))
+    play.reload(spec=changed)
+    play.newest.report.ready("ipc")
+    play.app.restart()
+    assert [instance.app for instance in play.app.instances.values()] == [changed, changed]
+    assert play.app.spec == changed
+
+
+def test_a_reload_gives_another_chance_to_what_gave_up() -> None:
+    """A slot that crashed too often with the old code is started with the new."""
+    play = Play(2, max_restarts=1)
+    play.alive()[0].report.ready("ipc")
+    play.alive()[0].exit(1)
+    play.newest.exit(1)
+    assert play.app.instances[0].state is State.ERRORED
+    play.reload(spec=play.spec.but(args=("repaired",)))
+    play.newest.report.ready("ipc")
+    assert play.serving() == 2

@@ -5,7 +5,15 @@ import signal
 import pytest
 from stage import Stage, spec
 
-from runtime.ecosystem.spec import AppSpec, Condition, Dependency, Ecosystem, RuntimeSpec
+from runtime.ecosystem.spec import (
+    AppSpec,
+    Condition,
+    Dependency,
+    Ecosystem,
+    ExecMode,
+    Readiness,
+    RuntimeSpec,
+)
 from runtime.supervise import supervisor as module
 from runtime.supervise.supervisor import Ending, Phase, Supervisor
 
@@ -284,6 +292,43 @@ def test_a_stop_during_reload_wins() -> None:
     play.exit("a")
     assert (play.code, play.supervisor.phase) == (0, Phase.DONE)
     assert len(play.stage.launcher.launched) == 1
+
+
+def test_a_file_that_changes_back_during_a_replacement() -> None:
+    """What the last reading said counts, whether the app has become what the one before said or not."""
+    first, second = spec("a"), spec("a", args=("x",))
+    play = Play(first)
+    play.supervisor.apply(Ecosystem(apps=(second,)))
+    play.supervisor.apply(Ecosystem(apps=(first,)))
+    play.exit("a")
+    assert play.supervisor.apps["default", "a"].spec == first
+    assert play.running() == ["a"]
+
+
+def test_a_file_that_drops_an_app_during_its_replacement() -> None:
+    """It does not come back."""
+    play = Play(spec("a"), spec("b"))
+    play.supervisor.apply(Ecosystem(apps=(spec("a", args=("x",)), spec("b"))))
+    play.supervisor.apply(Ecosystem(apps=(spec("b"),)))
+    play.exit("a")
+    assert play.running() == ["b"]
+    assert play.stage.outfitter.closed == ["a"]
+
+
+def test_a_file_that_changes_back_during_a_rolling_reload() -> None:
+    """The reload that is under way is finished, and followed by one back to what the file says."""
+    first, second = (
+        spec("a", exec_mode=ExecMode.CLUSTER, ready=Readiness(ipc=True), args=args) for args in ((), ("x",))
+    )
+    play = Play(first)
+    play.stage.launcher.last.report.ready("ipc")
+    for wish in (second, second, first):  # the same again asks for nothing new
+        play.supervisor.apply(Ecosystem(apps=(wish,)))
+    for _ in range(2):
+        play.stage.launcher.last.report.ready("ipc")
+        next(p for p in play.stage.launcher.alive() if p.signals).exit(0)
+    assert play.supervisor.apps["default", "a"].spec == first
+    assert len(play.stage.launcher.launched) == 3
 
 
 def test_signals_are_forwarded_to_every_main_process() -> None:

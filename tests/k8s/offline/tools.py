@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from harness import locked
 
 REPOSITORY = Path(__file__).parents[3]
 K8S = REPOSITORY / "k8s"
@@ -26,6 +27,7 @@ FOREIGN_KINDS = {"PodMonitor": "podmonitors", "PrometheusRule": "prometheusrules
 """Of the Prometheus operator, no part of Kubernetes, and their plurals."""
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pidone/k8s"
+LOCK = CACHE / "lock"
 
 Object = dict[str, Any]
 """A Kubernetes object."""
@@ -64,8 +66,7 @@ def _build(folder: Path) -> tuple[Object, ...]:
 def definitions(release: str) -> Mapping[str, Any]:
     """The OpenAPI definitions of a release of Kubernetes."""
     file = CACHE / "schemas" / f"{release}.json"
-    if not file.exists():
-        _unpack("k8s.io/kubernetes", release, {"api/openapi-spec/swagger.json": file})
+    _provide("k8s.io/kubernetes", release, {"api/openapi-spec/swagger.json": file})
     found: Mapping[str, Any] = json.loads(file.read_text())["definitions"]
     return found
 
@@ -78,8 +79,7 @@ def foreign(kind: str) -> Mapping[str, Any]:
         f"{folder}{plural}.yaml": CACHE / "schemas" / f"{plural}-{OPERATOR}.yaml"
         for plural in FOREIGN_KINDS.values()
     }
-    if not all(file.exists() for file in files.values()):
-        _unpack("github.com/prometheus-operator/prometheus-operator", OPERATOR, files)
+    _provide("github.com/prometheus-operator/prometheus-operator", OPERATOR, files)
     file = files[f"{folder}{FOREIGN_KINDS[kind]}.yaml"]
     (version,) = yaml.safe_load(file.read_text())["spec"]["versions"]
     found: Mapping[str, Any] = version["schema"]["openAPIV3Schema"]
@@ -95,9 +95,16 @@ def _kustomize() -> tuple[str, ...]:
     for kubectl in (shutil.which("kubectl"), *map(str, CACHE.glob("*/bin/kubectl"))):
         if kubectl:
             return (kubectl, "kustomize")
-    if not ours.exists():
-        _go(["install", f"sigs.k8s.io/kustomize/kustomize/v5@{KUSTOMIZE}"], GOBIN=str(ours.parent))
+    with locked(LOCK):
+        if not ours.exists():
+            _go(["install", f"sigs.k8s.io/kustomize/kustomize/v5@{KUSTOMIZE}"], GOBIN=str(ours.parent))
     return (str(ours), "build")
+
+
+def _provide(module: str, version: str, files: Mapping[str, Path]) -> None:
+    with locked(LOCK):
+        if not all(file.exists() for file in files.values()):
+            _unpack(module, version, files)
 
 
 def _unpack(module: str, version: str, files: Mapping[str, Path]) -> None:

@@ -1,4 +1,4 @@
-"""The drain of hypercorn with asyncio. By itself it closes idle connections before it stops accepting."""
+"""The drain of hypercorn, with asyncio and uvloop; its own closes connections before it stops accepting."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Awaitable, Callable
 
 import pidone_asyncio
 import pidone_sockets
+import pidone_uvloop
 
 
 def install(module: Any, idle_s: float) -> None:
@@ -35,6 +36,8 @@ def install(module: Any, idle_s: float) -> None:
         except module.ShutdownError:
             config.response_headers = closing_headers
             pidone_asyncio.forget(pidone_sockets.listening())
+            for server in pidone_uvloop.servers:
+                server.close()
             await pidone_asyncio.until(lambda: not connections, idle_s)
             raise
 

@@ -8,6 +8,7 @@ from typing import Any
 import pidone_drain
 import pidone_environment
 import pidone_sockets
+import pidone_uvloop
 
 _own_fromfd = socket.fromfd
 _own_listen = socket.socket.listen
@@ -17,6 +18,7 @@ def install() -> None:
     """Put the functions below in the place of Python's, until one of them is called."""
     setattr(socket, "fromfd", fromfd)  # noqa: B010 (mypy forbids the plain assignment)
     setattr(socket.socket, "listen", listen)  # noqa: B010
+    pidone_uvloop.expect(lambda _: _leave())
 
 
 def fromfd(*args: Any, **kwargs: Any) -> socket.socket:

@@ -20,6 +20,7 @@ from typing import Any
 import pidone_drain
 import pidone_environment
 import pidone_sockets
+import pidone_uvloop
 
 _ANSWER_S = 10.0
 """How long bind() waits for the runtime before the program binds by itself."""
@@ -35,6 +36,7 @@ def install() -> None:
     """Put bind() and listen() below in the place of Python's."""
     setattr(socket.socket, "bind", bind)  # noqa: B010 (mypy forbids the plain assignment)
     setattr(socket.socket, "listen", listen)  # noqa: B010
+    pidone_uvloop.expect(serve)
 
 
 def bind(self: socket.socket, address: Any) -> None:
@@ -63,6 +65,14 @@ def listen(self: socket.socket, *backlog: int) -> None:
         if pidone_sockets.is_shared(self):
             pidone_drain.install_last()
         _report(self.getsockname()[1])
+
+
+def serve(server: Any) -> None:
+    """A server of uvloop listens."""
+    pidone_drain.install()
+    for sock in server.sockets or ():
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            _report(sock.getsockname()[1])
 
 
 def accept(self: socket.socket) -> tuple[socket.socket, Any]:
@@ -135,12 +145,6 @@ def _replace(sock: socket.socket, descriptor: int) -> None:
     pidone_sockets.shares(sock)
     setattr(socket.socket, "accept", accept)  # noqa: B010 (as above)
     setattr(socket.socket, "getsockopt", getsockopt)  # noqa: B010
-    if "uvloop" in sys.modules:
-        # uvloop binds here but listens in C, right after: the loop's next turn is the time to report it.
-        import asyncio  # noqa: PLC0415 (it is loaded already)
-
-        with contextlib.suppress(RuntimeError):  # no loop runs: an ordinary server beside uvloop
-            asyncio.get_running_loop().call_soon(_report, sock.getsockname()[1])
 
 
 def _report(port: int) -> None:
