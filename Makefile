@@ -9,7 +9,7 @@ run: $(VENV)/.sample
 	cd docker/backend && PATH="$(CURDIR)/$(BIN):$$PATH" pidone ecosystem.toml
 
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 # Real containers; starts an engine and makes base images where there are none.
 test-docker: $(VENV)/.ready

@@ -3,17 +3,32 @@
 A benchmark is a module `bench/bench_<name>.py` with `def run() -> Iterable[Figure]`.
 """
 
+import argparse
+import difflib
 import importlib
 import sys
 from pathlib import Path
 
+NAMES = sorted(path.stem.removeprefix("bench_") for path in Path(__file__).parent.glob("bench_*.py"))
+
+
+def wanted() -> list[str]:
+    """The benchmarks that the command line names, or all; ends with 2 where there is none of that name."""
+    parser = argparse.ArgumentParser("python -m bench", description="Measure, and print the figures.")
+    parser.add_argument("name", nargs="*", help=f"of {', '.join(NAMES)}; without one all are run")
+    names: list[str] = parser.parse_args().name
+    for name in names:
+        if name not in NAMES:
+            close = difflib.get_close_matches(name, NAMES, 1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(NAMES)}"
+            parser.error(f"no benchmark {name}; {hint}")
+    return names or NAMES
+
 
 def main() -> int:
     """Run and print; exit code 1 if a target was missed."""
-    here = Path(__file__).parent
-    names = sys.argv[1:] or sorted(path.stem.removeprefix("bench_") for path in here.glob("bench_*.py"))
     missed = 0
-    for name in names:
+    for name in wanted():
         print(f"== {name}", flush=True)
         for figure in importlib.import_module(f"bench.bench_{name}").run():
             print(figure.line(), flush=True)

@@ -20,22 +20,32 @@ from typing import Any, Final
 
 from bench import peers
 from bench.figures import Figure
+from bench.wakeups import HAVE_STRACE, system_calls
 
 PIDONE: Final = str(Path(sysconfig.get_path("scripts")) / "pidone")
 ROUNDS: Final = 3
 LINES: Final = 1_000_000
-PEER_LINES: Final = 200_000
+PEER_LINES: Final = 1_000_000
 WRITERS: Final = 16
 BLOCK: Final = 200
 STALL_S: Final = 15.0
 LATENCY_LINES: Final = 200
+QUIET: Final = 10
+SETTLE_S: Final = 3.0
+IDLE_S: Final = 10.0
 
 PLAIN: Final = "2026-11-20 hello from app number 12345 ok"
 OBJECT: Final = '{"level":"info","time":"2026-11-20T23:04:43.697Z","msg":"request done","ms":12.5}'
 
+MANY_LINES: Final = 2_000_000
+"""Of all writers together."""
 _WRITER: Final = """
 import os, sys, time
 block = (sys.argv[2] + "\\n").encode() * 200
+if len(sys.argv) > 3:
+    open(os.path.join(sys.argv[3], str(os.getpid())), "w").close()
+    while not os.path.exists(os.path.join(sys.argv[3], "go")):
+        time.sleep(0.001)
 for _ in range(int(sys.argv[1]) // 200):
     left = memoryview(block)
     while left:
@@ -66,6 +76,8 @@ def run() -> Iterable[Figure]:
         yield from bench.beside_the_peer()
         yield bench.stalled()
         yield bench.latency()
+        if HAVE_STRACE:
+            yield bench.idle()
 
 
 class _Bench:
@@ -81,13 +93,13 @@ class _Bench:
 
     def many(self, single: float) -> Iterable[Figure]:
         """All writers at once: the sum, and the slowest when the first one is done."""
-        each = LINES // WRITERS // BLOCK * BLOCK
-        rates, fairness = [], []
+        each = MANY_LINES // WRITERS // BLOCK * BLOCK
+        rates = [self._together(each) for _ in range(ROUNDS)]
+        fairness = []
         for _ in range(ROUNDS):
-            with self._running(self._ours(self._writers(PLAIN, each, WRITERS))) as process:
-                data, taken = _collect(process, each * WRITERS)
-            rates.append(each * WRITERS / taken)
-            fairness.append(_slowest_share(data, each))
+            parts: list[bytes] = []
+            self._together(each, parts)
+            fairness.append(_slowest_share(b"".join(parts), each))
         yield Figure(
             f"plain lines, {WRITERS} writers",
             "lines/s",
@@ -104,6 +116,17 @@ class _Bench:
             target="0.5",
             met=min(fairness) >= 0.5,
         )
+
+    def _together(self, each: int, keep: list[bytes] | None = None) -> float:
+        """Lines per second of all writers, none of which begins before all of them run."""
+        with (
+            tempfile.TemporaryDirectory(dir=self._folder) as gate,
+            self._running(self._ours(self._writers(PLAIN, each, WRITERS, gate))) as process,
+        ):
+            while len(os.listdir(gate)) < WRITERS:
+                time.sleep(0.01)
+            (Path(gate) / "go").touch()
+            return each * WRITERS / _collect(process, each * WRITERS, keep)
 
     def beside_the_peer(self) -> Iterable[Figure]:
         """The same line through pm2-runtime, in its fastest format and in the one with fields."""
@@ -155,12 +178,32 @@ class _Bench:
         median = statistics.median(taken)
         return Figure("latency of a single line", "ms", taken, target="median 2", met=median < 2)
 
-    def _writers(self, line: str, lines: int, count: int = 1) -> list[dict[str, Any]]:
+    def idle(self) -> Figure:
+        """System calls while apps that have said something hold their pipes open and are silent."""
+        words = f"echo {PLAIN}; echo {PLAIN} >&2; exec sleep 600"
+        apps = [
+            {"name": f"quiet{n}", "script": "/bin/sh", "interpreter": "none", "args": ["-c", words]}
+            for n in range(QUIET)
+        ]
+        with self._running(self._ours(apps)) as process:
+            _collect(process, 2 * QUIET)
+            time.sleep(SETTLE_S)
+            calls = system_calls([process.pid], IDLE_S)
+        return Figure(
+            f"system calls in {IDLE_S:g} s beside {QUIET} silent apps",
+            "",
+            calls,
+            target="none",
+            met=calls == [0],
+        )
+
+    def _writers(self, line: str, lines: int, count: int = 1, *gate: str) -> list[dict[str, Any]]:
+        """Apps that write; with a gate, a folder, they wait there for each other."""
         return [
             {
                 "name": f"w{n}",
                 "script": str(self._folder / "writer.py"),
-                "args": [str(lines), line],
+                "args": [str(lines), line, *gate],
                 "interpreter": sys.executable,
             }
             for n in range(count)
@@ -177,8 +220,7 @@ class _Bench:
 
     def _rate(self, command: Sequence[str], lines: int) -> float:
         with self._running(command) as process:
-            _, taken = _collect(process, lines)
-        return lines / taken
+            return lines / _collect(process, lines)
 
     @contextlib.contextmanager
     def _running(self, command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
@@ -193,23 +235,27 @@ class _Bench:
                     pass
 
 
-def _collect(process: subprocess.Popen[bytes], lines: int) -> tuple[bytes, float]:
-    """Read until so many lines of the app are there; the time from the first of them."""
+def _collect(process: subprocess.Popen[bytes], lines: int, keep: list[bytes] | None = None) -> float:
+    """Read until so many lines of the app are there; the time from the first of them.
+
+    The buffer is one and the same: what the reader does is not to be the bottleneck.
+    """
     assert process.stdout
     fd, mark = process.stdout.fileno(), PLAIN[:4].encode()
-    parts: list[bytes] = []
+    buffer = bytearray(1 << 20)
     seen, started = 0, 0.0
     while seen < lines:
-        data = os.read(fd, 1 << 20)
-        if not data:
+        count = os.readv(fd, [buffer])
+        if not count:
             raise RuntimeError(f"stdout ended after {seen} of {lines} lines")
         if not started:
-            if mark not in data and b"request done" not in data:
+            if buffer.find(mark, 0, count) < 0 and buffer.find(b"request done", 0, count) < 0:
                 continue
             started = time.perf_counter()
-        parts.append(data)
-        seen += data.count(b"\n")
-    return b"".join(parts), time.perf_counter() - started
+        if keep is not None:
+            keep.append(bytes(buffer[:count]))
+        seen += buffer.count(b"\n", 0, count)
+    return time.perf_counter() - started
 
 
 def _slowest_share(data: bytes, each: int) -> float:

@@ -147,7 +147,10 @@ class LogSink(Protocol):
     """Where lines and events go; `logs/` in production."""
 
     def open(self, source: LogSource, on_line: Callable[[str], object] | None = None) -> Outlet:
-        """Make the pipes of one incarnation; `on_line` sees lines until it returns something true."""
+        """Make the pipes of one incarnation; `on_line` sees lines until it returns something true.
+
+        Raises OSError when no descriptors are left.
+        """
 
     def event(self, level: str, event: str, /, message: str = "", **fields: object) -> None:
         """One record of the runtime's own: `event` is a stable dotted name such as `instance.exit`."""

@@ -1,6 +1,15 @@
 """The errors pidone raises on purpose; anything else is a bug and ends in one place that reports it."""
 
 
+def describe_bug(error: BaseException) -> str:
+    """One line for what nobody has expected: what, and where."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    where = f" ({trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})" if trace else ""
+    return f"internal error: {type(error).__name__}: {error}{where}"
+
+
 class PidoneError(Exception):
     """Base of every error whose message is meant for the user."""
 

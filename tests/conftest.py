@@ -1,15 +1,47 @@
-"""Rules for every test: no process may be left behind."""
+"""Rules for every test: no process may be left behind, and what runs beside it is none of its business."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import harness
+import hypothesis
 import pytest
 
+from runtime.host.cpus import available_cpus
 
-def pytest_configure() -> None:
+RUN = pytest.StashKey[str]()
+"""The folder for control sockets of this process."""
+
+# How long an example takes says more about what else the machine does than about the code.
+hypothesis.settings.register_profile(
+    "untimed",
+    hypothesis.settings(),
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("untimed")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """What `-n auto` means: the CPUs that we may use, by affinity and quota, not those that there are."""
+    return available_cpus()
+
+
+def pytest_configure(config: pytest.Config) -> None:
     harness.become_subreaper()
     os.environ["PIDONE_STRICT"] = "1"  # events that no documentation knows are errors here
+    # Runtimes that nobody told where their control socket belongs would meet in /run.
+    os.environ.pop("PIDONE_SOCKET", None)
+    config.stash[RUN] = os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="pidone-run-")
+    os.chmod(config.stash[RUN], 0o1777)  # for those that run as somebody else
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(config.stash[RUN])
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +51,21 @@ def no_process_left_behind() -> Iterator[None]:
     yield
     left = {pid: harness.command_of(pid) for pid in harness.descendants(os.getpid()) if pid not in before}
     assert not left, f"processes left behind: {left}"
+
+
+@pytest.fixture
+def port() -> int:
+    """A port for nobody else."""
+    return harness.free_port()
+
+
+@pytest.fixture
+def open_path() -> Iterator[Path]:
+    """A folder as `tmp_path`, but other users may enter: pytest's own are closed to them."""
+    with tempfile.TemporaryDirectory(prefix="pidone-test-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
 
 
 @pytest.fixture

@@ -2,9 +2,12 @@
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -43,6 +46,34 @@ def eventually(
             raise AssertionError(f"not within {timeout} s: {what}")
         time.sleep(every)
     return value
+
+
+def free_port(among: range = range(10_000, 32_768)) -> int:
+    """A port that is this process's own until it ends: nobody listens there, no other test is given it.
+
+    Outside of the range from which the kernel serves clients and port 0 (ip_local_port_range in ip(7)), so
+    that nobody gets it by chance either. An abstract socket is the claim: it ends with the process.
+    """
+    while True:
+        port = random.choice(among)
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            claim.bind(f"\0pidone-test-port-{port}")
+            socket.create_server(("", port)).close()
+        except OSError:
+            claim.close()
+        else:
+            claim.detach()
+            return port
+
+
+@contextlib.contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Hold a lock that other processes on this machine wait for: what one makes, the next finds made."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def children(pid: int) -> list[int]:

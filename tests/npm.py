@@ -4,9 +4,11 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from harness import locked
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pidone" / "npm"
 PATIENCE_S = 180
@@ -24,26 +26,25 @@ def node(version: str) -> str:
 def modules(name: str, *packages: str) -> Path:
     """A node_modules folder with these packages; skips the test where npm cannot provide them."""
     folder = CACHE / name
-    if folder.exists():
-        return folder / "node_modules"
+    with locked(CACHE / f"{name}.lock"):
+        if not folder.exists():
+            _install(folder, packages)
+    return folder / "node_modules"
+
+
+def _install(folder: Path, packages: Sequence[str]) -> None:
     npm = shutil.which("npm")
     if npm is None:
-        pytest.skip(f"no npm to install {name} with")
-    CACHE.mkdir(parents=True, exist_ok=True)
-    # Made aside and renamed: what is there is whole, also when several runs meet.
-    with tempfile.TemporaryDirectory(dir=CACHE) as fresh:
-        command = [npm, "install", "--no-audit", "--no-fund", "--prefix", fresh, *packages]
+        pytest.skip(f"no npm to install {folder.name} with")
+    # Made aside and renamed: what is there is whole, also when an earlier run was killed.
+    with tempfile.TemporaryDirectory(dir=CACHE) as name:
+        fresh = Path(name) / "whole"
+        fresh.mkdir()
+        command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(fresh), *packages]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
         except subprocess.TimeoutExpired:
-            pytest.skip(f"npm did not install {name} in time")
+            pytest.skip(f"npm did not install {folder.name} in time")
         if done.returncode != 0:
-            pytest.skip(f"npm cannot install {name}: {done.stderr[-200:]}")
-        (Path(fresh) / "whole").mkdir()
-        for part in ("node_modules", "package.json"):
-            (Path(fresh) / part).rename(Path(fresh) / "whole" / part)
-        try:
-            (Path(fresh) / "whole").rename(folder)
-        except OSError:
-            assert folder.exists()  # another run was quicker
-    return folder / "node_modules"
+            pytest.skip(f"npm cannot install {folder.name}: {done.stderr[-200:]}")
+        fresh.rename(folder)

@@ -24,14 +24,30 @@ COMMANDS = {
 """Commands that end by themselves, and the modules whose typer app has them."""
 
 _INIT_NAMES = ("tini", "tini-static", "docker-init", "dumb-init")
-_PM2_NAMES = ("pm2-runtime", "pm2-docker")
+PM2_NAMES = ("pm2-runtime", "pm2-docker")
 _HELP = ("-h", "--help")
 
 
 def dispatch(argv: list[str]) -> int:
     """Run `argv` (argv[0] is the name we were called by) and return the exit code."""
+    try:
+        return _dispatch(argv)
+    except KeyboardInterrupt:
+        from runtime.init.exitcodes import SIGNAL_BASE
+
+        return SIGNAL_BASE + 2
+    except Exception as error:  # noqa: BLE001 (this is the one place that reports a bug)
+        from runtime.errors import describe_bug
+        from runtime.init.bare.output import complain
+        from runtime.init.exitcodes import ExitCode
+
+        complain(describe_bug(error))
+        return ExitCode.INTERNAL
+
+
+def _dispatch(argv: list[str]) -> int:
     name = argv[0].rpartition("/")[2]
-    if name in _INIT_NAMES or (argv[1:2] == ["exec"] and name not in _PM2_NAMES):
+    if name in _INIT_NAMES or (argv[1:2] == ["exec"] and name not in PM2_NAMES):
         from runtime.init.bare.main import run as run_bare
 
         os._exit(run_bare(argv))  # finalising the interpreter would only keep others waiting
@@ -40,9 +56,9 @@ def dispatch(argv: list[str]) -> int:
         from runtime.cli.control.pm2 import run as run_pm2
 
         return run_pm2(argv)
-    if name not in _PM2_NAMES and (code := _answer(words)) is not None:
+    if name not in PM2_NAMES and (code := _answer(words)) is not None:
         return code
-    return _start(words[1:] if words[:1] == ["start"] and name not in _PM2_NAMES else words, name)
+    return _start(words[1:] if words[:1] == ["start"] and name not in PM2_NAMES else words, name)
 
 
 def _start(words: list[str], name: str) -> int:
@@ -54,7 +70,8 @@ def _start(words: list[str], name: str) -> int:
     from runtime.init.signals import SignalInbox
 
     inbox = SignalInbox()
-    if name in _PM2_NAMES:
+    _occupy_standard_descriptors()
+    if name in PM2_NAMES:
         from runtime.cli.pm2_runtime import answer
 
         code = answer(words)
@@ -62,14 +79,17 @@ def _start(words: list[str], name: str) -> int:
             return code
     from runtime.supervise.loading import Loading
 
-    cwd = os.getcwd()
+    try:
+        cwd = os.getcwd()
+    except FileNotFoundError:  # somebody removed it; absolute paths are as good as ever
+        cwd = "/"
 
     def load() -> "Ecosystem":
         from contextlib import suppress
 
         with suppress(OSError):  # gone; what needs it will say so
             os.chdir(cwd)  # a reading of its own process: later ones name files as the first one did
-        if name in _PM2_NAMES:
+        if name in PM2_NAMES:
             from runtime.cli.pm2_runtime import load_words
         else:
             from runtime.cli.start import load_words
@@ -81,9 +101,23 @@ def _start(words: list[str], name: str) -> int:
 
     code = run(loading, load, inbox)
     # Everything has been flushed and waited for; tearing the interpreter down would only delay the end.
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # it was closed when we were started
+            stream.flush()
     os._exit(code)
+
+
+def _occupy_standard_descriptors() -> None:
+    """Have something behind 0, 1 and 2: else a pipe of ours gets such a number, and records go into that.
+
+    As glibc does for setuid programs, it is something that cannot be written to, so that a closed stdout is
+    found out.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY)  # the lowest free number, which is this one
 
 
 def _answer(words: list[str]) -> int | None:

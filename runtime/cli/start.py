@@ -7,16 +7,19 @@ and 5 MB there.
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from runtime.ecosystem.spec import Ecosystem
-from runtime.errors import ConfigError, ListenError, UsageError
+from runtime.errors import ConfigError, ListenError, UsageError, describe_bug
+from runtime.init.bare.output import complain
 from runtime.init.exitcodes import ExitCode
 from runtime.init.signals import SignalInbox
 from runtime.record import EMPTY, Record
 from runtime.supervise.loading import Loading
 
 if TYPE_CHECKING:
+    from runtime.ecosystem.options import LoadOptions
     from runtime.supervise.session import Closable, Parts
 
 USAGE: Final = """\
@@ -34,7 +37,7 @@ SIGTERM, SIGINT or SIGQUIT asks for a stop; a second one kills. SIGHUP reads FIL
   --no-autorestart     do not restart what ends
   --no-auto-exit       stay when nothing is left to run
   --log-format FORMAT  json, text, logfmt, raw, ...; default: text on a terminal, json elsewhere
-  --log-level LEVEL    lowest level of pidone's own events: debug, info, warning, error
+  --log-level LEVEL    lowest level of pidone's own events: debug, info, warning, error, quiet
   --admin [HOST:]PORT  serve probes, metrics and the dashboard there, read-only
   --admin-token-file FILE
                        clients that bear the token in FILE may act there too
@@ -171,13 +174,15 @@ def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> 
         ecosystem = loading.wait()
     except UsageError as error:
         leave_message(Ending(ExitCode.USAGE, "usage", str(error)))
-        return _refuse(ExitCode.USAGE, f"{error}\n\n{USAGE}".rstrip())
+        more = "see pidone start --help" if sys.argv[1:] else f"\n{USAGE}".rstrip()
+        return _refuse(ExitCode.USAGE, f"{error}\n{more}")
     except ConfigError as error:
         leave_message(Ending(ExitCode.CONFIG, "config", str(error)))
         return _refuse(ExitCode.CONFIG, str(error))
     undo_locale_coercion()  # PEP 538 is about our own interpreter, not about the apps
     keep_descriptors_private()
     _adopt_orphans()
+    _keep_socket_path()
     os.chdir("/")
     around = Surroundings(
         inbox=inbox, environ=dict(os.environ), version=__version__, load=load, operate=_operate
@@ -187,6 +192,9 @@ def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> 
     except ListenError as error:
         leave_message(Ending(ExitCode.CONFIG, "listen", str(error)))
         return _refuse(ExitCode.CONFIG, str(error))
+    except Exception as error:
+        leave_message(Ending(ExitCode.INTERNAL, "bug", describe_bug(error)))
+        raise
     if ending.is_abnormal:
         leave_message(ending)
     return ending.code
@@ -207,16 +215,30 @@ def load_options(options: StartOptions, cwd: str) -> Ecosystem:
     """
     from pathlib import Path
 
-    from runtime.ecosystem.formats import is_ecosystem_file
     from runtime.ecosystem.load import from_command, load
-    from runtime.ecosystem.options import LoadOptions
     from runtime.host.cpus import cpu_limits
 
     limits = cpu_limits()
+    command, how = what_to_load(options, cwd, limits.available)
+    if command:
+        ecosystem = from_command(command, how)
+    else:
+        target = options.target
+        ecosystem = load(None if target in (None, "-") else Path(target), how)
+    return ecosystem.but(cwd=cwd, host_notes=limits.notes)
+
+
+def what_to_load(options: StartOptions, cwd: str, cpus: int) -> "tuple[tuple[str, ...], LoadOptions]":
+    """The command that a command line names, empty if it names a file, and how to read either."""
+    from pathlib import Path
+
+    from runtime.ecosystem.formats import is_ecosystem_file
+    from runtime.ecosystem.options import LoadOptions
+
     target = options.target
-    is_file = target is not None and (target == "-" or is_ecosystem_file(Path(target)))
+    is_file = target is not None and (target == "-" or is_ecosystem_file(Path(cwd, target)))
     command = () if is_file else (*((target,) if target is not None else ()), *options.rest)
-    how = LoadOptions(
+    return command, LoadOptions(
         env_name=options.env_name,
         only=options.only,
         args=options.rest if is_file else (),
@@ -226,13 +248,8 @@ def load_options(options: StartOptions, cwd: str) -> Ecosystem:
         runtime=options.runtime,
         personality=options.personality,
         argv=options.argv,
-        cpus=limits.available,
+        cpus=cpus,
     )
-    if command:
-        ecosystem = from_command(command, how)
-    else:
-        ecosystem = load(None if target in (None, "-") else Path(target), how)
-    return ecosystem.but(host_notes=limits.notes)
 
 
 def _operate(parts: "Parts") -> "Closable | None":
@@ -247,13 +264,23 @@ def _operate(parts: "Parts") -> "Closable | None":
     return ControlServer(parts, os.environ)
 
 
+def _keep_socket_path() -> None:
+    """PIDONE_SOCKET means the same after we have left this folder, for our apps as well."""
+    from runtime.control import where
+
+    path = os.environ.get(where.VARIABLE)
+    if path and path != where.OFF:
+        os.environ[where.VARIABLE] = os.path.abspath(path)
+
+
 def _adopt_orphans() -> None:
     if os.getpid() != 1:
         from runtime.init.prctl import set_child_subreaper
 
-        set_child_subreaper()
+        with suppress(OSError):  # the system has no such thing: orphans go to process 1 then
+            set_child_subreaper()
 
 
 def _refuse(code: ExitCode, message: str) -> int:
-    sys.stderr.write(f"pidone: {message}\n")
+    complain(message)
     return code

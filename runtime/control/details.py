@@ -67,6 +67,7 @@ class Details:
         return {
             "index": instance.index,
             "pid": pid,
+            "reason": instance.reason or None,
             "rights": None if rights is None else _actual(rights),
             "memory": {
                 "main_rss_bytes": None if used is None else used.tree.root.rss,

@@ -1,19 +1,20 @@
 """The API: each route's handler, thin over operations and views; openapi.py describes it."""
 
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from runtime.control import recall
 from runtime.control.details import Details
-from runtime.control.masking import mask, mask_args
 from runtime.control.messages import TEXT, Answer, Refusal, Request, Response, Side, Stream, as_json
 from runtime.control.operations import Operations
 from runtime.control.router import Access, Route
 from runtime.control.streams import EventSource, LogSource, event_view, split
 from runtime.control.targets import Target
 from runtime.control.views import app_view
+from runtime.masking import mask, mask_args
 from runtime.supervise.app import App
 from runtime.supervise.instance import Instance
 from runtime.supervise.ledger import Happening
@@ -83,8 +84,18 @@ class Handlers:
                 "orphans_reaped": self._parts.reaper.orphans,
                 "shutdown_delay_s": supervisor.runtime.shutdown_delay,
                 "may_act": request.side is not Side.PUBLIC,
+                "start": self._start() if request.side is Side.LOCAL else None,
             }
         )
+
+    def _start(self) -> dict[str, Any]:
+        """How to find out what was typed, without saying it: it may hold secrets."""
+        name, *words = sys.argv
+        return {
+            "name": os.path.basename(name),
+            "words": len(words),
+            "cwd": self._parts.supervisor.ecosystem.cwd,
+        }
 
     def openapi(self, request: Request) -> Answer:
         """The description of all this."""

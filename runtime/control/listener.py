@@ -15,7 +15,7 @@ from runtime.ecosystem.spec import Seconds
 CONNECTIONS: Final = 256
 """Per listener; the quietest client has to go when one more comes."""
 STREAMS: Final = 16
-"""Followers of events and logs, per listener."""
+"""Followers of events and logs, per listener; the longest has to go when one more comes."""
 _SWEEP: Final[Seconds] = 1.0
 _UCRED: Final = struct.Struct("3i")
 """`struct ucred` of unix(7): pid, uid, gid."""
@@ -43,7 +43,7 @@ class Listener:
         self._server: asyncio.Server | None = None
         self._opening: asyncio.Task[None] | None = None
         self._connections: dict[Connection, None] = {}
-        self._streams: set[Connection] = set()
+        self._streams: dict[Connection, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -89,14 +89,15 @@ class Listener:
     def leave(self, connection: Connection) -> None:
         """A client is gone."""
         self._connections.pop(connection, None)
-        self._streams.discard(connection)
+        self._streams.pop(connection, None)
 
-    def admit_stream(self, connection: Connection) -> bool:
-        """One more follower, if there are not too many."""
+    def admit_stream(self, connection: Connection) -> None:
+        """One more follower. To refuse it would let those that never read lock others out."""
         if len(self._streams) >= STREAMS:
-            return False
-        self._streams.add(connection)
-        return True
+            other = min(self._streams, key=lambda each: not each.is_clogged)  # of equals the first
+            self._streams.pop(other)
+            other.abort()
+        self._streams[connection] = None
 
     def side_of(self, headers: Mapping[bytes, bytes]) -> Side | None:
         """What a client may do."""

@@ -63,6 +63,7 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
         cwd=_STRING,
         autorestart=_BOOL,
         essential=_BOOL,
+        watch=_BOOL,
         depends_on=_array(_object(app=_STRING, condition=_STRING)),
         listen=_array(_STRING),
         restarts=_INT,
@@ -102,6 +103,7 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
             _object(
                 index=_INT,
                 pid=_NULLABLE_INT,
+                reason=_NULLABLE_STRING,
                 rights={"type": ["object", "null"], "description": "As the kernel has it."},
                 memory=_object(
                     main_rss_bytes=_NULLABLE_INT, tree_rss_bytes=_NULLABLE_INT, pss_bytes=_NULLABLE_INT
@@ -126,6 +128,10 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
         orphans_reaped=_INT,
         shutdown_delay_s={"type": "number"},
         may_act=_BOOL,
+        start={
+            "description": "How it was started; on the unix socket only.",
+            "oneOf": [{"type": "null"}, _object(name=_STRING, words=_INT, cwd=_STRING)],
+        },
     ),
 }
 
@@ -244,7 +250,7 @@ def document(version: str) -> dict[str, Any]:
                                 "text/event-stream": {},
                             },
                         },
-                        **_errors(400, 404, 503),
+                        **_errors(400, 404),
                     },
                 }
             },
@@ -304,6 +310,6 @@ def _stream(summary: str, *parameters: object) -> dict[str, Any]:
         "parameters": list(parameters),
         "responses": {
             "200": {"description": "Until the client goes.", "content": content},
-            **_errors(400, 503),
+            **_errors(400),
         },
     }

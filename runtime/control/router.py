@@ -8,7 +8,6 @@ from urllib.parse import parse_qsl, unquote
 from runtime.control.messages import Answer, Refusal, Request, Response, Side
 from runtime.record import Record
 
-READS: Final = ("GET", "HEAD")
 _MOST_PARAMETERS: Final = 32
 
 

@@ -16,9 +16,8 @@ from runtime.supervise.session import Closable, Parts
 if TYPE_CHECKING:
     from runtime.control.listener import Listener
 
-DEFAULT_PORT_HOST: Final = ""
-"""A port alone means every address: probes and scrapes come from outside of the container."""
 _TOKEN_BYTES: Final = 4096
+_KERNEL_BYTES: Final = 64 * 1024
 
 
 class ControlServer:
@@ -124,7 +123,10 @@ class ControlServer:
 
 
 def bind_admin(address: str) -> socket.socket:
-    """Listen on `[HOST:]PORT`, without a host on every address. Raises OSError, ControlError."""
+    """Listen on `[HOST:]PORT`. Raises OSError, ControlError.
+
+    A port alone means every address: probes and scrapes come from outside of the container.
+    """
     host, _, port = address.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not (port.isascii() and port.isdigit() and int(port) < 65536):
@@ -142,14 +144,20 @@ def bind_admin(address: str) -> socket.socket:
 
 
 def _nonblocking(sock: socket.socket) -> socket.socket:
+    """Its clients inherit small buffers: the kernel would keep megabytes for each that does not read."""
+    for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+        sock.setsockopt(socket.SOL_SOCKET, option, _KERNEL_BYTES)
     sock.setblocking(False)
     return sock
 
 
 def read_token(path: str) -> bytes:
-    """The token in a file, without the line end. Raises OSError, ControlError."""
-    with open(path, "rb") as file:
-        token = file.read(_TOKEN_BYTES).strip()
+    """The token in a file, without the line end. Raises ControlError."""
+    try:
+        with open(path, "rb") as file:
+            token = file.read(_TOKEN_BYTES).strip()
+    except OSError as error:
+        raise ControlError(f"{path}: {error.strerror}") from None
     if not token:
         raise ControlError(f"{path} is empty")
     return token

@@ -3,12 +3,20 @@
 import os
 import socket
 import stat
+import struct
 from collections.abc import Iterator, Mapping
 from typing import Final
+
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing at run time
+if TYPE_CHECKING:
+    from runtime.ecosystem.spec import Seconds
 
 VARIABLE: Final = "PIDONE_SOCKET"
 OFF: Final = "none"
 _NAME: Final = "pidone"
+_BACKLOG: Final = 512
+_TIMEVAL: Final = struct.Struct("ll")
+"""`struct timeval` of socket(7)."""
 
 
 def configured(setting: str | None, environ: Mapping[str, str]) -> str | None:
@@ -52,7 +60,7 @@ def bind(setting: str | None, environ: Mapping[str, str]) -> socket.socket:
 def _bind(path: str) -> socket.socket:
     """Raises BlockingIOError if a live runtime listens there, OSError if the path cannot be used."""
     if is_live(path):
-        raise BlockingIOError(f"{path} is in use by another runtime")
+        raise BlockingIOError("in use by another runtime")
     if is_socket(path):
         os.unlink(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -64,7 +72,7 @@ def _bind(path: str) -> socket.socket:
         raise
     finally:
         os.umask(before)
-    sock.listen(128)
+    sock.listen(_BACKLOG)
     sock.setblocking(False)
     return sock
 
@@ -84,6 +92,28 @@ def inode(path: str) -> int | None:
         return os.lstat(path).st_ino
     except OSError:
         return None
+
+
+def connect(path: str, timeout: "Seconds") -> socket.socket:
+    """A connection whose every wait is bounded. Raises OSError.
+
+    A socket with a timeout of Python's does not wait in connect(2) when the queue is full, but fails at once.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        whole, part = divmod(timeout, 1)
+        sock.setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(int(whole), int(part * 1e6) or 1)
+        )
+        sock.connect(path)
+        sock.settimeout(timeout)
+    except BlockingIOError:  # EAGAIN
+        sock.close()
+        raise TimeoutError(f"it did not take the connection within {timeout:g} s") from None
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def is_live(path: str) -> bool:

@@ -5,14 +5,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
-from runtime.ecosystem import catalogue, environment, keys, kinds, programs, serving, watching
+from runtime.ecosystem import environment, keys, kinds, programs, serving, tables, watching
 from runtime.ecosystem.document import NODE_PATH, Document
 from runtime.ecosystem.options import LoadOptions
 from runtime.ecosystem.problems import Scope, did_you_mean, shown
+from runtime.ecosystem.quantities import write_size
 from runtime.ecosystem.rights import Account
-from runtime.ecosystem.spec import AppSpec, ExecMode, MemoryShare, Readiness
+from runtime.ecosystem.spec import AppSpec, ExecMode, MemoryShare, Readiness, Seconds
 from runtime.ecosystem.tables import HOOK_NAMES
 from runtime.ecosystem.values import Invalid, Kind
+from runtime.masking import MASK, is_secret
 
 T = TypeVar("T")
 
@@ -30,6 +32,11 @@ class Entry(NamedTuple):
 
     spelling: str
     value: object
+
+
+def option(name: str, value: object) -> Entry:
+    """A key that the command line has: messages name what was typed."""
+    return Entry(f"--{name.replace('_', '-')}", value)
 
 
 _NOTHING: Final = Entry("script", None)
@@ -102,7 +109,8 @@ def parse_value(kind: Kind, entry: Entry, scope: Scope) -> Any:
         for found in invalid.findings:
             dotted = entry.spelling + "".join(f"[{k}]" if isinstance(k, int) else f".{k}" for k in found.path)
             nested = scope.at(entry.spelling)
-            quoted = "***" if secret else shown(found.value)
+            hidden = found.value is not None and is_secret(str(found.path[-1:]))
+            quoted = MASK if secret else shown(MASK if hidden else found.value)
             nested.error(f"{dotted} = {quoted}: {found.expected}", *found.path)
         return None
     if advice:
@@ -126,7 +134,9 @@ class Reader:
     def read(self, index: int, raw: Mapping[str, object]) -> AppSpec:
         """One app. Problems are reported; the result is only meant to be used if there were no errors."""
         scope = self.top.at(index, f"app {_label(index, raw)}: ")
-        return self.read_expanded(self.expanded(raw, scope), scope)
+        # A single table that is not an app may be the list of them, misspelt.
+        also_known = ("apps",) if len(self.document.apps) == 1 else ()
+        return self.read_expanded(self.expanded(raw, scope), scope, also_known=also_known)
 
     def expanded(self, raw: Mapping[str, object], scope: Scope) -> Mapping[str, object]:
         """A table with its `${VAR}` replaced, in the languages that have them."""
@@ -134,7 +144,8 @@ class Reader:
             try:
                 found: Mapping[str, object] = environment.expand(raw, self.options.environ, self.unset)
             except environment.UnsetVariableError as error:
-                scope.error(str(error))
+                key = ".".join(map(str, error.path))
+                scope.error(f"{key}: {error}", *error.path)
             else:
                 return found
         return raw
@@ -153,7 +164,7 @@ class Reader:
     def _values(self, found: Sorted, scope: Scope) -> dict[str, Any]:
         entries = {name: Entry(name, value) for name, value in self.options.defaults.items()}
         entries |= found.known
-        entries |= {name: Entry(name, value) for name, value in self.options.overrides.items()}
+        entries |= {name: option(name, value) for name, value in self.options.overrides.items()}
         values = {}
         for name, entry in entries.items():
             if entry.value is None:
@@ -223,7 +234,7 @@ class Reader:
         environ = self.options.environ
         # What a JavaScript file put into its process.env its apps inherit, as under PM2.
         left = Entry("process.env", {**self.document.env})
-        merged: dict[str, str] = parse_value(catalogue.ENV, left, self.top) or {}
+        merged: dict[str, str] = parse_value(tables.ENV, left, self.top) or {}
         if account:
             merged["HOME"] = account.home or "/"
             if account.name:
@@ -238,7 +249,7 @@ class Reader:
         for set_name, entry in found.sets.items():
             if entry.value is None:
                 continue
-            variables = parse_value(catalogue.ENV, entry, scope)
+            variables = parse_value(tables.ENV, entry, scope)
             if variables and set_name == self.options.env_name and chosen:
                 merged |= variables
         if "port" in values:
@@ -259,14 +270,14 @@ class Reader:
         if env is None:
             return {}
         entry = Entry("env", env)
-        found = parse_value(catalogue.ENV, entry, self.top.at("deploy", f"deploy.{self.options.env_name}: "))
+        found = parse_value(tables.ENV, entry, self.top.at("deploy", f"deploy.{self.options.env_name}: "))
         return found or {}
 
     def _program(
         self, values: Mapping[str, Any], variables: Mapping[str, str], cwd: Path, scope: Scope
     ) -> programs.Program | None:
         script = values.get("script")
-        if script is None:
+        if script is None or (self.options.must_exist and not cwd.is_dir()):  # the latter is told already
             return None
         unset = values.get("unset_env", ())
         inherited = {} if values.get("filter_env") is True else self.options.environ
@@ -315,11 +326,19 @@ class Reader:
         environ = self.options.environ
         defaults: dict[str, Any] = {
             "kill_signal": self._pm2_kill_signal(),
-            "kill_timeout": _milliseconds(environ.get("PM2_KILL_TIMEOUT"), 1.6),
-            "listen_timeout": _milliseconds(environ.get("PM2_GRACEFUL_LISTEN_TIMEOUT"), 3.0),
+            "kill_timeout": self._pm2_milliseconds("PM2_KILL_TIMEOUT", 1.6),
+            "listen_timeout": self._pm2_milliseconds("PM2_GRACEFUL_LISTEN_TIMEOUT", 3.0),
             "shutdown_with_message": environ.get("PM2_KILL_USE_MESSAGE", "false") not in ("", "0", "false"),
         }
         return {name: value for name, value in defaults.items() if name not in values}
+
+    def _pm2_milliseconds(self, variable: str, default: Seconds) -> Seconds:
+        text = self.options.environ.get(variable, "")
+        if text.isascii() and text.isdigit() and len(text) < 12:
+            return int(text) / 1000
+        if text:
+            self.top.warn(f"{variable} = {shown(text)}: expected milliseconds; {default * 1000:g} counts")
+        return default
 
     def _pm2_kill_signal(self) -> int:
         name = self.options.environ.get("PM2_KILL_SIGNAL") or "SIGINT"
@@ -335,10 +354,6 @@ def _label(index: int, raw: Mapping[str, object]) -> str:
 def _real_node(program: T) -> T | str:
     """`process.execPath` of a JavaScript file, which is a stand-in where Node is elsewhere, as that Node."""
     return "node" if program == NODE_PATH and not os.path.exists(NODE_PATH) else program
-
-
-def _milliseconds(text: str | None, default: float) -> float:
-    return int(text) / 1000 if text and text.isdecimal() and len(text) < 12 else default
 
 
 def _is_file(folder: Path, name: str) -> bool:
@@ -443,7 +458,10 @@ def _check_memory(values: Mapping[str, Any], scope: Scope) -> None:
     else:
         above = isinstance(soft, int) and isinstance(hard, int) and soft > hard
     if above:
-        scope.error("memory_soft_limit is above max_memory_restart", "memory_soft_limit")
+        scope.error(
+            f"memory_soft_limit ({write_size(soft)}) is above max_memory_restart ({write_size(hard)})",
+            "memory_soft_limit",
+        )
     if values.get("memory_interval", _SHORTEST_INTERVAL) < _SHORTEST_INTERVAL:
         scope.error(
             f"memory_interval must be {_SHORTEST_INTERVAL * 1000:g}ms or more: "

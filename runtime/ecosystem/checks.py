@@ -1,13 +1,14 @@
 """The top-level `smoke` and `alerts` lists: what they are and how they are read."""
 
-from typing import Any, Final
+from typing import Final
 
 from runtime.ecosystem import fragments, kinds
 from runtime.ecosystem.kinds import BOOL, DURATION, NAMES, STRING, integer
 from runtime.ecosystem.probes import EXEC, TARGET_SCHEMA, TARGETS, exactly_one, parse_target
 from runtime.ecosystem.spec import MemoryLimit, Seconds
 from runtime.ecosystem.tables import parse_table, table_schema
-from runtime.ecosystem.values import Finding, Invalid, Kind, inside
+from runtime.ecosystem.values import Finding, Invalid, Kind, parse_list
+from runtime.masking import mask_args, mask_text
 from runtime.record import Record
 
 
@@ -58,7 +59,7 @@ def _parse_smoke(value: object) -> SmokeCheck:
     found = parse_target(value) if isinstance(value, str) else parse_table(value, SMOKE_MEMBERS)
     exactly_one(found, TARGETS)
     target = next(name for name in TARGETS if name in found)
-    spelt = " ".join(found[target]) if target == "exec" else found[target]
+    spelt = " ".join(mask_args(found[target])) if target == "exec" else mask_text(found[target])
     return SmokeCheck(**{"name": f"{target} {spelt}", **found})
 
 
@@ -96,20 +97,11 @@ def _parse_alert(value: object) -> Alert:
 
 
 def _list(item: Kind, expected: str) -> Kind:
-    def parse(value: object) -> tuple[Any, ...]:
-        if not isinstance(value, list | tuple):
-            raise Invalid(expected)
-        found, wrong = [], []
-        for index, element in enumerate(value):
-            try:
-                found.append(item.parse(element))
-            except Invalid as invalid:
-                wrong += inside(index, element, invalid)
-        if wrong:
-            raise Invalid(findings=wrong)
-        return tuple(found)
-
-    return Kind(item.name, parse, {"type": "array", "items": item.schema})
+    return Kind(
+        item.name,
+        lambda value: parse_list(value, expected, item.parse),
+        {"type": "array", "items": item.schema},
+    )
 
 
 SMOKE: Final = _list(

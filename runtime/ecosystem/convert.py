@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from runtime.ecosystem import catalogue, keys, static, tables
+from runtime.ecosystem import keys, static, tables
 from runtime.ecosystem.apps import EXPANDED, Sorted, sort_keys
 from runtime.ecosystem.document import Document
 from runtime.ecosystem.environment import UnsetVariableError, escape, expand
@@ -98,10 +98,10 @@ def _app(found: Sorted, spec: AppSpec, values: "_Values", cwd: str | None) -> Ma
     app |= values.environment(found.known["env"].value if "env" in found.known else None, spec)
     for entry in found.sets.values():
         if entry.value is not None:
-            app[entry.spelling] = values.of(catalogue.ENV, entry.value)
+            app[entry.spelling] = values.of(tables.ENV, entry.value)
     if cwd:
         app["cwd"] = values.literal(cwd)
-    return _in_order(app)
+    return in_order(app)
 
 
 def _runtime(table: Mapping[str, object], values: "_Values") -> Mapping[str, object]:
@@ -118,7 +118,7 @@ def _cwd(spec: AppSpec, options: LoadOptions, target: Target) -> str | None:
     return spec.cwd if relative.startswith("../..") else relative
 
 
-def _in_order(app: Mapping[str, object]) -> Mapping[str, object]:
+def in_order(app: Mapping[str, object]) -> Mapping[str, object]:
     """As the reference page has them, but the name first and sets beside `env`."""
     order = {name: index for index, name in enumerate(keys.APP_KEYS)} | {"name": -1}
 
@@ -142,7 +142,7 @@ class _Values:
         if self._keeps_references(value):
             return _without_none(value)
         value = self._expanded(value)
-        if kind is catalogue.ENV or kind is tables.FIELDS:
+        if kind is tables.ENV or kind is tables.FIELDS:
             return self._escaped(_environment(value))
         return self._escaped(_readable(kind, value))
 
@@ -158,7 +158,7 @@ class _Values:
 
     def environment(self, env: object, spec: AppSpec) -> Mapping[str, object]:
         """`env` with what the file put into its own process.env, and `unset_env` for what it deleted."""
-        own = self.of(catalogue.ENV, env) if env is not None else {}
+        own = self.of(tables.ENV, env) if env is not None else {}
         left = {
             name: self._escaped(value)
             for name, value in self._document.env.items()

@@ -1,29 +1,16 @@
 """Everything wrong with a file, collected so that the user sees it all at once."""
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from runtime.ecosystem.document import Document, KeyPath
 from runtime.errors import ConfigError
+from runtime.masking import MASK, is_secret, mask_args, mask_urls
 
-MASK: Final = "***"
 _SHOWN_LENGTH: Final = 200
 _SHOWN_START: Final = 80
 """How much of it is the beginning; the end of a path says more."""
-
-_PRIVATE_NAME: Final = (
-    r"(?i)pass|secret|token|credential|private|(^|_)(api_?)?key(_|$)|(^|_)auth|_dsn$|cookie|salt|signature"
-)
-_URL_LOGIN: Final = r"(?<=://)([^/@\s:]*):([^/@\s]+)@"
-
-
-def masked(name: str, value: str) -> str:
-    """A variable's value as it may be shown: secrets by their name, and passwords in URLs, are hidden."""
-    if value and re.search(_PRIVATE_NAME, name):
-        return MASK
-    return re.sub(_URL_LOGIN, rf"\1:{MASK}@", value)
 
 
 def shown(value: object) -> str:
@@ -35,7 +22,7 @@ def shown(value: object) -> str:
     if isinstance(value, float | int) or value is None:
         text = json.dumps(value) if abs(value or 0) < 1e20 else "a huge number"
     else:
-        text = json.dumps(masked("", str(value)), ensure_ascii=False)
+        text = json.dumps(mask_args([str(value)], mask_urls)[0], ensure_ascii=False)
     if len(text) <= _SHOWN_LENGTH:
         return text
     return f"{text[:_SHOWN_START]}...{text[_SHOWN_START + 3 - _SHOWN_LENGTH :]}"
@@ -99,7 +86,7 @@ class Scope(NamedTuple):
 
     def wrong(self, key: str | int, value: object, expected: str, *, secret: bool = False) -> None:
         """A value that cannot be used: quoted, with what would be right."""
-        quoted = MASK if secret or (isinstance(key, str) and re.search(_PRIVATE_NAME, key)) else shown(value)
+        quoted = MASK if secret or is_secret(str(key)) else shown(value)
         self.error(f"{key} = {quoted}: {expected}", key)
 
     def _line(self, message: str, keys: KeyPath) -> str:

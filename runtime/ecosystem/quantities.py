@@ -36,7 +36,8 @@ def parse_duration(value: object) -> Seconds:
 def _milliseconds(value: object) -> Seconds | None:
     if isinstance(value, str) and not re.fullmatch(NUMBER, value.strip()):
         return None
-    return number(value, _DURATION_EXPECTED) / 1000
+    milliseconds = number(value, _DURATION_EXPECTED)
+    return milliseconds / 1000 if milliseconds > 0 else milliseconds  # the least negative one would become 0
 
 
 def _with_units(value: object) -> Seconds:

@@ -12,7 +12,7 @@ from runtime.record import Record
 _INTRO: Final = """\
 # Configuration
 
-<!-- Made by `pidone schema --markdown` from runtime/ecosystem/catalogue.py; a test fails if it is not. -->
+<!-- Made by `pidone schema --markdown` from runtime/ecosystem/catalogue/; a test fails if it is not. -->
 
 An *ecosystem* file says what runs. Every file that PM2 takes is taken: `ecosystem.config.js` (`.cjs`, `.mjs`,
 no Node needed), JSON with or without comments, YAML; and TOML, which reads best:

@@ -6,9 +6,10 @@ from typing import Any, Final
 
 from runtime import signames
 from runtime.ecosystem.catalogue import APP_GROUPS
-from runtime.ecosystem.problems import MASK, masked, strip_controls
+from runtime.ecosystem.problems import strip_controls
 from runtime.ecosystem.quantities import write_duration, write_size
 from runtime.ecosystem.spec import AppSpec, MemoryShare
+from runtime.masking import mask, mask_args, mask_urls
 from runtime.record import Record
 
 _KINDS: Final = {key.name: key.kind for group in APP_GROUPS for key in group.keys}
@@ -18,7 +19,7 @@ _IN_THE_HEADING: Final = frozenset(
 
 
 def plain(value: object) -> object:
-    """A resolved value as JSON can say it: seconds and bytes as numbers, tuples as lists."""
+    """A resolved value as JSON can say it: seconds and bytes as numbers, tuples as lists; without secrets."""
     if isinstance(value, MemoryShare):
         return write_size(value)
     if isinstance(value, Record):
@@ -26,15 +27,10 @@ def plain(value: object) -> object:
     if isinstance(value, Mapping):
         return {str(name): plain(member) for name, member in value.items()}
     if isinstance(value, tuple | list):
-        return [plain(member) for member in value]
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    return value.value if hasattr(value, "value") else value
-
-
-def shown_env(app: AppSpec) -> dict[str, str]:
-    """The variables of an app as they may be shown."""
-    return {name: MASK if name in app.secrets else masked(name, value) for name, value in app.env.items()}
+        words = all(isinstance(member, str) for member in value)
+        return mask_args(value, mask_urls) if words else [plain(member) for member in value]
+    value = os.fspath(value) if isinstance(value, os.PathLike) else getattr(value, "value", value)
+    return mask_urls(value) if isinstance(value, str) else value
 
 
 def as_plain(app: AppSpec, instances: int) -> dict[str, object]:
@@ -42,7 +38,7 @@ def as_plain(app: AppSpec, instances: int) -> dict[str, object]:
     found = {name: plain(value) for name, value in app.as_dict().items()}
     return {
         **found,
-        "env": shown_env(app),
+        "env": mask(app.env, app.secrets),
         "instances": instances,
         "kill_signal": signames.signal_name(app.kill_signal),
     }
@@ -51,12 +47,12 @@ def as_plain(app: AppSpec, instances: int) -> dict[str, object]:
 def as_text(app: AppSpec, instances: int) -> list[str]:
     """An app as lines of a readable table: what runs, then whatever is not the default."""
     mode = f"{app.exec_mode.value} x{instances}" + (" (max)" if app.instances == 0 else "")
-    lines = [f"{app.name}  [{mode}]  {' '.join(app.argv)}"]
+    lines = [f"{app.name}  [{mode}]  {' '.join(mask_args(app.argv, mask_urls))}"]
     default = AppSpec(name=app.name, argv=app.argv)
     for name, value in app.as_dict().items():
         if name not in _IN_THE_HEADING and value != getattr(default, name):
             lines.append(f"    {name:<26} {_written(name, value)}")
-    lines += [f"    env {name:<22} {value}" for name, value in sorted(shown_env(app).items())]
+    lines += [f"    env {name:<22} {value}" for name, value in mask(app.env, app.secrets).items()]
     return [strip_controls(line) for line in lines]
 
 

@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from runtime.ecosystem import checks, fragments, static
-from runtime.ecosystem.catalogue import APP_GROUPS, ENV, RUNTIME_GROUP, Group, Key
+from runtime.ecosystem import checks, fragments, static, tables
+from runtime.ecosystem.catalogue import APP_GROUPS, RUNTIME_GROUP, Group, Key
 from runtime.ecosystem.keys import NOTHING_IN_A_CONTAINER
 from runtime.ecosystem.reference import default_of
 from runtime.ecosystem.spec import AppSpec, RuntimeSpec
@@ -58,11 +58,11 @@ def json_schema() -> dict[str, object]:
     app["patternProperties"] = {
         **_properties(app, "patternProperties"),
         **{_in_camel_case(name): ignored for name in sorted(NOTHING_IN_A_CONTAINER) if "_" in name},
-        _SETS: _or_null({"description": "Laid over `env` by `--env`.", **ENV.schema}),
+        _SETS: _or_null({"description": "Laid over `env` by `--env`.", **tables.ENV.schema}),
     }
     # PM2 takes a table for an environment called "file".
     env_file = app["properties"]["env_file"]
-    app["properties"]["env_file"] = {**env_file, "anyOf": [*env_file["anyOf"], ENV.schema]}
+    app["properties"]["env_file"] = {**env_file, "anyOf": [*env_file["anyOf"], tables.ENV.schema]}
     site = {
         **app,
         "properties": {

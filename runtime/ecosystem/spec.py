@@ -369,6 +369,8 @@ class Ecosystem(Record, kw_only=True):
     """The file as the user named it, or None for a command line or standard input."""
     origin: Origin | None = None
     """The file as it was found, for who wants to know whether it has changed since."""
+    cwd: str = "/"
+    """The folder in which somebody typed what was started."""
     cpus: int = 1
     """CPUs that this container may use, as found when the file was read."""
     host_notes: tuple[str, ...] = ()

@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from runtime.ecosystem import catalogue
+from runtime.ecosystem import tables
 from runtime.ecosystem.apps import Entry, Reader, parse_value
 from runtime.ecosystem.kinds import BOOL, STRING
-from runtime.ecosystem.problems import MASK, Scope, shown
+from runtime.ecosystem.problems import Scope, shown
 from runtime.ecosystem.serving import DEFAULT_PORT, PORT, SCRIPT, VARIABLES
 from runtime.ecosystem.spec import AppSpec
 from runtime.ecosystem.tables import parse_table, table_schema
 from runtime.ecosystem.values import Finding, Invalid, Kind
+from runtime.masking import MASK
 
 _LOGIN_MEMBERS: Final = {"username": STRING, "password": STRING}
 
@@ -88,7 +89,7 @@ def _app(reader: Reader, raw: Mapping[str, object], scope: Scope) -> AppSpec:
         reader.ignored.add(IGNORED)
     values = {
         name: value
-        for name, kind in {**MEMBERS, "env": catalogue.ENV}.items()
+        for name, kind in {**MEMBERS, "env": tables.ENV}.items()
         if entry.get(name) is not None
         and (value := parse_value(kind, Entry(name, entry[name]), scope)) is not None
     }

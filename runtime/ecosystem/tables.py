@@ -382,6 +382,7 @@ def _parse_share(value: object) -> str | None:
     raise Invalid('expected "python"')
 
 
+ENV: Final = Kind("table of variables", parse_environment, fragments.VARIABLES)
 LOG_FILE: Final = Kind("path", _parse_log_file, fragments.OPTIONAL_TEXT, write=lambda value: value or "NULL")
 WATCH: Final = Kind(
     "boolean, path or list of paths",

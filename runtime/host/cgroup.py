@@ -124,7 +124,7 @@ class Box:
 
     def take_notes(self) -> tuple[str, ...]:
         """What was noted since the last call, each reason once."""
-        notes = tuple(dict.fromkeys(self._notes))
+        notes = tuple(self._notes)
         self._notes.clear()
         return notes
 

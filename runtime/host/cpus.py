@@ -3,7 +3,7 @@
 import os
 from collections.abc import Set as AbstractSet
 
-from runtime.host.files import AnyPath, Notes, number, read, read_number
+from runtime.host.files import AnyPath, Notes, note, number, read, read_number
 from runtime.host.hierarchy import Group, Hierarchies, find_hierarchies
 from runtime.record import Record
 
@@ -86,7 +86,7 @@ def _share(quota: int | None, period: int | None, where: str, notes: Notes) -> f
     if quota is None or period is None:
         return None
     if quota <= 0 or period <= 0:
-        notes.append(f"{where}: no sensible quota: {quota} of {period} µs")
+        note(notes, f"{where}: no sensible quota: {quota} of {period} µs")
         return None
     return quota / period
 
@@ -120,8 +120,7 @@ def parse_cpu_list(text: str, where: str = "", notes: Notes | None = None) -> fr
         start, end = number(first), number(last if dash else first)
         # The bound keeps a nonsense range from filling memory; Linux ends at 8192 CPUs (NR_CPUS).
         if start is None or end is None or not 0 <= start <= end < 65536:
-            if notes is not None:
-                notes.append(f"{where}: not a list of CPUs: {text[:40]!r}")
+            note(notes, f"{where}: not a list of CPUs: {text[:40]!r}")
             return None
         cpus.update(range(start, end + 1))
     return frozenset(cpus)

@@ -6,7 +6,7 @@ from typing import TypeAlias
 AnyPath: TypeAlias = str | os.PathLike[str]
 """Paths are plain text in this room: `pathlib` weighs 0.6 MB in the long-lived process."""
 Notes: TypeAlias = list[str]
-"""Why a file was ignored, one line each, for whoever wants to log it once."""
+"""Why a file was ignored, one line each and each once, for whoever wants to log it."""
 
 
 def read(path: AnyPath, notes: Notes | None = None) -> str | None:
@@ -19,7 +19,7 @@ def read(path: AnyPath, notes: Notes | None = None) -> str | None:
     except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
         return None
     except OSError as error:
-        _note(notes, f"{path}: {error.strerror}")
+        note(notes, f"{path}: {error.strerror}")
         return None
     try:
         # open() would pull in a text layer and a buffer; these files are read hundreds of times a second.
@@ -29,7 +29,7 @@ def read(path: AnyPath, notes: Notes | None = None) -> str | None:
     except ProcessLookupError:  # the process vanished between open and read
         return None
     except OSError as error:  # ENODEV: the cgroup was removed; EISDIR, EIO
-        _note(notes, f"{path}: {error.strerror}")
+        note(notes, f"{path}: {error.strerror}")
         return None
     finally:
         os.close(fd)
@@ -43,7 +43,7 @@ def number(text: str | None, where: AnyPath = "", notes: Notes | None = None) ->
     # int() also takes "1_000", "+5" and other scripts' digits, none of which a kernel writes.
     if text.isascii() and text.removeprefix("-").isdigit():
         return int(text)
-    _note(notes, f"{where}: not a number: {text[:40]!r}")
+    note(notes, f"{where}: not a number: {text[:40]!r}")
     return None
 
 
@@ -62,6 +62,7 @@ def read_table(path: AnyPath, notes: Notes | None = None) -> dict[str, int]:
     return table
 
 
-def _note(notes: Notes | None, why: str) -> None:
-    if notes is not None:
+def note(notes: Notes | None, why: str) -> None:
+    """Keep a reason, unless it is known: a file that is read each second must not fill memory with it."""
+    if notes is not None and why not in notes:
         notes.append(why)

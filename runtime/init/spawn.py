@@ -98,7 +98,10 @@ def spawn(plan: SpawnPlan) -> int:
     The caller registers the pid with the reaper before the loop turns again. Raises SpawnError with the step
     that failed; nothing is left of the attempt then.
     """
-    return _fork(plan) if plan.needs_fork else _posix_spawn(plan)
+    try:
+        return _fork(plan) if plan.needs_fork else _posix_spawn(plan)
+    except OSError as error:  # no descriptor is left, or /dev/null is missing
+        raise SpawnError(f"descriptors: {error.filename or plan.argv[0]}: {error.strerror}") from error
 
 
 def exit_code_of(error: SpawnError) -> ExitCode:
@@ -157,20 +160,21 @@ def _fork(plan: SpawnPlan) -> int:
     if plan.no_new_privs:
         import ctypes  # noqa: F401, PLC0415 (for prctl: loaded here rather than between fork and exec)
 
-    failure_read, failure_write = os.pipe()
-    with open(failure_read, "rb", buffering=0) as failure, _descriptors(plan) as wanted:
-        # A signal between fork and exec would run our handlers in the child and be counted in the parent.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _RESETTABLE)
-        try:
-            pid = os.fork()
-            if pid == 0:
-                _become(plan, wanted, failure_write)
-        except OSError as error:
-            raise SpawnError(f"fork: {error.strerror}") from error
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            os.close(failure_write)
-        report = failure.read(_FAILURE_BYTES)  # ends when exec closes the child's side
+    with _descriptors(plan) as wanted:
+        failure_read, failure_write = os.pipe()
+        with open(failure_read, "rb", buffering=0) as failure:
+            # A signal between fork and exec would run our handlers in the child and be counted in the parent.
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, _RESETTABLE)
+            try:
+                pid = os.fork()
+                if pid == 0:
+                    _become(plan, wanted, failure_write)
+            except OSError as error:
+                raise SpawnError(f"fork: {error.strerror}") from error
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+                os.close(failure_write)
+            report = failure.read(_FAILURE_BYTES)  # ends when exec closes the child's side
     if report:
         os.waitpid(pid, 0)  # it ends right after its report, and nobody else knows it yet
         number, _, step = report.decode(errors="replace").partition(" ")

@@ -210,7 +210,7 @@ class AppPorts:
         """Say why. To find who holds a port takes a while, and an app may try again without a pause."""
         if self._loop.time() >= self._quiet_until:
             self._quiet_until = self._loop.time() + QUIET
-            self._log.event("warning", "listen.failed", str(explain(address, error)), app=self._app.name)
+            self._log.event("warning", "listen.failed", str(explain(address, error)), **self._app.labels())
 
     def _open(self, key: _Key, backlog: int) -> None:
         if len(self._ports) >= MOST_PORTS:
@@ -226,7 +226,7 @@ class AppPorts:
         if key.address.kind is Kind.UNIX and self._app.uid is not None:
             os.chown(key.address.host, self._app.uid, -1 if self._app.gid is None else self._app.gid)
         self.steering.add(port)
-        self._log.event("debug", "listen.open", str(port.address), app=self._app.name)
+        self._log.event("debug", "listen.open", str(port.address), **self._app.labels())
 
     def _drop(self, key: _Key) -> None:
         port = self._ports.pop(key, None)

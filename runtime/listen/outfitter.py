@@ -103,4 +103,4 @@ class PortOutfitter:
         said = self._notices.setdefault(app.key(), set())
         if event + key not in said and len(said) < _NOTICES:
             said.add(event + key)
-            self._log.event("warning", event, message, app=app.name)
+            self._log.event("warning", event, message, **app.labels())

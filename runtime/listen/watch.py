@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 from collections.abc import Callable
 
 from runtime.ecosystem.spec import Probe
@@ -26,20 +25,6 @@ async def until_failed(probe: Probe, check: Check, on_failed: Callable[[str], No
         problem = await look(check, probe.timeout)
         failures = failures + 1 if problem and loop.time() >= counts_from else 0
     on_failed(f"health check failed {failures} times in a row: {problem}")
-
-
-def first_match(pattern: str, on_match: Callable[[], None]) -> Callable[[str], None]:
-    """A listener for log lines that calls back for the first one in which the pattern is found."""
-    expression = re.compile(pattern)
-    is_found = False
-
-    def on_line(line: str) -> None:
-        nonlocal is_found
-        if not is_found and expression.search(line):
-            is_found = True
-            on_match()
-
-    return on_line
 
 
 async def look(check: Check, timeout_s: float) -> str:

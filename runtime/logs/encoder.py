@@ -34,14 +34,9 @@ class Encoder:
 
     def encode(self, lines: bytes, timestamp: str) -> bytes:
         r"""Records for whole lines, each ended by `\n`."""
-        if self._shape.verbatim:
+        if self._shape.verbatim and not has_longer(lines, self._room):
             return lines
-        if self._open_level:
-            level, self._open_level = self._open_level, ""
-            end = lines.index(b"\n") + 1
-            rest = self._framed(lines[:end], timestamp, level)
-            return rest + self.encode(lines[end:], timestamp) if end < len(lines) else rest
-        if self._shape.merger and (lines.startswith(b"{") or b"\n{" in lines):
+        if self._shape.merger and b"{" in lines and (lines.startswith(b"{") or b"\n{" in lines):
             return self._merged(self._shape.merger, lines, timestamp)
         return self._by_level(lines, timestamp)
 
@@ -64,6 +59,11 @@ class Encoder:
             pieces.append(self._record(text[done : done + count], timestamp, self._open_level, partial=True))
             done += count
         return b"".join(pieces), text[:done], text[done:] + line[whole:]
+
+    def encode_end(self, line: bytes, timestamp: str) -> bytes:
+        r"""The last record of a line that began with `encode_open`; `line` is its rest, ended by `\n`."""
+        level, self._open_level = self._open_level, ""
+        return self._framed(line, timestamp, level)
 
     def _merged(self, merger: Merger, lines: bytes, timestamp: str) -> bytes:
         """Among the lines there may be JSON objects."""

@@ -5,7 +5,7 @@ from typing import Final
 JOINT: Final = b"\xff"
 """Stands for a line end *inside* a message; valid UTF-8 never contains this byte."""
 
-_NOT_CONTROL: Final = bytes(range(0x20, 0x100))
+_LEFT_ALONE: Final = b"\n" + bytes(range(0x20, 0x100))
 _SHORT: Final = {0x09: b"\\t", 0x0D: b"\\r", 0x08: b"\\b", 0x0C: b"\\f"}
 
 
@@ -30,9 +30,7 @@ def json_text(text: bytes) -> bytes:
         text = text.replace(b"\\", b"\\\\")
     if b'"' in text:
         text = text.replace(b'"', b'\\"')
-    controls = set(text.translate(None, _NOT_CONTROL))
-    controls.discard(0x0A)
-    for code in controls:
+    for code in set(text.translate(None, _LEFT_ALONE)):
         text = text.replace(bytes((code,)), _SHORT.get(code) or b"\\u%04x" % code)
     return text.replace(JOINT, b"\\n")
 

@@ -1,7 +1,7 @@
 """The runtime's own events: stable names and fields to write alerts on; docs/logging.md lists them."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -16,6 +16,7 @@ class Event(Record):
     """Fields beyond `timestamp`, `level`, `event` and `message`; a field without a value may be absent."""
 
 
+_OTHER_NAMESPACE: Final = ("namespace",)
 _SLOT: Final = ("app", "instance")
 _HOOK: Final = ("outcome", "hook", "app", "instance")
 _INSTANCE: Final = (*_SLOT, "pid")
@@ -26,7 +27,7 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
             "pidone runs and has read its configuration", ("version", "pid", "cpus", "apps")
         ),
         "runtime.stop": Event("everything is being stopped", ("reason", "delay_s")),
-        "runtime.hurry": Event("a second request to stop: what is left is killed at once", ("reason",)),
+        "runtime.hurry": Event("a second request to stop: what is left is killed at once"),
         "runtime.deadline": Event("the time for the whole stop is up: what is left is killed"),
         "runtime.exit": Event("pidone ends; the last record", ("code", "reason")),
         "runtime.warning": Event("a library complained", ("logger",)),
@@ -91,10 +92,15 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
 )
 
 
-def check(event: str, level: str) -> None:
-    """Refuse names that the documentation does not know, where tests run (`PIDONE_STRICT` is set)."""
-    if "PIDONE_STRICT" in os.environ and (event not in EVENTS or level not in LEVEL_NUMBERS):
+def check(event: str, level: str, fields: Iterable[str]) -> None:
+    """Refuse what the documentation does not know, where tests run (`PIDONE_STRICT` is set)."""
+    if "PIDONE_STRICT" not in os.environ:
+        return
+    known = EVENTS.get(event)
+    if known is None or level not in LEVEL_NUMBERS:
         raise ValueError(f"no such event or level: {event!r}, {level!r}")
+    if unknown := {*fields} - {*known.fields, *(_OTHER_NAMESPACE if "app" in known.fields else ())}:
+        raise ValueError(f"{event} has no such fields: {sorted(unknown)}")
 
 
 LEVEL_NUMBERS: Final[Mapping[str, int]] = MappingProxyType(
@@ -108,9 +114,6 @@ LEVEL_NUMBERS: Final[Mapping[str, int]] = MappingProxyType(
         "fatal": 50,
         "critical": 50,
         "quiet": 100,
-        "none": 100,
-        "off": 100,
-        "silent": 100,
     }
 )
-"""Names to `logging`'s numbers; the last four are only thresholds."""
+"""Names to `logging`'s numbers; `quiet` is only a threshold."""

@@ -2,18 +2,17 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable
+import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from runtime.ecosystem.spec import AppSpec
-from runtime.logs.dates import date_formatter
-from runtime.logs.encoder import Encoder
-from runtime.logs.escape import utf8
-from runtime.logs.rotation import Rotation, compress_in_child, expire, put_aside, rotation
-from runtime.logs.shapes import LONG_LINE, Origin, pm2_json_shape
-from runtime.logs.timestamps import Timestamps, WallClock
-from runtime.record import Record
+from runtime.ecosystem.spec import AppSpec, Bytes
+from runtime.logs.dress import Dress, dress_of
+from runtime.logs.packing import Packer
+from runtime.logs.rotation import Rotation, expire, put_aside, rotation
+from runtime.logs.shapes import Origin
+from runtime.logs.timestamps import WallClock
 
 NOWHERE: Final = frozenset(
     (
@@ -36,42 +35,51 @@ class LogFile:
         *,
         clock: WallClock,
         on_failure: OnFailure,
-        compress: Callable[[Path], None] = compress_in_child,
     ) -> None:
-        """`on_failure` is told once per failure; `compress` packs a file without being waited for."""
+        """`on_failure` is told once per failure."""
         self.path = path
         self.rules = rules
         self._clock = clock
         self._on_failure = on_failure
-        self._compress = compress
+        self._packer = Packer()
         self._fd = -1
-        self._size = 0
+        self._size: Bytes = 0
         self._begun_at = 0.0
-        self._failed = False
+        self._is_regular = False
+        self._given_up = False
+        self._amid_line_of: object = None
 
-    def write(self, data: bytes) -> None:
-        """Append; never raises."""
-        if self._failed:
+    def write(self, data: bytes, writer: object = None) -> None:
+        """Append; never raises. What comes amid the line of another writer begins a new one."""
+        if self._given_up:
             return
+        if self._amid_line_of not in (None, writer):
+            data = b"\n" + data
+        self._amid_line_of = None if data.endswith(b"\n") else writer
         try:
             if self._fd < 0:
                 self._open()
-            if self.rules.due(self._size, self._begun_at, self._clock()):
+            if self._is_regular and self.rules.due(self._size, self._begun_at, self._clock()):
                 self._rotate()
             _write_all(self._fd, data)
             self._size += len(data)
         except OSError as error:
-            self.close()
-            self._failed = True
+            self._let_go()
+            self._given_up = True
             self._on_failure(self.path, error)
 
     def reopen(self) -> None:
         """Begin anew under the same name: the file was moved away, or there is room on the disk again."""
-        self.close()
-        self._failed = False
+        self._let_go()
+        self._given_up = False
 
     def close(self) -> None:
-        """Let go of the file; the next write opens it again."""
+        """The end."""
+        self._let_go()
+        self._packer.close()
+
+    def _let_go(self) -> None:
+        """The next write opens it again."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -82,32 +90,35 @@ class LogFile:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
         self._fd = os.open(self.path, flags, 0o644)
         status = os.fstat(self._fd)
+        self._is_regular = stat.S_ISREG(status.st_mode)
         self._size = status.st_size
         self._begun_at = status.st_mtime if status.st_size else self._clock()
 
     def _rotate(self) -> None:
-        self.close()
+        self._let_go()
         now = self._clock()
-        aside = put_aside(self.path, now)
+        with contextlib.suppress(FileNotFoundError):  # somebody has moved or removed it: so much the better
+            put_aside(self.path, now)
         self._open()
         expire(self.path, self.rules, now)
         if self.rules.compress:
             with contextlib.suppress(OSError):  # no process to be had: the old file just stays as it is
-                self._compress(aside)
+                self._packer.pack(self.path)
 
 
-class FileSet(Record):
+class FileSet:
     """Where the lines of one stream of one instance go besides stdout."""
 
-    files: tuple[LogFile, ...]
-    dress: Callable[[bytes], bytes]
-    """Whole lines as they are in the file."""
+    def __init__(self, files: tuple[LogFile, ...], dress: Dress) -> None:
+        """`dress` makes of the text what it is in the files."""
+        self._files = files
+        self._dress = dress
 
-    def write(self, lines: bytes) -> None:
-        """Whole lines, as the app wrote them."""
-        dressed = self.dress(lines)
-        for file in self.files:
-            file.write(dressed)
+    def write(self, text: bytes) -> None:
+        """The app's text as it wrote it; it may begin and end amid a line that is too long for one piece."""
+        dressed = self._dress(text)
+        for file in self._files if dressed else ():
+            file.write(dressed, self)
 
 
 class LogFiles:
@@ -116,25 +127,26 @@ class LogFiles:
     def __init__(
         self,
         clock: WallClock,
-        on_failure: Callable[[str, Path, OSError], None],
-        compress: Callable[[Path], None] = compress_in_child,
+        on_failure: Callable[[AppSpec, Path, OSError], None],
+        outputs: tuple[int, ...],
     ) -> None:
-        """`on_failure` gets the app's name too."""
+        """`on_failure` gets the app too; `outputs` are the descriptors of stdout and stderr."""
         self._clock = clock
         self._on_failure = on_failure
-        self._compress = compress
+        self._outputs = outputs
         self._open: dict[Path, LogFile] = {}
         self._users: dict[Path, set[tuple[str, str]]] = {}
 
     def of(self, app: AppSpec, origin: Origin) -> FileSet | None:
         """The files of one stream; None if there are none, which is the normal case."""
         own = app.error_file if origin.stream == "stderr" else app.out_file
-        paths = [path for value in (own, app.log_file) if (path := _path(value, app, origin.instance))]
+        named = [_path(value, app, origin.instance) for value in (own, app.log_file)]
+        paths = [path for path in named if path is not None and not self._is_output(path)]
         if not paths or app.disable_logs:
             return None
         rules = rotation(app.log_max_size, app.log_retain, compress=app.log_compress)
         files = tuple(self._file(path, rules, app) for path in dict.fromkeys(paths))
-        return FileSet(files, _dress(app, origin, self._clock))
+        return FileSet(files, dress_of(app, origin, self._clock))
 
     def reopen(self) -> None:
         """All of them, at their next write."""
@@ -154,20 +166,21 @@ class LogFiles:
         for file in self._open.values():
             file.close()
 
-    def paths(self) -> Iterable[Path]:
-        """The files in use."""
-        return self._open.keys()
+    def _is_output(self, path: Path) -> bool:
+        """Whether it is stdout by another name, as a link to /dev/stdout: every line goes there anyway."""
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            return any(os.path.samestat(status, os.fstat(fd)) for fd in self._outputs)
+        return False
 
     def _file(self, path: Path, rules: Rotation, app: AppSpec) -> LogFile:
         def failed(where: Path, error: OSError) -> None:
-            self._on_failure(app.name, where, error)
+            self._on_failure(app, where, error)
 
         self._users.setdefault(path, set()).add(app.key())
         file = self._open.get(path)
         if file is None:
-            file = self._open[path] = LogFile(
-                path, rules, clock=self._clock, on_failure=failed, compress=self._compress
-            )
+            file = self._open[path] = LogFile(path, rules, clock=self._clock, on_failure=failed)
         file.rules = rules  # may have changed since the last incarnation
         return file
 
@@ -180,25 +193,10 @@ def _path(value: str | None, app: AppSpec, instance: int) -> Path | None:
     with contextlib.suppress(RuntimeError):  # `~` without a home: it stays a `~`
         path = path.expanduser()
     path = app.cwd / path
+    path = Path(os.path.realpath(path.parent), path.name)  # one file has one name, or it is rotated twice
     if app.merge_logs or app.instances == 1:
         return path
     return path.with_name(f"{path.stem}-{instance}{path.suffix}")
-
-
-def _dress(app: AppSpec, origin: Origin, clock: WallClock) -> Callable[[bytes], bytes]:
-    stamp = date_formatter(app.log_date_format) if app.log_date_format else None
-    if app.log_type == "json":
-        timestamps = Timestamps(clock)
-        encoder = Encoder(pm2_json_shape(origin), level="info", max_line=LONG_LINE)
-        return lambda lines: encoder.encode(utf8(lines), stamp(clock()) if stamp else timestamps.now())
-    if stamp is None:
-        return lambda lines: lines
-
-    def dated(lines: bytes) -> bytes:
-        prefix = f"{stamp(clock())}: ".encode(errors="replace")
-        return prefix + lines[:-1].replace(b"\n", b"\n" + prefix) + b"\n"
-
-    return dated
 
 
 def _write_all(fd: int, data: bytes) -> None:

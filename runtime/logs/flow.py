@@ -1,12 +1,14 @@
 """What happens to the lines of one stream between its pipe and stdout, step by step."""
 
 from collections.abc import Callable
+from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from runtime.ecosystem.spec import Bytes, Seconds
-from runtime.logs.encoder import Encoder
-from runtime.logs.escape import utf8
+from runtime.logs.encoder import SLACK, Encoder
+from runtime.logs.escape import JOINT, utf8
 from runtime.logs.limits import DropReport, RateLimit
+from runtime.logs.lines import MAX_UTF8_BYTES
 from runtime.logs.multiline import PATIENCE, Joiner
 from runtime.logs.timestamps import Timestamps
 from runtime.record import Record
@@ -54,6 +56,16 @@ class Steps(Record, kw_only=True):
     overflowed: DropReport | None = None
 
 
+class _Fate(Enum):
+    """What becomes of a line that is handed over in pieces: it counts as one line like any other."""
+
+    PASSES = "passes"
+    REFUSED = "refused"
+    """By the rate limit."""
+    TORN = "torn"
+    """stdout had no room for a piece of it, so the others would make no sense."""
+
+
 class Flow:
     """See `outlet.Flow`."""
 
@@ -64,24 +76,54 @@ class Flow:
         self._call_later = call_later
         self._on_line = steps.on_line
         self._patience: Cancellable | None = None
+        self._fate: _Fate | None = None
+        """Of the line whose pieces are coming."""
+        self._filed: Bytes = 0
+        """How much of its rest is in the files already."""
 
     @property
     def room(self) -> Bytes:
-        """How long an unfinished line may get."""
-        return self._steps.encoder.room
+        """How long an unfinished line may get; of a longer one the encoder certainly cuts something off."""
+        return self._steps.encoder.room + SLACK + MAX_UTF8_BYTES
 
-    def lines(self, lines: bytes) -> None:
-        r"""Whole lines, each ended by `\n`."""
+    def lines(self, lines: bytes, count: int) -> None:
+        r"""So many whole lines, each ended by `\n`."""
         steps = self._steps
-        steps.counts.lines += lines.count(b"\n")
+        steps.counts.lines += count
         steps.counts.bytes += len(lines)
         if self._on_line:
             self._show(lines)
-        if steps.limit:
+        if self._fate:
+            lines = self._last_piece(lines)
+        if steps.limit and lines:
             lines, dropped = steps.limit.admit(lines)
             self._dropped(dropped, steps.limited)
-            if not lines:
-                return
+        if lines:
+            self._pass_on(lines)
+
+    def unfinished(self, line: bytes) -> bytes:
+        """A line that is too long to wait for its end; returns what is still to come out."""
+        steps = self._steps
+        if self._fate is None:
+            self._impatient()
+            self._fate = self._fate_of_one()
+        records, text, rest = steps.encoder.encode_open(line, steps.timestamps.now())
+        steps.counts.bytes += len(text)
+        end = len(line) - line.endswith(b"\r")  # which belongs to the end of the line, if that comes next
+        self._put_piece(line[self._filed : end], records)
+        self._filed = len(rest) - (len(line) - end)
+        return rest
+
+    def ended(self) -> None:
+        """Nothing is to be held back, so that it all stands before the exit."""
+        self._impatient()
+        for report in (self._steps.limited, self._steps.overflowed):
+            if report:
+                report.flush()
+
+    def _pass_on(self, lines: bytes) -> None:
+        """Lines that the rate limit has let pass."""
+        steps = self._steps
         if steps.files:
             steps.files.write(lines)
         if steps.put is None:
@@ -92,30 +134,45 @@ class Flow:
             self._be_patient(steps.joiner)
         self._encode(text)
 
-    def unfinished(self, line: bytes) -> bytes:
-        """A line that is too long to wait for its end; returns what is still to come out."""
-        steps = self._steps
-        self._impatient()
-        records, text, rest = steps.encoder.encode_open(line, steps.timestamps.now())
-        if text and steps.files:
-            steps.files.write(text + b"\n")
-        self._put(records)
-        return rest
-
-    def ended(self) -> None:
-        """Nothing is to be held back."""
-        self._impatient()
-
     def _encode(self, text: bytes) -> None:
-        if text:
-            self._put(self._steps.encoder.encode(text, self._steps.timestamps.now()))
-
-    def _put(self, records: bytes) -> None:
         steps = self._steps
-        if not records or steps.put is None:
+        if not text or steps.put is None:
             return
         if steps.is_full and steps.is_full():
-            self._dropped(records.count(b"\n"), steps.overflowed)
+            self._dropped(text.count(b"\n") + (text.count(JOINT) if steps.joiner else 0), steps.overflowed)
+            return
+        steps.put(steps.encoder.encode(text, steps.timestamps.now()))
+
+    def _fate_of_one(self) -> _Fate:
+        """Of a line that begins."""
+        steps = self._steps
+        if steps.limit is None or not steps.limit.admit(b"\n")[1]:
+            return _Fate.PASSES
+        self._dropped(1, steps.limited)
+        return _Fate.REFUSED
+
+    def _last_piece(self, lines: bytes) -> bytes:
+        """The end of a line whose pieces have come; returns the other lines."""
+        steps = self._steps
+        end = lines.index(b"\n") + 1
+        line = lines[:end]
+        records = steps.encoder.encode_end(line if steps.verbatim else utf8(line), steps.timestamps.now())
+        self._put_piece(line[self._filed :], records)
+        self._fate, self._filed = None, 0
+        return lines[end:]
+
+    def _put_piece(self, text: bytes, records: bytes) -> None:
+        """A part of a long line, and the records that it makes."""
+        steps = self._steps
+        if self._fate is _Fate.REFUSED:
+            return
+        if steps.files:
+            steps.files.write(text)
+        if self._fate is _Fate.TORN or steps.put is None:
+            return
+        if steps.is_full and steps.is_full():
+            self._fate = _Fate.TORN
+            self._dropped(1, steps.overflowed)
             return
         steps.put(records)
 

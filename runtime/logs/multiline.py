@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
-from runtime.ecosystem.spec import Seconds
+from runtime.ecosystem.spec import Bytes, Seconds
 from runtime.logs.escape import JOINT
 
 PATIENCE: Final[Seconds] = 0.1
@@ -30,31 +30,43 @@ def _compiled(pattern: str) -> re.Pattern[bytes]:
 
 _INDENTED: Final = r"[ \t]"
 _PYTHON: Final[Mapping[str, _State]] = {
-    # Exception groups (PEP 654) draw a frame: `  + Exception Group Traceback (most recent call last):`
+    # Exception groups (PEP 654) draw a frame. A syntax error of the program itself has no `Traceback`.
     "start": _state(
-        (r"(?: *[|+-]+ ?)?(?:Exception Group )?Traceback \(most recent call last\):", "py-frames")
+        (r"Traceback \(most recent call last\):", "py-frames"),
+        (r" *\+ Exception Group Traceback \(", "py-group"),
+        (r'  File ".+", line \d+$', "py-frames"),
     ),
     "py-frames": _state((_INDENTED, "py-frames"), (r"\S", "py-raised")),
     "py-raised": _state((_INDENTED, "py-raised"), (r"$", "py-gap")),
+    "py-group": _state((r" *[|+]", "py-group"), (r"$", "py-gap")),
     "py-gap": _state(
         (r"During handling of the above exception|The above exception was the direct cause", "py-chain"),
     ),
-    "py-chain": _state((r"$", "py-chain"), (r"(?:Exception Group )?Traceback \(", "py-frames")),
+    "py-chain": _state(
+        (r"$", "py-chain"),
+        (r"Traceback \(", "py-frames"),
+        (r" *\+ Exception Group Traceback \(", "py-group"),
+    ),
 }
 _JAVA: Final[Mapping[str, _State]] = {
-    "start": _state((r".*\b[\w.$]*(?:Exception|Error|Throwable)\b", "java-thrown")),
+    "start": _state((r".*(?:Exception|Error|Throwable)\b", "java-thrown")),
     "java-thrown": _state((r"\s+(?:at |\.\.\. \d+ |Suppressed: )|Caused by: ", "java-frames")),
-    "java-frames": _state((r"\s+(?:at |\.\.\. \d+ |Suppressed: |Caused by: )|Caused by: ", "java-frames")),
+    "java-frames": _state(
+        (r"\s+(?:at |\.\.\. \d+ |Suppressed: |Caused by: |\[CIRCULAR )|Caused by: ", "java-frames")
+    ),
 }
 _NODE: Final[Mapping[str, _State]] = {
-    # An uncaught exception shows its source line first: `/app/x.js:3`, the line, a caret, an empty line.
+    # An uncaught exception shows its source first: `/app/x.js:3`, the line, carets, an empty line.
     "start": _state(
-        (r"(?:file://)?/\S+:\d+$", "node-source"),
-        (r".*\b\w*(?:Error|Exception)\b", "node-thrown"),
+        (r"(?:(?:file://)?/|node:)\S+:\d+$", "node-where"),
+        (r"(?=.*(?:Error|Exception)\b).* \{$", "node-frames"),
+        (r".*(?:Error|Exception)\b", "node-thrown"),
     ),
-    "node-source": _state((_INDENTED, "node-source"), (r"$", "node-gap"), (r".*Error\b", "node-thrown")),
-    "node-gap": _state((r".*(?:Error|Exception)\b", "node-thrown"), (_INDENTED, "node-frames")),
-    "node-thrown": _state((r"\s+at ", "node-frames")),
+    "node-where": _state((r"", "node-source")),
+    "node-source": _state((r"\s*\^+$", "node-caret")),
+    "node-caret": _state((r"$", "node-gap")),
+    "node-gap": _state((r".* \{$", "node-frames"), (r"\S", "node-thrown")),
+    "node-thrown": _state((r"\s+at ", "node-frames"), (r"$", "node-end")),
     "node-frames": _state((_INDENTED, "node-frames"), (r"[}\]]", "node-frames"), (r"$", "node-end")),
     "node-end": _state((r"Node\.js v\d", "node-frames")),
 }
@@ -69,9 +81,13 @@ _LANGUAGES: Final[Mapping[str, tuple[Mapping[str, _State], ...]]] = {
 class Joiner:
     r"""Holds the lines of one message together, with `escape.JOINT` in place of the `\n` between them."""
 
-    def __init__(self, goes_on: Callable[[bytes, bool], bool | None]) -> None:
-        """`goes_on` tells of a line, and whether it comes first: True joins it, None lets it pass alone."""
+    def __init__(self, goes_on: Callable[[bytes, bool], bool | None], longest: Bytes) -> None:
+        """`goes_on` tells of a line, and whether it comes first: True joins it, None lets it pass alone.
+
+        A line above `longest` is joined with nothing: it does not fit into a record, and may come in pieces.
+        """
         self._goes_on = goes_on
+        self._longest = longest
         self._held: list[bytes] = []
         self._held_bytes = 0
 
@@ -84,6 +100,9 @@ class Joiner:
         r"""Whole lines in, whole messages out, each ended by `\n`."""
         messages: list[bytes] = []
         for line in lines[:-1].split(b"\n"):
+            if len(line) > self._longest:
+                messages += (*self._release(), line)
+                continue
             verdict = self._goes_on(line, not self._held)
             if not verdict and self._held:
                 messages += self._release()
@@ -108,10 +127,10 @@ class Joiner:
         return [JOINT.join(held)] if held else []
 
 
-def joiner(multiline: str) -> Joiner:
+def joiner(multiline: str, longest: Bytes) -> Joiner:
     """Make one for a value of the key `multiline`: a language, `auto`, or a pattern of first lines."""
     machines = _LANGUAGES.get(multiline)
-    return Joiner(_by_language(machines) if machines else _by_first_line(multiline))
+    return Joiner(_by_language(machines) if machines else _by_first_line(multiline), longest)
 
 
 def _by_first_line(pattern: str) -> Callable[[bytes, bool], bool]:

@@ -15,8 +15,10 @@ PIPE_SIZE: Final[Bytes] = 256 * 1024
 """Of each pipe, where the system allows it (pipe-user-pages-soft is shared by all processes of a user)."""
 READ_SIZE: Final[Bytes] = 64 * 1024
 """Bytes of one stream per turn of the loop, so that every stream and every signal gets its turn."""
+_SLICE: Final[Bytes] = 32 * 1024
 _SLICE_LINES: Final = 4096
-"""Lines that are processed without asking whether stdout still has room."""
+"""So much is processed without asking whether stdout still has room: the records of a slice are a fraction of
+what the queue holds, and those of ordinary lines stay in the caches."""
 
 
 class Flow(Protocol):
@@ -26,8 +28,8 @@ class Flow(Protocol):
     def room(self) -> int:
         """Bytes above which an unfinished line is handed over in pieces."""
 
-    def lines(self, lines: bytes) -> None:
-        r"""Whole lines, each ended by `\n`."""
+    def lines(self, lines: bytes, count: int) -> None:
+        r"""So many whole lines, each ended by `\n`."""
 
     def unfinished(self, line: bytes) -> bytes:
         """A line that is already too long; returns the part that is still needed."""
@@ -158,8 +160,9 @@ class Stream:
         while self._backlog:
             if self._gate.overfull if last_words else self._gate.full:
                 return
-            lines, self._backlog = _split_after(self._backlog, _SLICE_LINES)
-            self._flow.lines(lines)
+            end, count = _slice_of(self._backlog)
+            lines, self._backlog = self._backlog[:end], self._backlog[end:]
+            self._flow.lines(lines, count)
 
     def _end(self) -> None:
         """A last line without an end is a line."""
@@ -169,30 +172,38 @@ class Stream:
             self._flow.ended()
 
 
-def _split_after(lines: bytes, count: int) -> tuple[bytes, bytes]:
-    """About `count` lines and the rest; exact is not needed, cheap is."""
-    total = lines.count(b"\n")
-    if total <= count:
-        return lines, b""
-    end = lines.find(b"\n", len(lines) * count // total) + 1
-    return lines[:end], lines[end:]
+def _slice_of(lines: bytes) -> tuple[Bytes, int]:
+    """Where to cut whole lines, and how many stand before: about a slice, exact is not needed, cheap is."""
+    end = lines.find(b"\n", _SLICE) + 1 or len(lines)
+    count = lines.count(b"\n", 0, end)
+    if count > _SLICE_LINES:
+        end = lines.find(b"\n", end * _SLICE_LINES // count) + 1
+        count = lines.count(b"\n", 0, end)
+    return end, count
 
 
 class PipeOutlet:
-    """stdout and stderr of one incarnation; see `collaborators.Outlet`."""
+    """stdout and stderr of one incarnation; see `contracts.Outlet`."""
 
     def __init__(self, make_stream: Callable[[int, str, int], Stream]) -> None:
-        """`make_stream` is called with a read end, `stdout` or `stderr`, and the pid that writes."""
+        """`make_stream` is called with a read end, `stdout` or `stderr`, and the pid that writes.
+
+        Raises OSError when no descriptors are left.
+        """
         self._make_stream = make_stream
         self._reads: list[int] = []
         self._writes: list[int] = []
         self._streams: list[Stream] = []
-        for _ in range(2):
-            read, write = os.pipe()  # close-on-exec, both ends
-            os.set_blocking(read, False)
-            _enlarge(read)
-            self._reads.append(read)
-            self._writes.append(write)
+        try:
+            for _ in range(2):
+                read, write = os.pipe()  # close-on-exec, both ends
+                self._reads.append(read)
+                self._writes.append(write)
+                os.set_blocking(read, False)
+                _enlarge(read)
+        except OSError:
+            self.finish()
+            raise
 
     @property
     def stdout(self) -> int:
@@ -216,7 +227,7 @@ class PipeOutlet:
             stream.resume()
 
     def finish(self) -> None:
-        """The process ended, or never started: see `collaborators.Outlet.finish`."""
+        """The process ended, or never started: see `contracts.Outlet.finish`."""
         self._close_writes()
         for fd in self._reads:
             os.close(fd)

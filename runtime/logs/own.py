@@ -57,7 +57,7 @@ class OwnEvents(logging.Handler):
 
     def event(self, level: str, event: str, message: str, fields: dict[str, Any]) -> None:
         """Log one event of `events.EVENTS`; fields without a value are left out."""
-        check(event, level)
+        check(event, level, fields)
         number = LEVEL_NUMBERS.get(level, logging.INFO)
         if self._logger.isEnabledFor(number):
             known = {key: value for key, value in fields.items() if value is not None}

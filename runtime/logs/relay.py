@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from runtime.contracts import LogSource, Outlet
-from runtime.ecosystem.spec import AppSpec, RuntimeSpec, Seconds
+from runtime.ecosystem.spec import AppSpec, Bytes, RuntimeSpec, Seconds
 from runtime.logs.console import choose_format, wants_colour
 from runtime.logs.encoder import Encoder
 from runtime.logs.flow import Counts, Flow, Steps
@@ -33,6 +33,8 @@ AppKey: TypeAlias = tuple[str, str]
 
 _WITH_FIELDS: Final = frozenset({"json", "gcp", "ecs", "logfmt"})
 """Formats whose lines of apps have `log_fields`, so that the runtime's own events have them too."""
+_RATE_LIMIT: Final = "rate_limit"
+_OVERFLOW: Final = "overflow"
 _STREAM_LEVEL: Final = {"stdout": "info", "stderr": "error"}
 
 
@@ -48,7 +50,6 @@ class Relay:
         stderr_fd: int = 2,
         clock: WallClock = time.time,
         on_stdout_lost: Callable[[OSError], None] = lambda _error: None,
-        compress: "Callable[[Path], None] | None" = None,
     ) -> None:
         """Make it ready for apps; nothing is written before the loop runs.
 
@@ -59,7 +60,6 @@ class Relay:
             stderr_fd: Where stderr goes in the format `raw`, and the runtime's own events with it.
             clock: Wall clock of the records.
             on_stdout_lost: Called once, from the loop, when stdout is found closed or broken.
-            compress: Packs a log file that was put aside, without being waited for; None does it in a child.
         """
         self._loop = loop
         self._format = choose_format(runtime.log_format, stdout_fd)
@@ -74,9 +74,9 @@ class Relay:
         self._counts: dict[tuple[AppKey, str], Counts] = {}
         self._limits: dict[AppKey, RateLimit] = {}
         self._clock = clock
-        self._compress = compress
+        self._outputs = (stdout_fd, stderr_fd)
         self._files: LogFiles | None = None
-        self._overflows: dict[AppKey, DropReport] = {}
+        self._drops: dict[tuple[AppKey, str], DropReport] = {}
         self._own = OwnEvents(
             self._put_own,
             loop.call_soon,
@@ -128,8 +128,9 @@ class Relay:
         """The app was removed for good: let go of what is remembered of it."""
         self._history.forget(app)
         self._limits.pop(app, None)
-        if report := self._overflows.pop(app, None):
-            report.flush()
+        for reason in (_OVERFLOW, _RATE_LIMIT):
+            if report := self._drops.pop((app, reason), None):
+                report.flush()
         if self._files is not None:
             self._files.forget(app)
         for name in _STREAM_LEVEL:
@@ -148,7 +149,8 @@ class Relay:
         for stream in self._streams:
             stream.close()
         self._streams.clear()
-        self._report_overflow()
+        for report in self._drops.values():
+            report.flush()
         self._own.render()
         done = self._drain_outputs(deadline)
         self._errors.close()
@@ -179,19 +181,20 @@ class Relay:
         shape = SHAPES[self._format](origin, colour=self._colour)
         output = self._output_of(name)
         drops = app.overflow == "drop"
+        encoder = Encoder(shape, level=_STREAM_LEVEL[name], max_line=app.max_line)
         return Steps(
-            encoder=Encoder(shape, level=_STREAM_LEVEL[name], max_line=app.max_line),
+            encoder=encoder,
             timestamps=self._timestamps,
             counts=self._counts.setdefault((key, name), Counts()),
             put=None if app.disable_logs else functools.partial(self._put, output, key),
             verbatim=shape.verbatim,
             on_line=on_line,
             limit=self._limit(app) if app.rate_limit else None,
-            limited=DropReport(self._report_of(app, "rate_limit"), self._loop.call_later),
+            limited=self._drop_report(app, _RATE_LIMIT) if app.rate_limit else None,
             files=self._file_set(app, origin),
-            joiner=None if shape.verbatim else _joiner(app),
+            joiner=None if shape.verbatim else _joiner(app, encoder.room),
             is_full=(lambda: output.full) if drops else None,
-            overflowed=self._overflow_report(app) if drops else None,
+            overflowed=self._drop_report(app, _OVERFLOW) if drops else None,
         )
 
     def _file_set(self, app: AppSpec, origin: Origin) -> "FileSet | None":
@@ -200,9 +203,8 @@ class Relay:
             return None
         if self._files is None:
             from runtime.logs.files import LogFiles  # noqa: PLC0415 (pathlib comes with it)
-            from runtime.logs.rotation import compress_in_child  # noqa: PLC0415
 
-            self._files = LogFiles(self._clock, self._file_failed, self._compress or compress_in_child)
+            self._files = LogFiles(self._clock, self._file_failed, self._outputs)
         return self._files.of(app, origin)
 
     def _limit(self, app: AppSpec) -> RateLimit:
@@ -213,28 +215,26 @@ class Relay:
             limit = self._limits[app.key()] = RateLimit(rate, time.monotonic)
         return limit
 
-    def _overflow_report(self, app: AppSpec) -> DropReport:
-        """Reported when there is room again: a record about a full stdout has no place there."""
-        return self._overflows.setdefault(
-            app.key(), DropReport(self._report_of(app, "overflow"), lambda _delay, _callback: None)
-        )
+    def _drop_report(self, app: AppSpec, reason: str) -> DropReport:
+        """One for all instances. What a full stdout had no room for is told when there is room again."""
 
-    def _report_of(self, app: AppSpec, reason: str) -> Callable[[int], None]:
         def report(lines: int) -> None:
-            self.event("warning", "log.dropped", app=app.name, lines=lines, reason=reason)
+            self.event("warning", "log.dropped", **app.labels(), lines=lines, reason=reason)
 
-        return report
+        later = self._loop.call_later if reason == _RATE_LIMIT else _never
+        return self._drops.setdefault((app.key(), reason), DropReport(report, later))
 
     def _report_overflow(self) -> None:
-        for report in self._overflows.values():
-            report.flush()
+        for (_, reason), report in self._drops.items():
+            if reason == _OVERFLOW:
+                report.flush()
 
-    def _file_failed(self, app: str, path: "Path", error: OSError) -> None:
+    def _file_failed(self, app: AppSpec, path: "Path", error: OSError) -> None:
         self.event(
             "warning",
             "log.file_failed",
             f"{path} is not written any more: {error.strerror}",
-            app=app,
+            **app.labels(),
             path=str(path),
             error=str(error),
         )
@@ -282,9 +282,13 @@ class _AlwaysOpen:
 _OPEN: Final = _AlwaysOpen()
 
 
-def _joiner(app: AppSpec) -> "Joiner | None":
+def _never(_delay: Seconds, _callback: Callable[[], None]) -> None:
+    """Somebody else sees to it."""
+
+
+def _joiner(app: AppSpec, room: Bytes) -> "Joiner | None":
     if not app.multiline:
         return None
     from runtime.logs.multiline import joiner  # noqa: PLC0415 (few apps join lines)
 
-    return joiner(app.multiline)
+    return joiner(app.multiline, room)

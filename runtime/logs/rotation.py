@@ -1,11 +1,9 @@
-"""Which old log files are kept, what they are called, and how they are packed without the loop waiting."""
+"""When a log file is put aside, what it is called then, how long it is kept."""
 
 import contextlib
-import gc
-import os
 import re
-import signal
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -14,8 +12,9 @@ from runtime.record import Record
 
 _DAY_S: Final[Seconds] = 86_400.0
 _AGES: Final = {"h": 3600.0, "d": _DAY_S, "w": 7 * _DAY_S}
-_STAMP: Final = re.compile(r"\.\d{8}T\d{6}\.\d{3}Z(?:-\d+)?(?:\.gz)?")
-_BLOCK: Final[Bytes] = 256 * 1024
+PACKED: Final = ".gz"
+PACKING: Final = ".part"
+_ASIDE: Final = re.compile(r"\.(\d{8}T\d{6}\.\d{3})Z(?:-(\d+))?(?:\.gz|\.part)?")
 
 
 class Rotation(Record, kw_only=True):
@@ -24,7 +23,8 @@ class Rotation(Record, kw_only=True):
     max_size: Bytes | None = None
     keep_count: int | None = None
     keep_age: Seconds | None = None
-    """With an age to keep, a file is also put aside at the end of each UTC day, or it would grow for ever."""
+    """With an age to keep, a file is also put aside after each UTC day, or such a time if that is shorter: it
+    would grow for ever."""
     compress: bool = False
 
     def due(self, size: Bytes, opened_at: float, now: float) -> bool:
@@ -33,7 +33,10 @@ class Rotation(Record, kw_only=True):
             return False
         if self.max_size is not None and size >= self.max_size:
             return True
-        return self.keep_age is not None and opened_at // _DAY_S != now // _DAY_S
+        if not self.keep_age:
+            return False
+        period = min(self.keep_age, _DAY_S)
+        return opened_at // period != now // period
 
 
 def rotation(max_size: Bytes | None, retain: str, *, compress: bool) -> Rotation:
@@ -54,7 +57,7 @@ def put_aside(path: Path, now: float) -> Path:
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(whole))
     target = base = path.with_name(f"{path.name}.{stamp}.{millis:03d}Z")
     number = 0
-    while target.exists() or target.with_name(target.name + ".gz").exists():
+    while target.exists() or target.with_name(target.name + PACKED).exists():
         number += 1
         target = base.with_name(f"{base.name}-{number}")
     path.rename(target)
@@ -63,58 +66,35 @@ def put_aside(path: Path, now: float) -> Path:
 
 def expire(path: Path, rules: Rotation, now: float) -> None:
     """Remove what was put aside of `path` and is no longer to be kept."""
-    aside = sorted(
-        entry
-        for entry in path.parent.iterdir()
-        if entry.name.startswith(path.name) and _STAMP.fullmatch(entry.name[len(path.name) :])
-    )
+    aside = _aside(path)
+    doomed: list[list[Path]] = []
     if rules.keep_count is not None:
-        for entry in aside[: max(len(aside) - rules.keep_count, 0)]:
-            entry.unlink(missing_ok=True)
+        doomed += aside[: max(len(aside) - rules.keep_count, 0)]
     if rules.keep_age is not None:
-        for entry in aside:
-            if entry.stat().st_mtime < now - rules.keep_age:
-                entry.unlink(missing_ok=True)
+        doomed += [files for files in aside if _written(files) < now - rules.keep_age]
+    for files in doomed:
+        for file in files:
+            file.unlink(missing_ok=True)
 
 
-def compress_in_child(path: Path) -> None:
-    """Pack a file into `path.gz` in a process of its own, which the reaper of `init/` takes for an orphan."""
-    if os.fork():
-        return
-    code = 1
-    try:
-        _become_harmless()
-        _gzip(path)
-        code = 0
-    finally:
-        os._exit(code)
+def unpacked(path: Path) -> list[Path]:
+    """What was put aside of `path` and has not been packed yet, oldest first."""
+    return [file for files in _aside(path) for file in files if file.suffix not in (PACKED, PACKING)]
 
 
-def _become_harmless() -> None:
-    """Let go of what belongs to the runtime: its sockets and pipes, its signal handlers, its priority."""
-    gc.disable()
-    signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    for entry in Path("/proc/self/fd").iterdir():
-        if int(entry.name) > 2:
-            with contextlib.suppress(OSError):  # the one that lists them
-                os.close(int(entry.name))
-    os.nice(10)
+def _aside(path: Path) -> list[list[Path]]:
+    """What was put aside of `path`, oldest first; each as its files: there are several while it is packed."""
+    found: dict[tuple[str, int], list[Path]] = {}
+    for entry in path.parent.iterdir():
+        if entry.name.startswith(path.name) and (name := _ASIDE.fullmatch(entry.name[len(path.name) :])):
+            found.setdefault((name[1], int(name[2] or 0)), []).append(entry)
+    return [found[key] for key in sorted(found)]
 
 
-def _gzip(path: Path) -> None:
-    import zlib  # noqa: PLC0415 - only in the child
-
-    packed = path.with_name(path.name + ".gz")
-    draft = path.with_name(path.name + ".part")
-    packer = zlib.compressobj(6, zlib.DEFLATED, 16 + zlib.MAX_WBITS)  # 16: with gzip's header
-    with path.open("rb") as source, draft.open("wb") as target:
-        while block := source.read(_BLOCK):
-            target.write(packer.compress(block))
-        target.write(packer.flush())
-        status = os.fstat(source.fileno())
-    os.utime(draft, ns=(status.st_atime_ns, status.st_mtime_ns))
-    draft.rename(packed)
-    path.unlink()
+def _written(files: Iterable[Path]) -> float:
+    """When something was written last; a file that has been packed and removed meanwhile does not count."""
+    latest = 0.0
+    for file in files:
+        with contextlib.suppress(FileNotFoundError):
+            latest = max(latest, file.stat().st_mtime)
+    return latest

@@ -10,58 +10,24 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from runtime.init import prctl
-from runtime.supervise.patterns import ignorer
+from runtime.supervise.watched import Group, entries_of, folders_of
 
-ALWAYS_IGNORED: Final = (
-    ".*",
-    "node_modules",
-    "__pycache__",
-    "*.pyc",
-    "*.pyo",
-    "*~",
-    "*.swp",
-    "*.swx",
-    "4913",
-)
-"""PM2's two (dot files and node_modules), Python's caches, what editors write beside a file (4913: vim)."""
 _STEP_MS: Final = 50
 _POLL_MS: Final = 300
 _GROUPED_MS: Final = 100
-
-
-class Group:
-    """What one app wants to hear of."""
-
-    def __init__(
-        self, base: str, paths: Iterable[str], ignore: Iterable[str] = (), depth: int | None = None
-    ) -> None:
-        """Relative `paths` and patterns start at `base`; `depth` counts folders below a path, None is any."""
-        self.roots = tuple(os.path.normpath(os.path.join(base, path)) for path in paths)
-        self._base = base
-        self._depth = depth
-        self._ignored, self._exempt = ignorer(ignore)
-        self._never, _ = ignorer(ALWAYS_IGNORED)
-
-    def concerns(self, path: str) -> bool:
-        """Whether a change of an absolute path counts."""
-        return any(_is_below(path, root) and not self._is_ignored(path, root) for root in self.roots)
-
-    def _is_ignored(self, path: str, root: str) -> bool:
-        below_root = "" if path == root else os.path.relpath(path, root)
-        if self._depth is not None and below_root.count("/") > self._depth:
-            return True
-        below_base = os.path.relpath(path, self._base)
-        if self._exempt(path, below_base):
-            return False
-        return self._never(path, below_root) or self._ignored(path, below_base)
-
-
-def _is_below(path: str, root: str) -> bool:
-    return path == root or path.startswith(root.rstrip("/") + "/")
+_SETTLED_MS: Final = 200
+"""Longest time between two looks of the library's caller, the first of which shows that it watches."""
+_ADVICE: Final = {
+    "watch limit": "leave folders out by ignore_watch, set watch_polling, or raise the host's "
+    "fs.inotify.max_user_watches",
+    "os error 24": "set watch_polling, or raise the host's fs.inotify.max_user_instances",
+}
+"""By what the library says when inotify(7) has reached a limit."""
 
 
 def lines_for(paths: Iterable[str], groups: Sequence[Group]) -> list[str]:
@@ -81,41 +47,73 @@ def main(argument: str) -> int:
     told = json.loads(argument)
     groups = [Group(each["base"], each["paths"], each["ignore"], each["depth"]) for each in told]
     polling = min((each["polling"] for each in told if each["polling"]), default=None)
-    roots = sorted({root for group in groups for root in group.roots})
-    missing = [root for root in roots if not os.path.exists(root)]
-    for root in missing:
-        _say(json.dumps({"error": f"{root}: there is nothing to watch"}))
-    present = [root for root in roots if root not in missing]
-    if not present:
-        return 1
+    for root in sorted({root for group in groups for root in group.roots}):
+        if not os.path.exists(root):
+            _say(json.dumps({"error": f"{root}: there is nothing to watch"}))
     try:
-        import watchfiles  # noqa: PLC0415 (its absence is told like any other reason)
-
-        def counts(change: watchfiles.Change, path: str) -> bool:
-            # To polling a folder has changed when a file in it has come or gone, an ignored one too.
-            if change is watchfiles.Change.modified and os.path.isdir(path):
-                return False
-            return any(group.concerns(path) for group in groups)
-
-        changes = watchfiles.watch(
-            *present,
-            watch_filter=counts,
-            debounce=_GROUPED_MS,
-            step=_STEP_MS,
-            force_polling=True if polling else None,  # None: as WATCHFILES_FORCE_POLLING says
-            poll_delay_ms=round(polling * 1000) if polling else _POLL_MS,
-        )
-        for batch in changes:
-            for line in lines_for({path for _, path in batch}, groups):
+        for paths in _changes(groups, polling):
+            for line in lines_for(paths, groups):
                 _say(line)
-    except (
-        ImportError,
-        OSError,
-        RuntimeError,
-    ) as error:  # not installed; a limit of inotify; a broken backend
-        _say(json.dumps({"error": f"files cannot be watched: {error}"}))
-        return 1
-    return 0
+    except (ImportError, OSError, RuntimeError) as error:  # not installed; a limit; a broken backend
+        _say(json.dumps({"error": f"files cannot be watched: {_why(error)}"}))
+    return 1
+
+
+def _changes(groups: Sequence[Group], polling: float | None) -> Iterator[set[str]]:
+    """What has changed, again and again, as long as there is something to watch.
+
+    Folder by folder, not whole trees: what is ignored (node_modules) may hold more folders than inotify
+    takes. When a folder comes, or one to be watched goes, that begins anew. What happened meanwhile is told
+    afterwards: who acts on it then reads what nobody watched.
+    """
+    roots = {root for group in groups for root in group.roots}
+    known: set[str] | None = None
+    changed: set[str] = set()
+    while folders := folders_of(groups):
+        changed |= entries_of(set() if known is None else folders - known)
+        known = folders
+        try:
+            for number, batch in enumerate(_watch(folders, groups, polling)):
+                changed |= batch
+                if any(os.path.isdir(path) or (path in roots and not os.path.exists(path)) for path in batch):
+                    break
+                if number == 0 and not folders_of(groups) <= folders:  # one came before it was watched
+                    break
+                if changed:
+                    yield changed
+                    changed = set()
+        except FileNotFoundError:  # one went before it was watched
+            time.sleep(_STEP_MS / 1000)
+
+
+def _watch(folders: Iterable[str], groups: Sequence[Group], polling: float | None) -> Iterator[set[str]]:
+    """What has changed in these folders; the first set, perhaps an empty one, shows that it watches."""
+    import watchfiles  # noqa: PLC0415 (its absence is told like any other reason)
+
+    def counts(change: watchfiles.Change, path: str) -> bool:
+        # To polling a folder has changed when a file in it has come or gone, an ignored one too.
+        if change is watchfiles.Change.modified and os.path.isdir(path):
+            return False
+        return any(group.concerns(path) for group in groups)
+
+    for batch in watchfiles.watch(
+        *sorted(folders),
+        watch_filter=counts,
+        debounce=_GROUPED_MS,
+        step=_STEP_MS,
+        rust_timeout=_SETTLED_MS,
+        yield_on_timeout=True,
+        force_polling=True if polling else None,  # None: as WATCHFILES_FORCE_POLLING says
+        poll_delay_ms=round(polling * 1000) if polling else _POLL_MS,
+        recursive=False,
+    ):
+        yield {path for _, path in batch}
+
+
+def _why(error: Exception) -> str:
+    """What went wrong, and what helps if that is known."""
+    text = str(error).partition(" about [")[0]
+    return text + "".join(f": {advice}" for sign, advice in _ADVICE.items() if sign in text)
 
 
 def _say(line: str) -> None:

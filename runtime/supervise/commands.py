@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from runtime.ecosystem.spec import AppSpec
 from runtime.errors import SpawnError
+from runtime.init.exitcodes import ExitCode
 from runtime.init.reaper import ExitStatus, Reaper
 from runtime.init.spawn import SpawnPlan, exit_code_of, spawn
 
@@ -29,20 +30,15 @@ class Commands:
         env = {**self._environ, **app.env}
         program = shutil.which(argv[0], path=env.get("PATH")) or os.path.join(app.cwd, argv[0])
         ended: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
-        null = os.open(os.devnull, os.O_WRONLY)
+        plan = SpawnPlan(
+            argv=(program, *argv[1:]), env=env, cwd=app.cwd, uid=app.uid, gid=app.gid, groups=app.groups
+        )
         try:
-            pid = spawn(
-                SpawnPlan(
-                    argv=(program, *argv[1:]),
-                    env=env,
-                    cwd=app.cwd,
-                    stdout=null,
-                    stderr=null,
-                    uid=app.uid,
-                    gid=app.gid,
-                    groups=app.groups,
-                )
-            )
+            null = os.open(os.devnull, os.O_WRONLY)
+        except OSError:  # no descriptor is left
+            return ExitCode.NOT_EXECUTABLE
+        try:
+            pid = spawn(plan.but(stdout=null, stderr=null))
         except SpawnError as error:
             return exit_code_of(error)
         finally:

@@ -35,7 +35,11 @@ class AppHookLauncher:
         env = {name: value for name, value in env.items() if name != MARK}
         program = _find(hook.command[0], app.cwd, env)
         who = InstanceId(app.name, event.instance or 0, 0, app.namespace)
-        outlet = self._log.open(LogSource(app, who))
+        told = app.but(log_fields={**app.log_fields, "hook": event.point.value})
+        try:
+            outlet = self._log.open(LogSource(told, who))
+        except OSError as error:
+            raise SpawnError(f"pipes: {error.strerror}") from error
         plan = SpawnPlan(
             argv=(program, *hook.command[1:]),
             env=env,

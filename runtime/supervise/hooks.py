@@ -32,11 +32,6 @@ class HookPoint(StrEnum):
     ON_GIVE_UP = "on_give_up"
 
     @property
-    def is_awaited(self) -> bool:
-        """Whether the start or the stop goes on only when the hook has ended."""
-        return self in (HookPoint.PRE_START, HookPoint.PRE_STOP)
-
-    @property
     def is_required(self) -> bool:
         """Whether a failure keeps the app down; any other failure is only told."""
         return self is HookPoint.PRE_START
@@ -144,11 +139,10 @@ class HookRun:
             self._finish_soon(self._verdict or Outcome.OK, "")
             return
         hook = self._hooks[self._position]
-        what = f"{self._event.point} `{describe(hook)}`"
         try:
             self._pid = self._launcher.launch(hook, self._event, self._env, self._ended)
         except SpawnError as error:
-            self._finish_soon(Outcome.FAILED, f"{what} cannot be started: {error}")
+            self._finish_soon(Outcome.FAILED, f"{self._what(hook)} cannot be started: {error}")
             return
         self._timer = self._clock.call_later(hook.timeout, self._expire)
 
@@ -166,18 +160,22 @@ class HookRun:
         self._pid = None
         self._set_timer(None)
         hook = self._hooks[self._position]
-        what = f"{self._event.point} `{describe(hook)}`"
         if self._verdict is Outcome.TIMEOUT:
-            self._finish(Outcome.TIMEOUT, f"{what} was killed after its timeout of {hook.timeout:g} s")
+            self._finish(
+                Outcome.TIMEOUT, f"{self._what(hook)} was killed after its timeout of {hook.timeout:g} s"
+            )
         elif self._verdict is not None:
             self._finish(self._verdict, "")
         elif status.signal is not None:
-            self._finish(Outcome.FAILED, f"{what} was killed by {signal_name(status.signal)}")
+            self._finish(Outcome.FAILED, f"{self._what(hook)} was killed by {signal_name(status.signal)}")
         elif status.code:
-            self._finish(Outcome.FAILED, f"{what} exited with code {status.code}")
+            self._finish(Outcome.FAILED, f"{self._what(hook)} exited with code {status.code}")
         else:
             self._position += 1
             self._start()
+
+    def _what(self, hook: Hook) -> str:
+        return f"{self._event.point} `{describe(hook)}`"
 
     def _finish_soon(self, outcome: Outcome, message: str) -> None:
         """In the next turn: who called us is not ready to hear of the end yet."""
@@ -234,8 +232,11 @@ class HookRunner:
 
 
 def describe(hook: Hook) -> str:
-    """The command as people wrote it."""
-    return hook.command[-1] if hook.command[:2] == ("/bin/sh", "-c") else " ".join(hook.command)
+    """The command as people wrote it, without its secrets."""
+    from runtime.masking import mask_args  # noqa: PLC0415 (for messages only; `re` costs 5 ms)
+
+    words = hook.command[2:] if hook.command[:2] == ("/bin/sh", "-c") else hook.command
+    return " ".join(mask_args(words))
 
 
 def _text(value: object) -> str:

@@ -166,7 +166,8 @@ class Instance:
         try:
             self.process = self._world.launcher.launch(self.app, self.who, report=life, on_exit=life.exited)
         except SpawnError as error:
-            self._log("error", "instance.spawn_failed", str(error))
+            self.reason = str(error)
+            self._log("error", "instance.spawn_failed", self.reason)
             self._cause = "spawn_failed"
             self._judge(ExitStatus(code=exit_code_of(error)), least_delay=SPAWN_RETRY_AFTER)
             return
@@ -323,7 +324,8 @@ class Instance:
             return
         self.fate = verdict.fate
         if verdict.fate is Fate.GAVE_UP:
-            self.reason = f"gave up after {self._policy.unstable or self.app.max_restarts} unstable ends"
+            why = f": {self.reason}" if self.reason else ""
+            self.reason = f"gave up after {self._policy.unstable or self.app.max_restarts} unstable ends{why}"
             self._give_up()
             return
         final = {
@@ -349,7 +351,8 @@ class Instance:
             self._begin()
             return
         delay_s = round(delay, 3)
-        self._log("info", "instance.backoff", f"starts again in {delay_s:g} s", delay_s=delay_s)
+        message = f"starts again in {delay_s:g} s"
+        self._log("info", "instance.backoff", message, delay_s=delay_s, restarts=self.restarts)
         self._deadline.arm(delay, Event.RETRY)
         self._enter(State.BACKOFF)
 

@@ -3,7 +3,8 @@
 import os
 import signal
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from typing import Final
 
 from runtime.contracts import Clock, Equipment, InstanceId, LogSink, LogSource, Outfitter, Outlet, Report
 from runtime.ecosystem.spec import AppSpec
@@ -15,6 +16,9 @@ from runtime.listen import appfacts
 from runtime.supervise.environment import Environment
 from runtime.supervise.leftovers import Clearance, Kin
 from runtime.supervise.stdin import StdinPipe
+
+RESERVE: Final = 16
+"""Descriptors that no start may take: a stop has to look into /proc, the file is read again, clients come."""
 
 
 class ForkLauncher:
@@ -48,16 +52,38 @@ class ForkLauncher:
         on_exit: Callable[[ExitStatus], None],
     ) -> "ForkedProcess":
         """Start one incarnation. Raises SpawnError; then nothing is left of the attempt."""
-        try:
-            equipment = self._outfitter.equip(app, who, report)
-        except ListenError as error:
-            raise SpawnError(str(error)) from error
-        outlet = self._log.open(LogSource(app, who), _ready_line(app, report))
-        environment = self._environment.of(app, who)
-        stdin = StdinPipe() if app.stdin == "pipe" else None
-        plan = SpawnPlan(
+        with ExitStack() as undo:
+            try:
+                equipment = self._outfitter.equip(app, who, report)
+                undo.callback(equipment.close)
+                outlet = self._log.open(LogSource(app, who), _ready_line(app, report))
+                undo.callback(outlet.finish)
+                stdin = StdinPipe() if app.stdin == "pipe" else None
+                if stdin:
+                    undo.callback(stdin.close)
+                _keep_a_reserve()
+            except ListenError as error:
+                raise SpawnError(str(error)) from error
+            except OSError as error:
+                raise SpawnError(f"descriptors: {error.strerror}") from error
+            pid = spawn(self._plan(app, who, equipment, outlet, stdin))
+            undo.pop_all()
+        kin = Kin(pid, self._environment.mark(who), self._reaper.owns)
+        process = ForkedProcess(self, pid, kin, outlet, equipment, on_exit, announces=_announces(app))
+        if stdin:
+            stdin.spawned()
+            process.stdin = stdin
+        self._reaper.watch(pid, process.main_ended)
+        outlet.spawned(pid)
+        equipment.spawned(pid)
+        return process
+
+    def _plan(
+        self, app: AppSpec, who: InstanceId, equipment: Equipment, outlet: Outlet, stdin: StdinPipe | None
+    ) -> SpawnPlan:
+        return SpawnPlan(
             argv=equipment.argv,
-            env={**environment, **equipment.env},
+            env={**self._environment.of(app, who), **equipment.env},
             cwd=app.cwd,
             stdin=stdin.child_end if stdin else 0 if app.stdin == "inherit" else None,
             stdout=outlet.stdout,
@@ -74,23 +100,6 @@ class ForkLauncher:
             oom_score_adj=app.oom_score_adj,
             cpu_affinity=_affinity(app, who.index, self._count(app)),
         )
-        try:
-            pid = spawn(plan)
-        except SpawnError:
-            equipment.close()
-            outlet.finish()
-            if stdin:
-                stdin.close()
-            raise
-        kin = Kin(pid, self._environment.mark(who), self._reaper.owns)
-        process = ForkedProcess(self, pid, kin, outlet, equipment, on_exit, announces=_announces(app))
-        if stdin:
-            stdin.spawned()
-            process.stdin = stdin
-        self._reaper.watch(pid, process.main_ended)
-        outlet.spawned(pid)
-        equipment.spawned(pid)
-        return process
 
     def environment(self, app: AppSpec, who: InstanceId) -> Mapping[str, str]:
         """The variables an incarnation gets, without those of its ports and channels."""
@@ -166,6 +175,9 @@ class ForkedProcess:
         """Signal the main process, after noting who its descendants are."""
         self._kin.remember()
         self.signal(number)
+        main = proctree.read(self.pid)
+        if main is not None and main.state == "T":  # a stopped process hears nothing but SIGKILL
+            self.signal(signal.SIGCONT)
 
     def follow(self, pid: int) -> None:
         """Take `pid` for the main process from now on."""
@@ -220,19 +232,26 @@ class ForkedProcess:
         self._on_exit(status)
 
 
+def _keep_a_reserve() -> None:
+    """Raises OSError if fewer than RESERVE descriptors are left."""
+    spare: list[int] = []
+    try:
+        spare.extend(os.dup(0) for _ in range(RESERVE))
+    finally:
+        for fd in spare:
+            os.close(fd)
+
+
 def _announces(app: AppSpec) -> bool:
     """Node's cluster protocol and the Python shim report that a process listens, without being asked to."""
     return app.ready.is_reported or appfacts.is_cluster_worker(app) or appfacts.shares_python(app)
 
 
 def _affinity(app: AppSpec, index: int, count: int) -> tuple[int, ...] | None:
-    """`spread` deals out all CPUs as equal neighbouring shares, or one each where there are too few."""
     if app.cpu_affinity == "spread":
-        allowed = sorted(os.sched_getaffinity(0))
-        if count >= len(allowed):
-            return (allowed[index % len(allowed)],)
-        share = index % count
-        return tuple(allowed[share * len(allowed) // count : (share + 1) * len(allowed) // count])
+        from runtime.supervise.spreading import share_of  # noqa: PLC0415 (only for apps that use it)
+
+        return share_of(index, count)
     return app.cpu_affinity if isinstance(app.cpu_affinity, tuple) else None
 
 

@@ -24,9 +24,14 @@ class Loading:
     """One ecosystem on its way. The owner of the child's pid waits for it."""
 
     def __init__(self, load: "Callable[[], Ecosystem]") -> None:
-        """Fork; `load` runs in the child and may raise any PidoneError."""
+        """Fork; `load` runs in the child and may raise any PidoneError. Raises OSError."""
         read, write = os.pipe()
-        self.pid = os.fork()
+        try:
+            self.pid = os.fork()
+        except OSError:
+            os.close(read)
+            os.close(write)
+            raise
         if self.pid == 0:
             os.close(read)
             _load_and_tell(load, write)

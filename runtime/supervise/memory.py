@@ -158,12 +158,12 @@ class MemoryWatch:
         for who, size in online.items():
             life = self._lives[who]
             life.baseline = size if life.baseline is None else life.baseline
-            decisions += self._soft(who, life, size, memory, now)
         for key, app in self._apps.items():
             own = {who: size for who, size in online.items() if who.key == key}
             decisions += self._hard(app, own, memory, now)
             for who, size in own.items():
                 self._lives[who].previous = size
+                decisions += self._soft(who, self._lives[who], size, memory, now)
         decisions += self._guard_container(online, memory, now)
         return decisions
 

@@ -75,7 +75,12 @@ def _class(piece: str) -> str:
     negated = inside[:1] in ("!", "^")
     inside = inside[1:] if negated else inside
     escaped = inside.replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]").replace("&&", "&\\&")
-    return f"[{'^/' if negated else ''}{escaped}]"
+    found = f"[{'^/' if negated else ''}{escaped}]"
+    try:
+        re.compile(found)
+    except re.error:  # a range that goes backwards
+        return re.escape(piece)
+    return found
 
 
 def _upwards(path: str) -> Iterator[str]:

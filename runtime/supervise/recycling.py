@@ -58,6 +58,7 @@ class Recycler:
         self._known: dict[tuple[str, str], tuple[AppSpec, int]] = {}
         self._online: dict[InstanceId, _Age | None] = {}
         """Incarnations that are ready, with the end of their time."""
+        self._unreadable: set[str] = set()
         self._watch = MemoryWatch(random=random, guard=runtime.memory_guard)
         self._monitor = Monitor(
             clock=clock,
@@ -117,6 +118,7 @@ class Recycler:
     def processes(self) -> Mapping[InstanceId, int]:
         """The main pid of every incarnation that has one."""
         self._on_sample()
+        self._tell_unreadable()
         return {
             member.who: member.pid
             for app in self._apps.values()
@@ -144,13 +146,18 @@ class Recycler:
         if problem := check_guard(limit, self._box.memory()):
             self._log.event("warning", "config.warning", problem)
 
+    def _tell_unreadable(self) -> None:
+        """What of the container cannot be read and limits nothing: each reason once."""
+        for note in self._box.take_notes():
+            if note not in self._unreadable:
+                self._unreadable.add(note)
+                self._log.event("warning", "host.unreadable", note)
+
     def _adopt(self, app: App, now: tuple[AppSpec, int]) -> None:
         spec, instances = self._known[app.spec.key()] = now
         ceiling = self._box.memory().ceiling
         for problem in check_limits(spec, ceiling=ceiling, instances=instances):
             self._log.event("warning", "config.warning", problem, **spec.labels())
-        for note in self._box.take_notes():
-            self._log.event("warning", "host.unreadable", note)
         self._monitor.adopt(spec, instances=instances)
 
     def _expire_later(self, app: App, who: InstanceId) -> _Age | None:

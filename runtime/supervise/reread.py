@@ -39,8 +39,12 @@ class Reread:
         if self._busy:
             self._again = True
             return
+        try:
+            loading = Loading(self._load)
+        except OSError as error:  # no process or descriptor is to be had: the next signal may find one
+            self._on_failed(f"cannot start its reader: {error.strerror}")
+            return
         self._busy = True
-        loading = Loading(self._load)
         self._reaper.watch(loading.pid, lambda _status: None)  # what counts is the end of its pipe
         os.set_blocking(loading.fd, False)
         self._loop.add_reader(loading.fd, self._collect, loading)

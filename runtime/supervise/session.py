@@ -13,6 +13,7 @@ from runtime.init.signals import SignalInbox
 from runtime.listen.lazy import LazyOutfitter
 from runtime.logs.relay import Relay
 from runtime.record import Record
+from runtime.signames import signal_name
 from runtime.supervise.collaborators import World
 from runtime.supervise.launcher import ForkLauncher
 from runtime.supervise.ledger import Ledger
@@ -170,6 +171,8 @@ class Session:
             self._loop.call_later(OPERATE_AFTER, self._open_control)
 
     def _open_control(self) -> None:
+        if self._ending is not None:  # runtime.exit has been said
+            return
         self._watch_config()
         if self._around.operate is not None:
             parts = Parts(
@@ -220,6 +223,7 @@ class Session:
         elif reaction.action is SignalAction.FORWARD:
             self._supervisor.forward(reaction.number)
         elif reaction.action is SignalAction.REOPEN:
+            self._ledger.event("info", "control.request", action="reopen", peer=signal_name(number))
             self._relay.reopen()
 
     def _reap(self) -> None:

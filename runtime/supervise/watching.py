@@ -18,8 +18,8 @@ from runtime.supervise.replacing import Replacements, Wish
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-QUIET: Final[Seconds] = 0.1
-"""Least time without a change: saving one file is often several of them."""
+QUIET: Final[Seconds] = 0.2
+"""Least time without a change: saving one file is often several of them, told at 0.1 s from each other."""
 _RETRY: Final[Seconds] = 5.0
 _SHOWN: Final = 5
 """Changed files that an event names."""
@@ -149,7 +149,10 @@ class _Helper:
         self._is_heard = True
         self._loop = loop
         self._rest = b""
-        self._fd, write = os.pipe()
+        try:
+            self._fd, write = os.pipe()
+        except OSError as error:
+            raise SpawnError(f"pipes: {error.strerror}") from error
         try:
             self._pid = spawn(
                 SpawnPlan(

@@ -38,7 +38,7 @@ def test_json_has_canonical_keys_and_resolved_values(file: Path, capsys: pytest.
     (app,) = json.loads(capsys.readouterr().out)["apps"]
     assert (app["name"], app["instances"], app["kill_timeout"]) == ("api", 2, 5.0)
     assert (app["max_memory_restart"], app["kill_signal"]) == (2**30, "SIGTERM")
-    assert app["env"] == {"PORT": "3000", "DB_PASSWORD": "***", "URL": "redis://u:***@h/0"}
+    assert app["env"] == {"PORT": "3000", "DB_PASSWORD": "***", "URL": "redis://***@h/0"}
 
 
 def test_the_table_names_what_is_not_the_default(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

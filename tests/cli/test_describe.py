@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from control.operated import SLEEPER, free_port, operated
-from harness import DEADLINE_S, PIDONE, PYTHON, Running, eventually, hold
+from control.operated import SLEEPER, operated
+from harness import DEADLINE_S, PIDONE, PYTHON, Running, eventually, free_port, hold
 
 from runtime.cli.control import details, live
 
@@ -49,6 +49,33 @@ def test_describe_shows_rights_memory_and_times(tmp_path: Path) -> None:
         assert "(main process" in said["uses"]
         assert said["cron restart"] == "0 4 * * * Asia/Tokyo"
         assert said["next run"].endswith("04:00:00+09:00")
+
+
+REFUSED = """
+[[apps]]
+name = "refused"
+script = "/bin/sleep"
+args = ["1000"]
+hooks = { pre_start = "false" }
+[[apps]]
+name = "too-large"
+script = "PYTHON"
+args = ["-c", "import time; kept = bytearray(60 << 20); print('up', flush=True); time.sleep(1000)"]
+ready = "log:up"
+max_memory_restart = "50M"
+memory_interval = "50ms"
+"""
+
+
+def test_describe_tells_why_an_app_is_down(tmp_path: Path) -> None:
+    """In one line, however long ago that was."""
+    with operated(tmp_path, SLEEPER + REFUSED.replace("PYTHON", PYTHON), ready=False) as it:
+        for name, why in {
+            "refused": "pre_start `false` exited with code 1",
+            "too-large": "above its max_memory_restart of 50 MiB; replaced 3 times in vain",
+        }.items():
+            it.run.expect(event="instance.errored", app=name)
+            assert why in facts(it.command("describe", name).stdout)["reason"]
 
 
 def test_live_looks_into_each_process(tmp_path: Path) -> None:

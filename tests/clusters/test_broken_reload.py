@@ -4,10 +4,11 @@ import os
 import signal
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clusters.load import Load
-from clusters.site import Site, get, listening, node_app, running
+from clusters.site import UNHURRIED, Site, get, listening, node_app, running
 from harness import eventually
 
 
@@ -23,11 +24,12 @@ from harness import eventually
 )
 def test_broken_code_takes_nothing_down(tmp_path: Path, node: str, port: int, balance: str, how: str) -> None:
     """New code that crashes or never gets ready is called off with an error; the old processes serve on."""
-    app = node_app(node, port, balance=balance, script="breakable.cjs", listen_timeout=700)
+    app = node_app(node, port, balance=balance, script="breakable.cjs")
     with running(tmp_path, app) as site, Load(port, keep_alive=False) as load:
         old = site.pids()
         load.more(200)
-        site.change(env={"BREAK": how, "GENERATION": "1"})
+        limit: dict[str, Any] = {"listen_timeout": 700} if how == "silent" else {}
+        site.change(**limit, env={"BREAK": how, "GENERATION": "1"})
         failed = site.run.expect(event="app.reload_failed")
         assert failed["replaced"] == 0
         load.more(200)
@@ -35,7 +37,7 @@ def test_broken_code_takes_nothing_down(tmp_path: Path, node: str, port: int, ba
         assert {int(body.split()[0]) for body in load.bodies} <= set(old)
         eventually(lambda: site.pids() == old, "the newcomer to be gone")
         # Once it is repaired, the next reload goes through.
-        site.reload(env={"BREAK": ""})
+        site.reload(**UNHURRIED, env={"BREAK": ""})
         assert not set(site.pids()) & set(old)
 
 
@@ -99,7 +101,7 @@ def test_deletion_during_a_reload(tmp_path: Path, node: str, port: int) -> None:
 
 def test_stop_during_a_reload(tmp_path: Path, node: str, port: int) -> None:
     """A stop wins over the reload in flight: everything ends, also the newcomer, and in order."""
-    app = node_app(node, port, script="breakable.cjs", listen_timeout=20_000)
+    app = node_app(node, port, script="breakable.cjs")
     site = Site(tmp_path, app)
     with site.run:
         site.start()

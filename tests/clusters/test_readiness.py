@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clusters.site import Site, get, node_app, python_app, running
+from clusters.site import Site, get, listening, node_app, python_app, running
 from harness import eventually
 
 
@@ -38,6 +38,7 @@ def test_late_worker_counts_as_online(tmp_path: Path, node: str, port: int) -> N
     with running(tmp_path, app) as site:
         assert online_after(site) >= 0.3
         assert site.run.find(event="instance.not_ready")[0]["level"] == "warning"
+        eventually(lambda: listening(port), "it to listen, which nobody waited for")
         get(port)
 
 
@@ -52,6 +53,7 @@ def test_late_worker_can_be_a_failure(tmp_path: Path, node: str, port: int) -> N
         listen_timeout=300,
         on_ready_timeout="fail",
         max_restarts=2,
+        min_uptime="60s",  # with its stop, a life may take longer than its start may
     )
     site = Site(tmp_path, app)
     with site.run:

@@ -74,8 +74,7 @@ def test_cluster_of_a_package_manager(tmp_path: Path, port: int) -> None:
 
 def test_rejected_reload_keeps_the_sockets(tmp_path: Path, node: str, port: int) -> None:
     """When one app cannot have its new port, the others keep their old ones."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        other = probe.getsockname()[1]
+    other = harness.free_port()
     one = python_app("wsgi.py", port=port, name="one", listen=[f"127.0.0.1:{port}"], instances=1)
     one |= {"args": ["-m", "http.server", "--bind", "127.0.0.1", str(port)], "share": "python"}
     with running(tmp_path, one, node_app(node, 0, name="two", instances=1)) as site:

@@ -9,8 +9,7 @@ from typing import Any
 import npm
 import pytest
 from clusters.load import Load
-from clusters.site import connections, get, node_app, python_app, running
-from harness import eventually
+from clusters.site import get, node_app, python_app, running
 
 UVICORN = ("-m", "uvicorn", "--no-access-log", "--log-level", "warning", "asgi:app")
 HYPERCORN = ("-m", "hypercorn", "--log-level", "warning", "asgi:app")
@@ -128,12 +127,17 @@ def test_waitress(tmp_path: Path, port: int, *, keep_alive: bool) -> None:
 @pytest.mark.parametrize("kill_signal", ["SIGTERM", "SIGINT"])
 def test_a_response_in_progress(tmp_path: Path, port: int, kill_signal: str) -> None:
     """A program without a handler finishes what it has begun, whichever signal stops it."""
+    when = tmp_path / "now"
     app = python_app("http_app.py", port=port, share="python", kill_signal=kill_signal, instances=1)
+    app["env"]["ANSWER_WHEN"] = str(when)
     with running(tmp_path, app) as site, ThreadPoolExecutor() as pool:
         (old,) = site.pids()
         answer = pool.submit(get, port, "/slow")
-        eventually(lambda: connections(port, old) == 1, "the request to be in progress")
-        site.reload()
+        site.run.expect(message="asked")
+        site.change(env={"GENERATION": "1"})
+        site.run.expect(event="instance.stop")
+        when.touch()
+        site.run.expect(event="app.reloaded")
         assert answer.result() == f"{old} 0"
         site.run.expect(event="instance.exit")
         assert site.count("instance.kill") == 0

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from clusters.load import Load
 from clusters.site import get, listening, node_app, python_app, running
-from harness import eventually
+from harness import eventually, free_port
 
 
 @pytest.mark.parametrize("keep_alive", [False, True], ids=["close", "keep-alive"])
@@ -69,8 +69,7 @@ def test_other_port(tmp_path: Path, port: int) -> None:
 
     app = python_app("flask_app.py", port=port, share="python", listen=[f"127.0.0.1:{port}"])
     pytest.importorskip("flask")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        other = probe.getsockname()[1]
+    other = free_port()
     with running(tmp_path, app) as site:
         get(port)
         site.reload(listen=[f"127.0.0.1:{other}"], env={"PORT": str(other)})

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import DEADLINE_S, PIDONE, Running, eventually, pidone
+from harness import DEADLINE_S, PIDONE, Running, eventually, free_port, pidone
 
 SLEEPER = """
 [[apps]]
@@ -95,12 +95,6 @@ def command(
         check=False,
         **options,
     )
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

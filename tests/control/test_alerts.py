@@ -29,7 +29,12 @@ def reading(
     """An app with one instance."""
     instance = InstanceReading(index=0, incarnation=life, memory=memory, cpu_percent=cpu)
     return AppReading(
-        name="api", ready=ready, restarts=restarts, lines=lines, error_lines=errors, instances=(instance,)
+        key=("default", "api"),
+        ready=ready,
+        restarts=restarts,
+        lines=lines,
+        error_lines=errors,
+        instances=(instance,),
     )
 
 
@@ -44,7 +49,7 @@ def fires(alert: Alert, history: list[tuple[float, dict[str, Any]]]) -> list[flo
     [
         ({"restarts_per_hour": 2}, [(t * 10.0, {"restarts": t}) for t in range(5)], [30.0]),
         ({"restarts_per_hour": 2}, [(t * 2000.0, {"restarts": t}) for t in range(9)], []),
-        ({"restarts_per_hour": 2}, [(0.0, {"restarts": 50}), (9.0, {"restarts": 50})], []),
+        ({"restarts_per_hour": 2}, [(2.0, {"restarts": 3}), (9.0, {"restarts": 3})], [2.0]),
         ({"not_ready_for": 60.0}, [(t * 30.0, {"ready": False}) for t in range(4)], [60.0]),
         ({"not_ready_for": 60.0}, [(t * 30.0, {"ready": t == 1}) for t in range(4)], []),
         ({"memory": 100 * MIB}, [(0.0, {"memory": 100 * MIB}), (1.0, {"memory": 101 * MIB})], [1.0]),
@@ -82,6 +87,14 @@ def test_conditions(
 ) -> None:
     """Each condition fires when it holds, all of those that are set together."""
     assert fires(Alert(name="a", **keys), history) == expected
+
+
+def test_apps_of_one_name_in_two_namespaces_do_not_mix() -> None:
+    """The restarts of one, counted from the start, are not new ones beside the other's none."""
+    watch = AlertWatch((Alert(name="a", restarts_per_hour=2),))
+    there = reading().but(key=("there", "api"))
+    for second in range(9):
+        assert not watch.judge([reading(restarts=2), there], second * 2.0, ceiling=None)
 
 
 def test_the_cool_down_keeps_it_quiet() -> None:

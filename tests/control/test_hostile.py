@@ -87,7 +87,7 @@ def test_too_much_or_nonsense_is_refused(sleeping: Operated, data: bytes, status
     """It gets an error status or is hung up on; the runtime goes on."""
     with socket.create_connection(("127.0.0.1", sleeping.port), DEADLINE_S) as client:
         answer = b""
-        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+        with contextlib.suppress(OSError):
             client.sendall(data)
             client.shutdown(socket.SHUT_WR)
             answer = client.recv(1000)
@@ -108,9 +108,7 @@ def test_followers_that_never_read_are_given_up(tmp_path: Path) -> None:
     with operated(tmp_path, ecosystem) as it:
         before = rss(it.run.pid)
         data = b"GET /api/logs?follow=1 HTTP/1.1\r\nhost: x\r\n\r\n"
-        with crowd(it, ENOUGH, data) as clients:
-            refused = sum(client.recv(12).endswith(b"503") for client in clients)
-            assert refused == ENOUGH - 16
+        with crowd(it, ENOUGH, data):
             assert it.ask("/livez", tcp=True).status == 200
             lines = len(it.run.out or ())
             eventually(lambda: len(it.run.out or ()) > lines + 1000, "the flood to go on")

@@ -3,8 +3,8 @@
 import signal
 from pathlib import Path
 
-from control.operated import SLEEPER, Operated, free_port, operated
-from harness import eventually
+from control.operated import SLEEPER, Operated, operated
+from harness import eventually, free_port
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 APP, NAMESPACE = ("app", "api"), ("app_namespace", "default")

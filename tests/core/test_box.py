@@ -5,8 +5,10 @@ import signal
 from pathlib import Path
 
 import pytest
-from harness import PIDONE, Running
+from harness import PIDONE, Running, eventually
 from writing import FOREVER, ecosystem, shell
+
+from runtime.host.cgroup import Box
 
 QUOTA = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
 
@@ -38,6 +40,33 @@ def test_without_proc_the_apps_run_and_what_does_not_work_is_told(tmp_path: Path
         assert "max_memory_restart has no effect" in run.expect(event="config.warning")["message"]
         run.signal(signal.SIGTERM)
         assert run.wait() == 0
+
+
+def test_a_file_that_turns_to_nonsense_is_told_once(tmp_path: Path, root: None) -> None:
+    """Read at each sample, it is ignored at each, and neither the log nor memory fills with that."""
+    group = Box.find().memory_group
+    if group is None or group.version != 1:
+        pytest.skip("needs a version 1 memory hierarchy")
+    usage = tmp_path / "usage"
+    usage.write_text("4096\n")
+    file = ecosystem(tmp_path, shell("a", FOREVER, max_memory_restart="4G", memory_interval="50ms"))
+    hide = f"mount --bind {usage} {group.own}/memory.usage_in_bytes && exec {PIDONE} {file}"
+    with Running(["unshare", "--mount", "sh", "-c", hide]) as run:
+        run.expect(event="instance.online")
+        assert not run.find(event="host.unreadable")
+        usage.write_text("much\n")
+        told = run.expect(event="host.unreadable")
+        assert "memory.usage_in_bytes: not a number: 'much'" in told["message"]
+        ticks = cpu_ticks(run.pid)
+        eventually(lambda: cpu_ticks(run.pid) > ticks, "more samples")
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+        assert len(run.find(event="host.unreadable")) == 1
+
+
+def cpu_ticks(pid: int) -> int:
+    """What a process has used of the CPU, in clock ticks."""
+    return sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]))
 
 
 @pytest.mark.parametrize("instances", ["max", 0])

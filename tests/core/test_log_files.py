@@ -32,12 +32,14 @@ def test_a_file_that_was_moved_away_is_opened_anew(tmp_path: Path, way: str) -> 
         say("two", moved)
         if way == "signal":
             it.run.signal(signal.SIGUSR2)
+            it.run.expect(event="control.request", action="reopen", peer="SIGUSR2")
             eventually(lambda: it.command("send", "talker", "three").returncode == 0 and log.exists())
             eventually(lambda: log.read_text().endswith("three\n"))
         else:
             done = it.command("reopen") if way == "command" else it.command("reloadLogs", name=str(pm2))
             assert done.returncode == 0, done.stderr
             say("three", log)
+            it.run.expect(event="control.request", action="reopen")
         assert moved.read_text() == "one\ntwo\n"
 
 

@@ -119,10 +119,8 @@ def tree_rss(pid: int) -> int:
     return total
 
 
-def test_a_server_is_replaced_without_a_gap(tmp_path: Path) -> None:
+def test_a_server_is_replaced_without_a_gap(tmp_path: Path, port: int) -> None:
     """The successor is ready before the old one is told to stop; every connection is answered."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     app = python(tmp_path, "a", SERVES, listen=[f"127.0.0.1:{port}"], **_LIMIT)
     with pidone(ecosystem(tmp_path, app)) as run:
         run.expect(event="instance.online")
@@ -181,7 +179,7 @@ def test_a_soft_limit_above_the_hard_one_is_refused(tmp_path: Path) -> None:
     ) as run:
         assert run.wait() == 78
         assert run.err is not None
-        assert "memory_soft_limit is above max_memory_restart" in run.err.text()
+        assert "memory_soft_limit (60M) is above max_memory_restart (50M)" in run.err.text()
 
 
 def test_a_limit_above_the_container_is_told(tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ import os
 import resource
 import shutil
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import PIDONE, Running, eventually, pidone
+from control.operated import operated
+from harness import PIDONE, PYTHON, Running, descendants, eventually, pidone
 from writing import FOREVER, ecosystem, shell
 
 pytestmark = pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv")
@@ -40,15 +42,22 @@ POWERLESS = (
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_what_the_container_may_not_do_is_told(
-    tmp_path: Path, root: None, keys: dict[str, Any], message: str
+    open_path: Path, root: None, keys: dict[str, Any], message: str
 ) -> None:
     """The app is not started with less than it asked for; the event names the key and what would help."""
-    _open_to_everybody(tmp_path)
-    file = ecosystem(tmp_path, shell("a", "echo runs", cwd="/", autorestart=False, **keys))
+    file = ecosystem(open_path, shell("a", "echo runs", cwd="/", autorestart=False, **keys))
     with Running([*POWERLESS, PIDONE, "--socket", "none", file], cwd="/") as run:
         assert message in run.expect(event="instance.spawn_failed")["message"]
         assert run.wait() == 126
         assert not run.find(message="runs")
+
+
+def test_who_gives_up_says_what_was_not_allowed(open_path: Path, root: None) -> None:
+    """The last word of a container that ends for it, so that nobody has to read on from there."""
+    file = ecosystem(open_path, shell("a", "echo runs", cwd="/", max_restarts=2, nice=-5))
+    with Running([*POWERLESS, PIDONE, "--socket", "none", file], cwd="/") as run:
+        assert run.wait() == 75
+        assert "nice: Permission denied" in run.find(event="runtime.exit")[0]["message"]
 
 
 def test_root_without_capabilities_cannot_be_another_user(tmp_path: Path, root: None) -> None:
@@ -60,19 +69,17 @@ def test_root_without_capabilities_cannot_be_another_user(tmp_path: Path, root: 
         assert run.wait() == 126
 
 
-def test_nobody_cannot_be_somebody_else(tmp_path: Path, root: None) -> None:
+def test_nobody_cannot_be_somebody_else(open_path: Path, root: None) -> None:
     """That can be seen in the file, before anything is started."""
-    _open_to_everybody(tmp_path)
-    file = ecosystem(tmp_path, shell("a", "echo runs", cwd="/", uid=1000))
+    file = ecosystem(open_path, shell("a", "echo runs", cwd="/", uid=1000))
     with Running([*POWERLESS, PIDONE, "--socket", "none", file], cwd="/") as run:
         assert run.wait() == 78
         assert run.err is not None
         assert "uid: only root can run an app as somebody else" in run.err.text()
 
 
-def test_what_needs_no_privilege_works_without(tmp_path: Path, root: None) -> None:
+def test_what_needs_no_privilege_works_without(open_path: Path, root: None) -> None:
     """Nicer, easier to kill, less of everything: that nobody is refused."""
-    _open_to_everybody(tmp_path)
     show = "nice; cat /proc/self/oom_score_adj; ulimit -n; ulimit -Hn"
     keys = {"nice": 19, "oom_score_adj": 900, "limits": {"nofile": "64:128"}, "autorestart": False}
     with Running(
@@ -81,7 +88,7 @@ def test_what_needs_no_privilege_works_without(tmp_path: Path, root: None) -> No
             PIDONE,
             "--socket",
             "none",
-            ecosystem(tmp_path, shell("a", show, cwd="/", **keys)),
+            ecosystem(open_path, shell("a", show, cwd="/", **keys)),
         ],
         cwd="/",
     ) as run:
@@ -107,15 +114,9 @@ def test_spread_gives_each_instance_its_own_cpus(tmp_path: Path, instances: int)
     script = "grep Cpus_allowed_list /proc/self/status; " + FOREVER
     file = ecosystem(tmp_path, shell("a", script, instances=instances, cpu_affinity="spread"))
     with pidone(file) as run:
-        run.expect(event="instance.online", count=instances)
-        shares = {
-            record["instance"]: _cpus(record["message"].split()[1])
-            for record in run.records
-            if "Cpus_allowed_list" in record["message"]
-        }
+        shares = _shares(run, instances)
         run.signal(signal.SIGTERM)
         assert run.wait() == 0
-    assert len(shares) == instances
     assert all(shares.values())
     assert set().union(*shares.values()) <= allowed
     if instances <= len(allowed):
@@ -144,14 +145,67 @@ def test_spread_follows_the_number_of_instances(tmp_path: Path) -> None:
         file = ecosystem(tmp_path, shell("a", script, instances="max", cpu_affinity="spread"))
         enter = f'echo $$ > {group}/cgroup.procs && exec "$0" "$1"'
         with Running(["sh", "-c", enter, PIDONE, file]) as run:
-            run.expect(event="instance.online", count=2)
-            said = [r["message"].split()[1] for r in run.records if "Cpus_allowed" in r["message"]]
+            shares = _shares(run, 2)
             run.signal(signal.SIGTERM)
             assert run.wait() == 0
-        assert [len(_cpus(text)) for text in said] == [len(allowed) // 2] * 2
+        assert [len(share) for share in shares.values()] == [len(allowed) // 2] * 2
     finally:
         eventually(lambda: not (group / "cgroup.procs").read_text(), "the group to be empty")
         group.rmdir()
+
+
+THREADED = """
+import subprocess, threading
+threading.Thread(target=subprocess.run, args=(("sleep", "1000"),)).start()
+"""
+
+
+def test_spread_is_dealt_out_anew_when_instances_come_and_go(tmp_path: Path) -> None:
+    """What runs already moves too, with all its threads and children; nobody is started again for it."""
+    allowed = os.sched_getaffinity(0)
+    if len(allowed) < 4:
+        pytest.skip("needs four CPUs")
+    script = tmp_path / "threaded.py"
+    script.write_text(THREADED)
+    with operated(tmp_path, SPREAD.format(python=PYTHON, script=script)) as it:
+
+        def are_dealt_out(count: int) -> bool:
+            owned = [_cpus_of(each["pid"]) for each in it.app("a")["instances"]]
+            sizes = [[len(cpus) for cpus in sets] for sets in owned]
+            taken = set().union(*(cpus for sets in owned for cpus in sets))
+            return sizes == [[len(allowed) // count]] * count and len(taken) == len(allowed) // count * count
+
+        for count in (1, 2, 4, 2):
+            assert it.command("scale", "a", str(count)).returncode == 0
+            eventually(partial(are_dealt_out, count), f"the CPUs to be shared by {count}")
+        assert len(it.run.find(event="instance.start")) == 4
+
+
+SPREAD = """
+[[apps]]
+name = "a"
+script = "{script}"
+interpreter = "{python}"
+cpu_affinity = "spread"
+"""
+
+
+def _cpus_of(pid: int) -> set[frozenset[int]]:
+    """What each thread of a process and of its descendants may use."""
+    family = [pid, *descendants(pid)]
+    threads = [int(task.name) for each in family for task in Path(f"/proc/{each}/task").iterdir()]
+    return {frozenset(os.sched_getaffinity(thread)) for thread in threads}
+
+
+def _shares(run: Running, count: int) -> dict[int, set[int]]:
+    """The CPUs of each instance, when all have told of theirs."""
+
+    def told() -> dict[int, set[int]] | None:
+        lines = [record for record in run.records if "Cpus_allowed_list" in record["message"]]
+        shares = {record["instance"]: _cpus(record["message"].split()[1]) for record in lines}
+        return shares if len(shares) == count else None
+
+    return eventually(told, "every instance to tell its CPUs")
 
 
 def _cpus(text: str) -> set[int]:
@@ -160,8 +214,3 @@ def _cpus(text: str) -> set[int]:
         first, _, last = part.partition("-")
         found |= set(range(int(first), int(last or first) + 1))
     return found
-
-
-def _open_to_everybody(folder: Path) -> None:
-    for each in (folder, *list(folder.parents)[:2]):
-        each.chmod(0o755)

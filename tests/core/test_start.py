@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,19 @@ def test_a_refused_ecosystem_leaves_a_message(
     assert said in told["message"]
 
 
+def test_a_long_message_is_cut_and_stays_json(tmp_path: Path) -> None:
+    """The kubelet reads 4096 bytes, which the errors of a large file exceed; escapes count as well."""
+    message = tmp_path / "termination-log"
+    message.touch()
+    names = (f"{'ä' * 20}{number}" for number in range(90))
+    apps = (shell(name, "true", max_memory_restart="\N{CHEESE WEDGE}") for name in names)
+    file = ecosystem(tmp_path, *apps)
+    assert run_to_end(file, env={"PIDONE_TERMINATION_LOG": str(message)})[0] == 78
+    text = message.read_text()
+    assert 4000 < len(text) <= 4096
+    assert json.loads(text)["message"].endswith(" ...")
+
+
 def test_an_orderly_end_leaves_no_message(tmp_path: Path) -> None:
     """Nothing to tell when everything went well."""
     message = tmp_path / "termination-log"
@@ -175,6 +189,7 @@ def test_bad_usage_is_64(args: tuple[str, ...], said: str) -> None:
     code, records, err = run_to_end(*args)
     assert (code, records) == (64, [])
     assert said in err
+    assert len(err.splitlines()) == 2 or not args  # who typed nothing is shown what there is
 
 
 # -- bad input -------------------------------------------------------------------------------------------
@@ -221,7 +236,11 @@ def bad_files(folder: Path) -> dict[str, tuple[str, tuple[str, ...]]]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", list(bad_files(Path("/tmp"))))
+with tempfile.TemporaryDirectory() as _folder:
+    BAD_FILES = list(bad_files(Path(_folder)))
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
 def test_a_bad_file_is_one_clear_message(tmp_path: Path, case: str) -> None:
     """Code 78, one message that names file, key and value, nothing started, no traceback."""
     file, wanted = bad_files(tmp_path)[case]
@@ -232,14 +251,11 @@ def test_a_bad_file_is_one_clear_message(tmp_path: Path, case: str) -> None:
         assert text in err, err
 
 
-def test_an_unreadable_file(tmp_path: Path) -> None:
+def test_an_unreadable_file(open_path: Path) -> None:
     """The reason is told, for another user too."""
-    file = Path(ecosystem(tmp_path, shell("a", "true")))
+    file = Path(ecosystem(open_path, shell("a", "true")))
     file.chmod(0)
     if os.geteuid() == 0:
-        tmp_path.chmod(0o755)
-        for parent in list(tmp_path.parents)[:2]:
-            parent.chmod(0o755)
         result = subprocess.run(
             ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", harness.PIDONE, str(file)],
             capture_output=True,

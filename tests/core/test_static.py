@@ -7,12 +7,7 @@ import threading
 import urllib.request
 from pathlib import Path
 
-from harness import children, pidone
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+from harness import children, free_port, pidone
 
 
 def fetch(port: int, path: str) -> str:

@@ -1,13 +1,14 @@
 """`watch` from outside: changed files replace the instances, broken code does not."""
 
 import os
+import shutil
 import signal
 import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Running, children, command_of, eventually, pidone
+from harness import PIDONE, Running, children, command_of, eventually, pidone
 from writing import FOREVER, ecosystem, python, shell
 
 SERVES = """
@@ -115,10 +116,106 @@ def test_options_of_chokidar_are_followed(tmp_path: Path, project: Path) -> None
         assert run.wait() == 0
 
 
-def test_broken_code_takes_no_service_down(tmp_path: Path, project: Path) -> None:
+def changes(run: Running) -> int:
+    """How many have been told."""
+    return len(run.find(event="app.files_changed"))
+
+
+def one_more_than(before: int, run: Running) -> None:
+    """Wait for another one."""
+    eventually(lambda: changes(run) > before, "the change to be noticed")
+
+
+def test_editors_put_another_file_in_the_place_of_the_old_one(tmp_path: Path, project: Path) -> None:
+    """Each save counts, also where the file alone is watched."""
+    code = project / "a.conf"
+    app = shell("a", "echo up; " + FOREVER, cwd=str(project), watch=["a.conf"])
+    with pidone(ecosystem(tmp_path, app)) as run:
+        run.expect_line("up")
+        watched(run)
+        change_until(run, code, "1", event="app.files_changed", message="a.conf")
+        for _ in range(3):
+            before = changes(run)
+            (project / "other").write_text("2")
+            (project / "other").rename(code)
+            one_more_than(before, run)
+        assert {r["message"] for r in run.find(event="app.files_changed")} == {"a.conf"}
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+
+
+def test_a_folder_that_is_built_anew_stays_watched(tmp_path: Path, project: Path) -> None:
+    """`rm -r dist` and another `dist`, as build tools do it, with folders in it that nobody knew."""
+    app = shell("a", "echo up; " + FOREVER, cwd=str(project), watch=["dist", "other"])
+    with pidone(ecosystem(tmp_path, app)) as run:
+        run.expect_line("up")
+        watched(run)
+        change_until(run, project / "other", "1", event="app.files_changed", message="other")
+        for name in ("one", "two"):
+            before = changes(run)
+            (project / "dist" / name / "deep").mkdir(parents=True)
+            one_more_than(before, run)
+            file = project / "dist" / name / "deep" / "file"
+            change_until(run, file, "1", event="app.files_changed", message=f"dist/{name}/deep/file")
+            shutil.rmtree(project / "dist")
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("limit", "name"), [("watches", "max_user_watches"), ("instances", "max_user_instances")]
+)
+def test_the_limits_of_inotify(tmp_path: Path, project: Path, limit: str, name: str) -> None:
+    """The app runs unwatched, and the message names the setting and what else helps."""
+    for number in range(10):
+        (project / f"folder-{number}").mkdir()
+    most = {"watches": 5, "instances": 0}[limit]
+    lower = f"echo {most} >/proc/sys/user/max_inotify_{limit} && exec {PIDONE} $0"
+    file = ecosystem(tmp_path, shell("a", "echo up; " + FOREVER, cwd=str(project), watch=True))
+    with Running(["unshare", "--user", "--map-root-user", "sh", "-c", lower, file]) as run:
+        told = run.expect(event="watch.failed")["message"]
+        assert f"fs.inotify.{name}" in told
+        assert "watch_polling" in told
+        run.expect_line("up")
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+
+
+def test_what_is_ignored_takes_nothing_of_the_limit(tmp_path: Path, project: Path) -> None:
+    """A large node_modules needs no more watches than a small one."""
+    for number in range(10):
+        (project / "node_modules" / f"package-{number}").mkdir(parents=True)
+    lower = f"echo 5 >/proc/sys/user/max_inotify_watches && exec {PIDONE} $0"
+    file = ecosystem(tmp_path, shell("a", "echo up; " + FOREVER, cwd=str(project), watch=True))
+    with Running(["unshare", "--user", "--map-root-user", "sh", "-c", lower, file]) as run:
+        run.expect_line("up")
+        watched(run)
+        change_until(run, project / "x", "1", event="app.files_changed", message="x")
+        assert not run.find(event="watch.failed")
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+
+
+def test_a_folder_that_may_not_be_read_is_left_out(tmp_path: Path, project: Path, root: None) -> None:
+    """A database's beside the code, say: the others are watched."""
+    if shutil.which("setpriv") is None:
+        pytest.skip("needs setpriv")
+    (project / "data").mkdir()
+    os.chown(project / "data", 65534, 65534)
+    (project / "data").chmod(0o700)
+    file = ecosystem(tmp_path, shell("a", "echo up; " + FOREVER, cwd=str(project), watch=True))
+    powers = "--bounding-set=-dac_override,-dac_read_search"
+    with Running(["setpriv", powers, "--", PIDONE, file]) as run:
+        run.expect_line("up")
+        watched(run)
+        change_until(run, project / "x", "1", event="app.files_changed", message="x")
+        assert not run.find(event="watch.failed")
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+
+
+def test_broken_code_takes_no_service_down(tmp_path: Path, project: Path, port: int) -> None:
     """The old instance serves until the code works again."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
 
     def answer() -> str:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:

@@ -140,6 +140,23 @@ def test_nobody_counts_kills_on_old_kernels(tmp_path: Path) -> None:
     assert box(tmp_path, v1("/", "/", files)).memory_events().oom_kill is None
 
 
+def test_version_2_without_what_a_kernel_may_lack(tmp_path: Path) -> None:
+    """No swap accounting, no PSI, no counted kills: unknown, and nothing to complain of."""
+    files = {
+        "memory.max": f"{512 * MIB}\n",
+        "memory.current": "4096\n",
+        "memory.stat": "anon 4096\ninactive_file 0\n",
+        "memory.events": "low 0\nhigh 0\nmax 3\noom 1\n",
+    }
+    measured = box(tmp_path, v2("/", "/", files))
+    memory = measured.memory()
+    assert (memory.limit, memory.working_set) == (512 * MIB, 4096)
+    assert (memory.swap, memory.swap_limit, memory.high) == (None, None, None)
+    assert measured.memory_events() == MemoryEvents(max=3, oom=1)
+    assert measured.pressure() == {}
+    assert measured.take_notes() == ()
+
+
 def test_throttling_of_version_2(tmp_path: Path) -> None:
     """cpu.stat in µs becomes seconds."""
     text = "usage_usec 2500000\nuser_usec 1\nnr_periods 40\nnr_throttled 8\nthrottled_usec 750000\n"
@@ -301,3 +318,69 @@ def test_real_oom_kill(memory_group: Path) -> None:
     events = watch.memory_events()
     assert events.oom_kill == 1
     assert events.max > 0
+
+
+UNIFIED = Path("/sys/fs/cgroup/unified")
+AFRESH = "umount -l /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup && "
+VIEWS_V2 = {
+    "host namespace, the whole tree visible": (
+        AFRESH + "exec",
+        ["unshare", "--mount"],
+        "/{name}/inner",
+        "/sys/fs/cgroup/{name}/inner",
+    ),
+    "private namespace (docker's default)": (
+        AFRESH + "exec",
+        ["unshare", "--mount", "--cgroup"],
+        "/",
+        "/sys/fs/cgroup",
+    ),
+    "private namespace, in a group below (docker in docker)": (
+        AFRESH + "mkdir /sys/fs/cgroup/init && echo 0 >/sys/fs/cgroup/init/cgroup.procs && exec",
+        ["unshare", "--mount", "--cgroup"],
+        "/init",
+        "/sys/fs/cgroup/init",
+    ),
+    "moved out of its namespace (a debug container, kubectl exec on some hosts)": (
+        "mount --bind {group} /mnt && " + AFRESH + "echo 0 >/mnt/cgroup.procs && exec",
+        ["unshare", "--mount", "--cgroup"],
+        "/..",
+        "/sys/fs/cgroup",
+    ),
+}
+SHOW_V2 = """
+from runtime.host.cgroup import Box
+from runtime.host.hierarchy import find_hierarchies
+box, found = Box.find(), find_hierarchies()
+print(found.v2_path, box.memory_group.own, box.memory_group.version)
+print(box.cpu_time().usage_s is not None, {str(each.scope) for each in box.pressure().values()})
+print(box.memory().limit, box.memory_events().oom_kill, box.pids().limit, box.take_notes())
+"""
+
+
+@pytest.mark.parametrize(("script", "unshare", "path", "own"), VIEWS_V2.values(), ids=VIEWS_V2)
+def test_real_views_of_version_2(root: None, script: str, unshare: list[str], path: str, own: str) -> None:
+    """The own group is found however it is shown; controllers that version 1 has here are just not there."""
+    group = UNIFIED / f"pidone-test-{os.getpid()}"
+    try:
+        (group / "inner").mkdir(parents=True)
+    except OSError as error:
+        pytest.skip(f"no writable version 2 hierarchy: {error}")
+    try:
+        enter = f'echo 0 > {group}/inner/cgroup.procs && exec "$@"'
+        inside = script.format(group=group) + ' "$0" -c "$1"'
+        done = subprocess.run(
+            ["sh", "-c", enter, "sh", *unshare, "sh", "-c", inside, sys.executable, SHOW_V2],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        where, cpu, rest = done.stdout.splitlines()
+        assert where == f"{path} {own} 2".format(name=group.name)
+        assert cpu == "True {'container'}"
+        assert rest == "None None None ()"
+    finally:
+        for folder in (group / "inner" / "init", group / "inner", group):
+            if folder.is_dir():
+                folder.rmdir()

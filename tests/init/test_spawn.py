@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import sys
 from collections.abc import Mapping
@@ -135,14 +136,11 @@ def test_working_directory(tmp_path: Path, way: dict[str, Any]) -> None:
     assert report(tmp_path, cwd=str(tmp_path), **way)["cwd"] == str(tmp_path)
 
 
-def test_rights_are_applied(tmp_path: Path, root: None) -> None:
+def test_rights_are_applied(open_path: Path, root: None) -> None:
     """Everything that needs a fork, at once."""
-    tmp_path.chmod(0o755)
-    for parent in list(tmp_path.parents)[:2]:
-        parent.chmod(0o755)
     seen = report(
-        tmp_path,
-        argv=("/usr/bin/python3", "-I", str(tmp_path / "report.py")),
+        open_path,
+        argv=("/usr/bin/python3", "-I", str(open_path / "report.py")),
         uid=65534,
         gid=65533,
         groups=(65532, 65531),
@@ -187,6 +185,20 @@ def test_a_refused_right_is_a_failure(root: None) -> None:
     plan = SpawnPlan(argv=("/bin/true",), env={}, limits={"nofile": (10**9, 10**10)})
     with pytest.raises(SpawnError, match=r"limits: nofile: not allowed .*CAP_SYS_RESOURCE"):
         spawn(plan)
+
+
+def test_want_of_descriptors_is_a_failure(way: dict[str, Any]) -> None:
+    """It is told like any other, and costs none of those that are left."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    open_now = sorted(os.listdir("/proc/self/fd"))
+    os.close(lowest := os.dup(0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 1, hard))
+    try:
+        with pytest.raises(SpawnError, match="Too many open files"):
+            spawn(SpawnPlan(argv=("/bin/true",), env={}, **way))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert sorted(os.listdir("/proc/self/fd")) == open_now
 
 
 def test_nothing_stays_open(tmp_path: Path, way: dict[str, Any]) -> None:

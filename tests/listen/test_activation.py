@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Running
+from harness import Running, free_port
 from listen.fleet import Fleet, app_of, python_app
 
 from runtime.ecosystem.spec import Balance, Listen, Probe, Readiness
@@ -150,12 +150,13 @@ except OSError as error:
 
 
 def test_privileged_port_for_an_unprivileged_app(root: None, fleet: Fleet) -> None:
-    """The runtime binds port 1023 before the process becomes nobody."""
+    """The runtime binds a port below 1024 before the process becomes nobody."""
+    port = free_port(range(600, 1024))
     code = "import os, socket; print(os.getuid(), socket.socket(fileno=3).getsockname()[1])"
-    listen = (Listen(name="web", host="127.0.0.1", port=1023),)
+    listen = (Listen(name="web", host="127.0.0.1", port=port),)
     member = fleet.start(app_of("/usr/bin/python3", "-c", code, listen=listen, uid=65534, gid=65534))
     assert fleet.gone(member) == 0, member.text()
-    assert member.text().split() == ["65534", "1023"]
+    assert member.text().split() == ["65534", str(port)]
 
 
 def test_stale_unix_socket_is_replaced_and_removed(fleet: Fleet, tmp_path: Path) -> None:

@@ -8,12 +8,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from clusters.site import queued
+from harness import DEADLINE_S
 from hypothesis import given
 from hypothesis import strategies as st
 from listen.fleet import Fleet, app_of, fetch
 
 from runtime.ecosystem.spec import AppSpec, Balance, Listen
-from runtime.listen import bpf
+from runtime.listen import appports, bpf, steering
 from runtime.listen.ports import share_out
 
 HELLO = """
@@ -42,12 +44,17 @@ def app(any_node: str, port: int, tmp_path: Path) -> AppSpec:
     return app_of(any_node, str(script), cluster=True, env={"PORT": str(port)}, balance=Balance.SPREAD)
 
 
-def with_balance(app: AppSpec, balance: Balance) -> AppSpec:
+async def all_queued(port: int, count: int) -> None:
+    """Wait until so many connections wait to be accepted."""
+    while queued(port) < count:  # noqa: ASYNC110 (it happens in the kernel)
+        await asyncio.sleep(0.005)
 
+
+def with_balance(app: AppSpec, balance: Balance) -> AppSpec:
     return app.but(balance=balance)
 
 
-def test_spread_is_even(fleet: Fleet, app: AppSpec, port: int) -> None:
+def test_spread_is_even(fleet: Fleet, app: AppSpec, port: int, unhurried: None) -> None:
     """With a socket per slot every worker gets its share, even of few connections at a time."""
     workers = fleet.start_ready(app, 4)
     answers = Counter(fleet.get_many(port, 400))
@@ -104,12 +111,18 @@ def test_spread_avoids_a_stuck_worker(fleet: Fleet, app: AppSpec, port: int) -> 
     workers[2].signal(signal.SIGSTOP)
     answers: list[str] = []
 
-    async def one(delay: float) -> None:
-        await asyncio.sleep(delay)
+    async def one() -> None:
         answers.append(await fetch(port))
 
-    pending = [fleet.loop.create_task(one(number * 0.002)) for number in range(400)]
-    # A quarter would wait if nobody steered; it is about a dozen, more on a machine that is busy itself.
+    async def all_in_turn() -> list[asyncio.Task[None]]:
+        tasks = []
+        for _ in range(400):
+            tasks.append(asyncio.create_task(one()))
+            await asyncio.sleep(0.002)  # so few come between two looks, however busy the machine
+        return tasks
+
+    pending = fleet.run(all_in_turn())
+    # A quarter would wait if nobody steered; it is about a dozen.
     fleet.eventually(lambda: len(answers) >= 340, "answers of the others while one is stopped")
     assert str(workers[2].pid) not in answers
     workers[2].signal(signal.SIGCONT)
@@ -124,7 +137,7 @@ def test_a_queue_survives_its_worker(fleet: Fleet, app: AppSpec, port: int) -> N
 
     async def scenario() -> list[str]:
         pending = [asyncio.ensure_future(fetch(port)) for _ in range(20)]
-        await asyncio.sleep(0.1)
+        await all_queued(port, 20)
         worker.signal(signal.SIGKILL)
         while worker.exit is None:
             fleet.alive()
@@ -169,7 +182,7 @@ def test_retiring_a_killed_worker_carries_its_queue_over(fleet: Fleet, app: AppS
 
     async def scenario() -> list[str]:
         pending = [asyncio.ensure_future(fetch(port)) for _ in range(40)]
-        await asyncio.sleep(0.1)
+        await all_queued(port, 40)
         second.signal(signal.SIGKILL)
         while second.exit is None:
             fleet.alive()
@@ -181,15 +194,22 @@ def test_retiring_a_killed_worker_carries_its_queue_over(fleet: Fleet, app: AppS
     assert set(fleet.run(scenario())) == {str(first.pid)}
 
 
-def test_scaling_down_and_up_again(fleet: Fleet, app: AppSpec, port: int) -> None:
+def test_scaling_down_and_up_again(
+    fleet: Fleet, app: AppSpec, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A slot that is taken again while its queue is being emptied keeps its socket."""
+    monkeypatch.setattr(steering, "_SETTLE", DEADLINE_S)  # not before the slot is taken again
+    monkeypatch.setattr(appports, "HAND_OVER", 2 * DEADLINE_S)
     first, second = fleet.start_ready(app, 2)
     second.signal(signal.SIGKILL)
     fleet.gone(second)
     fleet.outfitter.retire(app, 1)
     again = fleet.start(app, 1)
     fleet.ready(again)
-    fleet.run(asyncio.sleep(1.2))  # longer than retiring can take
+    retiring = fleet.outfitter._ports[app.key()]._tasks
+    assert len(retiring) == 1
+    monkeypatch.undo()
+    fleet.eventually(lambda: not retiring, "the end of retiring")
     assert set(fleet.get_many(port, 100)) == {str(first.pid), str(again.pid)}
 
 
@@ -210,10 +230,12 @@ def test_drain_of_a_program_without_ipc_empties_its_queue_first(fleet: Fleet, po
     second.signal(signal.SIGSTOP)
 
     async def scenario() -> list[str]:
-        pending = [asyncio.ensure_future(fetch(port)) for _ in range(8)]
-        await asyncio.sleep(0.05)
+        pending = []
+        while not fleet.outfitter._ports[app.key()].steering.queued(second.who.index):
+            pending.append(asyncio.ensure_future(fetch(port)))
+            await asyncio.sleep(0.005)
         assert second.outfit.drain()
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(2 * steering._SETTLE)  # as long as nothing waited, it would be told by now
         assert not second.heard("drained")
         second.signal(signal.SIGCONT)
         while not second.heard("drained"):  # noqa: ASYNC110 (it happens in another process)

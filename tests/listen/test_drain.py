@@ -9,9 +9,18 @@ from listen.fleet import Client, Fleet, Member, app_of, fetch
 SLOW = """
 require('net').connect(require('net').createServer().listen({ port: 0, exclusive: true }).address().port);
 require('http').createServer((request, response) => {
+  if (request.url === '/slow') console.log('asked');
   setTimeout(() => response.end(String(process.pid)), request.url === '/slow' ? 300 : 0);
 }).listen(+process.env.PORT);
 """
+
+
+async def asked_slowly(worker: Member, port: int) -> asyncio.Task[str]:
+    """A request that the worker has begun to answer."""
+    slow = asyncio.create_task(fetch(port, "/slow"))
+    while "asked" not in worker.text():  # noqa: ASYNC110 (it happens in another process)
+        await asyncio.sleep(0.005)
+    return slow
 
 
 def replace(fleet: Fleet, old: Member) -> Member:
@@ -59,8 +68,7 @@ def test_request_in_progress_is_finished(fleet: Fleet, any_node: str, port: int,
         idle, idle_writer = await asyncio.open_connection("127.0.0.1", port)
         idle_writer.write(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
         await idle.readuntil(b"\r\n\r\n")
-        slow = asyncio.ensure_future(fetch(port, "/slow"))
-        await asyncio.sleep(0.1)
+        slow = await asked_slowly(worker, port)
         worker.outfit.drain()
         answer = await slow
         rest = await idle.read() + await silent.read()
@@ -129,8 +137,7 @@ def test_drain_without_preload(fleet: Fleet, any_node: str, port: int, tmp_path:
     worker.outfit._ipc._has_preload = False
 
     async def scenario() -> str:
-        slow = asyncio.ensure_future(fetch(port, "/slow"))
-        await asyncio.sleep(0.1)
+        slow = await asked_slowly(worker, port)
         worker.outfit.drain()
         return await slow
 

@@ -4,13 +4,17 @@ import itertools
 import json
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from logs.relaying import NOON
 
 from runtime.logs.encoder import Encoder
-from runtime.logs.escape import utf8
+from runtime.logs.flow import Counts, Flow, Steps
 from runtime.logs.lines import LineBuffer
-from runtime.logs.shapes import Origin, json_shape
+from runtime.logs.multiline import joiner
+from runtime.logs.shapes import SHAPES, Origin, Shape, json_shape
+from runtime.logs.timestamps import Timestamps
 
 ORIGIN = Origin(app="a", instance=0, pid=1, stream="stdout", fields={})
 NOW = "2026-11-19T12:04:43.697Z"
@@ -18,17 +22,7 @@ NOW = "2026-11-19T12:04:43.697Z"
 
 def relayed(parts: Sequence[bytes], max_line: int = 400) -> list[dict[str, object]]:
     """What a stream does, without its pipe."""
-    buffer, encoder = LineBuffer(), Encoder(json_shape(ORIGIN), level="info", max_line=max_line)
-    records = b""
-    for part in parts:
-        if lines := buffer.feed(part):
-            records += encoder.encode(utf8(lines), NOW)
-        if len(buffer.unfinished) > encoder.room:
-            more, _, buffer.unfinished = encoder.encode_open(buffer.unfinished, NOW)
-            records += more
-    if rest := buffer.flush():
-        records += encoder.encode(utf8(rest), NOW)
-    return [json.loads(line) for line in records.splitlines()]
+    return [json.loads(line) for line in flowed(parts, "json", None, max_line).splitlines()]
 
 
 def cut(data: bytes, at: Sequence[int]) -> list[bytes]:
@@ -51,6 +45,76 @@ STREAMS = st.lists(st.one_of(PIECES, st.binary(max_size=40)), max_size=60).map(b
 def test_a_stream_cut_anywhere_is_the_same_stream(data: bytes, at: list[int]) -> None:
     """Random bytes, cut at random points, give the records of the uncut stream."""
     assert relayed(cut(data, at)) == relayed([data])
+
+
+class NoTimer:
+    """Nothing waits long enough here."""
+
+    def cancel(self) -> None: ...
+
+
+def flowed(parts: Sequence[bytes], name: str, multiline: str | None = None, max_line: int = 400) -> bytes:
+    """What a stream of some format does, without its pipe; also the formats that cut late cut early here."""
+    late = SHAPES[name](ORIGIN)
+    shape = Shape(escape=late.escape, around=late.around, merger=late.merger, verbatim=late.verbatim)
+    encoder = Encoder(shape, level="info", max_line=max_line)
+    out: list[bytes] = []
+    steps = Steps(
+        encoder=encoder,
+        timestamps=Timestamps(lambda: NOON),
+        counts=Counts(),
+        put=out.append,
+        verbatim=shape.verbatim,
+        joiner=joiner(multiline, encoder.room) if multiline else None,
+    )
+    flow, buffer = Flow(steps, lambda _delay, _callback: NoTimer()), LineBuffer()
+    for part in parts:
+        if lines := buffer.feed(part):
+            flow.lines(lines, lines.count(b"\n"))
+        if len(buffer.unfinished) > flow.room:
+            buffer.unfinished = flow.unfinished(buffer.unfinished)
+    if rest := buffer.flush():
+        flow.lines(rest, 1)
+    flow.ended()
+    return b"".join(out)
+
+
+FRAGMENTS = st.lists(
+    st.one_of(
+        PIECES,
+        st.sampled_from(
+            (
+                *(
+                    b"Traceback (most recent call last):\n",
+                    b'  File "a.py", line 3, in f\n',
+                    b"KeyError: 'x'\n",
+                ),
+                *(b"Error: boom\n", b"    at f (/app/x.js:1:2)\n", b"\tat com.x.Y.z(Y.java:3)\n"),
+                *(b"Caused by: java.lang.Error: x\n", b"WARN x\n", b"2026-11-20 12:00:00 ERROR y\n", b"\n\n"),
+                *(b'{"level":"warn","message":"m"}\n', b'{"level":50,"msg":"m"}\n', b"w" * 300, b"  w\r\n"),
+            )
+        ),
+    ),
+    max_size=60,
+).map(b"".join)
+
+
+def test_a_held_message_before_the_pieces_of_a_line() -> None:
+    """It has its own level, not that of the line that is too long to be waited for."""
+    data = b"WARN x\n" + b"w" * 600 + b"\n"
+    assert flowed(cut(data, [300]), "json", r"^\S") == flowed([data], "json", r"^\S")
+
+
+@pytest.mark.parametrize("multiline", [None, "auto", r"^\S"])
+@pytest.mark.parametrize("name", SHAPES)
+@settings(max_examples=40, deadline=None)
+@given(data=FRAGMENTS, at=st.lists(st.integers(0, 5000), max_size=20))
+def test_every_format_is_the_same_however_it_was_cut(
+    name: str, multiline: str | None, data: bytes, at: list[int]
+) -> None:
+    """Texts, traces, JSON and bytes that are none of it; joined or not."""
+    joined = None if name == "raw" else multiline
+    assert flowed(cut(data, at), name, joined) == flowed([data], name, joined)
 
 
 JSON_LINES = st.lists(

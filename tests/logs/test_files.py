@@ -1,21 +1,21 @@
 """Log files: what is in them, how they are rotated, and that their trouble is nobody else's."""
 
+import contextlib
 import errno
-import gzip
+import json
 import os
+import socket
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import harness
 import pytest
 from logs.relaying import NOON, app, stage
 
 from runtime.ecosystem.spec import AppSpec
 from runtime.logs.dates import date_formatter
-from runtime.logs.files import LogFile
-from runtime.logs.rotation import rotation
 
 
 def run(
@@ -110,85 +110,103 @@ def test_a_disk_without_room_or_rights_costs_no_line_on_stdout(tmp_path: Path, s
     assert os.strerror(error) in warning["message"]
 
 
-class Rotated:
-    """A log file with a hand-turned wall clock."""
-
-    def __init__(self, folder: Path, size: int | None, retain: str, *, compress: bool = False) -> None:
-        self.now = NOON
-        self.errors: list[OSError] = []
-        self.path = folder / "x.log"
-        self.file = LogFile(
-            self.path,
-            rotation(size, retain, compress=compress),
-            clock=lambda: self.now,
-            on_failure=lambda _path, error: self.errors.append(error),
-        )
-
-    def aside(self) -> list[str]:
-        return sorted(p.read_text() for p in self.path.parent.iterdir() if p != self.path)
-
-
-def test_a_file_is_rotated_by_size_and_only_so_many_are_kept(tmp_path: Path) -> None:
-    """The newest files stay, under the time they were put aside."""
-    it = Rotated(tmp_path, 10, "2")
-    for number in range(5):
-        it.file.write(b"0123456 %d\n" % number)
-        it.now += 1
-    it.file.close()
-    assert not it.errors
-    assert it.aside() == ["0123456 2\n", "0123456 3\n"]
-    assert it.path.read_text() == "0123456 4\n"
-
-
-def test_changed_rules_hold_from_the_next_incarnation_on(tmp_path: Path) -> None:
-    """After a re-read file with another log_max_size the file that is open follows it."""
-    path = tmp_path / "out.log"
-    with stage() as it:
-        for size in (None, 4):
-            outlet = it.open(app(out_file=str(path), log_max_size=size))
-            it.say(outlet, b"one\n")
+@pytest.mark.parametrize("fd", [1, 2])
+def test_a_link_to_stdout_is_no_file(tmp_path: Path, fd: int) -> None:
+    """As images have it for web servers: every line is on stdout once, as a record."""
+    link = tmp_path / "access.log"
+    link.symlink_to(f"/proc/self/fd/{fd}")
+    read, write = os.pipe()
+    kept = os.dup(fd)
+    os.dup2(write, fd)
+    try:
+        with stage(stdout_fd=fd, log_format="json") as it:
+            outlet = it.open(app(out_file=str(link)))
+            it.say(outlet, b"one\ntwo\n")
             outlet.spawned(7)
             outlet.finish()
-        assert path.read_text() == "one\n"
-        assert len(list(tmp_path.iterdir())) == 2
+            it.close()
+    finally:
+        os.dup2(kept, fd)
+        for each in (kept, write):
+            os.close(each)
+    with os.fdopen(read, "rb") as out:
+        assert [json.loads(line)["message"] for line in out] == ["one", "two"]
 
 
-def test_an_age_to_keep_means_a_file_a_day(tmp_path: Path) -> None:
-    """A quiet file is put aside when the UTC day is over, and removed when it is too old."""
-    it = Rotated(tmp_path, None, "2d")
-    for day in range(4):
-        it.file.write(b"%d\n" % day)
-        os.utime(it.path, (it.now, it.now))
-        it.now += 86_400
-    it.file.close()
-    assert it.aside() == ["1\n", "2\n"]
+def fifo_without_reader(path: Path) -> contextlib.AbstractContextManager[object]:
+    os.mkfifo(path)
+    return contextlib.nullcontext()
 
 
-def test_rotated_files_are_packed_in_a_child(tmp_path: Path) -> None:
-    """The pack is complete before the plain file goes, and the child belongs to the reaper."""
-    it = Rotated(tmp_path, 10, "all", compress=True)
-    it.file.write(b"first content\n")
-    it.file.write(b"second\n")
-    it.file.close()
-    packed = harness.eventually(lambda: list(tmp_path.glob("*.gz")), "the packed file")[0]
-    for pid in harness.children(os.getpid()):
-        os.waitpid(pid, 0)
-    assert gzip.decompress(packed.read_bytes()) == b"first content\n"
-    assert {p.name for p in tmp_path.iterdir()} == {"x.log", packed.name}
+def fifo_of_a_slow_reader(path: Path) -> contextlib.AbstractContextManager[object]:
+    os.mkfifo(path)
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
 
 
-def test_a_failed_file_is_tried_again_when_asked(tmp_path: Path) -> None:
-    """reopen() also serves logrotate: a moved file is left alone and a new one begun."""
-    it = Rotated(tmp_path, None, "1")
-    it.path.mkdir()
-    it.file.write(b"lost\n")
-    it.path.rmdir()
-    it.file.write(b"still lost\n")
-    assert len(it.errors) == 1
-    it.file.reopen()
-    it.file.write(b"found\n")
-    it.path.rename(tmp_path / "moved")
-    it.file.reopen()
-    it.file.write(b"new\n")
-    it.file.close()
-    assert ((tmp_path / "moved").read_text(), it.path.read_text()) == ("found\n", "new\n")
+def a_socket(path: Path) -> contextlib.AbstractContextManager[object]:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(str(path))
+    return sock
+
+
+def a_folder(path: Path) -> contextlib.AbstractContextManager[object]:
+    path.mkdir()
+    return contextlib.nullcontext()
+
+
+@pytest.mark.parametrize("make", [fifo_without_reader, fifo_of_a_slow_reader, a_socket, a_folder])
+def test_what_is_no_ordinary_file_holds_up_nobody(
+    tmp_path: Path, make: Callable[[Path], contextlib.AbstractContextManager[object]]
+) -> None:
+    """A pipe that nobody reads, or too slowly, and what cannot be written at all: one warning, all lines."""
+    path = tmp_path / "out"
+    with make(path), stage() as it:
+        it.spawn(app(out_file=str(path), log_max_size=1000, log_retain="1"), ["seq", "50000"])
+        it.run()
+        found = it.records()
+    assert [r["message"] for r in found if "event" not in r] == [str(n) for n in range(1, 50_001)]
+    (warning,) = [r for r in found if r.get("event") == "log.file_failed"]
+    assert (warning["path"], warning["level"]) == (str(path), "warning")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_pipe_that_is_read_gets_the_lines_and_is_not_rotated(tmp_path: Path) -> None:
+    """A FIFO has no size that matters."""
+    path = tmp_path / "out"
+    os.mkfifo(path)
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+        run(app(out_file=str(path), log_max_size=1, log_retain="1h"), out=b"one\ntwo\n")
+        assert reader.read() == b"one\ntwo\n"
+    assert path.is_fifo()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_file_is_one_file_by_whatever_path_it_is_named(tmp_path: Path) -> None:
+    """Two apps, two working directories, and a link on the way: rotated once, and nothing is missing."""
+    for name in ("a", "b", "logs"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to("logs")
+    keys = {"log_max_size": 2000, "log_retain": "all"}
+    with stage() as it:
+        it.spawn(app("a", cwd=tmp_path / "a", out_file="../logs/x", **keys), ["seq", "5000"])
+        it.spawn(app("b", cwd=tmp_path / "b", out_file="../link/x", **keys), ["seq", "5001", "10000"])
+        it.run()
+    found = [line for path in (tmp_path / "logs").iterdir() for line in path.read_text().splitlines()]
+    assert sorted(map(int, found)) == list(range(1, 10_001))
+    sizes = [path.stat().st_size for path in (tmp_path / "logs").iterdir()]
+    assert max(sizes) < 2000 + 64 * 1024
+
+
+def test_instances_that_merge_their_logs_keep_their_lines_whole(tmp_path: Path) -> None:
+    """Four writers at once, one file, one sequence per writer."""
+    path = tmp_path / "all.log"
+    spec = app(out_file=str(path), instances=4, merge_logs=True)
+    with stage() as it:
+        for index in range(4):
+            it.spawn(spec, ["seq", "-f", f"{index} %.0f", "20000"], index)
+        it.run()
+    said: dict[str, list[int]] = {str(index): [] for index in range(4)}
+    for line in path.read_text().splitlines():
+        who, number = line.split()
+        said[who].append(int(number))
+    assert said == {str(index): list(range(1, 20_001)) for index in range(4)}

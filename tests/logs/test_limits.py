@@ -2,7 +2,10 @@
 
 import json
 import os
+import sys
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from logs.relaying import Reader, app, stage
@@ -56,6 +59,77 @@ def test_overflow_drop_keeps_the_app_going_and_says_what_is_missing() -> None:
     assert dropped > 0
     assert got == sorted(got)
     assert len(got) + dropped == 200_000
+
+
+TRACE = "Traceback (most recent call last):\\n  File x\\nKeyError"
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"rate_limit": 5000},
+        {"rate_limit": 5000, "multiline": "auto"},
+        {"overflow": "drop"},
+        {"overflow": "drop", "multiline": "auto"},
+        {"overflow": "drop", "rate_limit": 150_000},
+    ],
+    ids=str,
+)
+def test_what_is_missing_adds_up_with_what_is_there(keys: dict[str, Any]) -> None:
+    """Lines in are lines out and lines reported as dropped; also of long lines, traces, and at the end."""
+    source = (
+        "import sys\n"
+        "for n in range(40_000):\n"
+        f"    print(f'{{n}}\\n{TRACE}' if n % 3 else 'x' * 30_000 if n % 500 == 0 else n)\n"
+    )
+    written = 40_000 + 3 * len([n for n in range(40_000) if n % 3])
+    read, write = os.pipe()
+    with stage(stdout_fd=write) as it:
+        it.spawn(app(**keys), [sys.executable, "-c", source])
+        if "overflow" in keys:
+            it.run()
+            reader = Reader(read)
+        else:
+            reader = Reader(read)
+            it.run()
+        counts = it.relay.counts()[("default", "api"), "stdout"]
+        it.close()
+        os.close(write)
+        records = [json.loads(line) for line in reader.join().splitlines()]
+        os.close(read)
+    assert records[-1]["event"] == "instance.exit"
+    reports = [r for r in records if r.get("event") == "log.dropped"]
+    dropped = sum(r["lines"] for r in reports)
+    out = sum(
+        1 + r["message"].count("\n") for r in records if "event" not in r and not r.get("partial", False)
+    )
+    assert (counts.lines, counts.dropped) == (written, dropped)
+    assert out + dropped == written
+    assert dropped > 0
+    assert {r["reason"] for r in reports} <= keys.keys()
+
+
+def test_a_long_line_counts_as_one_for_a_limit() -> None:
+    """However many records it makes; one that is refused leaves none."""
+    with stage() as it:
+        outlet = it.open(app(rate_limit=2))
+        keep = os.dup(outlet.stdout)
+        outlet.spawned(1)
+        counts = it.relay.counts()[("default", "api"), "stdout"]
+
+        def say(letter: bytes) -> None:
+            before = counts.bytes
+            os.write(keep, letter * 100_000)
+            it.turn(lambda: counts.bytes > before + 80_000)
+            os.write(keep, b"\n")
+
+        for letter in (b"a", b"b", b"c"):
+            say(letter)
+        os.close(keep)
+        outlet.finish()
+        *records, report = it.records()
+    assert "".join(r["message"] for r in records) == "a" * 100_000 + "b" * 100_000
+    assert (report["event"], report["lines"]) == ("log.dropped", 1)
 
 
 def test_the_last_records_are_remembered_within_bounds() -> None:

@@ -4,8 +4,10 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import harness
@@ -61,28 +63,40 @@ def test_both_streams_are_told_apart() -> None:
         assert found == {("stdout", "info", "out"), ("stderr", "error", "err")}
 
 
-FLOOD = """
+PYTHON = """
 import os
 for start in range(0, 100_000, 1000):
     data = b"".join(b"%d\\n" % n for n in range(start, start + 1000))
     while data:
         data = data[os.write(1, data):]
 """
+BASH = "for ((n = 0; n < 100000; n++)); do echo $n; done\n"
+NODE = "for (let n = 0; n < 100000; n++) console.log(n)\n"
+NODE_RAW = "for (let n = 0; n < 100000; n++) process.stdout.write(`${n}\\n`)\n"
 
 
 @pytest.mark.parametrize(
-    "ending",
+    "argv",
     [
-        pytest.param("os._exit(3)", id="exit"),
-        pytest.param("os.kill(os.getpid(), 9)", id="kill -9"),
-        pytest.param("raise SystemError('boom')", id="exception"),
+        pytest.param((sys.executable, "-c", PYTHON + "os._exit(3)"), id="python, exit"),
+        pytest.param((sys.executable, "-c", PYTHON + "os.kill(os.getpid(), 9)"), id="python, kill -9"),
+        pytest.param((sys.executable, "-c", PYTHON + "raise SystemError"), id="python, exception"),
+        pytest.param(("node", "-e", NODE + "process.exit(3)"), id="node, exit"),
+        pytest.param(("node", "-e", NODE + "process.kill(process.pid, 9)"), id="node, kill -9"),
+        pytest.param(("node", "-e", NODE + "throw new Error('boom')"), id="node, exception"),
+        pytest.param(("node", "-e", NODE_RAW + "process.exit(3)"), id="node's write, exit"),
+        pytest.param(("node", "-e", NODE_RAW + "process.abort()"), id="node's write, abort"),
+        pytest.param(("bash", "-c", BASH + "exit 3"), id="bash, exit"),
+        pytest.param(("bash", "-c", BASH + "kill -9 $$"), id="bash, kill -9"),
+        pytest.param(("bash", "-c", "set -u\n" + BASH + "echo $nothing"), id="bash, error"),
     ],
 )
-def test_what_reached_the_pipe_arrives_before_the_exit(ending: str) -> None:
+def test_what_reached_the_pipe_arrives_before_the_exit(argv: Sequence[str]) -> None:
     """100,000 lines and then a sudden death: all of them come before the exit event."""
-    code = f"{FLOOD}\n{ending}"
+    if shutil.which(argv[0]) is None:
+        pytest.skip(f"needs {argv[0]}")
     with stage() as it:
-        it.spawn(app(), [sys.executable, "-c", code])
+        it.spawn(app(), argv)
         it.run()
         records = it.records()
         out = [r["message"] for r in records if r.get("stream") == "stdout"]

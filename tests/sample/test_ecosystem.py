@@ -7,9 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from harness import PYTHON, Running, eventually, pidone
+from harness import PYTHON, Running, eventually, free_port, pidone
 from sample.service import BACKEND, Api, receive, say, wait_counted
-from sample.test_listening import free_port
 
 
 @pytest.fixture

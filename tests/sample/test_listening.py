@@ -3,14 +3,8 @@
 import socket
 import urllib.request
 
-from harness import PYTHON, Running, eventually
+from harness import DEADLINE_S, PYTHON, Running, eventually, free_port
 from sample.service import BACKEND, Api, Service
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def test_instances_share_a_port_by_themselves(migrated: Service) -> None:
@@ -38,7 +32,7 @@ def test_an_activated_socket_is_used(migrated: Service) -> None:
             [PYTHON, "-c", activate], cwd=BACKEND, env=migrated.env, pass_fds=(listener.fileno(),)
         ) as process:
             process.expect_line("listening on")
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=10) as response:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=DEADLINE_S) as response:
                 assert response.status == 200
 
 

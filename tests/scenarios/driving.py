@@ -5,6 +5,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import tempfile
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import PYTHON, Running, alive, eventually, pidone
+from harness import DEADLINE_S, PIDONE, PYTHON, Running, alive, eventually, pidone
 
 HERE = Path(__file__).parent
 
@@ -28,11 +30,14 @@ class Answer:
     pid: int
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, all different."""
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [int(probe.getsockname()[1]) for probe in probes]
+def listens(port: int) -> None:
+    """Wait until somebody does: PM2 takes a program as online as soon as it was started."""
+
+    def is_open() -> bool:
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", port)) == 0
+
+    eventually(is_open, f"somebody to listen on {port}")
 
 
 def request(port: int, path: str, body: object = None, **headers: str) -> Answer:
@@ -40,7 +45,7 @@ def request(port: int, path: str, body: object = None, **headers: str) -> Answer
     data = None if body is None else json.dumps(body).encode()
     asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data, headers)
     try:
-        with urllib.request.urlopen(asked, timeout=10) as response:
+        with urllib.request.urlopen(asked, timeout=DEADLINE_S) as response:
             return _answer(response.status, response.headers, response.read())
     except urllib.error.HTTPError as error:
         with error:
@@ -54,8 +59,41 @@ def _answer(status: int, headers: Any, body: bytes) -> Answer:
 class System:
     """A running ecosystem, seen through its log."""
 
-    def __init__(self, run: Running) -> None:
+    def __init__(self, run: Running, folder: Path) -> None:
+        """`folder` is LOG_DIR and has the control socket."""
         self.run = run
+        self.folder = folder
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """For programs that operate it."""
+        path = f"{Path(PIDONE).parent}:{os.environ['PATH']}"
+        return {**os.environ, "PATH": path, "PIDONE_SOCKET": str(self.folder / "control")}
+
+    def command(self, *words: str, program: str = PIDONE) -> "subprocess.CompletedProcess[str]":
+        """Operate it as its owners do; the command has to succeed."""
+        self.run.expect(event="control.listening")
+        done = subprocess.run(
+            [program, *words],
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=2 * DEADLINE_S,
+            check=False,
+        )
+        said = done.stdout + done.stderr
+        assert done.returncode == 0, f"{words}: {done.returncode}\n{said}\n{self._story()}"
+        return done
+
+    def states(self, target: str) -> list[str]:
+        """The state of each instance, as `pidone ls` has it."""
+        apps = json.loads(self.command("ls", target, "--json").stdout)["apps"]
+        return [instance["state"] for app in apps for instance in app["instances"]]
+
+    def logged(self, file: str, text: str, times: int) -> bool:
+        """Whether a log file has this text so many times."""
+        path = self.folder / file
+        return path.exists() and path.read_text().count(text) == times
 
     def online(self, app: str, count: int = 1) -> None:
         """Wait until `count` different instances of an app are online."""
@@ -120,9 +158,12 @@ class System:
 
 @contextlib.contextmanager
 def running(config: str, *options: str, **env: str) -> Iterator[System]:
-    """Run `tests/scenarios/<config>` with these variables."""
-    with pidone(str(HERE / config), *options, env=env) as run:
-        yield System(run)
+    """Run `tests/scenarios/<config>` with these variables, and with a folder for its log files."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        settings = {"PIDONE_SOCKET": str(folder / "control"), "LOG_DIR": name, **env}
+        with pidone(str(HERE / config), *options, env=settings) as run:
+            yield System(run, folder)
 
 
 @contextlib.contextmanager

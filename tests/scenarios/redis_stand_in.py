@@ -28,6 +28,7 @@ class Store:
             "PING": lambda: "PONG",
             "GET": self.strings.get,
             "SET": self.set,
+            "DEL": self.delete,
             "INCR": self.increment,
             "HINCRBY": self.increment_field,
             "HGETALL": self.fields,
@@ -40,6 +41,10 @@ class Store:
         """SET; expiry is longer than any test."""
         self.strings[key] = value
         return "OK"
+
+    def delete(self, key: str) -> Reply:
+        """DEL of a string."""
+        return int(self.strings.pop(key, None) is not None)
 
     def increment(self, key: str) -> Reply:
         """INCR."""

@@ -9,7 +9,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from scenarios.driving import HERE, System, free_ports, request, running
+from harness import free_port
+from scenarios.driving import HERE, System, request, running
 
 from runtime.ecosystem.load import load
 from runtime.ecosystem.options import LoadOptions
@@ -22,7 +23,7 @@ SECRET = re.compile(r"(?i)password|passwd|secret|token|api_?key|private_?key|---
 @pytest.fixture(params=CONFIGS)
 def queens(request: pytest.FixtureRequest) -> Iterator[tuple[System, int]]:
     """The running system in production and its port."""
-    [port] = free_ports(1)
+    port = free_port()
     with running(request.param, "--env", "production", PORT=str(port)) as system:
         system.online("queen", system.cpus())
         yield system, port
@@ -61,7 +62,7 @@ def test_a_killed_queen_is_replaced_and_a_stop_answers_what_has_begun(queens: tu
     assert {n: pid for n, pid in system.pids("queen").items() if n != 0} == others
     with ThreadPoolExecutor(4) as pool:
         slow = [pool.submit(request, port, "/slow") for _ in range(4)]
-        system.run.expect_line("state loaded")
+        system.run.expect(message="thinking", count=4)
         assert request(port, "/health").status == 200
         assert system.stop(signal.SIGTERM) == ["queen"]
         assert [answer.result().status for answer in slow] == [200] * 4

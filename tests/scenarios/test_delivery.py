@@ -5,18 +5,22 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
+import harness
 import pytest
-from harness import eventually
-from scenarios.driving import System, free_ports, request, running
+from clusters.load import Load
+from harness import eventually, free_port
+from scenarios.driving import System, request, running
 
+FIGURES = ("cpu_percent", "memory_bytes")
 CONFIGS = ["delivery/ecosystem.toml", "delivery/ecosystem.config.js"]
 
 
 @pytest.fixture(params=CONFIGS)
 def delivery(request: pytest.FixtureRequest, redis: str) -> Iterator[tuple[System, int]]:
     """The running system and its port."""
-    [port] = free_ports(1)
+    port = free_port()
     with running(request.param, "--env", "production", PORT=str(port), REDIS_URL=redis) as system:
         system.online("aggregator")
         system.online("worker")
@@ -37,7 +41,7 @@ def test_an_api_on_every_cpu_one_aggregator_and_one_worker(delivery: tuple[Syste
 
 def test_the_api_starts_last_and_stops_first(redis: str) -> None:
     """With `depends_on`, which PM2 does not have: the API waits until the others are ready."""
-    [port] = free_ports(1)
+    port = free_port()
     with running("delivery/ecosystem.toml", PORT=str(port), REDIS_URL=redis) as system:
         system.online("api", system.cpus())
         told = [(record.get("event"), record.get("app")) for record in system.run.records]
@@ -88,3 +92,38 @@ def test_each_part_is_replaced_after_kill_9(delivery: tuple[System, int]) -> Non
         wanted = partial(assigned, port, done + 1)
         eventually(wanted, "the work is done")
     system.stop(signal.SIGINT)
+
+
+@pytest.mark.parametrize("keep_alive", [True, False], ids=["keep-alive", "one request per connection"])
+def test_a_restart_without_downtime(delivery: tuple[System, int], *, keep_alive: bool) -> None:
+    """A hundred users while every API process is replaced: no request fails."""
+    system, port = delivery
+    before = system.pids("api")
+    with Load(port, keep_alive=keep_alive, clients=100, path="/health", pause=0.05) as load:
+        load.more(200)
+        system.command("reload", "api")
+        load.more(200)
+        assert load.finish() == []
+    assert not set(system.pids("api").values()) & set(before.values())
+    system.stop()
+
+
+def measured(looks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The apps of the last look, if it has figures of all."""
+    apps: list[dict[str, Any]] = looks[-1]["apps"] if looks else []
+    figures = [instance[key] for app in apps for instance in app["instances"] for key in FIGURES]
+    return [] if None in figures else apps
+
+
+def test_monit_shows_every_process_and_what_it_uses(delivery: tuple[System, int]) -> None:
+    """The API on each CPU, aggregator and worker: all online, with memory and CPU."""
+    system, _ = delivery
+    system.run.expect(event="control.listening")
+    with harness.Running([harness.PIDONE, "monit", "--json"], env=system.environ) as monit:
+        apps = eventually(lambda: measured(monit.records), "figures of all")
+        monit.signal(signal.SIGINT)
+        monit.wait()
+    counts = {app["name"]: len(app["instances"]) for app in apps}
+    assert counts == {"api": system.cpus(), "aggregator": 1, "worker": 1}
+    assert {instance["state"] for app in apps for instance in app["instances"]} == {"online"}
+    system.stop()

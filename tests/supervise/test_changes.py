@@ -1,15 +1,18 @@
 """Which changes of files count."""
 
 import json
+import os
 import re
 import warnings
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.supervise.changes import Group, lines_for
+from runtime.supervise.changes import lines_for
 from runtime.supervise.patterns import translate
+from runtime.supervise.watched import Group, folders_of
 
 
 def group(*ignore: str, paths: tuple[str, ...] = (".",), depth: int | None = None) -> Group:
@@ -70,6 +73,7 @@ def test_a_watched_folder_may_be_hidden_itself() -> None:
         ("[!a-c]*.txt", "/app/d.txt"),
         ("/app/**/cache", "/app/x/cache/y"),
         ("a b", "/app/a b/c"),
+        ("[c-a].txt", "/app/[c-a].txt"),
         ("re:[\\/]tmp[\\/]", "/app/x/tmp/y"),
         ("re:[\\/]tmp[\\/]", "/app/tmp/y"),
         (r"re:(?i)\.LOG$", "/app/x.log"),
@@ -136,6 +140,26 @@ def test_any_text_is_a_pattern(glob: str, path: str) -> None:
     matches(path)
     if not set(glob) & set("*?[]{}!\\^"):
         assert matches(glob)
+
+
+def test_ignored_folders_are_not_looked_at(tmp_path: Path) -> None:
+    """However many there are in node_modules; links are followed once, and not in circles."""
+    for name in ("src/deep", "node_modules/a/b", ".git/objects", "out/x", "elsewhere/y"):
+        (tmp_path / "app" / name).mkdir(parents=True)
+    (tmp_path / "app/src/circle").symlink_to(tmp_path / "app")
+    (tmp_path / "linked/inside").mkdir(parents=True)
+    (tmp_path / "app/src/link").symlink_to("../../linked")
+    base = str(tmp_path / "app")
+    found = folders_of([Group(base, (".",), ("out",)), Group(base, ("elsewhere/file", "nowhere/at/all"))])
+    below = {os.path.relpath(path, base) for path in found}
+    assert below == {".", "elsewhere", "elsewhere/y", "src", "src/deep", "src/link", "src/link/inside"}
+
+
+def test_an_exemption_may_be_inside_of_what_is_ignored(tmp_path: Path) -> None:
+    """Then there is no telling where."""
+    (tmp_path / "node_modules/mine").mkdir(parents=True)
+    found = folders_of([Group(str(tmp_path), (".",), ("!node_modules/mine",))])
+    assert str(tmp_path / "node_modules/mine") in found
 
 
 def test_each_change_is_told_to_whom_it_concerns() -> None:

@@ -102,6 +102,17 @@ def test_an_updated_config_map_is_applied(tmp_path: Path) -> None:
         assert run.expect(event="config.reload", count=3)["changed"] == ["a"]
 
 
+def test_what_lies_beside_it_in_the_config_map_counts_too(tmp_path: Path) -> None:
+    """A map is replaced as a whole, so an `env_file` in it is read anew when it alone has changed."""
+    folder = tmp_path / "mounted"
+    app = shell("a", 'exec sleep "$NAP"', ready_delay="10ms", env_file=str(folder / "variables.json"))
+    same = json.dumps({"apps": [app], "runtime": {"watch_config": True}})
+    mounted = ConfigMap(folder, ecosystem=same, variables="NAP=1001")
+    with following(folder / "ecosystem.json") as run:
+        mounted.update(ecosystem=same, variables="NAP=1002")
+        becomes(run, 1002)
+
+
 def test_a_broken_update_changes_nothing_and_is_reported(tmp_path: Path) -> None:
     """The app goes on, and the next good version is applied."""
     mounted = ConfigMap(tmp_path / "mounted", ecosystem=text(nap=1001))

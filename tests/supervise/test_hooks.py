@@ -230,9 +230,8 @@ def test_what_a_hook_is_told() -> None:
     }
 
 
-def test_which_hooks_hold_things_up() -> None:
-    """Only pre_start and pre_stop are waited for, and only pre_start can keep an app down."""
-    assert [point for point in HookPoint if point.is_awaited] == [HookPoint.PRE_START, HookPoint.PRE_STOP]
+def test_which_hook_can_keep_an_app_down() -> None:
+    """Only pre_start."""
     assert [point for point in HookPoint if point.is_required] == [HookPoint.PRE_START]
 
 

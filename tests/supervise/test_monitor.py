@@ -1,7 +1,6 @@
 """The monitor: one sample for all apps, the right figure for each, and decisions on real processes."""
 
-import os
-import signal
+import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -207,12 +206,12 @@ def test_a_stopped_monitor_does_nothing() -> None:
 
 
 LEAKING_GRANDCHILD = """
-import os, sys, time
+import os, sys
 if os.fork() == 0:
     hoard = []
-    while True:
+    for line in sys.stdin:
         hoard.append(b"x" * (5 << 20))
-        time.sleep(0.02)
+        print("grown", flush=True)
 os.wait()
 """
 
@@ -225,9 +224,20 @@ class RealFleet(FakeHost):
         self.pids = {API: pid}
 
 
+def grow(running: harness.Running) -> None:
+    """Have it leak a little more, and wait until it has."""
+    assert running.process.stdin is not None
+    assert running.out is not None
+    before, said = len(running.out), running.out
+    running.process.stdin.write(b"\n")
+    running.process.stdin.flush()
+    harness.eventually(lambda: len(said) > before, "it to grow")
+
+
 def test_a_real_leak_in_a_child_is_caught() -> None:
     """The main process is small, its child grows: asked at the soft limit, replaced at the hard one."""
-    with harness.Running([sys.executable, "-c", LEAKING_GRANDCHILD], start_new_session=True) as running:
+    argv = [sys.executable, "-c", LEAKING_GRANDCHILD]
+    with harness.Running(argv, start_new_session=True, stdin=subprocess.PIPE) as running:
         fleet = RealFleet(running.pid)
         book = UsageBook(fleet.pids.values, now=fleet.clock.time, call_soon=print, sampler=TreeSampler())
         monitor = Monitor(clock=fleet.clock, usage=book, container=fleet, watch=fleet.watch, fleet=fleet)
@@ -235,6 +245,7 @@ def test_a_real_leak_in_a_child_is_caught() -> None:
         fleet.watch.online(API, fleet.clock.now)
 
         def recycled() -> list[Recycle]:
+            grow(running)
             fleet.clock.advance(1)
             return [decision for decision in fleet.decisions if isinstance(decision, Recycle)]
 
@@ -242,6 +253,6 @@ def test_a_real_leak_in_a_child_is_caught() -> None:
         assert isinstance(fleet.decisions[0], Soften)
         assert decision.usage >= 120 * MIB
         assert book.usage()[running.pid].tree.root.rss < 60 * MIB
-        child = harness.children(running.pid)[0]
-        os.kill(child, signal.SIGKILL)  # its parent waits for it, then ends
+        assert running.process.stdin is not None
+        running.process.stdin.close()  # the child's end, and then its parent's
         running.wait()

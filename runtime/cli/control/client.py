@@ -105,15 +105,11 @@ class Client:
                 yield from filter(None, map(_event, events))
 
     def _connect(self) -> socket.socket:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        sock.settimeout(self._timeout)
         try:
-            sock.connect(self.path)
+            sock = where.connect(self.path, self._timeout)
         except PermissionError:
-            sock.close()
             raise self._not_permitted() from None
         except OSError as error:
-            sock.close()
             raise CommandError(f"{self.path}: {error.strerror or error}", NO_RUNTIME) from None
         credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
         if os.geteuid() not in (0, _UCRED.unpack(credentials)[1]):  # it would hang up

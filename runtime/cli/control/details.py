@@ -59,7 +59,9 @@ def of(shown: Mapping[str, Any], app: Mapping[str, Any]) -> dict[str, Any]:
 def render(shown: Mapping[str, Any], app: Mapping[str, Any]) -> str:
     """What is to be said of one app of `shown`."""
     details = of(shown, app)
+    reasons = {each["index"]: each["reason"] for each in details["instances"]}
     lines = [
+        *_of_each("reason", reasons),
         *_rights(details),
         *_memory(details),
         *_times(details),

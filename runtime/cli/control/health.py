@@ -4,9 +4,10 @@ An interpreter that does nothing takes 10 ms; the typer app with an HTTP client 
 """
 
 import os
-import socket
 import sys
 from collections.abc import Sequence
+
+from runtime.control import where
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
@@ -62,9 +63,7 @@ def _ask(given: str | None, target: str, timeout: "Seconds") -> tuple[int, str]:
     HTTP/1.0 (RFC 1945): the answer ends with the connection, whatever its framing.
     """
     path = given or _found()
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(timeout)
-        connection.connect(path)
+    with where.connect(path, timeout) as connection:
         connection.sendall(f"GET {target} HTTP/1.0\r\n\r\n".encode())
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -72,9 +71,7 @@ def _ask(given: str | None, target: str, timeout: "Seconds") -> tuple[int, str]:
 
 
 def _found() -> str:
-    from runtime.control.where import find
-
-    found = find(os.environ)
+    found = where.find(os.environ)
     if not found:
         raise ValueError("no running pidone found (--socket or PIDONE_SOCKET names one)")
     return found[0]

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 import psutil
 
 from runtime.cli.control.client import Client
-from runtime.control.masking import mask_args
+from runtime.masking import mask_args
 
 T = TypeVar("T")
 

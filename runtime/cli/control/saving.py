@@ -1,20 +1,19 @@
-"""`save`: the ecosystem as it runs now, as TOML: its file, with today's scale and what was stopped."""
+"""`save`: what runs now as TOML: what was started, as people have scaled, stopped and deleted it since."""
 
-import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from runtime.cli.control.client import CommandError
+from runtime.cli.control.client import Client, CommandError
 from runtime.cli.options import Socket, client, family
 from runtime.errors import ConfigError
 
-_COUNTS: Final = ("instances", "instance", "i")
-
+if TYPE_CHECKING:
+    from runtime.cli.start import StartOptions
 
 app = family()
 
@@ -27,68 +26,78 @@ def save(
     ] = None,
     *,
     socket: Socket = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, which can be started as well.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The same tables as JSON.")] = False,
 ) -> None:
-    """Write the running state, scale included, as TOML."""
-    runtime = client(socket)
-    overview = runtime.get("api")
-    if overview["source"] is None:
-        raise CommandError("the runtime was started without a file: there is nothing to build on")
-    found = document(Path(overview["source"]), runtime.get("api", "apps")["apps"], overview["cpus"])
-    text = _as_text(found, as_json=as_json)
+    """Write the running state, scale included, as TOML that starts it again."""
+    text = text_of(client(socket), as_json=as_json)
     if file is None:
         sys.stdout.write(text)
     else:
-        _replace(file, text)
+        replace(file, text)
 
 
-def _as_text(found: Mapping[str, Any], *, as_json: bool) -> str:
-    if as_json:
-        return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
-    import tomli_w
+def text_of(runtime: Client, *, as_json: bool = False) -> str:
+    """What runs, as TOML or JSON. Raises CommandError."""
+    from runtime.cli.start import what_to_load
+    from runtime.ecosystem.load import document_of, read_document
+    from runtime.ecosystem.snapshot import snapshot
+    from runtime.ecosystem.writing import json_text, toml_text
 
-    return tomli_w.dumps(found)
-
-
-def document(source: Path, running: Sequence[Mapping[str, Any]], cpus: int) -> dict[str, Any]:
-    """The file's apps that still run or rest. Variables are as the file has them."""
-    from runtime.ecosystem.formats import read
-
+    overview = runtime.get("api")
+    options = _started_as(runtime, overview)
+    command, how = what_to_load(options, overview["start"]["cwd"], overview["cpus"])
+    if not command and overview["source"] is None:
+        raise CommandError("the ecosystem came from standard input: there is nothing to build on")
     try:
-        found = read(source, env=os.environ, argv=(), cpus=cpus)
+        document = document_of(command) if command else read_document(Path(overview["source"]), how)
+        found = snapshot(document, how, _running(runtime))
     except ConfigError as error:
         raise CommandError(str(error)) from None
-    by_name = {app["name"]: app for app in running}
-    apps = []
-    for app in found.apps:
-        state = by_name.get(str(app.get("name") or _default_name(app)))
-        if state is None:
-            continue
-        kept = {key: value for key, value in app.items() if key not in _COUNTS}
-        if state["scale"] != 1:
-            kept["instances"] = state["scale"]
-        if not state["wanted"] and state["state"] != "completed":
-            kept["autostart"] = False
-        apps.append(kept)
-    whole: dict[str, Any] = _without_none({**found.top, "apps": apps})
-    return whole
+    name = overview["source"] or "a command line"
+    return json_text(found) if as_json else toml_text(found, f"Saved from {name} by `pidone save`.")
 
 
-def _default_name(app: Mapping[str, object]) -> str:
-    """PM2's name of an app without one: the script's, without its last suffix."""
-    return Path(str(app.get("script", ""))).stem
+def _started_as(runtime: Client, overview: Mapping[str, Any]) -> "StartOptions":
+    """The command line of the runtime. From /proc and not from an answer, as it may hold secrets."""
+    from runtime.cli.control.live import sees_processes_of
+
+    if not sees_processes_of(runtime):
+        raise CommandError("the runtime is in another PID namespace; save inside of the container")
+    try:
+        given = Path(f"/proc/{overview['pid']}/cmdline").read_bytes().split(b"\0")[:-1]
+    except OSError as error:
+        raise CommandError(f"the command line of the runtime: {error.strerror}") from None
+    count = overview["start"]["words"]
+    return _parsed(overview["start"]["name"], [os.fsdecode(word) for word in given[len(given) - count :]])
 
 
-def _without_none(value: Any) -> Any:
-    """TOML has no null; a key without a value is a key that is not there."""
-    if isinstance(value, Mapping):
-        return {key: _without_none(each) for key, each in value.items() if each is not None}
-    if isinstance(value, list | tuple):
-        return [_without_none(each) for each in value if each is not None]
-    return value
+def _parsed(name: str, words: list[str]) -> "StartOptions":
+    from runtime.cli.main import PM2_NAMES
+
+    if name in PM2_NAMES:
+        from runtime.cli.pm2_runtime import parse as parse_pm2_runtime
+
+        return parse_pm2_runtime(words)[0]
+    from runtime.cli.start import parse
+
+    return parse(words[1:] if words[:1] == ["start"] else words)
 
 
-def _replace(path: Path, text: str) -> None:
+def _running(runtime: Client) -> Mapping[tuple[str, str], Any]:
+    from runtime.ecosystem.snapshot import Running
+
+    return {
+        (app["namespace"], app["name"]): Running(
+            scale=app["scale"],
+            is_wanted=app["wanted"],
+            has_run=any(instance["incarnation"] for instance in app["instances"]),
+        )
+        for app in runtime.get("api", "apps")["apps"]
+    }
+
+
+def replace(path: Path, text: str) -> None:
+    """Write a file that nobody else reads, in one step. Raises CommandError."""
     new = path.with_name(f"{path.name}.new")
     try:
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)

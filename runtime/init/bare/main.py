@@ -4,7 +4,7 @@ import os
 
 from runtime.init.bare import dispositions
 from runtime.init.bare.execute import undo_locale_coercion
-from runtime.init.bare.output import Quit, say
+from runtime.init.bare.output import Quit, complain
 
 
 def run(argv: list[str]) -> int:
@@ -19,7 +19,9 @@ def run(argv: list[str]) -> int:
     except Quit as quit_:
         return quit_.code
     except BaseException as error:  # noqa: BLE001 - this is the one place that reports a bug
-        say(2, f"pidone: internal error: {_describe(error)}\n")
+        from runtime.errors import describe_bug  # noqa: PLC0415 (nobody else needs it here)
+
+        complain(describe_bug(error))
         return os.EX_SOFTWARE
 
 
@@ -38,12 +40,3 @@ def _run(argv: list[str], inherited_mask: set[int]) -> int:
             from runtime.init.bare import command  # noqa: PLC0415
 
             return command.run(argv[2:])
-
-
-def _describe(error: BaseException) -> str:
-    """One line: what, and where."""
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    where = f" ({trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})" if trace else ""
-    return f"{type(error).__name__}: {error}{where}"

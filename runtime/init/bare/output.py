@@ -10,6 +10,11 @@ class Quit(Exception):  # noqa: N818 - not an error
         self.code = code
 
 
+def complain(message: str) -> None:
+    """One message on stderr, whatever it is made of and whether or not stderr is there."""
+    say(2, f"pidone: {message}\n".encode(errors="backslashreplace").decode())
+
+
 def say(descriptor: int, text: str) -> None:
     """Write all of `text`; what cannot be written is lost, since there is nobody else to tell."""
     data = os.fsencode(text)

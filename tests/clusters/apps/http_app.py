@@ -11,9 +11,11 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        """Answer every request alike, some later."""
+        """Answer every request alike, some only when a file is there."""
         if self.path == "/slow":
-            time.sleep(1.0)
+            os.write(1, b"asked\n")
+            while not os.path.exists(os.environ["ANSWER_WHEN"]):
+                time.sleep(0.01)
         if self.path == "/endless":
             self.send_response(200)
             self.end_headers()

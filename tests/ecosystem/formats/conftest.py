@@ -6,14 +6,20 @@ from pathlib import Path
 
 import pytest
 from ecosystem.formats.support import ENV, Reader
+from harness import DEADLINE_S
 
 from runtime.ecosystem.document import Document
-from runtime.ecosystem.formats import read
+from runtime.ecosystem.formats import child, node, read
 
 
 @pytest.fixture
 def read_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reader:
-    """Write the files, the first of them being the ecosystem, and read it from within its folder."""
+    """Write the files, the first of them being the ecosystem, and read it from within its folder.
+
+    It may take long: the machine may be busy. Tests of the time limit set it again.
+    """
+    for module in (child, node):
+        monkeypatch.setattr(module, "TIME_LIMIT_S", DEADLINE_S)
 
     def reader(
         files: Mapping[str, str | bytes],

@@ -105,6 +105,7 @@ def _kubelet(layout: Layout) -> dict[str, Any]:
         "cgroupRoot": f"/{layout.cgroup}",
         "failCgroupV1": False,
         "failSwapOn": False,
+        "singleProcessOOMKill": True,  # so on cgroup v1, and on v2 only if asked for: tests then see the same
         "clusterDNS": [NODE_IP],
         "clusterDomain": "cluster.local",
         "resolvConf": f"{layout.root}/resolv.conf",

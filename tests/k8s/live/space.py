@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +19,9 @@ T = TypeVar("T")
 READY_S = 180
 """How long anything may take on a slow, busy machine before a test calls it a hang."""
 PREFIX = "pidone-test-"
+
+PATIENCE = "CHAT_DB_PATIENCE=5"
+"""For the same reason: that the sample refuses requests when its database is slow is not tried here."""
 
 IMAGES = {
     "pidone-backend": "BACKEND_IMAGE",
@@ -88,6 +93,19 @@ class Space:
         assert all(isinstance(record, dict) for record in parsed)
         return parsed
 
+    @contextmanager
+    def following(self, pod: str) -> Iterator[Iterator[dict[str, Any]]]:
+        """`kubectl logs --follow` as records: those that are written from now until the container's end."""
+        command = ["kubectl", "--namespace", self.name, "logs", "--follow", "--tail=1", pod]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            records = map(json.loads, process.stdout)
+            try:
+                next(records)  # the last of the old ones: it follows
+                yield records
+            finally:
+                process.kill()
+
     def wait_until_rolled_out(self, *kinds: str) -> None:
         """Every deployment (or what is named) has all its pods, new and ready."""
         for workload in kinds or self._workloads():
@@ -117,6 +135,12 @@ class Space:
         kubectl("delete", "namespace", self.name, "--wait=false")
 
 
+def settings(*literals: str) -> dict[str, Any]:
+    """What `install` takes to lay more settings over those of an overlay of the sample."""
+    more = {"name": "settings", "behavior": "merge", "literals": [PATIENCE, *literals]}
+    return {"configMapGenerator": [more]}
+
+
 Figure = Callable[[str], None]
 """Shows a number at the end of the run (a fixture)."""
 
@@ -129,6 +153,11 @@ def state(pod: Mapping[str, Any], container: str = "pidone") -> dict[str, Any]:
     """What the kubelet says of a container."""
     (found,) = [one for one in pod["status"]["containerStatuses"] if one["name"] == container]
     return dict(found)
+
+
+def when(record: Mapping[str, Any]) -> float:
+    """A log record's time, in seconds since 1970."""
+    return datetime.fromisoformat(record["timestamp"]).timestamp()
 
 
 def is_ready(pod: Mapping[str, Any]) -> bool:

@@ -1,82 +1,56 @@
-"""How a container ends, as `kubectl` tells it: exit code, reason and message."""
+"""How a container ends, as `kubectl` tells it: exit code, reason and message, and what a Job makes of it."""
 
 import json
-import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from k8s.live.space import PREFIX, READY_S, Space, state, until
+import yaml
+from docker.images import REPOSITORY
+from k8s.live.lone import ended, has_started, pod_spec, run, strict_space
+from k8s.live.space import Space, until
 
 GREEDY = "held = []\nwhile True: held.append(bytearray(8 << 20))"
 
 
+ENDS: dict[str, tuple[list[str], int, str]] = {
+    "code": (["--no-autorestart", "--", "sh", "-c", "exit 7"], 7, "app"),
+    "signal": (["--no-autorestart", "--", "python3", "-c", "import os; os.abort()"], 134, "app"),
+    "crashes": (["--", "false"], 75, "gave-up"),
+    "file": (["missing.toml"], 78, "config"),
+    "word": (["--wrong"], 64, "usage"),
+}
+"""What pods are told, their exit code, and the reason in their message."""
+
+JOBS: dict[str, tuple[list[str], str, int]] = {
+    "hopeless": (["missing.toml"], "PodFailurePolicy", 1),
+    "unlucky": (["--no-autorestart", "--", "sh", "-c", "exit 75"], "BackoffLimitExceeded", 2),
+}
+"""What the pods of Jobs are told, why the Job fails, and after how many of them."""
+
+
 @pytest.fixture(scope="module")
 def space() -> Iterator[Space]:
-    """A namespace as strict as that of the sample."""
-    space = Space(f"{PREFIX}ends")
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    metadata = {"name": space.name, "labels": labels}
-    Space("default").apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
-    try:
+    """A namespace of these tests, with their pods and Jobs, all at once."""
+    migrate = yaml.safe_load((REPOSITORY / "k8s/base/migrate.yaml").read_text())
+    with strict_space("ends") as space:
+        for name, (arguments, _, _) in JOBS.items():
+            spec = {
+                "backoffLimit": 1,
+                "podFailurePolicy": migrate["spec"]["podFailurePolicy"],
+                "template": {"spec": pod_spec(*arguments)},
+            }
+            job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
+            space.apply(job)
+        for name, (arguments, _, _) in ENDS.items():
+            run(space, name, *arguments)
         yield space
-    finally:
-        space.delete()
 
 
-def run(space: Space, name: str, *arguments: str) -> None:
-    """Start a pod with pidone and these arguments, never to be restarted."""
-    container = {
-        "name": "pidone",
-        "image": os.environ["BACKEND_IMAGE"],
-        "args": arguments,
-        "resources": {"limits": {"memory": "96Mi", "cpu": "1"}, "requests": {"cpu": "10m"}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
-    }
-    spec = {
-        "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "terminationGracePeriodSeconds": 10,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 31_415,  # of no user the image knows
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [container],
-        "volumes": [{"name": "tmp", "emptyDir": {}}],
-    }
-    space.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
-
-
-def ended(space: Space, name: str) -> dict[str, Any]:
-    """What the kubelet says of the container once it has ended."""
-
-    def terminated() -> dict[str, Any] | None:
-        pod = space.get(f"pod/{name}")
-        told = pod["status"].get("containerStatuses") and state(pod)["state"].get("terminated")
-        return dict(told) if told else None
-
-    return until(terminated, f"{name} to end")
-
-
-@pytest.mark.parametrize(
-    ("name", "arguments", "code", "reason"),
-    [
-        ("code", ["--no-autorestart", "--", "sh", "-c", "exit 7"], 7, "app"),
-        ("signal", ["--no-autorestart", "--", "python3", "-c", "import os; os.abort()"], 134, "app"),
-        ("crashes", ["--", "false"], 75, "gave-up"),
-        ("file", ["missing.toml"], 78, "config"),
-        ("word", ["--wrong"], 64, "usage"),
-    ],
-)
-def test_the_message_says_why(space: Space, name: str, arguments: list[str], code: int, reason: str) -> None:
+@pytest.mark.parametrize("name", ENDS)
+def test_the_message_says_why(space: Space, name: str) -> None:
     """The container's code is the app's or says what happened; the message has the reason, too."""
-    run(space, name, *arguments)
+    _, code, reason = ENDS[name]
     told = ended(space, name)
     assert (told["exitCode"], told["reason"]) == (code, "Error")
     message = json.loads(told["message"])
@@ -86,7 +60,7 @@ def test_the_message_says_why(space: Space, name: str, arguments: list[str], cod
 def test_an_orderly_stop_is_success(space: Space) -> None:
     """A pod that is asked to go ends with 0: nobody counts it as failed."""
     run(space, "asked", "--", "sleep", "3600")
-    space.kubectl("wait", "pod/asked", "--for=condition=Ready", f"--timeout={READY_S}s")
+    has_started(space, "asked")
     space.exec("asked", "sh", "-c", "kill 1")
     told = ended(space, "asked")
     assert (told["exitCode"], told["reason"]) == (0, "Completed")
@@ -98,3 +72,16 @@ def test_memory_that_runs_out(space: Space) -> None:
     run(space, "greedy", "--name", "greedy", "--no-autorestart", "--", "python3", "-c", GREEDY)
     told = ended(space, "greedy")
     assert (told["exitCode"], told["reason"]) == (137, "OOMKilled")
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_a_job_tells_by_the_code_what_to_try_again(space: Space, name: str) -> None:
+    """The migration's `podFailurePolicy`: a refused configuration fails at once, all else has its tries."""
+    _, reason, pods = JOBS[name]
+
+    def failure() -> dict[str, Any] | None:
+        conditions = space.get(f"job/{name}")["status"].get("conditions", ())
+        return next((one for one in conditions if (one["type"], one["status"]) == ("Failed", "True")), None)
+
+    assert until(failure, f"{name} to fail")["reason"] == reason
+    assert space.get(f"job/{name}")["status"]["failed"] == pods

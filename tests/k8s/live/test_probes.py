@@ -1,6 +1,7 @@
 """What probes are about: a dead app is no reason to kill the pod, but no requests go to it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 from k8s.live.space import READY_S, Space, install, is_ready, kubectl, state, until
@@ -35,6 +36,15 @@ def endpoints(space: Space) -> set[str]:
     return {address for endpoint in found for address in endpoint["addresses"]}
 
 
+def liveness(pod: Mapping[str, Any], result: str) -> int:
+    """How many liveness probes of a pod had this result, as its kubelet has counted them."""
+    told = kubectl("get", "--raw", f"/api/v1/nodes/{pod['spec']['nodeName']}/proxy/metrics/probes")
+    wanted = {"pod_uid": pod["metadata"]["uid"], "probe_type": "Liveness", "result": result}
+    labels = [f'{key}="{value}"' for key, value in wanted.items()]
+    counters = [line for line in told.splitlines() if line.startswith("prober_probe_total{")]
+    return sum(int(line.split()[-1]) for line in counters if all(label in line for label in labels))
+
+
 def test_liveness_survives_a_dead_app_and_readiness_does_not(space: Space) -> None:
     """With its only app stopped, a pod leaves the Service and is not restarted; then it returns."""
     (pod,) = space.pods()
@@ -43,7 +53,9 @@ def test_liveness_survives_a_dead_app_and_readiness_does_not(space: Space) -> No
     space.exec(name, "pidone", "stop", "node-api")
     until(lambda: not is_ready(space.get(f"pod/{name}")), "the pod to be not ready")
     until(lambda: not endpoints(space), "the Service to know")
-    space.exec(name, "sleep", "5")  # five liveness probes
+    dead = liveness(pod, "successful")
+    until(lambda: liveness(pod, "successful") >= dead + 5, "five more probes")
+    assert liveness(pod, "failed") == 0
     assert state(space.get(f"pod/{name}"))["restartCount"] == 0
     space.exec(name, "pidone", "start", "node-api")
     until(lambda: is_ready(space.get(f"pod/{name}")), "the pod to be ready")

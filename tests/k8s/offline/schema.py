@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 from jsonschema import Draft4Validator
-from k8s.offline.tools import Object, definitions, pod_monitor
+from k8s.offline.tools import FOREIGN_KINDS, Object, definitions, foreign
 
 _NUMBERS_TOO = {
     "io.k8s.apimachinery.pkg.api.resource.Quantity": ["string", "number"],
@@ -16,8 +16,8 @@ _NUMBERS_TOO = {
 
 def problems(thing: Object, release: str) -> list[str]:
     """What is wrong with an object in the eyes of a release, a line each."""
-    if thing["kind"] == "PodMonitor":
-        validator = Draft4Validator(closed(pod_monitor()))
+    if thing["kind"] in FOREIGN_KINDS:
+        validator = Draft4Validator(closed(foreign(thing["kind"])))
         thing = {**thing, "metadata": {}}
     else:
         validator = _validator(release, thing["apiVersion"], thing["kind"])

@@ -4,8 +4,9 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+import yaml
 from k8s.offline.schema import problems
-from k8s.offline.tools import OVERLAYS, RELEASES, Object, build, compose
+from k8s.offline.tools import K8S, OVERLAYS, RELEASES, Object, build, compose
 from k8s.offline.workloads import any_selected, workloads
 
 FOREIGN = {"production": {"Secret/database"}}
@@ -67,6 +68,14 @@ def test_a_mistake_does_not_fit_the_schema(release: str, path: str, value: objec
         place = place[int(step)] if isinstance(place, list) else place[step]
     place[last] = value
     assert len(problems(thing, release)) == 1
+
+
+def test_the_operator_gets_the_rules_that_everybody_gets() -> None:
+    """The PrometheusRule has the groups of rules.yaml, and its schema refuses what is not one."""
+    (made,) = (each for each in build("overlays/production") if each["kind"] == "PrometheusRule")
+    assert made["spec"] == yaml.safe_load((K8S / "monitoring/rules.yaml").read_text())
+    wrong = {**made, "spec": {"groups": [{"name": "pidone", "rules": [{"alert": "NoExpression"}]}]}}
+    assert len(problems(wrong, RELEASES[-1])) == 1
 
 
 def test_whatever_a_pod_names_is_there(overlay: str, objects: tuple[Object, ...]) -> None:

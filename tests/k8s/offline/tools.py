@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from harness import locked
 
 REPOSITORY = Path(__file__).parents[3]
 K8S = REPOSITORY / "k8s"
@@ -22,9 +23,11 @@ RELEASES = ("v1.35.4", "v1.36.3", "v1.37.0")
 """The three latest minor releases of Kubernetes."""
 KUSTOMIZE = "v5.8.1"
 OPERATOR = "v0.85.0"
-"""Of the Prometheus operator, whose kinds are no part of Kubernetes."""
+FOREIGN_KINDS = {"PodMonitor": "podmonitors", "PrometheusRule": "prometheusrules"}
+"""Of the Prometheus operator, no part of Kubernetes, and their plurals."""
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pidone/k8s"
+LOCK = CACHE / "lock"
 
 Object = dict[str, Any]
 """A Kubernetes object."""
@@ -63,19 +66,21 @@ def _build(folder: Path) -> tuple[Object, ...]:
 def definitions(release: str) -> Mapping[str, Any]:
     """The OpenAPI definitions of a release of Kubernetes."""
     file = CACHE / "schemas" / f"{release}.json"
-    if not file.exists():
-        _unpack("k8s.io/kubernetes", release, "api/openapi-spec/swagger.json", file)
+    _provide("k8s.io/kubernetes", release, {"api/openapi-spec/swagger.json": file})
     found: Mapping[str, Any] = json.loads(file.read_text())["definitions"]
     return found
 
 
 @cache
-def pod_monitor() -> Mapping[str, Any]:
-    """The schema of a PodMonitor."""
-    file = CACHE / "schemas" / f"podmonitors-{OPERATOR}.yaml"
-    if not file.exists():
-        path = "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml"
-        _unpack("github.com/prometheus-operator/prometheus-operator", OPERATOR, path, file)
+def foreign(kind: str) -> Mapping[str, Any]:
+    """The schema of one of the operator's kinds."""
+    folder = "example/prometheus-operator-crd/monitoring.coreos.com_"
+    files = {
+        f"{folder}{plural}.yaml": CACHE / "schemas" / f"{plural}-{OPERATOR}.yaml"
+        for plural in FOREIGN_KINDS.values()
+    }
+    _provide("github.com/prometheus-operator/prometheus-operator", OPERATOR, files)
+    file = files[f"{folder}{FOREIGN_KINDS[kind]}.yaml"]
     (version,) = yaml.safe_load(file.read_text())["spec"]["versions"]
     found: Mapping[str, Any] = version["schema"]["openAPIV3Schema"]
     return found
@@ -90,21 +95,28 @@ def _kustomize() -> tuple[str, ...]:
     for kubectl in (shutil.which("kubectl"), *map(str, CACHE.glob("*/bin/kubectl"))):
         if kubectl:
             return (kubectl, "kustomize")
-    if not ours.exists():
-        _go(["install", f"sigs.k8s.io/kustomize/kustomize/v5@{KUSTOMIZE}"], GOBIN=str(ours.parent))
+    with locked(LOCK):
+        if not ours.exists():
+            _go(["install", f"sigs.k8s.io/kustomize/kustomize/v5@{KUSTOMIZE}"], GOBIN=str(ours.parent))
     return (str(ours), "build")
 
 
-def _unpack(module: str, version: str, path: str, file: Path) -> None:
-    """Take one file out of a Go module, and leave nothing else behind."""
+def _provide(module: str, version: str, files: Mapping[str, Path]) -> None:
+    with locked(LOCK):
+        if not all(file.exists() for file in files.values()):
+            _unpack(module, version, files)
+
+
+def _unpack(module: str, version: str, files: Mapping[str, Path]) -> None:
+    """Take files out of a Go module, and leave nothing else behind."""
     with tempfile.TemporaryDirectory() as folder:
         said = _go(["mod", "download", "-modcacherw", "-json", f"{module}@{version}"], GOMODCACHE=folder)
         with zipfile.ZipFile(json.loads(said)["Zip"]) as archive:
-            content = archive.read(f"{module}@{version}/{path}")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(".part")
-    part.write_bytes(content)
-    part.rename(file)
+            for path, file in files.items():
+                file.parent.mkdir(parents=True, exist_ok=True)
+                part = file.with_suffix(".part")
+                part.write_bytes(archive.read(f"{module}@{version}/{path}"))
+                part.rename(file)
 
 
 def _go(words: list[str], **env: str) -> str:

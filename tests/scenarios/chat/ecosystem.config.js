@@ -7,6 +7,8 @@ const base = {
   HEALTH_GRACE_MS: process.env.HEALTH_GRACE_MS || 3000,
 };
 
+const logs = process.env.LOG_DIR || 'logs';
+
 module.exports = {
   apps: [
     {
@@ -20,7 +22,10 @@ module.exports = {
       min_uptime: '10s',
       max_restarts: 5,
       restart_delay: 4000,
-      health_check_grace_period: 3000,
+      out_file: `${logs}/chat-out.log`,
+      error_file: `${logs}/chat-err.log`,
+      log_file: `${logs}/chat.log`,
+      merge_logs: true,
       env: { ...base, DB_POOL_MAX: process.env.DB_POOL_MAX || 10 },
       env_production: { ...base, NODE_ENV: 'production', DB_POOL_MAX: process.env.DB_POOL_MAX || 15 },
     },

@@ -14,7 +14,10 @@ const server = serve(async (request, response, url) => {
   if (url.pathname === '/env') {
     return reply(response, 200, Object.fromEntries(shown.map((name) => [name, process.env[name]])));
   }
-  if (url.pathname === '/slow') await new Promise((resolve) => setTimeout(resolve, 500));
+  if (url.pathname === '/slow') {
+    log('info', 'thinking');
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
   return reply(response, 200, { queen: instance, heap_limit: require('node:v8').getHeapStatistics().heap_size_limit });
 });
 

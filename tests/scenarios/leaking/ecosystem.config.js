@@ -12,7 +12,9 @@ module.exports = {
     min_uptime: '10s',
     restart_delay: 500,
     kill_timeout: 5000,
-    time: true,
+    log_file: `${process.env.LOG_DIR || 'logs'}/leaky.log`,
+    max_size: '10M',
+    retain: '30d',
     env: { NODE_ENV: 'production', PORT: process.env.PORT || 3000, LEAK_KB: process.env.LEAK_KB || 64 },
   }],
 };

@@ -16,6 +16,8 @@ function component(name, start) {
 const server = serve((request, response, url) => {
   const { rss } = process.memoryUsage();
   if (url.pathname === '/health') return reply(response, 200, { ok: true, rss });
+  if (url.pathname === '/noise') for (let line = 0; line < 1024; line += 1) console.log('#'.repeat(1023));
+  if (url.pathname === '/broken') console.error('Error: broken on request');
   kept.push(Buffer.alloc(leakedBytes, 1));
   return reply(response, 200, { kept: kept.length, rss });
 });

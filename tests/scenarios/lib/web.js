@@ -7,7 +7,12 @@ const instance = process.env.NODE_APP_INSTANCE || '0';
 
 function reply(response, status, body) {
   const text = JSON.stringify(body);
-  response.writeHead(status, { 'content-type': 'application/json', 'x-instance': instance, 'x-pid': process.pid });
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(text),
+    'x-instance': instance,
+    'x-pid': process.pid,
+  });
   response.end(text);
 }
 
@@ -40,6 +45,16 @@ function onStop(cleanup) {
   process.on('SIGTERM', stop);
 }
 
+// Runs `trim` and collects garbage when the runtime says that memory is high (`memory_soft_limit`).
+function onMemoryHigh(trim) {
+  process.on('message', async (message) => {
+    if (!message || message.type !== 'gc') return;
+    await trim();
+    if (global.gc) global.gc();
+    console.log('memory trimmed');
+  });
+}
+
 // Stops accepting and resolves when the requests in progress are answered.
 function closed(server) {
   return new Promise((resolve) => {
@@ -48,4 +63,4 @@ function closed(server) {
   });
 }
 
-module.exports = { body, closed, instance, onStop, reply, serve };
+module.exports = { body, closed, instance, onMemoryHigh, onStop, reply, serve };

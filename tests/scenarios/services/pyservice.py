@@ -1,5 +1,6 @@
 """What the two Python services share: JSON over HTTP on a port that their instances open together."""
 
+import gc
 import json
 import os
 import signal
@@ -35,6 +36,7 @@ def serve(service: str, port: int, answer: Callable[[str], object]) -> None:
             """Access lines are the gateway's business."""
 
     server = _Server(("127.0.0.1", port), Handler)
+    signal.signal(signal.SIGUSR2, lambda *_: gc.collect())  # memory is high
     for number in (signal.SIGTERM, signal.SIGINT):
         # shutdown() waits for the loop that this handler interrupts, hence the thread
         signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())

@@ -9,13 +9,15 @@ import argparse
 import asyncio
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from common import say, until_stdin_ends
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 EVERY_S = 0.1
+ARRIVAL_S = 30.0
+"""How long the last word may take before it counts as lost."""
 
 
 class Member:
@@ -26,10 +28,10 @@ class Member:
         self.room = room
         self.said = 0
         self.acknowledged: set[int] = set()
-        self.is_in = asyncio.Event()
         self.heard: list[int] = []
         self.codes: list[int] = []
         self.refused = 0
+        self._news = asyncio.Event()
 
     async def converse(self, host: str) -> None:
         """Speak and listen until the connection ends."""
@@ -58,9 +60,22 @@ class Member:
         sequence = frame.get("seq")
         if frame["type"] == "ack" and isinstance(sequence, int):
             self.acknowledged.add(sequence)
-            self.is_in.set()
         if frame["type"] == "message" and isinstance(sequence, int):
             self.heard.append(sequence)
+        self._news.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for frames until it holds."""
+        while not condition():
+            self._news.clear()
+            await self._news.wait()
+
+    async def hear_oneself(self) -> None:
+        """Wait until a word that is acknowledged from now on has come back, and with it all before it."""
+        known = len(self.acknowledged)
+        await self.until(lambda: len(self.acknowledged) > known)
+        last = max(self.acknowledged)
+        await self.until(lambda: last in self.heard)
 
     async def stay(self, first: str, second: str) -> None:
         """Join, and come back whenever it was sent away."""
@@ -89,10 +104,12 @@ async def run(arguments: argparse.Namespace) -> dict[str, object]:
     """Stay until told to end; the report."""
     member, end = Member(arguments.room), asyncio.Event()
     staying = asyncio.create_task(member.stay(arguments.first, arguments.second))
-    await member.is_in.wait()
+    await member.until(lambda: bool(member.acknowledged))
     say({"started": True})
     await until_stdin_ends(end, 120)
-    await asyncio.sleep(1)  # what is on its way arrives
+    with contextlib.suppress(TimeoutError):  # the report tells what is missing
+        async with asyncio.timeout(ARRIVAL_S):
+            await member.hear_oneself()
     staying.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await staying

@@ -1,5 +1,7 @@
 const path = require('path');
 
+const logs = process.env.LOG_DIR || 'logs';
+
 module.exports = {
   apps: [
     {
@@ -15,6 +17,11 @@ module.exports = {
       max_restarts: 10,
       min_uptime: '5s',
       merge_logs: true,
+      out_file: `${logs}/ai-out.log`,
+      error_file: `${logs}/ai-err.log`,
+      log_file: `${logs}/ai.log`,
+      memory_soft_limit: process.env.SOFT_LIMIT || '400M',
+      memory_soft_action: 'SIGUSR2',
       env: {
         NODE_ENV: 'development',
         AI_PORT: process.env.AI_PORT || 3003,

@@ -2,7 +2,7 @@
 // Signs and checks tokens. Stateless, so any instance can check what another has signed.
 
 const crypto = require('node:crypto');
-const { body, closed, instance, onStop, reply, serve } = require('../../lib/web.js');
+const { body, closed, instance, onMemoryHigh, onStop, reply, serve } = require('../../lib/web.js');
 
 const sign = (user) => crypto.createHmac('sha256', process.env.AUTH_KEY).update(user).digest('hex');
 
@@ -14,4 +14,5 @@ const server = serve(async (request, response, url) => {
 });
 
 server.listen(Number(process.env.AUTH_PORT), () => console.log('auth listens'));
+onMemoryHigh(() => {});
 onStop(() => closed(server));

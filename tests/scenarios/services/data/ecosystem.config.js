@@ -1,5 +1,7 @@
 const path = require('path');
 
+const logs = process.env.LOG_DIR || 'logs';
+
 module.exports = {
   apps: [
     {
@@ -15,6 +17,11 @@ module.exports = {
       max_restarts: 10,
       min_uptime: '5s',
       merge_logs: true,
+      out_file: `${logs}/data-sources-out.log`,
+      error_file: `${logs}/data-sources-err.log`,
+      log_file: `${logs}/data-sources.log`,
+      memory_soft_limit: process.env.SOFT_LIMIT || '400M',
+      memory_soft_action: 'SIGUSR2',
       env: {
         NODE_ENV: 'development',
         DATA_PORT: process.env.DATA_PORT || 3004,

@@ -1,5 +1,7 @@
 const path = require('path');
 
+const logs = process.env.LOG_DIR || 'logs';
+
 module.exports = {
   apps: [
     {
@@ -15,6 +17,10 @@ module.exports = {
       max_restarts: 10,
       min_uptime: '5s',
       merge_logs: true,
+      out_file: `${logs}/gateway-out.log`,
+      error_file: `${logs}/gateway-err.log`,
+      log_file: `${logs}/gateway.log`,
+      memory_soft_limit: process.env.SOFT_LIMIT || '400M',
       env: {
         NODE_ENV: 'development',
         GATEWAY_PORT: process.env.GATEWAY_PORT || 3000,

@@ -2,7 +2,7 @@
 // The only service that clients see: passes /NAME/... on to the service of that name.
 
 const http = require('node:http');
-const { closed, instance, onStop, reply, serve } = require('../../lib/web.js');
+const { closed, instance, onMemoryHigh, onStop, reply, serve } = require('../../lib/web.js');
 
 const upstreams = {
   auth: process.env.AUTH_PORT,
@@ -30,4 +30,5 @@ const server = serve((request, response, url) => {
 });
 
 server.listen(Number(process.env.GATEWAY_PORT), () => console.log('gateway listens'));
+onMemoryHigh(() => {});
 onStop(() => closed(server));

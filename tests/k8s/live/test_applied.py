@@ -5,30 +5,25 @@ from typing import Any
 
 import pytest
 from k8s.live.client import load
-from k8s.live.space import Space, install, is_ready, kubectl, state
+from k8s.live.space import Space, install, is_ready, kubectl, settings, state
 
 CPU = "/spec/template/spec/containers/0/resources/requests/cpu"
 
 EXTERNAL: dict[str, Any] = {
     "components": ["components/postgres", "components/redis", "components/ephemeral"],
-    "configMapGenerator": [
-        {
-            "name": "settings",
-            "behavior": "merge",
-            "literals": [
-                "CHAT_DATABASE_URL=postgresql+asyncpg://chat@postgres/chat",
-                "CHAT_REDIS_URL=redis://redis:6379/0",
-            ],
-        }
-    ],
+    **settings(
+        "CHAT_DATABASE_URL=postgresql+asyncpg://chat@postgres/chat", "CHAT_REDIS_URL=redis://redis:6379/0"
+    ),
     "patches": [({"kind": "Deployment"}, [{"op": "replace", "path": CPU, "value": "50m"}])],
 }
 """What `production` expects elsewhere, and less CPU: two have to be enough for all that runs here."""
 
-MONITORS = "podmonitors.monitoring.coreos.com"
+GROUP = "monitoring.coreos.com"
+MONITORING = {"podmonitors": "PodMonitor", "prometheusrules": "PrometheusRule"}
+"""Kinds of the Prometheus operator by their plurals."""
 
 CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
-    "sidecar": ("/rooms/hall/messages", 1, {}),
+    "sidecar": ("/rooms/hall/messages", 1, settings()),
     "node": ("/", 2, {}),
     "production": ("/rooms/hall/messages", 3, EXTERNAL),
 }
@@ -36,34 +31,45 @@ CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
 
 @pytest.fixture(scope="module")
 def monitors() -> Iterator[None]:
-    """The kind that the Prometheus operator would bring, so that its objects are taken."""
-    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": anything}}
-    definition = {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": MONITORS},
-        "spec": {
-            "group": "monitoring.coreos.com",
-            "scope": "Namespaced",
-            "names": {"plural": "podmonitors", "singular": "podmonitor", "kind": "PodMonitor"},
-            "versions": [version],
-        },
-    }
-    if kubectl("get", "crd", MONITORS, "--ignore-not-found"):
+    """The kinds that the Prometheus operator would bring, where it is not, so that its objects are taken."""
+    there = kubectl("get", "crd", "--output", "name")
+    missing = [plural for plural in MONITORING if f"/{plural}.{GROUP}\n" not in there]
+    definitions = [f"crd/{plural}.{GROUP}" for plural in missing]
+    if not missing:
         yield
         return
-    Space("default").apply(definition)
+    Space("default").apply(*(definition(plural) for plural in missing))
     try:
-        kubectl("wait", f"crd/{MONITORS}", "--for=condition=Established", "--timeout=30s")
+        kubectl("wait", *definitions, "--for=condition=Established", "--timeout=30s")
         yield
     finally:
-        kubectl("delete", "crd", MONITORS)
+        kubectl("delete", *definitions)
+
+
+def definition(plural: str) -> dict[str, Any]:
+    """A kind whose objects may be anything."""
+    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    kind = MONITORING[plural]
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {"plural": plural, "singular": kind.lower(), "kind": kind},
+            "versions": [
+                {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": anything}}
+            ],
+        },
+    }
 
 
 @pytest.fixture(scope="module")
-def spaces(monitors: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Space]]:
-    """All of them, each in a namespace of its own, at once: most of a start is waiting."""
+def spaces(
+    applied: Space, monitors: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Space]]:
+    """All the others, each in a namespace of its own."""
     spaces = {}
     try:
         for name, (_, _, more) in CASES.items():
