@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -235,7 +236,11 @@ def bad_files(folder: Path) -> dict[str, tuple[str, tuple[str, ...]]]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", list(bad_files(Path("/tmp"))))
+with tempfile.TemporaryDirectory() as _folder:
+    BAD_FILES = list(bad_files(Path(_folder)))
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
 def test_a_bad_file_is_one_clear_message(tmp_path: Path, case: str) -> None:
     """Code 78, one message that names file, key and value, nothing started, no traceback."""
     file, wanted = bad_files(tmp_path)[case]
@@ -387,3 +392,15 @@ def test_nothing_is_lost_when_an_app_ends_at_once(tmp_path: Path) -> None:
     assert lines == [*(f"line {n}" for n in range(20000)), "no newline"]
     kinds = [r.get("event") or "line" for r in records]
     assert "line" not in kinds[kinds.index("instance.exit") :]
+
+
+def test_a_crash_loop_starves_nobody(tmp_path: Path) -> None:
+    """Apps that end as fast as they are restarted, without a pause: the others run, and a stop is heard."""
+    endless = {"min_uptime": 0, "max_restarts": 1_000_000}
+    crashing = [shell(f"crash{n}", "exit 1", **endless) for n in range(20)]
+    counting = shell("count", "n=0; while :; do n=$((n+1)); echo line $n; sleep 0.05; done")
+    with pidone(ecosystem(tmp_path, *crashing, counting)) as run:
+        run.expect(event="instance.start", count=100)
+        run.expect_line("line 20")
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0

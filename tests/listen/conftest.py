@@ -8,12 +8,20 @@ import npm
 import pytest
 from listen.fleet import Fleet
 
+from runtime.listen import steering
+
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     """A loop with an outfitter."""
     with Fleet(tmp_path) as running:
         yield running
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is taken for stuck who only waits for a CPU: chance alone decides who gets a connection."""
+    monkeypatch.setattr(steering, "_SUSPICIONS", 1_000_000)
 
 
 @pytest.fixture(scope="session")

@@ -54,7 +54,7 @@ def with_balance(app: AppSpec, balance: Balance) -> AppSpec:
     return app.but(balance=balance)
 
 
-def test_spread_is_even(fleet: Fleet, app: AppSpec, port: int) -> None:
+def test_spread_is_even(fleet: Fleet, app: AppSpec, port: int, unhurried: None) -> None:
     """With a socket per slot every worker gets its share, even of few connections at a time."""
     workers = fleet.start_ready(app, 4)
     answers = Counter(fleet.get_many(port, 400))

@@ -9,8 +9,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from harness import free_port
-from listen.fleet import Client, Fleet, app_of, python_app
+from harness import eventually, free_port
+from listen.fleet import Client, Fleet, Member, app_of, python_app
 
 from runtime.ecosystem.spec import AppSpec, Balance, Listen, Readiness
 
@@ -101,14 +101,24 @@ def server(kind: str, port: int, folder: Path, **keys: object) -> AppSpec:
     return app_of(*filled, share="python", cwd=str(folder), ready=Readiness(listen=True), **keys)  # type: ignore[arg-type]
 
 
+def both_answer(fleet: Fleet, port: int, members: list[Member]) -> None:
+    """Ask until each has answered: on a busy machine one may serve many before it is the other's turn."""
+    answers: set[str] = set()
+
+    def have_answered() -> bool:
+        answers.update(fleet.get_many(port, 100))
+        return answers == {str(member.pid) for member in members}
+
+    eventually(have_answered, "answers of each")
+
+
 @pytest.mark.parametrize("kind", list(SERVERS))
 def test_two_processes_share(fleet: Fleet, port: int, tmp_path: Path, kind: str) -> None:
     """Both become ready by listening, both answer, no request fails, and both stop on SIGTERM."""
     app = server(kind, port, tmp_path, listen=(Listen(name="web", port=port),))
     members = fleet.start_ready(app, 2)
     assert [member.heard("ready")[0] for member in members] == ["listening", "listening"]
-    answers = Counter(fleet.get_many(port, 200))
-    assert len(answers) == 2, answers
+    both_answer(fleet, port, members)
     for member in members:
         member.signal(signal.SIGTERM)
         fleet.gone(member)
@@ -153,11 +163,10 @@ def test_drain_leaves_time_for_the_stop(fleet: Fleet) -> None:
 def test_cluster_mode_implies_sharing(fleet: Fleet, port: int) -> None:
     """A Python program in cluster mode shares whatever port it binds, without any configuration."""
     app = python_app(BLOCKING, str(port), cluster=True)
-    members = fleet.start_ready(app, 2)
-    assert set(fleet.get_many(port, 100)) == {str(member.pid) for member in members}
+    both_answer(fleet, port, fleet.start_ready(app, 2))
 
 
-def test_spread_over_python_processes(fleet: Fleet, port: int) -> None:
+def test_spread_over_python_processes(fleet: Fleet, port: int, unhurried: None) -> None:
     """The shim hands out the socket of the process's own slot."""
     app = python_app(BLOCKING, str(port), share="python", balance=Balance.SPREAD)
     members = fleet.start_ready(app, 2)

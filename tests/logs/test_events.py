@@ -87,12 +87,16 @@ def test_events_below_the_level_are_quiet() -> None:
         it.relay.event("info", "instance.online")
         it.relay.event("warning", "instance.kill")
         assert [r["event"] for r in it.records()] == ["instance.kill"]
+    with stage(log_level="quiet") as it:
+        it.relay.event("error", "runtime.error")
+        assert it.records() == []
 
 
 def test_fields_without_a_value_are_left_out() -> None:
     """An exit by code has no signal field."""
     with stage() as it:
         it.relay.event("error", "instance.exit", "gone", app="api", code=3, signal=None)
+        assert it.text().startswith(b'{"timestamp":"%s","level":"error","event":' % NOON_TEXT.encode())
         assert it.records() == [
             {
                 "timestamp": NOON_TEXT,

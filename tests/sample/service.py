@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from harness import PYTHON, Running, eventually
+from harness import DEADLINE_S, PYTHON, Running, eventually
 from websockets.sync.client import ClientConnection, connect
 
 BACKEND = Path(__file__).parents[2] / "docker/backend"
@@ -38,7 +38,7 @@ class Api:
             f"http://127.0.0.1:{self.port}{path}", None if body is None else json.dumps(body).encode()
         )
         try:
-            with urllib.request.urlopen(request, timeout=10) as response:
+            with urllib.request.urlopen(request, timeout=DEADLINE_S) as response:
                 return Answer(response.status, json.load(response), response.headers["x-instance"])
         except urllib.error.HTTPError as error:
             with error:
@@ -105,11 +105,11 @@ def _listens(process: Running) -> None:
     eventually(listens, "the API listens")
 
 
-def receive(client: ClientConnection, kind: str) -> dict[str, Any]:
-    """The next frame of this type; others before it are skipped."""
+def receive(client: ClientConnection, *kinds: str) -> dict[str, Any]:
+    """The next frame of one of these types; others before it are skipped."""
     while True:
-        frame: dict[str, Any] = json.loads(client.recv(timeout=10))
-        if frame["type"] == kind:
+        frame: dict[str, Any] = json.loads(client.recv(timeout=DEADLINE_S))
+        if frame["type"] in kinds:
             return frame
 
 

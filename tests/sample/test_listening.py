@@ -3,7 +3,7 @@
 import socket
 import urllib.request
 
-from harness import PYTHON, Running, eventually, free_port
+from harness import DEADLINE_S, PYTHON, Running, eventually, free_port
 from sample.service import BACKEND, Api, Service
 
 
@@ -32,7 +32,7 @@ def test_an_activated_socket_is_used(migrated: Service) -> None:
             [PYTHON, "-c", activate], cwd=BACKEND, env=migrated.env, pass_fds=(listener.fileno(),)
         ) as process:
             process.expect_line("listening on")
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=10) as response:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=DEADLINE_S) as response:
                 assert response.status == 200
 
 

@@ -10,7 +10,7 @@ import urllib.error
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from harness import eventually
+from harness import DEADLINE_S, eventually
 from sample.service import Api, Service, history, receive
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
@@ -23,7 +23,7 @@ def closed(client: ClientConnection) -> tuple[int | None, float]:
     with client:
         try:
             while True:
-                client.recv(timeout=10)
+                client.recv(timeout=DEADLINE_S)
         except ConnectionClosed as end:
             return end.rcvd.code if end.rcvd else None, time.monotonic()
 
@@ -71,7 +71,7 @@ def test_a_request_in_progress_is_answered(migrated: Service) -> None:
     """A request that has begun when SIGTERM arrives is finished and answered before the exit."""
     api = migrated.api()
     body = json.dumps({"author": "ann", "key": "k1", "text": "slowly"}).encode()
-    with socket.create_connection(("127.0.0.1", api.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", api.port), timeout=DEADLINE_S) as client:
         head = f"POST /rooms/hall/messages HTTP/1.1\r\nhost: test\r\ncontent-length: {len(body)}\r\n\r\n"
         client.sendall(head.encode() + body[:10])
         assert api.request("/health").status == 200  # by now the half request has been read
@@ -85,7 +85,7 @@ def test_a_request_in_progress_is_answered(migrated: Service) -> None:
 def test_a_kept_connection_is_let_go_by_its_client(migrated: Service) -> None:
     """A request on a connection that was idle at SIGTERM is answered, as the last one."""
     api = migrated.api()
-    client = http.client.HTTPConnection("127.0.0.1", api.port, timeout=10)
+    client = http.client.HTTPConnection("127.0.0.1", api.port, timeout=DEADLINE_S)
     with contextlib.closing(client):
         assert _ask(client) == (200, None)
         api.process.signal(signal.SIGTERM)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import tempfile
 import urllib.error
@@ -29,12 +30,22 @@ class Answer:
     pid: int
 
 
+def listens(port: int) -> None:
+    """Wait until somebody does: PM2 takes a program as online as soon as it was started."""
+
+    def is_open() -> bool:
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", port)) == 0
+
+    eventually(is_open, f"somebody to listen on {port}")
+
+
 def request(port: int, path: str, body: object = None, **headers: str) -> Answer:
     """GET, or POST when there is a body; each request on a connection of its own."""
     data = None if body is None else json.dumps(body).encode()
     asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data, headers)
     try:
-        with urllib.request.urlopen(asked, timeout=10) as response:
+        with urllib.request.urlopen(asked, timeout=DEADLINE_S) as response:
             return _answer(response.status, response.headers, response.read())
     except urllib.error.HTTPError as error:
         with error:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from harness import eventually, free_port
+from harness import DEADLINE_S, eventually, free_port
 from scenarios.driving import HERE, System, request, running
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
@@ -52,7 +52,7 @@ def join_both(stack: contextlib.ExitStack, port: int, room: str) -> dict[str, Cl
 def receive(client: ClientConnection, kind: str) -> dict[str, Any]:
     """The next frame of this type."""
     while True:
-        frame: dict[str, Any] = json.loads(client.recv(timeout=10))
+        frame: dict[str, Any] = json.loads(client.recv(timeout=DEADLINE_S))
         if frame["type"] == kind:
             return frame
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from clusters.load import Load
 from harness import eventually, free_port
-from scenarios.driving import System, request, running
+from scenarios.driving import System, listens, request, running
 
 SERVICES = ["auth", "backend", "ai", "data-sources", "gateway"]
 PORTS = ["GATEWAY_PORT", "AUTH_PORT", "BACKEND_PORT", "AI_PORT", "DATA_PORT"]
@@ -26,9 +26,8 @@ def services(request: pytest.FixtureRequest, ports: dict[str, str]) -> Iterator[
     with running(f"services/ecosystem.{request.param}", **ports) as system:
         for name in SERVICES:
             system.online(name, system.cpus() if name == "backend" else 2)
-        # PM2's file has no readiness for these two: they are online after a second, in any case.
-        for name in ("ai", "data"):
-            system.run.expect(message=f"{name} listens", count=2)
+        for port in ports.values():
+            listens(int(port))
         yield system
 
 
@@ -81,8 +80,9 @@ def test_each_service_runs_alone(folder: str, ending: str, ports: dict[str, str]
     with running(f"services/{folder}/ecosystem.{ending}", **ports) as system:
         name = {"data": "data-sources"}.get(folder, folder)
         system.online(name, 2)
-        system.run.expect(message=f"{folder} listens", count=2)
-        assert request(int(ports[f"{folder.upper()}_PORT"]), "/health").body["service"] == folder
+        port = int(ports[f"{folder.upper()}_PORT"])
+        listens(port)
+        assert request(port, "/health").body["service"] == folder
         assert system.stop() == [name]
 
 
