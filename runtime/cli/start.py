@@ -182,6 +182,7 @@ def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> 
     undo_locale_coercion()  # PEP 538 is about our own interpreter, not about the apps
     keep_descriptors_private()
     _adopt_orphans()
+    _keep_socket_path()
     os.chdir("/")
     around = Surroundings(
         inbox=inbox, environ=dict(os.environ), version=__version__, load=load, operate=_operate
@@ -261,6 +262,15 @@ def _operate(parts: "Parts") -> "Closable | None":
     from runtime.control.server import ControlServer
 
     return ControlServer(parts, os.environ)
+
+
+def _keep_socket_path() -> None:
+    """PIDONE_SOCKET means the same after we have left this folder, for our apps as well."""
+    from runtime.control import where
+
+    path = os.environ.get(where.VARIABLE)
+    if path and path != where.OFF:
+        os.environ[where.VARIABLE] = os.path.abspath(path)
 
 
 def _adopt_orphans() -> None:

@@ -15,6 +15,9 @@ from runtime.ecosystem.problems import Problems, Scope, did_you_mean, shown
 from runtime.ecosystem.spec import AppSpec, Dependency, Ecosystem, Origin, RuntimeSpec
 
 _WHOLE: Final = ("smoke", "alerts")
+_PATHS: Final = ("socket", "admin_token_file")
+"""Of the `[runtime]` table."""
+_OFF: Final = "none"
 GRACE_VARIABLE: Final = "PIDONE_TERMINATION_GRACE"
 """Stands in for `termination_grace`, which belongs beside the number of the engine, not into a file."""
 
@@ -124,11 +127,22 @@ def _read_runtime(reader: Reader) -> RuntimeSpec:
         value = None if entry.value is None else parse_value(keys.RUNTIME_KEYS[name].kind, entry, scope)
         if value is not None:
             values[name] = value
+    values |= _absolute(values, reader)
     if reader.options.personality != "pidone":
         values.setdefault("log_format", "raw")
     if values.get("watch_config") and reader.document.source is None:
         scope.warn("watch_config: there is no file to watch", "watch_config")
     return RuntimeSpec(**values)
+
+
+def _absolute(values: Mapping[str, Any], reader: Reader) -> dict[str, str]:
+    """Paths of the runtime, which itself works in /: relative to the command line's folder or the file's."""
+    own = reader.options.runtime
+    return {
+        name: os.path.normpath((reader.options.cwd if name in own else reader.base) / values[name])
+        for name in _PATHS
+        if values.get(name, _OFF) != _OFF
+    }
 
 
 def _with_fields(app: AppSpec, fields: Mapping[str, str]) -> AppSpec:
