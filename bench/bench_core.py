@@ -7,7 +7,6 @@ Each round measures both programs one after the other, so that both see the same
 import contextlib
 import json
 import os
-import shutil
 import signal
 import statistics
 import subprocess
@@ -22,6 +21,7 @@ from typing import Any, Final
 
 from bench import peers
 from bench.figures import Figure
+from bench.wakeups import HAVE_STRACE, system_calls
 
 PIDONE: Final = str(Path(sysconfig.get_path("scripts")) / "pidone")
 START_ROUNDS: Final = 9
@@ -129,21 +129,15 @@ class _Bench:
 
     def idle(self) -> Figure:
         """System calls of the runtime, all threads, while its four apps sleep; any of them is a wake-up."""
-        if shutil.which("strace") is None:
+        if not HAVE_STRACE:
             return Figure("wake-ups while idle (no strace here: not measured)", "", [float("nan")])
         with contextlib.ExitStack() as stack:
-            traces = []
-            for n, command in enumerate(self._commands(_sleepers(4))):
-                pid = stack.enter_context(self._running(command, apps=4))
-                time.sleep(SETTLE_S)
-                out = self._folder / f"strace.{n}"
-                tracer = subprocess.Popen(["strace", "-f", "-qq", "-p", str(pid), "-o", str(out)])
-                traces.append((tracer, out))
-            time.sleep(IDLE_S)
-            for tracer, _ in traces:
-                tracer.terminate()
-                tracer.wait()
-            ours, peer = _pair([[float(_finished_calls(out))] for _, out in traces])
+            pids = [
+                stack.enter_context(self._running(command, apps=4))
+                for command in self._commands(_sleepers(4))
+            ]
+            time.sleep(SETTLE_S)
+            ours, peer = _pair([[calls] for calls in system_calls(pids, IDLE_S)])
         return Figure(
             f"system calls in {IDLE_S:.0f} s of idleness",
             "",
@@ -315,9 +309,3 @@ def _status_kib(pid: int, field: str) -> int:
         if line.startswith(f"{field}:"):
             return int(line.split()[1])
     raise RuntimeError(f"no {field} of {pid}")
-
-
-def _finished_calls(trace: Path) -> int:
-    """Calls that returned: what waits when the tracer comes and still waits when it leaves is no wake-up."""
-    lines = trace.read_text().splitlines()
-    return sum(" = " in line and "<detached" not in line for line in lines)

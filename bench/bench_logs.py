@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from bench import peers
 from bench.figures import Figure
+from bench.wakeups import HAVE_STRACE, system_calls
 
 PIDONE: Final = str(Path(sysconfig.get_path("scripts")) / "pidone")
 ROUNDS: Final = 3
@@ -29,6 +30,9 @@ WRITERS: Final = 16
 BLOCK: Final = 200
 STALL_S: Final = 15.0
 LATENCY_LINES: Final = 200
+QUIET: Final = 10
+SETTLE_S: Final = 3.0
+IDLE_S: Final = 10.0
 
 PLAIN: Final = "2026-11-20 hello from app number 12345 ok"
 OBJECT: Final = '{"level":"info","time":"2026-11-20T23:04:43.697Z","msg":"request done","ms":12.5}'
@@ -72,6 +76,8 @@ def run() -> Iterable[Figure]:
         yield from bench.beside_the_peer()
         yield bench.stalled()
         yield bench.latency()
+        if HAVE_STRACE:
+            yield bench.idle()
 
 
 class _Bench:
@@ -171,6 +177,25 @@ class _Bench:
                     break
         median = statistics.median(taken)
         return Figure("latency of a single line", "ms", taken, target="median 2", met=median < 2)
+
+    def idle(self) -> Figure:
+        """System calls while apps that have said something hold their pipes open and are silent."""
+        words = f"echo {PLAIN}; echo {PLAIN} >&2; exec sleep 600"
+        apps = [
+            {"name": f"quiet{n}", "script": "/bin/sh", "interpreter": "none", "args": ["-c", words]}
+            for n in range(QUIET)
+        ]
+        with self._running(self._ours(apps)) as process:
+            _collect(process, 2 * QUIET)
+            time.sleep(SETTLE_S)
+            calls = system_calls([process.pid], IDLE_S)
+        return Figure(
+            f"system calls in {IDLE_S:g} s beside {QUIET} silent apps",
+            "",
+            calls,
+            target="none",
+            met=calls == [0],
+        )
 
     def _writers(self, line: str, lines: int, count: int = 1, *gate: str) -> list[dict[str, Any]]:
         """Apps that write; with a gate, a folder, they wait there for each other."""

@@ -10,7 +10,7 @@ _SECRET_NAME: Final = re.compile(
     re.IGNORECASE,
 )
 _PUBLIC_NAME: Final = re.compile(
-    r"(^|_)(path|home|shell|lang|lc_\w+|version|hostname|tz|term|pwd)$", re.IGNORECASE
+    r"(^|_)(path|home|shell|lang|lc_\w+|version|hostname|tz|term|(old)?pwd)$", re.IGNORECASE
 )
 _USER_IN_URL: Final = re.compile(r"(://)[^\s/@]+@")
 _IN_QUERY: Final = re.compile(r"([?&;])([\w.\[\]-]+)=([^&;#\s\"']+)")
@@ -54,11 +54,9 @@ def mask_value(name: str, value: str, rest: Callable[[str], str] = mask_text) ->
     return rest(value)
 
 
-def mask(
-    env: Mapping[str, str], secrets: Collection[str] = (), rest: Callable[[str], str] = mask_text
-) -> dict[str, str]:
+def mask(env: Mapping[str, str], secrets: Collection[str] = ()) -> dict[str, str]:
     """Every variable, sorted by name; `secrets` names those that came from files and are never shown."""
-    return {name: MASK if name in secrets else mask_value(name, env[name], rest) for name in sorted(env)}
+    return {name: MASK if name in secrets else mask_value(name, env[name]) for name in sorted(env)}
 
 
 def mask_args(args: Sequence[str], rest: Callable[[str], str] = mask_text) -> list[str]:

@@ -5,6 +5,7 @@ and 5 MB there.
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -36,7 +37,7 @@ SIGTERM, SIGINT or SIGQUIT asks for a stop; a second one kills. SIGHUP reads FIL
   --no-autorestart     do not restart what ends
   --no-auto-exit       stay when nothing is left to run
   --log-format FORMAT  json, text, logfmt, raw, ...; default: text on a terminal, json elsewhere
-  --log-level LEVEL    lowest level of pidone's own events: debug, info, warning, error
+  --log-level LEVEL    lowest level of pidone's own events: debug, info, warning, error, quiet
   --admin [HOST:]PORT  serve probes, metrics and the dashboard there, read-only
   --admin-token-file FILE
                        clients that bear the token in FILE may act there too
@@ -173,13 +174,15 @@ def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> 
         ecosystem = loading.wait()
     except UsageError as error:
         leave_message(Ending(ExitCode.USAGE, "usage", str(error)))
-        return _refuse(ExitCode.USAGE, f"{error}\n\n{USAGE}".rstrip())
+        more = "see pidone start --help" if sys.argv[1:] else f"\n{USAGE}".rstrip()
+        return _refuse(ExitCode.USAGE, f"{error}\n{more}")
     except ConfigError as error:
         leave_message(Ending(ExitCode.CONFIG, "config", str(error)))
         return _refuse(ExitCode.CONFIG, str(error))
     undo_locale_coercion()  # PEP 538 is about our own interpreter, not about the apps
     keep_descriptors_private()
     _adopt_orphans()
+    _keep_socket_path()
     os.chdir("/")
     around = Surroundings(
         inbox=inbox, environ=dict(os.environ), version=__version__, load=load, operate=_operate
@@ -259,6 +262,15 @@ def _operate(parts: "Parts") -> "Closable | None":
     from runtime.control.server import ControlServer
 
     return ControlServer(parts, os.environ)
+
+
+def _keep_socket_path() -> None:
+    """PIDONE_SOCKET means the same after we have left this folder, for our apps as well."""
+    from runtime.control import where
+
+    path = os.environ.get(where.VARIABLE)
+    if path and path != where.OFF:
+        os.environ[where.VARIABLE] = os.path.abspath(path)
 
 
 def _adopt_orphans() -> None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from runtime.control.alerts import AlertWatch, AppReading, Fired, InstanceReading
-from runtime.ecosystem.spec import Seconds
+from runtime.ecosystem.checks import Alert
+from runtime.ecosystem.spec import AppSpec, Seconds
 from runtime.host.cgroup import Box
 from runtime.interpreter import module_argv
 from runtime.supervise.app import App
@@ -64,7 +65,7 @@ class Alarm:
                 )
             )
         return AppReading(
-            name=app.name,
+            key=app.spec.key(),
             ready=app.is_ready or not app.wanted,
             restarts=self._parts.ledger.unplanned_restarts(app.spec.key()),
             lines=sum(lines),
@@ -73,34 +74,31 @@ class Alarm:
         )
 
     def _tell(self, fired: Fired) -> None:
-        alert = fired.alert
-        self._parts.ledger.event("warning", "alert.fired", fired.message, alert=alert.name, app=fired.app)
-        facts = {"PIDONE_ALERT": alert.name, "PIDONE_APP": fired.app, "PIDONE_MESSAGE": fired.message}
+        alert, spec = fired.alert, self._parts.supervisor.apps[fired.app].spec
+        self._parts.ledger.event("warning", "alert.fired", fired.message, alert=alert.name, **spec.labels())
+        facts = {"PIDONE_ALERT": alert.name, "PIDONE_APP": spec.name, "PIDONE_MESSAGE": fired.message}
         if alert.exec:
-            self._begin(fired, alert.exec, facts)
+            self._begin(spec, alert, alert.exec, facts)
         if alert.webhook is not None:
-            body = {"alert": alert.name, "app": fired.app, "message": fired.message}
+            body = {"alert": alert.name, "app": spec.name, "message": fired.message}
             # By the environment: a URL of a webhook is a secret, and argv is for everybody to see.
             hidden = {"PIDONE_WEBHOOK": alert.webhook, "PIDONE_BODY": json.dumps(body)}
-            self._begin(fired, module_argv(WEBHOOK), hidden)
+            self._begin(spec, alert, module_argv(WEBHOOK), hidden)
 
-    def _begin(self, fired: Fired, argv: tuple[str, ...], env: Mapping[str, str]) -> None:
-        task = self._parts.loop.create_task(self._run(fired, argv, env))
+    def _begin(self, app: AppSpec, alert: Alert, argv: tuple[str, ...], env: Mapping[str, str]) -> None:
+        task = self._parts.loop.create_task(self._run(app, alert, argv, env))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, fired: Fired, argv: tuple[str, ...], env: Mapping[str, str]) -> None:
-        app = next((each for each in self._parts.supervisor.apps.values() if each.name == fired.app), None)
-        if app is None:
-            return
-        spec = app.spec.but(env={**app.spec.env, **env})
+    async def _run(self, app: AppSpec, alert: Alert, argv: tuple[str, ...], env: Mapping[str, str]) -> None:
+        told = app.but(env={**app.env, **env})
         try:
-            code = await asyncio.wait_for(self._commands.run(spec, argv), COMMAND_TIME)
+            code = await asyncio.wait_for(self._commands.run(told, argv), COMMAND_TIME)
             why = f"ended with code {code}" if code else ""
         except TimeoutError:
             why = f"was killed after {COMMAND_TIME:g} s"
         if why:
             what = "webhook" if "PIDONE_WEBHOOK" in env else "command"
             self._parts.ledger.event(
-                "error", "alert.failed", f"its {what} {why}", alert=fired.alert.name, app=fired.app
+                "error", "alert.failed", f"its {what} {why}", alert=alert.name, **app.labels()
             )

@@ -6,6 +6,7 @@ from typing import Final
 from runtime.ecosystem.checks import Alert
 from runtime.ecosystem.spec import Bytes, MemoryLimit, Seconds
 from runtime.record import Record
+from runtime.supervise.ledger import AppKey
 from runtime.supervise.memory_limits import resolve
 
 HOUR: Final[Seconds] = 3600.0
@@ -31,7 +32,7 @@ class InstanceReading(Record, kw_only=True):
 class AppReading(Record, kw_only=True):
     """One app at one moment."""
 
-    name: str
+    key: AppKey
     ready: bool
     """Or nobody wants it to be."""
     restarts: int
@@ -45,7 +46,7 @@ class Fired(Record):
     """An alert that holds for an app, for the first time since its cool-down."""
 
     alert: Alert
-    app: str
+    app: AppKey
     message: str
 
 
@@ -56,24 +57,24 @@ class AlertWatch:
         """Nothing has been seen yet, and no app was restarted yet."""
         self.alerts = alerts
         """May be replaced; what was seen is not forgotten then."""
-        self._apps: dict[str, _Past] = {}
-        self._fired: dict[tuple[str, str], Seconds] = {}
+        self._apps: dict[AppKey, _Past] = {}
+        self._fired: dict[tuple[str, AppKey], Seconds] = {}
 
     def judge(self, readings: list[AppReading], now: Seconds, *, ceiling: Bytes | None) -> list[Fired]:
         """One sample of everything; `ceiling` is what a share of memory is a share of."""
         fired = []
         for reading in readings:
-            past = self._apps.setdefault(reading.name, _Past())
+            past = self._apps.setdefault(reading.key, _Past())
             past.add(reading, now)
             for alert in self.alerts:
-                if alert.apps and reading.name not in alert.apps:
+                if alert.apps and reading.key[1] not in alert.apps:
                     continue
                 reasons = _reasons(alert, reading, past, now, ceiling)
-                if reasons is not None and self._is_due(alert, reading.name, now):
-                    fired.append(Fired(alert, reading.name, "; ".join(reasons)))
+                if reasons is not None and self._is_due(alert, reading.key, now):
+                    fired.append(Fired(alert, reading.key, "; ".join(reasons)))
         return fired
 
-    def _is_due(self, alert: Alert, app: str, now: Seconds) -> bool:
+    def _is_due(self, alert: Alert, app: AppKey, now: Seconds) -> bool:
         last = self._fired.get((alert.name, app))
         if last is not None and now - last < alert.cooldown:
             return False

@@ -63,6 +63,7 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
         cwd=_STRING,
         autorestart=_BOOL,
         essential=_BOOL,
+        watch=_BOOL,
         depends_on=_array(_object(app=_STRING, condition=_STRING)),
         listen=_array(_STRING),
         restarts=_INT,

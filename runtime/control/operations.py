@@ -116,8 +116,12 @@ class Operations:
     def delete(self, targets: Iterable[Target]) -> None:
         """Stop it and forget it."""
         self._check_running()
-        apps = list(dict.fromkeys(target.app for target in targets))
+        chosen = list(targets)
+        apps = list(dict.fromkeys(target.app for target in chosen))
         for app in apps:
+            indexes = {target.index for target in chosen if target.app is app}
+            if None not in indexes and indexes != set(app.instances):
+                raise Refusal(409, f"only the whole of {app.name} can be deleted; scale makes it smaller")
             if needed := [other.name for other in self._supervisor.dependents(app) if other not in apps]:
                 raise Refusal(409, f"{', '.join(needed)} depends on {app.name}")
         for app in apps:

@@ -152,9 +152,12 @@ def _nonblocking(sock: socket.socket) -> socket.socket:
 
 
 def read_token(path: str) -> bytes:
-    """The token in a file, without the line end. Raises OSError, ControlError."""
-    with open(path, "rb") as file:
-        token = file.read(_TOKEN_BYTES).strip()
+    """The token in a file, without the line end. Raises ControlError."""
+    try:
+        with open(path, "rb") as file:
+            token = file.read(_TOKEN_BYTES).strip()
+    except OSError as error:
+        raise ControlError(f"{path}: {error.strerror}") from None
     if not token:
         raise ControlError(f"{path} is empty")
     return token

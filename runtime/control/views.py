@@ -71,6 +71,7 @@ def app_view(
         "cwd": spec.cwd,
         "autorestart": spec.autorestart,
         "essential": spec.essential,
+        "watch": bool(spec.watch),
         "depends_on": [{"app": each.app, "condition": str(each.condition)} for each in spec.depends_on],
         "listen": [f"{each.host}:{each.port}" if each.kind != "unix" else each.host for each in spec.listen],
         "restarts": sum(instance.restarts for instance in app.instances.values()),

@@ -60,7 +60,7 @@ def bind(setting: str | None, environ: Mapping[str, str]) -> socket.socket:
 def _bind(path: str) -> socket.socket:
     """Raises BlockingIOError if a live runtime listens there, OSError if the path cannot be used."""
     if is_live(path):
-        raise BlockingIOError(f"{path} is in use by another runtime")
+        raise BlockingIOError("in use by another runtime")
     if is_socket(path):
         os.unlink(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -34,6 +34,11 @@ class Entry(NamedTuple):
     value: object
 
 
+def option(name: str, value: object) -> Entry:
+    """A key that the command line has: messages name what was typed."""
+    return Entry(f"--{name.replace('_', '-')}", value)
+
+
 _NOTHING: Final = Entry("script", None)
 
 
@@ -129,7 +134,9 @@ class Reader:
     def read(self, index: int, raw: Mapping[str, object]) -> AppSpec:
         """One app. Problems are reported; the result is only meant to be used if there were no errors."""
         scope = self.top.at(index, f"app {_label(index, raw)}: ")
-        return self.read_expanded(self.expanded(raw, scope), scope)
+        # A single table that is not an app may be the list of them, misspelt.
+        also_known = ("apps",) if len(self.document.apps) == 1 else ()
+        return self.read_expanded(self.expanded(raw, scope), scope, also_known=also_known)
 
     def expanded(self, raw: Mapping[str, object], scope: Scope) -> Mapping[str, object]:
         """A table with its `${VAR}` replaced, in the languages that have them."""
@@ -137,7 +144,8 @@ class Reader:
             try:
                 found: Mapping[str, object] = environment.expand(raw, self.options.environ, self.unset)
             except environment.UnsetVariableError as error:
-                scope.error(str(error))
+                key = ".".join(map(str, error.path))
+                scope.error(f"{key}: {error}", *error.path)
             else:
                 return found
         return raw
@@ -156,7 +164,7 @@ class Reader:
     def _values(self, found: Sorted, scope: Scope) -> dict[str, Any]:
         entries = {name: Entry(name, value) for name, value in self.options.defaults.items()}
         entries |= found.known
-        entries |= {name: Entry(name, value) for name, value in self.options.overrides.items()}
+        entries |= {name: option(name, value) for name, value in self.options.overrides.items()}
         values = {}
         for name, entry in entries.items():
             if entry.value is None:
@@ -269,7 +277,7 @@ class Reader:
         self, values: Mapping[str, Any], variables: Mapping[str, str], cwd: Path, scope: Scope
     ) -> programs.Program | None:
         script = values.get("script")
-        if script is None:
+        if script is None or (self.options.must_exist and not cwd.is_dir()):  # the latter is told already
             return None
         unset = values.get("unset_env", ())
         inherited = {} if values.get("filter_env") is True else self.options.environ

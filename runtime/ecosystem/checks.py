@@ -1,13 +1,13 @@
 """The top-level `smoke` and `alerts` lists: what they are and how they are read."""
 
-from typing import Any, Final
+from typing import Final
 
 from runtime.ecosystem import fragments, kinds
 from runtime.ecosystem.kinds import BOOL, DURATION, NAMES, STRING, integer
 from runtime.ecosystem.probes import EXEC, TARGET_SCHEMA, TARGETS, exactly_one, parse_target
 from runtime.ecosystem.spec import MemoryLimit, Seconds
 from runtime.ecosystem.tables import parse_table, table_schema
-from runtime.ecosystem.values import Finding, Invalid, Kind, inside
+from runtime.ecosystem.values import Finding, Invalid, Kind, parse_list
 from runtime.masking import mask_args, mask_text
 from runtime.record import Record
 
@@ -97,20 +97,11 @@ def _parse_alert(value: object) -> Alert:
 
 
 def _list(item: Kind, expected: str) -> Kind:
-    def parse(value: object) -> tuple[Any, ...]:
-        if not isinstance(value, list | tuple):
-            raise Invalid(expected)
-        found, wrong = [], []
-        for index, element in enumerate(value):
-            try:
-                found.append(item.parse(element))
-            except Invalid as invalid:
-                wrong += inside(index, element, invalid)
-        if wrong:
-            raise Invalid(findings=wrong)
-        return tuple(found)
-
-    return Kind(item.name, parse, {"type": "array", "items": item.schema})
+    return Kind(
+        item.name,
+        lambda value: parse_list(value, expected, item.parse),
+        {"type": "array", "items": item.schema},
+    )
 
 
 SMOKE: Final = _list(

@@ -58,13 +58,13 @@ class Schedule(Record):
         return CronSim(self.minutes, start.astimezone(self.zone))
 
 
-def parse_schedule(text: str, zone: tzinfo, key: str = "schedule") -> Schedule:
-    """Read an expression. Raises ConfigError, naming `key`, for one that is malformed or never comes true."""
+def parse_schedule(text: str, zone: tzinfo) -> Schedule:
+    """Read an expression. Raises ConfigError, which says what is wrong with it."""
     from cronsim import CronSim, CronSimError  # noqa: PLC0415 (only schedules need it)
 
     alias = text.strip().lower()
     if alias.startswith("@") and alias not in _ALIASES:
-        raise ConfigError(f"{key}: {text!r} is unknown; there are {', '.join(sorted(_ALIASES))}")
+        raise ConfigError(f"is unknown; there are {', '.join(sorted(_ALIASES))}")
     # PM2 takes "?" for "any", as Quartz writes it in one of the two day fields.
     fields = ["*" if field == "?" else field for field in _ALIASES.get(alias, text).split()]
     start = datetime(2024, 1, 1, tzinfo=UTC)
@@ -72,7 +72,7 @@ def parse_schedule(text: str, zone: tzinfo, key: str = "schedule") -> Schedule:
         parsed = CronSim(" ".join(fields), start)
         next(parsed)
     except CronSimError as error:
-        raise ConfigError(f"{key}: {text!r} is no cron expression: {str(error).lower()}") from error
+        raise ConfigError(f"is no cron expression ({str(error).lower()})") from error
     except StopIteration:
-        raise ConfigError(f"{key}: {text!r} never comes true") from None
+        raise ConfigError("never comes true") from None
     return Schedule(text, minutes=" ".join(fields[-5:]), seconds=tuple(sorted(parsed.seconds)), zone=zone)

@@ -108,6 +108,9 @@ _REFERENCE: Final = r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)(?:(:?[-?])((?:[^{}]|\$\{
 class UnsetVariableError(ValueError):
     """`${NAME:?message}` of a variable that is not there."""
 
+    path: tuple[str | int, ...] = ()
+    """Where it stands in the value that was to be expanded."""
+
 
 def expand(value: Any, environ: Mapping[str, str], unset: set[str]) -> Any:
     """`${NAME}`, `${NAME:-default}`, `${NAME-default}`, `${NAME:?message}` in every text of a value.
@@ -124,10 +127,18 @@ def _expand(value: Any, environ: Mapping[str, str], unset: set[str], depth: int)
     if isinstance(value, str):
         return _expand_text(value, environ, unset, depth) if "${" in value else value
     if isinstance(value, Mapping):
-        return {key: _expand(item, environ, unset, depth + 1) for key, item in value.items()}
+        return {key: _expand_at(key, item, environ, unset, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_expand(item, environ, unset, depth + 1) for item in value]
+        return [_expand_at(index, item, environ, unset, depth + 1) for index, item in enumerate(value)]
     return value
+
+
+def _expand_at(key: str | int, value: Any, environ: Mapping[str, str], unset: set[str], depth: int) -> Any:
+    try:
+        return _expand(value, environ, unset, depth)
+    except UnsetVariableError as error:
+        error.path = (key, *error.path)
+        raise
 
 
 def _expand_text(text: str, environ: Mapping[str, str], unset: set[str], depth: int) -> str:

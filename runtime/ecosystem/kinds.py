@@ -138,7 +138,7 @@ def _checked_cron(text: str) -> str:
     from runtime.ecosystem.cron import parse_schedule  # noqa: PLC0415
 
     try:
-        parse_schedule(text, UTC, "cron")
+        parse_schedule(text, UTC)
     except ConfigError as error:
         raise Invalid(str(error)) from None
     return text

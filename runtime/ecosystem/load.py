@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from runtime.ecosystem import keys, whole
-from runtime.ecosystem.apps import EXPANDED, Entry, Reader, parse_value, report_unknown
+from runtime.ecosystem.apps import EXPANDED, Entry, Reader, option, parse_value, report_unknown
 from runtime.ecosystem.document import Document
 from runtime.ecosystem.environment import UnsetVariableError, expand
 from runtime.ecosystem.formats import read
@@ -15,6 +15,9 @@ from runtime.ecosystem.problems import Problems, Scope, did_you_mean, shown
 from runtime.ecosystem.spec import AppSpec, Dependency, Ecosystem, Origin, RuntimeSpec
 
 _WHOLE: Final = ("smoke", "alerts")
+_PATHS: Final = ("socket", "admin_token_file")
+"""Of the `[runtime]` table."""
+_OFF: Final = "none"
 GRACE_VARIABLE: Final = "PIDONE_TERMINATION_GRACE"
 """Stands in for `termination_grace`, which belongs beside the number of the engine, not into a file."""
 
@@ -96,7 +99,8 @@ def _expanded(document: Document, options: LoadOptions, top: Scope) -> tuple[Doc
             if name in found:
                 found[name] = expand(found[name], options.environ, unset)
         except UnsetVariableError as error:
-            top.error(str(error), name)
+            key = ".".join(map(str, (name, *error.path)))
+            top.error(f"{key}: {error}", name, *error.path)
     return document.but(top=found), unset
 
 
@@ -115,7 +119,7 @@ def _read_runtime(reader: Reader) -> RuntimeSpec:
         else:
             unknown.append(spelling)
     report_unknown(unknown, list(keys.RUNTIME_KEYS), scope, strict=reader.document.strict)
-    entries |= {name: Entry(name, value) for name, value in reader.options.runtime.items()}
+    entries |= {name: option(name, value) for name, value in reader.options.runtime.items()}
     if GRACE_VARIABLE in reader.options.environ:
         entries.setdefault("termination_grace", Entry(GRACE_VARIABLE, reader.options.environ[GRACE_VARIABLE]))
     values: dict[str, Any] = {}
@@ -123,11 +127,22 @@ def _read_runtime(reader: Reader) -> RuntimeSpec:
         value = None if entry.value is None else parse_value(keys.RUNTIME_KEYS[name].kind, entry, scope)
         if value is not None:
             values[name] = value
+    values |= _absolute(values, reader)
     if reader.options.personality != "pidone":
         values.setdefault("log_format", "raw")
     if values.get("watch_config") and reader.document.source is None:
         scope.warn("watch_config: there is no file to watch", "watch_config")
     return RuntimeSpec(**values)
+
+
+def _absolute(values: Mapping[str, Any], reader: Reader) -> dict[str, str]:
+    """Paths of the runtime, which itself works in /: relative to the command line's folder or the file's."""
+    own = reader.options.runtime
+    return {
+        name: os.path.normpath((reader.options.cwd if name in own else reader.base) / values[name])
+        for name in _PATHS
+        if values.get(name, _OFF) != _OFF
+    }
 
 
 def _with_fields(app: AppSpec, fields: Mapping[str, str]) -> AppSpec:

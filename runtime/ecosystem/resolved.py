@@ -19,7 +19,7 @@ _IN_THE_HEADING: Final = frozenset(
 
 
 def plain(value: object) -> object:
-    """A resolved value as JSON can say it: seconds and bytes as numbers, tuples as lists."""
+    """A resolved value as JSON can say it: seconds and bytes as numbers, tuples as lists; without secrets."""
     if isinstance(value, MemoryShare):
         return write_size(value)
     if isinstance(value, Record):
@@ -27,10 +27,10 @@ def plain(value: object) -> object:
     if isinstance(value, Mapping):
         return {str(name): plain(member) for name, member in value.items()}
     if isinstance(value, tuple | list):
-        return [plain(member) for member in value]
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    return value.value if hasattr(value, "value") else value
+        words = all(isinstance(member, str) for member in value)
+        return mask_args(value, mask_urls) if words else [plain(member) for member in value]
+    value = os.fspath(value) if isinstance(value, os.PathLike) else getattr(value, "value", value)
+    return mask_urls(value) if isinstance(value, str) else value
 
 
 def as_plain(app: AppSpec, instances: int) -> dict[str, object]:
@@ -38,9 +38,7 @@ def as_plain(app: AppSpec, instances: int) -> dict[str, object]:
     found = {name: plain(value) for name, value in app.as_dict().items()}
     return {
         **found,
-        "argv": mask_args(app.argv, mask_urls),
-        "args": mask_args(app.args, mask_urls),
-        "env": mask(app.env, app.secrets, mask_urls),
+        "env": mask(app.env, app.secrets),
         "instances": instances,
         "kill_signal": signames.signal_name(app.kill_signal),
     }
@@ -54,7 +52,7 @@ def as_text(app: AppSpec, instances: int) -> list[str]:
     for name, value in app.as_dict().items():
         if name not in _IN_THE_HEADING and value != getattr(default, name):
             lines.append(f"    {name:<26} {_written(name, value)}")
-    lines += [f"    env {name:<22} {value}" for name, value in mask(app.env, app.secrets, mask_urls).items()]
+    lines += [f"    env {name:<22} {value}" for name, value in mask(app.env, app.secrets).items()]
     return [strip_controls(line) for line in lines]
 
 

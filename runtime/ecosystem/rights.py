@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from runtime.ecosystem import fragments
-from runtime.ecosystem.values import Finding, Invalid, Kind, inside, number
+from runtime.ecosystem.values import Finding, Invalid, Kind, inside, number, parse_list
 from runtime.ecosystem.words import parse_names
 
 _LARGEST_ID: Final = 2**32 - 2  # (uid_t) -1 means "unchanged" to setresuid(2)
@@ -66,16 +66,7 @@ def parse_group(value: object) -> int:
 
 
 def _parse_groups(value: object) -> tuple[int, ...]:
-    found = []
-    wrong: list[Finding] = []
-    for index, name in enumerate(parse_names(value)):
-        try:
-            found.append(parse_group(name))
-        except Invalid as invalid:
-            wrong += inside(index, name, invalid)
-    if wrong:
-        raise Invalid(findings=wrong)
-    return tuple(found)
+    return parse_list(parse_names(value), "", parse_group)
 
 
 def _parse_umask(value: object) -> int:

@@ -5,7 +5,16 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from runtime.ecosystem import fragments
-from runtime.ecosystem.values import Finding, Invalid, Kind, inside, number, parse_bool, parse_string
+from runtime.ecosystem.values import (
+    Finding,
+    Invalid,
+    Kind,
+    inside,
+    number,
+    parse_bool,
+    parse_list,
+    parse_string,
+)
 
 _REGEX: Final = "re:"
 _FLAGS: Final = {"i": "(?i)", "s": "(?s)", "m": "(?m)"}
@@ -28,16 +37,7 @@ def parse_patterns(value: object) -> tuple[str, ...]:
         return ()
     if not isinstance(value, list | tuple):
         return (_pattern(value),)
-    found: list[str] = []
-    wrong: list[Finding] = []
-    for index, each in enumerate(value):
-        try:
-            found.append(_pattern(each))
-        except Invalid as invalid:
-            wrong += inside(index, each, invalid)
-    if wrong:
-        raise Invalid(findings=wrong)
-    return tuple(found)
+    return parse_list(value, "", _pattern)
 
 
 def _pattern(value: object) -> str:

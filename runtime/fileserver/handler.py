@@ -15,6 +15,8 @@ from http.server import SimpleHTTPRequestHandler
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
+from runtime.fileserver.ranges import Part, part_of
+
 _IDLE_S: Final = 5.0
 """How long a connection may be silent; what Node's servers, and so PM2's, allow."""
 _HOMEPAGE: Final = "index.html"
@@ -90,12 +92,15 @@ class Handler(SimpleHTTPRequestHandler):
         if found is None:
             return self._missing()
         self.path = found
-        return super().send_head()
+        file = self.translate_path(found)
+        part = self._part_asked_for(file)
+        return super().send_head() if part is None else self._send_part(file, part)
 
     def end_headers(self) -> None:
         """As PM2's: anybody's pages may read what is public."""
         self.send_header("Access-Control-Allow-Origin", "*")
         self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Accept-Ranges", "bytes")
         if self.server.is_ending:  # type: ignore[attr-defined]  # the base says BaseServer
             self.send_header("Connection", "close")
             self.close_connection = True
@@ -127,6 +132,35 @@ class Handler(SimpleHTTPRequestHandler):
         if not isinstance(args[0] if args else None, TimeoutError):
             # Without the query: it is the one part that may hold what is nobody's business.
             self.log_message(f"%s {format}", urlsplit(getattr(self, "path", "?")).path, *args)
+
+    def _part_asked_for(self, path: str) -> range | None:
+        """The bytes of a file that a client wants; None if it gets the whole, or may have it already."""
+        if self.command != "GET" or "Range" not in self.headers or "If-Modified-Since" in self.headers:
+            return None
+        if not os.path.isfile(path):
+            return None
+        status = os.stat(path)
+        if self.headers.get("If-Range") not in (None, self.date_time_string(status.st_mtime)):
+            return None  # the file has changed since the client got its other parts
+        return part_of(self.headers["Range"], status.st_size)
+
+    def _send_part(self, path: str, part: range) -> Any:
+        try:
+            file = open(path, "rb")  # noqa: SIM115  # who sends it closes it
+        except OSError:
+            return self._missing()
+        status = os.fstat(file.fileno())
+        if not part:
+            file.close()
+            refused = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+            return self._answer(refused, "text/plain", b"", Content_Range=f"bytes */{status.st_size}")
+        self.send_response(HTTPStatus.PARTIAL_CONTENT)
+        self.send_header("Content-Type", self.guess_type(path))
+        self.send_header("Content-Length", str(len(part)))
+        self.send_header("Content-Range", f"bytes {part.start}-{part.stop - 1}/{status.st_size}")
+        self.send_header("Last-Modified", self.date_time_string(status.st_mtime))
+        self.end_headers()
+        return Part(file, part)
 
     def _found(self) -> str | None:
         """The path to send for the path that was asked for; None if there is none."""

@@ -114,9 +114,6 @@ LEVEL_NUMBERS: Final[Mapping[str, int]] = MappingProxyType(
         "fatal": 50,
         "critical": 50,
         "quiet": 100,
-        "none": 100,
-        "off": 100,
-        "silent": 100,
     }
 )
-"""Names to `logging`'s numbers; the last four are only thresholds."""
+"""Names to `logging`'s numbers; `quiet` is only a threshold."""

@@ -117,7 +117,7 @@ class FileSet:
     def write(self, text: bytes) -> None:
         """The app's text as it wrote it; it may begin and end amid a line that is too long for one piece."""
         dressed = self._dress(text)
-        for file in self._files:
+        for file in self._files if dressed else ():
             file.write(dressed, self)
 
 

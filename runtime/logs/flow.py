@@ -115,8 +115,11 @@ class Flow:
         return rest
 
     def ended(self) -> None:
-        """Nothing is to be held back."""
+        """Nothing is to be held back, so that it all stands before the exit."""
         self._impatient()
+        for report in (self._steps.limited, self._steps.overflowed):
+            if report:
+                report.flush()
 
     def _pass_on(self, lines: bytes) -> None:
         """Lines that the rate limit has let pass."""

@@ -24,7 +24,7 @@ _BY_SYSLOG: Final = ("fatal", "fatal", "fatal", "error", "warning", "info", "inf
 _INITIALS: Final = "".join(sorted({word[0] for word in BY_NAME}))
 _CLOCK: Final = "[0-9]{2}:[0-9]{2}"
 _DATED: Final = rf"[\[0-9]{{1,5}}+(?:[-/][0-9]{{2}}[-/][0-9]{{2}}[T ][0-9]{{2}})?+:{_CLOCK}"
-_ZONE: Final = r"[0-9.,Z]*+(?: ?[+-][0-9:]{4,5}+)?+\]?+"
+_ZONE: Final = r"[0-9.,Z]*+(?: ?[+-][0-9:]{4,5}+| UTC| GMT)?+\]?+"
 _LOGGER: Final = r"[ \t|-]*+(?:\[[^\]\n]{1,40}\] )?(?:[\w.:/-]++ - )?"
 
 

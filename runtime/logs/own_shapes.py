@@ -59,7 +59,11 @@ def _json_formatter(names: Mapping[str, str], fixed: Mapping[str, Any] | None = 
     from pythonjsonlogger.json import JsonFormatter  # noqa: PLC0415 - heavy, see OwnEvents
 
     return JsonFormatter(
-        json_serializer=_compact, json_default=str, rename_fields=dict(names), static_fields=dict(fixed or {})
+        "".join(f"%({name})s" for name in _FIRST),  # their order
+        json_serializer=_compact,
+        json_default=str,
+        rename_fields=dict(names),
+        static_fields=dict(fixed or {}),
     )
 
 

@@ -47,6 +47,8 @@ class App:
         """Started to replace one of `instances`, but not ready yet."""
         self.leaving: list[Instance] = []
         """Replaced or scaled away, but not gone yet."""
+        self._additional: list[Instance] = []
+        """Those of `instances` that were added to an app that was ready, and are on their way."""
         self.on_message: Callable[[Instance, object], None] | None = None
         """Who else hears about IPC messages."""
         self.wanted = False
@@ -90,10 +92,14 @@ class App:
 
     @property
     def is_ready(self) -> bool:
-        """Every instance can work, or did its work; a scheduled job need not run for that."""
+        """Every instance can work, or did its work; a scheduled job need not run for that.
+
+        Who can work does not stop to while there will be more of it.
+        """
         if self.spec.schedule and self.wanted:
             return True
-        return all(i.state in (State.ONLINE, State.COMPLETED) for i in self.instances.values())
+        needed = (i for i in self.instances.values() if i not in self._additional)
+        return all(i.state in (State.ONLINE, State.COMPLETED) for i in needed)
 
     @property
     def has_given_up(self) -> bool:
@@ -220,7 +226,11 @@ class App:
         self._count_then = None
         if spec is not None and self._rollout is None:
             self.spec = spec
+        works = self.wanted and bool(self.instances) and self.is_ready
+        before = len(self.instances)
         self._resize(count)
+        if works:
+            self._additional += [self.instances[index] for index in range(before, count)]
         if self.wanted and not self.spec.schedule:
             for instance in self.instances.values():
                 if instance.state is State.STOPPED and instance.incarnation == 0:
@@ -242,6 +252,9 @@ class App:
     def instance_changed(self, instance: Instance, before: State) -> None:
         """One of ours entered another state."""
         del before
+        starts = instance.incarnation == 1 and instance.state in (State.PREPARING, State.STARTING)
+        if instance in self._additional and not starts:
+            self._additional.remove(instance)
         if instance in self.leaving and instance.state.is_final:
             self.leaving.remove(instance)
             slots = {*self.instances, *(other.index for other in self.leaving)}

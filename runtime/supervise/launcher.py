@@ -175,6 +175,9 @@ class ForkedProcess:
         """Signal the main process, after noting who its descendants are."""
         self._kin.remember()
         self.signal(number)
+        main = proctree.read(self.pid)
+        if main is not None and main.state == "T":  # a stopped process hears nothing but SIGKILL
+            self.signal(signal.SIGCONT)
 
     def follow(self, pid: int) -> None:
         """Take `pid` for the main process from now on."""
@@ -245,13 +248,10 @@ def _announces(app: AppSpec) -> bool:
 
 
 def _affinity(app: AppSpec, index: int, count: int) -> tuple[int, ...] | None:
-    """`spread` deals out all CPUs as equal neighbouring shares, or one each where there are too few."""
     if app.cpu_affinity == "spread":
-        allowed = sorted(os.sched_getaffinity(0))
-        if count >= len(allowed):
-            return (allowed[index % len(allowed)],)
-        share = index % count
-        return tuple(allowed[share * len(allowed) // count : (share + 1) * len(allowed) // count])
+        from runtime.supervise.spreading import share_of  # noqa: PLC0415 (only for apps that use it)
+
+        return share_of(index, count)
     return app.cpu_affinity if isinstance(app.cpu_affinity, tuple) else None
 
 

@@ -171,6 +171,8 @@ class Session:
             self._loop.call_later(OPERATE_AFTER, self._open_control)
 
     def _open_control(self) -> None:
+        if self._ending is not None:  # runtime.exit has been said
+            return
         self._watch_config()
         if self._around.operate is not None:
             parts = Parts(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from runtime.supervise.killings import Killings
     from runtime.supervise.memory_limits import Limits
     from runtime.supervise.recycling import Recycler
+    from runtime.supervise.spreading import Spreading
     from runtime.supervise.times import Times
     from runtime.supervise.usage import UsageBook
     from runtime.supervise.watching import Watcher
@@ -70,6 +71,7 @@ class Upkeep:
         self._hooks: Hooks | None = None
         self._killings: Killings | None = None
         self._recycler: Recycler | None = None
+        self._spreading: Spreading | None = None
         self._times: Times | None = None
         self._usage: UsageBook | None = None
         self._watcher: Watcher | None = None
@@ -204,6 +206,8 @@ class Upkeep:
             self._the_times().sync(app)
         if self._watcher is not None or spec.watch:
             self._the_watcher().sync(app)
+        if self._spreading is not None or spec.cpu_affinity == "spread":
+            self._the_spreading().sync(app)
         self._replacements.proceed(app)
 
     def _tell_when_all_are_ready(self) -> None:
@@ -261,6 +265,13 @@ class Upkeep:
             for app in self._apps():  # those that came before the first one which needs it
                 self._recycler.sync(app)
         return self._recycler
+
+    def _the_spreading(self) -> "Spreading":
+        from runtime.supervise.spreading import Spreading  # noqa: PLC0415 (only for apps that use it)
+
+        if self._spreading is None:
+            self._spreading = Spreading(self._log)
+        return self._spreading
 
     def _the_times(self) -> "Times":
         from runtime.supervise.times import Times  # noqa: PLC0415 (only for apps that use it)

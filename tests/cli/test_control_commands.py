@@ -1,11 +1,14 @@
 """The commands that operate a running pidone, as people and scripts type them."""
 
+import fcntl
 import json
 import os
 import pty
 import shutil
 import signal
+import struct
 import subprocess
+import termios
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -271,6 +274,68 @@ def test_under_the_name_pm2_existing_scripts_work(tmp_path: Path, pm2: str) -> N
         assert it.run.wait() == 0
 
 
+PM2_SAYS = {
+    "ping": (0, "{ msg: 'pong' }\n"),
+    "id api": (0, "[ 0, 1 ]\n"),
+    "id nobody": (0, "[]\n"),
+    "pid nobody": (0, "\n"),
+    "scale flour 1": (1, "[PM2][ERROR] Nothing to do"),
+    "restart nobody": (1, "[PM2][ERROR] Process or Namespace nobody not found"),
+    "restart": (1, "missing required argument"),
+    "reload api --env production --update-env": (0, "[PM2] [api](1) ✓\n"),
+    "stop e.config.js --only flour": (0, "stopProcessId on app [flour](ids: [ 2 ])\n[PM2] [flour](2) ✓\n"),
+    "start flour": (0, "restartProcessId on app [flour](ids: [ 2 ])\n[PM2] [flour](2) ✓\n"),
+    "startOrReload e.config.js": (0, "reloadProcessId on app [all](ids: [ 0, 1, 2 ])\n"),
+    "sendSignal SIGCONT api": (
+        0,
+        "[PM2] Sending signal to process name api\nsuccessfully sent signal SIGCONT to",
+    ),
+    "sendSignal SIGCONT 1": (0, "successfully sent signal SIGCONT to process id 1\n"),
+    "trigger api hello": (1, "Not any process has received a command (offline or unexistent)\n"),
+    "send flour hi": (1, "[PM2][ERROR] no process reads lines there"),
+    "reset api": (0, "[PM2] Resetting meta for process id 0\n[PM2] Resetting meta for process id 1\n"),
+    "describe 1": (0, " Describing process with id 1 - name api \n┌──"),
+    "describe nobody": (1, "[PM2][ERROR] Process or Namespace nobody not found"),
+    "env 0": (0, "NODE_APP_INSTANCE: 0\n"),
+    "logs --nostream --lines 9": (0, "2|flour | white\n"),
+    "logs flour --err --nostream": (0, "2|flour | dark\n"),
+    "logs flour --out --raw --nostream --lines 1": (0, "\nwhite\n"),
+    "logs flour --nostream --json --lines=1": (0, '"process_id": 2, "app_name": "flour"}\n'),
+    "logs nobody --nostream": (0, "[TAILING] Tailing last 15 lines for [nobody] process "),
+    "reloadLogs": (0, "Reloading all logs...\nAll logs reloaded\n"),
+    "delete 0": (1, "only the whole of api can be deleted"),
+    "list": (0, "│ user │ watching │\n"),
+    "delete flour": (0, "[PM2] [flour](2) ✓\n"),
+    "save": (0, "[PM2] Successfully saved in "),
+    "flush": (0, "[PM2] Logs flushed\n"),
+    "delete all": (0, "│ id │ name │"),
+}
+"""What is typed, PM2's exit code, and the part of its output that scripts may look for; in this order."""
+
+
+def test_under_the_name_pm2_everything_has_its_shape(tmp_path: Path, pm2: str) -> None:
+    """As PM2 7.0.4 answered when it was asked the same."""
+    (tmp_path / "e.config.js").write_text("module.exports = {apps: []}")
+    with operated(tmp_path, SLEEPER + FLOUR) as it:
+        it.run.expect(message="dark")
+        env = {"PIDONE_SOCKET": it.socket, "PM2_HOME": str(tmp_path / "home")}
+        for words, (code, said) in PM2_SAYS.items():
+            done = command(*words.split(), name=pm2, env=env, cwd=tmp_path)
+            assert (words, done.returncode, said in done.stdout + done.stderr) == (words, code, True), done
+        assert it.run.wait() == 0
+    assert tomllib.loads((tmp_path / "home/dump.toml").read_text())["apps"][0]["name"] == "api"
+
+
+def test_an_instance_is_not_deleted_as_its_whole_app(tmp_path: Path) -> None:
+    """`delete api:0` and `delete 0` would take api:1 along; that is refused, and nothing is stopped."""
+    with operated(tmp_path) as it:
+        for target in ("api:0", "0"):
+            assert it.command("delete", target).returncode == 1
+        assert it.states("api") == ["online", "online"]
+        it.command("scale", "api", "1")
+        assert it.command("delete", "api:0").returncode == 0
+
+
 def test_completion_knows_commands_options_and_apps(shared: Operated) -> None:
     """What the shells ask for after each TAB."""
 
@@ -331,9 +396,55 @@ def test_monit_draws_and_acts(tmp_path: Path) -> None:
         os.close(primary)
 
 
+@pytest.mark.parametrize("size", [(24, 80), (5, 30), (1, 1)], ids=str)
+@pytest.mark.parametrize("end", [b"q", b"\x03", signal.SIGTERM])
+def test_monit_leaves_the_terminal_as_it_was(
+    shared: Operated, size: tuple[int, int], end: bytes | signal.Signals
+) -> None:
+    """However small the terminal is and however it ends; no frame has more lines than fit."""
+    primary, secondary = pty.openpty()
+    fcntl.ioctl(secondary, termios.TIOCSWINSZ, struct.pack("4H", *size, 0, 0))
+    before = termios.tcgetattr(secondary)
+    env = {**os.environ, "PIDONE_SOCKET": shared.socket}
+    argv = [PIDONE, "monit"]
+    screen = b""
+    with subprocess.Popen(argv, stdin=secondary, stdout=secondary, stderr=secondary, env=env) as monit:
+        while b"\x1b[J" not in screen:
+            screen += os.read(primary, 65536)
+        if isinstance(end, bytes):
+            os.write(primary, end)
+        else:
+            monit.send_signal(end)
+        while b"\x1b[?1049l" not in screen:
+            screen += os.read(primary, 65536)
+        assert monit.wait(DEADLINE_S) == (0 if isinstance(end, bytes) else 128 + end)
+    assert termios.tcgetattr(secondary) == before
+    frames = screen.split(b"\x1b[H")[1:]
+    assert frames
+    assert max(frame.count(b"\r\n") for frame in frames) < size[0]
+    os.close(primary)
+    os.close(secondary)
+
+
 def test_start_finds_the_running_app(tmp_path: Path) -> None:
     """`pidone start api` starts the app of the runtime that is there, not a file of that name."""
     with operated(tmp_path) as it:
         it.command("stop", "api")
         assert it.command("start", "api", cwd="/").returncode == 0
         assert it.states("api") == ["online", "online"]
+
+
+@pytest.mark.parametrize("how", ["options", "file", "variable"])
+def test_paths_are_relative_to_where_they_are_named(tmp_path: Path, how: str) -> None:
+    """Of socket and token: to the folder of the start or of the file, although the runtime lives in /."""
+    (tmp_path / "token").write_text("x")
+    app = '[[apps]]\nname = "z"\nscript = "/bin/sleep"\nargs = "1000"\n[runtime]\nadmin = "127.0.0.1:0"\n'
+    own = 'socket = "s"\nadmin_token_file = "token"' if how == "file" else ""
+    (tmp_path / "e.toml").write_text(app + own)
+    words = {"options": ("--socket", "s", "--admin-token-file", "./token"), "file": (), "variable": ()}[how]
+    env = {"PIDONE_SOCKET": "s" if how == "variable" else ""}
+    cwd = "/" if how == "file" else tmp_path
+    with pidone(*words, str(tmp_path / "e.toml"), cwd=cwd, env=env) as run:
+        run.expect(event="control.listening", count=2)
+        assert command("ls", env={"PIDONE_SOCKET": "s"}, cwd=tmp_path).returncode == 0
+        assert command("save", env={"PIDONE_SOCKET": "s"}, cwd=tmp_path).returncode == 0

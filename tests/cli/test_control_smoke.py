@@ -1,12 +1,15 @@
 """`pidone smoke FILE`, as CI runs it."""
 
 import json
+import os
+import signal
+import subprocess
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 from control.operated import command
-from harness import PYTHON, free_port
+from harness import DEADLINE_S, PIDONE, PYTHON, children, eventually, free_port, state
 
 
 def smoke(folder: Path, checks: str, *words: str, script: str = "", port: int = 0) -> "tuple[int, str, str]":
@@ -83,3 +86,47 @@ def test_the_timeout_bounds_it_all(tmp_path: Path) -> None:
     code, out, _ = smoke(tmp_path, slow, "--timeout", "3", script="-m http.server 0")
     assert code == 1
     assert "not ready in time" in out
+
+
+def test_a_check_that_hangs_leaves_nothing_behind(tmp_path: Path) -> None:
+    """What it has started is killed with it."""
+    port = free_port()
+    checks = '[[smoke]]\nname = "stuck"\nexec = ["sh", "-c", "sleep 1000 & sleep 1000"]\ntimeout = "200ms"'
+    code, out, _ = smoke(tmp_path, checks, port=port)
+    assert code == 1
+    assert "not within 0.2 s" in out
+    orphans = children(os.getpid())  # they are ours now
+    eventually(lambda: all(state(pid) == "Z" for pid in orphans), "them to be dead")
+    for pid in orphans:
+        os.waitpid(pid, 0)
+
+
+def test_an_app_that_does_not_stop_is_killed_in_time(tmp_path: Path) -> None:
+    """The time of everything bounds the stop as well, whatever the app's own time to stop is."""
+    deaf = 'kill_timeout = "1h"\n[runtime]\nshutdown_timeout = "2h"\n'
+    (tmp_path / "deaf.py").write_text("import signal, time\nsignal.signal(2, 1)\nwhile True: time.sleep(9)")
+    code, out, _ = smoke(tmp_path, deaf, "--timeout", "3", script=f"{tmp_path}/deaf.py")
+    assert code == 1
+    assert "it did not stop in time" in out
+
+
+def test_whoever_gives_up_on_it_leaves_no_runtime_behind(tmp_path: Path) -> None:
+    """SIGTERM, as from a CI system that cancels, stops the ecosystem in order."""
+    (tmp_path / "e.toml").write_text(
+        '[[apps]]\nname = "x"\nscript = "/bin/sleep"\nargs = "1000"\nwait_ready = true\nlisten_timeout = "1h"'
+    )
+    with subprocess.Popen([PIDONE, "smoke", str(tmp_path / "e.toml")], stderr=subprocess.DEVNULL) as run:
+        [runtime] = eventually(lambda: children(run.pid))
+        eventually(lambda: children(runtime))
+        os.kill(run.pid, signal.SIGTERM)
+        assert run.wait(DEADLINE_S) == 128 + signal.SIGTERM
+
+
+def test_the_report_is_xml_whatever_the_names_are(tmp_path: Path) -> None:
+    """Control characters have no place in XML 1.0; a file that cannot be written is told and no traceback."""
+    checks = '[[smoke]]\nname = "a \\u0007 <b> & \\u00fc"\nexec = ["/bin/false"]'
+    smoke(tmp_path, checks, "--junit", str(tmp_path / "out.xml"), port=free_port())
+    names = [case.get("name") for case in ET.parse(tmp_path / "out.xml").getroot()]
+    assert names == ["ready", "a \\x07 <b> & ü", "stop"]
+    code, _, err = smoke(tmp_path, "", "--junit", "/nowhere/out.xml", port=free_port())
+    assert (code, err) == (1, "pidone: /nowhere/out.xml: No such file or directory\n")

@@ -1,11 +1,14 @@
 """Reloads that go wrong, or are overtaken by something more important."""
 
+import os
+import signal
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 from clusters.load import Load
-from clusters.site import UNHURRIED, Site, get, node_app, running
+from clusters.site import UNHURRIED, Site, get, listening, node_app, running
 from harness import eventually
 
 
@@ -38,6 +41,64 @@ def test_broken_code_takes_nothing_down(tmp_path: Path, node: str, port: int, ba
         assert not set(site.pids()) & set(old)
 
 
+@pytest.mark.parametrize(("old", "new"), [("shared", "source"), ("spread", "shared"), ("source", "spread")])
+def test_broken_code_with_another_balance(tmp_path: Path, node: str, port: int, old: str, new: str) -> None:
+    """The balance of the old processes counts again: no socket is left open that nobody accepts from."""
+    app = node_app(node, port, balance=old, script="breakable.cjs")
+    with running(tmp_path, app) as site, Load(port, keep_alive=False) as load:
+        pids, sockets = site.pids(), listening(port)
+        site.change(balance=new, env={"BREAK": "late"})
+        site.run.expect(event="app.reload_failed")
+        eventually(lambda: listening(port) == sockets, f"{sockets} listening sockets")
+        load.more(200)
+        online = site.count("instance.online")
+        os.kill(pids[0], signal.SIGKILL)
+        site.run.expect(event="instance.online", count=online + 1)
+        load.more(200)
+        assert [failure for failure in load.finish() if failure.phase == "connect"] == []
+        assert listening(port) == sockets
+        site.reload(env={"BREAK": ""})
+
+
+def test_broken_code_with_another_port(tmp_path: Path, node: str, port: int) -> None:
+    """The new port is closed again: nobody would ever answer there."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        other = probe.getsockname()[1]
+    app = node_app(node, port, script="breakable.cjs", listen=[port])
+    with running(tmp_path, app) as site:
+        site.change(listen=[other], env={"BREAK": "crash"})
+        site.run.expect(event="app.reload_failed")
+        eventually(lambda: listening(other) == 0, "the new port to be closed")
+        get(port)
+
+
+def test_scaling_during_a_reload(tmp_path: Path, node: str, port: int) -> None:
+    """Who comes while the others are replaced ends up as new as they are, and nothing is lost."""
+    with running(tmp_path, node_app(node, port, instances=2)) as site, Load(port, keep_alive=True) as load:
+        load.more(100)
+        site.change(env={"GENERATION": "1"})
+        site.run.expect(event="app.reload")
+        site.change(instances=4)
+        site.run.expect(event="app.reloaded")
+        eventually(lambda: {get(port).split()[1] for _ in range(20)} == {"1"}, "the new generation only")
+        eventually(lambda: len(site.pids()) == 4, "four processes")
+        load.more(100)
+        assert load.finish() == []
+
+
+def test_deletion_during_a_reload(tmp_path: Path, node: str, port: int) -> None:
+    """A file that drops the app while it is being replaced ends old and new, and closes the port."""
+    other = node_app(node, 0, name="other", instances=1)
+    with running(tmp_path, node_app(node, port), other) as site:
+        site.change(env={"GENERATION": "1"})
+        site.run.expect(event="instance.start", app="web", count=4)
+        del site.apps["web"]
+        site.change("other")
+        eventually(lambda: site.pids("web") == [], "everything of it to be gone")
+        eventually(lambda: listening(port) == 0, "the port to be closed")
+        assert len(site.pids("other")) == 1
+
+
 def test_stop_during_a_reload(tmp_path: Path, node: str, port: int) -> None:
     """A stop wins over the reload in flight: everything ends, also the newcomer, and in order."""
     app = node_app(node, port, script="breakable.cjs")
@@ -67,9 +128,6 @@ def test_a_newer_reload_waits_for_its_turn(tmp_path: Path, node: str, port: int)
 
 def test_nonsense_file_changes_nothing(tmp_path: Path, node: str, port: int) -> None:
     """A file that cannot be read, or asks for a port that is taken, is refused as a whole."""
-    import signal
-    import socket
-
     with running(tmp_path, node_app(node, port)) as site:
         old = site.pids()
         (tmp_path / "ecosystem.json").write_text("{")

@@ -99,10 +99,13 @@ def test_programs_with_a_server_of_their_own(
 
 @pytest.mark.parametrize("keep_alive", [False, True], ids=["close", "keep-alive"])
 @pytest.mark.parametrize("workers", ["0", "2"])
-def test_hypercorn(tmp_path: Path, port: int, workers: str, *, keep_alive: bool) -> None:
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_hypercorn(tmp_path: Path, port: int, loop: str, workers: str, *, keep_alive: bool) -> None:
     """An unmodified hypercorn loses nothing, with and without worker processes of its own."""
     server("hypercorn")
-    app = python_app(*HYPERCORN, "-w", workers, "-b", f"127.0.0.1:{port}", port=port, share="python")
+    server("uvloop")
+    own = ("-k", loop, "-w", workers, "-b", f"127.0.0.1:{port}")
+    app = python_app(*HYPERCORN, *own, port=port, share="python", listen_timeout=15_000)
     reload_under_load(tmp_path, app, port, keep_alive=keep_alive)
 
 

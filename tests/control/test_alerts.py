@@ -29,7 +29,12 @@ def reading(
     """An app with one instance."""
     instance = InstanceReading(index=0, incarnation=life, memory=memory, cpu_percent=cpu)
     return AppReading(
-        name="api", ready=ready, restarts=restarts, lines=lines, error_lines=errors, instances=(instance,)
+        key=("default", "api"),
+        ready=ready,
+        restarts=restarts,
+        lines=lines,
+        error_lines=errors,
+        instances=(instance,),
     )
 
 
@@ -82,6 +87,14 @@ def test_conditions(
 ) -> None:
     """Each condition fires when it holds, all of those that are set together."""
     assert fires(Alert(name="a", **keys), history) == expected
+
+
+def test_apps_of_one_name_in_two_namespaces_do_not_mix() -> None:
+    """The restarts of one, counted from the start, are not new ones beside the other's none."""
+    watch = AlertWatch((Alert(name="a", restarts_per_hour=2),))
+    there = reading().but(key=("there", "api"))
+    for second in range(9):
+        assert not watch.judge([reading(restarts=2), there], second * 2.0, ceiling=None)
 
 
 def test_the_cool_down_keeps_it_quiet() -> None:

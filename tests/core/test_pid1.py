@@ -134,6 +134,17 @@ def test_an_app_that_ignores_sigterm_is_killed_after_kill_timeout(tmp_path: Path
         assert run.find(event="instance.exit", signal="SIGKILL")
 
 
+def test_a_suspended_app_is_woken_to_stop(tmp_path: Path) -> None:
+    """SIGTERM alone would be heard by nobody: it gets SIGCONT too, and stops in order."""
+    with pidone(ecosystem(tmp_path, python(tmp_path, "a", PRINT_SIGNALS)), pid1=True) as run:
+        run.expect(message="ready")
+        [app] = harness.children(run.pid)
+        harness.hold(app)
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+        assert run.find(message="got SIGTERM")
+
+
 def test_only_the_main_process_is_told_to_stop(tmp_path: Path) -> None:
     """A group-wide SIGTERM would kill workers before their master can drain them."""
     source = f"""

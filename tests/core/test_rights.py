@@ -4,11 +4,13 @@ import os
 import resource
 import shutil
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import PIDONE, Running, eventually, pidone
+from control.operated import operated
+from harness import PIDONE, PYTHON, Running, descendants, eventually, pidone
 from writing import FOREVER, ecosystem, shell
 
 pytestmark = pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv")
@@ -112,15 +114,9 @@ def test_spread_gives_each_instance_its_own_cpus(tmp_path: Path, instances: int)
     script = "grep Cpus_allowed_list /proc/self/status; " + FOREVER
     file = ecosystem(tmp_path, shell("a", script, instances=instances, cpu_affinity="spread"))
     with pidone(file) as run:
-        run.expect(event="instance.online", count=instances)
-        shares = {
-            record["instance"]: _cpus(record["message"].split()[1])
-            for record in run.records
-            if "Cpus_allowed_list" in record["message"]
-        }
+        shares = _shares(run, instances)
         run.signal(signal.SIGTERM)
         assert run.wait() == 0
-    assert len(shares) == instances
     assert all(shares.values())
     assert set().union(*shares.values()) <= allowed
     if instances <= len(allowed):
@@ -149,14 +145,67 @@ def test_spread_follows_the_number_of_instances(tmp_path: Path) -> None:
         file = ecosystem(tmp_path, shell("a", script, instances="max", cpu_affinity="spread"))
         enter = f'echo $$ > {group}/cgroup.procs && exec "$0" "$1"'
         with Running(["sh", "-c", enter, PIDONE, file]) as run:
-            run.expect(event="instance.online", count=2)
-            said = [r["message"].split()[1] for r in run.records if "Cpus_allowed" in r["message"]]
+            shares = _shares(run, 2)
             run.signal(signal.SIGTERM)
             assert run.wait() == 0
-        assert [len(_cpus(text)) for text in said] == [len(allowed) // 2] * 2
+        assert [len(share) for share in shares.values()] == [len(allowed) // 2] * 2
     finally:
         eventually(lambda: not (group / "cgroup.procs").read_text(), "the group to be empty")
         group.rmdir()
+
+
+THREADED = """
+import subprocess, threading
+threading.Thread(target=subprocess.run, args=(("sleep", "1000"),)).start()
+"""
+
+
+def test_spread_is_dealt_out_anew_when_instances_come_and_go(tmp_path: Path) -> None:
+    """What runs already moves too, with all its threads and children; nobody is started again for it."""
+    allowed = os.sched_getaffinity(0)
+    if len(allowed) < 4:
+        pytest.skip("needs four CPUs")
+    script = tmp_path / "threaded.py"
+    script.write_text(THREADED)
+    with operated(tmp_path, SPREAD.format(python=PYTHON, script=script)) as it:
+
+        def are_dealt_out(count: int) -> bool:
+            owned = [_cpus_of(each["pid"]) for each in it.app("a")["instances"]]
+            sizes = [[len(cpus) for cpus in sets] for sets in owned]
+            taken = set().union(*(cpus for sets in owned for cpus in sets))
+            return sizes == [[len(allowed) // count]] * count and len(taken) == len(allowed) // count * count
+
+        for count in (1, 2, 4, 2):
+            assert it.command("scale", "a", str(count)).returncode == 0
+            eventually(partial(are_dealt_out, count), f"the CPUs to be shared by {count}")
+        assert len(it.run.find(event="instance.start")) == 4
+
+
+SPREAD = """
+[[apps]]
+name = "a"
+script = "{script}"
+interpreter = "{python}"
+cpu_affinity = "spread"
+"""
+
+
+def _cpus_of(pid: int) -> set[frozenset[int]]:
+    """What each thread of a process and of its descendants may use."""
+    family = [pid, *descendants(pid)]
+    threads = [int(task.name) for each in family for task in Path(f"/proc/{each}/task").iterdir()]
+    return {frozenset(os.sched_getaffinity(thread)) for thread in threads}
+
+
+def _shares(run: Running, count: int) -> dict[int, set[int]]:
+    """The CPUs of each instance, when all have told of theirs."""
+
+    def told() -> dict[int, set[int]] | None:
+        lines = [record for record in run.records if "Cpus_allowed_list" in record["message"]]
+        shares = {record["instance"]: _cpus(record["message"].split()[1]) for record in lines}
+        return shares if len(shares) == count else None
+
+    return eventually(told, "every instance to tell its CPUs")
 
 
 def _cpus(text: str) -> set[int]:

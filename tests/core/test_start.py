@@ -189,6 +189,7 @@ def test_bad_usage_is_64(args: tuple[str, ...], said: str) -> None:
     code, records, err = run_to_end(*args)
     assert (code, records) == (64, [])
     assert said in err
+    assert len(err.splitlines()) == 2 or not args  # who typed nothing is shown what there is
 
 
 # -- bad input -------------------------------------------------------------------------------------------
@@ -391,3 +392,15 @@ def test_nothing_is_lost_when_an_app_ends_at_once(tmp_path: Path) -> None:
     assert lines == [*(f"line {n}" for n in range(20000)), "no newline"]
     kinds = [r.get("event") or "line" for r in records]
     assert "line" not in kinds[kinds.index("instance.exit") :]
+
+
+def test_a_crash_loop_starves_nobody(tmp_path: Path) -> None:
+    """Apps that end as fast as they are restarted, without a pause: the others run, and a stop is heard."""
+    endless = {"min_uptime": 0, "max_restarts": 1_000_000}
+    crashing = [shell(f"crash{n}", "exit 1", **endless) for n in range(20)]
+    counting = shell("count", "n=0; while :; do n=$((n+1)); echo line $n; sleep 0.05; done")
+    with pidone(ecosystem(tmp_path, *crashing, counting)) as run:
+        run.expect(event="instance.start", count=100)
+        run.expect_line("line 20")
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0

@@ -186,6 +186,34 @@ def test_helpers_of_its_own_run_from_any_folder(bundle: str, ecosystem: Ecosyste
         assert container.stop() == 0
 
 
+SITE = """
+[runtime]
+socket = "none"
+[[static]]
+name = "site"
+path = "/app/site"
+port = 8080
+instances = 2
+"""
+
+
+def test_a_folder_is_served_where_there_is_no_server(
+    bundle: str, ecosystem: Ecosystem, tmp_path: Path
+) -> None:
+    """The file server of `static` is a process of the bundled interpreter, and has all it needs in there."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "page.svg").write_text("<svg/>")
+    options = [*ecosystem(SITE), *ELSEWHERE]
+    with Container(elsewhere(bundle), "/app/ecosystem.toml", options=options) as container:
+        container.expect(event="instance.online", app="site", count=2)
+        answer = container.exec("sh", "-c", "wget -S -O - http://127.0.0.1:8080/page.svg 2>&1")
+        assert "200 OK" in answer
+        assert "image/svg+xml" in answer
+        assert "<svg/>" in answer
+        assert container.stop() == 0
+        assert container.errors() == ""
+
+
 def test_smoke_starts_itself_from_any_folder(bundle: str, ecosystem: Ecosystem) -> None:
     """The runtime that `pidone smoke` tries is started by the bundled interpreter too."""
     options = [*ecosystem(WATCHED), *ELSEWHERE]

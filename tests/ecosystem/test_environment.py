@@ -251,7 +251,7 @@ def test_references_are_for_toml_and_yaml() -> None:
         assert env_of(language=language, env={"H": "${HOME}"}) == {"H": home}
     (warning,) = read({"script": "/bin/true", "args": "${NOPE}"}).warnings
     assert "${NOPE} is not set" in warning
-    assert 'app "api": ${NOPE} is not set: say why' in wrong(args="${NOPE:?say why}")[0]
+    assert 'app "api": args: ${NOPE} is not set: say why' in wrong(args="${NOPE:?say why}")[0]
 
 
 def test_a_user_brings_home_and_names() -> None:

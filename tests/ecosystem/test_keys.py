@@ -247,12 +247,13 @@ def test_all_errors_are_reported_at_once_with_their_lines() -> None:
     with pytest.raises(ConfigError) as caught:
         resolve(bad, options())
     duration = 'expected a duration such as "5s", "1h30m", "500ms", or milliseconds as a number'
+    levels = '"debug" or "info" or "warning" or "error" or "quiet"'
     assert str(caught.value).split("\n") == [
         'ecosystem.toml:4: app "api": instances = "many": expected a number or "max"',
         f'ecosystem.toml:9: app "web": kill_timeout = "soon": {duration}',
         f'ecosystem.toml:12: app "web": health.interval = "x": {duration}',
         'ecosystem.toml: app "web": health.intervall = 1: unknown key; did you mean "interval"?',
-        'ecosystem.toml: runtime: log_level = "loud": expected "debug" or "info" or "warning" or "error"',
+        f'ecosystem.toml: runtime: log_level = "loud": expected {levels}',
     ]
 
 

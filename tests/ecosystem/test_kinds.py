@@ -228,8 +228,20 @@ def test_cron(written: object, meant: str | None) -> None:
     assert kinds.parse_cron(written) == meant
 
 
-@pytest.mark.parametrize("written", ["@reboot", "* * *", "0 3 * * * * *", 5, True, "a;b * * * *"])
-def test_cron_that_is_none(written: object) -> None:
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ("@reboot", "cron"),
+        ("* * *", "expected a cron expression of five fields"),
+        ("0 3 * * * * *", "expected a cron expression of five fields"),
+        (5, "expected a cron expression"),
+        (True, "expected a cron expression"),
+        ("a;b * * * *", "cron expression of five fields"),
+        ("61 * * * *", "is no cron expression .bad minute"),
+        ("0 0 31 2 *", "never comes true|bad day"),
+    ],
+)
+def test_cron_that_is_none(written: object, why: str) -> None:
     """What cannot be a cron expression is refused."""
-    with pytest.raises(Invalid, match="cron"):
+    with pytest.raises(Invalid, match=f"^{why}|^expected .*{why}"):
         kinds.parse_cron(written)

@@ -93,6 +93,48 @@ def test_files_come_with_their_type_and_folders_with_their_index(folder: Path) -
         assert (response.headers["Content-Length"], body) == ("2", "")
 
 
+@pytest.mark.parametrize(
+    ("wanted", "code", "body", "told"),
+    [
+        ("bytes=0-1", 206, "01", "bytes 0-1/10"),
+        ("bytes=7-", 206, "789", "bytes 7-9/10"),
+        ("bytes=-4", 206, "6789", "bytes 6-9/10"),
+        ("bytes=-40", 206, "0123456789", "bytes 0-9/10"),
+        ("bytes=8-99999", 206, "89", "bytes 8-9/10"),
+        ("bytes=10-", 416, "", "bytes */10"),
+        ("bytes=-0", 416, "", "bytes */10"),
+        ("bytes=3-2", 200, "0123456789", None),
+        ("bytes=0-1,4-5", 200, "0123456789", None),
+        ("bytes=-", 200, "0123456789", None),
+        ("lines=1-2", 200, "0123456789", None),
+        ("bytes=" + "9" * 30 + "-", 200, "0123456789", None),
+    ],
+)
+def test_a_part_of_a_file(folder: Path, wanted: str, code: int, body: str, told: str | None) -> None:
+    """Players of videos ask for them; what is not one range of bytes gets the whole."""
+    (folder / "video.mp4").write_text("0123456789")
+    with served(folder) as site:
+        response, sent = site.get("/video.mp4", Range=wanted)
+        assert (response.status, sent, response.headers["Content-Range"]) == (code, body, told)
+        assert response.headers["Accept-Ranges"] == "bytes"
+        if code == 206:
+            assert response.headers["Content-Type"] == "video/mp4"
+
+
+def test_a_part_of_what_has_changed_is_the_whole(folder: Path) -> None:
+    """If-Range; and who has the file already is told so, whatever part is asked for."""
+    with served(folder) as site:
+        when = site.get("/app.js")[0].headers["Last-Modified"]
+        assert site.get("/app.js", Range="bytes=1-", If_Range=when)[1] == "s"
+        assert site.get("/app.js", Range="bytes=1-", If_Range='"tag"')[1] == "js"
+        assert site.status("/app.js", Range="bytes=1-", If_Modified_Since=when) == 304
+        response, body = site.get("/app.js", method="HEAD", Range="bytes=1-")
+        assert (response.status, response.headers["Content-Length"], body) == (200, "2", "")
+        assert site.get("/", Range="bytes=0-1")[1] == "ho"
+        assert site.status("/docs", Range="bytes=0-1") == 301
+        assert site.get("/docs/", Range="bytes=0-1")[1] == "docs"
+
+
 def test_what_has_not_changed_is_not_sent_again(folder: Path) -> None:
     """If-Modified-Since."""
     with served(folder) as site:

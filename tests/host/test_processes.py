@@ -52,6 +52,7 @@ print("up", flush=True)
 time.sleep(600)
 """
 
+# Each line in one write: print() takes two with PYTHONUNBUFFERED, and parent and daemon write to one pipe.
 DAEMON = """
 import os, sys, time
 if os.fork() == 0:
@@ -63,7 +64,7 @@ if os.fork() == 0:
     time.sleep(float(sys.argv[2]))
     os._exit(0)
 os.wait()
-print("reaped", flush=True)
+os.write(1, b"reaped\\n")
 time.sleep(600)
 """
 

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from docker.engine import CACHE, running_engine
@@ -28,17 +29,24 @@ def main(arguments: Sequence[str]) -> int:
     if os.environ.get("CLUSTER") == "current":
         return subprocess.run(command, check=False).returncode
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # not without cleaning up
-    with _timed("programs"):
-        programs.ensure()
-    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-        with _timed("images"), running_engine():
-            archives = images.ensure(Path(folder))
-        with contextlib.ExitStack() as stack:
-            with _timed("cluster"):
-                ours = stack.enter_context(node.running(archives))
-            with _timed("tests"):
-                env = {**ours.env(), **images.names(), "CLUSTER": "ours"}
-                return subprocess.run(ours.inside(*command), env=env, check=False).returncode
+    with _timed("packages"):
+        programs.install_packages()
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=CACHE)))
+        making = stack.enter_context(ThreadPoolExecutor(1)).submit(_make_images, folder)
+        with _timed("programs"):
+            programs.build()
+        with _timed("cluster"):
+            ours = stack.enter_context(node.running(lambda: [images.pause(folder), making.result()]))
+        with _timed("tests"):
+            env = {**ours.env(), **images.names(), "CLUSTER": "ours"}
+            return subprocess.run(ours.inside(*command), env=env, check=False).returncode
+
+
+def _make_images(folder: Path) -> Path:
+    """In a thread of its own: they have time until the cluster runs, and much of theirs is waiting."""
+    with _timed("images"), running_engine():
+        return images.make(folder)
 
 
 @contextlib.contextmanager

@@ -87,12 +87,16 @@ def test_events_below_the_level_are_quiet() -> None:
         it.relay.event("info", "instance.online")
         it.relay.event("warning", "instance.kill")
         assert [r["event"] for r in it.records()] == ["instance.kill"]
+    with stage(log_level="quiet") as it:
+        it.relay.event("error", "runtime.error")
+        assert it.records() == []
 
 
 def test_fields_without_a_value_are_left_out() -> None:
     """An exit by code has no signal field."""
     with stage() as it:
         it.relay.event("error", "instance.exit", "gone", app="api", code=3, signal=None)
+        assert it.text().startswith(b'{"timestamp":"%s","level":"error","event":' % NOON_TEXT.encode())
         assert it.records() == [
             {
                 "timestamp": NOON_TEXT,
@@ -165,3 +169,11 @@ def test_events_for_people_have_no_fields_of_the_whole() -> None:
         said = it.text()
         assert b"received SIGTERM" in said
         assert b"p1" not in said
+
+
+def test_records_begin_like_those_of_apps() -> None:
+    """Time and level first, then what happened: as the documentation shows them."""
+    with stage() as it:
+        it.relay.event("info", "instance.online", "online after 1 s", app="api", instance=0)
+        [record] = it.records()
+        assert list(record) == ["timestamp", "level", "event", "message", "app", "instance"]

@@ -97,6 +97,7 @@ def test_what_is_missing_adds_up_with_what_is_there(keys: dict[str, Any]) -> Non
         os.close(write)
         records = [json.loads(line) for line in reader.join().splitlines()]
         os.close(read)
+    assert records[-1]["event"] == "instance.exit"
     reports = [r for r in records if r.get("event") == "log.dropped"]
     dropped = sum(r["lines"] for r in reports)
     out = sum(

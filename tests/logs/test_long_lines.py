@@ -135,3 +135,24 @@ def test_pm2_records_in_a_file_are_whole(tmp_path: Path) -> None:
     written("json", app(out_file=str(path), log_type="json"), slowly=False)
     _, *pieces, last = (json.loads(line)["message"] for line in path.read_bytes().splitlines())
     assert ("".join(pieces), last) == (LINE, "after")
+
+
+def test_pm2_records_of_two_streams_in_one_file_are_lines_of_their_own(tmp_path: Path) -> None:
+    """Nothing of a long line is left that would begin a new line for the other stream."""
+    path = tmp_path / "all"
+    with stage() as it:
+        outlet = it.open(app(log_file=str(path), log_type="json"))
+        keep = os.dup(outlet.stdout)
+        outlet.spawned(1)
+        os.write(keep, b"a" * 60_000)
+        it.turn(lambda: _size(it))
+        os.write(keep, b"\n")
+        os.close(keep)
+        outlet.finish()
+        other = it.open(app(log_file=str(path), log_type="json"))
+        it.say(other, b"oops\n", stream="stderr")
+        other.spawned(2)
+        other.finish()
+    records = [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
+    assert "".join(r["message"] for r in records if r["type"] == "out") == "a" * 60_000
+    assert records[-1]["message"] == "oops"

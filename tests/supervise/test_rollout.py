@@ -254,6 +254,41 @@ def test_scaling_down_during_a_reload() -> None:
     assert sorted(p.who.index for p in play.alive()) == [0, 1]
 
 
+def test_an_app_that_grows_stays_ready() -> None:
+    """Who serves goes on to while others start; one that fails counts like any other."""
+    play = Play(2)
+    play.app.scale(4)
+    assert (play.serving(), play.app.is_ready) == (2, True)
+    play.newest.report.ready("ipc")
+    assert (play.serving(), play.app.is_ready) == (3, True)
+    next(p for p in play.alive() if p.who.index == 2).exit(1)
+    assert not play.app.is_ready
+
+
+def test_an_app_that_serves_nobody_is_not_ready_because_it_grows() -> None:
+    """Neither one whose first instances start nor one that had none."""
+    play = Play(2)
+    play.alive()[0].exit(1)
+    play.app.scale(3)
+    play.newest.report.ready("ipc")
+    assert not play.app.is_ready
+    play.app.scale(0)
+    play.app.scale(1)
+    assert not play.app.is_ready
+
+
+def test_a_new_instance_may_leave_before_it_is_ready() -> None:
+    """Scaled up and down at once; a later one of the same number counts like the first."""
+    play = Play(1)
+    play.app.scale(2)
+    play.app.scale(1)
+    play.app.scale(2)
+    assert play.app.is_ready
+    play.app.stop()
+    play.app.start()
+    assert not play.app.is_ready
+
+
 def test_leaving_instances_delay_the_end() -> None:
     """An app is down only when what was replaced is gone as well."""
     play = Play(1)

@@ -150,10 +150,9 @@ def test_the_zone_of_the_question_does_not_matter() -> None:
     ],
 )
 def test_nonsense(text: str, problem: str) -> None:
-    """The message names the key, the value and what is wrong with it."""
-    with pytest.raises(ConfigError, match=problem) as error:
-        parse_schedule(text, BERLIN, "cron_restart")
-    assert str(error.value).startswith(f"cron_restart: {text!r}")
+    """The message says what is wrong with it."""
+    with pytest.raises(ConfigError, match=problem):
+        parse_schedule(text, BERLIN)
 
 
 @given(st.text(alphabet="0123456789*/,-LW#@ MONdaily", max_size=24))

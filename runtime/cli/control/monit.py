@@ -4,6 +4,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import sys
 import termios
 import threading
@@ -20,13 +21,15 @@ from runtime.cli.control import details, table
 from runtime.cli.control.client import Client, CommandError
 from runtime.cli.options import Socket, client, family
 from runtime.ecosystem.spec import Seconds
+from runtime.init.exitcodes import SIGNAL_BASE
 
 _REFRESH: Final[Seconds] = 1.0
 _HISTORY: Final = 30
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _HELP: Final = "↑↓ choose   d details   r reload   R restart   s stop   S start   + - scale   q quit"
-_ENTER: Final = "\x1b[?1049h\x1b[?25l"
-_LEAVE: Final = "\x1b[?25h\x1b[?1049l"
+_ENTER: Final = "\x1b[?1049h\x1b[?25l\x1b[?7l"
+"""The alternate screen, no cursor, and lines that are cut at the right edge, whatever is in them."""
+_LEAVE: Final = "\x1b[?7h\x1b[?25h\x1b[?1049l"
 _KEYS: Final = {"\x1b[A": "up", "k": "up", "\x1b[B": "down", "j": "down", "q": "quit", "\x03": "quit"}
 _VERBS: Final[dict[str, tuple[str, dict[str, str] | None]]] = {
     "r": ("reload", None),
@@ -122,9 +125,9 @@ class View:
 
     @property
     def chosen(self) -> str | None:
-        """The app under the cursor."""
+        """The app under the cursor, as a target."""
         rows = self._rows()
-        return str(rows[self._row][0]["name"]) if rows else None
+        return f"{rows[self._row][0]['namespace']}/{rows[self._row][0]['name']}" if rows else None
 
     def update(self, apps: list[dict[str, Any]]) -> None:
         """New figures."""
@@ -160,15 +163,16 @@ class View:
             )
             for number, (app, instance) in enumerate(self._rows())
         ]
-        lines = table.render(head, rows, right=(3, 4, 5, 6, 7)).split("\n")
-        lines = [
-            f"\x1b[7m{line}\x1b[0m" if line.startswith(">") else line for line in lines[: max(2, height - 5)]
-        ]
+        top, *lines = table.render(head, rows, right=(3, 4, 5, 6, 7)).split("\n")
+        shown = max(1, height - 6)
+        first = max(0, min(self._row - shown // 2, len(lines) - shown))
+        lines = [f"\x1b[7m{line}\x1b[0m" if line.startswith(">") else line for line in lines]
+        lines = [top, *lines[first : first + shown]]
         room = max(0, height - len(lines) - 3)
         below = list(self.lines)[-room:] if self.details is None else self.details[:room]
         tail = [printable(line)[:width] for line in below] if room else []
         body = [*lines, "─" * width, *tail, *[""] * (room - len(tail)), f"{_HELP}   {self._said}"[:width]]
-        return "\x1b[H" + "\r\n".join(f"{line}\x1b[K" for line in body) + "\x1b[J"
+        return "\x1b[H" + "\r\n".join(f"{line}\x1b[K" for line in body[:height]) + "\x1b[J"
 
     def _rows(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
         return [(app, instance) for app in self._apps for instance in app["instances"]]
@@ -180,6 +184,20 @@ def sparkline(values: Sequence[float] | deque[float]) -> str:
     return "".join(_BARS[round(value / top * (len(_BARS) - 1))] for value in values)
 
 
+def readable(record: str) -> str:
+    """A JSON record with what matters first; other formats are for reading anyway."""
+    try:
+        fields = json.loads(record)
+        at = str(fields["timestamp"])[11:19]
+    except (ValueError, KeyError, TypeError):
+        return record
+    who = fields.get("app", "pidone")
+    if "instance" in fields:
+        who = f"{who}:{fields['instance']}"
+    what = " ".join(str(fields[name]) for name in ("event", "message") if fields.get(name))
+    return f"{at} {who} {'!' if fields.get('level') in ('error', 'fatal') else '|'} {what or record}"
+
+
 def printable(text: str) -> str:
     """Without anything that would move the cursor or change the terminal."""
     return "".join(character if character.isprintable() else " " for character in text)
@@ -188,7 +206,7 @@ def printable(text: str) -> str:
 def _follow(runtime: Client, view: View) -> None:
     try:
         for _, data in runtime.stream("api", "logs", follow="1", lines="50"):
-            view.lines.append(data)
+            view.lines.append(readable(data))
     except CommandError as error:
         view.say(str(error))
 
@@ -203,6 +221,8 @@ def _full_screen() -> Any:
         ready, _, _ = select.select([fd], [], [], timeout)
         return os.read(fd, 16).decode(errors="replace") if ready else ""
 
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _frame: sys.exit(SIGNAL_BASE + number))
     try:
         tty.setraw(fd)
         sys.stdout.write(_ENTER)

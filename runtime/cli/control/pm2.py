@@ -4,17 +4,30 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
-from runtime.cli.control import changes, table
-from runtime.cli.control.client import Client, CommandError
+from runtime.cli.control import changes, pm2shows, table
+from runtime.cli.control.client import NO_RUNTIME, NO_TARGET, Client, CommandError
 from runtime.cli.control.pm2lists import entries, inspect, status
+from runtime.ecosystem.spec import Seconds
 
 _FAILED: Final = 1
 """PM2 knows no other code."""
+_LONG: Final[Seconds] = 600.0
+_POLL: Final[Seconds] = 0.05
+_DUMP: Final = "dump.toml"
 _SILENT: Final = ("-s", "--silent", "--no-color", "--update-env", "-f", "--force", "--no-daemon", "-a")
-_HEAD: Final = ("id", "name", "namespace", "version", "mode", "pid", "uptime", "↺", "status", "cpu", "mem")
+_VALUED: Final = frozenset(
+    {"--env", "--only", "-i", "--instances", "-n", "--name", "--log-date-format", "--cron"}
+)
+"""Options of PM2 that are followed by a value, which is no target."""
+_HEAD: Final = (
+    *("id", "name", "namespace", "version", "mode", "pid", "uptime"),
+    *("↺", "status", "cpu", "mem", "user", "watching"),
+)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -38,7 +51,8 @@ def _call(command: Callable[[Client, list[str]], int], words: list[str]) -> int:
     try:
         return command(Client.find(), words)
     except CommandError as error:
-        sys.stderr.write(f"[PM2][ERROR] {error}\n")
+        what = re.sub(r"^there is no app '(.*?)'", r"Process or Namespace \1 not found", str(error))
+        sys.stderr.write(f"[PM2][ERROR] {what}\n")
     except KeyboardInterrupt:  # the usual end of `pm2 logs`
         pass
     except BrokenPipeError:  # `pm2 ls | head`
@@ -68,6 +82,8 @@ def listing(apps: Sequence[Mapping[str, Any]]) -> str:
             status(instance["state"]),
             f"{each['monit']['cpu']}%",
             _memory(each["monit"]["memory"]),
+            _user(each["pid"]),
+            "enabled" if each["pm2_env"]["watch"] else "disabled",
         ]
         for each, instance in zip(entries(apps), _by_id(apps), strict=True)
     ]
@@ -98,6 +114,20 @@ def _memory(size: int) -> str:
     return f"{size / 1024 / 1024:.1f}mb" if size >= 1024 * 1024 else f"{size / 1024:.1f}kb" if size else "0b"
 
 
+def _user(pid: int) -> str:
+    """Whose process it is, where it can be seen from here."""
+    try:
+        uid = os.stat(f"/proc/{pid}").st_uid
+    except OSError:
+        return "N/A"
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
 def _jlist(runtime: Client, words: list[str]) -> int:
     del words
     import json
@@ -112,22 +142,22 @@ def _prettylist(runtime: Client, words: list[str]) -> int:
     return 0
 
 
-def _verb(verb: str, participle: str) -> Callable[[Client, list[str]], int]:
+def _verb(verb: str, action: str) -> Callable[[Client, list[str]], int]:
     def change(runtime: Client, words: list[str]) -> int:
-        targets = [_target(word) for word in words if not word.startswith("-")]
-        if not targets:
-            raise CommandError(f"{verb}: which app?")
         failures: list[str] = []
-        for target in targets:
+        for target in _targets(words, verb):
             apps = changes.act(runtime, target, verb)
-            print(f"[PM2] Applying action {verb}ProcessId on app [{target}](ids: {_ids(apps)})")
+            print(f"[PM2] Applying action {action}ProcessId on app [{target}](ids: {_ids(apps)})")
             if verb != "delete":
-                apps = changes.settle(runtime, target, timeout=600.0)
-                failures += filter(None, (changes.failure(verb, app) for app in apps if participle))
+                apps = changes.settle(runtime, target, timeout=_LONG)
+                failures += filter(None, (changes.failure(verb, app) for app in apps if verb != "stop"))
             for app in apps:
                 for instance in app["instances"]:
                     print(f"[PM2] [{app['name']}]({instance['id']}) ✓")
-        print(listing(runtime.get("api", "apps")["apps"]))
+            if verb == "delete":
+                _wait_gone(runtime, {app["name"] for app in apps})
+        if verb != "reload":
+            print(listing(_apps(runtime)))
         for line in failures:
             sys.stderr.write(f"[PM2][ERROR] {line}\n")
         return _FAILED if failures else 0
@@ -135,36 +165,87 @@ def _verb(verb: str, participle: str) -> Callable[[Client, list[str]], int]:
     return change
 
 
-def _target(word: str) -> str:
-    """PM2 takes a file as well and means its apps; here that is everything."""
-    return "all" if os.path.isfile(word) else word
+def _wait_gone(runtime: Client, names: set[str]) -> None:
+    """Until none of them is listed any more."""
+    deadline = time.monotonic() + _LONG
+    while names & {app["name"] for app in _apps(runtime)}:
+        if time.monotonic() > deadline:
+            raise CommandError("delete: it does not stop")
+        time.sleep(_POLL)
+
+
+def _apps(runtime: Client) -> Sequence[Mapping[str, Any]]:
+    """Every app; none if the runtime has ended with the last."""
+    try:
+        apps: list[dict[str, Any]] = runtime.get("api", "apps")["apps"]
+    except CommandError as error:
+        if error.code != NO_RUNTIME:
+            raise
+        return []
+    return apps
+
+
+def _targets(words: Sequence[str], verb: str) -> list[str]:
+    """The targets among the words. PM2 takes a file as well and means its apps, or those of --only."""
+    targets, only = [], []
+    left = iter(words)
+    for word in left:
+        name, given, value = word.partition("=")
+        if name in _VALUED:
+            value = value if given else next(left, "")
+            only += value.replace(",", " ").split() if name == "--only" else []
+            if name == "--env":
+                sys.stderr.write("[PM2][WARN] --env counts at the start of the container only\n")
+        elif not word.startswith("-"):
+            targets.append(word)
+    if not targets:
+        raise CommandError(f"{verb}: missing required argument `id|name|namespace|all|json'")
+    return [each for word in targets for each in (only or ["all"] if _is_ecosystem(word) else [word])]
+
+
+def _is_ecosystem(word: str) -> bool:
+    from runtime.ecosystem.formats import is_ecosystem_file
+
+    return os.path.isfile(word) and is_ecosystem_file(Path(word))
 
 
 def _ids(apps: Sequence[Mapping[str, Any]]) -> str:
-    return "[ " + ", ".join(str(each["id"]) for each in _by_id(apps)) + " ]"
+    ids = [str(each["id"]) for each in _by_id(apps)]
+    return f"[ {', '.join(ids)} ]" if ids else "[]"
 
 
 def _scale(runtime: Client, words: list[str]) -> int:
     if len(words) < 2:
-        raise CommandError("scale: expected an app and a number")
+        raise CommandError("scale: missing required argument `number'")
     before = {app["name"]: app["scale"] for app in runtime.get("api", "apps", words[0])["apps"]}
     apps = changes.act(runtime, words[0], "scale", {"instances": words[1]})
     if all(app["scale"] == before.get(app["name"]) for app in apps):
-        raise CommandError("nothing to do: the app has that many instances")
-    changes.settle(runtime, words[0], timeout=600.0)
-    print(listing(runtime.get("api", "apps")["apps"]))
-    return 0
+        raise CommandError("Nothing to do")
+    if any(app["scale"] > before.get(app["name"], 0) for app in apps):
+        print("[PM2] Scaling up application")
+    changes.settle(runtime, words[0], timeout=_LONG)
+    return _ls(runtime, [])
+
+
+def _known(runtime: Client, words: list[str]) -> Sequence[Mapping[str, Any]]:
+    """The apps of a target, all without one; none if there is no such target."""
+    try:
+        apps: list[dict[str, Any]] = runtime.get("api", "apps", *(words[:1] or ["all"]))["apps"]
+    except CommandError as error:
+        if error.code != NO_TARGET:
+            raise
+        return []
+    return apps
 
 
 def _pid(runtime: Client, words: list[str]) -> int:
-    apps = runtime.get("api", "apps", words[0] if words else "all")["apps"]
-    for instance in _by_id(apps):
-        print(instance["pid"] or 0)
+    pids = [str(instance["pid"] or 0) for instance in _by_id(_known(runtime, words))]
+    print("\n".join(pids))
     return 0
 
 
 def _id(runtime: Client, words: list[str]) -> int:
-    print(_ids(runtime.get("api", "apps", *(words[:1] or ["all"]))["apps"]))
+    print(_ids(_known(runtime, words)))
     return 0
 
 
@@ -177,9 +258,56 @@ def _ping(runtime: Client, words: list[str]) -> int:
 
 def _signal(runtime: Client, words: list[str]) -> int:
     if len(words) < 2:
-        raise CommandError("sendSignal: expected a signal and an app")
-    changes.act(runtime, words[1], "signal", {"signal": words[0]})
-    print(f"[PM2] successfully sent signal {words[0]} to process name {words[1]}")
+        raise CommandError("sendSignal: missing required argument `pm2_id|name'")
+    name, target = words[:2]
+    what = f"process {'id' if target.isdecimal() else 'name'} {target}"
+    print(f"[PM2] Sending signal to {what}")
+    changes.act(runtime, target, "signal", {"signal": name})
+    print(f"successfully sent signal {name} to {what}")
+    return 0
+
+
+def _send(runtime: Client, words: list[str]) -> int:
+    if len(words) < 2:
+        raise CommandError("send: missing required argument `line'")
+    runtime.post("api", "apps", words[0], "send", body={"line": words[1]})
+    return _ls(runtime, [])
+
+
+def _reset(runtime: Client, words: list[str]) -> int:
+    for target in _targets(words, "reset"):
+        for instance in _by_id(changes.act(runtime, target, "reset")):
+            print(f"[PM2] Resetting meta for process id {instance['id']}")
+    return _ls(runtime, [])
+
+
+def _flush(runtime: Client, words: list[str]) -> int:
+    changes.act(runtime, words[0] if words else "all", "flush")
+    print("[PM2] Logs flushed")
+    return 0
+
+
+def _reload_logs(runtime: Client, words: list[str]) -> int:
+    del words
+    print("Reloading all logs...")
+    runtime.post("api", "logs", "reopen")
+    print("All logs reloaded")
+    return 0
+
+
+def _save(runtime: Client, words: list[str]) -> int:
+    """PM2 has one place for it. Ours holds TOML, and is for people: nothing reads it by itself."""
+    del words
+    from runtime.cli.control.saving import replace, text_of
+
+    print("[PM2] Saving current process list...")
+    home = Path(os.environ.get("PM2_HOME") or Path.home() / ".pm2")
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(f"{home}: {error.strerror}") from None
+    replace(home / _DUMP, text_of(runtime))
+    print(f"[PM2] Successfully saved in {home / _DUMP}")
     return 0
 
 
@@ -190,50 +318,38 @@ def _kill(runtime: Client, words: list[str]) -> int:
     return 0
 
 
-def _logs(runtime: Client, words: list[str]) -> int:
-    """PM2 follows unless told not to."""
-    follow = [] if "--nostream" in words else ["-f"]
-    lines = re.sub(r"--lines (\d+)", r"--lines=\1", " ".join(words)).split()
-    kept = [word for word in lines if word.startswith("--lines=") or word == "--err"]
-    target = [word for word in lines if not word.startswith("-")][:1]
-    target = [] if target == ["all"] else target
-    return _pass_on("logs")(runtime, [*follow, *(kept or ["--lines=15"]), *target])
+def _monit(runtime: Client, words: list[str]) -> int:
+    del words
+    from runtime.cli.commands import run as run_command
 
-
-def _pass_on(name: str) -> Callable[[Client, list[str]], int]:
-    """A command of ours that takes the same arguments."""
-
-    def passed(runtime: Client, words: list[str]) -> int:
-        from runtime.cli.commands import run as run_command
-
-        return run_command([name, "--socket", runtime.path, *words])
-
-    return passed
+    return run_command(["monit", "--socket", runtime.path])
 
 
 _COMMANDS: Final[Mapping[str, Callable[[Client, list[str]], int]]] = {
     **dict.fromkeys(("ls", "list", "l", "ps", "status"), _ls),
     "jlist": _jlist,
     "prettylist": _prettylist,
-    "start": _verb("start", "up"),
-    "restart": _verb("restart", "up"),
-    **dict.fromkeys(("reload", "gracefulReload"), _verb("reload", "up")),
-    "stop": _verb("stop", ""),
-    **dict.fromkeys(("delete", "del"), _verb("delete", "")),
+    "start": _verb("start", "restart"),
+    **dict.fromkeys(("restart", "startOrRestart"), _verb("restart", "restart")),
+    **dict.fromkeys(
+        ("reload", "gracefulReload", "startOrReload", "startOrGracefulReload"), _verb("reload", "reload")
+    ),
+    "stop": _verb("stop", "stop"),
+    **dict.fromkeys(("delete", "del"), _verb("delete", "delete")),
     "scale": _scale,
     "pid": _pid,
     "id": _id,
     "ping": _ping,
     "sendSignal": _signal,
     "kill": _kill,
-    "logs": _logs,
-    **dict.fromkeys(("describe", "desc", "info", "show"), _pass_on("describe")),
-    "env": _pass_on("env"),
-    "send": _pass_on("send"),
-    "trigger": _pass_on("trigger"),
-    "reset": _pass_on("reset"),
-    "flush": _pass_on("flush"),
-    "reloadLogs": _pass_on("reopen"),
-    **dict.fromkeys(("save", "dump"), _pass_on("save")),
-    **dict.fromkeys(("monit", "dash"), _pass_on("monit")),
+    "logs": pm2shows.logs,
+    **dict.fromkeys(("describe", "desc", "info", "show"), pm2shows.describe),
+    "env": pm2shows.env,
+    "send": _send,
+    "trigger": pm2shows.trigger,
+    "reset": _reset,
+    "flush": _flush,
+    "reloadLogs": _reload_logs,
+    **dict.fromkeys(("save", "dump"), _save),
+    **dict.fromkeys(("monit", "imonit", "dash", "dashboard"), _monit),
 }

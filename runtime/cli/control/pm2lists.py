@@ -1,6 +1,7 @@
 """`jlist` and `prettylist`: PM2's list in PM2's shape, for scripts that parse it; without variables."""
 
 import json
+import os
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -41,10 +42,10 @@ def entry(app: Mapping[str, Any], instance: Mapping[str, Any], now_ms: int) -> d
             "exec_mode": f"{app['exec_mode']}_mode",
             "instances": app["scale"],
             "NODE_APP_INSTANCE": instance["index"],
-            "pm_exec_path": app["script"],
+            "pm_exec_path": _path(app),
             "pm_cwd": app["cwd"],
             "autorestart": app["autorestart"],
-            "watch": False,
+            "watch": app["watch"],
             "pm_uptime": started,
             "created_at": started,
             "restart_time": instance["restarts"],
@@ -69,6 +70,11 @@ def entry(app: Mapping[str, Any], instance: Mapping[str, Any], now_ms: int) -> d
             "cpu": round(instance["cpu_percent"] or 0),
         },
     }
+
+
+def _path(app: Mapping[str, Any]) -> str:
+    script: str = app["script"]
+    return os.path.normpath(os.path.join(app["cwd"], script)) if "/" in script else script
 
 
 def inspect(value: object, indent: str = "") -> str:

@@ -29,17 +29,15 @@ def save(
     as_json: Annotated[bool, typer.Option("--json", help="The same tables as JSON.")] = False,
 ) -> None:
     """Write the running state, scale included, as TOML that starts it again."""
-    try:
-        text = _text(client(socket), as_json=as_json)
-    except ConfigError as error:
-        raise CommandError(str(error)) from None
+    text = text_of(client(socket), as_json=as_json)
     if file is None:
         sys.stdout.write(text)
     else:
-        _replace(file, text)
+        replace(file, text)
 
 
-def _text(runtime: Client, *, as_json: bool) -> str:
+def text_of(runtime: Client, *, as_json: bool = False) -> str:
+    """What runs, as TOML or JSON. Raises CommandError."""
     from runtime.cli.start import what_to_load
     from runtime.ecosystem.load import document_of, read_document
     from runtime.ecosystem.snapshot import snapshot
@@ -48,13 +46,13 @@ def _text(runtime: Client, *, as_json: bool) -> str:
     overview = runtime.get("api")
     options = _started_as(runtime, overview)
     command, how = what_to_load(options, overview["start"]["cwd"], overview["cpus"])
-    if command:
-        document = document_of(command)
-    elif overview["source"] is None:
+    if not command and overview["source"] is None:
         raise CommandError("the ecosystem came from standard input: there is nothing to build on")
-    else:
-        document = read_document(Path(overview["source"]), how)
-    found = snapshot(document, how, _running(runtime))
+    try:
+        document = document_of(command) if command else read_document(Path(overview["source"]), how)
+        found = snapshot(document, how, _running(runtime))
+    except ConfigError as error:
+        raise CommandError(str(error)) from None
     name = overview["source"] or "a command line"
     return json_text(found) if as_json else toml_text(found, f"Saved from {name} by `pidone save`.")
 
@@ -98,7 +96,8 @@ def _running(runtime: Client) -> Mapping[tuple[str, str], Any]:
     }
 
 
-def _replace(path: Path, text: str) -> None:
+def replace(path: Path, text: str) -> None:
+    """Write a file that nobody else reads, in one step. Raises CommandError."""
     new = path.with_name(f"{path.name}.new")
     try:
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)

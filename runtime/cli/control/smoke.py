@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 from xml.etree import ElementTree as ET
@@ -18,7 +19,9 @@ import typer
 from runtime.cli.control import table
 from runtime.cli.control.client import Client, CommandError
 from runtime.cli.options import EnvName, Json, family
+from runtime.ecosystem.problems import strip_controls
 from runtime.ecosystem.spec import Seconds
+from runtime.init.exitcodes import SIGNAL_BASE
 from runtime.interpreter import module_argv
 from runtime.record import Record
 
@@ -26,7 +29,9 @@ if TYPE_CHECKING:
     from runtime.ecosystem.checks import SmokeCheck
 
 _POLL_S: Final[Seconds] = 0.05
-_STOP_TIME: Final[Seconds] = 30.0
+_LEAST_STOP: Final[Seconds] = 2.0
+"""How long the stop may take even if no time is left; what is not down by then is killed."""
+_KILL_TIME: Final[Seconds] = 5.0
 _MOST_BYTES: Final = 1024 * 1024
 
 
@@ -56,10 +61,17 @@ def smoke(
 ) -> int:
     """Start an ecosystem, wait until it is ready, run its checks, stop it: for CI."""
     deadline = time.monotonic() + timeout
+    signal.signal(signal.SIGTERM, _interrupted)
     with tempfile.TemporaryDirectory(prefix="pidone-smoke-") as folder:
         results = _run(file, env, Path(folder), deadline)
     _report(results, as_json, junit)
     return 1 if any(result.failure for result in results) else 0
+
+
+def _interrupted(number: int, frame: object) -> None:
+    """A CI system that gives up must not leave the runtime behind."""
+    del frame
+    sys.exit(SIGNAL_BASE + number)
 
 
 def _run(file: str, env_name: str | None, folder: Path, deadline: float) -> list[Result]:
@@ -162,15 +174,20 @@ def _tcp(address: str, timeout: Seconds) -> str:
 
 
 def _exec(check: "SmokeCheck", timeout: Seconds) -> str:
-    try:
-        done = subprocess.run(
-            check.exec, capture_output=True, timeout=timeout, stdin=subprocess.DEVNULL, check=False
+    with tempfile.TemporaryFile() as output:  # not a pipe, which a process that stays behind would keep open
+        process = subprocess.Popen(
+            check.exec, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
-    except subprocess.TimeoutExpired:
-        return f"not within {timeout:g} s"
-    if done.returncode != 0:
-        return f"exit code {done.returncode}"
-    return _contains(check, done.stdout + done.stderr)
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return f"not within {timeout:g} s"
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        output.seek(0)
+        return f"exit code {code}" if code else _contains(check, output.read(_MOST_BYTES))
 
 
 def _contains(check: "SmokeCheck", body: bytes) -> str:
@@ -183,8 +200,11 @@ def _stop(process: "subprocess.Popen[bytes]", deadline: float) -> str:
         return ""
     process.send_signal(signal.SIGTERM)
     try:
-        code = process.wait(max(_STOP_TIME, deadline - time.monotonic()))
+        code = process.wait(max(_LEAST_STOP, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGTERM)  # the second one kills what is left
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_KILL_TIME)
         process.kill()
         process.wait()
         return "it did not stop in time"
@@ -202,7 +222,10 @@ def _report(results: Sequence[Result], as_json: bool, junit: str | None) -> None
         if junit == "-":
             print(text)
         else:
-            Path(junit).write_text(text)
+            try:
+                Path(junit).write_text(text, encoding="utf-8")
+            except OSError as error:
+                raise CommandError(f"{junit}: {error.strerror}") from None
 
 
 def _junit(results: Sequence[Result]) -> str:
@@ -216,8 +239,8 @@ def _junit(results: Sequence[Result]) -> str:
     )
     for result in results:
         case = ET.SubElement(
-            suite, "testcase", name=result.name, classname="smoke", time=f"{result.took:.3f}"
+            suite, "testcase", name=strip_controls(result.name), classname="smoke", time=f"{result.took:.3f}"
         )
         if result.failure:
-            ET.SubElement(case, "failure", message=result.failure)
+            ET.SubElement(case, "failure", message=strip_controls(result.failure))
     return ET.tostring(suite, encoding="unicode", xml_declaration=True)

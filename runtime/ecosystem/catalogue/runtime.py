@@ -47,7 +47,7 @@ RUNTIME_GROUP: Final = Group(
         ),
         Key(
             "log_level",
-            kinds.choice("debug", "info", "warning", "error"),
+            kinds.choice("debug", "info", "warning", "error", "quiet"),
             "Lowest level of the runtime's own events.",
         ),
         Key(

@@ -1,7 +1,10 @@
-"""The images of the cluster: what the Docker suite builds from this checkout, as an archive."""
+"""The images of the cluster: what the Docker suite builds from this checkout, as archives."""
 
-import subprocess
-import tempfile
+import hashlib
+import io
+import json
+import platform
+import tarfile
 from pathlib import Path
 
 from docker.images import BASE, build, build_stand_in, docker, ensure_base, ensure_plugins
@@ -13,6 +16,9 @@ TAG = "k8s"
 
 BACKEND = f"pidone-test/backend:{TAG}"
 NODE_API = f"pidone-test/node-api:{TAG}"
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+"""Go's names for what the kernel calls machines."""
+
 POSTGRES = f"pidone-test/postgres:{TAG}"
 REDIS = f"pidone-test/redis:{TAG}"
 
@@ -27,8 +33,8 @@ def names() -> dict[str, str]:
     }
 
 
-def ensure(folder: Path) -> list[Path]:
-    """Build every image with the engine that answers, and put them into one archive; its path."""
+def make(folder: Path) -> Path:
+    """Build the images with the engine that answers, and put them into one archive; its path."""
     ensure_base(BASE)
     ensure_plugins()
     build("backend", BACKEND)
@@ -36,15 +42,32 @@ def ensure(folder: Path) -> list[Path]:
     build("node-api", NODE_API, NODE_IMAGE="pidone-test/node-base")
     build_stand_in("postgres", POSTGRES)
     build_stand_in("redis", REDIS)
-    _pause()
     archive = folder / "images.tar"
-    docker("save", "--output", str(archive), BACKEND, NODE_API, POSTGRES, REDIS, PAUSE)
-    return [archive]
+    docker("save", "--output", str(archive), BACKEND, NODE_API, POSTGRES, REDIS)
+    return archive
 
 
-def _pause() -> None:
-    """One static program and nothing else."""
-    with tempfile.TemporaryDirectory() as work:
-        layer = Path(work) / "pause.tar"
-        subprocess.run(["tar", "-C", programs.home() / "bin", "-cf", layer, "pause"], check=True)
-        docker("import", "--change", 'ENTRYPOINT ["/pause"]', str(layer), PAUSE)
+def pause(folder: Path) -> Path:
+    """The image of sandboxes: one static program and nothing else, so that it takes no engine to make it."""
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as content:
+        content.add(programs.home() / "bin/pause", "pause")
+    config = {
+        "os": "linux",
+        "architecture": ARCHITECTURES[platform.machine()],
+        "config": {"Entrypoint": ["/pause"]},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer.getvalue()).hexdigest()}"]},
+    }
+    manifest = [{"Config": "config.json", "RepoTags": [PAUSE], "Layers": ["layer.tar"]}]
+    parts = {"manifest.json": _json(manifest), "config.json": _json(config), "layer.tar": layer.getvalue()}
+    archive = folder / "pause.tar"
+    with tarfile.open(archive, "w") as whole:
+        for name, data in parts.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            whole.addfile(entry, io.BytesIO(data))
+    return archive
+
+
+def _json(content: object) -> bytes:
+    return json.dumps(content).encode()

@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -74,8 +74,8 @@ class Node:
 
 
 @contextlib.contextmanager
-def running(archives: Sequence[Path]) -> Iterator[Node]:
-    """A cluster whose node is ready and has these images. Raises ClusterError."""
+def running(archives: Callable[[], Sequence[Path]]) -> Iterator[Node]:
+    """A cluster whose node is ready and has these images, asked for while it starts. Raises ClusterError."""
     _sweep()
     folder = programs.home().parent / f"{FOLDER}{os.getpid()}"
     layout = Layout(folder, f"{CGROUP}{os.getpid()}")
@@ -85,8 +85,9 @@ def running(archives: Sequence[Path]) -> Iterator[Node]:
             configuration.write(layout)
             (folder / "cluster.json").write_text(json.dumps(_ecosystem(layout), indent=2))
             with _namespaces(layout) as node:
+                made = archives()
                 _wait_for(node, "ctr", "--address", str(layout.containerd), "version")
-                for archive in archives:  # while everything else starts
+                for archive in made:
                     node.load(archive)
                 _wait_for(node, "kubectl", "get", f"node/{NAME}", "serviceaccount/default")
                 node.kubectl("wait", "--for=condition=Ready", f"node/{NAME}", "--timeout=60s")

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from docker.engine import CACHE, install
+from docker.engine import CACHE, PACKAGES, install
 
 GO = Path(__file__).parent / "go"
 """Our own module, which names the release of everything that is built."""
@@ -55,14 +55,18 @@ def plugins() -> Path:
     return home() / "debian/usr/lib/cni"
 
 
-def ensure() -> None:
-    """Have every program. Raises ClusterError, EngineError or what a tool says."""
+def install_packages() -> None:
+    """Have what is Debian's, for images too: apt serves one at a time. Raises ClusterError, EngineError."""
     if os.geteuid() != 0:
         raise ClusterError("a node needs root: namespaces, mounts, cgroups")
-    install("iptables", "ip", "openssl")
+    install(*PACKAGES)
     home().mkdir(parents=True, exist_ok=True)
     if not (home() / "debian").exists():
         _unpack_debian(home() / "debian")
+
+
+def build() -> None:
+    """Have what is Go's. Raises ClusterError."""
     if not (home() / "bin").exists():
         _build(home() / "bin")
 

@@ -13,26 +13,44 @@ from k8s.live.space import Space, until
 GREEDY = "held = []\nwhile True: held.append(bytearray(8 << 20))"
 
 
+ENDS: dict[str, tuple[list[str], int, str]] = {
+    "code": (["--no-autorestart", "--", "sh", "-c", "exit 7"], 7, "app"),
+    "signal": (["--no-autorestart", "--", "python3", "-c", "import os; os.abort()"], 134, "app"),
+    "crashes": (["--", "false"], 75, "gave-up"),
+    "file": (["missing.toml"], 78, "config"),
+    "word": (["--wrong"], 64, "usage"),
+}
+"""What pods are told, their exit code, and the reason in their message."""
+
+JOBS: dict[str, tuple[list[str], str, int]] = {
+    "hopeless": (["missing.toml"], "PodFailurePolicy", 1),
+    "unlucky": (["--no-autorestart", "--", "sh", "-c", "exit 75"], "BackoffLimitExceeded", 2),
+}
+"""What the pods of Jobs are told, why the Job fails, and after how many of them."""
+
+
 @pytest.fixture(scope="module")
 def space() -> Iterator[Space]:
-    """A namespace of these tests."""
+    """A namespace of these tests, with their pods and Jobs, all at once."""
+    migrate = yaml.safe_load((REPOSITORY / "k8s/base/migrate.yaml").read_text())
     with strict_space("ends") as space:
+        for name, (arguments, _, _) in JOBS.items():
+            spec = {
+                "backoffLimit": 1,
+                "podFailurePolicy": migrate["spec"]["podFailurePolicy"],
+                "template": {"spec": pod_spec(*arguments)},
+            }
+            job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
+            space.apply(job)
+        for name, (arguments, _, _) in ENDS.items():
+            run(space, name, *arguments)
         yield space
 
 
-@pytest.mark.parametrize(
-    ("name", "arguments", "code", "reason"),
-    [
-        ("code", ["--no-autorestart", "--", "sh", "-c", "exit 7"], 7, "app"),
-        ("signal", ["--no-autorestart", "--", "python3", "-c", "import os; os.abort()"], 134, "app"),
-        ("crashes", ["--", "false"], 75, "gave-up"),
-        ("file", ["missing.toml"], 78, "config"),
-        ("word", ["--wrong"], 64, "usage"),
-    ],
-)
-def test_the_message_says_why(space: Space, name: str, arguments: list[str], code: int, reason: str) -> None:
+@pytest.mark.parametrize("name", ENDS)
+def test_the_message_says_why(space: Space, name: str) -> None:
     """The container's code is the app's or says what happened; the message has the reason, too."""
-    run(space, name, *arguments)
+    _, code, reason = ENDS[name]
     told = ended(space, name)
     assert (told["exitCode"], told["reason"]) == (code, "Error")
     message = json.loads(told["message"])
@@ -56,24 +74,10 @@ def test_memory_that_runs_out(space: Space) -> None:
     assert (told["exitCode"], told["reason"]) == (137, "OOMKilled")
 
 
-@pytest.mark.parametrize(
-    ("name", "arguments", "reason", "pods"),
-    [
-        ("hopeless", ["missing.toml"], "PodFailurePolicy", 1),
-        ("unlucky", ["--no-autorestart", "--", "sh", "-c", "exit 75"], "BackoffLimitExceeded", 2),
-    ],
-)
-def test_a_job_tells_by_the_code_what_to_try_again(
-    space: Space, name: str, arguments: list[str], reason: str, pods: int
-) -> None:
+@pytest.mark.parametrize("name", JOBS)
+def test_a_job_tells_by_the_code_what_to_try_again(space: Space, name: str) -> None:
     """The migration's `podFailurePolicy`: a refused configuration fails at once, all else has its tries."""
-    migrate = yaml.safe_load((REPOSITORY / "k8s/base/migrate.yaml").read_text())
-    spec = {
-        "backoffLimit": 1,
-        "podFailurePolicy": migrate["spec"]["podFailurePolicy"],
-        "template": {"spec": pod_spec(*arguments)},
-    }
-    space.apply({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec})
+    _, reason, pods = JOBS[name]
 
     def failure() -> dict[str, Any] | None:
         conditions = space.get(f"job/{name}")["status"].get("conditions", ())

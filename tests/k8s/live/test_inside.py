@@ -76,7 +76,7 @@ def test_one_of_two_apps_runs_out_of_memory(space: Space) -> None:
     assert "OOM killer" in end["reason"]
     again = told(space, "two", event="instance.start", app="greedy", restarts=1)
     assert again["reason"] == "signal"
-    assert [one["state"] for one in space.instances("two", "greedy")] == ["online"]
+    until(lambda: space.instances("two", "greedy")[0]["state"] == "online", "it to work again")
     (modest,) = space.instances("two", "modest")
     assert (modest["restarts"], modest["state"]) == (0, "online")
     pod = space.get("pod/two")

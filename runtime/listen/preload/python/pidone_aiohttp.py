@@ -26,4 +26,5 @@ async def _drain(runner: Any, idle_s: float) -> None:
     await pidone_asyncio.stop_accepting(servers)
     # What a response asks its request for: without keep-alive it says `Connection: close` and does so.
     sys.modules["aiohttp.web_request"].BaseRequest.keep_alive = False
-    await pidone_asyncio.until(lambda: not runner.server.connections, idle_s)
+    tls = any(getattr(site, "_ssl_context", None) for site in runner.sites)
+    await pidone_asyncio.until(lambda: not runner.server.connections, idle_s, tls=tls)

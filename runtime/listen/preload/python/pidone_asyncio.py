@@ -7,6 +7,7 @@ import contextlib
 from typing import Any, Callable, Iterable
 
 _POLL_S = 0.02
+_HANDSHAKE_S = 0.5
 
 
 async def stop_accepting(servers: Iterable[Any]) -> None:
@@ -30,10 +31,13 @@ def forget(descriptors: Iterable[int]) -> None:
             loop.remove_reader(number)
 
 
-async def until(is_done: Callable[[], bool], limit_s: float) -> None:
-    """Wait at most so long, and never less than some turns: newcomers have to make themselves known."""
+async def until(is_done: Callable[[], bool], limit_s: float, *, tls: bool) -> None:
+    """Wait at most so long, and never less than newcomers need to make themselves known.
+
+    That takes some turns; with TLS the server hears of them after the handshake.
+    """
     loop = asyncio.get_running_loop()
     ends = loop.time() + limit_s
-    await asyncio.sleep(_POLL_S)
+    await asyncio.sleep(min(_HANDSHAKE_S, limit_s) if tls else _POLL_S)
     while not is_done() and loop.time() < ends:  # noqa: ASYNC110 (no server has an event for it)
         await asyncio.sleep(_POLL_S)

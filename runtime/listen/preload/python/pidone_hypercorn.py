@@ -1,4 +1,7 @@
-"""The drain of hypercorn, with asyncio and uvloop; its own closes connections before it stops accepting."""
+"""The drain of hypercorn, with asyncio and uvloop.
+
+By itself it closes idle connections before it stops accepting, and those of HTTP/2 without a word.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,11 @@ def install(module: Any, idle_s: float) -> None:
     config = sys.modules["hypercorn.config"].Config
     own_headers = config.response_headers
     connections: set[Any] = set()
+    speaks_tls = False
 
     async def run(self: Any) -> None:
+        nonlocal speaks_tls
+        speaks_tls = self.writer.get_extra_info("ssl_object") is not None
         connections.add(self)
         try:
             await own_run(self)
@@ -38,10 +44,29 @@ def install(module: Any, idle_s: float) -> None:
             pidone_asyncio.forget(pidone_sockets.listening())
             for server in pidone_uvloop.servers:
                 server.close()
-            await pidone_asyncio.until(lambda: not connections, idle_s)
+            await pidone_asyncio.until(_said_goodbye(connections), idle_s, tls=speaks_tls)
             raise
 
     module.raise_shutdown, module.TCPServer.run = raise_shutdown, run
+
+
+def _said_goodbye(connections: set[Any]) -> Callable[[], bool]:
+    """Take leave of clients of HTTP/2 between two requests; whether all have let go.
+
+    What they have sent in this very moment they repeat elsewhere: GOAWAY says what was heard last.
+    """
+    told: set[Any] = set()
+
+    def look() -> bool:
+        for server in connections - told:
+            protocol: Any = getattr(getattr(server, "protocol", None), "protocol", None)
+            if type(protocol).__name__ == "H2Protocol" and protocol.idle:
+                told.add(server)
+                protocol.connection.close_connection()
+                server.writer.write(protocol.connection.data_to_send())
+        return not connections
+
+    return look
 
 
 def _or_term(trigger: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:

@@ -25,4 +25,5 @@ async def _drain(server: Any, idle_s: float) -> None:
     if headers is None or connections is None:  # another uvicorn than the one that was read for this
         return
     headers.append((b"connection", b"close"))
-    await pidone_asyncio.until(lambda: not connections or server.force_exit, idle_s)
+    tls = bool(getattr(server.config, "is_ssl", False))
+    await pidone_asyncio.until(lambda: not connections or server.force_exit, idle_s, tls=tls)
