@@ -281,6 +281,6 @@ def test_shim_is_old_python() -> None:
     from runtime.listen.share import SHIM
 
     files = list(Path(SHIM).glob("*.py"))
-    assert len(files) == 11
+    assert files
     for file in files:
         ast.parse(file.read_text(), feature_version=(3, 8))
