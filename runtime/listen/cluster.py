@@ -17,6 +17,11 @@ from runtime.listen.channel import Channel
 DRAIN: Final = "NODE_PIDONE_DRAIN"
 DRAINED: Final = "NODE_PIDONE_DRAINED"
 """Messages of our own, see drain.cjs: a `cmd` that begins with NODE_ stays hidden from the app."""
+_ABOUT_SENT_SOCKETS: Final = {
+    "NODE_SOCKET_GET_COUNT": "NODE_SOCKET_COUNT",
+    "NODE_SOCKET_NOTIFY_CLOSE": "NODE_SOCKET_ALL_CLOSED",
+}
+"""What a server asks for the connections that its app sent to us, of which none lives on (socket_list.js)."""
 DEFAULT_BACKLOG: Final = 511
 _MAX_BACKLOG: Final = 65535
 _RETRIES: Final = 3
@@ -80,6 +85,8 @@ class Conversation:
             # keep everything that the app sends after it.
             self._channel.send({"cmd": "NODE_HANDLE_ACK"})
             self._on_message(message.get("msg"))
+        elif command in _ABOUT_SENT_SOCKETS:
+            self._channel.send({"cmd": _ABOUT_SENT_SOCKETS[command], "key": message.get("key"), "count": 0})
         elif command == DRAINED:
             self._on_drained()
         else:

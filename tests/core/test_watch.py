@@ -196,6 +196,24 @@ def test_what_is_ignored_takes_nothing_of_the_limit(tmp_path: Path, project: Pat
         assert run.wait() == 0
 
 
+def test_a_folder_that_may_not_be_read_is_left_out(tmp_path: Path, project: Path, root: None) -> None:
+    """A database's beside the code, say: the others are watched."""
+    if shutil.which("setpriv") is None:
+        pytest.skip("needs setpriv")
+    (project / "data").mkdir()
+    os.chown(project / "data", 65534, 65534)
+    (project / "data").chmod(0o700)
+    file = ecosystem(tmp_path, shell("a", "echo up; " + FOREVER, cwd=str(project), watch=True))
+    powers = "--bounding-set=-dac_override,-dac_read_search"
+    with Running(["setpriv", powers, "--", PIDONE, file]) as run:
+        run.expect_line("up")
+        watched(run)
+        change_until(run, project / "x", "1", event="app.files_changed", message="x")
+        assert not run.find(event="watch.failed")
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+
+
 def test_broken_code_takes_no_service_down(tmp_path: Path, project: Path, port: int) -> None:
     """The old instance serves until the code works again."""
 

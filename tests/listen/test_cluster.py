@@ -149,6 +149,21 @@ def test_messages_both_ways(fleet: Fleet, node: str, tmp_path: Path) -> None:
     assert fleet.gone(worker) == 7
 
 
+def test_a_sent_socket_is_closed(fleet: Fleet, node: str, tmp_path: Path) -> None:
+    """process.send(message, socket): we have no use for it; its server's count and close are not held up."""
+    script = tmp_path / "app.cjs"
+    script.write_text("""
+      const net = require('net');
+      const server = net.createServer((socket) => process.send('take this', socket));
+      server.listen(0, () => net.connect(server.address().port).on('close', () => {
+        server.getConnections((error, count) => server.close(() => process.send({ count })));
+      }));
+    """)
+    (worker,) = fleet.start_ready(app_of(node, str(script), cluster=True))
+    fleet.eventually(lambda: worker.heard("message")[1:], "the server to be closed")
+    assert worker.heard("message") == ["take this", {"count": 0}]
+
+
 def test_tls_workers_share_ticket_keys(fleet: Fleet, node: str, port: int, tmp_path: Path) -> None:
     """An HTTPS server starts, and all workers have the session ticket keys of the first."""
     script = tmp_path / "app.cjs"

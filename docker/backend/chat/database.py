@@ -68,9 +68,12 @@ def _postgres(settings: Settings) -> AsyncEngine:
         settings.database_url,
         pool_size=settings.pool_size,
         max_overflow=0,  # the pool is a promise to Postgres: instances x pool_size and not one more
-        pool_timeout=POOL_TIMEOUT_S,
+        pool_timeout=POOL_TIMEOUT_S * settings.patience,
         pool_pre_ping=True,  # a restarted Postgres costs a reconnect, not an error
-        connect_args={"timeout": CONNECT_TIMEOUT_S, "command_timeout": STATEMENT_TIMEOUT_S},
+        connect_args={
+            "timeout": CONNECT_TIMEOUT_S * settings.patience,
+            "command_timeout": STATEMENT_TIMEOUT_S * settings.patience,
+        },
     )
 
 
@@ -80,8 +83,8 @@ def _sqlite(settings: Settings) -> AsyncEngine:
         settings.database_url,
         pool_size=settings.pool_size,
         max_overflow=0,
-        pool_timeout=POOL_TIMEOUT_S,
-        connect_args={"timeout": STATEMENT_TIMEOUT_S},
+        pool_timeout=POOL_TIMEOUT_S * settings.patience,
+        connect_args={"timeout": STATEMENT_TIMEOUT_S * settings.patience},
     )
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)

@@ -17,6 +17,8 @@ class Settings:
     """None: the database carries the stream and instances poll it for new messages."""
     pool_size: int
     """Database connections of this process; N instances open N times as many."""
+    patience: float
+    """Factor to the times that the database may take, for machines that are slow or very busy."""
     drain_s: float
     """Open WebSockets are closed in slices over this time, so that clients do not reconnect all at once."""
     log_level: str
@@ -35,6 +37,7 @@ def load(env: Mapping[str, str] = os.environ) -> Settings:
         database_url=_database_url(env),
         redis_url=env.get("CHAT_REDIS_URL") or None,
         pool_size=int(env.get("CHAT_DB_POOL") or 10),
+        patience=float(env.get("CHAT_DB_PATIENCE") or 1),
         drain_s=float(env.get("CHAT_DRAIN_S") or 3),
         log_level=env.get("CHAT_LOG_LEVEL") or "info",
         instance=env.get("NODE_APP_INSTANCE") or "0",

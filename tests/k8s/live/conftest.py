@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from k8s.live.client import client
-from k8s.live.space import Figure, Space, install
+from k8s.live.space import Figure, Space, install, settings
 
 collect_ignore_glob = [] if os.environ.get("CLUSTER") in ("ours", "current") else ["test_*.py"]
 
@@ -26,7 +26,7 @@ def clients() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def applied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
     """The sample with its database and bus, on its way."""
-    space = install("local", "local", tmp_path_factory.mktemp("local"))
+    space = install("local", "local", tmp_path_factory.mktemp("local"), **settings())
     try:
         yield space
     finally:

@@ -20,6 +20,9 @@ READY_S = 180
 """How long anything may take on a slow, busy machine before a test calls it a hang."""
 PREFIX = "pidone-test-"
 
+PATIENCE = "CHAT_DB_PATIENCE=5"
+"""For the same reason: that the sample refuses requests when its database is slow is not tried here."""
+
 IMAGES = {
     "pidone-backend": "BACKEND_IMAGE",
     "registry.example.com/pidone-backend": "BACKEND_IMAGE",
@@ -130,6 +133,12 @@ class Space:
     def delete(self) -> None:
         """Ask for it to go; what is in it ends in its own time."""
         kubectl("delete", "namespace", self.name, "--wait=false")
+
+
+def settings(*literals: str) -> dict[str, Any]:
+    """What `install` takes to lay more settings over those of an overlay of the sample."""
+    more = {"name": "settings", "behavior": "merge", "literals": [PATIENCE, *literals]}
+    return {"configMapGenerator": [more]}
 
 
 Figure = Callable[[str], None]

@@ -5,22 +5,15 @@ from typing import Any
 
 import pytest
 from k8s.live.client import load
-from k8s.live.space import Space, install, is_ready, kubectl, state
+from k8s.live.space import Space, install, is_ready, kubectl, settings, state
 
 CPU = "/spec/template/spec/containers/0/resources/requests/cpu"
 
 EXTERNAL: dict[str, Any] = {
     "components": ["components/postgres", "components/redis", "components/ephemeral"],
-    "configMapGenerator": [
-        {
-            "name": "settings",
-            "behavior": "merge",
-            "literals": [
-                "CHAT_DATABASE_URL=postgresql+asyncpg://chat@postgres/chat",
-                "CHAT_REDIS_URL=redis://redis:6379/0",
-            ],
-        }
-    ],
+    **settings(
+        "CHAT_DATABASE_URL=postgresql+asyncpg://chat@postgres/chat", "CHAT_REDIS_URL=redis://redis:6379/0"
+    ),
     "patches": [({"kind": "Deployment"}, [{"op": "replace", "path": CPU, "value": "50m"}])],
 }
 """What `production` expects elsewhere, and less CPU: two have to be enough for all that runs here."""
@@ -30,7 +23,7 @@ MONITORING = {"podmonitors": "PodMonitor", "prometheusrules": "PrometheusRule"}
 """Kinds of the Prometheus operator by their plurals."""
 
 CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
-    "sidecar": ("/rooms/hall/messages", 1, {}),
+    "sidecar": ("/rooms/hall/messages", 1, settings()),
     "node": ("/", 2, {}),
     "production": ("/rooms/hall/messages", 3, EXTERNAL),
 }
