@@ -5,16 +5,19 @@ from typing import Annotated
 
 import typer
 
-from runtime.cli.options import family
+from runtime.cli.options import Json, family
 
 app = family()
 
 
 @app.command("schema")
 def schema(
-    *, markdown: Annotated[bool, typer.Option("--markdown", help="docs/configuration.md instead.")] = False
+    *,
+    markdown: Annotated[bool, typer.Option("--markdown", help="docs/configuration.md instead.")] = False,
+    as_json: Json = True,
 ) -> None:
     """Print the JSON Schema of ecosystem files for editors, or the reference page."""
+    del as_json  # it is
     if markdown:
         from runtime.ecosystem.reference import markdown as reference
 

@@ -97,7 +97,7 @@ def _cpus(before: TreeUsage | None, now: TreeUsage) -> float:
     if share is not None:
         return share
     age = now.at - now.root.started_ticks / _TICKS_PER_S
-    return now.cpu_s / age if age > 0 else 0.0
+    return now.cpu_s / max(age, _LEAST_AGE)
 
 
 def _ticks_per_s() -> int:
@@ -107,3 +107,5 @@ def _ticks_per_s() -> int:
 
 
 _TICKS_PER_S: Final = _ticks_per_s()
+_LEAST_AGE: Final[Seconds] = 1.0
+"""A share of less is noise: both times are counted in hundredths, and a start would look like four CPUs."""

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from control.operated import command
-from harness import PIDONE
+from harness import PIDONE, PYTHON
 
 from runtime.cli.commands import TOPICS
 from runtime.cli.main import COMMANDS
@@ -93,3 +93,19 @@ def test_health_and_starts_do_not_pay_for_typer() -> None:
     """What runs every few seconds, and what PID 1 passes through."""
     for words in (["health", "--socket", "/nonexistent/socket"], ["start", "--help"], ["--version"]):
         assert not loaded_by(*words) & {"typer", "h11", "argparse", "json"}
+
+
+def test_no_command_needs_rich() -> None:
+    """The images are without it: help and usage errors of every command are plain text."""
+    code = (
+        "import sys\n"
+        "sys.modules['rich'] = sys.modules['pygments'] = None\n"
+        "from runtime.cli.commands import run\n"
+        "from runtime.cli.main import COMMANDS\n"
+        "for name in COMMANDS:\n"
+        "    assert run([name, '--help']) == 0, name\n"
+        "    assert run([name, '--no-such-option']) == 64, name\n"
+    )
+    done = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "─" not in done.stdout + done.stderr

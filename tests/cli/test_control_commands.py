@@ -128,7 +128,7 @@ def test_logs_follow(tmp_path: Path) -> None:
     [
         (("stop", "apj"), 66, "did you mean api?"),
         (("scale", "api", "many"), 1, "expected a number"),
-        (("signal", "api", "USR3"), 1, "did you mean"),
+        (("signal", "api", "-USR3"), 1, "did you mean"),
         (("ls", "--nonsense"), 64, "No such option"),
         (("restart",), 64, "Missing argument"),
         (("wait", "flour", "--stopped", "--timeout", "0"), 124, "flour:0 online"),

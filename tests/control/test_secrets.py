@@ -116,7 +116,8 @@ CALLS = {
     "prestop": "prestop --delay 0",
 }
 """How each command is called; `drain` comes last because nothing is ready after it."""
-WITHOUT_JSON = ("completion", "complete", "schema")
+WITHOUT_JSON = ("completion", "complete")
+"""What only shells read."""
 PM2_CALLS = {
     **dict.fromkeys(("start", "restart", "stop", "reload", "gracefulReload", "delete", "del"), "{} victim"),
     **dict.fromkeys(("startOrRestart", "startOrReload", "startOrGracefulReload"), "{} {file} --only victim"),

@@ -298,3 +298,15 @@ def test_pm2s_variables_count_under_its_name() -> None:
     assert (plain.kill_timeout, plain.kill_signal) == (1.6, 2)
     assert options().personality == "pidone"
     assert (app().kill_timeout, app().kill_signal) == (8.0, 15)
+
+
+def test_pm2s_variables_that_are_no_numbers_are_told() -> None:
+    """With their name and value; PM2's default counts then."""
+    environ = {"PM2_KILL_TIMEOUT": "abc", "PM2_GRACEFUL_LISTEN_TIMEOUT": "-1"}
+    found = read({"script": "/bin/a"}, personality="pm2-runtime", environ=environ)
+    assert (found.apps[0].kill_timeout, found.apps[0].listen_timeout) == (1.6, 3.0)
+    assert [line.partition(": ")[2] for line in found.warnings] == [
+        'PM2_KILL_TIMEOUT = "abc": expected milliseconds; 1600 counts',
+        'PM2_GRACEFUL_LISTEN_TIMEOUT = "-1": expected milliseconds; 3000 counts',
+    ]
+    assert not read({"script": "/bin/a"}, environ=environ).warnings

@@ -109,7 +109,8 @@ def signal(
     as_json: Json = False,
 ) -> int:
     """Send a signal to the main processes."""
-    return _report("signal", act(client(socket), target, "signal", {"signal": name}), as_json=as_json)
+    body = {"signal": name.removeprefix("-")}  # as kill(1) takes it
+    return _report("signal", act(client(socket), target, "signal", body), as_json=as_json)
 
 
 @app.command("send", context_settings=DASHES)
