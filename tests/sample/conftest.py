@@ -29,7 +29,7 @@ def _fresh(backend: str, folder: Path) -> Iterator[Service]:
             "CHAT_REDIS_URL": os.environ["CHAT_TEST_REDIS_URL"],
         }
         asyncio.run(_empty(env["CHAT_DATABASE_URL"], env["CHAT_REDIS_URL"]))
-    service = Service({**env, "CHAT_DRAIN_S": "0.5"})
+    service = Service({**env, "CHAT_DRAIN_S": "0.5", "CHAT_DB_PATIENCE": "10"})
     try:
         yield service
     finally:

@@ -18,6 +18,7 @@ def system(tmp_path: Path) -> Iterator[Api]:
     env = {
         "PATH": f"{Path(PYTHON).parent}:{os.environ['PATH']}",  # as `make run` does: python3 is ours
         "CHAT_DATA": str(tmp_path),
+        "CHAT_DB_PATIENCE": "10",
         "CHAT_LISTEN": f"127.0.0.1:{port}",
     }
     with pidone(str(BACKEND / "ecosystem.toml"), env=env) as run:

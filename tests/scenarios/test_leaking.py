@@ -22,7 +22,7 @@ def test_the_service_leaks_and_comes_back_in_order(config: str) -> None:
     with running(config, PORT=str(port), LEAK_KB="1024") as system:
         system.online("leaky")
         [first] = system.pids("leaky").values()
-        assert system.lines("leaky", first) == COMPONENTS
+        eventually(lambda: system.lines("leaky", first) == COMPONENTS, "components in order")
         start = request(port, "/health").body["rss"]
         for _ in range(40):
             assert request(port, "/").status == 200
