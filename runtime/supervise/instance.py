@@ -318,7 +318,8 @@ class Instance:
 
     def _judge(self, status: ExitStatus, *, least_delay: Seconds) -> None:
         self.last_exit = status
-        verdict = self._policy.judge(self.app, status, uptime=self.uptime, now=self._world.clock.time())
+        uptime = 0.0 if self._cause == "not_ready" else self.uptime  # it never was up, however long that took
+        verdict = self._policy.judge(self.app, status, uptime=uptime, now=self._world.clock.time())
         if verdict.fate is Fate.RESTART:
             self._retry_in(max(verdict.delay, least_delay))
             return
