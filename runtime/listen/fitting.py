@@ -201,15 +201,20 @@ class Fitting:
         probe = self._wishes.app.ready.probe
         if probe is None:
             return None
-        check = check_of(probe, self._wishes.app, self._port(), self._wishes.run_command)
+        check = check_of(probe, self._probed(), self._port(), self._wishes.run_command)
         return lambda: watch.until_ready(probe, check, self._ready("probe"))
 
     def _health(self) -> _Work | None:
         probe = self._wishes.app.health
         if probe is None:
             return None
-        check = check_of(probe, self._wishes.app, self._port(), self._wishes.run_command)
+        check = check_of(probe, self._probed(), self._port(), self._wishes.run_command)
         return lambda: watch.until_failed(probe, check, self._wishes.report.failed)
+
+    def _probed(self) -> AppSpec:
+        """The app as this instance has it: a command that looks at it has to know which one it is."""
+        app, index = self._wishes.app, self._wishes.who.index
+        return app.but(env={**app.env, app.instance_var: str(index), **appfacts.port_variable(app, index)})
 
     def _port(self) -> int | None:
         return appfacts.own_port(self._wishes.app, self._wishes.who.index)

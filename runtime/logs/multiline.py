@@ -76,17 +76,35 @@ _LANGUAGES: Final[Mapping[str, tuple[Mapping[str, _State], ...]]] = {
     "node": (_NODE,),
     "auto": (_PYTHON, _NODE, _JAVA),
 }
+_BEGINNINGS: Final = (
+    b"Traceback (",
+    b'\n  File "',
+    b"Error",
+    b"Exception",
+    b"Throwable",
+    b"\n/",
+    b"\nfile:",
+    b"\nnode:",
+)
+"""Without any of these no line begins a trace, in whatever language; to look for them costs little."""
 
 
 class Joiner:
     r"""Holds the lines of one message together, with `escape.JOINT` in place of the `\n` between them."""
 
-    def __init__(self, goes_on: Callable[[bytes, bool], bool | None], longest: Bytes) -> None:
+    def __init__(
+        self,
+        goes_on: Callable[[bytes, bool], bool | None],
+        may_begin: Callable[[bytes], bool],
+        longest: Bytes,
+    ) -> None:
         """`goes_on` tells of a line, and whether it comes first: True joins it, None lets it pass alone.
 
+        `may_begin` tells of many lines whether `goes_on` may be true for any that comes first.
         A line above `longest` is joined with nothing: it does not fit into a record, and may come in pieces.
         """
         self._goes_on = goes_on
+        self._may_begin = may_begin
         self._longest = longest
         self._held: list[bytes] = []
         self._held_bytes = 0
@@ -98,6 +116,8 @@ class Joiner:
 
     def feed(self, lines: bytes) -> bytes:
         r"""Whole lines in, whole messages out, each ended by `\n`."""
+        if not self._held and not self._may_begin(b"\n" + lines):
+            return lines
         messages: list[bytes] = []
         for line in lines[:-1].split(b"\n"):
             if len(line) > self._longest:
@@ -130,7 +150,13 @@ class Joiner:
 def joiner(multiline: str, longest: Bytes) -> Joiner:
     """Make one for a value of the key `multiline`: a language, `auto`, or a pattern of first lines."""
     machines = _LANGUAGES.get(multiline)
-    return Joiner(_by_language(machines) if machines else _by_first_line(multiline), longest)
+    if machines:
+        return Joiner(_by_language(machines), _has_beginning, longest)
+    return Joiner(_by_first_line(multiline), lambda _lines: True, longest)
+
+
+def _has_beginning(lines: bytes) -> bool:
+    return any(beginning in lines for beginning in _BEGINNINGS)
 
 
 def _by_first_line(pattern: str) -> Callable[[bytes, bool], bool]:

@@ -110,6 +110,11 @@ class Instance:
         """Unstable ends in a row."""
         return self._policy.unstable
 
+    @property
+    def told_ready(self) -> bool:
+        """Whether the process said itself that it is ready, be it late."""
+        return bool(self._ready_by)
+
     def handle(self, event: Event, *, reason: str = "request") -> None:
         """Let an event happen. One that means nothing in the present state is ignored.
 
@@ -388,7 +393,7 @@ class Instance:
 
     def became_ready(self, how: str) -> None:
         """The process reported that it can work."""
-        if self.state is State.STARTING:
+        if self.state in (State.STARTING, State.ONLINE):
             self._ready_by = how
         self.handle(Event.READY)
 

@@ -135,11 +135,18 @@ class Rollout:
         self._leaving = [instance for instance in self._leaving if not instance.state.is_final]
         while self._todo and len(self._successors) + len(self._leaving) < self.spec.max_surge:
             index = self._todo.pop(0)
-            # A successor that is late or crashes has failed, even where a first start would count as online
-            # or be tried again.
-            strict = self.spec.but(on_ready_timeout=OnReadyTimeout.FAIL, autorestart=False)
-            successor = self._successors[index] = self._cluster.prepare(index, strict)
+            successor = self._successors[index] = self._cluster.prepare(index, self._on_trial(index))
             successor.handle(Event.START, reason=self._reason)
+
+    def _on_trial(self, index: int) -> AppSpec:
+        """The spec of a successor: late or crashed is failed, even where a first start would not be.
+
+        Where the old process never said that it is ready either, the new one cannot be expected to.
+        """
+        old = self._cluster.instances[index]
+        never_tells = old.state is State.ONLINE and not old.told_ready and old.app.ready == self.spec.ready
+        late = self.spec.on_ready_timeout if never_tells else OnReadyTimeout.FAIL
+        return self.spec.but(on_ready_timeout=late, autorestart=False)
 
     def _has_settled(self, index: int) -> bool:
         """Whether the successor was ready for long enough; where nobody serves meanwhile, at once."""

@@ -256,6 +256,24 @@ def test_exec_probe(tmp_path: Path) -> None:
         assert seen == [("check", "it")] * 3
 
 
+def test_exec_probe_of_one_of_many(tmp_path: Path) -> None:
+    """The command knows which instance it is to judge, as that itself does."""
+    asked: list[str] = []
+
+    async def run_command(app: AppSpec, argv: tuple[str, ...]) -> int:
+        del argv
+        asked.append(f"{app.env['NODE_APP_INSTANCE']} {app.env['PORT']}")
+        return 0
+
+    with Fleet(tmp_path, run_command) as fleet:
+        ready = Readiness(probe=Probe(exec=("check",), interval=0.01))
+        app = python_app("import time; time.sleep(60)", ready=ready, instances=2, increment_var="PORT")
+        app = app.but(env={"PORT": "7000"})
+        for index in range(2):
+            assert fleet.ready(fleet.start(app, index)) == "probe"
+        assert asked == ["0 7000", "1 7001"]
+
+
 def test_probe_that_hangs_times_out(fleet: Fleet, port: int) -> None:
     """A server that accepts and says nothing is not healthy."""
     with socket.create_server(("127.0.0.1", port)):

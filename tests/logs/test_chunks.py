@@ -3,13 +3,16 @@
 import itertools
 import json
 from collections.abc import Sequence
+from typing import cast
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from logs.relaying import NOON
+from logs.relaying import NOON, app
 
+from runtime.logs.dress import dress_of
 from runtime.logs.encoder import Encoder
+from runtime.logs.files import FileSet, LogFile
 from runtime.logs.flow import Counts, Flow, Steps
 from runtime.logs.lines import LineBuffer
 from runtime.logs.multiline import joiner
@@ -53,7 +56,13 @@ class NoTimer:
     def cancel(self) -> None: ...
 
 
-def flowed(parts: Sequence[bytes], name: str, multiline: str | None = None, max_line: int = 400) -> bytes:
+def flowed(
+    parts: Sequence[bytes],
+    name: str,
+    multiline: str | None = None,
+    max_line: int = 400,
+    files: FileSet | None = None,
+) -> bytes:
     """What a stream of some format does, without its pipe; also the formats that cut late cut early here."""
     late = SHAPES[name](ORIGIN)
     shape = Shape(escape=late.escape, around=late.around, merger=late.merger, verbatim=late.verbatim)
@@ -66,6 +75,7 @@ def flowed(parts: Sequence[bytes], name: str, multiline: str | None = None, max_
         put=out.append,
         verbatim=shape.verbatim,
         joiner=joiner(multiline, encoder.room) if multiline else None,
+        files=files,
     )
     flow, buffer = Flow(steps, lambda _delay, _callback: NoTimer()), LineBuffer()
     for part in parts:
@@ -115,6 +125,29 @@ def test_every_format_is_the_same_however_it_was_cut(
     """Texts, traces, JSON and bytes that are none of it; joined or not."""
     joined = None if name == "raw" else multiline
     assert flowed(cut(data, at), name, joined) == flowed([data], name, joined)
+
+
+class Kept:
+    """A log file in memory."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def write(self, data: bytes, _writer: object) -> None:
+        self.data += data
+
+
+@settings(max_examples=200, deadline=None)
+@given(FRAGMENTS, st.lists(st.integers(0, 5000), max_size=20))
+def test_a_file_gets_the_bytes_however_they_were_cut(data: bytes, at: list[int]) -> None:
+    """Valid or not, in lines of any length, with a date before each; only line ends are all the same."""
+    text = data.replace(b"\r\n", b"\n")
+    lines = text.removesuffix(b"\n").split(b"\n") if text else []
+    for pattern, date in ((None, b""), ("[at]", b"at: ")):
+        kept = Kept()
+        dress = dress_of(app(log_date_format=pattern), ORIGIN, lambda: NOON)
+        flowed(cut(data, at), "json", files=FileSet((cast("LogFile", kept),), dress))
+        assert kept.data == b"".join(date + line + b"\n" for line in lines)
 
 
 JSON_LINES = st.lists(

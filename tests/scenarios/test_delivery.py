@@ -25,6 +25,9 @@ def delivery(request: pytest.FixtureRequest, redis: str) -> Iterator[tuple[Syste
         system.online("aggregator")
         system.online("worker")
         system.online("api", system.cpus())
+        # Without a readiness report an app is online after a second, which may be before it handles signals.
+        for queue in ("events", "work"):
+            system.run.expect(message=f"consuming {queue}")
         yield system, port
 
 

@@ -19,7 +19,7 @@ class Quiet:
 class Play:
     """A cluster app, started and online."""
 
-    def __init__(self, count: int = 3, **keys: Any) -> None:
+    def __init__(self, count: int = 3, *, says_ready: bool = True, **keys: Any) -> None:
         self.stage = Stage()
         keys = {"exec_mode": ExecMode.CLUSTER, "ready": Readiness(ipc=True), **keys}
         self.spec: AppSpec = spec("app", instances=count, **keys)
@@ -27,7 +27,8 @@ class Play:
         self.outcomes: list[Outcome] = []
         self.app.start()
         for process in list(self.alive()):
-            process.report.ready("ipc")
+            if says_ready:
+                process.report.ready("ipc")
         self.after(1.0)
 
     def after(self, seconds: float) -> None:
@@ -87,6 +88,22 @@ def test_code_that_never_gets_ready_takes_nothing_down() -> None:
     assert "not ready within 3 s" in play.outcomes[0].failure
     play.newest.exit(0)
     assert (play.serving(), len(play.alive())) == (2, 2)
+
+
+def test_a_program_that_never_says_that_it_is_ready() -> None:
+    """A worker that listens to nothing counts as online after listen_timeout, in a reload as before."""
+    play = Play(1, listen_timeout=3.0, says_ready=False)
+    play.after(3.0)
+    assert play.serving() == 1
+    play.reload()
+    play.after(3.1)
+    assert play.told_to_stop() == [(0, 1)]
+    next(p for p in play.alive() if p.signals).exit(0)
+    assert play.outcomes == [Outcome(replaced=1)]
+    play.newest.report.ready("ipc")  # late, but it does: from now on that is expected
+    play.reload()
+    play.after(3.1)
+    assert "not ready within 3 s" in play.outcomes[1].failure
 
 
 def test_a_failure_halfway_keeps_what_is_replaced() -> None:

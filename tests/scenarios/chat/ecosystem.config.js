@@ -19,6 +19,7 @@ module.exports = {
       exec_mode: 'cluster',
       max_memory_restart: '1G',
       kill_timeout: 10000,
+      listen_timeout: 15000,
       min_uptime: '10s',
       max_restarts: 5,
       restart_delay: 4000,

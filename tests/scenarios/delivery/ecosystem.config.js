@@ -5,6 +5,7 @@ const common = {
   autorestart: true,
   max_memory_restart: '500M',
   kill_timeout: 5000,
+  listen_timeout: 15000,
   interpreter_args: '--max-old-space-size=1024',
   env: { NODE_ENV: 'development', REDIS_URL: process.env.REDIS_URL || 'redis://127.0.0.1:6379' },
   env_production: { NODE_ENV: 'production' },

@@ -12,6 +12,7 @@ module.exports = {
     min_uptime: '10s',
     restart_delay: 500,
     kill_timeout: 5000,
+    listen_timeout: 15000,
     log_file: `${process.env.LOG_DIR || 'logs'}/leaky.log`,
     max_size: '10M',
     retain: '30d',
