@@ -10,12 +10,23 @@ from runtime.cli.options import family
 
 _BASH: Final = """\
 _pidone() {
-    local IFS=$'\\n'
-    COMPREPLY=($(pidone complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
-    [ ${#COMPREPLY[@]} -eq 0 ] && COMPREPLY=($(compgen -f -- "${COMP_WORDS[COMP_CWORD]}"))
+    local line=${COMP_LINE:0:COMP_POINT} word IFS=$' \\t\\n'
+    local -a words
+    read -ra words <<<"$line"
+    [[ $line == *[[:space:]] ]] && words+=("")
+    word=${words[-1]}
+    IFS=$'\\n'
+    COMPREPLY=($(pidone complete -- "${words[@]:1}" 2>/dev/null))
+    if [ ${#COMPREPLY[@]} -eq 0 ]; then
+        compopt -o filenames 2>/dev/null
+        COMPREPLY=($(compgen -f -- "$word"))
+    elif [[ $word == *:* && $COMP_WORDBREAKS == *:* ]]; then
+        COMPREPLY=("${COMPREPLY[@]#"${word%:*}:"}")
+    fi
 }
-complete -o filenames -F _pidone pidone
+complete -F _pidone pidone
 """
+"""Words are taken from the line: bash splits COMP_WORDS at colons, which names of instances have."""
 _ZSH: Final = """\
 #compdef pidone
 _pidone() {

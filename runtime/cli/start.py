@@ -266,11 +266,9 @@ def _operate(parts: "Parts") -> "Closable | None":
 
 def _keep_socket_path() -> None:
     """PIDONE_SOCKET means the same after we have left this folder, for our apps as well."""
-    from runtime.control import where
-
-    path = os.environ.get(where.VARIABLE)
-    if path and path != where.OFF:
-        os.environ[where.VARIABLE] = os.path.abspath(path)
+    path = os.environ.get("PIDONE_SOCKET", "")  # not where.VARIABLE: its module is imported when apps run
+    if path not in ("", "none"):
+        os.environ["PIDONE_SOCKET"] = os.path.abspath(path)
 
 
 def _adopt_orphans() -> None:

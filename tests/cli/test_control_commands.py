@@ -4,11 +4,13 @@ import fcntl
 import json
 import os
 import pty
+import select
 import shutil
 import signal
 import struct
 import subprocess
 import termios
+import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +35,16 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
     with operated(tmp_path_factory.mktemp("shared"), SLEEPER + FLOUR) as it:
         it.run.expect(message="dark")
         yield it
+
+
+def read_until(terminal: int, text: bytes) -> bytes:
+    """What a terminal shows, up to a text that has to come."""
+    screen, deadline = b"", time.monotonic() + DEADLINE_S
+    while text not in screen:
+        ready, _, _ = select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))
+        assert ready, f"{text!r} is not on the screen: {screen!r}"
+        screen += os.read(terminal, 65536)
+    return screen
 
 
 @pytest.fixture(autouse=True)
@@ -357,17 +369,46 @@ def test_completion_scripts_are_valid(shell: str) -> None:
         subprocess.run([shell, "-n"], input=done.stdout, text=True, check=True)
 
 
-def test_bash_completes(shared: Operated) -> None:
-    """In a real bash, the function offers the apps."""
-    script = command("completion", "bash", env={}).stdout
-    script += "\nCOMP_WORDS=(pidone restart ap); COMP_CWORD=2; _pidone; printf '%s\\n' \"${COMPREPLY[@]}\""
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (b"pidone resta\t", b"pidone restart "),
+        (b"pidone restart fl\t", b"pidone restart flour "),
+        (b"pidone restart api:\t\t", b"\r\n0  1"),
+        (b"pidone logs --sin\t", b"pidone logs --since "),
+        (b"pidone check eco\t", b"pidone check ecosystem.toml "),
+    ],
+)
+def test_bash_completes(shared: Operated, tmp_path: Path, typed: bytes, expected: bytes) -> None:
+    """What a person sees who presses TAB in a real bash: also after a colon, which bash takes for a gap."""
+    (tmp_path / "ecosystem.toml").touch()
+    (tmp_path / "flour").mkdir()  # an app of the same name is no folder
     env = {
         **os.environ,
         "PIDONE_SOCKET": shared.socket,
         "PATH": f"{Path(PIDONE).parent}:{os.environ['PATH']}",
+        "PS1": "$ ",
+        "TERM": "dumb",
+        "INPUTRC": "/dev/null",
     }
-    done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["api", "api:0", "api:1"]
+    primary, secondary = pty.openpty()
+    argv = ["bash", "--norc", "--noprofile", "-i"]
+    with subprocess.Popen(
+        argv,
+        stdin=secondary,
+        stdout=secondary,
+        stderr=secondary,
+        env=env,
+        cwd=tmp_path,
+        start_new_session=True,
+    ) as bash:
+        os.close(secondary)
+        os.write(primary, b"source <(pidone completion bash); echo rea''dy\n")
+        read_until(primary, b"ready\r\n")
+        os.write(primary, typed)
+        read_until(primary, expected)
+        bash.kill()
+    os.close(primary)
 
 
 def test_monit_draws_and_acts(tmp_path: Path) -> None:
@@ -409,14 +450,12 @@ def test_monit_leaves_the_terminal_as_it_was(
     argv = [PIDONE, "monit"]
     screen = b""
     with subprocess.Popen(argv, stdin=secondary, stdout=secondary, stderr=secondary, env=env) as monit:
-        while b"\x1b[J" not in screen:
-            screen += os.read(primary, 65536)
+        screen = read_until(primary, b"\x1b[J")
         if isinstance(end, bytes):
             os.write(primary, end)
         else:
             monit.send_signal(end)
-        while b"\x1b[?1049l" not in screen:
-            screen += os.read(primary, 65536)
+        screen += read_until(primary, b"\x1b[?1049l")
         assert monit.wait(DEADLINE_S) == (0 if isinstance(end, bytes) else 128 + end)
     assert termios.tcgetattr(secondary) == before
     frames = screen.split(b"\x1b[H")[1:]
