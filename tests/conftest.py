@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,8 +35,13 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_configure(config: pytest.Config) -> None:
     harness.become_subreaper()
     os.environ["PIDONE_STRICT"] = "1"  # events that no documentation knows are errors here
-    # Runtimes that nobody told where their control socket belongs would meet in /run.
-    os.environ.pop("PIDONE_SOCKET", None)
+    # A shell that put us into the background has had them ignored, and so would be all that we start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    # Runtimes that nobody told where their control socket belongs would meet in /run, and programs believe in
+    # these sizes rather than in those of their terminal.
+    for name in ("PIDONE_SOCKET", "LINES", "COLUMNS"):
+        os.environ.pop(name, None)
     config.stash[RUN] = os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="pidone-run-")
     os.chmod(config.stash[RUN], 0o1777)  # for those that run as somebody else
 
