@@ -4,6 +4,7 @@ import contextlib
 import resource
 import socket
 import sys
+import threading
 from functools import partial
 from http.server import ThreadingHTTPServer
 from typing import Any, Final
@@ -12,6 +13,8 @@ from runtime.fileserver.handler import Handler, Site
 
 _MOST_CONNECTIONS: Final = 1000
 """Each is a thread and up to two descriptors; more wait in the queue of the socket."""
+_LAST_REQUESTS_S: Final = 1.0
+"""How long the requests of connections that are open at the end may still be on their way."""
 
 
 class Server(ThreadingHTTPServer):
@@ -28,6 +31,7 @@ class Server(ThreadingHTTPServer):
         self.socket = listening
         listening.setblocking(False)  # another instance may be quicker to accept
         self._connections: set[socket.socket] = set()
+        self._has_ended = threading.Condition()
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._most = _MOST_CONNECTIONS if files < 0 else min(_MOST_CONNECTIONS, files // 3)
 
@@ -43,8 +47,10 @@ class Server(ThreadingHTTPServer):
 
     def shutdown_request(self, request: Any) -> None:
         """A connection has ended."""
-        self._connections.discard(request)
         super().shutdown_request(request)
+        with self._has_ended:
+            self._connections.discard(request)
+            self._has_ended.notify_all()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away in the middle is everyday; anything else is a bug and shown."""
@@ -52,9 +58,14 @@ class Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
     def end(self) -> None:
-        """Answer what has been asked, then no more."""
+        """Answer what has been asked, and what is being asked at this moment, then no more.
+
+        Answers say from now on that they are the last of their connection.
+        """
         self.is_ending = True
         self.socket.close()
+        with self._has_ended:
+            self._has_ended.wait_for(lambda: not self._connections, _LAST_REQUESTS_S)
         for connection in tuple(self._connections):
             with contextlib.suppress(OSError):  # its client was quicker
                 connection.shutdown(socket.SHUT_RD)

@@ -87,10 +87,11 @@ def test_planned_restarts_have_names_of_their_own(tmp_path: Path) -> None:
         eventually(lambda: restarts("config") == 1)
 
         def touch() -> bool:
+            """Once in a while: what changes all the time is not acted on before it is quiet."""
             (tmp_path / "source").write_text("new")
             return restarts("watch") > 0
 
-        eventually(touch)
+        eventually(touch, "the watched file to be noticed", every=1.0)
         eventually(lambda: scrape(it)["pidone_app_reload_duration_seconds_count", shop] >= 3)  # it is over
         samples = scrape(it)
         assert samples["pidone_app_ready_duration_seconds_count", shop] >= 4

@@ -63,7 +63,7 @@ def served(folder: Path, **variables: str) -> Iterator[Site]:
     env = {f"PM2_SERVE_{name}": value for name, value in variables.items()}
     listening = socket.create_server(("127.0.0.1", 0))
     # As the runtime does it: the socket at number 3, and the pid of the final process in LISTEN_PID.
-    script = 'exec 3<&$FD; export LISTEN_PID=$$; exec "$@"'
+    script = 'eval "exec 3<&$FD $FD<&-"; export LISTEN_PID=$$; exec "$@"'
     with Running(
         ["bash", "-c", script, "-", *module_argv("runtime.fileserver")],
         env={"PM2_SERVE_PATH": str(folder), "LISTEN_FDS": "1", "FD": str(listening.fileno()), **env},
@@ -248,6 +248,30 @@ def test_a_stop_answers_what_was_asked_and_ends_idle_connections(folder: Path) -
         assert site.running.wait() == 0
         for connection in (idle, busy):
             connection.close()
+
+
+def test_a_stop_answers_requests_that_are_on_their_way(folder: Path) -> None:
+    """Of a connection that has just begun, and of one that is kept alive: each gets a last answer."""
+    with served(folder) as site:
+        new, kept = (HTTPConnection("127.0.0.1", site.port, timeout=10) for _ in range(2))
+        kept.request("GET", "/app.js")
+        kept.getresponse().read()
+        new.connect()
+        site.status("/app.js")  # both are accepted before this one
+        site.running.signal(signal.SIGTERM)
+        eventually(lambda: refused(site.port), "nobody to accept")
+        for connection in (new, kept):
+            connection.request("GET", "/app.js")
+            response = connection.getresponse()
+            assert (response.status, response.getheader("Connection")) == (200, "close")
+            connection.close()
+        assert site.running.wait() == 0
+
+
+def refused(port: int) -> bool:
+    """Whether nobody listens."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) != 0
 
 
 def test_it_tells_when_it_is_ready_and_opens_its_own_socket_if_it_is_given_none(
