@@ -45,11 +45,16 @@ async function say(room, client, { key, text }) {
 
 // Sends every member what it has not been sent yet; a publication only says that there is something.
 async function deliver(room) {
-  for (const [client, from] of members(room)) {
+  for (const client of members(room).keys()) await update(room, client);
+}
+
+async function update(room, client) {
+  for (let from; (from = members(room).get(client)) !== undefined; ) {
     const items = await redis.command('LRANGE', `room:${room}`, from, -1);
-    if (members(room).get(client) !== from) continue; // another delivery was faster, or the client has left
+    if (members(room).get(client) !== from) continue; // another delivery was faster, and may have read too early
     items.forEach((item, n) => client.send({ type: 'message', seq: from + n + 1, ...JSON.parse(item) }));
     members(room).set(client, from + items.length);
+    return;
   }
 }
 
