@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 QUIET: Final[Seconds] = 0.2
 """Least time without a change: saving one file is often several of them, told at 0.1 s from each other."""
+_PATIENCE: Final = 10
+"""Times the quiet time: a file that is written without end (a database, a log) must not hide the others."""
 _RETRY: Final[Seconds] = 5.0
 _SHOWN: Final = 5
 """Changed files that an event names."""
@@ -44,6 +46,8 @@ class Watcher:
         self._groups: list[tuple[App, AppSpec]] = []
         """What the helper was told to watch, in its order."""
         self._changed: dict[tuple[str, str], set[str]] = {}
+        self._since: dict[tuple[str, str], Seconds] = {}
+        """When the first of them was told, in the loop's time."""
         self._quiet: dict[tuple[str, str], Timer] = {}
         self._retry: Timer | None = None
 
@@ -99,7 +103,9 @@ class Watcher:
         self._changed.setdefault(key, set()).add(os.path.relpath(said["path"], spec.cwd))
         if key in self._quiet:
             self._quiet[key].cancel()
-        self._quiet[key] = self._loop.call_later(max(spec.watch_delay, QUIET), self._act, app)
+        now, delay = self._loop.time(), max(spec.watch_delay, QUIET)
+        latest = self._since.setdefault(key, now) + delay * _PATIENCE
+        self._quiet[key] = self._loop.call_at(min(now + delay, latest), self._act, app)
 
     def helper_ended(self, helper: "_Helper", status: ExitStatus) -> None:
         """It was asked to, or ended by itself."""
@@ -133,6 +139,7 @@ class Watcher:
 
     def _forget_changes(self, key: tuple[str, str]) -> None:
         self._changed.pop(key, None)
+        self._since.pop(key, None)
         timer = self._quiet.pop(key, None)
         if timer is not None:
             timer.cancel()

@@ -73,6 +73,18 @@ def test_a_change_replaces_the_instance(tmp_path: Path, project: Path) -> None:
         assert run.wait() == 0
 
 
+def test_a_file_that_is_written_without_end_hides_no_change(tmp_path: Path, project: Path) -> None:
+    """An app that logs beside its code gives no quiet moment: the wait for one is bounded."""
+    app = shell("a", "while :; do echo x >>log; sleep 0.02; done", cwd=str(project), watch=True)
+    file = ecosystem(tmp_path, app)
+    with pidone(file) as run:
+        watched(run)
+        assert "log" in run.expect(event="app.files_changed")["message"].split(", ")
+        run.expect(event="app.reload", reason="watch")
+        run.signal(signal.SIGTERM)
+        run.wait()
+
+
 def test_what_is_ignored_changes_nothing(tmp_path: Path, project: Path) -> None:
     """Dot files, node_modules, and what `ignore_watch` names."""
     (project / "logs").mkdir()
