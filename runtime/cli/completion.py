@@ -39,9 +39,14 @@ compdef _pidone pidone
 _FISH: Final = """\
 function __pidone
     set -l words (commandline -opc) (commandline -ct)
-    pidone complete -- $words[2..-1] 2>/dev/null
+    set -l found (pidone complete -- $words[2..-1] 2>/dev/null)
+    if set -q found[1]
+        printf '%s\\n' $found
+    else
+        __fish_complete_path $words[-1]
+    end
 end
-complete -c pidone -a '(__pidone)'
+complete -c pidone -f -a '(__pidone)'
 """
 SCRIPTS: Final = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import select
 import shutil
 import signal
@@ -37,12 +38,12 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
         yield it
 
 
-def read_until(terminal: int, text: bytes) -> bytes:
-    """What a terminal shows, up to a text that has to come."""
+def read_until(terminal: int, pattern: bytes) -> bytes:
+    """What a terminal shows, up to something that has to come."""
     screen, deadline = b"", time.monotonic() + DEADLINE_S
-    while text not in screen:
+    while re.search(pattern, screen) is None:
         ready, _, _ = select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))
-        assert ready, f"{text!r} is not on the screen: {screen!r}"
+        assert ready, f"{pattern!r} is not on the screen: {screen!r}"
         screen += os.read(terminal, 65536)
     return screen
 
@@ -369,46 +370,84 @@ def test_completion_scripts_are_valid(shell: str) -> None:
         subprocess.run([shell, "-n"], input=done.stdout, text=True, check=True)
 
 
-@pytest.mark.parametrize(
-    ("typed", "expected"),
-    [
-        (b"pidone resta\t", b"pidone restart "),
-        (b"pidone restart fl\t", b"pidone restart flour "),
-        (b"pidone restart api:\t\t", b"\r\n0  1"),
-        (b"pidone logs --sin\t", b"pidone logs --since "),
-        (b"pidone check eco\t", b"pidone check ecosystem.toml "),
-    ],
-)
-def test_bash_completes(shared: Operated, tmp_path: Path, typed: bytes, expected: bytes) -> None:
-    """What a person sees who presses TAB in a real bash: also after a colon, which bash takes for a gap."""
+INTERACTIVE = {
+    "bash": ("bash --norc --noprofile -i", "source <(pidone completion bash)"),
+    "zsh": ("zsh -f -i", "autoload -U compinit; compinit -u; source <(pidone completion zsh)"),
+}
+"""How each is started without anybody's settings, and what turns completion on."""
+
+
+@pytest.fixture
+def shell_env(shared: Operated, tmp_path: Path) -> dict[str, str]:
+    """What a shell in `tmp_path` needs to ask about the running apps."""
     (tmp_path / "ecosystem.toml").touch()
     (tmp_path / "flour").mkdir()  # an app of the same name is no folder
-    env = {
+    return {
         **os.environ,
         "PIDONE_SOCKET": shared.socket,
         "PATH": f"{Path(PIDONE).parent}:{os.environ['PATH']}",
+        "HOME": str(tmp_path),
         "PS1": "$ ",
         "TERM": "dumb",
         "INPUTRC": "/dev/null",
     }
+
+
+@pytest.mark.parametrize("shell", INTERACTIVE)
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (b"pidone resta\t", rb"pidone restart "),
+        (b"pidone restart fl\t", rb"pidone restart flour "),
+        (b"pidone restart api:\t\t", rb"\r\n(api:)?0  (api:)?1"),
+        (b"pidone logs --sin\t", rb"pidone logs --since "),
+        (b"pidone check eco\t", rb"pidone check ecosystem\.toml "),
+    ],
+)
+def test_a_shell_completes(
+    shell_env: dict[str, str], tmp_path: Path, shell: str, typed: bytes, expected: bytes
+) -> None:
+    """What a person sees who presses TAB in a real shell: also after a colon, which bash takes for a gap."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"needs {shell}")
+    start, turn_on = INTERACTIVE[shell]
     primary, secondary = pty.openpty()
-    argv = ["bash", "--norc", "--noprofile", "-i"]
     with subprocess.Popen(
-        argv,
+        start.split(),
         stdin=secondary,
         stdout=secondary,
         stderr=secondary,
-        env=env,
+        env=shell_env,
         cwd=tmp_path,
         start_new_session=True,
-    ) as bash:
+    ) as process:
         os.close(secondary)
-        os.write(primary, b"source <(pidone completion bash); echo rea''dy\n")
-        read_until(primary, b"ready\r\n")
+        os.write(primary, f"{turn_on}; echo rea''dy\n".encode())
+        read_until(primary, rb"ready\r\n")
         os.write(primary, typed)
         read_until(primary, expected)
-        bash.kill()
+        process.kill()
     os.close(primary)
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("pidone resta", ["restart"]),
+        ("pidone restart ", ["all", "api", "api:0", "api:1", "flour"]),
+        ("pidone restart api:", ["api:0", "api:1"]),
+        ("pidone logs --sin", ["--since"]),
+        ("pidone check eco", ["ecosystem.toml"]),
+    ],
+)
+def test_fish_offers(shell_env: dict[str, str], tmp_path: Path, typed: str, offered: list[str]) -> None:
+    """What fish answers when it is asked for the words after what is typed: no files where names belong."""
+    if shutil.which("fish") is None:
+        pytest.skip("needs fish")
+    ask = f"pidone completion fish | source; complete -C '{typed}'"
+    argv = ["fish", "--no-config", "-c", ask]
+    done = subprocess.run(argv, env=shell_env, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == offered
 
 
 def test_monit_draws_and_acts(tmp_path: Path) -> None:
@@ -450,12 +489,12 @@ def test_monit_leaves_the_terminal_as_it_was(
     argv = [PIDONE, "monit"]
     screen = b""
     with subprocess.Popen(argv, stdin=secondary, stdout=secondary, stderr=secondary, env=env) as monit:
-        screen = read_until(primary, b"\x1b[J")
+        screen = read_until(primary, rb"\x1b\[J")
         if isinstance(end, bytes):
             os.write(primary, end)
         else:
             monit.send_signal(end)
-        screen += read_until(primary, b"\x1b[?1049l")
+        screen += read_until(primary, rb"\x1b\[\?1049l")
         assert monit.wait(DEADLINE_S) == (0 if isinstance(end, bytes) else 128 + end)
     assert termios.tcgetattr(secondary) == before
     frames = screen.split(b"\x1b[H")[1:]
