@@ -44,12 +44,12 @@ _SIGNS: Final = (
     # `WARN  text`, `ERROR: text`, and glog's or klog's `E1120 23:04:39.123456`
     _Sign(rf"([A-Z]{{1,11}})(?=(?<=[A-Z]{{3}})[\]):>|\s,]|\Z|[0-9]{{4}} [0-9]{{2}}:{_CLOCK})"),
     # `[warn] text`, `<3>text`
-    _Sign(r"[\[(<]([A-Za-z]{3,11}|[0-7])[\])>]", ((b"[", b"(", b"<"),)),
+    _Sign(r"[\[(<]([A-Za-z]{3,11}|[0-7]) *+[\])>]", ((b"[", b"(", b"<"),)),
     # `Error: text`; `Error in` may be prose
     _Sign(rf"([{_INITIALS}{_INITIALS.upper()}][a-z]{{2,10}})[:|]", ((b":", b"|"),)),
     # `2026-11-20 23:04:39,123 - name - WARNING - text`, `[2026-11-20 23:04:39 +0000] [7] [INFO] text`
     _Sign(
-        rf"{_DATED}{_ZONE}{_LOGGER}[\[(<]?+([A-Z]{{3,11}}+(?=[\]):>|\s,]|\Z)|[a-z]{{3,11}}+(?=[\])>]))",
+        rf"{_DATED}{_ZONE}{_LOGGER}[\[(<]?+([A-Z]{{3,11}}+(?=[\]):>|\s,]|\Z)|[a-z]{{3,11}}+(?= *+[\])>]))",
         ((b":",),),
     ),
     # logfmt: `time="2026-11-20T10:00:00Z" level=warning msg="x"`
@@ -64,6 +64,8 @@ _SIGNS: Final = (
     ),
 )
 """The first sign that tells a level counts."""
+_COLOUR: Final = r"\x1b\[[0-9;]*m"
+"""SGR of ECMA-48, 8.3.117. Loggers that are told to, or take their output for a terminal, colour the level."""
 
 
 @functools.cache
@@ -79,6 +81,8 @@ def of_lines(lines: bytes, default: str) -> str | list[str]:
     that is found without looking at single lines. Where lines differ, `findall` gives a word per line, empty
     where there is none, so that the work per line is in C.
     """
+    if b"\x1b" in lines:
+        lines = _compiled(_COLOUR).sub(b"", lines)
     text = b"\n" + lines[:-1]
     told: list[str] = []
     for sign in _SIGNS:
