@@ -65,7 +65,7 @@ _SIGNS: Final = (
 )
 """The first sign that tells a level counts."""
 _COLOUR: Final = r"\x1b\[[0-9;]*m"
-"""SGR of ECMA-48, 8.3.117. Loggers that are told to, or take their output for a terminal, colour the level."""
+"""SGR of ECMA-48, 8.3.117: loggers that are told to, or take us for a terminal, colour the level."""
 
 
 @functools.cache

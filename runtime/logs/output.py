@@ -85,20 +85,20 @@ class Output:
             self._flush_due = True
             self._loop.call_soon(self._flush_at_end_of_turn)
 
-    def drain(self, timeout: Seconds) -> bool:
-        """Write what is queued, waiting at most `timeout` in all; whether everything went out."""
-        deadline = time.monotonic() + timeout
+    def drain(self, patience: Seconds, until: Seconds) -> bool:
+        """Write what is queued; whether everything went out.
+
+        Gives up when nothing could be written for `patience`, and when it is `until` (of time.monotonic).
+        """
         self._stop_waiting()
         while self._writer and self._queue:
             try:
                 self._write_some(self._writer)
             except BlockingIOError:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return False
                 poll = select.poll()
                 poll.register(self._writer.fd, select.POLLOUT)
-                poll.poll(left * 1000)
+                if not poll.poll(max(0.0, min(patience, until - time.monotonic())) * 1000):
+                    return False
             except OSError as error:
                 self._lose(error)
         return not self._queue and not self.lost

@@ -136,23 +136,24 @@ class Relay:
         for name in _STREAM_LEVEL:
             self._counts.pop((app, name), None)
 
-    def close(self, timeout: Seconds) -> bool:
-        """Write out everything that is known, waiting at most `timeout` for stdout; whether that succeeded.
+    def close(self, patience: Seconds, limit: Seconds) -> bool:
+        """Write out everything that is known; whether that succeeded.
 
-        To be called when no app runs any more. Blocks the loop. A second call does nothing.
+        A stdout that takes nothing for `patience` is given up; one that is slow, after `limit`. To be called
+        when no app runs any more. Blocks the loop. A second call does nothing.
         """
-        deadline = time.monotonic() + timeout
+        until = time.monotonic() + limit
         done = True
         while self._streams and done:  # more may be in the pipes than fits into the queue at once
             self._drain_pipes()
-            done = self._drain_outputs(deadline)
+            done = self._drain_outputs(patience, until) and time.monotonic() < until
         for stream in self._streams:
             stream.close()
         self._streams.clear()
         for report in self._drops.values():
             report.flush()
         self._own.render()
-        done = self._drain_outputs(deadline)
+        done = self._drain_outputs(patience, until)
         self._errors.close()
         self._own.uninstall()
         self._output.close()
@@ -167,9 +168,8 @@ class Relay:
                 stream.close()
                 del self._streams[stream]
 
-    def _drain_outputs(self, deadline: Seconds) -> bool:
-        outputs = {self._output, self._errors}
-        drained = [output.drain(deadline - time.monotonic()) for output in outputs]
+    def _drain_outputs(self, patience: Seconds, until: Seconds) -> bool:
+        drained = [output.drain(patience, until) for output in {self._output, self._errors}]
         return all(drained)
 
     def _steps(

@@ -26,8 +26,10 @@ from runtime.supervise.upkeep import Upkeep
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-FLUSH_TIME_S = 2.0
-"""How long the last lines may take to leave through a slow stdout."""
+STALLED_STDOUT_S: Final = 2.0
+"""A stdout that takes nothing for so long when everything has ended is not waited for."""
+SLOW_STDOUT_S: Final = 10.0
+"""How long the last lines may take to leave through one that does read."""
 OPERATE_AFTER: Final = 0.1
 """Seconds that the first apps have for themselves before what operates them is imported."""
 
@@ -132,7 +134,7 @@ class Session:
                     room.close()
             while self._reaper.reap():  # who ended in the last moment is nobody else's to bury
                 pass
-            self._relay.close(FLUSH_TIME_S)
+            self._relay.close(STALLED_STDOUT_S, SLOW_STDOUT_S)
         return self._ending or Ending(ExitCode.INTERNAL, "bug", "the loop ended by itself")
 
     # -- what happens ------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ class Stage:
         self.turn(lambda: not self.children, timeout)
 
     def close(self) -> bool:
-        return self.relay.close(5.0)
+        return self.relay.close(DEADLINE_S, DEADLINE_S)
 
     def text(self) -> bytes:
         """All that came out; closes the relay."""
@@ -119,7 +119,7 @@ def stage(
         try:
             yield Stage(loop, relay, out, lost=lost)
         finally:
-            relay.close(0)
+            relay.close(0, 0)
             loop.run_until_complete(asyncio.sleep(0))
             loop.close()
 

@@ -2,17 +2,23 @@
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import shutil
 import signal
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import harness
 import pytest
+from harness import DEADLINE_S
 from logs.relaying import NOON_TEXT, Reader, app, stage
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def test_a_line_becomes_one_record_with_the_keys_in_their_order() -> None:
@@ -167,6 +173,38 @@ def test_lines_that_did_not_fit_when_a_process_ended_follow_when_there_is_room()
         os.close(write)
         assert reader.join().count(b"\n") == count
         os.close(read)
+
+
+@pytest.mark.parametrize("is_read", [True, False], ids=["slow", "stalled"])
+def test_at_the_end_a_slow_stdout_is_waited_for_and_a_stalled_one_is_not(*, is_read: bool) -> None:
+    """Patience is for a stdout that takes nothing: from one that is read on and on, nothing is cut off."""
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, PAGE)
+    patience, lines = 0.5, 20
+    taken = bytearray()
+
+    def slowly() -> None:
+        while data := os.read(read, PAGE):
+            taken.extend(data)
+            time.sleep(patience / 5)
+
+    with stage(stdout_fd=write) as it:
+        outlet = it.open(app())
+        it.say(outlet, (b"x" * (PAGE // 2) + b"\n") * lines)
+        outlet.spawned(1)
+        outlet.finish()
+        reader = threading.Thread(target=slowly)
+        if is_read:
+            reader.start()
+        began = time.monotonic()
+        assert it.relay.close(patience, DEADLINE_S) is is_read
+        waited = time.monotonic() - began
+    os.close(write)
+    if is_read:
+        reader.join()
+        assert waited > patience
+        assert taken.count(b"\n") == lines
+    os.close(read)
 
 
 def test_a_closed_stdout_is_reported_once_and_stops_nobody() -> None:
