@@ -17,9 +17,10 @@ pytestmark = pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs s
 CPU_V1 = Path("/sys/fs/cgroup/cpu")
 POWERLESS = (
     *("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"),
-    *("--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"),
+    *("--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"),
+    *("--bounding-set=-all,+dac_read_search", "--no-new-privs", "--"),
 )
-"""As a container that runs as somebody and has no capability."""
+"""As a container that runs as somebody and has no capability but to find an interpreter in root's home."""
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import os
 import resource
-import sys
 from pathlib import Path
 
 import harness
@@ -30,10 +29,10 @@ def test_of_ourselves() -> None:
 def test_of_another_user(root: None) -> None:
     """Dropped capabilities, another user, its groups, and no way back."""
     drop = ["setpriv", "--reuid", "65534", "--regid", "65533", "--groups", "65532,65531", "--no-new-privs"]
-    source = "import os; os.nice(4); os.umask(0o77); print('up', flush=True); os.read(0, 1)"
+    waits = ["nice", "-n", "4", "sh", "-c", "umask 077; echo up; read _"]
     ours, theirs = os.pipe()
     try:
-        with harness.Running([*drop, sys.executable, "-c", source], stdin=ours) as run:
+        with harness.Running([*drop, *waits], stdin=ours) as run:
             run.expect_line("up")
             rights = read_rights(run.pid)
             assert rights is not None
