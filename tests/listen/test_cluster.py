@@ -7,6 +7,8 @@ import socket
 from collections import Counter
 from pathlib import Path
 
+import pytest
+from harness import eventually
 from listen.fleet import Fleet, app_of
 
 HELLO = """
@@ -128,6 +130,32 @@ def test_any_address_is_dual_stack(fleet: Fleet, node: str, port: int, tmp_path:
     script.write_text(HELLO)
     (worker,) = fleet.start_ready(app_of(node, str(script), cluster=True, env={"PORT": str(port)}))
     assert fleet.get(port, host="127.0.0.1") == fleet.get(port, host="::1") == str(worker.pid)
+
+
+def test_ipv6_only_leaves_the_port_to_ipv4(fleet: Fleet, node: str, port: int, tmp_path: Path) -> None:
+    """With `ipv6Only` there is nothing on IPv4, until the worker listens there too."""
+    script = tmp_path / "app.cjs"
+    script.write_text("""
+      const http = require('http'), port = +process.env.PORT;
+      const serve = (host) => http.createServer((request, response) => {
+        response.end(host);
+        if (request.url === '/more') serve('0.0.0.0');
+      }).listen({ port, host, ipv6Only: true });
+      serve('::');
+    """)
+    fleet.start_ready(app_of(node, str(script), cluster=True, env={"PORT": str(port)}))
+    with pytest.raises(ConnectionRefusedError):
+        fleet.get(port, host="127.0.0.1")
+    assert fleet.get(port, "/more", host="::1") == "::"
+
+    def served_by() -> str | None:
+        try:
+            return fleet.get(port, host="127.0.0.1")
+        except ConnectionRefusedError:
+            return None
+
+    assert eventually(served_by, "IPv4 to be served") == "0.0.0.0"
+    assert fleet.get(port, host="::1") == "::"
 
 
 def test_messages_both_ways(fleet: Fleet, node: str, tmp_path: Path) -> None:
