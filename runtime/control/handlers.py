@@ -277,7 +277,14 @@ class Handlers:
 
     def _note(self, request: Request, action: str, targets: list[Target]) -> None:
         names = ", ".join(app.name for app in _apps(targets)) or None
-        self._parts.ledger.event("info", "control.request", action=action, app=names, peer=request.peer)
+        self._parts.ledger.event(
+            "info",
+            "control.request",
+            f"{action} asked for by {request.peer}",
+            action=action,
+            app=names,
+            peer=request.peer,
+        )
 
     def _show(self, targets: list[Target], **extra: object) -> Response:
         usage = self._usage.usage()

@@ -137,7 +137,14 @@ class Operations:
             if count == before:
                 continue
             app.scale(count)
-            self._ledger.event("info", "app.scale", **app.spec.labels(), instances=count, previous=before)
+            self._ledger.event(
+                "info",
+                "app.scale",
+                f"from {before} to {count} instances",
+                **app.spec.labels(),
+                instances=count,
+                previous=before,
+            )
 
     def signal(self, targets: Iterable[Target], name: object) -> str:
         """Send a signal to the main processes; the name of what was sent."""

@@ -80,7 +80,7 @@ class ControlServer:
     def _listen(self, sock: socket.socket, address: str, token: bytes | None = None) -> None:
         self._doors.append((sock, token))
         self._parts.loop.add_reader(sock.fileno(), self._knocked)
-        self._parts.ledger.event("info", "control.listening", address=address)
+        self._parts.ledger.event("info", "control.listening", f"answering at {address}", address=address)
 
     def _knocked(self) -> None:
         """The first client, at whichever door: load what answers, and open all of them."""

@@ -219,7 +219,8 @@ class Relay:
         """One for all instances. What a full stdout had no room for is told when there is room again."""
 
         def report(lines: int) -> None:
-            self.event("warning", "log.dropped", **app.labels(), lines=lines, reason=reason)
+            told = f"{lines} lines dropped: {reason}"
+            self.event("warning", "log.dropped", told, **app.labels(), lines=lines, reason=reason)
 
         later = self._loop.call_later if reason == _RATE_LIMIT else _never
         return self._drops.setdefault((app.key(), reason), DropReport(report, later))

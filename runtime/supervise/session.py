@@ -225,7 +225,10 @@ class Session:
         elif reaction.action is SignalAction.FORWARD:
             self._supervisor.forward(reaction.number)
         elif reaction.action is SignalAction.REOPEN:
-            self._ledger.event("info", "control.request", action="reopen", peer=signal_name(number))
+            name = signal_name(number)
+            self._ledger.event(
+                "info", "control.request", f"reopen asked for by {name}", action="reopen", peer=name
+            )
             self._relay.reopen()
 
     def _reap(self) -> None:

@@ -14,6 +14,7 @@ import termios
 import time
 import tomllib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,13 +88,13 @@ def test_every_reading_command_speaks_json(shared: Operated, words: tuple[str, .
 
 
 def test_following_speaks_json_too(shared: Operated) -> None:
-    """`logs -f` a JSON string per record, `monit` an object per second: for programs that watch."""
-    for words, kind in ((("logs", "-f"), str), (("monit",), dict)):
+    """`logs -f` an object per record, `monit` one per second: for programs that watch."""
+    for words, key in ((("logs", "-f"), "timestamp"), (("monit",), "apps")):
         with subprocess.Popen(
             [PIDONE, *words, "--json", "--socket", shared.socket], stdout=subprocess.PIPE, text=True
         ) as follower:
             assert follower.stdout is not None
-            assert isinstance(json.loads(follower.stdout.readline()), kind)
+            assert key in json.loads(follower.stdout.readline())
             follower.kill()
 
 
@@ -115,6 +116,22 @@ def test_logs_are_kept_without_files(shared: Operated) -> None:
     assert shared.command("logs", "flour", "--since", "1h").stdout == both
     assert shared.command("logs", "flour", "--since", "2100-01-01T00:00:00Z").stdout == ""
     assert shared.command("logs", "--since", "yesterday").returncode == 1
+    records = json.loads(shared.command("logs", "flour", "--json").stdout)
+    assert [r["message"] for r in records if "event" not in r] == ["white", "dark"]
+
+
+def test_logs_in_another_format_are_strings_in_json(tmp_path: Path) -> None:
+    """A record is an object only where the log format makes it one."""
+    file, socket = tmp_path / "ecosystem.toml", str(tmp_path / "control.sock")
+    file.write_text('[runtime]\nlog_format = "logfmt"\n' + SLEEPER)
+    with pidone("--socket", socket, str(file)) as run:
+        ask = partial(command, "logs", "--json", env={"PIDONE_SOCKET": socket})
+        eventually(lambda: ask().returncode == 0, "the control socket")
+        records = json.loads(ask().stdout)
+        assert records
+        assert all(record.startswith("ts=") for record in records)
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
 
 
 def test_logs_follow(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def logs(
     ] = "",
     socket: Socket = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="A JSON array of the records; with -f a JSON string for each.")
+        bool, typer.Option("--json", help="A JSON array of the records; with -f a line for each.")
     ] = False,
 ) -> None:
     """Print the last log records as they went to stdout.
@@ -48,12 +48,24 @@ def logs(
         _follow(client(socket), query, as_json=as_json)
         return
     records = client(socket).get("api", "logs", **query)["records"]
-    print(json.dumps(records) if as_json else "\n".join(records), end="\n" if records or as_json else "")
+    if as_json:
+        print("[" + ", ".join(map(_in_json, records)) + "]")
+    elif records:
+        print("\n".join(records))
+
+
+def _in_json(record: str) -> str:
+    """The record as it is where the log format made it an object, else as a string."""
+    try:
+        is_object = isinstance(json.loads(record), dict)
+    except ValueError:
+        is_object = False
+    return record if is_object else json.dumps(record)
 
 
 def _follow(runtime: Client, query: dict[str, str], *, as_json: bool) -> None:
     for event, data in runtime.stream("api", "logs", follow="1", **query):
         if event == "lost":
             raise CommandError("too slow: some records were lost")
-        sys.stdout.write((json.dumps(data) if as_json else data) + "\n")
+        sys.stdout.write((_in_json(data) if as_json else data) + "\n")
         sys.stdout.flush()
