@@ -96,9 +96,9 @@ def test_a_running_job_brought_to_the_foreground_can_read(tmp_path: Path) -> Non
     gate = tmp_path / "gate"
     os.mkfifo(gate)
     with shell() as terminal:
-        terminal.type(f"{EXEC} sh -c 'read g < {gate}; read x; echo got:$x' &\n")
+        terminal.type(f"{EXEC} sh -c 'echo asking; read g < {gate}; read x; echo got:$x' &\n")
+        terminal.expect("asking\r")  # on its way there it would take the foreground if its init had it
         init = job(terminal)
-        eventually(lambda: children(init), "the command")
         terminal.type("fg\n")
         eventually(lambda: terminal.foreground() == init, "the job to be in the foreground")
         gate.write_text("go\n")
