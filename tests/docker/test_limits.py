@@ -42,7 +42,7 @@ hoard = []
 print("up")
 while True:
     hoard.append(bytearray(1 << 20))
-    time.sleep(0.02)
+    time.sleep(0.05)
 ''']
 """
 
