@@ -72,7 +72,7 @@ def test_the_rules_are_loaded_and_evaluated(stack: Stack) -> None:
 
 def test_the_dashboards_panels_have_something_to_show(stack: Stack) -> None:
     """Every query of the shipped dashboard works, and those of levels (not of changes) have a value."""
-    eventually(lambda: values(stack, "pidone_ready"), "a scrape", SCRAPED_S)
+    eventually(lambda: len(values(stack, "pidone_ready")) == 2, "a scrape of both", SCRAPED_S)
     dashboard = json.loads((MONITORING / "grafana-dashboard.json").read_text())
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     assert len(queries) > 15
