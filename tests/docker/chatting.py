@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,8 +57,9 @@ class Chatter:
     def catch_up(self) -> list[int]:
         """Join once more and read all that is left; the numbers of everything heard."""
         with self._connect() as client:
-            client.send(json.dumps({"key": THE_END, "text": THE_END}))
-            while THE_END not in self.acknowledged or self.heard[-1]["seq"] < self.acknowledged[THE_END]:
+            while not self._say(client, THE_END):
+                time.sleep(PAUSE_S)
+            while not self.heard or self.heard[-1]["seq"] < self.acknowledged[THE_END]:
                 self._take(json.loads(client.recv(timeout=ANSWER_S)))
         return [message["seq"] for message in self.heard]
 
