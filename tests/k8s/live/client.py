@@ -69,6 +69,7 @@ def client() -> Iterator[None]:
     space = Space(NAMESPACE)
     kubectl("create", "namespace", NAMESPACE)
     try:
+        space.wait_until_pods_are_taken()
         metadata = {"name": "client"}
         container = {
             "name": "client",

@@ -18,6 +18,7 @@ def strict_space(name: str) -> Iterator[Space]:
     metadata = {"name": space.name, "labels": labels}
     Space("default").apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
     try:
+        space.wait_until_pods_are_taken()
         yield space
     finally:
         space.delete()

@@ -114,10 +114,16 @@ class Space:
     def _workloads(self) -> list[str]:
         return self.kubectl("get", "statefulsets,deployments", "--output", "name").split()
 
+    def wait_until_pods_are_taken(self) -> None:
+        """A pod that comes seconds before a controller has given a new namespace its account is refused."""
+        command = ["get", "serviceaccount/default", "--ignore-not-found", "--output", "name"]
+        until(lambda: self.kubectl(*command), f"the service account of {self.name}")
+
     def scale(self, replicas: int) -> None:
         """Give the backend so many pods, and wait until they are ready; others may still be leaving."""
         self.kubectl("scale", "deployment/backend", f"--replicas={replicas}")
-        self.wait_until_rolled_out("deployment/backend")
+        self.wait_until_rolled_out("deployment/backend")  # true also before those too many are told to leave
+        until(lambda: len(self.names()) == replicas, f"{replicas} pods that stay")
 
     def settle(self, replicas: int) -> None:
         """Wait until pods on their way out are gone."""

@@ -49,7 +49,7 @@ def test_liveness_survives_a_dead_app_and_readiness_does_not(space: Space) -> No
     """With its only app stopped, a pod leaves the Service and is not restarted; then it returns."""
     (pod,) = space.pods()
     name = pod["metadata"]["name"]
-    assert endpoints(space) == {pod["status"]["podIP"]}
+    until(lambda: endpoints(space) == {pod["status"]["podIP"]}, "the Service to know only this pod")
     space.exec(name, "pidone", "stop", "node-api")
     until(lambda: not is_ready(space.get(f"pod/{name}")), "the pod to be not ready")
     until(lambda: not endpoints(space), "the Service to know")
