@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 from docker.images import REPOSITORY
-from k8s.live.lone import ended, has_started, pod_spec, run, strict_space
+from k8s.live.lone import ended, has_started, pod_spec, run, strict_space, told
 from k8s.live.space import Space, until
 
 GREEDY = "held = []\nwhile True: held.append(bytearray(8 << 20))"
@@ -51,9 +51,9 @@ def space() -> Iterator[Space]:
 def test_the_message_says_why(space: Space, name: str) -> None:
     """The container's code is the app's or says what happened; the message has the reason, too."""
     _, code, reason = ENDS[name]
-    told = ended(space, name)
-    assert (told["exitCode"], told["reason"]) == (code, "Error")
-    message = json.loads(told["message"])
+    end = ended(space, name)
+    assert (end["exitCode"], end["reason"]) == (code, "Error")
+    message = json.loads(end["message"])
     assert (message["code"], message["reason"]) == (code, reason)
 
 
@@ -61,17 +61,18 @@ def test_an_orderly_stop_is_success(space: Space) -> None:
     """A pod that is asked to go ends with 0: nobody counts it as failed."""
     run(space, "asked", "--", "sleep", "3600")
     has_started(space, "asked")
+    told(space, "asked", event="runtime.start")  # before it handles SIGTERM, process 1 does not notice it
     space.exec("asked", "sh", "-c", "kill 1")
-    told = ended(space, "asked")
-    assert (told["exitCode"], told["reason"]) == (0, "Completed")
-    assert "message" not in told
+    end = ended(space, "asked")
+    assert (end["exitCode"], end["reason"]) == (0, "Completed")
+    assert "message" not in end
 
 
 def test_memory_that_runs_out(space: Space) -> None:
     """`kubectl` shows OOMKilled and 137 when the kernel has ended the only app."""
     run(space, "greedy", "--name", "greedy", "--no-autorestart", "--", "python3", "-c", GREEDY)
-    told = ended(space, "greedy")
-    assert (told["exitCode"], told["reason"]) == (137, "OOMKilled")
+    end = ended(space, "greedy")
+    assert (end["exitCode"], end["reason"]) == (137, "OOMKilled")
 
 
 @pytest.mark.parametrize("name", JOBS)
