@@ -101,10 +101,11 @@ def test_prestop_as_a_command_counts_as_part_of_the_delay(space: Space) -> None:
     """`pidone prestop` in the hook: not ready at once, and `shutdown_delay` is waited for once, not twice."""
     hook = {"preStop": {"exec": {"command": ["pidone", "prestop"]}}}
     run_ecosystem(space, "hooked", PRESTOP, lifecycle=hook)
+    told(space, "hooked", event="control.listening")  # before that, the hook would fail without a word
     with space.following("hooked") as following:
         space.kubectl("delete", "pod", "hooked", "--wait=false")
         records = {record.get("event"): record for record in following}
     asked, stopped = when(records["control.request"]), when(records["instance.stop"])
     assert records["control.request"]["action"] == "drain"
-    assert round(stopped - asked) == DELAY_S
+    assert 0.9 * DELAY_S < stopped - asked < 1.9 * DELAY_S  # the kubelet may take a while after the hook
     assert records["runtime.exit"]["code"] == 0
