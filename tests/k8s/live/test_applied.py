@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from k8s.live.client import load
-from k8s.live.space import Space, install, is_ready, kubectl, settings, state
+from k8s.live.space import READY_S, Space, install, is_ready, kubectl, settings, state
 
 CPU = "/spec/template/spec/containers/0/resources/requests/cpu"
 
@@ -101,6 +101,7 @@ def test_the_local_one_too(backend: Space) -> None:
     for pod in backend.get("pods"):
         for container in pod["status"]["containerStatuses"]:
             assert container["restartCount"] == 0, pod["metadata"]["name"]
+    backend.kubectl("wait", "job/migrate", "--for=condition=Complete", f"--timeout={READY_S}s")
     assert backend.get("job/migrate")["status"]["succeeded"] == 1
     with load(backend, rate=50) as program:
         report = program.finish()
