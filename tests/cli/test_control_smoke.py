@@ -19,7 +19,7 @@ def smoke(folder: Path, checks: str, *words: str, script: str = "", port: int = 
     (folder / "e.toml").write_text(
         f'[[apps]]\nname = "web"\nscript = "{PYTHON}"\nargs = {args}\ncwd = "{folder}"\n'
         f'kill_signal = "SIGINT"\nsuccess_exit_codes = [0, 130]\n'
-        + (f'ready = {{ http = "http://127.0.0.1:{port}/" }}\n' if port else "")
+        + (f'ready = {{ http = "http://127.0.0.1:{port}/" }}\nlisten_timeout = "1m"\n' if port else "")
         + checks
     )
     done = command("smoke", str(folder / "e.toml"), *words, env={"PIDONE_SOCKET": ""})
@@ -103,8 +103,10 @@ def test_a_check_that_hangs_leaves_nothing_behind(tmp_path: Path) -> None:
 
 def test_an_app_that_does_not_stop_is_killed_in_time(tmp_path: Path) -> None:
     """The time of everything bounds the stop as well, whatever the app's own time to stop is."""
-    deaf = 'kill_timeout = "1h"\n[runtime]\nshutdown_timeout = "2h"\n'
-    (tmp_path / "deaf.py").write_text("import signal, time\nsignal.signal(2, 1)\nwhile True: time.sleep(9)")
+    deaf = 'ready = "log:deaf"\nkill_timeout = "1h"\n[runtime]\nshutdown_timeout = "2h"\n'
+    (tmp_path / "deaf.py").write_text(
+        "import signal, time\nsignal.signal(2, 1)\nprint('deaf', flush=True)\nwhile True: time.sleep(9)"
+    )
     code, out, _ = smoke(tmp_path, deaf, "--timeout", "3", script=f"{tmp_path}/deaf.py")
     assert code == 1
     assert "it did not stop in time" in out
