@@ -74,7 +74,8 @@ def test_a_failed_check_is_1_and_in_the_xml(tmp_path: Path, check: str, why: str
 
 def test_an_app_that_is_given_up_is_not_waited_for(tmp_path: Path) -> None:
     """A crash loop ends the test as soon as the runtime has given up, and is told by name."""
-    code, out, err = smoke(tmp_path, 'wait_ready = true\nlisten_timeout = "60s"\n', script="-c input()")
+    crashing = 'wait_ready = true\nlisten_timeout = "60s"\nmin_uptime = "60s"\nmax_restarts = 2\n'
+    code, out, err = smoke(tmp_path, crashing, script="-c input()")
     assert code == 1
     assert "given up: web" in out
     assert "EOFError" in err
@@ -107,7 +108,7 @@ def test_an_app_that_does_not_stop_is_killed_in_time(tmp_path: Path) -> None:
     (tmp_path / "deaf.py").write_text(
         "import signal, time\nsignal.signal(2, 1)\nprint('deaf', flush=True)\nwhile True: time.sleep(9)"
     )
-    code, out, _ = smoke(tmp_path, deaf, "--timeout", "3", script=f"{tmp_path}/deaf.py")
+    code, out, _ = smoke(tmp_path, deaf, "--timeout", "6", script=f"{tmp_path}/deaf.py")
     assert code == 1
     assert "it did not stop in time" in out
 
