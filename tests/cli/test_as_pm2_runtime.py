@@ -79,7 +79,7 @@ def test_lines_are_raw_unless_asked_otherwise(start: Start, tmp_path: Path) -> N
 
 def test_apps_get_sigint(start: Start, tmp_path: Path) -> None:
     """The peer's stop signal, whatever signal we get."""
-    with start(write(tmp_path, app(TRAP, autorestart=True))) as run:
+    with start(write(tmp_path, app(TRAP, autorestart=True, kill_timeout=20_000))) as run:
         run.expect_line("up")
         run.signal(signal.SIGTERM)
         assert run.wait() == 0
@@ -89,7 +89,7 @@ def test_apps_get_sigint(start: Start, tmp_path: Path) -> None:
 
 def test_the_peers_variables_count(start: Start, tmp_path: Path) -> None:
     """PM2_KILL_SIGNAL and PM2_KILL_TIMEOUT; the time is over soon, so something is killed."""
-    with start(write(tmp_path, app(TRAP)), env={"PM2_KILL_SIGNAL": "SIGTERM"}) as run:
+    with start(write(tmp_path, app(TRAP, kill_timeout=20_000)), env={"PM2_KILL_SIGNAL": "SIGTERM"}) as run:
         run.expect_line("up")
         run.signal(signal.SIGINT)
         assert run.wait() == 0

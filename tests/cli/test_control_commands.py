@@ -209,9 +209,9 @@ def test_a_start_that_fails_is_told(tmp_path: Path) -> None:
     [[apps]]
     name = "api"
     script = "/bin/sh"
-    args = ["-c", "test ! -e {tmp_path}/broken && exec sleep 1000"]
+    args = ["-c", "test ! -e {tmp_path}/broken && echo up && exec sleep 1000"]
     autorestart = false
-    ready_delay = "500ms"
+    ready = "log:up"
     """
     with operated(tmp_path, ecosystem, "--no-auto-exit") as it:
         (tmp_path / "broken").touch()

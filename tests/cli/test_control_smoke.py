@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from control.operated import command
-from harness import DEADLINE_S, PIDONE, PYTHON, children, eventually, free_port, state
+from harness import DEADLINE_S, PIDONE, PYTHON, children, command_of, eventually, free_port, state
 
 
 def smoke(folder: Path, checks: str, *words: str, script: str = "", port: int = 0) -> "tuple[int, str, str]":
@@ -19,7 +19,7 @@ def smoke(folder: Path, checks: str, *words: str, script: str = "", port: int = 
     (folder / "e.toml").write_text(
         f'[[apps]]\nname = "web"\nscript = "{PYTHON}"\nargs = {args}\ncwd = "{folder}"\n'
         f'kill_signal = "SIGINT"\nsuccess_exit_codes = [0, 130]\n'
-        + (f'ready = {{ http = "http://127.0.0.1:{port}/" }}\n' if port else "")
+        + (f'ready = {{ http = "http://127.0.0.1:{port}/" }}\nlisten_timeout = "1m"\n' if port else "")
         + checks
     )
     done = command("smoke", str(folder / "e.toml"), *words, env={"PIDONE_SOCKET": ""})
@@ -74,7 +74,8 @@ def test_a_failed_check_is_1_and_in_the_xml(tmp_path: Path, check: str, why: str
 
 def test_an_app_that_is_given_up_is_not_waited_for(tmp_path: Path) -> None:
     """A crash loop ends the test as soon as the runtime has given up, and is told by name."""
-    code, out, err = smoke(tmp_path, 'wait_ready = true\nlisten_timeout = "60s"\n', script="-c input()")
+    crashing = 'wait_ready = true\nlisten_timeout = "60s"\nmin_uptime = "60s"\nmax_restarts = 2\n'
+    code, out, err = smoke(tmp_path, crashing, script="-c input()")
     assert code == 1
     assert "given up: web" in out
     assert "EOFError" in err
@@ -103,9 +104,11 @@ def test_a_check_that_hangs_leaves_nothing_behind(tmp_path: Path) -> None:
 
 def test_an_app_that_does_not_stop_is_killed_in_time(tmp_path: Path) -> None:
     """The time of everything bounds the stop as well, whatever the app's own time to stop is."""
-    deaf = 'kill_timeout = "1h"\n[runtime]\nshutdown_timeout = "2h"\n'
-    (tmp_path / "deaf.py").write_text("import signal, time\nsignal.signal(2, 1)\nwhile True: time.sleep(9)")
-    code, out, _ = smoke(tmp_path, deaf, "--timeout", "3", script=f"{tmp_path}/deaf.py")
+    deaf = 'ready = "log:deaf"\nkill_timeout = "1h"\n[runtime]\nshutdown_timeout = "2h"\n'
+    (tmp_path / "deaf.py").write_text(
+        "import signal, time\nsignal.signal(2, 1)\nprint('deaf', flush=True)\nwhile True: time.sleep(9)"
+    )
+    code, out, _ = smoke(tmp_path, deaf, "--timeout", "6", script=f"{tmp_path}/deaf.py")
     assert code == 1
     assert "it did not stop in time" in out
 
@@ -117,7 +120,7 @@ def test_whoever_gives_up_on_it_leaves_no_runtime_behind(tmp_path: Path) -> None
     )
     with subprocess.Popen([PIDONE, "smoke", str(tmp_path / "e.toml")], stderr=subprocess.DEVNULL) as run:
         [runtime] = eventually(lambda: children(run.pid))
-        eventually(lambda: children(runtime))
+        eventually(lambda: "/bin/sleep 1000" in map(command_of, children(runtime)), "the app, not its reader")
         os.kill(run.pid, signal.SIGTERM)
         assert run.wait(DEADLINE_S) == 128 + signal.SIGTERM
 

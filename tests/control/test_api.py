@@ -137,9 +137,13 @@ def test_an_app_that_others_depend_on_cannot_be_deleted(tmp_path: Path) -> None:
 
 def test_a_reload_is_followed_by_its_outcome(tmp_path: Path) -> None:
     """The app's view tells that a reload runs and that it is done; a second one meanwhile is refused."""
-    with operated(tmp_path, SLEEPER.replace("ready_delay = 0", "ready_delay = '500ms'")) as it:
+    go = tmp_path / "go"
+    go.touch()
+    with operated(tmp_path, f'{SLEEPER}hooks.pre_start = "until test -e {go}; do sleep 0.02; done"') as it:
+        go.unlink()
         assert it.ask("/api/apps/api/reload", "POST").json["apps"][0]["reload"]["state"] == "running"
         assert it.ask("/api/apps/api/reload", "POST").status == 409
+        go.touch()
         eventually(lambda: it.app("api")["reload"]["state"] == "done")
 
 
@@ -277,9 +281,13 @@ def test_no_socket_when_there_shall_be_none(tmp_path: Path) -> None:
         assert not run.find(event="control.listening")
 
 
+LINGER = "\n[runtime]\nshutdown_delay = '5s'\n"
+"""All that is asked meanwhile has to be answered in this time, on a busy machine too."""
+
+
 def test_readiness_fails_at_once_when_a_stop_is_asked_for(tmp_path: Path) -> None:
     """During shutdown_delay the apps still serve, and /readyz says 503 from the first moment."""
-    with operated(tmp_path, SLEEPER + "\n[runtime]\nshutdown_delay = '1s'\n") as it:
+    with operated(tmp_path, SLEEPER + LINGER) as it:
         assert it.ask("/startupz").status == 200
         it.run.signal(signal.SIGTERM)
         it.run.expect(event="runtime.stop")
@@ -294,8 +302,7 @@ def test_readiness_fails_at_once_when_a_stop_is_asked_for(tmp_path: Path) -> Non
 
 def test_readiness_may_last_as_long_as_the_delay(tmp_path: Path) -> None:
     """`unready_on_stop = false`: for balancers that cut what is not ready instead of draining it."""
-    runtime = "\n[runtime]\nshutdown_delay = '2s'\nunready_on_stop = false\n"
-    with operated(tmp_path, SLEEPER + runtime) as it:
+    with operated(tmp_path, f"{SLEEPER}{LINGER}unready_on_stop = false\n") as it:
         it.run.signal(signal.SIGTERM)
         it.run.expect(event="runtime.stop")
         assert it.ask("/readyz?verbose").status == 200

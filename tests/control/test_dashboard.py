@@ -93,7 +93,7 @@ def test_on_the_unix_sockets_side_it_acts_without_a_token(tmp_path: Path, width:
         click("start api")
         eventually(lambda: it.states("api") == ["online"] * 3)
         page.until("document.getElementById('said').textContent === 'start api'")
-        assert it.run.find(event="control.request", action="stop")
+        it.run.expect(event="control.request", action="stop")
         assert not page.complaints
 
 

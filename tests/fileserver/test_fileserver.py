@@ -3,13 +3,13 @@
 import base64
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 
 import pytest
-from harness import Running, eventually
+from harness import DEADLINE_S, PYTHON, Running, eventually
 
 from runtime.interpreter import module_argv
 
@@ -57,15 +57,18 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
+SERVER = module_argv("runtime.fileserver")
+
+
 @contextmanager
-def served(folder: Path, **variables: str) -> Iterator[Site]:
+def served(folder: Path, argv: Sequence[str] = SERVER, **variables: str) -> Iterator[Site]:
     """A server of `folder` on a port that it tells itself."""
     env = {f"PM2_SERVE_{name}": value for name, value in variables.items()}
     listening = socket.create_server(("127.0.0.1", 0))
     # As the runtime does it: the socket at number 3, and the pid of the final process in LISTEN_PID.
     script = 'eval "exec 3<&$FD $FD<&-"; export LISTEN_PID=$$; exec "$@"'
     with Running(
-        ["bash", "-c", script, "-", *module_argv("runtime.fileserver")],
+        ["bash", "-c", script, "-", *argv],
         env={"PM2_SERVE_PATH": str(folder), "LISTEN_FDS": "1", "FD": str(listening.fileno()), **env},
         pass_fds=[listening.fileno()],
     ) as running:
@@ -250,9 +253,18 @@ def test_a_stop_answers_what_was_asked_and_ends_idle_connections(folder: Path) -
             connection.close()
 
 
+PATIENT = (PYTHON, "-I", "-c", f"""
+import sys
+from runtime.fileserver import __main__, server
+server._LAST_REQUESTS_S = {DEADLINE_S}
+sys.exit(__main__.main())
+""")  # fmt: skip
+"""With time for requests on their way from a busy machine; it ends as soon as they are answered."""
+
+
 def test_a_stop_answers_requests_that_are_on_their_way(folder: Path) -> None:
     """Of a connection that has just begun, and of one that is kept alive: each gets a last answer."""
-    with served(folder) as site:
+    with served(folder, PATIENT) as site:
         new, kept = (HTTPConnection("127.0.0.1", site.port, timeout=10) for _ in range(2))
         kept.request("GET", "/app.js")
         kept.getresponse().read()
@@ -283,7 +295,7 @@ def test_it_tells_when_it_is_ready_and_opens_its_own_socket_if_it_is_given_none(
         channel.settimeout(20)
         env = {"PM2_SERVE_PATH": str(folder), "PM2_SERVE_HOST": "127.0.0.1", "PM2_SERVE_PORT": "0"}
         env["NOTIFY_SOCKET"] = str(tmp_path / "notify")
-        with Running(module_argv("runtime.fileserver"), env=env) as running:
+        with Running(SERVER, env=env) as running:
             assert channel.recv(100) == b"READY=1"
             port = int(running.expect_line("Exposing").rpartition(":")[2])
             assert Site(running, port).get("/")[1] == "home"

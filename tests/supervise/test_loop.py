@@ -33,16 +33,26 @@ def attached(loop: EarlyLoop) -> bool:
     return loop._real is not None  # nothing else tells, by design
 
 
+@contextlib.contextmanager
+def one_moment(loop: EarlyLoop) -> Iterator[None]:
+    """All that is asked for in the block is asked for at the same time, however long that takes."""
+    now = loop.time()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "time", lambda: now)
+        yield
+
+
 @pytest.mark.parametrize("early_time", [LONG, 0.0])
 def test_callbacks_run_in_order_and_timers_by_their_time(make_loop: MakeLoop, early_time: float) -> None:
     """Before and after the hand-over, callbacks run as they were asked for and timers when they are due."""
     loop = make_loop(early_time)
     seen: list[str] = []
-    loop.call_later(0.02, seen.append, "late")
-    loop.call_later(0.01, seen.append, "early")
-    loop.call_soon(seen.append, "first")
-    loop.call_soon(seen.append, "second")
-    loop.call_later(0.03, loop.stop)
+    with one_moment(loop):
+        loop.call_later(0.02, seen.append, "late")
+        loop.call_later(0.01, seen.append, "early")
+        loop.call_soon(seen.append, "first")
+        loop.call_soon(seen.append, "second")
+        loop.call_later(0.03, loop.stop)
     loop.run_forever()
     assert seen == ["first", "second", "early", "late"]
 
@@ -52,9 +62,10 @@ def test_a_cancelled_timer_never_runs(make_loop: MakeLoop, early_time: float) ->
     """Also if it is cancelled by a callback of the same moment, or after the hand-over."""
     loop = make_loop(early_time)
     seen: list[str] = []
-    doomed = loop.call_later(0.01, seen.append, "doomed")
-    loop.call_soon(doomed.cancel)
-    loop.call_later(0.02, loop.stop)
+    with one_moment(loop):
+        doomed = loop.call_later(0.01, seen.append, "doomed")
+        loop.call_soon(doomed.cancel)
+        loop.call_later(0.02, loop.stop)
     loop.run_forever()
     assert seen == []
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from ecosystem.formats.support import ENV
-from harness import children, eventually
+from harness import DEADLINE_S, children, eventually, state
 
 from runtime.ecosystem.document import Document
-from runtime.ecosystem.formats import DocumentReading, start_reading
+from runtime.ecosystem.formats import DocumentReading, child, start_reading
 from runtime.errors import ConfigError
 
 
@@ -21,6 +21,14 @@ def descriptors() -> list[str]:
 
 
 SLOW = "const end = Date.now() + 300; while (Date.now() < end); exports.script = 'a'"
+TURNS = 5
+"""Of a loop, while a child stands still."""
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may take long: the machine may be busy. How long it may is for test_hostile.py."""
+    monkeypatch.setattr(child, "TIME_LIMIT_S", DEADLINE_S)
 
 
 def start(folder: Path, text: str, name: str = "e.config.js", **options: object) -> DocumentReading:
@@ -29,11 +37,20 @@ def start(folder: Path, text: str, name: str = "e.config.js", **options: object)
     return start_reading(folder / name, env=ENV, argv=[], cpus=1, **options)  # type: ignore[arg-type]  # `reap` only
 
 
-def test_a_loop_goes_on_while_a_file_is_read(tmp_path: Path) -> None:
+def test_a_loop_goes_on_while_a_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a reload, the event loop waits for a descriptor and turns meanwhile."""
+    confine = child._confine
+
+    def stand_still(writing: int) -> None:
+        os.kill(os.getpid(), signal.SIGSTOP)
+        confine(writing)
+
+    monkeypatch.setattr(child, "_confine", stand_still)
 
     async def scenario() -> tuple[Document, int]:
         reading = start(tmp_path, SLOW)
+        (pid,) = children(os.getpid())
+        eventually(lambda: state(pid) == "T", "the child to stand still")
         done = asyncio.Event()
         loop = asyncio.get_running_loop()
         descriptor = reading.fileno()
@@ -47,13 +64,15 @@ def test_a_loop_goes_on_while_a_file_is_read(tmp_path: Path) -> None:
         turns = 0
         while not done.is_set():
             turns += 1
+            if turns == TURNS:
+                os.kill(pid, signal.SIGCONT)
             await asyncio.sleep(0.01)
         loop.remove_reader(descriptor)
         return reading.document(), turns
 
     document, turns = asyncio.run(scenario())
     assert document.apps == ({"script": "a"},)
-    assert turns > 5
+    assert turns >= TURNS
 
 
 def test_strict_json_needs_no_child(tmp_path: Path) -> None:
@@ -115,9 +134,9 @@ def test_signals_of_the_parent_do_not_reach_its_handlers_twice(tmp_path: Path) -
     before = signal.signal(signal.SIGTERM, lambda *_: log.write_text(str(os.getpid())))
     try:
         reading = start(tmp_path, "while (true);")
-        child = children(os.getpid())[0]
-        eventually(lambda: _is_confined(child), "the child has changed its dispositions")
-        os.kill(child, signal.SIGTERM)
+        pid = children(os.getpid())[0]
+        eventually(lambda: _is_confined(pid), "the child has changed its dispositions")
+        os.kill(pid, signal.SIGTERM)
         with pytest.raises(ConfigError, match="needs more CPU or memory"):
             reading.document()
     finally:
