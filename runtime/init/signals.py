@@ -40,6 +40,8 @@ class SignalInbox:
         self._pipe: tuple[int, int] | None = None
         for number in signal.valid_signals() - _LEFT_ALONE:
             signal.signal(number, self._note)
+        # Who started us may have had some blocked: they would wait for ever, and a stop with them.
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
     def _note(self, number: int, frame: object) -> None:
         del frame

@@ -55,6 +55,17 @@ print(*sorted(set(sys.modules) - before))
     assert len(imported) <= 8
 
 
+def test_signals_that_a_parent_has_blocked_are_heard(tmp_path: Path) -> None:
+    """A blocked one would wait for ever: neither a stop nor the end of a child hangs on who started us."""
+    block = "import os, signal as s, sys; s.pthread_sigmask(s.SIG_BLOCK, s.valid_signals()); "
+    argv = [harness.PYTHON, "-c", block + "os.execv(sys.argv[1], sys.argv[1:])", harness.PIDONE]
+    job = shell("job", "echo done", autorestart=False)
+    with harness.Running([*argv, ecosystem(tmp_path, job, shell("a", FOREVER))]) as run:
+        run.expect(event="instance.exit", app="job", code=0)
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+
+
 def test_orphans_are_reaped(tmp_path: Path) -> None:
     """An app that double-forks leaves no zombie behind."""
     script = "for i in 1 2 3 4 5; do (sh -c 'exit 0' & ) ; done; echo forked; sleep 1000"

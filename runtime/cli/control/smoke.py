@@ -84,8 +84,11 @@ def _run(file: str, env_name: str | None, folder: Path, deadline: float) -> list
     log = folder / "log"
     with log.open("wb") as output:
         began = time.monotonic()
+        # Until the `try` nobody may interrupt us. The runtime unblocks for itself what it inherits blocked.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         process = subprocess.Popen(argv, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=environ)
         try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             results = [_step("ready", lambda: _wait_ready(process, Client(path), deadline))]
             if not results[0].failure:
                 results += [
