@@ -44,7 +44,7 @@ def test_the_whole_life_of_an_app(tmp_path: Path) -> None:
 
 def test_ends_that_nobody_asked_for(tmp_path: Path) -> None:
     """Each is told with code or signal; giving up is told once, and waited for before the container ends."""
-    app = hooked("a", "kill -SEGV $$", "on_exit", "on_give_up", max_restarts=2)
+    app = hooked("a", "kill -SEGV $$", "on_exit", "on_give_up", max_restarts=2, min_uptime="60s")
     app["hooks"]["on_give_up"] = "sleep 0.5; " + TELL
     with pidone(ecosystem(tmp_path, app)) as run:
         assert run.wait() == 75

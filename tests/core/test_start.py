@@ -41,7 +41,8 @@ def test_a_job_killed_by_a_signal_is_128_plus_n(tmp_path: Path) -> None:
 
 def test_a_crash_loop_ends_with_its_own_code(tmp_path: Path) -> None:
     """75, told apart from every code of the app."""
-    code, records, _ = run_to_end(ecosystem(tmp_path, shell("a", "exit 3", max_restarts=3)))
+    app = shell("a", "exit 3", max_restarts=3, min_uptime="60s")  # however long an `exit` takes here
+    code, records, _ = run_to_end(ecosystem(tmp_path, app))
     assert code == 75
     exits = [r for r in records if r.get("event") == "instance.exit"]
     assert [r["code"] for r in exits] == [3, 3, 3]
