@@ -54,7 +54,8 @@ def test_a_file_that_turns_to_nonsense_is_told_once(tmp_path: Path, root: None) 
     with Running(["unshare", "--mount", "sh", "-c", hide]) as run:
         run.expect(event="instance.online")
         assert not run.find(event="host.unreadable")
-        usage.write_text("much\n")
+        with usage.open("r+") as sample:  # never empty: that would be told as well
+            sample.write("much\n")
         told = run.expect(event="host.unreadable")
         assert "memory.usage_in_bytes: not a number: 'much'" in told["message"]
         ticks = cpu_ticks(run.pid)

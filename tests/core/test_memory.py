@@ -277,7 +277,7 @@ def test_the_guard_is_faster_than_the_kernel(tmp_path: Path, small_box: Path) ->
     """The largest instance is replaced before the container is full."""
     slow: dict[str, Any] = {"ready": "log:up"}
     apps = [
-        python(tmp_path, "leaks", LEAK.replace("0.1", "0.2"), **slow),
+        python(tmp_path, "leaks", LEAK.replace("0.1", "0.4"), **slow),
         python(tmp_path, "quiet", "import time; print('up', flush=True); time.sleep(1000)", **slow),
     ]
     with boxed(small_box, ecosystem(tmp_path, *apps, runtime={"memory_guard": "60%"})) as run:

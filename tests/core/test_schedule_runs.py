@@ -48,7 +48,11 @@ def test_a_job_that_waits_keeps_the_container(tmp_path: Path) -> None:
 
 def test_overlap_skip(tmp_path: Path) -> None:
     """A run that is due while the last one goes on is left out."""
-    with pidone(ecosystem(tmp_path, shell("job", "sleep 1.5", schedule=EACH_SECOND))) as run:
+    gate = tmp_path / "gate"
+    job = shell("job", f"until test -e {gate}; do sleep 0.05; done", schedule=EACH_SECOND)
+    with pidone(ecosystem(tmp_path, job)) as run:
+        run.expect(event="app.skipped")
+        gate.touch()
         run.expect(event="instance.start", count=2)
         events = [r.get("event") for r in run.records]
         assert events[: events.index("app.skipped")].count("instance.start") == 1

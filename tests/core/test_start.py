@@ -41,7 +41,8 @@ def test_a_job_killed_by_a_signal_is_128_plus_n(tmp_path: Path) -> None:
 
 def test_a_crash_loop_ends_with_its_own_code(tmp_path: Path) -> None:
     """75, told apart from every code of the app."""
-    code, records, _ = run_to_end(ecosystem(tmp_path, shell("a", "exit 3", max_restarts=3)))
+    app = shell("a", "exit 3", max_restarts=3, min_uptime="60s")  # however long an `exit` takes here
+    code, records, _ = run_to_end(ecosystem(tmp_path, app))
     assert code == 75
     exits = [r for r in records if r.get("event") == "instance.exit"]
     assert [r["code"] for r in exits] == [3, 3, 3]
@@ -124,7 +125,9 @@ def test_a_lost_stdout_ends_in_order(tmp_path: Path) -> None:
     read, write = os.pipe()
     with pidone(ecosystem(tmp_path, shell("a", script)), stdout=write) as run:
         os.close(write)
-        os.read(read, 100)
+        seen = b""
+        while b'"line"' not in seen:  # by then it catches SIGTERM
+            seen += os.read(read, 4096)
         os.close(read)
         assert run.wait() == 74
         assert mark.exists()
@@ -337,6 +340,7 @@ def test_instances_know_their_number(tmp_path: Path) -> None:
     )
     with pidone(ecosystem(tmp_path, app, shell("b", 'echo "b $NODE_APP_INSTANCE"; ' + FOREVER))) as run:
         run.expect(message="b 0")
+        run.expect(app="a", stream="stdout", count=3)
         said = sorted(r["message"] for r in run.find(app="a", stream="stdout"))
         assert said == ["0 3000 a", "1 3001 a", "2 3002 a"]
         run.signal(signal.SIGTERM)

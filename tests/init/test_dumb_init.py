@@ -183,7 +183,7 @@ def test_dumb_init_leaves_the_directory(dumb_init: str) -> None:
     """It keeps no mount busy; the command stays where it was started."""
     with started([dumb_init, *ECHO], cwd="/tmp") as run:
         child = only_child(run)
-        assert os.path.realpath(f"/proc/{run.pid}/cwd") == "/"
+        eventually(lambda: os.path.realpath(f"/proc/{run.pid}/cwd") == "/", "dumb-init to leave")
         assert os.path.realpath(f"/proc/{child}/cwd") == "/tmp"
 
 

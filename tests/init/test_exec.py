@@ -149,7 +149,7 @@ def test_rewriting(options: list[str], seen: dict[int, list[int]]) -> None:
 @pytest.mark.parametrize(("option", "reached"), [("--group", True), ("--single-child", False)])
 def test_the_group_or_the_command_alone(option: str, *, reached: bool) -> None:
     """By default all of the command's group gets the signal, with --single-child only the command."""
-    script = '"$@" & trap "echo told $!" USR1; wait; wait; wait'
+    script = 'trap "echo told \\$!" USR1; "$@" & wait; wait; wait'  # before anybody can say `ready`
     with started([*exec_(option), "sh", "-c", script, "sh", *ECHO]) as run:
         run.signal(signal.SIGUSR1)
         grandchild = int(run.expect_line("told").split()[1])
@@ -188,10 +188,11 @@ def test_orphans_are_buried(root: None, *, pid1: bool) -> None:
 
 def test_without_subreaper_orphans_go_elsewhere() -> None:
     """--no-subreaper leaves orphans to whoever adopts them."""
-    script = "(sleep 60 & echo $!); cat"
+    script = "(sleep 60 & echo $!); echo orphaned; cat"
     for option, adopter_is_init in (("--no-subreaper", False), ("--subreaper", True)):
         with Running([*exec_(option), "sh", "-c", script], stdin=subprocess.PIPE) as run:
             orphan = int(run.expect_line(""))
+            run.expect_line("orphaned")
             parent = int(Path(f"/proc/{orphan}/stat").read_text().rpartition(")")[2].split()[1])
             assert (parent == run.pid) is adopter_is_init
             close_stdin(run)
@@ -237,7 +238,7 @@ def test_activated_sockets_are_handed_on() -> None:
             ["sh", "-c", script, "sh", *exec_(), PYTHON, "-c", code], pass_fds=[server.fileno()]
         ) as run:
             assert run.expect_line("") == "True"
-            assert descriptors(run.pid) == ["0", "1", "2"]
+            eventually(lambda: descriptors(run.pid) == ["0", "1", "2"], "the init to let go")
 
 
 def test_inherited_descriptors_reach_the_command_only() -> None:

@@ -36,7 +36,8 @@ while True:
 @pytest.mark.parametrize("pause", [0.0, 0.001], ids=["", "slow reader"])
 def test_nothing_is_lost_while_sixteen_chatty_apps_are_stopped(tmp_path: Path, pause: float) -> None:
     """Each app's last words come whole, in order and before its exit, and the runtime's own exit is last."""
-    apps = [python(tmp_path, f"a{n}", CHATTY, ready_delay=0) for n in range(APPS)]
+    keys = {"ready_delay": 0, "kill_timeout": "60s"}  # this is not about how fast the reader is
+    apps = [python(tmp_path, f"a{n}", CHATTY, **keys) for n in range(APPS)]
     read, write = os.pipe()
     with Running([PIDONE, ecosystem(tmp_path, *apps)], stdout=write) as run, os.fdopen(read, "rb") as out:
         os.close(write)

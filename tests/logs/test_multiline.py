@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from logs.relaying import app, stage
 
+from runtime.logs import flow
 from runtime.logs.escape import JOINT
 from runtime.logs.multiline import joiner
 
@@ -121,7 +122,7 @@ PROGRAMS = [
 @pytest.mark.parametrize("mode", ["own", "auto"])
 @pytest.mark.parametrize(("language", "argv"), PROGRAMS)
 def test_what_a_program_dies_with_is_one_message(
-    language: str, argv: tuple[str, ...], mode: str, tmp_path: Path
+    language: str, argv: tuple[str, ...], mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Real traces, chained, grouped and with causes; what is on the other stream does not get between."""
     if shutil.which(argv[0]) is None:
@@ -134,6 +135,7 @@ def test_what_a_program_dies_with_is_one_message(
     assert "\n" in said
     slowly = 'while IFS= read -r line; do echo "$line" >&2; echo between; done < "$0"; echo after >&2'
     (tmp_path / "said").write_text(said + "\n")
+    monkeypatch.setattr(flow, "PATIENCE", 60.0)  # a busy machine may pause between two lines
     with stage() as it:
         it.spawn(
             app(multiline=language if mode == "own" else "auto"),

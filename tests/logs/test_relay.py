@@ -180,13 +180,13 @@ def test_at_the_end_a_slow_stdout_is_waited_for_and_a_stalled_one_is_not(*, is_r
     """Patience is for a stdout that takes nothing: from one that is read on and on, nothing is cut off."""
     read, write = os.pipe()
     fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, PAGE)
-    patience, lines = 0.5, 20
+    patience, lines = 1.0, 30
     taken = bytearray()
 
     def slowly() -> None:
         while data := os.read(read, PAGE):
             taken.extend(data)
-            time.sleep(patience / 5)
+            time.sleep(patience / 10)
 
     with stage(stdout_fd=write) as it:
         outlet = it.open(app())
