@@ -71,8 +71,12 @@ class Times:
         self._alarms[spec.key()] = alarms
 
     def _alarm(self, app: App, text: str, zone: tzinfo, ring: Callable[[Due], None]) -> "_Alarm":
+        def ring_if_wanted(due: Due) -> None:
+            if app.wanted:  # else it was stopped in this turn of the loop, and the alarm is about to go
+                ring(due)
+
         table = Timetable(parse_schedule(text, zone), self._now())
-        alarm = _Alarm(table, zone, self._clock, self._now, ring)
+        alarm = _Alarm(table, zone, self._clock, self._now, ring_if_wanted)
         if alarm.next is not None:
             when = alarm.next.isoformat(" ", "seconds")
             self._log.event(
