@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from clusters.load import Load
 from clusters.site import UNHURRIED, Site, get, listening, node_app, running
-from harness import eventually
+from harness import eventually, free_port
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,7 @@ def test_broken_code_with_another_balance(tmp_path: Path, node: str, port: int, 
 
 def test_broken_code_with_another_port(tmp_path: Path, node: str, port: int) -> None:
     """The new port is closed again: nobody would ever answer there."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        other = probe.getsockname()[1]
+    other = free_port()
     app = node_app(node, port, script="breakable.cjs", listen=[port])
     with running(tmp_path, app) as site:
         site.change(listen=[other], env={"BREAK": "crash"})

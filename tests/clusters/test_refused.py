@@ -56,10 +56,11 @@ def test_privileged_port_of_another_user(root: None, tmp_path: Path) -> None:
         "http.server.BaseHTTPRequestHandler, False); s.socket = socket.socket(fileno=3); "
         "print('user', os.getuid(), 'port', s.socket.getsockname()[1], flush=True); s.serve_forever()"
     )
-    app = python_app("-c", code, port=87, listen=["127.0.0.1:87"], instances=1)
+    port = harness.free_port(range(600, 1024))
+    app = python_app("-c", code, port=port, listen=[f"127.0.0.1:{port}"], instances=1)
     app |= {"script": "/usr/bin/python3", "user": "nobody", "cwd": "/"}
     with running(tmp_path, app) as site:
-        site.run.expect_line("user 65534 port 87")
+        site.run.expect_line(f"user 65534 port {port}")
 
 
 def test_cluster_of_a_package_manager(tmp_path: Path, port: int) -> None:

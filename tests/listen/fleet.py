@@ -209,6 +209,15 @@ class Fleet:
 
         return self.run(all_of_them())
 
+    def get_different(self, port: int, count: int) -> set[str]:
+        """Ask until there are so many different answers: on a busy machine one process may serve many."""
+        answers: set[str] = set()
+        deadline = time.monotonic() + DEADLINE_S
+        while len(answers) < count:
+            assert time.monotonic() < deadline, f"not within {DEADLINE_S} s: {count} answers, only {answers}"
+            answers.update(self.get_many(port, 100))
+        return answers
+
 
 def kill_group(pid: int) -> None:
     """End what a process left in its group, and bury it: the test adopted it."""

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from listen.fleet import Fleet, app_of, fetch
 
 from runtime.ecosystem.spec import AppSpec, Balance, Listen
-from runtime.listen import appports, bpf, steering
+from runtime.listen import appports, bpf, outfit, steering
 from runtime.listen.ports import share_out
 
 HELLO = """
@@ -23,13 +23,17 @@ require('http').createServer((request, response) => response.end(String(process.
   .listen(+process.env.PORT, '0.0.0.0');
 """
 ACCEPTOR = """
-import os, socket, sys
+import os, select, signal, socket, sys
+stopped, stop = socket.socketpair()
+stop.setblocking(False)
+signal.set_wakeup_fd(stop.fileno())
+signal.signal(signal.SIGTERM, lambda *_: None)
 server = socket.socket(fileno=3)
 server.setblocking(True)
 with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
     notify.connect("\\0" + os.environ["NOTIFY_SOCKET"][1:])
     notify.send(b"READY=1")
-while True:
+while stopped not in select.select([server, stopped], [], [])[0]:  # what it has accepted it answers
     client, _ = server.accept()
     client.recv(1000)
     client.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\n%d" % os.getpid())
@@ -213,8 +217,11 @@ def test_scaling_down_and_up_again(
     assert set(fleet.get_many(port, 100)) == {str(first.pid), str(again.pid)}
 
 
-def test_drain_of_a_program_without_ipc_empties_its_queue_first(fleet: Fleet, port: int) -> None:
+def test_drain_of_a_program_without_ipc_empties_its_queue_first(
+    fleet: Fleet, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A slot of its own, no IPC: the supervisor hears `drained` when nothing waits for the process."""
+    monkeypatch.setattr(outfit, "EMPTYING", DEADLINE_S)  # not because it was waited for long enough
     listen = (Listen(name="web", host="127.0.0.1", port=port),)
     from runtime.ecosystem.spec import Readiness
 
@@ -299,7 +306,7 @@ def test_kernel_runs_the_source_program() -> None:
             member.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             member.bind(bound)
             member.listen(200)
-            member.setblocking(False)
+            member.settimeout(DEADLINE_S)  # a client may know of its connection first
             bound = member.getsockname()[:2]
         for chosen in (2, 0, 1):
             assert bpf.attach(members[0], bpf.choose_by_source([chosen] * bpf.BUCKETS))

@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from harness import eventually, free_port
+from harness import free_port
 from listen.fleet import Client, Fleet, Member, app_of, python_app
 
 from runtime.ecosystem.spec import AppSpec, Balance, Listen, Readiness
@@ -102,14 +102,8 @@ def server(kind: str, port: int, folder: Path, **keys: object) -> AppSpec:
 
 
 def both_answer(fleet: Fleet, port: int, members: list[Member]) -> None:
-    """Ask until each has answered: on a busy machine one may serve many before it is the other's turn."""
-    answers: set[str] = set()
-
-    def have_answered() -> bool:
-        answers.update(fleet.get_many(port, 100))
-        return len(answers) == len(members)
-
-    eventually(have_answered, "answers of each")
+    """Ask until each has answered."""
+    answers = fleet.get_different(port, len(members))
     assert len(answers) == len(members)  # each is one process, its own or one that it started
 
 
@@ -253,7 +247,7 @@ def test_through_launchers(fleet: Fleet, port: int) -> None:
     launcher = "import os, sys; os.execv(sys.executable, [sys.executable, '-c', *sys.argv[1:]])"
     argv = ["/bin/sh", "-c", '"$@"; true', "sh", sys.executable, "-c", launcher, BLOCKING, str(port)]
     members = fleet.start_ready(app_of(*argv, share="python"), 2)
-    assert len(set(fleet.get_many(port, 100))) == 2
+    assert len(fleet.get_different(port, 2)) == 2
     for member in members:
         child = int(Path(f"/proc/{member.pid}/task/{member.pid}/children").read_text())
         os.kill(child, signal.SIGKILL)

@@ -51,7 +51,8 @@ class Api:
     def join(self, room: str, author: str, after: int | None = None) -> ClientConnection:
         """Open a WebSocket."""
         query = urlencode({"author": author} if after is None else {"author": author, "after": after})
-        return connect(f"ws://127.0.0.1:{self.port}/rooms/{room}?{query}", proxy=None)
+        url = f"ws://127.0.0.1:{self.port}/rooms/{room}?{query}"
+        return connect(url, proxy=None, open_timeout=DEADLINE_S)
 
 
 @dataclass
@@ -79,9 +80,9 @@ class Service:
         _listens(api.process)
         return api
 
-    def two_apis(self) -> tuple[Api, Api]:
+    def two_apis(self, **env: str) -> tuple[Api, Api]:
         """Instances 0 and 1, started at once."""
-        apis = self._start_api(0, {}), self._start_api(1, {})
+        apis = self._start_api(0, env), self._start_api(1, env)
         for api in apis:
             _listens(api.process)
         return apis

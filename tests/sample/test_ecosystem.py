@@ -40,7 +40,7 @@ def test_it_comes_up_in_order_serves_from_every_instance_and_stops(system: Api) 
     starts = [r for r in run.find(event="instance.start") if r["app"] != "migrate"]
     assert all(start["timestamp"] >= migrated["timestamp"] for start in starts)
     assert run.expect(app="api", message=f"listening on http://127.0.0.1:{system.port}")
-    assert system.request("/ready").status == 200
+    eventually(lambda: system.request("/ready").status == 200, "the database to answer within a second")
 
     with system.join("hall", "listener") as listener, ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda n: system.post("hall", f"k{n}"), range(100)))

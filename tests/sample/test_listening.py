@@ -32,7 +32,7 @@ def test_an_activated_socket_is_used(migrated: Service) -> None:
             [PYTHON, "-c", activate], cwd=BACKEND, env=migrated.env, pass_fds=(listener.fileno(),)
         ) as process:
             process.expect_line("listening on")
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=DEADLINE_S) as response:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=DEADLINE_S) as response:
                 assert response.status == 200
 
 

@@ -36,11 +36,11 @@ def test_one_may_wait_for_the_migration_of_somebody_else(service: Service) -> No
 def test_an_api_on_an_old_schema_is_healthy_but_not_ready(service: Service) -> None:
     """Without the migration there is a database, so health is fine, and nothing to serve from it."""
     api = service.api()
-    assert api.request("/health").status == 200
+    eventually(lambda: api.request("/health").status == 200, "the database to answer within a second")
     ready = api.request("/ready")
     assert (ready.status, ready.body["checks"]["schema"]["ok"]) == (503, False)
     service.migrate()
-    assert api.request("/ready").status == 200
+    eventually(lambda: api.request("/ready").status == 200, "the database to answer within a second")
 
 
 def test_health_says_what_is_missing(service: Service) -> None:

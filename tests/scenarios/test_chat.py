@@ -32,7 +32,8 @@ def chat(request: pytest.FixtureRequest, redis: str) -> Iterator[tuple[System, i
 
 def join(stack: contextlib.ExitStack, port: int, room: str, after: int = 0) -> tuple[ClientConnection, str]:
     """A new client, and the instance it landed on."""
-    client = stack.enter_context(connect(f"ws://127.0.0.1:{port}/{room}?after={after}", proxy=None))
+    url = f"ws://127.0.0.1:{port}/{room}?after={after}"
+    client = stack.enter_context(connect(url, proxy=None, open_timeout=DEADLINE_S))
     return client, str(receive(client, "hello")["instance"])
 
 
@@ -141,7 +142,7 @@ def test_a_reload_and_no_acknowledged_message_is_missed(chat: tuple[System, int]
     system.stop()
 
 
-def test_the_management_script(chat: tuple[System, int]) -> None:
+def test_the_management_script(chat: tuple[System, int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything its owners do with it."""
     system, port = chat
 
@@ -161,7 +162,7 @@ def test_the_management_script(chat: tuple[System, int]) -> None:
     assert system.states("chat") == ["stopped"] * 2
     manage("start")
     eventually(lambda: system.states("chat") == ["online"] * 2, "both online")
-    os.environ["PORT"] = str(port)
+    monkeypatch.setenv("PORT", str(port))
     assert json.loads(manage("redis"))["redis"] == "PONG"
     manage("save", str(system.folder / "saved.toml"))
     assert 'name = "chat"' in (system.folder / "saved.toml").read_text()

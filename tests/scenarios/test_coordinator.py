@@ -32,6 +32,8 @@ def queens(request: pytest.FixtureRequest) -> Iterator[tuple[System, int]]:
 def test_every_queen_reports_ready_before_it_counts_as_online(queens: tuple[System, int]) -> None:
     """`wait_ready`: online means that the process has said so, after it loaded its state."""
     system, port = queens
+    # It is said before the report, but on another way.
+    system.run.expect(message="state loaded", count=system.cpus())
     said = [r for r in system.run.records if r.get("message") == "state loaded"]
     assert {record["instance"] for record in said} == set(system.pids("queen"))
     assert all(record["port"] == port for record in said)  # JSON lines are merged into the record

@@ -68,7 +68,16 @@ def test_sessions_and_work_do_not_depend_on_the_instance(delivery: tuple[System,
     with ThreadPoolExecutor(50) as pool:
         done = list(pool.map(use, range(300)))
     assert Counter(status for status, _ in done) == {202: 300}
-    assert {int(instance) for _, instance in done} == set(system.pids("api"))
+    answered = {int(instance) for _, instance in done}
+
+    def known_everywhere() -> bool:
+        # On a busy machine one may answer many before it is the other's turn.
+        with ThreadPoolExecutor(16) as pool:
+            burst = pool.map(lambda n: request(port, "/me", **{"x-session": tokens[n % 20]}), range(64))
+            answered.update(int(me.body["answered_by"]) for me in burst)
+        return answered == set(system.pids("api"))
+
+    eventually(known_everywhere, "answers of every instance")
 
     def settled() -> bool:
         stats = request(port, "/stats").body

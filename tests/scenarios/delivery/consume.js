@@ -10,7 +10,6 @@ async function consume(list, handle) {
   const redis = new Redis(process.env.REDIS_URL);
   let running = true;
   const loop = (async () => {
-    console.log(`consuming ${list}`);
     while (running) {
       const item = await redis.command('BLPOP', list, WAIT_S);
       if (item) await handle(redis, JSON.parse(item[1]));
@@ -21,6 +20,7 @@ async function consume(list, handle) {
     await loop; // an item that has been taken is finished
     redis.close();
   });
+  console.log(`consuming ${list}`); // now that it can be stopped
   await loop;
 }
 
