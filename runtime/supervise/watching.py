@@ -45,10 +45,7 @@ class Watcher:
         self._when_alone: Callable[[], None] | None = None
         self._groups: list[tuple[App, AppSpec]] = []
         """What the helper was told to watch, in its order."""
-        self._changed: dict[tuple[str, str], set[str]] = {}
-        self._since: dict[tuple[str, str], Seconds] = {}
-        """When the first of them was told, in the loop's time."""
-        self._quiet: dict[tuple[str, str], Timer] = {}
+        self._changes: dict[tuple[str, str], _Changes] = {}
         self._retry: Timer | None = None
 
     def sync(self, app: App) -> None:
@@ -65,7 +62,7 @@ class Watcher:
     def stop(self, then: Callable[[], None]) -> bool:
         """The runtime ends: `then` is called when the helper has; False if there is none."""
         self._apps.clear()
-        for key in list(self._quiet):
+        for key in list(self._changes):
             self._forget_changes(key)
         self._end()
         self._when_alone = then
@@ -99,13 +96,10 @@ class Watcher:
             self._log.event("error", "watch.failed", said["error"])
             return
         app, spec = self._groups[said["group"]]
-        key = spec.key()
-        self._changed.setdefault(key, set()).add(os.path.relpath(said["path"], spec.cwd))
-        if key in self._quiet:
-            self._quiet[key].cancel()
         now, delay = self._loop.time(), max(spec.watch_delay, QUIET)
-        latest = self._since.setdefault(key, now) + delay * _PATIENCE
-        self._quiet[key] = self._loop.call_at(min(now + delay, latest), self._act, app)
+        changes = self._changes.setdefault(spec.key(), _Changes(now + delay * _PATIENCE))
+        changes.paths.add(os.path.relpath(said["path"], spec.cwd))
+        changes.wait(self._loop.call_at(min(now + delay, changes.latest), self._act, app))
 
     def helper_ended(self, helper: "_Helper", status: ExitStatus) -> None:
         """It was asked to, or ended by itself."""
@@ -123,9 +117,7 @@ class Watcher:
         self._retry = self._loop.call_later(_RETRY, self._begin)
 
     def _act(self, app: App) -> None:
-        key = app.spec.key()
-        paths = sorted(self._changed.get(key, ()))
-        self._forget_changes(key)
+        paths = sorted(self._changes.pop(app.spec.key()).paths)
         if not app.wanted:
             return
         shown = ", ".join(paths[:_SHOWN]) + (
@@ -138,11 +130,24 @@ class Watcher:
             self._replacements.ask(app, Wish(reason="watch"))
 
     def _forget_changes(self, key: tuple[str, str]) -> None:
-        self._changed.pop(key, None)
-        self._since.pop(key, None)
-        timer = self._quiet.pop(key, None)
-        if timer is not None:
-            timer.cancel()
+        if (changes := self._changes.pop(key, None)) is not None:
+            changes.wait(None)
+
+
+class _Changes:
+    """What has changed for one app since its files were quiet, and the timer of when that is acted on."""
+
+    def __init__(self, latest: Seconds) -> None:
+        """`latest` is the end of the wait for a quiet moment, in the loop's time."""
+        self.latest = latest
+        self.paths: set[str] = set()
+        self._timer: Timer | None = None
+
+    def wait(self, timer: Timer | None) -> None:
+        """Go by this timer instead of the one before; by none if the changes are of no interest any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = timer
 
 
 class _Helper:
