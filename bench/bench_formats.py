@@ -46,7 +46,7 @@ FILES: Final = {
 _READ: Final = """if True:
     import sys, time, os
     from pathlib import Path
-    from runtime.ecosystem.formats import read
+    from pidone.ecosystem.formats import read
     started = time.perf_counter()
     read(Path(sys.argv[1]), env=os.environ, argv=[], cpus=4)
     print(1000 * (time.perf_counter() - started))
@@ -95,7 +95,7 @@ def _read(folder: str, name: str) -> tuple[float, float]:
     result = subprocess.run(
         [sys.executable, "-c", _READ, name],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(_PACKAGE)},
+        env={**os.environ, "PYTHONPATH": str(_PACKAGE / "runtime")},
         capture_output=True,
         check=True,
     )

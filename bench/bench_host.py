@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable
 import psutil
 
 from bench.figures import Figure
-from runtime.host.cgroup import Box
-from runtime.host.cpus import available_cpus
-from runtime.host.processes import TreeSampler, tree_pss
+from pidone.host.cgroup import Box
+from pidone.host.cpus import available_cpus
+from pidone.host.processes import TreeSampler, tree_pss
 
 PROCESSES = 100
 ROUNDS = 15

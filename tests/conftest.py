@@ -11,7 +11,7 @@ import harness
 import hypothesis
 import pytest
 
-from runtime.host.cpus import available_cpus
+from pidone.host.cpus import available_cpus
 
 RUN = pytest.StashKey[str]()
 """The folder for control sockets of this process."""

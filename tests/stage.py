@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from runtime.contracts import InstanceId, NoEquipment, Report
-from runtime.ecosystem.spec import AppSpec
-from runtime.errors import SpawnError
-from runtime.init.reaper import ExitStatus
-from runtime.supervise.collaborators import World
+from pidone.contracts import InstanceId, NoEquipment, Report
+from pidone.ecosystem.spec import AppSpec
+from pidone.errors import SpawnError
+from pidone.init.reaper import ExitStatus
+from pidone.supervise.collaborators import World
 
 
 class FakeTimer:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "runtime"
+PACKAGE = Path(__file__).parent.parent / "runtime/pidone"
 ALLOWED = {
     "ecosystem": set(),
     "fileserver": set(),
@@ -21,14 +21,14 @@ ALLOWED = {
 
 
 def imports(path: Path) -> set[str]:
-    """The modules of `runtime` that a file imports, wherever in it, without the `runtime.`."""
+    """The modules of `pidone` that a file imports, wherever in it, without the `pidone.`."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("runtime"):
-            base = node.module.removeprefix("runtime").removeprefix(".")
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("pidone"):
+            base = node.module.removeprefix("pidone").removeprefix(".")
             found |= {f"{base}.{alias.name}".strip(".") for alias in node.names} if base else set()
         elif isinstance(node, ast.Import):
-            found |= {a.name.removeprefix("runtime.") for a in node.names if a.name.startswith("runtime.")}
+            found |= {a.name.removeprefix("pidone.") for a in node.names if a.name.startswith("pidone.")}
     return found
 
 

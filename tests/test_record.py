@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from runtime.record import EMPTY, Record, computed
+from pidone.record import EMPTY, Record, computed
 
 
 class Point(Record):

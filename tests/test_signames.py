@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.signames import parse_signal, signal_name
+from pidone.signames import parse_signal, signal_name
 
 SIGNALS = sorted(int(number) for number in signal.valid_signals())
 

@@ -118,7 +118,7 @@ INVALIDATION = PycInvalidationMode.UNCHECKED_HASH
 
 WITHOUT_DOCSTRINGS = 2  # as -OO: a tenth of everything
 LOADER = re.compile(r"/ld(-linux|64|-musl)?[-\w]*\.so")
-OWN = "runtime"
+OWN = "pidone"
 LICENCE = re.compile(r"licen[cs]e|copying|notice|authors", re.IGNORECASE)
 
 

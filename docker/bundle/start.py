@@ -2,7 +2,7 @@
 
 import sys
 
-from runtime.__main__ import main
+from pidone.__main__ import main
 
 del sys.argv[0]
 sys.exit(main())

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from harness import PIDONE, Running, eventually
 
-from runtime import __version__
+from pidone import __version__
 
 Start = Callable[..., Running]
 

@@ -8,8 +8,8 @@ import pytest
 from control.operated import command
 from harness import PIDONE, PYTHON
 
-from runtime.cli.commands import TOPICS
-from runtime.cli.main import COMMANDS
+from pidone.cli.commands import TOPICS
+from pidone.cli.main import COMMANDS
 
 SPELLINGS = {"list", "ps", "status", "complete"}
 """Names that --help does not list: other words for `ls`, and what only the shells call."""
@@ -17,7 +17,7 @@ SPELLINGS = {"list", "ps", "status", "complete"}
 
 def loaded_by(*words: str) -> set[str]:
     """The modules that a command line has imported when it ends."""
-    script = "import sys; from runtime.cli.main import dispatch; dispatch(sys.argv[1:]); print(*sys.modules)"
+    script = "import sys; from pidone.cli.main import dispatch; dispatch(sys.argv[1:]); print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script, "pidone", *words], capture_output=True, text=True, check=True
     )
@@ -83,10 +83,10 @@ def test_a_reader_that_has_enough_is_no_failure() -> None:
 def test_a_command_imports_its_own_module_only() -> None:
     """Neither its siblings nor what would make typer slow."""
     loaded = loaded_by("ls", "--socket", "/nonexistent/socket")
-    assert "runtime.cli.control.showing" in loaded
-    ours = {name for name in loaded if name.startswith("runtime.cli.control.")}
-    assert not ours - {f"runtime.cli.control.{name}" for name in ("showing", "client", "table", "targets")}
-    assert not loaded & {"rich", "pydantic", "asyncio", "runtime.supervise", "runtime.init.bare"}
+    assert "pidone.cli.control.showing" in loaded
+    ours = {name for name in loaded if name.startswith("pidone.cli.control.")}
+    assert not ours - {f"pidone.cli.control.{name}" for name in ("showing", "client", "table", "targets")}
+    assert not loaded & {"rich", "pydantic", "asyncio", "pidone.supervise", "pidone.init.bare"}
 
 
 def test_health_and_starts_do_not_pay_for_typer() -> None:
@@ -100,8 +100,8 @@ def test_no_command_needs_rich() -> None:
     code = (
         "import sys\n"
         "sys.modules['rich'] = sys.modules['pygments'] = None\n"
-        "from runtime.cli.commands import run\n"
-        "from runtime.cli.main import COMMANDS\n"
+        "from pidone.cli.commands import run\n"
+        "from pidone.cli.main import COMMANDS\n"
         "for name in COMMANDS:\n"
         "    assert run([name, '--help']) == 0, name\n"
         "    assert run([name, '--no-such-option']) == 64, name\n"

@@ -12,13 +12,13 @@ from harness import PIDONE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.cli.commands import run as run_command
-from runtime.cli.convert import converted
-from runtime.ecosystem.environment import escape, expand
-from runtime.ecosystem.load import load, read_document, resolve
-from runtime.ecosystem.options import LoadOptions
-from runtime.ecosystem.spec import Ecosystem
-from runtime.errors import ConfigError
+from pidone.cli.commands import run as run_command
+from pidone.cli.convert import converted
+from pidone.ecosystem.environment import escape, expand
+from pidone.ecosystem.load import load, read_document, resolve
+from pidone.ecosystem.options import LoadOptions
+from pidone.ecosystem.spec import Ecosystem
+from pidone.errors import ConfigError
 
 
 def run(words: list[str]) -> int:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from harness import pidone
 
-from runtime.cli.commands import run as run_command
-from runtime.ecosystem.load import load
-from runtime.ecosystem.options import LoadOptions
-from runtime.ecosystem.spec import AppSpec
+from pidone.cli.commands import run as run_command
+from pidone.ecosystem.load import load
+from pidone.ecosystem.options import LoadOptions
+from pidone.ecosystem.spec import AppSpec
 
 
 def run(words: list[str]) -> int:

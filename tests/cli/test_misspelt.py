@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from harness import pidone
 
-from runtime.cli.misspelt import refuse_misspelt
-from runtime.errors import UsageError
+from pidone.cli.misspelt import refuse_misspelt
+from pidone.errors import UsageError
 
 
 @pytest.mark.parametrize(

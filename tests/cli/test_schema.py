@@ -12,14 +12,14 @@ from harness import PIDONE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.ecosystem.catalogue import APP_GROUPS, Key
-from runtime.ecosystem.formats import read
-from runtime.ecosystem.keys import APP_KEYS, NOTHING_IN_A_CONTAINER, find
-from runtime.ecosystem.load import load
-from runtime.ecosystem.options import LoadOptions
-from runtime.ecosystem.schema import json_schema
-from runtime.ecosystem.values import Invalid
-from runtime.errors import ConfigError
+from pidone.ecosystem.catalogue import APP_GROUPS, Key
+from pidone.ecosystem.formats import read
+from pidone.ecosystem.keys import APP_KEYS, NOTHING_IN_A_CONTAINER, find
+from pidone.ecosystem.load import load
+from pidone.ecosystem.options import LoadOptions
+from pidone.ecosystem.schema import json_schema
+from pidone.ecosystem.values import Invalid
+from pidone.errors import ConfigError
 
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 GOOD: list[dict[str, Any]] = [

@@ -10,8 +10,8 @@ import pytest
 from control.operated import operated
 from harness import PYTHON, eventually
 
-from runtime.control.alerts import AlertWatch, AppReading, InstanceReading
-from runtime.ecosystem.checks import Alert
+from pidone.control.alerts import AlertWatch, AppReading, InstanceReading
+from pidone.ecosystem.checks import Alert
 
 MIB = 1 << 20
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-import runtime.control
+import pidone.control
 
 FOLDER = Path(__file__).parents[2] / "k8s" / "monitoring"
-CONTROL = Path(runtime.control.__file__).parent
+CONTROL = Path(pidone.control.__file__).parent
 SOURCE = "".join((CONTROL / name).read_text() for name in ("metrics.py", "container_metrics.py"))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.interpreter import module_argv
+from pidone.interpreter import module_argv
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def listening(certificate: Path, bodies: list[bytes]) -> Iterator[str]:
 
 def deliver(url: str, **env: str) -> int:
     """Run it; its exit code."""
-    argv = module_argv("runtime.control.webhook")
+    argv = module_argv("pidone.control.webhook")
     environ = {"PIDONE_WEBHOOK": url, "PIDONE_BODY": '{"alert": "leak"}', **env}
     return subprocess.run(argv, env=environ, check=False, timeout=20).returncode
 

@@ -8,7 +8,7 @@ import pytest
 from harness import PIDONE, Running, eventually
 from writing import FOREVER, ecosystem, shell
 
-from runtime.host.cgroup import Box
+from pidone.host.cgroup import Box
 
 QUOTA = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
 

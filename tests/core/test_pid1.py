@@ -43,15 +43,15 @@ def test_handlers_come_before_anything_slow() -> None:
     code = """
 import sys
 before = set(sys.modules)
-import runtime.__main__, runtime.cli.main, runtime.init.signals
-runtime.init.signals.SignalInbox()
+import pidone.__main__, pidone.cli.main, pidone.init.signals
+pidone.init.signals.SignalInbox()
 print(*sorted(set(sys.modules) - before))
 """
     with harness.Running([harness.PYTHON, "-I", "-c", code]) as run:
         assert run.wait() == 0
         assert run.out is not None
         imported = run.out.text().split()
-    assert all(name.partition(".")[0] == "runtime" for name in imported), imported
+    assert all(name.partition(".")[0] == "pidone" for name in imported), imported
     assert len(imported) <= 8
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from runtime.ecosystem.document import Document
-from runtime.ecosystem.load import resolve
-from runtime.ecosystem.options import LoadOptions
-from runtime.ecosystem.spec import AppSpec, Ecosystem
-from runtime.errors import ConfigError
+from pidone.ecosystem.document import Document
+from pidone.ecosystem.load import resolve
+from pidone.ecosystem.options import LoadOptions
+from pidone.ecosystem.spec import AppSpec, Ecosystem
+from pidone.errors import ConfigError
 
 ENVIRON = {"PATH": "/usr/bin:/bin", "HOME": "/home/app"}
 

@@ -7,11 +7,11 @@ from ecosystem.documents import options
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.ecosystem.document import Document
-from runtime.ecosystem.keys import APP_KEYS, RUNTIME_KEYS, TOP_LEVEL
-from runtime.ecosystem.load import resolve
-from runtime.ecosystem.spec import Ecosystem
-from runtime.errors import ConfigError
+from pidone.ecosystem.document import Document
+from pidone.ecosystem.keys import APP_KEYS, RUNTIME_KEYS, TOP_LEVEL
+from pidone.ecosystem.load import resolve
+from pidone.ecosystem.spec import Ecosystem
+from pidone.errors import ConfigError
 
 _LANGUAGE = (
     "max", "5s", "1h30m", "80%/n", "80%", "1.5G", "true", "0", "-1", "4,", "", "unix:/x", "[::]:80",

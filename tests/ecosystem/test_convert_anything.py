@@ -9,14 +9,14 @@ from ecosystem.test_anything import _LANGUAGE
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from runtime.ecosystem.convert import Target, convert
-from runtime.ecosystem.document import Document
-from runtime.ecosystem.formats import read
-from runtime.ecosystem.keys import APP_KEYS, RUNTIME_KEYS
-from runtime.ecosystem.load import resolve
-from runtime.ecosystem.spec import Ecosystem
-from runtime.ecosystem.writing import json_text, toml_text
-from runtime.errors import ConfigError
+from pidone.ecosystem.convert import Target, convert
+from pidone.ecosystem.document import Document
+from pidone.ecosystem.formats import read
+from pidone.ecosystem.keys import APP_KEYS, RUNTIME_KEYS
+from pidone.ecosystem.load import resolve
+from pidone.ecosystem.spec import Ecosystem
+from pidone.ecosystem.writing import json_text, toml_text
+from pidone.errors import ConfigError
 
 _SCALAR = st.one_of(
     st.sampled_from(_LANGUAGE),

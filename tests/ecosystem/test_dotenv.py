@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.ecosystem.dotenv import DotenvError, parse
+from pidone.ecosystem.dotenv import DotenvError, parse
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from ecosystem.documents import ENVIRON, app, options, read, refused, wrong
 
-from runtime.contracts import InstanceId
-from runtime.ecosystem.document import NODE_PATH
-from runtime.ecosystem.environment import expand
-from runtime.ecosystem.load import load
-from runtime.ecosystem.spec import AppSpec
-from runtime.supervise.environment import Environment
+from pidone.contracts import InstanceId
+from pidone.ecosystem.document import NODE_PATH
+from pidone.ecosystem.environment import expand
+from pidone.ecosystem.load import load
+from pidone.ecosystem.spec import AppSpec
+from pidone.supervise.environment import Environment
 
 
 def env_of(

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from ecosystem.fixtures import ALL, Fixture
 
-from runtime.ecosystem.load import load
-from runtime.ecosystem.options import LoadOptions
-from runtime.ecosystem.resolved import as_plain, as_text
-from runtime.ecosystem.spec import AppSpec
-from runtime.errors import ConfigError
+from pidone.ecosystem.load import load
+from pidone.ecosystem.options import LoadOptions
+from pidone.ecosystem.resolved import as_plain, as_text
+from pidone.ecosystem.spec import AppSpec
+from pidone.errors import ConfigError
 
 
 @pytest.mark.parametrize("fixture", ALL, ids=str)

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from ecosystem.documents import app, document, options, read, refused, wrong
 
-from runtime.ecosystem.document import Document, KeyPath
-from runtime.ecosystem.keys import APP_KEYS, RUNTIME_KEYS
-from runtime.ecosystem.load import resolve
-from runtime.ecosystem.spec import (
+from pidone.ecosystem.document import Document, KeyPath
+from pidone.ecosystem.keys import APP_KEYS, RUNTIME_KEYS
+from pidone.ecosystem.load import resolve
+from pidone.ecosystem.spec import (
     AppSpec,
     Balance,
     Condition,
@@ -22,7 +22,7 @@ from runtime.ecosystem.spec import (
     Readiness,
     RuntimeSpec,
 )
-from runtime.errors import ConfigError
+from pidone.errors import ConfigError
 
 _MADE_OF_OTHERS = {"argv"}
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.ecosystem import kinds, quantities, values
-from runtime.ecosystem.spec import MemoryShare
-from runtime.ecosystem.values import Invalid
-from runtime.ecosystem.words import split_words
+from pidone.ecosystem import kinds, quantities, values
+from pidone.ecosystem.spec import MemoryShare
+from pidone.ecosystem.values import Invalid
+from pidone.ecosystem.words import split_words
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from ecosystem.documents import ENVIRON, options
 
-from runtime.ecosystem.load import load
-from runtime.errors import ConfigError
+from pidone.ecosystem.load import load
+from pidone.errors import ConfigError
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -73,8 +73,8 @@ def test_reading_imports_nothing_heavy(tmp_path: Path) -> None:
     path = write(tmp_path, "e.toml", '[[apps]]\nscript = "/bin/true"\n')
     code = f"""
 import sys, pathlib
-from runtime.ecosystem.load import load
-from runtime.ecosystem.options import LoadOptions
+from pidone.ecosystem.load import load
+from pidone.ecosystem.options import LoadOptions
 load(pathlib.Path({str(path)!r}), LoadOptions())
 heavy = "typer rich pydantic psutil asyncio yaml subprocess shutil difflib logging".split()
 print(sorted(set(heavy) & set(sys.modules)))

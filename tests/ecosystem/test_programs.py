@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from ecosystem.documents import options, read
 
-from runtime.ecosystem.load import from_command
-from runtime.ecosystem.spec import AppSpec, ExecMode
-from runtime.errors import ConfigError
+from pidone.ecosystem.load import from_command
+from pidone.ecosystem.spec import AppSpec, ExecMode
+from pidone.errors import ConfigError
 
 
 class Box:
@@ -42,7 +42,7 @@ class Box:
         how = options(cwd=self.cwd, must_exist=True, environ={"PATH": str(self.bin), **(environ or {})})
         from ecosystem.documents import document
 
-        from runtime.ecosystem.load import resolve
+        from pidone.ecosystem.load import resolve
 
         ecosystem = resolve(document(keys, language=language), how)
         self.notices = ecosystem.notices
@@ -291,7 +291,7 @@ def test_a_pm2_file_elsewhere_may_mean_its_own_folder(box: Box) -> None:
     """`pidone sub/ecosystem.json` finds sub/app.py, with a notice; PM2 would not."""
     from ecosystem.documents import document
 
-    from runtime.ecosystem.load import resolve
+    from pidone.ecosystem.load import resolve
 
     box.commands("python3")
     box.file("sub/app.py")

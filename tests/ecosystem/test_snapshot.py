@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from ecosystem.documents import options
 
-from runtime.ecosystem.document import Document
-from runtime.ecosystem.formats import read
-from runtime.ecosystem.load import document_of, resolve
-from runtime.ecosystem.options import LoadOptions
-from runtime.ecosystem.snapshot import Running, snapshot
-from runtime.ecosystem.spec import AppSpec, Ecosystem
-from runtime.ecosystem.writing import toml_text
+from pidone.ecosystem.document import Document
+from pidone.ecosystem.formats import read
+from pidone.ecosystem.load import document_of, resolve
+from pidone.ecosystem.options import LoadOptions
+from pidone.ecosystem.snapshot import Running, snapshot
+from pidone.ecosystem.spec import AppSpec, Ecosystem
+from pidone.ecosystem.writing import toml_text
 
 ONLINE = Running(scale=1, is_wanted=True, has_run=True)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from runtime.ecosystem.spec import AppSpec
+from pidone.ecosystem.spec import AppSpec
 
 
 @pytest.mark.parametrize(

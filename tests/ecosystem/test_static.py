@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from ecosystem.documents import document, options, read
 
-from runtime.ecosystem.convert import Target, convert
-from runtime.ecosystem.load import resolve
-from runtime.ecosystem.spec import AppSpec, Ecosystem
-from runtime.errors import ConfigError
-from runtime.interpreter import module_argv
+from pidone.ecosystem.convert import Target, convert
+from pidone.ecosystem.load import resolve
+from pidone.ecosystem.spec import AppSpec, Ecosystem
+from pidone.errors import ConfigError
+from pidone.interpreter import module_argv
 
 
 def static(*entries: dict[str, Any], language: str = "json", **changes: Any) -> Ecosystem:
@@ -27,7 +27,7 @@ def test_an_entry_is_an_app() -> None:
     """Its keys become PM2's variables, its port a socket of the runtime."""
     entry = {"path": "dist", "port": "8081", "host": "127.0.0.1", "spa": True, "directory": False}
     (app,) = static({**entry, "basic_auth": {"username": "u", "password": "p"}}).apps
-    assert (app.name, app.argv) == ("static-page-server-8081", module_argv("runtime.fileserver"))
+    assert (app.name, app.argv) == ("static-page-server-8081", module_argv("pidone.fileserver"))
     assert [(listen.host, listen.port) for listen in app.listen] == [("127.0.0.1", 8081)]
     assert app.ready.notify
     assert app.env == {
@@ -110,7 +110,7 @@ def test_unknown_keys_of_an_entry_are_reported() -> None:
 def test_a_script_called_serve_is_told_by_variables() -> None:
     """As in PM2's documentation."""
     app = serve(env={"PM2_SERVE_PATH": "build", "PM2_SERVE_PORT": 8089, "PM2_SERVE_SPA": "true"})
-    assert (app.argv, app.interpreter) == (module_argv("runtime.fileserver"), "none")
+    assert (app.argv, app.interpreter) == (module_argv("pidone.fileserver"), "none")
     assert (app.name, app.env["PM2_SERVE_PATH"], app.listen[0].port) == ("site", "/build", 8089)
 
 
@@ -138,7 +138,7 @@ def test_a_program_of_that_name_is_run_if_nothing_speaks_for_pm2s(tmp_path: Path
     spec = resolve(document({"script": "serve", "args": "-s dist"}), found).apps[0]
     assert spec.argv == (str(program), "-s", "dist")
     spec = resolve(document({"script": "serve", "env": {"PM2_SERVE_PATH": "."}}), found).apps[0]
-    assert spec.argv == module_argv("runtime.fileserver")
+    assert spec.argv == module_argv("pidone.fileserver")
     spec = resolve(document({"script": "serve", "cwd": str(tmp_path)}), options(must_exist=True)).apps[0]
     assert spec.argv[-1] == str(program)
 

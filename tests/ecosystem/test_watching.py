@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.ecosystem.load import load
-from runtime.ecosystem.options import LoadOptions
-from runtime.ecosystem.spec import AppSpec, Ecosystem
-from runtime.ecosystem.values import Invalid
-from runtime.ecosystem.watching import PATTERNS, WATCH_OPTIONS
+from pidone.ecosystem.load import load
+from pidone.ecosystem.options import LoadOptions
+from pidone.ecosystem.spec import AppSpec, Ecosystem
+from pidone.ecosystem.values import Invalid
+from pidone.ecosystem.watching import PATTERNS, WATCH_OPTIONS
 
 
 def read(folder: Path, keys: str) -> Ecosystem:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from ecosystem.documents import read, refused
 
-from runtime.ecosystem.spec import Dependency
+from pidone.ecosystem.spec import Dependency
 
 
 def sample(name: str, **keys: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from harness import DEADLINE_S, PYTHON, Running, eventually
 
-from runtime.interpreter import module_argv
+from pidone.interpreter import module_argv
 
 
 class Site:
@@ -57,7 +57,7 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
-SERVER = module_argv("runtime.fileserver")
+SERVER = module_argv("pidone.fileserver")
 
 
 @contextmanager
@@ -255,7 +255,7 @@ def test_a_stop_answers_what_was_asked_and_ends_idle_connections(folder: Path) -
 
 PATIENT = (PYTHON, "-I", "-c", f"""
 import sys
-from runtime.fileserver import __main__, server
+from pidone.fileserver import __main__, server
 server._LAST_REQUESTS_S = {DEADLINE_S}
 sys.exit(__main__.main())
 """)  # fmt: skip

@@ -11,9 +11,9 @@ from host.trees import hybrid, lay, v1, v2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.host.cgroup import Box, CpuTime, Pids
-from runtime.host.memory import Memory, MemoryEvents
-from runtime.host.pressure import PressureScope
+from pidone.host.cgroup import Box, CpuTime, Pids
+from pidone.host.memory import Memory, MemoryEvents
+from pidone.host.pressure import PressureScope
 
 MIB = 1 << 20
 UNLIMITED = "9223372036854771712\n"
@@ -296,7 +296,7 @@ def test_real_memory_limit(memory_group: Path) -> None:
     (memory_group / "memory.limit_in_bytes").write_text(str(96 * MIB))
     done = run_in(
         memory_group,
-        "from runtime.host.cgroup import Box; m = Box.find().memory(); data = bytearray(30 << 20)\n"
+        "from pidone.host.cgroup import Box; m = Box.find().memory(); data = bytearray(30 << 20)\n"
         "after = Box.find().memory(); print(m.limit, after.working_set - m.working_set)",
     )
     limit, growth = done.stdout.split()
@@ -349,8 +349,8 @@ VIEWS_V2 = {
     ),
 }
 SHOW_V2 = """
-from runtime.host.cgroup import Box
-from runtime.host.hierarchy import find_hierarchies
+from pidone.host.cgroup import Box
+from pidone.host.hierarchy import find_hierarchies
 box, found = Box.find(), find_hierarchies()
 print(found.v2_path, box.memory_group.own, box.memory_group.version)
 print(box.cpu_time().usage_s is not None, {str(each.scope) for each in box.pressure().values()})

@@ -11,7 +11,7 @@ from host.trees import CONTAINER, POD, hybrid, lay, v1, v2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.host.cpus import CpuLimits, available_cpus, cpu_limits, parse_cpu_list
+from pidone.host.cpus import CpuLimits, available_cpus, cpu_limits, parse_cpu_list
 
 HOST = frozenset(range(8))
 PERIOD = {"cpu,cpuacct/cpu.cfs_period_us": "100000\n"}
@@ -250,7 +250,7 @@ def test_no_limit_at_all_is_one_cpu() -> None:
     assert CpuLimits(frozenset(), None).available == 1
 
 
-COUNT = "from runtime.host.cpus import available_cpus; print(available_cpus())"
+COUNT = "from pidone.host.cpus import available_cpus; print(available_cpus())"
 
 
 def test_taskset() -> None:
@@ -306,8 +306,8 @@ VIEWS = {
 
 
 SHOW_VIEW = """
-from runtime.host.cpus import available_cpus
-from runtime.host.hierarchy import find_hierarchies
+from pidone.host.cpus import available_cpus
+from pidone.host.hierarchy import find_hierarchies
 found = find_hierarchies()
 print(found.v1_paths["cpu"], found.of("cpu").own)
 print(available_cpus())

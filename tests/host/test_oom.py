@@ -7,8 +7,8 @@ from signal import SIGKILL, SIGSEGV, SIGTERM
 import pytest
 from host.trees import CONTAINER, hybrid, lay, v1, v2
 
-from runtime.host.cgroup import Box
-from runtime.host.oom import OomCounters, OomLedger, OomVerdict, judge, read_oom_counters
+from pidone.host.cgroup import Box
+from pidone.host.oom import OomCounters, OomLedger, OomVerdict, judge, read_oom_counters
 
 NONE = OomCounters(0, 0)
 ONE = OomCounters(1, 1)

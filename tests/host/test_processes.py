@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.host.processes import (
+from pidone.host.processes import (
     ProcessUsage,
     TreeSampler,
     TreeUsage,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.host.rights import UNLIMITED, read_rights
+from pidone.host.rights import UNLIMITED, read_rights
 
 
 def test_of_ourselves() -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.errors import ConfigError
-from runtime.host.timezones import find_timezone, local_timezone
+from pidone.errors import ConfigError
+from pidone.host.timezones import find_timezone, local_timezone
 
 SUMMER = datetime(2024, 7, 1, 12, tzinfo=UTC)
 WINTER = datetime(2024, 1, 1, 12, tzinfo=UTC)

@@ -21,8 +21,8 @@ from init_harness import (
     started,
 )
 
-from runtime.init.bare.dumb_init import Settings, parse
-from runtime.init.bare.output import Quit
+from pidone.init.bare.dumb_init import Settings, parse
+from pidone.init.bare.output import Quit
 
 DUMB_INIT = ours("dumb-init")
 JOB_CONTROL = [signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU]
@@ -226,5 +226,5 @@ def test_a_rewriting_is_two_numbers_in_range_or_refused(text: str) -> None:
 
 def _parse(args: list[str]) -> Settings:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("runtime.init.bare.dumb_init.say", lambda *_: None)
+        patch.setattr("pidone.init.bare.dumb_init.say", lambda *_: None)
         return parse(["dumb-init", *args])

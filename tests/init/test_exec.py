@@ -306,7 +306,7 @@ def test_a_bug_of_ours_is_one_line_and_leaves_nobody_behind() -> None:
     """An internal error ends what runs, is reported without a traceback, and has its own code."""
     code = (
         "import os, sys\n"
-        "from runtime.init.bare import command, main\n"
+        "from pidone.init.bare import command, main\n"
         "def broken(self, info): raise LookupError('of all things')\n"
         "command.Init._handle = broken\n"
         "os._exit(main.run(['pidone', 'exec', '-t', '5', 'sh', '-c', 'echo $$; exec sleep 60']))\n"

@@ -11,7 +11,7 @@ import pytest
 from harness import DEADLINE_S, Running, alive, children, command_of, descendants, eventually, state
 from init_harness import close_stdin, exec_, outcome
 
-from runtime.init.bare import leftovers
+from pidone.init.bare import leftovers
 
 PATIENCE = "60"
 """A grace so long that a test would fail if it were ever waited out."""

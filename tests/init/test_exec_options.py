@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from init_harness import exec_, outcome
 
-from runtime.init.bare.getopt import Scan
-from runtime.init.bare.options import Options, parse
-from runtime.init.bare.output import Quit
-from runtime.signames import signal_name
+from pidone.init.bare.getopt import Scan
+from pidone.init.bare.options import Options, parse
+from pidone.init.bare.output import Quit
+from pidone.signames import signal_name
 
 SHORT = "ab:c"
 LONG = {"alpha": "a", "beta": "b", "betamax": "c"}
@@ -160,7 +160,7 @@ def test_the_scanner_agrees_with_the_standard_library(*, args: list[str], permut
 def test_any_words_are_a_command_or_a_refusal(args: list[str]) -> None:
     """No input raises anything but Quit."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("runtime.init.bare.options.say", lambda *_: None)
+        patch.setattr("pidone.init.bare.options.say", lambda *_: None)
         try:
             options = parse(args)
         except Quit:

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from harness import PYTHON, Running, alive, eventually
 
-from runtime.init import prctl
+from pidone.init import prctl
 
 
 def python(code: str) -> str:
@@ -16,7 +16,7 @@ def python(code: str) -> str:
 def test_a_subreaper_adopts_the_orphans_of_its_descendants() -> None:
     """After `set_child_subreaper` an orphaned grandchild's parent is the subreaper."""
     said = python(
-        "import os; from runtime.init import prctl\n"
+        "import os; from pidone.init import prctl\n"
         "assert not prctl.is_subreaper(); prctl.set_child_subreaper(); assert prctl.is_subreaper()\n"
         "r, w = os.pipe()\n"
         "if os.fork() == 0:\n"
@@ -31,7 +31,7 @@ def test_a_subreaper_adopts_the_orphans_of_its_descendants() -> None:
 def test_no_new_privs_is_set_for_good() -> None:
     """`set_no_new_privs` shows in /proc/self/status."""
     said = python(
-        "from runtime.init import prctl; prctl.set_no_new_privs(); print(open('/proc/self/status').read())"
+        "from pidone.init import prctl; prctl.set_no_new_privs(); print(open('/proc/self/status').read())"
     )
     assert "NoNewPrivs:\t1" in said
 
@@ -39,7 +39,7 @@ def test_no_new_privs_is_set_for_good() -> None:
 def test_the_parents_death_sends_the_signal() -> None:
     """A child with a parent-death signal ends when its parent is killed."""
     code = (
-        "import os, signal, time; from runtime.init import prctl\n"
+        "import os, signal, time; from pidone.init import prctl\n"
         "if os.fork() == 0:\n"
         "    prctl.set_parent_death_signal(signal.SIGUSR1); print(os.getpid(), flush=True)\n"
         "time.sleep(60)\n"
@@ -61,7 +61,7 @@ def _reaped(pid: int) -> bool:
 def test_a_python_without_ctypes_says_so() -> None:
     """The caller gets the one kind of error it has to expect anyway."""
     said = python(
-        "import sys; sys.modules['ctypes'] = None; from runtime.init import prctl\n"
+        "import sys; sys.modules['ctypes'] = None; from pidone.init import prctl\n"
         "try: prctl.set_child_subreaper()\n"
         "except OSError as error: print(error.strerror)\n"
     )

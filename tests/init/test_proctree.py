@@ -11,8 +11,8 @@ from harness import Running, alive, eventually
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.init import proctree
-from runtime.init.proctree import Process
+from pidone.init import proctree
+from pidone.init.proctree import Process
 
 TREE = "sh -c 'sleep 60 & setsid sleep 60 & wait' & wait"
 

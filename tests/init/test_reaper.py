@@ -6,7 +6,7 @@ import signal
 
 import harness
 
-from runtime.init.reaper import TURN_S, ExitStatus, Reaper
+from pidone.init.reaper import TURN_S, ExitStatus, Reaper
 
 
 def child(code: int = 0, *, by: int | None = None) -> int:

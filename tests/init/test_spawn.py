@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from runtime.errors import SpawnError
-from runtime.init.exitcodes import ExitCode
-from runtime.init.spawn import SpawnPlan, exit_code_of, keep_descriptors_private, spawn
+from pidone.errors import SpawnError
+from pidone.init.exitcodes import ExitCode
+from pidone.init.spawn import SpawnPlan, exit_code_of, keep_descriptors_private, spawn
 
 REPORT = """
 import json, os, resource, signal, sys

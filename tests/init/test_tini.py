@@ -25,7 +25,7 @@ from init_harness import (
     started,
 )
 
-from runtime.init.bare.tini import _leading_number
+from pidone.init.bare.tini import _leading_number
 
 TINI = ours("tini")
 NOT_FORWARDED = [

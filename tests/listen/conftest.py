@@ -8,7 +8,7 @@ import npm
 import pytest
 from listen.fleet import Fleet
 
-from runtime.listen import steering
+from pidone.listen import steering
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ from typing import Any, Self, TypeVar
 
 from harness import DEADLINE_S
 
-from runtime.contracts import InstanceId
-from runtime.ecosystem.spec import AppSpec, ExecMode
-from runtime.init.spawn import SpawnPlan, spawn
-from runtime.listen.outfit import Outfit
-from runtime.listen.outfitter import PortOutfitter
-from runtime.listen.probes import RunCommand
+from pidone.contracts import InstanceId
+from pidone.ecosystem.spec import AppSpec, ExecMode
+from pidone.init.spawn import SpawnPlan, spawn
+from pidone.listen.outfit import Outfit
+from pidone.listen.outfitter import PortOutfitter
+from pidone.listen.probes import RunCommand
 
 T = TypeVar("T")
 

@@ -9,10 +9,10 @@ import pytest
 from harness import Running, free_port
 from listen.fleet import Fleet, app_of, python_app
 
-from runtime.ecosystem.spec import Balance, Listen, Probe, Readiness
-from runtime.errors import ListenError
-from runtime.listen.address import Address, Kind
-from runtime.listen.lazy import needs_equipment
+from pidone.ecosystem.spec import Balance, Listen, Probe, Readiness
+from pidone.errors import ListenError
+from pidone.listen.address import Address, Kind
+from pidone.listen.lazy import needs_equipment
 
 TELL = """
 import json, os, socket, sys, time
@@ -131,10 +131,10 @@ def test_privileged_port_without_rights(root: None) -> None:
     """The message says what is missing."""
     code = """
 import os
-from runtime.listen.sockets import explain, open_socket
-from runtime.listen.address import Address, Kind
-from runtime.listen.lazy import needs_equipment
-import runtime.listen.holders
+from pidone.listen.sockets import explain, open_socket
+from pidone.listen.address import Address, Kind
+from pidone.listen.lazy import needs_equipment
+import pidone.listen.holders
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 try:
     open_socket(Address(Kind.TCP, "127.0.0.1", 1001), backlog=1)

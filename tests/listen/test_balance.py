@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from listen.fleet import Fleet, app_of, fetch
 
-from runtime.ecosystem.spec import AppSpec, Balance, Listen
-from runtime.listen import appports, bpf, outfit, steering
-from runtime.listen.ports import share_out
+from pidone.ecosystem.spec import AppSpec, Balance, Listen
+from pidone.listen import appports, bpf, outfit, steering
+from pidone.listen.ports import share_out
 
 HELLO = """
 require('http').createServer((request, response) => response.end(String(process.pid)))
@@ -223,7 +223,7 @@ def test_drain_of_a_program_without_ipc_empties_its_queue_first(
     """A slot of its own, no IPC: the supervisor hears `drained` when nothing waits for the process."""
     monkeypatch.setattr(outfit, "EMPTYING", DEADLINE_S)  # not because it was waited for long enough
     listen = (Listen(name="web", host="127.0.0.1", port=port),)
-    from runtime.ecosystem.spec import Readiness
+    from pidone.ecosystem.spec import Readiness
 
     app = app_of(
         sys.executable,
@@ -257,7 +257,7 @@ def test_drain_of_a_program_without_ipc_empties_its_queue_first(
 
 def test_replacement_in_the_slot_needs_no_waiting(fleet: Fleet, port: int) -> None:
     """Where another process of the same slot accepts, there is nothing to wait for before the stop."""
-    from runtime.ecosystem.spec import Readiness
+    from pidone.ecosystem.spec import Readiness
 
     listen = (Listen(name="web", host="127.0.0.1", port=port),)
     ready = Readiness(notify=True)

@@ -166,7 +166,7 @@ def test_messages_both_ways(fleet: Fleet, node: str, tmp_path: Path) -> None:
         process.send('ready');
       });
     """)
-    from runtime.ecosystem.spec import Readiness
+    from pidone.ecosystem.spec import Readiness
 
     worker = fleet.start(app_of(node, str(script), cluster=True, ready=Readiness(ipc=True)))
     assert fleet.ready(worker) == "ipc"
@@ -213,7 +213,7 @@ def test_closing_the_channel_ends_the_worker(fleet: Fleet, node: str, tmp_path: 
 
 def test_inherited_descriptor(fleet: Fleet, any_node: str, port: int, tmp_path: Path) -> None:
     """listen({fd}) means a socket of `listen = [...]`; any other number is an error for the app."""
-    from runtime.ecosystem.spec import Listen
+    from pidone.ecosystem.spec import Listen
 
     script = tmp_path / "app.cjs"
     script.write_text("""

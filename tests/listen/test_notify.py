@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from listen.fleet import Fleet, app_of, python_app
 
-from runtime.ecosystem.spec import AppSpec, Probe, Readiness
-from runtime.errors import ListenError
-from runtime.listen.notify import parse
+from pidone.ecosystem.spec import AppSpec, Probe, Readiness
+from pidone.errors import ListenError
+from pidone.listen.notify import parse
 
 SAY = """
 import os, socket, sys, time

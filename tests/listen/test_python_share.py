@@ -12,7 +12,7 @@ import pytest
 from harness import free_port
 from listen.fleet import Client, Fleet, Member, app_of, python_app
 
-from runtime.ecosystem.spec import AppSpec, Balance, Listen, Readiness
+from pidone.ecosystem.spec import AppSpec, Balance, Listen, Readiness
 
 ASGI = """
 import os
@@ -258,7 +258,7 @@ def test_runtime_gone(port: int, tmp_path: Path) -> None:
     """A program whose runtime does not answer binds by itself, at once."""
     from harness import Running
 
-    from runtime.listen.share import SHIM
+    from pidone.listen.share import SHIM
 
     env = {"PIDONE_SHARE": "@pidone/nobody", "PYTHONPATH": SHIM}
     code = f"import socket; s = socket.socket(); s.bind(('127.0.0.1', {port})); s.listen(); print('bound')"
@@ -272,7 +272,7 @@ def test_shim_is_old_python() -> None:
     """The shim's files are valid in the oldest Python that we promise."""
     import ast
 
-    from runtime.listen.share import SHIM
+    from pidone.listen.share import SHIM
 
     files = list(Path(SHIM).glob("*.py"))
     assert files
@@ -285,7 +285,7 @@ def test_a_connection_that_tls_took_over(monkeypatch: pytest.MonkeyPatch) -> Non
     import importlib
     import socket
 
-    from runtime.listen.share import SHIM
+    from pidone.listen.share import SHIM
 
     monkeypatch.syspath_prepend(SHIM)
     sockets = importlib.import_module("pidone_sockets")

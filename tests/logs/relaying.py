@@ -12,9 +12,9 @@ from typing import IO, Any
 
 from harness import DEADLINE_S
 
-from runtime.contracts import InstanceId, LogSource, Outlet
-from runtime.ecosystem.spec import AppSpec, RuntimeSpec
-from runtime.logs.relay import Relay
+from pidone.contracts import InstanceId, LogSource, Outlet
+from pidone.ecosystem.spec import AppSpec, RuntimeSpec
+from pidone.logs.relay import Relay
 
 NOON = 1_795_089_883.697
 """2026-11-19T12:04:43.697Z, for tests that compare whole records."""

@@ -10,14 +10,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from logs.relaying import NOON, app
 
-from runtime.logs.dress import dress_of
-from runtime.logs.encoder import Encoder
-from runtime.logs.files import FileSet, LogFile
-from runtime.logs.flow import Counts, Flow, Steps
-from runtime.logs.lines import LineBuffer
-from runtime.logs.multiline import joiner
-from runtime.logs.shapes import SHAPES, Origin, Shape, json_shape
-from runtime.logs.timestamps import Timestamps
+from pidone.logs.dress import dress_of
+from pidone.logs.encoder import Encoder
+from pidone.logs.files import FileSet, LogFile
+from pidone.logs.flow import Counts, Flow, Steps
+from pidone.logs.lines import LineBuffer
+from pidone.logs.multiline import joiner
+from pidone.logs.shapes import SHAPES, Origin, Shape, json_shape
+from pidone.logs.timestamps import Timestamps
 
 ORIGIN = Origin(app="a", instance=0, pid=1, stream="stdout", fields={})
 NOW = "2026-11-19T12:04:43.697Z"

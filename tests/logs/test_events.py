@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from logs.relaying import NOON_TEXT, stage
 
-import runtime
-from runtime.logs.events import EVENTS, check
+import pidone
+from pidone.logs.events import EVENTS, check
 
-ROOT = Path(runtime.__file__).parent
+ROOT = Path(pidone.__file__).parent
 
 
 def events_in_code() -> Iterator[tuple[str, set[str]]]:

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from logs.relaying import NOON, app, stage
 
-from runtime.ecosystem.spec import AppSpec
-from runtime.logs.dates import date_formatter
+from pidone.ecosystem.spec import AppSpec
+from pidone.logs.dates import date_formatter
 
 
 def run(

@@ -5,8 +5,8 @@ import json
 import pytest
 from logs.relaying import NOON_TEXT, app, stage
 
-from runtime.ecosystem.spec import AppSpec
-from runtime.logs import levels
+from pidone.ecosystem.spec import AppSpec
+from pidone.logs import levels
 
 
 def out(written: bytes, spec: AppSpec | None = None, *, stream: str = "stdout", name: str = "json") -> bytes:

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from logs.relaying import Reader, app, stage
 
-from runtime.logs import relay
-from runtime.logs.history import FOLLOWER_LIMIT, KEPT, History
-from runtime.logs.limits import RateLimit
+from pidone.logs import relay
+from pidone.logs.history import FOLLOWER_LIMIT, KEPT, History
+from pidone.logs.limits import RateLimit
 
 
 def test_a_rate_limit_lets_the_first_lines_pass_and_reports_the_rest() -> None:

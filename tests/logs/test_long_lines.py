@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from logs.relaying import Reader, Stage, app, stage
 
-from runtime.ecosystem.spec import AppSpec
-from runtime.logs.shapes import LONG_LINE
+from pidone.ecosystem.spec import AppSpec
+from pidone.logs.shapes import LONG_LINE
 
 LENGTH = 10 * 1024 * 1024
 LINE = (b"0123456789 \xf0\x9f\x98\x80 gr\xc3\xbcn\t" * (LENGTH // 23 + 1))[:LENGTH].decode(errors="ignore")

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from logs.relaying import app, stage
 
-from runtime.logs import flow
-from runtime.logs.escape import JOINT
-from runtime.logs.multiline import joiner
+from pidone.logs import flow
+from pidone.logs.escape import JOINT
+from pidone.logs.multiline import joiner
 
 ROOM = 16_000
 PYTHON = """before

@@ -9,8 +9,8 @@ import harness
 import pytest
 from logs.relaying import NOON, app, stage
 
-from runtime.logs.files import LogFile
-from runtime.logs.rotation import rotation
+from pidone.logs.files import LogFile
+from pidone.logs.rotation import rotation
 
 HOUR = 3600
 

@@ -17,7 +17,7 @@ import pytest
 from harness import PIDONE, PYTHON, Running
 from logs.relaying import Stage, app, stage
 
-from runtime.init.exitcodes import ExitCode
+from pidone.init.exitcodes import ExitCode
 
 COUNT = 15_000
 FLOOD = ("seq", "-f", "%0100.0f", str(COUNT))

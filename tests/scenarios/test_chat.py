@@ -14,8 +14,8 @@ from scenarios.driving import HERE, System, request, running
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from runtime.ecosystem.load import load
-from runtime.ecosystem.options import LoadOptions
+from pidone.ecosystem.load import load
+from pidone.ecosystem.options import LoadOptions
 
 CONFIGS = ["chat/ecosystem.toml", "chat/ecosystem.config.js"]
 SERVICE_RESTART = 1012

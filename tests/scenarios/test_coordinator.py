@@ -12,9 +12,9 @@ import pytest
 from harness import free_port
 from scenarios.driving import HERE, System, request, running
 
-from runtime.ecosystem.load import load
-from runtime.ecosystem.options import LoadOptions
-from runtime.ecosystem.spec import AppSpec, ExecMode
+from pidone.ecosystem.load import load
+from pidone.ecosystem.options import LoadOptions
+from pidone.ecosystem.spec import AppSpec, ExecMode
 
 CONFIGS = ["coordinator/ecosystem.toml", "coordinator/ecosystem.config.cjs"]
 SECRET = re.compile(r"(?i)password|passwd|secret|token|api_?key|private_?key|-----BEGIN")

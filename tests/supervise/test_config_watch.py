@@ -14,9 +14,9 @@ import pytest
 from harness import PIDONE, Running, eventually, pidone
 from writing import shell
 
-from runtime.ecosystem.spec import Origin
-from runtime.supervise import inotify
-from runtime.supervise.config_watch import ConfigWatch, waypoints
+from pidone.ecosystem.spec import Origin
+from pidone.supervise import inotify
+from pidone.supervise.config_watch import ConfigWatch, waypoints
 
 OTHERS = 8
 """Files that have nothing to do with it."""

@@ -9,13 +9,13 @@ from typing import Any
 import harness
 import pytest
 
-from runtime.contracts import LogSource
-from runtime.ecosystem.spec import AppSpec, Hook
-from runtime.errors import SpawnError
-from runtime.init.reaper import ExitStatus, Reaper
-from runtime.supervise.hook_launcher import AppHookLauncher
-from runtime.supervise.hooks import HookEvent, HookPoint
-from runtime.supervise.leftovers import MARK
+from pidone.contracts import LogSource
+from pidone.ecosystem.spec import AppSpec, Hook
+from pidone.errors import SpawnError
+from pidone.init.reaper import ExitStatus, Reaper
+from pidone.supervise.hook_launcher import AppHookLauncher
+from pidone.supervise.hooks import HookEvent, HookPoint
+from pidone.supervise.leftovers import MARK
 
 EVENT = HookEvent(point=HookPoint.POST_STOP, app="api", instance=3)
 

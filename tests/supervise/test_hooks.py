@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stage import FakeClock
 
-from runtime.ecosystem.spec import Hook
-from runtime.errors import SpawnError
-from runtime.init.reaper import ExitStatus, Reaper
-from runtime.init.spawn import SpawnPlan, spawn
-from runtime.supervise.hooks import (
+from pidone.ecosystem.spec import Hook
+from pidone.errors import SpawnError
+from pidone.init.reaper import ExitStatus, Reaper
+from pidone.init.spawn import SpawnPlan, spawn
+from pidone.supervise.hooks import (
     KILL_AFTER,
     HookEvent,
     HookPoint,

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from stage import FakeProcess, Stage, spec
 
-from runtime.ecosystem.spec import OnReadyTimeout, Readiness
-from runtime.supervise.instance import TABLE, Instance
-from runtime.supervise.states import Event, State
+from pidone.ecosystem.spec import OnReadyTimeout, Readiness
+from pidone.supervise.instance import TABLE, Instance
+from pidone.supervise.states import Event, State
 
 
 class Recorder:

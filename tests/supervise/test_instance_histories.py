@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from stage import FakeProcess, Stage, spec
 
-from runtime.ecosystem.spec import OnReadyTimeout, Readiness
-from runtime.supervise.attendant import Errand, Nobody
-from runtime.supervise.instance import Instance
-from runtime.supervise.states import Event, State
+from pidone.ecosystem.spec import OnReadyTimeout, Readiness
+from pidone.supervise.attendant import Errand, Nobody
+from pidone.supervise.instance import Instance
+from pidone.supervise.states import Event, State
 
 
 class Quiet:

@@ -5,10 +5,10 @@ import signal
 import pytest
 from stage import FakeProcess, Stage, spec
 
-from runtime.ecosystem.spec import AppSpec, ExecMode, OnReadyTimeout, Readiness
-from runtime.supervise.app import App
-from runtime.supervise.ledger import PLANNED, Ledger
-from runtime.supervise.replacing import Replacements, Wish
+from pidone.ecosystem.spec import AppSpec, ExecMode, OnReadyTimeout, Readiness
+from pidone.supervise.app import App
+from pidone.supervise.ledger import PLANNED, Ledger
+from pidone.supervise.replacing import Replacements, Wish
 
 KEY = ("default", "app")
 

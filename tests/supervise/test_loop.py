@@ -12,7 +12,7 @@ from typing import TypeAlias
 import pytest
 from harness import PYTHON
 
-from runtime.supervise.loop import EarlyLoop
+from pidone.supervise.loop import EarlyLoop
 
 LONG = 60.0
 """An early time that no test waits for: whatever happens, happens before the hand-over."""
@@ -200,7 +200,7 @@ def test_asyncio_is_imported_only_after_a_moment() -> None:
     """A loop that is stopped early never imports it; one that goes on does, without ssl."""
     code = """
         import sys
-        from runtime.supervise.loop import EarlyLoop
+        from pidone.supervise.loop import EarlyLoop
         for early_time in (60, 0):
             loop = EarlyLoop(early_time)
             loop.call_later(0.01, loop.stop)

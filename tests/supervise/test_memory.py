@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.contracts import InstanceId
-from runtime.ecosystem.spec import AppSpec, MemoryLimit, MemoryShare
-from runtime.host.memory import Memory
-from runtime.supervise.memory import RETRY_DELAY, MemoryWatch
-from runtime.supervise.memory_decisions import Decision, GiveUp, GuardStuck, Reason, Recycle, Soften, Softened
-from runtime.supervise.memory_limits import check_guard, check_limits, resolve
+from pidone.contracts import InstanceId
+from pidone.ecosystem.spec import AppSpec, MemoryLimit, MemoryShare
+from pidone.host.memory import Memory
+from pidone.supervise.memory import RETRY_DELAY, MemoryWatch
+from pidone.supervise.memory_decisions import Decision, GiveUp, GuardStuck, Reason, Recycle, Soften, Softened
+from pidone.supervise.memory_limits import check_guard, check_limits, resolve
 
 MIB = 1 << 20
 NINETY = MemoryShare(fraction=0.9)

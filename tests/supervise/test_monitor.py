@@ -9,14 +9,14 @@ import harness
 import pytest
 from stage import FakeClock
 
-from runtime.contracts import InstanceId
-from runtime.ecosystem.spec import AppSpec, MemoryScope
-from runtime.host.memory import Memory
-from runtime.host.processes import ProcessUsage, TreeSampler, TreeUsage
-from runtime.supervise.memory import MemoryWatch
-from runtime.supervise.memory_decisions import Decision, Recycle, Soften
-from runtime.supervise.monitor import IDLE_INTERVAL, Monitor
-from runtime.supervise.usage import FRESH, UsageBook
+from pidone.contracts import InstanceId
+from pidone.ecosystem.spec import AppSpec, MemoryScope
+from pidone.host.memory import Memory
+from pidone.host.processes import ProcessUsage, TreeSampler, TreeUsage
+from pidone.supervise.memory import MemoryWatch
+from pidone.supervise.memory_decisions import Decision, Recycle, Soften
+from pidone.supervise.monitor import IDLE_INTERVAL, Monitor
+from pidone.supervise.usage import FRESH, UsageBook
 
 MIB = 1 << 20
 

@@ -3,9 +3,9 @@
 import pytest
 from stage import Stage, spec
 
-from runtime.ecosystem.spec import Listen
-from runtime.supervise.app import App
-from runtime.supervise.replacing import Replacements, Wish
+from pidone.ecosystem.spec import Listen
+from pidone.supervise.app import App
+from pidone.supervise.replacing import Replacements, Wish
 
 
 class Deaf:

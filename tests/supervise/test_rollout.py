@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from stage import FakeProcess, Stage, spec
 
-from runtime.ecosystem.spec import AppSpec, ExecMode, Readiness
-from runtime.supervise.app import App
-from runtime.supervise.rollout import Outcome
-from runtime.supervise.states import State
+from pidone.ecosystem.spec import AppSpec, ExecMode, Readiness
+from pidone.supervise.app import App
+from pidone.supervise.rollout import Outcome
+from pidone.supervise.states import State
 
 
 class Quiet:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.ecosystem.cron import Schedule, parse_schedule
-from runtime.ecosystem.spec import Overlap
-from runtime.errors import ConfigError
-from runtime.supervise.schedule import (
+from pidone.ecosystem.cron import Schedule, parse_schedule
+from pidone.ecosystem.spec import Overlap
+from pidone.errors import ConfigError
+from pidone.supervise.schedule import (
     LONGEST_WAIT,
     Due,
     Runs,

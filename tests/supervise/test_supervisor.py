@@ -5,7 +5,7 @@ import signal
 import pytest
 from stage import Stage, spec
 
-from runtime.ecosystem.spec import (
+from pidone.ecosystem.spec import (
     AppSpec,
     Condition,
     Dependency,
@@ -14,8 +14,8 @@ from runtime.ecosystem.spec import (
     Readiness,
     RuntimeSpec,
 )
-from runtime.supervise import supervisor as module
-from runtime.supervise.supervisor import Ending, Phase, Supervisor
+from pidone.supervise import supervisor as module
+from pidone.supervise.supervisor import Ending, Phase, Supervisor
 
 
 @pytest.fixture(autouse=True)

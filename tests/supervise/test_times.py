@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from stage import Stage, spec
 
-from runtime.supervise.app import App
-from runtime.supervise.replacing import Replacements
-from runtime.supervise.times import Times
+from pidone.supervise.app import App
+from pidone.supervise.replacing import Replacements
+from pidone.supervise.times import Times
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from runtime.host.processes import ProcessUsage, TreeSampler, TreeUsage
-from runtime.supervise.usage import UsageBook
+from pidone.host.processes import ProcessUsage, TreeSampler, TreeUsage
+from pidone.supervise.usage import UsageBook
 
 
 class Stand:

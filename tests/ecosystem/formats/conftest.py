@@ -8,8 +8,8 @@ import pytest
 from ecosystem.formats.support import ENV, Reader
 from harness import DEADLINE_S
 
-from runtime.ecosystem.document import Document
-from runtime.ecosystem.formats import child, node, read
+from pidone.ecosystem.document import Document
+from pidone.ecosystem.formats import child, node, read
 
 
 @pytest.fixture

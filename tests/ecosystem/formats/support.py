@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from runtime.ecosystem.document import Document
+from pidone.ecosystem.document import Document
 
 ENV: Final = {
     "PATH": "/usr/bin:/bin",

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from ecosystem.formats.support import ENV, everything
 
-from runtime.ecosystem.formats import read
-from runtime.ecosystem.formats.shapes import shape
+from pidone.ecosystem.formats import read
+from pidone.ecosystem.formats.shapes import shape
 
 CASES = Path(__file__).parent / "cases"
 ROWS = [json.loads(line) for line in (CASES / "expected_node.jsonl").read_text().splitlines()]

@@ -10,9 +10,9 @@ import pytest
 from ecosystem.formats.support import ENV
 from harness import DEADLINE_S, children, eventually, state
 
-from runtime.ecosystem.document import Document
-from runtime.ecosystem.formats import DocumentReading, child, start_reading
-from runtime.errors import ConfigError
+from pidone.ecosystem.document import Document
+from pidone.ecosystem.formats import DocumentReading, child, start_reading
+from pidone.errors import ConfigError
 
 
 def descriptors() -> list[str]:

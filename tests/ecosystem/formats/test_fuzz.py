@@ -12,13 +12,13 @@ from ecosystem.formats.support import ENV
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtime.ecosystem.document import Document
-from runtime.ecosystem.formats import is_ecosystem_file, read
-from runtime.ecosystem.formats.esm import rewrite
-from runtime.ecosystem.formats.jstokens import tokens
-from runtime.ecosystem.formats.lines import javascript_lines, toml_lines
-from runtime.ecosystem.formats.plain import javascript_number
-from runtime.errors import ConfigError
+from pidone.ecosystem.document import Document
+from pidone.ecosystem.formats import is_ecosystem_file, read
+from pidone.ecosystem.formats.esm import rewrite
+from pidone.ecosystem.formats.jstokens import tokens
+from pidone.ecosystem.formats.lines import javascript_lines, toml_lines
+from pidone.ecosystem.formats.plain import javascript_number
+from pidone.errors import ConfigError
 
 NAMES = ("e.config.js", "e.config.mjs", "pm2.json", "pm2.yml", "e.toml", "noname")
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from ecosystem.formats.support import ENV, Reader
 
-from runtime.ecosystem.formats import child, node, read
-from runtime.ecosystem.formats.child import TIME_LIMIT_S
-from runtime.errors import ConfigError
+from pidone.ecosystem.formats import child, node, read
+from pidone.ecosystem.formats.child import TIME_LIMIT_S
+from pidone.errors import ConfigError
 
 APP = "module.exports = { apps: [{ script: 'a.js' }] };"
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
@@ -197,7 +197,7 @@ def test_the_engine_never_enters_the_reading_process(tmp_path: Path) -> None:
     code = """if True:
         import os, sys
         from pathlib import Path
-        from runtime.ecosystem.formats import child, read
+        from pidone.ecosystem.formats import child, read
         before = os.listdir("/proc/self/fd")
         for name in ("e.config.js", "e.yml"):
             print(read(Path(name), env={}, argv=[], cpus=1).apps)
@@ -207,7 +207,7 @@ def test_the_engine_never_enters_the_reading_process(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "runtime")},
         capture_output=True,
         text=True,
         check=True,
@@ -218,7 +218,7 @@ def test_the_engine_never_enters_the_reading_process(tmp_path: Path) -> None:
 _READ_BOTH = """if True:
     import os
     from pathlib import Path
-    from runtime.ecosystem.formats import read
+    from pidone.ecosystem.formats import read
     assert os.getuid() == 65534
     for name in ("plain.config.js", "package.config.js"):
         print(read(Path(name), env={"PATH": "/usr/bin:/bin"}, argv=[], cpus=1).apps)
@@ -244,7 +244,7 @@ def test_an_ordinary_user_can_read(root: None) -> None:
         (folder / "node_modules" / "p" / "index.js").write_text("require('v8').serialize(1)")
         result = subprocess.run(
             [*_AS_NOBODY, sys.executable, "-c", _READ_BOTH],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "runtime")},
             cwd=folder,
             capture_output=True,
             text=True,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ecosystem.formats.support import ENV, Reader, everything
 
-from runtime.ecosystem.formats.shapes import shape
+from pidone.ecosystem.formats.shapes import shape
 
 APP = "{ script: 'a.js' }"
 ONE: dict[str, Any] = {"apps": [{"script": "a.js"}]}

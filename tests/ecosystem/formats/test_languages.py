@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from ecosystem.formats.support import ENV, Reader
 
-from runtime.ecosystem.formats import is_ecosystem_file, languages, read
-from runtime.ecosystem.formats.source import Source
+from pidone.ecosystem.formats import is_ecosystem_file, languages, read
+from pidone.ecosystem.formats.source import Source
 
 
 @pytest.mark.parametrize(

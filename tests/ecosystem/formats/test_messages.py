@@ -5,8 +5,8 @@
 import pytest
 from ecosystem.formats.support import Reader
 
-from runtime.ecosystem.formats.secrets import quote, redact
-from runtime.errors import ConfigError
+from pidone.ecosystem.formats.secrets import quote, redact
+from pidone.errors import ConfigError
 
 
 def refusal(read_files: Reader, files: dict[str, str], **options: object) -> str:

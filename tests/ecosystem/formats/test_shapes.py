@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ecosystem.formats.support import Reader
 
-from runtime.errors import ConfigError
+from pidone.errors import ConfigError
 
 ONE = {"script": "a.js"}
 

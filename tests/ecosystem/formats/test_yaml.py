@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ecosystem.formats.support import Reader
 
-from runtime.errors import ConfigError
+from pidone.errors import ConfigError
 
 JS_YAML = [
     ("1_000", "1_000"), ("0755", 755), ("0o22", 18), ("0x1F", 31), ("0b11", 3), ("+5", 5), ("1e3", 1000),

@@ -10,9 +10,9 @@ from harness import PIDONE
 from k8s.offline.tools import K8S, OVERLAYS, REPOSITORY, build
 from k8s.offline.workloads import Workload, seconds, workloads, written
 
-from runtime.control import metrics, probes
-from runtime.ecosystem.whole import MARGIN
-from runtime.init.exitcodes import ExitCode
+from pidone.control import metrics, probes
+from pidone.ecosystem.whole import MARGIN
+from pidone.init.exitcodes import ExitCode
 
 BACKEND = REPOSITORY / "docker/backend"
 NODE_API = REPOSITORY / "docker/node-api"

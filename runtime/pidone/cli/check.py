@@ -1,0 +1,59 @@
+"""`pidone check FILE`: what an ecosystem means, and everything that is wrong with it."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pidone.cli.options import EnvName, Json, family
+from pidone.errors import ConfigError
+from pidone.init.exitcodes import ExitCode
+
+_WOULD_NOT_START = 1
+
+app = family()
+
+
+@app.command("check")
+def check(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The ecosystem; - is standard input.")],
+    *,
+    as_json: Json = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings are errors.")] = False,
+    env: EnvName = None,
+    only: Annotated[
+        str, typer.Option("--only", metavar="NAMES", help="Only these apps, comma separated.")
+    ] = "",
+) -> int:
+    """Tell what an ecosystem means, and everything that is wrong with it."""
+    from pidone.ecosystem.load import load
+    from pidone.ecosystem.options import LoadOptions
+    from pidone.ecosystem.resolved import as_plain, as_text
+    from pidone.host.cpus import available_cpus
+
+    cpus = available_cpus()
+    names = tuple(only.replace(",", " ").split())
+    try:
+        source = None if file == "-" else Path(file)
+        start = ("start", file, *(("--env", env) if env else ()))
+        ecosystem = load(source, LoadOptions(env_name=env, only=names, cpus=cpus, argv=start))
+    except ConfigError as error:
+        lines = str(error).split("\n")
+        if as_json:
+            print(json.dumps({"apps": [], "warnings": [], "errors": lines}, ensure_ascii=False))
+        print(*(f"error: {line}" for line in lines), sep="\n", file=sys.stderr)
+        return _WOULD_NOT_START
+    counted = [(spec, spec.count(cpus)) for spec in ecosystem.apps]
+    remarks = [*ecosystem.warnings, *ecosystem.notices]
+    if as_json:
+        apps = [as_plain(spec, count) for spec, count in counted]
+        print(json.dumps({"apps": apps, "warnings": remarks}, ensure_ascii=False, indent=2))
+    else:
+        for spec, count in counted:
+            print("\n".join(as_text(spec, count)))
+        for word, remarks_of in (("warning", ecosystem.warnings), ("note", ecosystem.notices)):
+            for line in remarks_of:
+                print(f"{word}: {line}", file=sys.stderr)
+    return _WOULD_NOT_START if strict and ecosystem.warnings else ExitCode.OK

@@ -1,0 +1,112 @@
+"""One typer app of all commands, which imports the module of the command in question and no other."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, Final
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_group
+
+from pidone.cli.control.client import CommandError
+from pidone.cli.main import COMMANDS
+from pidone.init.exitcodes import SIGNAL_BASE, ExitCode
+
+TOPICS: Final = {
+    "Run": ("start", "exec"),
+    "Prepare": ("init", "check", "convert", "schema", "smoke"),
+    "Look": ("ls", "describe", "env", "logs", "monit", "jlist", "prettylist"),
+    "Act": (
+        *("stop", "restart", "reload", "scale", "delete", "signal", "send", "trigger", "reset", "flush"),
+        *("reopen", "save"),
+    ),
+    "Probes, hooks and scripts": ("health", "wait", "drain", "prestop"),
+    "Shell": ("completion",),
+}
+"""What `pidone --help` shows where; other names are spellings of these."""
+
+
+class Commands(TyperGroup):
+    """Finds commands by name, without their siblings."""
+
+    # typer.Context is a subclass of what is passed here, and that has no public name.
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 (typer's signature)
+        """Every name."""
+        return ["exec", *COMMANDS]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 (typer's signature)
+        """The command of that name."""
+        if cmd_name == "exec":  # has a parser of its own, see init/bare/
+            return TyperCommand("exec", help="Be PID 1 for one command, as tini and dumb-init are.")
+        if cmd_name not in COMMANDS:
+            return None
+        return get_group(import_module(COMMANDS[cmd_name]).app).commands[cmd_name]
+
+    def format_usage(self, ctx: Any, formatter: Any) -> None:
+        """The ways to use the program."""
+        formatter.write_usage(ctx.command_path, "[start] [OPTIONS] FILE|SCRIPT [-- ARGS...]")
+        formatter.write_usage(ctx.command_path, "[start] [OPTIONS] -- COMMAND [ARGS...]", prefix="       ")
+        formatter.write_usage(ctx.command_path, "COMMAND [OPTIONS] [ARGS...]", prefix="       ")
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """What there is, by topic."""
+        width = max(len(name) for names in TOPICS.values() for name in names)
+        for topic, names in TOPICS.items():
+            with formatter.section(topic):
+                formatter.write_dl(
+                    [
+                        # Equal widths in all sections; the formatter aligns within one.
+                        (name.ljust(width), self.get_command(ctx, name).get_short_help_str(formatter.width))
+                        for name in names
+                    ]
+                )
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; `pidone ls | head` is no mistake, which typer would end with 1."""
+        try:
+            code = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Nothing is left to flush into, but the interpreter will try.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        return code
+
+
+app = typer.Typer(
+    cls=Commands,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+
+@app.callback(epilog="`pidone COMMAND --help` tells more, `pidone start --help` how to run a FILE.")
+def pidone() -> None:
+    """Run processes as the one foreground process of a container, and operate them while they run."""
+
+
+def run(words: Sequence[str]) -> int:
+    """Run a command; what goes wrong becomes one line on stderr and an exit code."""
+    try:
+        code = app(list(words), prog_name="pidone", standalone_mode=False)
+    except typer.TyperException as error:
+        sys.stderr.write(_complaint(error))
+        return ExitCode.USAGE
+    except CommandError as error:
+        sys.stderr.write(f"pidone: {error}\n")
+        return error.code
+    except typer.Abort:
+        return SIGNAL_BASE + 2
+    return int(code or 0)
+
+
+def _complaint(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)  # of a usage error
+    if context is None:
+        return f"pidone: {error.format_message()}\n"
+    command = context.command_path.removeprefix("pidone").strip()
+    return f"pidone: {command}: {error.format_message()}\n{context.get_usage()}\n"

@@ -1,0 +1,109 @@
+"""Tab completion for bash, zsh and fish: a few lines of shell that ask `pidone complete` for the words."""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal
+
+import typer
+
+from pidone.cli.options import family
+
+_BASH: Final = """\
+_pidone() {
+    local line=${COMP_LINE:0:COMP_POINT} word IFS=$' \\t\\n'
+    local -a words
+    read -ra words <<<"$line"
+    [[ $line == *[[:space:]] ]] && words+=("")
+    word=${words[-1]}
+    IFS=$'\\n'
+    COMPREPLY=($(pidone complete -- "${words[@]:1}" 2>/dev/null))
+    if [ ${#COMPREPLY[@]} -eq 0 ]; then
+        compopt -o filenames 2>/dev/null
+        COMPREPLY=($(compgen -f -- "$word"))
+    elif [[ $word == *:* && $COMP_WORDBREAKS == *:* ]]; then
+        COMPREPLY=("${COMPREPLY[@]#"${word%:*}:"}")
+    fi
+}
+complete -F _pidone pidone
+"""
+"""Words are taken from the line: bash splits COMP_WORDS at colons, which names of instances have."""
+_ZSH: Final = """\
+#compdef pidone
+_pidone() {
+    local -a found
+    found=("${(@f)$(pidone complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)}")
+    [[ -n "${found[1]}" ]] && compadd -a found || _files
+}
+compdef _pidone pidone
+"""
+_FISH: Final = """\
+function __pidone
+    set -l words (commandline -opc) (commandline -ct)
+    set -l found (pidone complete -- $words[2..-1] 2>/dev/null)
+    if set -q found[1]
+        printf '%s\\n' $found
+    else
+        __fish_complete_path $words[-1]
+    end
+end
+complete -c pidone -f -a '(__pidone)'
+"""
+SCRIPTS: Final = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
+
+app = family()
+
+
+@app.command("completion")
+def completion(shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(metavar="SHELL")]) -> None:
+    """Print the completion script for bash, zsh or fish.
+
+    `source <(pidone completion bash)` turns it on.
+    """
+    sys.stdout.write(SCRIPTS[shell])
+
+
+@app.command("complete", hidden=True)
+def complete(words: Annotated[list[str] | None, typer.Argument(metavar="WORD...")] = None) -> None:
+    """Print what the last WORD may become, one per line: the shells call this."""
+    for word in candidates(words or [""]):
+        print(word)
+
+
+def candidates(words: Sequence[str]) -> list[str]:
+    """What the last word may become."""
+    from pidone.cli.commands import TOPICS, Commands
+
+    *before, last = words
+    if not before:
+        return sorted(name for names in TOPICS.values() for name in names if name.startswith(last))
+    command = Commands(name="pidone").get_command(None, before[0])
+    if command is None:
+        return []
+    with command.make_context(before[0], before[1:], resilient_parsing=True) as context:
+        items = _parameter(command, context, before, last).shell_complete(context, last)
+    found = {item.value for item in items if item.type == "plain"}
+    return sorted(found | set(_others(before, last)))
+
+
+def _parameter(command: Any, context: Any, before: Sequence[str], last: str) -> Any:
+    """What the last word belongs to: an option that waits for its value, an argument, or the command."""
+    options = [each for each in command.params if each.param_type_name == "option" and not each.is_flag]
+    for option in options:
+        if before[-1] in option.opts:
+            return option
+    arguments = [each for each in command.params if each.param_type_name == "argument"]
+    if last.startswith("-") or not arguments:
+        return command
+    for argument in arguments:
+        if argument.nargs == -1 or not context.params.get(argument.name):
+            return argument
+    return arguments[-1]
+
+
+def _others(before: Sequence[str], last: str) -> list[str]:
+    """The options of a start, whose parser is not typer's."""
+    if before != ["start"] or not last.startswith("-"):
+        return []
+    from pidone.cli.start import OPTIONS
+
+    return [option for option in OPTIONS if option.startswith(last)]

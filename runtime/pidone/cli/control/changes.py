@@ -1,0 +1,51 @@
+"""Ask a running pidone for a change, wait until it has happened, and tell whether it worked."""
+
+import time
+from typing import Any, Final
+
+from pidone.cli.control.client import Client, CommandError
+from pidone.ecosystem.spec import Seconds
+from pidone.init.exitcodes import ExitCode
+
+_POLL: Final[Seconds] = 0.05
+_SETTLED: Final = ("online", "stopped", "errored", "completed", "backoff")
+_UP: Final = ("online", "completed")
+
+
+def act(runtime: Client, target: str, verb: str, body: object = None) -> list[dict[str, Any]]:
+    """Ask for it; the apps as they are then."""
+    apps: list[dict[str, Any]] = runtime.post("api", "apps", target, verb, body=body)["apps"]
+    return apps
+
+
+def settle(runtime: Client, target: str, timeout: Seconds) -> list[dict[str, Any]]:
+    """Wait until nothing is under way any more. Raises CommandError (124) when the time is up."""
+    deadline = time.monotonic() + timeout
+    while True:
+        apps: list[dict[str, Any]] = runtime.get("api", "apps", target)["apps"]
+        if all(is_settled(app) for app in apps):
+            return apps
+        if time.monotonic() > deadline:
+            late = ", ".join(f"{app['name']} is {app['state']}" for app in apps if not is_settled(app))
+            raise CommandError(f"not done within {timeout:g} s: {late}", ExitCode.DEADLINE)
+        time.sleep(_POLL)
+
+
+def is_settled(app: dict[str, Any]) -> bool:
+    """Whether every instance rests, serves, or waits for a restart."""
+    reload = app["reload"]
+    return (
+        not app["leaving"]
+        and (reload is None or reload["state"] != "running")
+        and all(instance["state"] in _SETTLED for instance in app["instances"])
+    )
+
+
+def failure(verb: str, app: dict[str, Any]) -> str:
+    """Why an app is not as it should be; empty if it is."""
+    reload = app["reload"]
+    if verb == "reload" and reload is not None and reload["state"] == "failed":
+        kept = "; the old processes stay" if all(i["state"] in _UP for i in app["instances"]) else ""
+        return f"{app['name']}: {reload['message']}{kept}"
+    down = [f"{app['name']}:{i['index']} is {i['state']}" for i in app["instances"] if i["state"] not in _UP]
+    return ", ".join(down)

@@ -1,0 +1,77 @@
+"""`health`: asked every few seconds in every container, so that it imports nothing but the socket.
+
+An interpreter that does nothing takes 10 ms; the typer app with an HTTP client would make 100 of that.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from pidone.control import where
+
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
+if TYPE_CHECKING:
+    from pidone.ecosystem.spec import Seconds
+
+TIMEOUT: "Seconds" = 3.0
+_UNHEALTHY = 1
+"""Docker reserves every code but 0 and 1."""
+
+
+def run(words: Sequence[str]) -> int | None:
+    """Answer the usual ways to ask; None for what typer shall parse, explain or refuse."""
+    live = as_json = False
+    given, timeout = None, TIMEOUT
+    left = iter(words)
+    for word in left:
+        name, _, value = word.partition("=")
+        if word == "--live":
+            live = True
+        elif word == "--json":
+            as_json = True
+        elif name == "--socket":
+            given = value or next(left, "")
+        elif name == "--timeout":
+            try:
+                timeout = float(value or next(left, ""))
+            except ValueError:
+                return None
+        else:
+            return None
+    return check(given, live=live, timeout=timeout, as_json=as_json)
+
+
+def check(given: str | None, *, live: bool, timeout: "Seconds", as_json: bool) -> int:
+    """Print what the probe says; the exit code. `given` is the socket, if one is named."""
+    try:
+        status, text = _ask(given, "/livez" if live else "/readyz?verbose", timeout)
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"pidone: {getattr(error, 'strerror', None) or error}\n")
+        return _UNHEALTHY
+    if as_json:
+        import json
+
+        print(json.dumps({"healthy": status == 200, "details": text.splitlines()}))
+    else:
+        print(text, end="")
+    return 0 if status == 200 else _UNHEALTHY
+
+
+def _ask(given: str | None, target: str, timeout: "Seconds") -> tuple[int, str]:
+    """Status and body. Raises OSError, and ValueError for what is no HTTP.
+
+    HTTP/1.0 (RFC 1945): the answer ends with the connection, whatever its framing.
+    """
+    path = given or _found()
+    with where.connect(path, timeout) as connection:
+        connection.sendall(f"GET {target} HTTP/1.0\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split(None, 2)[1]), body.decode(errors="replace")
+
+
+def _found() -> str:
+    found = where.find(os.environ)
+    if not found:
+        raise ValueError("no running pidone found (--socket or PIDONE_SOCKET names one)")
+    return found[0]

@@ -1,0 +1,355 @@
+"""`pm2 ...`, when the command is called by that name: PM2's arguments, output shapes and exit codes."""
+
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from pidone.cli.control import changes, pm2shows, table
+from pidone.cli.control.client import NO_RUNTIME, NO_TARGET, Client, CommandError
+from pidone.cli.control.pm2lists import entries, inspect, status
+from pidone.ecosystem.spec import Seconds
+
+_FAILED: Final = 1
+"""PM2 knows no other code."""
+_LONG: Final[Seconds] = 600.0
+_POLL: Final[Seconds] = 0.05
+_DUMP: Final = "dump.toml"
+_SILENT: Final = ("-s", "--silent", "--no-color", "--update-env", "-f", "--force", "--no-daemon", "-a")
+_VALUED: Final = frozenset(
+    {"--env", "--only", "-i", "--instances", "-n", "--name", "--log-date-format", "--cron"}
+)
+"""Options of PM2 that are followed by a value, which is no target."""
+_HEAD: Final = (
+    *("id", "name", "namespace", "version", "mode", "pid", "uptime"),
+    *("↺", "status", "cpu", "mem", "user", "watching"),
+)
+
+
+def run(argv: Sequence[str]) -> int:
+    """`argv[0]` is `pm2`."""
+    words = [word for word in argv[1:] if word not in _SILENT or argv[1:2] == ["logs"]]
+    if not words or words[0] in ("-h", "--help", "help"):
+        print("usage: pm2 COMMAND (this is pidone): " + ", ".join(sorted(_COMMANDS)))
+        return 0
+    if words[0] in ("-v", "-V", "--version", "version"):
+        from pidone import __version__
+
+        print(__version__)
+        return 0
+    if words[0] not in _COMMANDS:
+        sys.stderr.write(f"[PM2][ERROR] {words[0]}: there is no such command in a container\n")
+        return _FAILED
+    return _FAILED if _call(_COMMANDS[words[0]], words[1:]) else 0
+
+
+def _call(command: Callable[[Client, list[str]], int], words: list[str]) -> int:
+    try:
+        return command(Client.find(), words)
+    except CommandError as error:
+        what = re.sub(r"^there is no app '(.*?)'", r"Process or Namespace \1 not found", str(error))
+        sys.stderr.write(f"[PM2][ERROR] {what}\n")
+    except KeyboardInterrupt:  # the usual end of `pm2 logs`
+        pass
+    except BrokenPipeError:  # `pm2 ls | head`
+        sys.stdout = None  # nothing is left to flush into
+        return 0
+    return _FAILED
+
+
+def _ls(runtime: Client, words: list[str]) -> int:
+    del words
+    print(listing(runtime.get("api", "apps")["apps"]))
+    return 0
+
+
+def listing(apps: Sequence[Mapping[str, Any]]) -> str:
+    """PM2's table."""
+    rows = [
+        [
+            str(each["pm_id"]),
+            each["name"],
+            each["pm2_env"]["namespace"],
+            each["pm2_env"]["version"],
+            each["pm2_env"]["exec_mode"].removesuffix("_mode"),
+            str(each["pid"]),
+            table.duration(instance["uptime_s"]) if instance["uptime_s"] is not None else "0",
+            str(each["pm2_env"]["restart_time"]),
+            status(instance["state"]),
+            f"{each['monit']['cpu']}%",
+            _memory(each["monit"]["memory"]),
+            _user(each["pid"]),
+            "enabled" if each["pm2_env"]["watch"] else "disabled",
+        ]
+        for each, instance in zip(entries(apps), _by_id(apps), strict=True)
+    ]
+    return boxed(_HEAD, rows)
+
+
+def boxed(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in box characters."""
+    widths = [max(map(len, column)) + 2 for column in zip(head, *rows, strict=True)]
+
+    def rule(left: str, middle: str, right: str) -> str:
+        return left + middle.join("─" * width for width in widths) + right
+
+    def line(cells: Sequence[str]) -> str:
+        return (
+            "│" + "│".join(f" {cell}".ljust(width) for cell, width in zip(cells, widths, strict=True)) + "│"
+        )
+
+    body = [line(row) for row in rows]
+    return "\n".join([rule("┌", "┬", "┐"), line(head), rule("├", "┼", "┤"), *body, rule("└", "┴", "┘")])
+
+
+def _by_id(apps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return sorted((each for app in apps for each in app["instances"]), key=lambda each: int(each["id"]))
+
+
+def _memory(size: int) -> str:
+    return f"{size / 1024 / 1024:.1f}mb" if size >= 1024 * 1024 else f"{size / 1024:.1f}kb" if size else "0b"
+
+
+def _user(pid: int) -> str:
+    """Whose process it is, where it can be seen from here."""
+    try:
+        uid = os.stat(f"/proc/{pid}").st_uid
+    except OSError:
+        return "N/A"
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _jlist(runtime: Client, words: list[str]) -> int:
+    del words
+    import json
+
+    print(json.dumps(entries(runtime.get("api", "apps")["apps"])))
+    return 0
+
+
+def _prettylist(runtime: Client, words: list[str]) -> int:
+    del words
+    print(inspect(entries(runtime.get("api", "apps")["apps"])))
+    return 0
+
+
+def _verb(verb: str, action: str) -> Callable[[Client, list[str]], int]:
+    def change(runtime: Client, words: list[str]) -> int:
+        failures: list[str] = []
+        for target in _targets(words, verb):
+            apps = changes.act(runtime, target, verb)
+            print(f"[PM2] Applying action {action}ProcessId on app [{target}](ids: {_ids(apps)})")
+            if verb != "delete":
+                apps = changes.settle(runtime, target, timeout=_LONG)
+                failures += filter(None, (changes.failure(verb, app) for app in apps if verb != "stop"))
+            for app in apps:
+                for instance in app["instances"]:
+                    print(f"[PM2] [{app['name']}]({instance['id']}) ✓")
+            if verb == "delete":
+                _wait_gone(runtime, {app["name"] for app in apps})
+        if verb != "reload":
+            print(listing(_apps(runtime)))
+        for line in failures:
+            sys.stderr.write(f"[PM2][ERROR] {line}\n")
+        return _FAILED if failures else 0
+
+    return change
+
+
+def _wait_gone(runtime: Client, names: set[str]) -> None:
+    """Until none of them is listed any more."""
+    deadline = time.monotonic() + _LONG
+    while names & {app["name"] for app in _apps(runtime)}:
+        if time.monotonic() > deadline:
+            raise CommandError("delete: it does not stop")
+        time.sleep(_POLL)
+
+
+def _apps(runtime: Client) -> Sequence[Mapping[str, Any]]:
+    """Every app; none if the runtime has ended with the last."""
+    try:
+        apps: list[dict[str, Any]] = runtime.get("api", "apps")["apps"]
+    except CommandError as error:
+        if error.code != NO_RUNTIME:
+            raise
+        return []
+    return apps
+
+
+def _targets(words: Sequence[str], verb: str) -> list[str]:
+    """The targets among the words. PM2 takes a file as well and means its apps, or those of --only."""
+    targets, only = [], []
+    left = iter(words)
+    for word in left:
+        name, given, value = word.partition("=")
+        if name in _VALUED:
+            value = value if given else next(left, "")
+            only += value.replace(",", " ").split() if name == "--only" else []
+            if name == "--env":
+                sys.stderr.write("[PM2][WARN] --env counts at the start of the container only\n")
+        elif not word.startswith("-"):
+            targets.append(word)
+    if not targets:
+        raise CommandError(f"{verb}: missing required argument `id|name|namespace|all|json'")
+    return [each for word in targets for each in (only or ["all"] if _is_ecosystem(word) else [word])]
+
+
+def _is_ecosystem(word: str) -> bool:
+    from pidone.ecosystem.formats import is_ecosystem_file
+
+    return os.path.isfile(word) and is_ecosystem_file(Path(word))
+
+
+def _ids(apps: Sequence[Mapping[str, Any]]) -> str:
+    ids = [str(each["id"]) for each in _by_id(apps)]
+    return f"[ {', '.join(ids)} ]" if ids else "[]"
+
+
+def _scale(runtime: Client, words: list[str]) -> int:
+    if len(words) < 2:
+        raise CommandError("scale: missing required argument `number'")
+    before = {app["name"]: app["scale"] for app in runtime.get("api", "apps", words[0])["apps"]}
+    apps = changes.act(runtime, words[0], "scale", {"instances": words[1]})
+    if all(app["scale"] == before.get(app["name"]) for app in apps):
+        raise CommandError("Nothing to do")
+    if any(app["scale"] > before.get(app["name"], 0) for app in apps):
+        print("[PM2] Scaling up application")
+    changes.settle(runtime, words[0], timeout=_LONG)
+    return _ls(runtime, [])
+
+
+def _known(runtime: Client, words: list[str]) -> Sequence[Mapping[str, Any]]:
+    """The apps of a target, all without one; none if there is no such target."""
+    try:
+        apps: list[dict[str, Any]] = runtime.get("api", "apps", *(words[:1] or ["all"]))["apps"]
+    except CommandError as error:
+        if error.code != NO_TARGET:
+            raise
+        return []
+    return apps
+
+
+def _pid(runtime: Client, words: list[str]) -> int:
+    pids = [str(instance["pid"] or 0) for instance in _by_id(_known(runtime, words))]
+    print("\n".join(pids))
+    return 0
+
+
+def _id(runtime: Client, words: list[str]) -> int:
+    print(_ids(_known(runtime, words)))
+    return 0
+
+
+def _ping(runtime: Client, words: list[str]) -> int:
+    del words
+    runtime.get("api")
+    print("{ msg: 'pong' }")
+    return 0
+
+
+def _signal(runtime: Client, words: list[str]) -> int:
+    if len(words) < 2:
+        raise CommandError("sendSignal: missing required argument `pm2_id|name'")
+    name, target = words[:2]
+    what = f"process {'id' if target.isdecimal() else 'name'} {target}"
+    print(f"[PM2] Sending signal to {what}")
+    changes.act(runtime, target, "signal", {"signal": name})
+    print(f"successfully sent signal {name} to {what}")
+    return 0
+
+
+def _send(runtime: Client, words: list[str]) -> int:
+    if len(words) < 2:
+        raise CommandError("send: missing required argument `line'")
+    runtime.post("api", "apps", words[0], "send", body={"line": words[1]})
+    return _ls(runtime, [])
+
+
+def _reset(runtime: Client, words: list[str]) -> int:
+    for target in _targets(words, "reset"):
+        for instance in _by_id(changes.act(runtime, target, "reset")):
+            print(f"[PM2] Resetting meta for process id {instance['id']}")
+    return _ls(runtime, [])
+
+
+def _flush(runtime: Client, words: list[str]) -> int:
+    changes.act(runtime, words[0] if words else "all", "flush")
+    print("[PM2] Logs flushed")
+    return 0
+
+
+def _reload_logs(runtime: Client, words: list[str]) -> int:
+    del words
+    print("Reloading all logs...")
+    runtime.post("api", "logs", "reopen")
+    print("All logs reloaded")
+    return 0
+
+
+def _save(runtime: Client, words: list[str]) -> int:
+    """PM2 has one place for it. Ours holds TOML, and is for people: nothing reads it by itself."""
+    del words
+    from pidone.cli.control.saving import replace, text_of
+
+    print("[PM2] Saving current process list...")
+    home = Path(os.environ.get("PM2_HOME") or Path.home() / ".pm2")
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(f"{home}: {error.strerror}") from None
+    replace(home / _DUMP, text_of(runtime))
+    print(f"[PM2] Successfully saved in {home / _DUMP}")
+    return 0
+
+
+def _kill(runtime: Client, words: list[str]) -> int:
+    del words
+    os.kill(runtime.get("api")["pid"], signal.SIGTERM)
+    print("[PM2] [v] All Applications Stopped")
+    return 0
+
+
+def _monit(runtime: Client, words: list[str]) -> int:
+    del words
+    from pidone.cli.commands import run as run_command
+
+    return run_command(["monit", "--socket", runtime.path])
+
+
+_COMMANDS: Final[Mapping[str, Callable[[Client, list[str]], int]]] = {
+    **dict.fromkeys(("ls", "list", "l", "ps", "status"), _ls),
+    "jlist": _jlist,
+    "prettylist": _prettylist,
+    "start": _verb("start", "restart"),
+    **dict.fromkeys(("restart", "startOrRestart"), _verb("restart", "restart")),
+    **dict.fromkeys(
+        ("reload", "gracefulReload", "startOrReload", "startOrGracefulReload"), _verb("reload", "reload")
+    ),
+    "stop": _verb("stop", "stop"),
+    **dict.fromkeys(("delete", "del"), _verb("delete", "delete")),
+    "scale": _scale,
+    "pid": _pid,
+    "id": _id,
+    "ping": _ping,
+    "sendSignal": _signal,
+    "kill": _kill,
+    "logs": pm2shows.logs,
+    **dict.fromkeys(("describe", "desc", "info", "show"), pm2shows.describe),
+    "env": pm2shows.env,
+    "send": _send,
+    "trigger": pm2shows.trigger,
+    "reset": _reset,
+    "flush": _flush,
+    "reloadLogs": _reload_logs,
+    **dict.fromkeys(("save", "dump"), _save),
+    **dict.fromkeys(("monit", "imonit", "dash", "dashboard"), _monit),
+}

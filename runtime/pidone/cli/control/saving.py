@@ -1,0 +1,108 @@
+"""`save`: what runs now as TOML: what was started, as people have scaled, stopped and deleted it since."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pidone.cli.control.client import Client, CommandError
+from pidone.cli.options import Socket, client, family
+from pidone.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pidone.cli.start import StartOptions
+
+app = family()
+
+
+@app.command("save")
+def save(
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="Where to: 0600, replaced in one step; default: stdout."),
+    ] = None,
+    *,
+    socket: Socket = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same tables as JSON.")] = False,
+) -> None:
+    """Write the running state, scale included, as TOML that starts it again."""
+    text = text_of(client(socket), as_json=as_json)
+    if file is None:
+        sys.stdout.write(text)
+    else:
+        replace(file, text)
+
+
+def text_of(runtime: Client, *, as_json: bool = False) -> str:
+    """What runs, as TOML or JSON. Raises CommandError."""
+    from pidone.cli.start import what_to_load
+    from pidone.ecosystem.load import document_of, read_document
+    from pidone.ecosystem.snapshot import snapshot
+    from pidone.ecosystem.writing import json_text, toml_text
+
+    overview = runtime.get("api")
+    options = _started_as(runtime, overview)
+    command, how = what_to_load(options, overview["start"]["cwd"], overview["cpus"])
+    if not command and overview["source"] is None:
+        raise CommandError("the ecosystem came from standard input: there is nothing to build on")
+    try:
+        document = document_of(command) if command else read_document(Path(overview["source"]), how)
+        found = snapshot(document, how, _running(runtime))
+    except ConfigError as error:
+        raise CommandError(str(error)) from None
+    name = overview["source"] or "a command line"
+    return json_text(found) if as_json else toml_text(found, f"Saved from {name} by `pidone save`.")
+
+
+def _started_as(runtime: Client, overview: Mapping[str, Any]) -> "StartOptions":
+    """The command line of the runtime. From /proc and not from an answer, as it may hold secrets."""
+    from pidone.cli.control.live import sees_processes_of
+
+    if not sees_processes_of(runtime):
+        raise CommandError("the runtime is in another PID namespace; save inside of the container")
+    try:
+        given = Path(f"/proc/{overview['pid']}/cmdline").read_bytes().split(b"\0")[:-1]
+    except OSError as error:
+        raise CommandError(f"the command line of the runtime: {error.strerror}") from None
+    count = overview["start"]["words"]
+    return _parsed(overview["start"]["name"], [os.fsdecode(word) for word in given[len(given) - count :]])
+
+
+def _parsed(name: str, words: list[str]) -> "StartOptions":
+    from pidone.cli.main import PM2_NAMES
+
+    if name in PM2_NAMES:
+        from pidone.cli.pm2_runtime import parse as parse_pm2_runtime
+
+        return parse_pm2_runtime(words)[0]
+    from pidone.cli.start import parse
+
+    return parse(words[1:] if words[:1] == ["start"] else words)
+
+
+def _running(runtime: Client) -> Mapping[tuple[str, str], Any]:
+    from pidone.ecosystem.snapshot import Running
+
+    return {
+        (app["namespace"], app["name"]): Running(
+            scale=app["scale"],
+            is_wanted=app["wanted"],
+            has_run=any(instance["incarnation"] for instance in app["instances"]),
+        )
+        for app in runtime.get("api", "apps")["apps"]
+    }
+
+
+def replace(path: Path, text: str) -> None:
+    """Write a file that nobody else reads, in one step. Raises CommandError."""
+    new = path.with_name(f"{path.name}.new")
+    try:
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
+            file.write(text)
+        new.replace(path)
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}") from None

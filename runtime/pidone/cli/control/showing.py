@@ -1,0 +1,109 @@
+"""`ls`, `describe`, `env` and PM2's lists: what is there."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from pidone.cli.control import table
+from pidone.cli.options import AnyTargets, Json, Socket, Target, client, family
+
+app = family()
+
+Live = Annotated[bool, typer.Option("--live", help="Look into each process: threads, files, sockets, PSS.")]
+
+
+@app.command("ls")
+@app.command("list", hidden=True)
+@app.command("ps", hidden=True)
+@app.command("status", hidden=True)
+def ls(target: AnyTargets = None, *, socket: Socket = None, as_json: Json = False) -> None:
+    """List apps and their instances. Also: list, ps, status."""
+    runtime = client(socket)
+    if target:
+        apps = [app for each in target for app in runtime.get("api", "apps", each)["apps"]]
+    else:
+        apps = runtime.get("api", "apps")["apps"]
+    if as_json:
+        print(json.dumps({"apps": apps}))
+    else:
+        print(table.render(table.HEAD, table.rows(apps), right=table.RIGHT))
+
+
+@app.command("describe")
+def describe(target: Target, *, live: Live = False, socket: Socket = None, as_json: Json = False) -> None:
+    """Tell everything about an app, and what happened to it lately."""
+    from pidone.cli.control import details
+
+    shown = details.ask(client(socket), target, live=live)
+    if as_json:
+        print(json.dumps(shown))
+        return
+    for each in shown["apps"]:
+        print(_description(each, details.of(shown, each)["command"]))
+        print(details.render(shown, each))
+    for event in shown["events"]:
+        print(f"{event['timestamp']}  {event['event']:<22} {_details(event)}")
+
+
+@app.command("env")
+def env(target: Target, *, socket: Socket = None, as_json: Json = False) -> None:
+    """Print the variables an app starts with; what looks like a secret is masked."""
+    shown = client(socket).get("api", "apps", target, "env")
+    if as_json:
+        print(json.dumps(shown))
+        return
+    for each in shown["apps"]:
+        if len(shown["apps"]) > 1:
+            print(f"# {each['name']}")
+        for name, value in each["env"].items():
+            print(f"{name}={value}")
+
+
+@app.command("jlist")
+def jlist(*, socket: Socket = None, as_json: Json = True) -> None:
+    """Print PM2's process list as JSON, without variables."""
+    del as_json  # it is
+    from pidone.cli.control.pm2lists import entries
+
+    print(json.dumps(entries(client(socket).get("api", "apps")["apps"])))
+
+
+@app.command("prettylist")
+def prettylist(*, socket: Socket = None, as_json: Json = False) -> None:
+    """Print PM2's process list as Node writes objects, without variables."""
+    from pidone.cli.control.pm2lists import entries, inspect
+
+    shown = entries(client(socket).get("api", "apps")["apps"])
+    print(json.dumps(shown) if as_json else inspect(shown))
+
+
+def _description(app: dict[str, Any], argv: list[str]) -> str:
+    reload = app["reload"]
+    facts = {
+        "name": app["name"],
+        "namespace": app["namespace"],
+        "state": app["state"] + ("" if app["ready"] else ", not ready"),
+        "command": " ".join(argv),
+        "cwd": app["cwd"],
+        "mode": app["exec_mode"],
+        "listen": ", ".join(app["listen"]),
+        "depends on": ", ".join(f"{each['app']} ({each['condition']})" for each in app["depends_on"]),
+        "last reload": "" if reload is None else f"{reload['state']} {reload['message']}".strip(),
+    }
+    lines = [f"{name:<12} {value}" for name, value in facts.items() if value]
+    for instance in app["instances"]:
+        if instance["status_text"]:
+            lines.append(f"{'status':<12} {instance['index']}: {instance['status_text']}")
+        if instance["last_exit"]:
+            last = {name: value for name, value in instance["last_exit"].items() if value is not None}
+            lines.append(
+                f"{'last exit':<12} {instance['index']}: " + ", ".join(f"{k} {v}" for k, v in last.items())
+            )
+    return "\n".join([*lines, "", table.render(table.HEAD, table.rows([app]), right=table.RIGHT), ""])
+
+
+def _details(event: dict[str, Any]) -> str:
+    known = ("timestamp", "level", "event", "message", "app")
+    fields = " ".join(f"{name}={value}" for name, value in event.items() if name not in known)
+    return f"{event['message']} {fields}".strip()

@@ -1,0 +1,113 @@
+"""`wait`, `health`, `drain` and `prestop`: for scripts, HEALTHCHECK and Kubernetes' preStop."""
+
+import json
+import sys
+import time
+from typing import Annotated, Any, Final
+
+import typer
+
+from pidone.cli.control import health as probing
+from pidone.cli.control.client import Client, CommandError
+from pidone.cli.control.targets import complete
+from pidone.cli.options import Json, Socket, Timeout, client, family
+from pidone.ecosystem.spec import Seconds
+from pidone.init.exitcodes import ExitCode
+
+_POLL: Final[Seconds] = 0.05
+_PRESTOP_DELAY: Final[Seconds] = 5.0
+"""Without a `shutdown_delay`: endpoint controllers and kube-proxy usually need less."""
+_MOST_PRESTOP: Final[Seconds] = 600.0
+_PRESTOP_ANSWER: Final[Seconds] = 2.0
+
+app = family()
+
+
+@app.command("wait")
+def wait(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="[TARGET]", help="app, app:index, id, namespace or all", autocompletion=complete
+        ),
+    ] = "all",
+    *,
+    ready: Annotated[
+        bool, typer.Option("--ready", help="Until every instance is ready: the default.")
+    ] = True,
+    stopped: Annotated[bool, typer.Option("--stopped", help="Until no process is left.")] = False,
+    timeout: Timeout = 60.0,
+    socket: Socket = None,
+    as_json: Json = False,
+) -> None:
+    """Wait for an app, or for everything."""
+    del ready
+    deadline = time.monotonic() + timeout
+    while True:
+        apps, missing = _missing(socket, target, stopped=stopped)
+        if not missing:
+            if as_json:
+                print(json.dumps({"apps": apps}))
+            return
+        if time.monotonic() >= deadline:
+            raise CommandError(f"not within {timeout:g} s: {missing}", ExitCode.DEADLINE)
+        time.sleep(_POLL)
+
+
+def _missing(socket: str | None, target: str, *, stopped: bool) -> tuple[list[dict[str, Any]], str]:
+    """The apps, and what is not yet as it shall be."""
+    try:
+        apps: list[dict[str, Any]] = client(socket).get("api", "apps", target)["apps"]
+    except CommandError as error:  # it may not run yet, or not know the app yet
+        return [], str(error)
+    late = [
+        f"{app['name']}:{instance['index']} {instance['state']}"
+        for app in apps
+        for instance in app["instances"]
+        if not (_is_stopped(instance) if stopped else instance["ready"])
+    ]
+    return apps, ", ".join(late)
+
+
+def _is_stopped(instance: dict[str, Any]) -> bool:
+    return instance["pid"] is None and instance["state"] != "backoff"
+
+
+@app.command("health")
+def health(
+    *,
+    live: Annotated[bool, typer.Option("--live", help="Only that the runtime itself answers.")] = False,
+    timeout: Timeout = probing.TIMEOUT,
+    socket: Socket = None,
+    as_json: Json = False,
+) -> int:
+    """Exit with 0 if everything is ready, else with 1: for Docker's HEALTHCHECK."""
+    return probing.check(socket, live=live, timeout=timeout, as_json=as_json)
+
+
+@app.command("drain")
+@app.command("prestop")
+def drain(
+    *,
+    delay: Annotated[
+        float | None,
+        typer.Option("--delay", metavar="S", help="How long to wait; default: shutdown_delay, or 5."),
+    ] = None,
+    socket: Socket = None,
+    as_json: Json = False,
+) -> None:
+    """Be ready no more while requests still come: for Kubernetes' preStop.
+
+    Whatever happens, this ends in time and with 0: a failed preStop would only cost the grace period.
+    """
+    began = time.monotonic()
+    try:
+        runtime = Client(client(socket).path, _PRESTOP_ANSWER)
+        overview = runtime.post("api", "drain")
+    except CommandError as error:
+        sys.stderr.write(f"pidone: {error}\n")
+        return
+    if delay is None:
+        delay = overview["shutdown_delay_s"] or _PRESTOP_DELAY
+    time.sleep(max(0.0, min(delay, _MOST_PRESTOP) - (time.monotonic() - began)))
+    print(json.dumps({"draining": True}) if as_json else "draining")

@@ -1,0 +1,70 @@
+"""`pidone convert FILE [-o OUT]`: any format to a commented TOML file, or to JSON."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from pidone.cli.options import family
+from pidone.ecosystem.options import LoadOptions
+from pidone.errors import ConfigError
+from pidone.host.cpus import available_cpus
+from pidone.init.exitcodes import ExitCode
+
+_SUFFIXES: Final = (".toml", ".json")
+
+
+app = family()
+JsonOut = Annotated[bool, typer.Option("--json", help="JSON instead of TOML, on stdout.")]
+
+
+@app.command("convert")
+def convert_file(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The ecosystem; - is standard input.")],
+    *,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="OUT", help="A .toml or .json file; default: TOML to stdout."),
+    ] = None,
+    as_json: JsonOut = False,
+) -> int:
+    """Translate an ecosystem of any format to a commented TOML file, or to JSON."""
+    out = Path(output) if output else None
+    if out and out.suffix not in _SUFFIXES:
+        print(f"pidone convert: {out}: expected a name that ends in .toml or .json", file=sys.stderr)
+        return ExitCode.USAGE
+    source = None if file == "-" else Path(file)
+    try:
+        text = converted(source, out, LoadOptions(cpus=available_cpus(), must_exist=False), as_json=as_json)
+    except ConfigError as error:
+        print(*(f"error: {line}" for line in str(error).split("\n")), sep="\n", file=sys.stderr)
+        return ExitCode.CONFIG
+    if out is None:
+        print(text, end="")
+        return ExitCode.OK
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        print(f"pidone convert: {out}: {error.strerror}", file=sys.stderr)
+        return ExitCode.CONFIG
+    return ExitCode.OK
+
+
+def converted(source: Path | None, out: Path | None, options: LoadOptions, *, as_json: bool = False) -> str:
+    """The text of the new file, or with no file for stdout; warnings go to stderr. Raises ConfigError."""
+    from pidone.ecosystem.convert import Target, convert
+    from pidone.ecosystem.load import read_document
+    from pidone.ecosystem.writing import json_text, toml_text
+
+    document = read_document(source, options)
+    folder = Path(os.path.normpath(options.cwd / (out.parent if out else "")))
+    is_toml = not as_json if out is None else out.suffix == ".toml"
+    found = convert(document, options, Target(folder, has_references=is_toml))
+    for word, remarks in (("warning", found.ecosystem.warnings), ("note", found.ecosystem.notices)):
+        for line in remarks:
+            print(f"{word}: {line}", file=sys.stderr)
+    if not is_toml:
+        return json_text(found.tables)
+    return toml_text(found.tables, f"Converted from {document.name} by `pidone convert`.")

@@ -1,0 +1,67 @@
+"""`pidone init [FOLDER]`: a first ecosystem.toml, made from what is in the folder."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from pidone.cli.options import Json, family
+from pidone.ecosystem.starters.folder import starter
+from pidone.ecosystem.writing import toml_text
+from pidone.errors import ConfigError
+from pidone.init.exitcodes import ExitCode
+
+_NAME: Final = "ecosystem.toml"
+_PM2S: Final = (
+    "ecosystem.config.js", "ecosystem.config.cjs", "ecosystem.config.mjs", "ecosystem.json", "ecosystem.yml",
+    "ecosystem.yaml", "pm2.config.js", "pm2.json", "process.json", "process.yml",
+)  # fmt: skip
+_IDEAS: Final = """
+# What many services want as well; `pidone schema --markdown` describes every key:
+#   instances = "max"              as many processes as this container may use CPUs
+#   listen = [3000]                a port that reloads do not close
+#   ready = "http:/health"         when it can work
+#   health = "http:/health"        whether it still does
+#   max_memory_restart = "80%/n"   replaced before the kernel kills it
+#   depends_on = ["other"]         apps that come first
+"""
+
+
+app = family()
+
+
+@app.command("init")
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where.")] = Path(),
+    *,
+    force: Annotated[bool, typer.Option("--force", "-f", help=f"Replace an {_NAME} that is there.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Write a first ecosystem.toml, made from what is in the folder."""
+    there = [name for name in (_NAME, *_PM2S) if (folder / name).exists()]
+    if there and not force:
+        return _refuse(
+            ExitCode.USAGE,
+            f"{folder / there[0]} is there already and can be run as it is"
+            + (f"; `pidone convert {there[0]} -o {_NAME}` translates it" if there[0] != _NAME else ""),
+        )
+    try:
+        found = starter(folder)
+        text = toml_text(found.tables, f"Made by `pidone init` from {found.made_of}.") + _IDEAS
+        (folder / _NAME).write_text(text, encoding="utf-8")
+    except ConfigError as error:
+        return _refuse(ExitCode.CONFIG, str(error))
+    except OSError as error:
+        return _refuse(ExitCode.CONFIG, f"{error.filename}: {error.strerror}")
+    if as_json:
+        print(json.dumps({"file": str(folder / _NAME), "made_of": found.made_of}))
+        return ExitCode.OK
+    print(f"{folder / _NAME}: written, from {found.made_of}. Next: pidone check {folder / _NAME}")
+    return ExitCode.OK
+
+
+def _refuse(code: ExitCode, message: str) -> int:
+    print(f"pidone init: {message}", file=sys.stderr)
+    return code

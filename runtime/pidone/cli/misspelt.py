@@ -1,0 +1,23 @@
+"""A first word that is neither a file nor a program, and looks like a command."""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+
+from pidone.cli.main import COMMANDS
+from pidone.errors import UsageError
+
+_ALSO = ("exec", "start")
+_NEARNESS = 0.7
+"""So that `lss` is `ls`, and the name of a file somebody forgot to make is not some command."""
+
+
+def refuse_misspelt(words: Sequence[str], cwd: str, environ: Mapping[str, str]) -> None:
+    """Refuse a start whose first word is a misspelt command. Raises UsageError."""
+    word = words[0] if words else ""
+    if not word.isalpha() or os.path.exists(os.path.join(cwd, word)):
+        return
+    near = get_close_matches(word.lower(), [*COMMANDS, *_ALSO], n=1, cutoff=_NEARNESS)
+    if near and not shutil.which(word, path=environ.get("PATH")):
+        raise UsageError(f'{word}: no such file or command; did you mean "pidone {near[0]}"?')

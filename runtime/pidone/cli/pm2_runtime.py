@@ -1,0 +1,166 @@
+"""The command line of pm2-runtime and pm2-docker, for a Dockerfile that changes one line."""
+
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from pidone.cli.start import StartOptions, load_options
+from pidone.ecosystem.spec import Ecosystem
+
+_NO_TARGET: Final = 1
+"""The peer's exit code when there is nothing to start."""
+USAGE: Final = """\
+usage: pm2-runtime [start] [OPTIONS] FILE|SCRIPT [-- ARGS...]
+
+pidone under the name of PM2's runtime: the same command line, SIGINT as stop signal, 1.6 s to stop.
+
+  -i, --instances N        number of instances, or "max" for the CPUs of this container
+  -n, --name NAME          name of the app
+  --env NAME               lay env_NAME over every app's env
+  --only NAMES             only these apps, comma separated
+  --raw                    lines as they are: the default
+  --json, --format, --formatted
+                           lines as records, as key=value, behind `id|app`
+  --delay SECONDS          wait before the apps start
+  --no-auto-exit           stay when nothing is left to run
+  --no-autorestart         do not restart what ends
+  --no-autostart           do not start the apps
+  --watch                  restart when files change
+  --stop-exit-codes CODES  exit codes after which an app is not restarted, comma separated
+  --node-args ARGS         arguments of the interpreter
+  --interpreter PROGRAM    what runs the script
+  --max-memory-restart SIZE, -c, --cron PATTERN, --output FILE, --error FILE
+                           the keys of these names, for apps that do not have them
+  -h, --help               this text
+  -V, --version            the version
+
+`pidone --help` shows what else there is.
+"""
+
+_SWITCHES: Final = {
+    "--no-auto-exit": ("runtime", "auto_exit", False),
+    "--json": ("runtime", "log_format", "pm2"),
+    "--format": ("runtime", "log_format", "pm2-format"),
+    "--formatted": ("runtime", "log_format", "pm2-formatted"),
+    "--raw": ("runtime", "log_format", "raw"),
+    "--no-autorestart": ("defaults", "autorestart", False),
+    "--no-autostart": ("defaults", "autostart", False),
+    "--watch": ("defaults", "watch", True),
+}
+_VALUES: Final = {
+    "-i": ("overrides", "instances"),
+    "--instances": ("overrides", "instances"),
+    "-n": ("overrides", "name"),
+    "--name": ("overrides", "name"),
+    "--node-args": ("defaults", "interpreter_args"),
+    "--interpreter": ("defaults", "interpreter"),
+    "--max-memory-restart": ("defaults", "max_memory_restart"),
+    "-c": ("defaults", "cron_restart"),
+    "--cron": ("defaults", "cron_restart"),
+    "--output": ("defaults", "out_file"),
+    "--error": ("defaults", "error_file"),
+    "--only": ("settings", "only"),
+    "--env": ("settings", "env"),
+    "--delay": ("settings", "delay"),
+    "--stop-exit-codes": ("settings", "stop_exit_codes"),
+}
+_IGNORED: Final = {
+    "--secret": 1,
+    "--public": 1,
+    "--machine-name": 1,
+    "--trace": 0,
+    "--v8": 0,
+    "--deep-monitoring": 0,
+}
+"""Options of PM2's cloud service and how many values each takes."""
+
+
+def parse(words: Sequence[str]) -> tuple[StartOptions, tuple[str, ...]]:
+    """What follows the program's name, as the options of a start, and what to warn of.
+
+    Nothing is refused, as in PM2, but what is ignored is said.
+    """
+    found: dict[str, dict[str, object]] = {"runtime": {}, "overrides": {}, "defaults": {}, "settings": {}}
+    targets: list[str] = []
+    warnings: list[str] = []
+    left = list(words)
+    rest: list[str] = []
+    started = False
+    while left:
+        word = left.pop(0)
+        name, given, value = word.partition("=") if word.startswith("-") else (word, "", "")
+        if word == "--":
+            rest, left = left, []
+        elif name in _SWITCHES:
+            where, key, setting = _SWITCHES[name]
+            found[where][key] = setting
+        elif name in _VALUES:
+            where, key = _VALUES[name]
+            if not given and not left:
+                warnings.append(f"{name} needs a value and is ignored")
+                continue
+            found[where][key] = value if given else left.pop(0)
+        elif name in _IGNORED or name == "--web":
+            takes_value = _IGNORED.get(name, int(bool(left) and left[0].isdecimal()))
+            del left[: 0 if given else takes_value]
+            warnings.append(f"{name} means nothing here and is ignored")
+        elif word.startswith("-") and word != "-":
+            warnings.append(f"{name}: unknown option, ignored")
+        elif word == "start" and not targets and not started:
+            started = True
+        else:
+            targets.append(word)
+    warnings += [f"{extra}: only one file is started, ignored" for extra in targets[1:]]
+    options = _collected(found, targets[0] if targets else None, tuple(rest))
+    return options.but(argv=("start", *(words[1:] if started else words))), tuple(warnings)
+
+
+def _collected(
+    found: dict[str, dict[str, object]], target: str | None, rest: tuple[str, ...]
+) -> StartOptions:
+    settings = found["settings"]
+    if "delay" in settings:  # the one duration that PM2 counts in seconds
+        found["runtime"]["start_delay"] = f"{settings['delay']}s"
+    if "stop_exit_codes" in settings:
+        codes = str(settings["stop_exit_codes"]).replace(",", " ").split()
+        found["defaults"]["stop_exit_codes"] = codes
+    env_name = settings.get("env")
+    return StartOptions(
+        target=target,
+        rest=rest,
+        env_name=None if env_name is None else str(env_name),
+        only=tuple(str(settings.get("only", "")).replace(",", " ").split()),
+        overrides=found["overrides"],
+        defaults=found["defaults"],
+        runtime=found["runtime"],
+        personality="pm2-runtime",
+    )
+
+
+def answer(words: Sequence[str]) -> int | None:
+    """Say what needs no start, and the exit code; None if there is something to start."""
+    if _asks(words, "-V", "--version"):
+        from pidone import __version__
+
+        print(__version__)
+        return 0
+    if _asks(words, "-h", "--help"):
+        print(USAGE, end="")
+        return 0
+    options, warnings = parse(words)
+    if options.is_empty:
+        print(USAGE, end="")
+        return _NO_TARGET
+    for warning in warnings:  # here, and not at each reading of the file
+        print(f"pm2-runtime: {warning}", file=sys.stderr, flush=True)
+    return None
+
+
+def load_words(words: Sequence[str], cwd: str) -> Ecosystem:
+    """Read what the words of a command line name, in a child. Raises ConfigError."""
+    return load_options(parse(words)[0], cwd)
+
+
+def _asks(words: Sequence[str], *switches: str) -> bool:
+    own = words[: words.index("--")] if "--" in words else words
+    return any(word in switches for word in own)

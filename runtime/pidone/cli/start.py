@@ -1,0 +1,284 @@
+"""`pidone [start] FILE`: read the command line and the ecosystem, run it, end with its code.
+
+This is the path into the long-lived process: the parser is a loop of our own because typer would cost 45 ms
+and 5 MB there.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from pidone.ecosystem.spec import Ecosystem
+from pidone.errors import ConfigError, ListenError, UsageError, describe_bug
+from pidone.init.bare.output import complain
+from pidone.init.exitcodes import ExitCode
+from pidone.init.signals import SignalInbox
+from pidone.record import EMPTY, Record
+from pidone.supervise.loading import Loading
+
+if TYPE_CHECKING:
+    from pidone.ecosystem.options import LoadOptions
+    from pidone.supervise.session import Closable, Parts
+
+USAGE: Final = """\
+usage: pidone [start] [OPTIONS] FILE [-- ARGS...]
+       pidone [start] [OPTIONS] SCRIPT [-- ARGS...]
+       pidone [start] [OPTIONS] -- COMMAND [ARGS...]
+
+Runs the apps of an ecosystem FILE (or one SCRIPT or COMMAND) in the foreground until they have ended or
+SIGTERM, SIGINT or SIGQUIT asks for a stop; a second one kills. SIGHUP reads FILE again.
+
+  --env NAME           lay env_NAME over every app's env
+  --only NAMES         only these apps, comma separated
+  --name NAME          name of a SCRIPT or COMMAND
+  -i, --instances N    number of instances, or "max" for the CPUs of this container
+  --no-autorestart     do not restart what ends
+  --no-auto-exit       stay when nothing is left to run
+  --log-format FORMAT  json, text, logfmt, raw, ...; default: text on a terminal, json elsewhere
+  --log-level LEVEL    lowest level of pidone's own events: debug, info, warning, error, quiet
+  --admin [HOST:]PORT  serve probes, metrics and the dashboard there, read-only
+  --admin-token-file FILE
+                       clients that bear the token in FILE may act there too
+  --socket PATH        the control socket, or "none"
+  -h, --help           this text
+
+Beside a running pidone, `pidone start TARGET...` starts apps of its again: app, app:index, id, namespace or
+all (--no-wait, --timeout S, --json, --socket PATH). `pidone --help` lists the other commands.
+"""
+
+
+class StartOptions(Record, kw_only=True):
+    """The command line of a start."""
+
+    target: str | None = None
+    """An ecosystem file or a script."""
+    rest: tuple[str, ...] = ()
+    """What follows `--`: the arguments of every app, or the command when there is no target."""
+    env_name: str | None = None
+    only: tuple[str, ...] = ()
+    overrides: Mapping[str, object] = EMPTY
+    """Keys laid over those of every app."""
+    defaults: Mapping[str, object] = EMPTY
+    """Keys for apps that do not have them."""
+    runtime: Mapping[str, object] = EMPTY
+    """Keys laid over those of the `[runtime]` table."""
+    personality: str = "pidone"
+    """As in LoadOptions."""
+    argv: tuple[str, ...] = ()
+    """The command line for JavaScript ecosystems that look at `process.argv`."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is named that could be started."""
+        return self.target is None and not self.rest
+
+
+def parse(words: Sequence[str]) -> StartOptions:
+    """Parse what follows `pidone [start]`. Raises UsageError."""
+    target: str | None = None
+    rest: tuple[str, ...] = ()
+    settings: dict[str, object] = {}
+    overrides: dict[str, object] = {}
+    runtime: dict[str, object] = {}
+    iterator = iter(words)
+    for word in iterator:
+        if word == "--":
+            rest = tuple(iterator)
+            break
+        if not word.startswith("-") or word == "-":
+            if target is not None:
+                raise UsageError(
+                    f"one FILE at a time: {target!r} and {word!r} (arguments of an app follow --)"
+                )
+            target = word
+            continue
+        name, given, value = word.partition("=")
+        if name in _SWITCHES:
+            where, key, setting = _SWITCHES[name]
+            {"overrides": overrides, "runtime": runtime}[where][key] = setting
+        elif name in _VALUES:
+            where, key = _VALUES[name]
+            {"settings": settings, "overrides": overrides, "runtime": runtime}[where][key] = (
+                value if given else _next(iterator, name)
+            )
+        else:
+            raise UsageError(f"unknown option {name}{_did_you_mean(name)}")
+    if target is None and not rest:
+        raise UsageError("no FILE, SCRIPT or COMMAND")
+    only = str(settings.get("only", ""))
+    env_name = settings.get("env")
+    return StartOptions(
+        target=target,
+        rest=rest,
+        env_name=None if env_name is None else str(env_name),
+        only=tuple(name for name in only.replace(",", " ").split() if name),
+        overrides=overrides,
+        runtime=runtime,
+        argv=("start", *words),
+    )
+
+
+_SWITCHES: Final[dict[str, tuple[str, str, object]]] = {
+    "--no-auto-exit": ("runtime", "auto_exit", False),
+    "--no-autorestart": ("overrides", "autorestart", False),
+}
+_VALUES: Final[dict[str, tuple[str, str]]] = {
+    "--env": ("settings", "env"),
+    "--only": ("settings", "only"),
+    "--name": ("overrides", "name"),
+    "-i": ("overrides", "instances"),
+    "--instances": ("overrides", "instances"),
+    "--log-format": ("runtime", "log_format"),
+    "--log-level": ("runtime", "log_level"),
+    "--admin": ("runtime", "admin"),
+    "--admin-token-file": ("runtime", "admin_token_file"),
+    "--socket": ("runtime", "socket"),
+}
+OPTIONS: Final = (*_SWITCHES, *_VALUES, "--help")
+
+
+def _next(words: Iterator[str], name: str) -> str:
+    for word in words:
+        return word
+    raise UsageError(f"{name} needs a value")
+
+
+def _did_you_mean(name: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name, OPTIONS, 1)
+    return f": did you mean {close[0]}?" if close else ""
+
+
+def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> int:
+    """Run the ecosystem that `loading` brings; the exit code of the process.
+
+    Args:
+        loading: At work since before this module was imported.
+        load: Reads it again on SIGHUP.
+        inbox: Has been collecting signals since the first instruction.
+    """
+    # Beside the reading: what the session needs is imported before its outcome is waited for.
+    import pickle  # noqa: F401 (what `loading` brings is pickled)
+
+    from pidone import __version__
+    from pidone.init.bare.execute import undo_locale_coercion
+    from pidone.init.spawn import keep_descriptors_private
+    from pidone.supervise.session import Session, Surroundings
+    from pidone.supervise.supervisor import Ending
+    from pidone.supervise.termination import leave_message
+
+    try:
+        ecosystem = loading.wait()
+    except UsageError as error:
+        leave_message(Ending(ExitCode.USAGE, "usage", str(error)))
+        more = "see pidone start --help" if sys.argv[1:] else f"\n{USAGE}".rstrip()
+        return _refuse(ExitCode.USAGE, f"{error}\n{more}")
+    except ConfigError as error:
+        leave_message(Ending(ExitCode.CONFIG, "config", str(error)))
+        return _refuse(ExitCode.CONFIG, str(error))
+    undo_locale_coercion()  # PEP 538 is about our own interpreter, not about the apps
+    keep_descriptors_private()
+    _adopt_orphans()
+    _keep_socket_path()
+    os.chdir("/")
+    around = Surroundings(
+        inbox=inbox, environ=dict(os.environ), version=__version__, load=load, operate=_operate
+    )
+    try:
+        ending = Session(ecosystem, around).run()
+    except ListenError as error:
+        leave_message(Ending(ExitCode.CONFIG, "listen", str(error)))
+        return _refuse(ExitCode.CONFIG, str(error))
+    except Exception as error:
+        leave_message(Ending(ExitCode.INTERNAL, "bug", describe_bug(error)))
+        raise
+    if ending.is_abnormal:
+        leave_message(ending)
+    return ending.code
+
+
+def load_words(words: Sequence[str], cwd: str) -> Ecosystem:
+    """Read what the words of a command line name. Raises UsageError or ConfigError."""
+    from pidone.cli.misspelt import refuse_misspelt
+
+    refuse_misspelt(words, cwd, os.environ)
+    return load_options(parse(words), cwd)
+
+
+def load_options(options: StartOptions, cwd: str) -> Ecosystem:
+    """Read what is asked for. Raises ConfigError.
+
+    Runs in a child: what is imported here never burdens the long-lived process.
+    """
+    from pathlib import Path
+
+    from pidone.ecosystem.load import from_command, load
+    from pidone.host.cpus import cpu_limits
+
+    limits = cpu_limits()
+    command, how = what_to_load(options, cwd, limits.available)
+    if command:
+        ecosystem = from_command(command, how)
+    else:
+        target = options.target
+        ecosystem = load(None if target in (None, "-") else Path(target), how)
+    return ecosystem.but(cwd=cwd, host_notes=limits.notes)
+
+
+def what_to_load(options: StartOptions, cwd: str, cpus: int) -> "tuple[tuple[str, ...], LoadOptions]":
+    """The command that a command line names, empty if it names a file, and how to read either."""
+    from pathlib import Path
+
+    from pidone.ecosystem.formats import is_ecosystem_file
+    from pidone.ecosystem.options import LoadOptions
+
+    target = options.target
+    is_file = target is not None and (target == "-" or is_ecosystem_file(Path(cwd, target)))
+    command = () if is_file else (*((target,) if target is not None else ()), *options.rest)
+    return command, LoadOptions(
+        env_name=options.env_name,
+        only=options.only,
+        args=options.rest if is_file else (),
+        cwd=Path(cwd),
+        overrides=options.overrides,
+        defaults=options.defaults,
+        runtime=options.runtime,
+        personality=options.personality,
+        argv=options.argv,
+        cpus=cpus,
+    )
+
+
+def _operate(parts: "Parts") -> "Closable | None":
+    from pidone.control import where
+
+    settings = parts.supervisor.runtime
+    is_unwatched = settings.admin is None and not parts.supervisor.ecosystem.alerts
+    if is_unwatched and where.configured(settings.socket, os.environ) == where.OFF:
+        return None
+    from pidone.control.server import ControlServer
+
+    return ControlServer(parts, os.environ)
+
+
+def _keep_socket_path() -> None:
+    """PIDONE_SOCKET means the same after we have left this folder, for our apps as well."""
+    path = os.environ.get("PIDONE_SOCKET", "")  # not where.VARIABLE: its module is imported when apps run
+    if path not in ("", "none"):
+        os.environ["PIDONE_SOCKET"] = os.path.abspath(path)
+
+
+def _adopt_orphans() -> None:
+    if os.getpid() != 1:
+        from pidone.init.prctl import set_child_subreaper
+
+        with suppress(OSError):  # the system has no such thing: orphans go to process 1 then
+            set_child_subreaper()
+
+
+def _refuse(code: ExitCode, message: str) -> int:
+    complain(message)
+    return code

@@ -1,0 +1,111 @@
+"""What only `describe` shows of an app: rights, limits, memory and times, as configured and as they are."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from pidone.ecosystem.spec import AppSpec, Bytes
+from pidone.host.processes import TreeUsage, read_pss
+from pidone.host.rights import Rights, read_rights
+from pidone.supervise.app import App
+from pidone.supervise.instance import Instance
+from pidone.supervise.upkeep import Upkeep
+
+
+class Details:
+    """Makes them; everything is read when it is asked for."""
+
+    def __init__(self, upkeep: Upkeep) -> None:
+        """`upkeep` knows limits and times."""
+        self._upkeep = upkeep
+
+    def of(self, app: App, instances: Iterable[Instance]) -> dict[str, Any]:
+        """One app with some of its instances."""
+        spec, limits = app.spec, self._upkeep.limits(app)
+        next_run = self._upkeep.next_run(app)
+        return {
+            "name": spec.name,
+            "namespace": spec.namespace,
+            "command": None,
+            "rights": _configured(spec),
+            "memory": {
+                "limit_bytes": limits.hard,
+                "soft_limit_bytes": limits.soft,
+                "soft_action": spec.memory_soft_action,
+                "scope": str(spec.memory_scope),
+                "interval_s": spec.memory_interval,
+                "samples": spec.memory_samples,
+            },
+            "times": {
+                "schedule": spec.schedule,
+                "cron_restart": spec.cron_restart,
+                "timezone": spec.timezone,
+                "overlap": str(spec.overlap) if spec.schedule else None,
+                "next_run": None if next_run is None else next_run.isoformat(),
+                "max_age_s": spec.max_age,
+            },
+            "watch": list(spec.watch),
+            "hooks": sorted(spec.hooks),
+            "instances": [self._instance(each) for each in instances],
+        }
+
+    async def add_pss(self, details: Iterable[dict[str, Any]]) -> None:
+        """Measure what each tree really has to itself.
+
+        The kernel walks page tables for that, milliseconds per process, so others get their turn in between.
+        """
+        used = self._upkeep.usage().usage()
+        for instance in (each for app in details for each in app["instances"]):
+            if instance["pid"] in used:
+                instance["memory"]["pss_bytes"] = await _pss(used[instance["pid"]].tree)
+
+    def _instance(self, instance: Instance) -> dict[str, Any]:
+        pid = instance.pid if instance.state.has_process else None
+        used = None if pid is None else self._upkeep.usage().usage().get(pid)
+        rights = None if pid is None else read_rights(pid)
+        left = self._upkeep.time_left(instance)
+        return {
+            "index": instance.index,
+            "pid": pid,
+            "reason": instance.reason or None,
+            "rights": None if rights is None else _actual(rights),
+            "memory": {
+                "main_rss_bytes": None if used is None else used.tree.root.rss,
+                "tree_rss_bytes": None if used is None else used.tree.rss,
+                "pss_bytes": None,
+            },
+            "age_left_s": None if left is None else round(left, 3),
+        }
+
+
+async def _pss(tree: TreeUsage) -> Bytes:
+    total = 0
+    for process in tree.processes:
+        pss = read_pss(process.pid)
+        total += process.rss if pss is None else pss
+        await asyncio.sleep(0)
+    return total
+
+
+def _configured(spec: AppSpec) -> dict[str, Any]:
+    """As the file has it; null is "as the runtime has it"."""
+    cpus = spec.cpu_affinity
+    return {
+        "uid": spec.uid,
+        "gid": spec.gid,
+        "groups": None if spec.groups is None else list(spec.groups),
+        "umask": spec.umask,
+        "no_new_privs": spec.no_new_privs,
+        "nice": spec.nice,
+        "oom_score_adj": spec.oom_score_adj,
+        "cpu_affinity": list(cpus) if isinstance(cpus, tuple) else cpus,
+        "limits": {name: list(pair) for name, pair in spec.limits.items()},
+    }
+
+
+def _actual(rights: Rights) -> dict[str, Any]:
+    shown = rights.as_dict()
+    shown["groups"] = list(rights.groups)
+    shown["limits"] = {name: list(pair) for name, pair in rights.limits.items()}
+    shown["capabilities"] = None if rights.capabilities is None else f"{rights.capabilities:016x}"
+    return shown

@@ -1,0 +1,313 @@
+"""The API: each route's handler, thin over operations and views; openapi.py describes it."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from pidone.control import recall
+from pidone.control.details import Details
+from pidone.control.messages import TEXT, Answer, Refusal, Request, Response, Side, Stream, as_json
+from pidone.control.operations import Operations
+from pidone.control.router import Access, Route
+from pidone.control.streams import EventSource, LogSource, event_view, split
+from pidone.control.targets import Target
+from pidone.control.views import app_view
+from pidone.masking import mask, mask_args
+from pidone.supervise.app import App
+from pidone.supervise.instance import Instance
+from pidone.supervise.ledger import Happening
+from pidone.supervise.session import Parts
+
+_DEFAULT_LINES: Final = 100
+_ACTION_CHARS: Final = 200
+
+
+class Handlers:
+    """Answers requests out of memory."""
+
+    def __init__(self, parts: Parts, operations: Operations) -> None:
+        """Everything that can be shown or done."""
+        self._parts = parts
+        self._operations = operations
+        self._usage = parts.upkeep.usage()
+        self._details = Details(parts.upkeep)
+        self._began = parts.loop.time()
+
+    def routes(self) -> list[Route]:
+        """Everything below /api."""
+        read, act, local = Access.READ, Access.ACT, Access.LOCAL
+        return [
+            Route("GET", "/api", read, self.overview),
+            Route("GET", "/api/openapi.json", read, self.openapi),
+            Route("GET", "/api/apps", read, self.apps),
+            Route("GET", "/api/apps/{target}", read, self.app),
+            Route("GET", "/api/apps/{target}/env", local, self.env),
+            Route("DELETE", "/api/apps/{target}", act, self._changes("delete", self._operations.delete)),
+            Route("POST", "/api/apps/{target}/delete", act, self._changes("delete", self._operations.delete)),
+            Route("POST", "/api/apps/{target}/start", act, self._changes("start", self._operations.start)),
+            Route("POST", "/api/apps/{target}/stop", act, self._changes("stop", self._operations.stop)),
+            Route(
+                "POST", "/api/apps/{target}/restart", act, self._changes("restart", self._operations.restart)
+            ),
+            Route("POST", "/api/apps/{target}/reload", act, self._changes("reload", self._operations.reload)),
+            Route("POST", "/api/apps/{target}/reset", act, self._changes("reset", self._operations.reset)),
+            Route("POST", "/api/apps/{target}/scale", act, self.scale),
+            Route("POST", "/api/apps/{target}/signal", act, self.signal),
+            Route("POST", "/api/apps/{target}/send", act, self.send),
+            Route("POST", "/api/apps/{target}/trigger", act, self.trigger),
+            Route("POST", "/api/apps/{target}/flush", act, self.flush),
+            Route("GET", "/api/events", read, self.events),
+            Route("GET", "/api/logs", read, self.logs),
+            Route("POST", "/api/drain", act, self.drain),
+            Route("POST", "/api/logs/reopen", act, self.reopen),
+        ]
+
+    # -- reading ---------------------------------------------------------------------------------------
+
+    def overview(self, request: Request) -> Answer:
+        """The runtime itself."""
+        supervisor = self._parts.supervisor
+        ecosystem = supervisor.ecosystem
+        return as_json(
+            {
+                "version": self._parts.version,
+                "pid": os.getpid(),
+                "uptime_s": round(self._parts.loop.time() - self._began, 3),
+                "phase": supervisor.phase.name.lower(),
+                "ready": supervisor.is_ready,
+                "draining": supervisor.is_draining,
+                "source": ecosystem.source,
+                "cpus": ecosystem.cpus,
+                "apps": [app.name for app in supervisor.apps.values()],
+                "orphans_reaped": self._parts.reaper.orphans,
+                "shutdown_delay_s": supervisor.runtime.shutdown_delay,
+                "may_act": request.side is not Side.PUBLIC,
+                "start": self._start() if request.side is Side.LOCAL else None,
+            }
+        )
+
+    def _start(self) -> dict[str, Any]:
+        """How to find out what was typed, without saying it: it may hold secrets."""
+        name, *words = sys.argv
+        return {
+            "name": os.path.basename(name),
+            "words": len(words),
+            "cwd": self._parts.supervisor.ecosystem.cwd,
+        }
+
+    def openapi(self, request: Request) -> Answer:
+        """The description of all this."""
+        del request
+        from pidone.control.openapi import document  # noqa: PLC0415 (asked for once in a while)
+
+        return as_json(document(self._parts.version))
+
+    def apps(self, request: Request) -> Answer:
+        """Every app."""
+        del request
+        return self._show([Target(app) for app in self._parts.supervisor.apps.values()])
+
+    def app(self, request: Request) -> Answer:
+        """What a target means, with what happened to it."""
+        targets = self._targets(request)
+        keys = {target.app.spec.key() for target in targets}
+        recent = [event_view(each) for each in self._parts.ledger.recent if each.app in keys]
+        extra: dict[str, Any] = {"events": recent[-20:]}
+        details = [self._details.of(app, _chosen(app, targets)) for app in _apps(targets)]
+        extra["details"] = details
+        if request.side is not Side.LOCAL:
+            return self._show(targets, **extra)
+        for each, app in zip(details, _apps(targets), strict=True):
+            each["command"] = mask_args(app.spec.argv)
+        if request.query.get("pss", "") in ("1", "true"):  # too dear to be had by everybody
+            return self._measured(targets, details, extra)
+        return self._show(targets, **extra)
+
+    async def _measured(
+        self, targets: list[Target], details: list[dict[str, Any]], extra: Mapping[str, object]
+    ) -> Response:
+        await self._details.add_pss(details)
+        return self._show(targets, **extra)
+
+    def env(self, request: Request) -> Answer:
+        """The variables of each app's first chosen instance, secrets masked."""
+        return as_json(
+            {
+                "apps": [
+                    {
+                        "name": target.app.name,
+                        "namespace": target.app.spec.namespace,
+                        "env": mask(
+                            self._parts.launcher.environment(target.app.spec, target.instances[0].who),
+                            target.app.spec.secrets,
+                        ),
+                    }
+                    for target in self._targets(request)
+                ]
+            }
+        )
+
+    def events(self, request: Request) -> Answer:
+        """What happens, as a stream."""
+        lines = recall.parse_count(request.query.get("lines", ""), 0)
+        app = request.query.get("app")
+
+        def wanted(happening: Happening) -> bool:
+            return app is None or happening.details.get("app") == app
+
+        return Stream(
+            lambda sender: EventSource(
+                self._parts.ledger,
+                sender,
+                backlog=lines,
+                call_later=self._parts.loop.call_later,
+                wanted=wanted,
+            )
+        )
+
+    def logs(self, request: Request) -> Answer:
+        """The last records, and with `follow` those to come."""
+        query = request.query
+        lines = recall.parse_count(query.get("lines", ""), _DEFAULT_LINES)
+        wanted = recall.choose(
+            errors_only=query.get("err", "") in ("1", "true"),
+            since=recall.parse_since(query.get("since", ""), time.time()),
+        )
+        key = None
+        if name := query.get("app"):
+            apps = _apps(self._operations.targets(name))
+            if len(apps) > 1 and name != "all":
+                raise Refusal(400, f"{name!r} is more than one app")
+            key = apps[0].spec.key() if name != "all" else None
+        records = [record for record in split(self._parts.relay.last(key)) if wanted(record)]
+        records = records[len(records) - min(lines, len(records)) :]
+        if query.get("follow", "") not in ("1", "true"):
+            return as_json({"records": records})
+        return Stream(
+            lambda sender: LogSource(
+                self._parts.relay,
+                sender,
+                app=key,
+                backlog=records,
+                call_later=self._parts.loop.call_later,
+                wanted=wanted,
+            )
+        )
+
+    # -- acting ----------------------------------------------------------------------------------------
+
+    def scale(self, request: Request) -> Answer:
+        """`{"instances": N | "+N" | "-N" | "max"}`."""
+        targets = self._targets(request)
+        self._operations.scale(targets, request.document().get("instances"))
+        self._note(request, "scale", targets)
+        return self._show(targets)
+
+    def signal(self, request: Request) -> Answer:
+        """`{"signal": "HUP"}`."""
+        targets = self._targets(request)
+        name = self._operations.signal(targets, request.document().get("signal"))
+        self._note(request, f"signal {name}", targets)
+        return self._show(targets)
+
+    def send(self, request: Request) -> Answer:
+        """`{"message": any}` over IPC, or `{"line": "text"}` to stdin."""
+        targets = self._targets(request)
+        document = request.document()
+        if "message" in document:
+            reached = self._operations.send(targets, document["message"])
+        elif isinstance(document.get("line"), str):
+            reached = self._operations.send_line(targets, document["line"])
+        else:
+            raise Refusal(400, "expected `message` or `line`")
+        self._note(request, "send", targets)
+        return as_json({"reached": reached})
+
+    def trigger(self, request: Request) -> Answer:
+        """`{"action": name, "parameter": any}`."""
+        targets = self._targets(request)
+        document = request.document()
+        action = document.get("action")
+        if not isinstance(action, str) or not 0 < len(action) <= _ACTION_CHARS:
+            raise Refusal(400, "action: expected a name")
+        self._note(request, "trigger", targets)
+        return self._trigger(targets, action, document.get("parameter"))
+
+    async def _trigger(self, targets: list[Target], action: str, parameter: object) -> Response:
+        return as_json({"replies": await self._operations.trigger(targets, action, parameter)})
+
+    def flush(self, request: Request) -> Answer:
+        """Forget the records that are kept."""
+        targets = self._targets(request)
+        for app in _apps(targets):
+            self._parts.relay.flush(app.spec.key())
+        self._note(request, "flush", targets)
+        return self._show(targets)
+
+    def drain(self, request: Request) -> Answer:
+        """Be ready no more."""
+        if not self._parts.supervisor.is_draining:
+            self._note(request, "drain", [])
+        self._operations.drain()
+        return self.overview(request)
+
+    def reopen(self, request: Request) -> Answer:
+        """Open all log files anew, for those who rotate them from outside."""
+        self._note(request, "reopen", [])
+        self._parts.relay.reopen()
+        return self.overview(request)
+
+    # -- helpers ---------------------------------------------------------------------------------------
+
+    def _changes(self, action: str, change: Callable[[list[Target]], None]) -> Callable[[Request], Answer]:
+        """A handler for an operation that needs nothing but its target."""
+
+        def handle(request: Request) -> Answer:
+            targets = self._targets(request)
+            change(targets)
+            self._note(request, action, targets)
+            return self._show(targets)
+
+        return handle
+
+    def _targets(self, request: Request) -> list[Target]:
+        return self._operations.targets(request.path[2])
+
+    def _note(self, request: Request, action: str, targets: list[Target]) -> None:
+        names = ", ".join(app.name for app in _apps(targets)) or None
+        self._parts.ledger.event(
+            "info",
+            "control.request",
+            f"{action} asked for by {request.peer}",
+            action=action,
+            app=names,
+            peer=request.peer,
+        )
+
+    def _show(self, targets: list[Target], **extra: object) -> Response:
+        usage = self._usage.usage()
+        shown = []
+        for app in _apps(targets):
+            indexes = {instance.index for instance in _chosen(app, targets)}
+            reload = self._operations.last_reload(app)
+            view = app_view(app, self._parts.launcher.pm_id, usage, reload and reload.as_dict())
+            view["instances"] = [each for each in view["instances"] if each["index"] in indexes]
+            shown.append(view)
+        return as_json({"apps": shown, **extra})
+
+
+def text(body: str, status: int = 200) -> Response:
+    """An answer for people and probes."""
+    return Response(status, body.encode(), TEXT)
+
+
+def _chosen(app: App, targets: list[Target]) -> list[Instance]:
+    """The instances of an app that are meant, in their order."""
+    chosen = {instance.index for target in targets if target.app is app for instance in target.instances}
+    return [instance for index, instance in app.instances.items() if index in chosen]
+
+
+def _apps(targets: list[Target]) -> list[App]:
+    return list(dict.fromkeys(target.app for target in targets))

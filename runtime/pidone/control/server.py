@@ -1,0 +1,163 @@
+"""The control side of a session: its sockets from the start, what answers on them from the first client on.
+
+HTTP, routes and metrics are 2 MB and 60 ms of imports. Many containers never see a client, so they are loaded
+when the first one knocks; until then there is only a listening socket whose queue holds it.
+"""
+
+import os
+import socket
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from pidone.control import where
+from pidone.errors import ControlError
+from pidone.supervise.session import Closable, Parts
+
+if TYPE_CHECKING:
+    from pidone.control.listener import Listener
+
+_TOKEN_BYTES: Final = 4096
+_KERNEL_BYTES: Final = 64 * 1024
+
+
+class ControlServer:
+    """Listens on the unix socket and, if asked to, on TCP."""
+
+    def __init__(self, parts: Parts, environ: Mapping[str, str]) -> None:
+        """Open everything that the configuration asks for; what cannot be opened is logged, and no more."""
+        self._parts = parts
+        self._doors: list[tuple[socket.socket, bytes | None]] = []
+        """Sockets that nobody has knocked at yet, and the tokens of those who may act there."""
+        self._listeners: list[Listener] = []
+        self._path: str | None = None
+        self._inode: int | None = None
+        self._alarm: Closable | None = None
+        if parts.supervisor.ecosystem.alerts:
+            from pidone.control.alarm import Alarm  # noqa: PLC0415 (few ecosystems have alerts)
+
+            self._alarm = Alarm(parts, environ)
+        self._open_local(environ)
+        self._open_admin()
+
+    def close(self) -> None:
+        """Hang up and remove the socket, unless it is another runtime's by now."""
+        if self._alarm is not None:
+            self._alarm.close()
+        for sock, _ in self._doors:
+            self._parts.loop.remove_reader(sock.fileno())
+            sock.close()
+        for listener in self._listeners:
+            listener.close()
+        if self._path is not None and where.inode(self._path) == self._inode:
+            os.unlink(self._path)
+
+    def _open_local(self, environ: Mapping[str, str]) -> None:
+        setting = self._parts.supervisor.runtime.socket
+        if where.configured(setting, environ) == where.OFF:
+            return
+        try:
+            sock = where.bind(setting, environ)
+        except OSError as error:
+            self._complain(where.configured(setting, environ) or "the control socket", error)
+            return
+        self._path = sock.getsockname()
+        self._inode = where.inode(str(self._path))
+        self._listen(sock, str(self._path))
+
+    def _open_admin(self) -> None:
+        runtime = self._parts.supervisor.runtime
+        if runtime.admin is None:
+            return
+        try:
+            token = None if runtime.admin_token_file is None else read_token(runtime.admin_token_file)
+            sock = bind_admin(runtime.admin)
+        except (OSError, ControlError) as error:
+            self._complain(runtime.admin, error)
+            return
+        host, port = sock.getsockname()[:2]
+        self._listen(sock, f"[{host}]:{port}" if ":" in host else f"{host}:{port}", token)
+
+    def _listen(self, sock: socket.socket, address: str, token: bytes | None = None) -> None:
+        self._doors.append((sock, token))
+        self._parts.loop.add_reader(sock.fileno(), self._knocked)
+        self._parts.ledger.event("info", "control.listening", f"answering at {address}", address=address)
+
+    def _knocked(self) -> None:
+        """The first client, at whichever door: load what answers, and open all of them."""
+        from pidone.control.handlers import Handlers  # noqa: PLC0415 (what this method is about)
+        from pidone.control.listener import Listener  # noqa: PLC0415
+        from pidone.control.metrics import Metrics  # noqa: PLC0415
+        from pidone.control.operations import Operations  # noqa: PLC0415
+        from pidone.control.page import Page  # noqa: PLC0415
+        from pidone.control.probes import Probes  # noqa: PLC0415
+        from pidone.control.router import Router, parse  # noqa: PLC0415
+
+        parts = self._parts
+        operations = Operations(parts)
+        router = Router(
+            [
+                *Probes(parts).routes(),
+                *Metrics(parts).routes(),
+                *Handlers(parts, operations).routes(),
+                *Page().routes(),
+            ]
+        )
+        doors, self._doors = self._doors, []
+        for sock, token in doors:
+            parts.loop.remove_reader(sock.fileno())
+            listener = Listener(sock, parse=parse, handle=router.handle, on_bug=self._bug, token=token)
+            listener.open()
+            self._listeners.append(listener)
+
+    def _complain(self, address: str, error: Exception) -> None:
+        why = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+        self._parts.ledger.event("error", "control.error", f"{address}: {why}", address=address, error=why)
+
+    def _bug(self, error: Exception) -> None:
+        import traceback  # noqa: PLC0415 (only for a bug)
+
+        # Where it happened, not what it said: a message may quote what a client sent.
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else "?"
+        self._parts.ledger.event("error", "runtime.error", f"{type(error).__name__} at {place}")
+
+
+def bind_admin(address: str) -> socket.socket:
+    """Listen on `[HOST:]PORT`. Raises OSError, ControlError.
+
+    A port alone means every address: probes and scrapes come from outside of the container.
+    """
+    host, _, port = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not (port.isascii() and port.isdigit() and int(port) < 65536):
+        raise ControlError("expected [HOST:]PORT")
+    if host in ("", "*"):
+        if socket.has_dualstack_ipv6():
+            return _nonblocking(
+                socket.create_server(
+                    ("::", int(port)), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128
+                )
+            )
+        host = "0.0.0.0"  # noqa: S104 (what a port alone means)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return _nonblocking(socket.create_server((host, int(port)), family=family, backlog=128))
+
+
+def _nonblocking(sock: socket.socket) -> socket.socket:
+    """Its clients inherit small buffers: the kernel would keep megabytes for each that does not read."""
+    for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+        sock.setsockopt(socket.SOL_SOCKET, option, _KERNEL_BYTES)
+    sock.setblocking(False)
+    return sock
+
+
+def read_token(path: str) -> bytes:
+    """The token in a file, without the line end. Raises ControlError."""
+    try:
+        with open(path, "rb") as file:
+            token = file.read(_TOKEN_BYTES).strip()
+    except OSError as error:
+        raise ControlError(f"{path}: {error.strerror}") from None
+    if not token:
+        raise ControlError(f"{path} is empty")
+    return token

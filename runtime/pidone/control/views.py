@@ -1,0 +1,93 @@
+"""What is shown of apps and instances: plain JSON values, never a variable's value."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from pidone.ecosystem.spec import AppSpec
+from pidone.supervise.app import App
+from pidone.supervise.instance import Instance
+from pidone.supervise.states import State
+from pidone.supervise.usage import Usage
+
+STATES: Final = (
+    State.ERRORED,
+    State.BACKOFF,
+    State.STARTING,
+    State.STOPPING,
+    State.STOPPED,
+    State.ONLINE,
+    State.COMPLETED,
+)
+"""The words that people and scripts see, the worst first: docs/operating.md explains them."""
+_SHOWN: Final = {
+    State.PREPARING: State.STARTING,
+    State.LEAVING: State.STOPPING,
+    State.DRAINING: State.STOPPING,
+}
+"""Steps on the way, which are nobody else's business: one may come or go in any release."""
+
+
+def instance_view(
+    instance: Instance, pm_id: Callable[[AppSpec, int], int], usage: Mapping[int, Usage]
+) -> dict[str, Any]:
+    """One instance."""
+    running = instance.state.has_process
+    used = usage.get(instance.pid) if instance.pid is not None else None
+    last = instance.last_exit
+    return {
+        "index": instance.index,
+        "id": pm_id(instance.app, instance.index),
+        "state": str(shown(instance.state)),
+        "ready": instance.state in (State.ONLINE, State.COMPLETED),
+        "pid": instance.pid,
+        "incarnation": instance.incarnation,
+        "restarts": instance.restarts,
+        "unstable": instance.unstable,
+        "uptime_s": round(instance.uptime, 3) if running else None,
+        "cpu_percent": None if used is None else round(used.cpus * 100, 1),
+        "memory_bytes": None if used is None else used.tree.rss,
+        "processes": None if used is None else len(used.tree.processes),
+        "threads": None if used is None else used.tree.threads,
+        "status_text": instance.status_text,
+        "last_exit": None if last is None else {"code": last.code, "signal": last.signal},
+        "gave_up": instance.fate is not None and instance.state is State.ERRORED,
+    }
+
+
+def app_view(
+    app: App, pm_id: Callable[[AppSpec, int], int], usage: Mapping[int, Usage], reload: object = None
+) -> dict[str, Any]:
+    """One app with its instances; `reload` is how its last reload went."""
+    instances = [instance_view(instance, pm_id, usage) for instance in app.instances.values()]
+    spec = app.spec
+    return {
+        "name": app.name,
+        "namespace": spec.namespace,
+        "state": app_state(app),
+        "ready": app.is_ready,
+        "wanted": app.wanted,
+        "exec_mode": str(spec.exec_mode),
+        "script": spec.script or spec.argv[0],
+        "cwd": spec.cwd,
+        "autorestart": spec.autorestart,
+        "essential": spec.essential,
+        "watch": bool(spec.watch),
+        "depends_on": [{"app": each.app, "condition": str(each.condition)} for each in spec.depends_on],
+        "listen": [f"{each.host}:{each.port}" if each.kind != "unix" else each.host for each in spec.listen],
+        "restarts": sum(instance.restarts for instance in app.instances.values()),
+        "scale": len(app.instances),
+        "leaving": len(app.leaving),
+        "reload": reload,
+        "instances": instances,
+    }
+
+
+def app_state(app: App) -> str:
+    """The state of the instance that is worst off."""
+    states = {shown(instance.state) for instance in app.instances.values()}
+    return str(next((state for state in STATES if state in states), State.STOPPED))
+
+
+def shown(state: State) -> State:
+    """The documented state that a state is, or is a part of."""
+    return _SHOWN.get(state, state)

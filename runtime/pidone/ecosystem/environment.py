@@ -1,0 +1,169 @@
+"""The variables an app gets: files, sets, secrets and references, merged in PM2's order."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from pidone.ecosystem import dotenv
+from pidone.ecosystem.problems import Scope, shown
+
+_LARGEST_FILE: Final = 1024 * 1024
+_DEEPEST: Final = 100
+
+
+class Environment(NamedTuple):
+    """The result: what is laid over the runtime's own environment, and which of it is never shown."""
+
+    variables: dict[str, str]
+    secrets: tuple[str, ...] = ()
+
+
+def read_env_files(
+    names: Sequence[str], base: Path, environ: Mapping[str, str], scope: Scope
+) -> dict[str, str]:
+    """The variables of dotenv files, later ones over earlier ones.
+
+    A missing file is an error in our dialect. PM2 reads none of them, and its users' images often have none.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        try:
+            found |= dotenv.parse(_read(base / name), {**environ, **found})
+        except OSError as error:
+            is_missing = isinstance(error, FileNotFoundError) and not scope.problems.document.strict
+            say = scope.warn if is_missing else scope.error
+            say(f"env_file = {shown(name)}: cannot be read: {error.strerror}", "env_file")
+        except dotenv.DotenvError as error:
+            scope.error(f"env_file = {shown(name)}: {error}", "env_file")
+    return found
+
+
+def read_secrets(
+    wanted: bool | Mapping[str, str | None],  # noqa: FBT001  # `true` is a value of the key
+    own: Mapping[str, str],
+    environ: Mapping[str, str],
+    base: Path,
+    scope: Scope,
+) -> dict[str, str]:
+    """Variables whose values stand in files: `NAME` from what `NAME_FILE` names (Docker's convention)."""
+    visible = {**environ, **own}
+    found: dict[str, str] = {}
+    for name, path in _secret_files(wanted, visible).items():
+        source = path if path is not None else visible.get(f"{name}_FILE")
+        if name in own and path is None:
+            scope.warn(f"both {name} and {name}_FILE are set; {name} counts", "secrets")
+        elif source is None:
+            scope.error(f"secrets: {name} is wanted, but {name}_FILE is not set", "secrets")
+        else:
+            try:
+                found[name] = _read(base / source).rstrip("\r\n")
+            except OSError as error:
+                scope.error(
+                    f"secrets: {name} cannot be read from {shown(source)}: {error.strerror}", "secrets"
+                )
+    return found
+
+
+def _secret_files(
+    wanted: bool | Mapping[str, str | None],  # noqa: FBT001  # as above
+    visible: Mapping[str, str],
+) -> Mapping[str, str | None]:
+    if not isinstance(wanted, bool):
+        return wanted
+    suffixed = [name for name, value in visible.items() if name.endswith("_FILE") and value.startswith("/")]
+    # `true` takes whatever looks like one, but not the well-known variables that are about a file.
+    return {
+        name.removesuffix("_FILE"): None
+        for name in suffixed
+        if wanted and name != "_FILE" and name not in _NOT_SECRETS and Path(visible[name]).is_file()
+    }
+
+
+_NOT_SECRETS: Final = frozenset(
+    {"SSL_CERT_FILE", "PIP_CERT_FILE", "CURL_CA_FILE", "BASH_SOURCE_FILE", "NODE_EXTRA_CA_CERTS_FILE"}
+)
+
+
+def _read(path: Path) -> str:
+    """A small text file. Raises OSError also for what is too long or holds a NUL."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(_LARGEST_FILE + 1)
+    except ValueError as error:  # a NUL in the path
+        raise OSError(0, "is not a path") from error
+    if len(text) > _LARGEST_FILE:
+        raise OSError(0, f"is larger than {_LARGEST_FILE} bytes")
+    if b"\0" in text:
+        raise OSError(0, "holds a NUL character")
+    return text.decode(errors="replace")
+
+
+# References -------------------------------------------------------------------------------------------------
+
+_REFERENCE: Final = r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)(?:(:?[-?])((?:[^{}]|\$\{[^{}]*\})*))?\}"
+
+
+class UnsetVariableError(ValueError):
+    """`${NAME:?message}` of a variable that is not there."""
+
+    path: tuple[str | int, ...] = ()
+    """Where it stands in the value that was to be expanded."""
+
+
+def expand(value: Any, environ: Mapping[str, str], unset: set[str]) -> Any:
+    """`${NAME}`, `${NAME:-default}`, `${NAME-default}`, `${NAME:?message}` in every text of a value.
+
+    `$${` is a literal `${`; a lone `$` means nothing. Names without value or default are added to `unset` and
+    become empty. Raises UnsetVariableError.
+    """
+    return _expand(value, environ, unset, 0)
+
+
+def _expand(value: Any, environ: Mapping[str, str], unset: set[str], depth: int) -> Any:
+    if depth > _DEEPEST:
+        return value
+    if isinstance(value, str):
+        return _expand_text(value, environ, unset, depth) if "${" in value else value
+    if isinstance(value, Mapping):
+        return {key: _expand_at(key, item, environ, unset, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_expand_at(index, item, environ, unset, depth + 1) for index, item in enumerate(value)]
+    return value
+
+
+def _expand_at(key: str | int, value: Any, environ: Mapping[str, str], unset: set[str], depth: int) -> Any:
+    try:
+        return _expand(value, environ, unset, depth)
+    except UnsetVariableError as error:
+        error.path = (key, *error.path)
+        raise
+
+
+def _expand_text(text: str, environ: Mapping[str, str], unset: set[str], depth: int) -> str:
+    def replacement(found: re.Match[str]) -> str:
+        escaped, name, operator, rest = found.groups()
+        if escaped:
+            return found[0][1:]
+        current = environ.get(name)
+        if current is not None and (current or not (operator or "").startswith(":")):
+            return current
+        if operator and operator.endswith("?"):
+            raise UnsetVariableError(f"${{{name}}} is not set" + (f": {rest}" if rest else ""))
+        if operator:
+            return str(_expand(rest, environ, unset, depth + 1))
+        unset.add(name)
+        return ""
+
+    return re.sub(_REFERENCE, replacement, text)
+
+
+def escape(text: str) -> str:
+    """Text that `expand` turns into this text."""
+    return re.sub(_REFERENCE, lambda found: "$" + found[0], text)
+
+
+def home_of(environ: Mapping[str, str]) -> str:
+    """HOME, or / where nobody set it."""
+    return environ.get("HOME") or os.sep

@@ -1,0 +1,126 @@
+"""Which language a file is in, and whether it is an ecosystem at all."""
+
+import json
+import re
+from pathlib import Path
+from typing import Final
+
+from pidone.ecosystem.formats.source import Source
+
+JAVASCRIPT: Final = "javascript"
+JSON: Final = "json"
+YAML: Final = "yaml"
+TOML: Final = "toml"
+
+_BY_SUBSTRING: Final = (
+    (".json", JSON),
+    (".yml", YAML),
+    (".yaml", YAML),
+    (".config.js", JAVASCRIPT),
+    (".config.cjs", JAVASCRIPT),
+    (".config.mjs", JAVASCRIPT),
+)
+"""PM2's rule, in its order: part of the name, so that `x.json5` and `x.config.js.bak` count."""
+_JAVASCRIPT_SUFFIXES: Final = (".js", ".cjs", ".mjs")
+_NAMED_LIKE_ONE: Final = frozenset({"ecosystem", "pm2"})
+_MAX_SCAN_BYTES: Final = 64 * 1024
+"""Larger JavaScript is a program (often a bundle); reading it costs start-up time."""
+_TOML_START: Final = r"""(?m)^\s*(?:\[\[?[\w.\-"' ]+\]\]?\s*(?:\#.*)?$|[\w.\-"']+\s*=)"""
+_EXPORTS: Final = r"(?m)\bmodule\.exports\s*=|\bexports\.\w+\s*=|^\s*export\s+(?:default|const|let|var)\s"
+
+
+def by_name(path: Path) -> str | None:
+    """The language that the file's name tells."""
+    name = path.name
+    if name.endswith(".toml"):
+        return TOML
+    for part, language in _BY_SUBSTRING:
+        if part in name:
+            return language
+    return JAVASCRIPT if name.endswith(_JAVASCRIPT_SUFFIXES) else None
+
+
+def of(source: Source) -> str:
+    """The language by name, or by the look of the text (standard input, other names)."""
+    return (by_name(source.path) if source.path else None) or by_text(source.text)
+
+
+def by_text(text: str) -> str:
+    """A guess that is right for whole ecosystem files."""
+    start = text.lstrip()
+    if start.startswith(("{", "(")) or _is_json(start):
+        return JSON
+    if re.search(_EXPORTS, text):
+        return JAVASCRIPT
+    if start.startswith(("//", "/*")):
+        return JSON
+    first = next(
+        (line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")), ""
+    )
+    return TOML if re.match(_TOML_START, first) else YAML
+
+
+def _is_json(text: str) -> bool:
+    if not text.startswith("["):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return bool(re.match(r"\[\s*[{\[]\s*[\w'\"/]", text)) and not re.match(_TOML_START, text)
+    return True
+
+
+def is_ecosystem_file(path: Path) -> bool:
+    """Whether `pidone PATH` shall read the file as an ecosystem rather than run it.
+
+    Yes for `-`, for `*.toml`, and for PM2's names (`.json`, `.yml`, `.yaml`, `.config.js`, `.config.cjs`,
+    `.config.mjs` anywhere in the file's name). Any other `.js`, `.cjs` or `.mjs` file is a program unless its
+    text, without being run, plainly shows a configuration: it exports `apps` (`module.exports = { apps`,
+    `exports.apps =`, `export const apps`, `export default { apps`), has a `script:` or `apps:` key, and
+    neither listens nor uses PM2's API. For a file named after `ecosystem` or `pm2` (`ecosystem.js`,
+    `pm2.prod.cjs`) any kind of export together with such a key is enough.
+    """
+    name = path.name
+    if str(path) == "-" or name.endswith(".toml") or any(part in name for part, _ in _BY_SUBSTRING):
+        return True
+    if not name.endswith(_JAVASCRIPT_SUFFIXES):
+        return False
+    return _exports_apps(path, any_shape=bool(_NAMED_LIKE_ONE & set(name.lower().split(".")[:-1])))
+
+
+def _exports_apps(path: Path, *, any_shape: bool) -> bool:
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            data = file.read(_MAX_SCAN_BYTES + 1)
+    except OSError:
+        return False
+    if len(data) > _MAX_SCAN_BYTES or b"export" not in data or not (any_shape or b"apps" in data):
+        return False
+    text = data.decode("utf-8", "replace")
+    from pidone.ecosystem.formats.jstokens import tokens  # noqa: PLC0415 few files get here
+
+    words = [token.text.strip("\"'") for token in tokens(text)]
+    program = [(".", "listen", "("), ("require", "(", "pm2"), ("from", "pm2")]
+    if any(_follows(words, sign) for sign in program):
+        return False
+    if not any(_follows(words, (key, ":")) for key in ("script", "apps")):
+        return False
+    exported = [
+        ("exports", ".", "apps", "="),
+        *(("export", kind, "apps") for kind in ("const", "let", "var")),
+    ]
+    for export in (("module", ".", "exports", "="), ("export", "default")):
+        if any_shape:
+            exported.append(export)
+        exported += [(*export, "{", "apps", mark) for mark in (":", ",", "}")]
+    return any(_follows(words, export) for export in exported)
+
+
+def _follows(words: list[str], wanted: tuple[str, ...]) -> bool:
+    first = wanted[0]
+    return any(
+        word == first and tuple(words[index : index + len(wanted)]) == wanted
+        for index, word in enumerate(words)
+    )

@@ -1,0 +1,32 @@
+"""TOML by the standard library, with its errors placed and its values made plain. Runs in the child only."""
+
+import re
+import tomllib
+from typing import Final
+
+from pidone.ecosystem.formats.plain import Plain
+from pidone.ecosystem.formats.problem import problem
+from pidone.ecosystem.formats.source import Source
+
+_PLACE: Final = re.compile(r"\s*\(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$")
+
+
+def parse(source: Source) -> tuple[object, list[str]]:
+    """The value and notices.
+
+    Raises:
+        ConfigError: it is not TOML.
+    """
+    plain = Plain(source.name)
+    try:
+        return plain.value(tomllib.loads(source.text)), plain.notices
+    except tomllib.TOMLDecodeError as error:
+        text = str(error)
+        place = _PLACE.search(text)
+        message = f"is not TOML: {text[: place.start()] if place else text}"
+        if place and place["line"]:
+            raise problem(source, message, line=int(place["line"]), column=int(place["column"])) from None
+        last = source.text.rstrip().count("\n") + 1
+        raise problem(source, f"{message}, and the file ends", line=last) from None
+    except RecursionError:
+        raise problem(source, "is nested too deeply") from None

@@ -1,0 +1,204 @@
+"""From a file, or a command line, to an Ecosystem: the one way in."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from pidone.ecosystem import keys, whole
+from pidone.ecosystem.apps import EXPANDED, Entry, Reader, option, parse_value, report_unknown
+from pidone.ecosystem.document import Document
+from pidone.ecosystem.environment import UnsetVariableError, expand
+from pidone.ecosystem.formats import read
+from pidone.ecosystem.options import LoadOptions
+from pidone.ecosystem.problems import Problems, Scope, did_you_mean, shown
+from pidone.ecosystem.spec import AppSpec, Dependency, Ecosystem, Origin, RuntimeSpec
+
+_WHOLE: Final = ("smoke", "alerts")
+_PATHS: Final = ("socket", "admin_token_file")
+"""Of the `[runtime]` table."""
+_OFF: Final = "none"
+GRACE_VARIABLE: Final = "PIDONE_TERMINATION_GRACE"
+"""Stands in for `termination_grace`, which belongs beside the number of the engine, not into a file."""
+
+
+def load(source: Path | None, options: LoadOptions) -> Ecosystem:
+    """Read an ecosystem file (None: standard input). Raises ConfigError with everything that is wrong."""
+    origin = None if source is None else Origin.of(os.path.join(options.cwd, source))
+    return resolve(read_document(source, options), options).but(origin=origin)
+
+
+def read_document(source: Path | None, options: LoadOptions) -> Document:
+    """What a file says, before it is asked what it means. Raises ConfigError."""
+    # Messages name the file as the user did, as long as that is where it is.
+    path = source if source is None or options.cwd == Path.cwd() else options.cwd / source
+    return read(path, env=options.environ, argv=options.argv, cpus=options.cpus)
+
+
+def from_command(argv: Sequence[str], options: LoadOptions) -> Ecosystem:
+    """The ecosystem of one script or command, `argv`. Raises ConfigError."""
+    return resolve(document_of(argv), options, title="command line")
+
+
+def document_of(argv: Sequence[str]) -> Document:
+    """A script or command as the file that says the same."""
+    app: dict[str, object] = {"script": argv[0]} if argv else {}
+    if argv[1:]:
+        app["args"] = [*argv[1:]]
+    return Document(apps=(app,), top={}, source=None, language="command")
+
+
+def resolve(document: Document, options: LoadOptions, title: str = "") -> Ecosystem:
+    """What a document means. Raises ConfigError with one line for each thing that is wrong."""
+    problems = Problems(document, title or document.name)
+    top = problems.top()
+    document, unset = _expanded(document, options, top)
+    base = options.cwd
+    if document.strict and document.source:
+        base = Path(os.path.normpath(options.cwd / document.source.parent))
+    reader = Reader(document, options, top, base)
+    reader.unset |= unset
+    if len(document.apps) > 1 and "name" in options.overrides:
+        top.warn(f"--name is ignored: there are {len(document.apps)} apps")
+        overrides = {key: value for key, value in options.overrides.items() if key != "name"}
+        reader.options = options.but(overrides=overrides)
+    found = [(reader.read(index, app), top.at(index)) for index, app in enumerate(document.apps)]
+    if "static" in document.top:
+        from pidone.ecosystem import static  # noqa: PLC0415  # few files have any
+
+        found += static.read(reader)
+    apps = tuple(app for app, _ in found)
+    if not apps:
+        top.error("there is no app to run")
+    whole.check(apps, [place for _, place in found])
+    runtime = _read_runtime(reader)
+    rest = _read_whole(reader)
+    _report(reader)
+    apps = tuple(_with_fields(app, runtime.log_fields) for app in _only(apps, options.only, top))
+    whole.check_time(runtime, apps, top)
+    problems.raise_errors()
+    return Ecosystem(
+        apps=apps,
+        runtime=runtime,
+        **rest,
+        source=str(document.source) if document.source else None,
+        cpus=options.cpus,
+        warnings=tuple(dict.fromkeys(problems.warnings)),
+        notices=(*document.notices, *dict.fromkeys(problems.notices)),
+    )
+
+
+def _expanded(document: Document, options: LoadOptions, top: Scope) -> tuple[Document, set[str]]:
+    """The tables beside the apps with their `${VAR}` replaced, and the variables that are not set."""
+    unset: set[str] = set()
+    if document.language not in EXPANDED:
+        return document, unset
+    found = dict(document.top)
+    for name in ("runtime", *_WHOLE):
+        try:
+            if name in found:
+                found[name] = expand(found[name], options.environ, unset)
+        except UnsetVariableError as error:
+            key = ".".join(map(str, (name, *error.path)))
+            top.error(f"{key}: {error}", name, *error.path)
+    return document.but(top=found), unset
+
+
+def _read_runtime(reader: Reader) -> RuntimeSpec:
+    table = reader.document.top.get("runtime")
+    if table is not None and not isinstance(table, Mapping):
+        reader.top.wrong("runtime", table, "expected a table")
+    scope = reader.top.at("runtime", "runtime: ")
+    found = {str(name): value for name, value in table.items()} if isinstance(table, Mapping) else {}
+    entries: dict[str, Entry] = {}
+    unknown = []
+    for spelling, value in found.items():
+        key = keys.find(spelling, keys.RUNTIME_KEYS)
+        if key:
+            entries[key.name] = Entry(spelling, value)
+        else:
+            unknown.append(spelling)
+    report_unknown(unknown, list(keys.RUNTIME_KEYS), scope, strict=reader.document.strict)
+    entries |= {name: option(name, value) for name, value in reader.options.runtime.items()}
+    if GRACE_VARIABLE in reader.options.environ:
+        entries.setdefault("termination_grace", Entry(GRACE_VARIABLE, reader.options.environ[GRACE_VARIABLE]))
+    values: dict[str, Any] = {}
+    for name, entry in entries.items():
+        value = None if entry.value is None else parse_value(keys.RUNTIME_KEYS[name].kind, entry, scope)
+        if value is not None:
+            values[name] = value
+    values |= _absolute(values, reader)
+    if reader.options.personality != "pidone":
+        values.setdefault("log_format", "raw")
+    if values.get("watch_config") and reader.document.source is None:
+        scope.warn("watch_config: there is no file to watch", "watch_config")
+    return RuntimeSpec(**values)
+
+
+def _absolute(values: Mapping[str, Any], reader: Reader) -> dict[str, str]:
+    """Paths of the runtime, which itself works in /: relative to the command line's folder or the file's."""
+    own = reader.options.runtime
+    return {
+        name: os.path.normpath((reader.options.cwd if name in own else reader.base) / values[name])
+        for name in _PATHS
+        if values.get(name, _OFF) != _OFF
+    }
+
+
+def _with_fields(app: AppSpec, fields: Mapping[str, str]) -> AppSpec:
+    return app.but(log_fields={**fields, **app.log_fields}) if fields else app
+
+
+def _read_whole(reader: Reader) -> dict[str, Any]:
+    """The top-level keys beside apps and runtime."""
+    found: dict[str, Any] = {}
+    unknown = []
+    for name, value in reader.document.top.items():
+        if name in _WHOLE and value is not None:
+            from pidone.ecosystem import checks  # noqa: PLC0415  # few files have any
+
+            parsed = parse_value(checks.KINDS[name], Entry(name, value), reader.top)
+            found[name] = parsed or ()
+        elif name not in keys.TOP_LEVEL:
+            unknown.append(str(name))
+    for name in [name for name in unknown if keys.find(name, keys.APP_KEYS)]:
+        say = reader.top.error if reader.document.strict else reader.top.warn
+        say(f"{name} stands beside the apps, where it has no effect; it belongs into an app", name)
+        unknown.remove(name)
+    report_unknown(unknown, list(keys.TOP_LEVEL), reader.top, strict=reader.document.strict)
+    return found
+
+
+def _report(reader: Reader) -> None:
+    """What is said once for the whole file."""
+    top, options = reader.top, reader.options
+    if reader.ignored:
+        top.notice(
+            f"these keys mean nothing in a container and are ignored: {', '.join(sorted(reader.ignored))}"
+        )
+    for name in sorted(reader.unset):
+        top.warn(f"${{{name}}} is not set and becomes empty; ${{{name}:-}} says that this is meant")
+    deploy = reader.document.top.get("deploy")
+    known = {*reader.env_sets, *(deploy if isinstance(deploy, Mapping) else ())}
+    if options.env_name and options.env_name not in known:
+        hint = did_you_mean(options.env_name, known) if known else ""
+        top.warn(f"--env {options.env_name}: no app has env_{options.env_name}{hint}")
+
+
+def _only(apps: tuple[AppSpec, ...], names: tuple[str, ...], top: Scope) -> tuple[AppSpec, ...]:
+    if not names:
+        return apps
+    known = {app.name for app in apps}
+    for name in names:
+        if name not in known:
+            top.error(f"--only {shown(name)}: there is no such app{did_you_mean(name, known)}")
+    kept = []
+    for app in apps:
+        if app.name not in names:
+            continue
+        left_out = [dependency.app for dependency in app.depends_on if dependency.app not in names]
+        if left_out:
+            top.warn(f'app "{app.name}": it depends on {", ".join(left_out)}, which --only leaves out')
+        remaining: tuple[Dependency, ...] = tuple(d for d in app.depends_on if d.app in names)
+        kept.append(app.but(depends_on=remaining))
+    return tuple(kept)

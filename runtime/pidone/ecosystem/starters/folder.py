@@ -1,0 +1,97 @@
+"""A first ecosystem for a folder, by what is in it."""
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from pidone.ecosystem.convert import Tables
+from pidone.ecosystem.starters.procfile import command_keys, from_procfile
+from pidone.ecosystem.starters.supervisord import from_supervisord
+
+_PORT: Final = 8000
+_NODE_MAINS: Final = ("server.js", "index.js", "app.js", "dist/index.js", "dist/server.js", "dist/main.js")
+_PYTHON_MAINS: Final = ("main.py", "app.py", "server.py", "asgi.py", "wsgi.py")
+_SUPERVISORD: Final = ("supervisord.conf", "etc/supervisord.conf", "supervisor/supervisord.conf")
+_EXAMPLE: Final = {"name": "app", "script": "./start.sh"}
+
+
+class Starter(NamedTuple):
+    """A first ecosystem and what it was made of."""
+
+    tables: Tables
+    made_of: str
+
+
+def starter(folder: Path) -> Starter:
+    """Look at a folder. What says most counts: a Procfile, then a supervisord.conf, then what can be guessed.
+
+    Raises ConfigError for a supervisord.conf that cannot be read.
+    """
+    procfile = folder / "Procfile"
+    if procfile.is_file() and (found := from_procfile(procfile.read_text(errors="replace"))).apps:
+        return Starter(found, "Procfile")
+    for name in _SUPERVISORD:
+        if (folder / name).is_file() and (found := from_supervisord(folder / name)).apps:
+            return Starter(found, name)
+    node, python = _node(folder), _python(folder)
+    apps = [app for app in (node, python) if app]
+    if apps:
+        names = ("package.json" if node else "", "the Python files" if python else "")
+        return Starter(Tables(apps=tuple(apps)), " and ".join(filter(None, names)))
+    return Starter(Tables(apps=(_EXAMPLE,)), "an example: nothing here says what to run")
+
+
+def _node(folder: Path) -> Mapping[str, Any] | None:
+    try:
+        package = json.loads((folder / "package.json").read_text())
+    except (OSError, ValueError):
+        return None
+    if not isinstance(package, dict):
+        return None
+    name = str(package.get("name") or folder.resolve().name).rpartition("/")[2]
+    scripts = package.get("scripts")
+    start = scripts.get("start") if isinstance(scripts, dict) else None
+    if isinstance(start, str):
+        words = start.split()
+        plain = len(words) == 2 and words[0] == "node" and (folder / words[1]).is_file()
+        return {"name": name, "script": words[1] if plain else "npm start"}
+    mains = [main for main in (package.get("main"), *_NODE_MAINS) if isinstance(main, str)]
+    main = next((main for main in mains if (folder / main).is_file()), None)
+    return {"name": name, "script": main} if main else None
+
+
+def _python(folder: Path) -> Mapping[str, Any] | None:
+    project = _project(folder)
+    name = str(project.get("name") or folder.resolve().name)
+    scripts = project.get("scripts")
+    if isinstance(scripts, dict) and scripts:
+        return {"name": name, "script": next(iter(scripts))}
+    django = next(iter(sorted(folder.glob("*/wsgi.py"))), None)
+    if django and (folder / "manage.py").is_file():
+        # gunicorn takes the listening socket by itself (LISTEN_FDS)
+        return {"name": name, "script": "gunicorn", "args": [f"{django.parent.name}.wsgi"], "listen": [_PORT]}
+    main = next((main for main in _PYTHON_MAINS if (folder / main).is_file()), None)
+    return {"name": name, **_python_main(folder / main)} if main else None
+
+
+def _project(folder: Path) -> Mapping[str, Any]:
+    try:
+        found = tomllib.loads((folder / "pyproject.toml").read_text()).get("project", {})
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _python_main(path: Path) -> Mapping[str, Any]:
+    """A module that makes an ASGI or WSGI application needs a server, others are programs."""
+    text = path.read_text(errors="replace")
+    made = re.search(r"(?m)^(\w+)(?:\s*:\s*\w+)?\s*=\s*(FastAPI|Starlette|Flask)\(", text)
+    if not made or "__main__" in text:
+        return {"script": path.name}
+    application = f"{path.stem}:{made[1]}"
+    if made[2] == "Flask":
+        return {**command_keys(f"gunicorn {application}"), "listen": [_PORT]}
+    return {"script": "uvicorn", "args": [application, "--fd", "{fd}"], "listen": [_PORT]}

@@ -1,0 +1,42 @@
+"""A Procfile (https://devcenter.heroku.com/articles/procfile) as an ecosystem."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pidone.ecosystem.convert import Tables
+from pidone.ecosystem.environment import escape
+from pidone.ecosystem.programs import is_plain
+from pidone.ecosystem.words import split_words
+
+_LINE: Final = r"([A-Za-z0-9_-]+):\s*(.+)"
+_RELEASE: Final = "release"
+_FIRST_PORT: Final = 5000  # foreman's
+
+
+def from_procfile(text: str) -> Tables:
+    """One app per process type; `release` runs to its end before the others start, as on Heroku."""
+    found = [match for line in text.splitlines() if (match := re.fullmatch(_LINE, line.strip()))]
+    apps = [_app(match[1], match[2]) for match in found]
+    if any(app["name"] == _RELEASE for app in apps):
+        for app in apps:
+            if app["name"] == _RELEASE:
+                app["autorestart"] = False
+            else:
+                app["depends_on"] = {_RELEASE: "completed"}
+    return Tables(apps=tuple(apps))
+
+
+def _app(name: str, command: str) -> dict[str, Any]:
+    app = {"name": name, **command_keys(command)}
+    if re.search(r"\$\{?PORT\b", command):
+        app["env"] = {"PORT": f"${{PORT:-{_FIRST_PORT}}}"}
+    return app
+
+
+def command_keys(command: str) -> Mapping[str, Any]:
+    """`script` and `args`; a shell is left to what needs one."""
+    if not is_plain(re.sub("['\"]", "", command)):  # quotes we understand ourselves
+        return {"script": escape(command)}
+    script, *args = split_words(command)
+    return {"script": script, "args": args} if args else {"script": script}

@@ -1,0 +1,157 @@
+"""A supervisord.conf (http://supervisord.org/configuration.html) as an ecosystem."""
+
+import glob
+import os
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from configparser import Error, RawConfigParser
+from pathlib import Path
+from typing import Any, Final
+
+from pidone.ecosystem.convert import Tables
+from pidone.ecosystem.environment import escape
+from pidone.ecosystem.values import Invalid, parse_bool
+from pidone.errors import ConfigError
+
+_PROGRAM: Final = "program:"
+_SECONDS: Final = {"startsecs": "min_uptime", "stopwaitsecs": "kill_timeout"}
+_AS_THEY_ARE: Final = {
+    "user": "uid",
+    "umask": "umask",
+    "stopsignal": "kill_signal",
+    "stdout_logfile_maxbytes": "log_max_size",
+    "stdout_logfile_backups": "log_retain",
+}
+_NUMBERS: Final = {"startretries": "max_restarts", "numprocs": "instances"}
+_FILES: Final = {"stdout_logfile": "out_file", "stderr_logfile": "error_file"}
+_NO_FILE: Final = ("NONE", "AUTO", "SYSLOG")
+_HANDLED: Final = frozenset(
+    (
+        "command", "directory", "environment", "autostart", "autorestart", "exitcodes", "killasgroup",
+        "priority", "redirect_stderr", *_SECONDS, *_AS_THEY_ARE, *_NUMBERS, *_FILES,
+    )
+)  # fmt: skip
+_INSTANCE: Final = "$NODE_APP_INSTANCE"
+
+
+def from_supervisord(path: Path) -> Tables:
+    """One app per program, in the order of their priorities. Raises ConfigError."""
+    parser = _read(path)
+    everywhere = parser.get("supervisord", "environment", fallback="")
+    namespaces = _namespaces(parser)
+    names = [section for section in parser.sections() if section.startswith(_PROGRAM)]
+    names.sort(key=lambda section: int(parser[section].get("priority", "999")))
+    apps, left_out = [], []
+    for section in names:
+        name = section.removeprefix(_PROGRAM).strip()
+        program = {key: _expanded(value, name) for key, value in parser[section].items()}
+        shared = _variables(_expanded(everywhere, name))
+        app = _app(name, program, shared)
+        if name in namespaces:
+            app["namespace"] = namespaces[name]
+        apps.append(app)
+        left_out.append(tuple(key for key in program if key not in _HANDLED))
+    return Tables(apps=tuple(apps), left_out=tuple(left_out))
+
+
+def _read(path: Path) -> RawConfigParser:
+    parser = RawConfigParser(inline_comment_prefixes=(";", "#"), strict=False)
+    try:
+        parser.read_string(path.read_text(errors="replace"), str(path))
+        for pattern in parser.get("include", "files", fallback="").split():
+            files = os.path.join(path.parent, pattern.replace("%(here)s", str(path.parent)))
+            for included in sorted(glob.glob(files)):
+                parser.read_string(Path(included).read_text(errors="replace"), included)
+    except (Error, OSError) as error:
+        raise ConfigError(f"{path}: " + " ".join(str(error).split())) from None
+    return parser
+
+
+def _namespaces(parser: RawConfigParser) -> Mapping[str, str]:
+    groups = [section for section in parser.sections() if section.startswith("group:")]
+    return {
+        name.strip(): group.removeprefix("group:").strip()
+        for group in groups
+        for name in parser[group].get("programs", "").split(",")
+    }
+
+
+def _expanded(value: str, name: str) -> str:
+    """Its `%(...)s` in our words. `here` is the file's folder, where a relative cwd starts as well."""
+    value = re.sub(r"%\(ENV_(\w+)\)[sd]", r"%{\1}", escape(value))
+    value = re.sub(r"%\((program_name|group_name)\)[sd]", lambda _: name, value)
+    value = re.sub(r"%\(process_num\)0?\d*[sd]", lambda _: _INSTANCE, value)
+    value = value.replace("%(here)s", ".").replace("%(numprocs)s", "1")
+    return value.replace("%{", "${").replace("%%", "%")
+
+
+def _app(name: str, program: Mapping[str, str], shared: Mapping[str, str]) -> dict[str, Any]:
+    app: dict[str, Any] = {"name": name, **_command(program.get("command", ""))}
+    if "directory" in program:
+        app["cwd"] = program["directory"]
+    if variables := {**shared, **_variables(program.get("environment", ""))}:
+        app["env"] = variables
+    app |= _restarts(program)
+    app |= {ours: f"{program[theirs]}s" for theirs, ours in _SECONDS.items() if theirs in program}
+    app |= {ours: program[theirs] for theirs, ours in _AS_THEY_ARE.items() if program.get(theirs)}
+    app |= {ours: _whole(program[theirs]) for theirs, ours in _NUMBERS.items() if theirs in program}
+    if app.get("instances") == 1:
+        del app["instances"]
+    for theirs, ours in _FILES.items():
+        file = program.get(theirs, "NONE")
+        if file.upper() not in _NO_FILE and not file.startswith(("/dev/", "/proc/")):
+            app[ours] = file
+    if "out_file" not in app:  # then the rest of what is about log files means nothing
+        for key in ("log_max_size", "log_retain"):
+            app.pop(key, None)
+    return app
+
+
+def _command(command: str) -> Mapping[str, Any]:
+    """supervisord uses no shell; we need one only for the number of the instance."""
+    if _INSTANCE in command:
+        return {"script": command}
+    try:
+        script, *args = shlex.split(command) or [""]
+    except ValueError as error:
+        raise ConfigError(f"command={command}: {error}") from None
+    return {"script": script, "args": args} if args else {"script": script}
+
+
+def _restarts(program: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    """`unexpected`, the default: not after an expected exit code."""
+    if "autostart" in program:
+        yield "autostart", _yes(program["autostart"])
+    wanted = program.get("autorestart", "unexpected").lower()
+    codes = [_whole(code) for code in program.get("exitcodes", "0").split(",") if code.strip()]
+    if wanted == "unexpected":
+        yield "stop_exit_codes", codes
+    elif not _yes(wanted):
+        yield "autorestart", False
+    if codes != [0]:
+        yield "success_exit_codes", codes
+    if "killasgroup" in program:
+        yield "treekill", _yes(program["killasgroup"])
+
+
+def _whole(text: str) -> int | str:
+    return int(text) if text.strip().isdecimal() else text.strip()
+
+
+def _yes(text: str) -> bool | str:
+    try:
+        return parse_bool(text)
+    except Invalid:
+        return text
+
+
+def _variables(text: str) -> dict[str, str]:
+    """`KEY="value",KEY2=value`, quoted as by a shell."""
+    lexer = shlex.shlex(text, posix=True)
+    lexer.whitespace, lexer.whitespace_split = ",\n", True
+    try:
+        pairs = [word.strip().partition("=") for word in lexer]
+    except ValueError as error:
+        raise ConfigError(f"environment={text}: {error}") from None
+    return {name.strip(): value for name, equals, value in pairs if equals}

@@ -1,0 +1,89 @@
+"""The one place that waits for children: it tells owners by pid and buries orphans."""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Final
+
+from pidone.init.exitcodes import SIGNAL_BASE
+from pidone.record import Record
+from pidone.signames import signal_name
+
+TURN_S: Final = 0.01
+"""Longest turn: neither a burst of zombies nor programs that end as fast as they are restarted, which happens
+in the turn that buries them, may starve everything else."""
+
+
+class ExitStatus(Record):
+    """How a process ended: with a code, or by a signal (then `code` is None)."""
+
+    code: int | None = None
+    signal: int | None = None
+    core_dumped: bool = False
+
+    @property
+    def shell_code(self) -> int:
+        """The code a shell would report: 128 + n for a death by signal n."""
+        if self.signal is not None:
+            return SIGNAL_BASE + self.signal
+        return self.code or 0
+
+    def __str__(self) -> str:
+        """In words: `code 1` or `SIGKILL`."""
+        return f"code {self.code}" if self.signal is None else signal_name(self.signal)
+
+
+class Reaper:
+    """Collects every dead child; the only caller of waitid in the process."""
+
+    def __init__(
+        self,
+        on_orphan: Callable[[int], None] | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`on_orphan` hears the pid of each adopted process that was buried; `now` counts seconds."""
+        self._now = now
+        self._owners: dict[int, Callable[[ExitStatus], None]] = {}
+        self._on_orphan = on_orphan
+        self.orphans = 0
+        """Adopted processes buried so far."""
+
+    def watch(self, pid: int, on_exit: Callable[[ExitStatus], None]) -> None:
+        """Tell `on_exit` when the child ends; to be called in the same turn that forked it."""
+        self._owners[pid] = on_exit
+
+    def owns(self, pid: int) -> bool:
+        """Whether the pid is a child somebody watches, as opposed to an adopted orphan."""
+        return pid in self._owners
+
+    def reap(self) -> bool:
+        """Bury what is dead, for a limited time; True if there may be more, so that the caller comes back.
+
+        SIGCHLD coalesces: one signal may stand for any number of children, so this loops. The kernel names
+        the children in the order of their birth, so that nobody is passed over.
+        """
+        ends = self._now() + TURN_S
+        while self._now() < ends:
+            try:
+                result = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if result is None:
+                return False
+            self._bury(result)
+        return True
+
+    def _bury(self, result: os.waitid_result) -> None:
+        owner = self._owners.pop(result.si_pid, None)
+        if owner is not None:
+            owner(_status(result))
+            return
+        self.orphans += 1
+        if self._on_orphan is not None:
+            self._on_orphan(result.si_pid)
+
+
+def _status(result: os.waitid_result) -> ExitStatus:
+    if result.si_code == os.CLD_EXITED:
+        return ExitStatus(code=result.si_status)
+    return ExitStatus(signal=result.si_status, core_dumped=result.si_code == os.CLD_DUMPED)

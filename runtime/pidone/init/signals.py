@@ -1,0 +1,79 @@
+"""Signals become a queue: a handler only notes the number, the loop decides.
+
+Installed before anything slow is imported, because PID 1 has no default dispositions: a SIGTERM that arrives
+before its handler is lost for good. For that reason this module imports nothing that is not in the
+interpreter already, and a list is good enough for a queue.
+"""
+
+import os
+
+from pidone.csignal import signal
+
+# Left alone: uncatchable, synchronous faults (a handler in Python would spin), those Python ignores, and the
+# terminal's job control, whose defaults are right for a foreground process.
+_LEFT_ALONE = frozenset(
+    {
+        signal.SIGKILL,
+        signal.SIGSTOP,
+        signal.SIGILL,
+        signal.SIGTRAP,
+        signal.SIGABRT,
+        signal.SIGBUS,
+        signal.SIGFPE,
+        signal.SIGSEGV,
+        signal.SIGSYS,
+        signal.SIGPIPE,
+        signal.SIGXFSZ,
+        signal.SIGTSTP,
+        signal.SIGTTIN,
+        signal.SIGTTOU,
+    }
+)
+
+
+class SignalInbox:
+    """Collects signals from the first instruction on; readable through a pipe once somebody listens."""
+
+    def __init__(self) -> None:
+        """Install the handlers."""
+        self._arrived: list[int] = []
+        self._pipe: tuple[int, int] | None = None
+        for number in signal.valid_signals() - _LEFT_ALONE:
+            signal.signal(number, self._note)
+        # Who started us may have had some blocked: they would wait for ever, and a stop with them.
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+    def _note(self, number: int, frame: object) -> None:
+        del frame
+        self._arrived.append(number)
+
+    def open(self) -> int:
+        """A descriptor that turns readable when a signal arrives; earlier ones are in the queue already."""
+        read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._pipe = (read, write)
+        # A full pipe is no loss: the queue holds the numbers, the pipe only wakes the loop.
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        return read
+
+    def take(self) -> list[int]:
+        """Everything that arrived since the last call, in order; repeated SIGCHLDs count once."""
+        if self._pipe is not None:
+            try:
+                while len(os.read(self._pipe[0], 4096)) == 4096:
+                    pass
+            except BlockingIOError:
+                pass
+        taken: list[int] = []
+        while self._arrived:
+            number = self._arrived.pop(0)
+            if number != signal.SIGCHLD or number not in taken:
+                taken.append(number)
+        return taken
+
+    def close(self) -> None:
+        """Stop waking anybody; handlers stay, so that a late signal does not kill the process."""
+        signal.set_wakeup_fd(-1)
+        if self._pipe is not None:
+            for fd in self._pipe:
+                os.close(fd)
+            self._pipe = None

@@ -1,0 +1,125 @@
+"""What an app's specification implies about ports and readiness, before anything is opened."""
+
+import os
+from typing import Final
+
+from pidone.ecosystem.spec import AppSpec, ExecMode, Listen, Seconds
+from pidone.errors import ListenError
+from pidone.listen import activation, node
+
+_LONGEST_IDLE: Final[Seconds] = 2.0
+_VERSION: Final = "0123456789.t"
+_HELPED: Final = ("uvicorn", "hypercorn")
+
+
+def is_cluster_worker(app: AppSpec) -> bool:
+    """Whether its processes speak Node's cluster protocol with us."""
+    return app.exec_mode is ExecMode.CLUSTER and node.is_node(app.argv)
+
+
+def has_ipc(app: AppSpec) -> bool:
+    """Whether its processes get an IPC channel: Node always, as under PM2; others when it is asked for."""
+    return app.ready.ipc or app.shutdown_with_message or node.is_node(app.argv)
+
+
+def shares_python(app: AppSpec) -> bool:
+    """Whether the bind() shim is used: on request, or for Python in cluster mode without `listen`."""
+    if app.share is not None:
+        return True
+    return app.exec_mode is ExecMode.CLUSTER and not app.listen and is_python(app.argv)
+
+
+def has_inherited_drain(app: AppSpec) -> bool:
+    """Whether it is a server with an inherited socket that the shim helps to drain (pidone_inherited.py)."""
+    return bool(activated(app)) and any(os.path.basename(word) in _HELPED for word in app.argv)
+
+
+def is_python(argv: tuple[str, ...]) -> bool:
+    """Whether this runs Python: the interpreter, or a script (gunicorn) whose first line names it."""
+    return any(_is_interpreter(word) for word in (argv[0], *node.shebang(argv[0])))
+
+
+def _is_interpreter(word: str) -> bool:
+    return word.rpartition("/")[2].rstrip(_VERSION) in ("python", "pypy")  # python3.13t: free-threaded
+
+
+def counts_listening(app: AppSpec) -> bool:
+    """Whether the report that it listens makes an instance ready: if asked for, or if nothing else does."""
+    return app.ready.listen or not app.ready.is_reported
+
+
+def drain_time(app: AppSpec) -> Seconds:
+    """Longest drain of one instance."""
+    return app.kill_timeout if app.drain_timeout is None else app.drain_timeout
+
+
+def longest_idle(app: AppSpec) -> Seconds:
+    """How long a drain waits for clients that keep a connection and say nothing; the stop needs time too."""
+    return min(_LONGEST_IDLE, drain_time(app) / 4, app.kill_timeout / 4)
+
+
+def variable(app: AppSpec, name: str) -> str:
+    """A variable as the app would see it without us; empty if it would not."""
+    if name in app.env:
+        return app.env[name]
+    hidden = name in app.unset_env or (
+        app.filter_env if isinstance(app.filter_env, bool) else any(part in name for part in app.filter_env)
+    )
+    return "" if hidden else os.environ.get(name, "")
+
+
+def port_variable(app: AppSpec, index: int) -> dict[str, str]:
+    """`increment_var`: instance n gets the value plus n. Raises ListenError if that is no number."""
+    if app.increment_var is None:
+        return {}
+    base = variable(app, app.increment_var)
+    if not (base.isascii() and base.isdigit()):
+        raise ListenError(f"{app.name}: increment_var: {app.increment_var}={base!r} is not a number")
+    return {app.increment_var: str(int(base) + index)}
+
+
+def own_port(app: AppSpec, index: int) -> int | None:
+    """The port that an instance serves, as far as it is known without asking it."""
+    if app.increment_var is not None:
+        return int(port_variable(app, index)[app.increment_var])
+    ports = [entry.port for entry in app.listen if entry.kind == "tcp"]
+    if ports:
+        return ports[0]
+    port = variable(app, "PORT")
+    return int(port) if port.isascii() and port.isdigit() else None
+
+
+def check(app: AppSpec) -> None:
+    """Refuse what can never work. Raises ListenError."""
+    if app.share not in (None, "python"):
+        raise ListenError(f"{app.name}: share = {app.share!r}: only `python` is known")
+    first_free = activation.FIRST + len(activated(app))
+    if app.ready.fd is not None and app.ready.fd < first_free:
+        raise ListenError(
+            f"{app.name}: ready.fd = {app.ready.fd}: numbers below {first_free} are taken "
+            "by the standard streams and the listening sockets"
+        )
+    activation.fill_in(app.argv, activated(app), app.name)
+    port_variable(app, 0)
+    if app.exec_mode is ExecMode.CLUSTER and not app.listen and node.is_package_runner(app.argv):
+        raise ListenError(
+            f"{app.name}: cluster mode does not reach through a package manager, which keeps the IPC channel "
+            "for itself: run the script that package.json names"
+        )
+
+
+def activated(app: AppSpec) -> tuple[Listen, ...]:
+    """The entries of `listen` that are passed by number; those of the shim are asked for by bind()."""
+    return () if app.share is not None else app.listen
+
+
+def is_unshared(app: AppSpec) -> bool:
+    """Whether several instances in cluster mode have no means to share a port that we know of."""
+    return (
+        app.exec_mode is ExecMode.CLUSTER
+        and app.instances != 1
+        and not app.listen
+        and app.increment_var is None
+        and not shares_python(app)
+        and not node.is_node(app.argv)
+    )

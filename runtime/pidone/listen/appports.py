@@ -1,0 +1,288 @@
+"""Everything one app listens on: opened once, kept for the app's life, whichever process comes and goes."""
+
+import asyncio
+import errno
+import os
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Protocol
+
+from pidone.ecosystem.spec import AppSpec, Balance, Listen
+from pidone.errors import ListenError
+from pidone.listen import appfacts
+from pidone.listen.address import Address, Kind, of_listen
+from pidone.listen.ports import COMMON, Port, SinglePort, TcpPort
+from pidone.listen.sockets import explain, open_socket
+from pidone.listen.steering import Steering
+from pidone.record import Record
+
+MOST_PORTS: Final = 256
+"""One app that opens port after port must not leave the runtime without descriptors for the others."""
+QUIET: Final = 1.0
+"""Seconds between explanations why a port cannot be had."""
+HAND_OVER: Final = 1.0
+"""Seconds a retired slot's queue may take to empty before the runtime carries the rest over itself."""
+
+
+class EventLog(Protocol):
+    """The part of the log sink that is needed here."""
+
+    def event(self, level: str, event: str, /, message: str = "", **fields: object) -> None:
+        """One record of the runtime's own."""
+
+
+class _Key(Record):
+    """Several servers of one worker on one address are told apart by `index`, as in Node's primary."""
+
+    address: Address
+    index: int = 0
+
+
+class AppPorts:
+    """The ports of one app."""
+
+    def __init__(
+        self, app: AppSpec, loop: asyncio.AbstractEventLoop, log: EventLog, once: Callable[[str, str], None]
+    ) -> None:
+        """`once` logs a notice (event, message) that is not repeated."""
+        self.steering = Steering(loop, app.balance)
+        self._app = app
+        self._loop = loop
+        self._log = log
+        self._once = once
+        self._ports: dict[_Key, Port] = {}
+        self._data: dict[str, object] = {}
+        self._users: set[MemberBroker] = set()
+        self._retiring: set[int] = set()
+        self._quiet_until = 0.0
+        self._stale: set[_Key] = set()
+        """What the configuration no longer names, but processes made from an older one still serve."""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def open(self, app: AppSpec) -> None:
+        """Bind what `app.listen` names and is not bound yet. Raises ListenError; nothing has changed then.
+
+        Another `balance` holds for processes that start from now on; those that run stay what they are.
+        """
+        known, before = set(self._ports), self._app
+        self._app = app
+        try:
+            for entry in app.listen:
+                self._open_entry(entry)
+        except ListenError:
+            self._app = before
+            for key in set(self._ports) - known:
+                self._drop(key)
+            raise
+        wanted = {_Key(of_listen(entry)) for entry in app.listen}
+        self._stale |= {_Key(of_listen(entry)) for entry in before.listen}
+        self._stale -= wanted
+        self._drop_stale()
+        if app.balance is not before.balance:
+            self.steering.rebalance(app.balance)
+            self._retire_outdated()
+
+    def _open_entry(self, entry: Listen) -> None:
+        address = of_listen(entry)
+        if _Key(address) in self._ports or (self._waits_for_app(entry) and self.has_port(entry.port)):
+            return
+        try:
+            if self._waits_for_app(entry):
+                open_socket(address, backlog=entry.backlog).close()  # it is free, and we may have it
+            else:
+                self._open(_Key(address), entry.backlog)
+        except OSError as error:
+            raise explain(address, error) from error
+
+    def broker(self, member: int) -> "MemberBroker":
+        """Where a process asks for more sockets."""
+        broker = MemberBroker(self, member)
+        self._users.add(broker)
+        return broker
+
+    def obtain(
+        self, address: Address, *, index: int, backlog: int, member: int
+    ) -> tuple[_Key, socket.socket]:
+        """The socket for an address, opened if it is new. Raises OSError; the reason is logged."""
+        self._retiring.discard(member)
+        key = self._known(_Key(address, index))
+        if key is None:
+            key = _Key(address, index)
+            try:
+                self._open(key, backlog)
+            except OSError as error:
+                self._tell_failed(address, error)
+                raise
+        return key, self._ports[key].for_member(member)
+
+    def has_port(self, port: int) -> bool:
+        """Whether a TCP port is one of this app's."""
+        return any(
+            known.address.kind is Kind.TCP and known.address.port == port for known in self._ports.values()
+        )
+
+    def shared_data(self, key: str, offered: object) -> object:
+        """What the first worker offered."""
+        if offered is not None:
+            self._data.setdefault(key, offered)
+        return self._data.get(key)
+
+    def left(self, broker: "MemberBroker") -> None:
+        """A process ended; its ports stay open for the next, unless there are no such members any more."""
+        self._users.discard(broker)
+        self._drop_stale()
+        self._retire_outdated()
+
+    def abandoned(self, broker: "MemberBroker", key: _Key) -> None:
+        """A process closed its server. If it lives on and nobody else listens either, the app meant it.
+
+        One that is being stopped does the same before it ends; so this waits longer than a stop can take.
+        """
+        if any(_Key(of_listen(entry)) == key for entry in self._app.listen):
+            return
+        longest_stop = appfacts.drain_time(self._app) + self._app.kill_timeout
+        self._loop.call_later(longest_stop + 1, self._drop_if_unused, broker, key)
+
+    def retire(self, slot: int) -> None:
+        """A slot was scaled away: see that nothing stays in its queues, then close them."""
+        if self._app.balance is not Balance.SHARED:
+            self._begin_to_retire(slot)
+
+    def close(self) -> None:
+        """Close everything."""
+        for task in self._tasks:
+            task.cancel()
+        self.steering.stop()
+        for key in list(self._ports):
+            self._drop(key)
+
+    def _retire_outdated(self) -> None:
+        """See to the members that another `balance` had, once they have no process any more."""
+        used = {user.member for user in self._users}
+        is_shared = self._app.balance is Balance.SHARED
+        known = {member for port in self._ports.values() for member in port.members}
+        for member in known - used:
+            if (member == COMMON) is not is_shared:
+                self._begin_to_retire(member)
+
+    def _begin_to_retire(self, member: int) -> None:
+        if member not in self._retiring:
+            self._retiring.add(member)
+            self._start(self._retire(member))
+
+    async def _retire(self, member: int) -> None:
+        is_empty = await self.steering.empty(member, HAND_OVER)
+        if member not in self._retiring:
+            return  # it has a process again, and lives on with its sockets
+        self._retiring.discard(member)
+        if not is_empty:
+            from pidone.listen import handover  # noqa: PLC0415 (after a kill during scale-down only)
+
+            for port in self._ports.values():
+                if not port.queued(member):
+                    continue
+                for client in handover.accept_all(port.for_member(member)):
+                    self._start(handover.relay(client, port.address))
+        for port in self._ports.values():
+            port.retire(member)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _waits_for_app(self, entry: Listen) -> bool:
+        """Whether the app says by its bind() which address and family a port without a host means."""
+        return self._app.share is not None and not of_listen(entry).host
+
+    def _known(self, wanted: _Key) -> _Key | None:
+        """Where the wanted socket is, or another that covers it."""
+        if wanted in self._ports:
+            return wanted
+        if wanted.index > 0:
+            return None
+        listed = (_Key(of_listen(entry)) for entry in self._app.listen)
+        return next(
+            (key for key in listed if key in self._ports and key.address.covers(wanted.address)), None
+        )
+
+    def _tell_failed(self, address: Address, error: OSError) -> None:
+        """Say why. To find who holds a port takes a while, and an app may try again without a pause."""
+        if self._loop.time() >= self._quiet_until:
+            self._quiet_until = self._loop.time() + QUIET
+            self._log.event("warning", "listen.failed", str(explain(address, error)), **self._app.labels())
+
+    def _open(self, key: _Key, backlog: int) -> None:
+        if len(self._ports) >= MOST_PORTS:
+            raise OSError(errno.EMFILE, f"an app has {MOST_PORTS} ports at most")
+        port: Port
+        if key.address.kind is Kind.TCP:
+            port = TcpPort(
+                key.address, backlog=backlog, balance=self._app.balance, on_refused=self._steering_refused
+            )
+        else:
+            port = SinglePort(key.address, backlog=backlog)
+        self._ports[key] = port
+        if key.address.kind is Kind.UNIX and self._app.uid is not None:
+            os.chown(key.address.host, self._app.uid, -1 if self._app.gid is None else self._app.gid)
+        self.steering.add(port)
+        self._log.event("debug", "listen.open", str(port.address), **self._app.labels())
+
+    def _drop(self, key: _Key) -> None:
+        port = self._ports.pop(key, None)
+        if port is not None:
+            self.steering.remove(port)
+            port.close()
+
+    def _drop_stale(self) -> None:
+        unused = {key for key in self._stale if not any(key in user.held for user in self._users)}
+        self._stale -= unused
+        for key in unused:
+            self._drop(key)
+
+    def _drop_if_unused(self, broker: "MemberBroker", key: _Key) -> None:
+        if broker in self._users and not any(key in user.held for user in self._users):
+            self._drop(key)
+
+    def _steering_refused(self) -> None:
+        self._once(
+            "listen.steering",
+            f"the kernel takes no BPF program for the sockets of {self._app.name}: "
+            f"balance = {self._app.balance} uses the kernel's own hash, and does not avoid restarting slots",
+        )
+
+
+class MemberBroker:
+    """One process's access to the ports of its app."""
+
+    def __init__(self, ports: AppPorts, member: int) -> None:
+        self.member = member
+        self.held: set[_Key] = set()
+        """What the process listens on."""
+        self._ports = ports
+        self._by_address: dict[tuple[Address, int], _Key] = {}
+
+    def obtain(self, address: Address, *, index: int, backlog: int) -> socket.socket:
+        """As Broker.obtain."""
+        key, found = self._ports.obtain(address, index=index, backlog=backlog, member=self.member)
+        self.held.add(key)
+        self._by_address[address, index] = key
+        return found
+
+    def release(self, address: Address, *, index: int) -> None:
+        """As Broker.release."""
+        key = self._by_address.pop((address, index), None)
+        if key is not None:
+            self.held.discard(key)
+            self._ports.abandoned(self, key)
+
+    def shared_data(self, key: str, offered: object) -> object:
+        """As Broker.shared_data."""
+        return self._ports.shared_data(key, offered)
+
+    def spawned(self, pid: int) -> None:
+        """Nothing to do: sockets are handed over before or on request."""
+
+    def close(self) -> None:
+        """The process ended, or never began."""
+        self._ports.left(self)

@@ -1,0 +1,220 @@
+"""Put the outfit of one incarnation together: which channels it needs, and at which descriptors."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, TypeAlias
+
+from pidone.contracts import InstanceId, Report
+from pidone.ecosystem.spec import AppSpec
+from pidone.listen import activation, appfacts, node, watch
+from pidone.listen.address import of_listen
+from pidone.listen.appports import AppPorts
+from pidone.listen.ipc import Ipc
+from pidone.listen.notify import Notify, watchdog_of
+from pidone.listen.outfit import Attachment, Outfit
+from pidone.listen.ports import member_of
+from pidone.listen.probes import RunCommand, check_of
+from pidone.listen.readyfd import ReadyFd
+from pidone.listen.share import PythonShare, drain_env
+from pidone.record import Record
+from pidone.signames import signal_name
+
+_Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+
+
+class _Provides(Attachment, Protocol):
+    """An attachment that is reached by variables."""
+
+    @property
+    def env(self) -> Any: ...
+
+
+class Wishes(Record, kw_only=True):
+    """Everything that decides about one outfit."""
+
+    loop: asyncio.AbstractEventLoop
+    app: AppSpec
+    who: InstanceId
+    report: Report
+    ports: AppPorts
+    worker_id: int
+    run_command: RunCommand | None
+    on_ignored: Callable[[str], None]
+
+
+class Fitting:
+    """The work bench; used once."""
+
+    def __init__(self, wishes: Wishes) -> None:
+        self._wishes = wishes
+        self._env: dict[str, str] = {}
+        self._fds: dict[int, int] = {}
+        self._pid_vars: list[str] = []
+        self._attachments: list[Attachment] = []
+        self._ipc: Ipc | None = None
+        self._leave: Callable[[], None] = lambda: None
+
+    def outfit(self) -> Outfit:
+        """Make it. Raises ListenError or OSError; nothing stays open then."""
+        wishes = self._wishes
+        app = wishes.app
+        try:
+            self._env.update(appfacts.port_variable(app, wishes.who.index))
+            self._add_ipc()
+            self._add_sockets()
+            self._add_share()
+            self._add_notify()
+            self._add_ready_fd()
+            outfit = Outfit(
+                wishes.loop,
+                argv=activation.fill_in(app.argv, appfacts.activated(app), app.name),
+                env=self._env,
+                pid_vars=tuple(self._pid_vars),
+                fds=self._fds,
+                attachments=self._attachments,
+                ipc=self._ipc,
+                steering=wishes.ports.steering,
+                member=self._member,
+                longest_idle=appfacts.longest_idle(app),
+                on_drained=wishes.report.drained,
+                ready_probe=self._ready_probe(),
+                health=self._health(),
+            )
+        except BaseException:
+            for attachment in self._attachments:
+                attachment.close()
+            raise
+        self._leave = outfit.leave
+        return outfit
+
+    @property
+    def _member(self) -> int:
+        return member_of(self._wishes.app, self._wishes.who.index)
+
+    @property
+    def _label(self) -> str:
+        who = self._wishes.who
+        return f"{who.app}/{who.index}/{who.incarnation}"[:60]
+
+    def _ready(self, how: str) -> Callable[[], None]:
+        return lambda: self._wishes.report.ready(how)
+
+    def _listening(self) -> None:
+        if appfacts.counts_listening(self._wishes.app):
+            self._wishes.report.ready("listening")
+
+    def _message(self, value: object) -> None:
+        if value == "ready" and self._wishes.app.ready.ipc:
+            self._wishes.report.ready("ipc")
+        else:
+            self._wishes.report.message(value)
+
+    def _add_ipc(self) -> None:
+        wishes, app = self._wishes, self._wishes.app
+        if not appfacts.has_ipc(app):
+            return
+        # After the activated sockets, whose numbers are fixed; without any it is 3, as under PM2.
+        number = activation.FIRST + len(appfacts.activated(app))
+        is_worker = appfacts.is_cluster_worker(app)
+        preload = node.preload_env(app, appfacts.variable(app, "NODE_OPTIONS")) if is_worker else None
+        if is_worker and preload is None:
+            wishes.on_ignored("drain preload: the app's user cannot read it; keep-alive connections are cut")
+        self._ipc = Ipc(
+            wishes.loop,
+            number=number + 1 if app.ready.fd == number else number,
+            broker=wishes.ports.broker(self._member) if is_worker else None,
+            worker_id=wishes.worker_id,
+            preload=preload,
+            stop="message" if app.shutdown_with_message else signal_name(app.kill_signal),
+            on_listening=self._listening,
+            on_drained=wishes.report.drained,
+            on_message=self._message,
+            on_ignored=wishes.on_ignored,
+        )
+        self._fds.update(self._ipc.fds)
+        self._attach(self._ipc)
+
+    def _add_sockets(self) -> None:
+        listens = appfacts.activated(self._wishes.app)
+        if not listens:
+            return
+        broker = self._wishes.ports.broker(self._member)
+        self._attachments.append(broker)
+        for number, entry in enumerate(listens, activation.FIRST):
+            inherited = broker.obtain(of_listen(entry), index=0, backlog=entry.backlog)
+            self._fds[number] = inherited.fileno()
+            if self._ipc is not None:
+                self._ipc.inherits(number, inherited)
+        self._env.update(activation.variables(listens))
+        self._pid_vars.append(activation.PID_VARIABLE)
+        if appfacts.has_inherited_drain(self._wishes.app):
+            self._env.update(drain_env(self._wishes.app, appfacts.variable(self._wishes.app, "PYTHONPATH")))
+
+    def _add_share(self) -> None:
+        wishes, app = self._wishes, self._wishes.app
+        if not appfacts.shares_python(app):
+            return
+        self._attach(
+            PythonShare(
+                wishes.loop,
+                app,
+                wishes.ports,
+                self._member,
+                label=self._label,
+                python_path=appfacts.variable(app, "PYTHONPATH"),
+                on_listening=self._listening,
+                on_ignored=wishes.on_ignored,
+            )
+        )
+
+    def _add_notify(self) -> None:
+        wishes, app = self._wishes, self._wishes.app
+        watchdog = watchdog_of(app.env)
+        if not (app.ready.notify or watchdog):
+            return
+        if watchdog is not None:
+            self._pid_vars.append("WATCHDOG_PID")
+        self._attach(
+            Notify(
+                wishes.loop,
+                wishes.report,
+                label=self._label,
+                watchdog=watchdog,
+                on_ignored=wishes.on_ignored,
+                on_leaving=lambda: self._leave(),  # noqa: PLW0108 (it is set when the outfit exists)
+            )
+        )
+
+    def _add_ready_fd(self) -> None:
+        number = self._wishes.app.ready.fd
+        if number is None:
+            return
+        pipe = ReadyFd(self._wishes.loop, number, self._ready("fd"))
+        self._fds.update(pipe.fds)
+        self._attachments.append(pipe)
+
+    def _attach(self, attachment: _Provides) -> None:
+        self._attachments.append(attachment)
+        self._env.update(attachment.env)
+
+    def _ready_probe(self) -> _Work | None:
+        probe = self._wishes.app.ready.probe
+        if probe is None:
+            return None
+        check = check_of(probe, self._probed(), self._port(), self._wishes.run_command)
+        return lambda: watch.until_ready(probe, check, self._ready("probe"))
+
+    def _health(self) -> _Work | None:
+        probe = self._wishes.app.health
+        if probe is None:
+            return None
+        check = check_of(probe, self._probed(), self._port(), self._wishes.run_command)
+        return lambda: watch.until_failed(probe, check, self._wishes.report.failed)
+
+    def _probed(self) -> AppSpec:
+        """The app as this instance has it: a command that looks at it has to know which one it is."""
+        app, index = self._wishes.app, self._wishes.who.index
+        return app.but(env={**app.env, app.instance_var: str(index), **appfacts.port_variable(app, index)})
+
+    def _port(self) -> int | None:
+        return appfacts.own_port(self._wishes.app, self._wishes.who.index)

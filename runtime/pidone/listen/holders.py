@@ -1,0 +1,70 @@
+"""Find out who holds a port, for error messages. Everything here may fail and then just says nothing.
+
+Protocol: proc(5), /proc/net/tcp: local address in hex, state 0A is LISTEN, field 9 is the socket's inode.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from pidone.listen.address import Address, Kind
+
+_TABLES: Final = {Kind.TCP: ("tcp", "tcp6"), Kind.UDP: ("udp", "udp6"), Kind.UNIX: ()}
+_LISTEN: Final = "0A"
+
+
+def who_holds(address: Address) -> str:
+    """A process that listens there, or else that has a connection from there; empty if none can be seen."""
+    return _holder_of(set(_inodes(address, listening=True))) or _holder_of(
+        set(_inodes(address, listening=False))
+    )
+
+
+def _holder_of(inodes: set[str]) -> str:
+    for pid in (int(name.name) for name in _entries(Path("/proc")) if name.name.isdigit()):
+        if inodes & set(_sockets(pid)):
+            command = _command(pid)
+            return "this runtime" if pid == os.getpid() else f"process {pid} ({command})"
+    return ""
+
+
+def _inodes(address: Address, *, listening: bool) -> Iterator[str]:
+    if address.kind is Kind.UNIX:
+        with contextlib.suppress(OSError):
+            for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
+                fields = line.split(maxsplit=7)
+                if fields[7:] == [address.host]:
+                    yield fields[6]
+        return
+    for table in _TABLES[address.kind]:
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+                fields = line.split()
+                port = int(fields[1].rpartition(":")[2], 16)
+                if port == address.port and (not listening or fields[3] == _LISTEN):
+                    yield fields[9]
+
+
+def _sockets(pid: int) -> Iterator[str]:
+    for entry in _entries(Path(f"/proc/{pid}/fd")):
+        with contextlib.suppress(OSError):
+            target = os.readlink(entry)
+            if target.startswith("socket:["):
+                yield target[8:-1]
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _command(pid: int) -> str:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+    except OSError:
+        return "?"
+    return b" ".join(words).decode(errors="replace")[:80]

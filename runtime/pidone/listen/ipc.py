@@ -1,0 +1,110 @@
+"""The IPC channel of one process: a Node cluster worker, or any program that says "ready" as under PM2."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from pidone.ecosystem.spec import Seconds
+from pidone.listen.appports import MemberBroker
+from pidone.listen.channel import Channel
+from pidone.listen.cluster import Conversation
+
+EXIT_TIME: Final[Seconds] = 1.0
+"""How long a drained worker that hung up may take to exit before it is stopped as any other process."""
+
+
+class Ipc:
+    """Our end of a channel and, until the process runs, the other one."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        number: int,
+        broker: MemberBroker | None,
+        worker_id: int,
+        preload: Mapping[str, str] | None,
+        stop: str,
+        on_listening: Callable[[], None],
+        on_drained: Callable[[], None],
+        on_message: Callable[[object], None],
+        on_ignored: Callable[[str], None],
+    ) -> None:
+        """`number` is the child's descriptor. With a broker the process becomes a cluster worker.
+
+        `stop` is the event of Node's `process` by which the app will be stopped.
+        """
+        self._loop = loop
+        self._stop = stop
+        self._exiting: asyncio.TimerHandle | None = None
+        self._broker = broker
+        self._has_preload = preload is not None
+        self._on_drained = on_drained
+        self._is_draining = False
+        self._inherited: dict[int, socket.socket] = {}
+        ours, self._theirs = socket.socketpair()
+        self._channel = Channel(
+            loop, ours, on_message=self._receive, on_nonsense=on_ignored, on_closed=self._hung_up
+        )
+        self._conversation = Conversation(
+            self._channel,
+            broker,
+            inherited=self._inherited,
+            on_listening=on_listening,
+            on_drained=on_drained,
+            on_message=on_message,
+            on_ignored=on_ignored,
+        )
+        self.fds: Mapping[int, int] = {number: self._theirs.fileno()}
+        self.env: Mapping[str, str] = {
+            "NODE_CHANNEL_FD": str(number),
+            "NODE_CHANNEL_SERIALIZATION_MODE": "json",
+            **({} if broker is None else {"NODE_UNIQUE_ID": str(worker_id)}),
+            **(preload or {}),
+        }
+
+    def inherits(self, number: int, inherited: socket.socket) -> None:
+        """The process has this listening socket already: `listen({fd: number})` means it."""
+        self._inherited[number] = inherited
+
+    def spawned(self, pid: int) -> None:  # noqa: ARG002
+        """Only the process has its end from now on, so that its death closes the channel."""
+        self._theirs.close()
+
+    def send(self, message: object) -> bool:
+        """Send what `process.on('message')` shall get; False if nobody is there."""
+        return self._channel.send(message)
+
+    @property
+    def can_drain(self) -> bool:
+        """Whether the process can be asked to finish what it has."""
+        return self._broker is not None and self._channel.is_open
+
+    def drain(self, idle: Seconds) -> None:
+        """Ask for it; `on_drained` is called when it is done. Clients that are silent for `idle` are cut."""
+        self._is_draining = True
+        asked = (
+            self._conversation.drain(idle, self._stop)
+            if self._has_preload
+            else self._conversation.disconnect()
+        )
+        if not asked:
+            self._on_drained()
+
+    def close(self) -> None:
+        """The process ended, or never began."""
+        self._theirs.close()
+        self._channel.close()
+        if self._exiting is not None:
+            self._exiting.cancel()
+        if self._broker is not None:
+            self._broker.close()
+
+    def _receive(self, message: object) -> None:
+        self._conversation.receive(message)
+
+    def _hung_up(self) -> None:
+        if self._is_draining:
+            # It is about to exit, and a signal would only cut that short.
+            self._exiting = self._loop.call_later(EXIT_TIME, self._on_drained)

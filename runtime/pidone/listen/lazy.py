@@ -1,0 +1,66 @@
+"""The outfitter at the door: an app that needs neither ports nor channels costs nothing of `listen/`."""
+
+from typing import TYPE_CHECKING
+
+from pidone.contracts import Equipment, InstanceId, NoEquipment, Outfitter, Report
+from pidone.ecosystem.spec import AppSpec, ExecMode
+from pidone.listen import appfacts
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+    from pidone.listen.appports import EventLog
+    from pidone.listen.probes import RunCommand
+
+
+def needs_equipment(app: AppSpec) -> bool:
+    """Whether anything but a command line has to be handed to its processes."""
+    return bool(
+        app.listen
+        or app.exec_mode is ExecMode.CLUSTER
+        or app.share is not None
+        or app.ready.is_reported
+        or app.health is not None
+        or app.increment_var is not None
+        or "WATCHDOG_USEC" in app.env
+        or any("{fd" in word for word in app.argv)
+        or appfacts.has_ipc(app)
+    )
+
+
+class LazyOutfitter:
+    """Loads the real outfitter when the first app needs it."""
+
+    def __init__(self, loop: "AbstractEventLoop", log: "EventLog", run_command: "RunCommand") -> None:
+        """The arguments are those of PortOutfitter."""
+        self._loop = loop
+        self._log = log
+        self._run_command = run_command
+        self._made: Outfitter | None = None
+
+    @property
+    def _real(self) -> Outfitter:
+        if self._made is None:
+            from pidone.listen.outfitter import PortOutfitter  # noqa: PLC0415 (what this class is about)
+
+            self._made = PortOutfitter(self._loop, self._log, self._run_command)
+        return self._made
+
+    def open(self, app: AppSpec) -> None:
+        """As `Outfitter.open`."""
+        if self._made is not None or needs_equipment(app):  # made: the app may have had sockets before
+            self._real.open(app)
+
+    def equip(self, app: AppSpec, who: InstanceId, report: Report) -> Equipment:
+        """As `Outfitter.equip`."""
+        return self._real.equip(app, who, report) if needs_equipment(app) else NoEquipment(app.argv)
+
+    def retire(self, app: AppSpec, index: int) -> None:
+        """As `Outfitter.retire`."""
+        if self._made is not None:
+            self._made.retire(app, index)
+
+    def close(self, app: AppSpec) -> None:
+        """As `Outfitter.close`."""
+        if self._made is not None:
+            self._made.close(app)

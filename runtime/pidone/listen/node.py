@@ -1,0 +1,71 @@
+"""What has to be known about Node: whether a command line is one, and how the drain preload gets in."""
+
+import os
+from typing import Final
+
+from pidone.ecosystem.spec import AppSpec
+
+PRELOAD: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "preload", "drain.cjs")
+_NAMES: Final = ("node", "nodejs")
+_VERSION: Final = "0123456789.-"
+_RUNNERS: Final = ("npm", "npx", "npm-cli.js", "npx-cli.js", "yarn", "yarnpkg", "yarn.js", "pnpm", "pnpx")
+_SHEBANG_BYTES: Final = 256
+
+
+def is_node(argv: tuple[str, ...]) -> bool:
+    """Whether this runs Node: `node app.js`, or a script whose first line names node."""
+    return any(os.path.basename(word).rstrip(_VERSION) in _NAMES for word in (argv[0], *shebang(argv[0])))
+
+
+def is_package_runner(argv: tuple[str, ...]) -> bool:
+    """Whether a package manager stands between us and the app, and would keep the IPC channel for itself."""
+    words = [word for word in argv if not word.startswith("-")][:2]
+    return any(os.path.basename(word) in _RUNNERS for word in words)
+
+
+def preload_env(app: AppSpec, users: str) -> dict[str, str] | None:
+    """Variables that bring the drain preload into a worker, with NODE_OPTIONS as the `users` wrote it.
+
+    None where the app's user cannot read the file: Node refuses to start when a preload is unreadable.
+    """
+    if not readable_by(PRELOAD, app.uid, app.gid):
+        return None
+    # Quoted as node_options.cc reads it: a path may contain spaces.
+    path = PRELOAD.replace("\\", "\\\\").replace('"', '\\"')
+    return {"NODE_OPTIONS": f'--require "{path}" {users}'.strip(), "PIDONE_NODE_OPTIONS": users}
+
+
+def shebang(path: str) -> list[str]:
+    """The first words of a script's first line; empty for anything else."""
+    try:
+        with open(path, "rb") as script:
+            first = script.readline(_SHEBANG_BYTES)
+    except OSError:
+        return []
+    return first[2:].decode(errors="replace").split()[:3] if first.startswith(b"#!") else []
+
+
+def readable_by(path: str, uid: int | None, gid: int | None) -> bool:
+    """Whether a user may read a file and pass every folder above it, by mode bits."""
+    if uid is None:
+        return os.access(path, os.R_OK)
+    if uid == 0:
+        return os.path.exists(path)
+    folder = os.path.dirname(path)
+    try:
+        while folder != os.path.dirname(folder):
+            if not _allows(folder, uid, gid, 0o1):
+                return False
+            folder = os.path.dirname(folder)
+        return _allows(path, uid, gid, 0o4)
+    except OSError:
+        return False
+
+
+def _allows(path: str, uid: int, gid: int | None, bit: int) -> bool:
+    status = os.stat(path)
+    if status.st_uid == uid:
+        return bool(status.st_mode & bit << 6)
+    if gid is not None and status.st_gid == gid:
+        return bool(status.st_mode & bit << 3)
+    return bool(status.st_mode & bit)

@@ -1,0 +1,106 @@
+"""Owner of every listening socket, and the place where the supervisor gets equipment from."""
+
+import asyncio
+import itertools
+from typing import Final
+
+from pidone.contracts import InstanceId, Report
+from pidone.ecosystem.spec import AppSpec
+from pidone.errors import ListenError
+from pidone.listen import appfacts
+from pidone.listen.appports import AppPorts, EventLog
+from pidone.listen.fitting import Fitting, Wishes
+from pidone.listen.outfit import Outfit
+from pidone.listen.probes import RunCommand, check_of
+
+_NOTICES: Final = 20
+"""Different notices per app: one that finds ever new nonsense must not fill log and memory."""
+
+
+class PortOutfitter:
+    """The outfitter in production; one per runtime."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, log: EventLog, run_command: RunCommand | None = None
+    ) -> None:
+        """`run_command` runs the commands of exec probes; without it they are refused."""
+        self._loop = loop
+        self._log = log
+        self._run_command = run_command
+        self._ports: dict[tuple[str, str], AppPorts] = {}
+        self._worker_ids = itertools.count(1)
+        self._notices: dict[tuple[str, str], set[str]] = {}
+
+    def open(self, app: AppSpec) -> None:
+        """Bind what `app.listen` names and check what can be checked. Raises ListenError; idempotent."""
+        self._check(app)
+        known = self._ports.get(app.key())
+        ports = known or AppPorts(
+            app, self._loop, self._log, lambda event, text: self._once(app, event, text)
+        )
+        try:
+            ports.open(app)
+        except ListenError:
+            if known is None:
+                ports.close()
+            raise
+        self._ports[app.key()] = ports
+
+    def equip(self, app: AppSpec, who: InstanceId, report: Report) -> Outfit:
+        """Prepare one incarnation. Raises ListenError."""
+        if app.key() not in self._ports:
+            self.open(app)
+        wishes = Wishes(
+            loop=self._loop,
+            app=app,
+            who=who,
+            report=report,
+            ports=self._ports[app.key()],
+            worker_id=next(self._worker_ids),
+            run_command=self._run_command,
+            on_ignored=lambda reason: self._ignored(app, who, reason),
+        )
+        try:
+            return Fitting(wishes).outfit()
+        except OSError as error:
+            raise ListenError(f"{app.name}: {error.strerror}") from error
+
+    def retire(self, app: AppSpec, index: int) -> None:
+        """A slot was scaled away: what is still queued on its sockets goes to the others."""
+        if app.key() in self._ports:
+            self._ports[app.key()].retire(index)
+
+    def close(self, app: AppSpec) -> None:
+        """The app is gone for good: close its sockets."""
+        ports = self._ports.pop(app.key(), None)
+        if ports is not None:
+            ports.close()
+        self._notices.pop(app.key(), None)
+
+    def _check(self, app: AppSpec) -> None:
+        appfacts.check(app)
+        port = appfacts.own_port(app, 0)
+        for probe in filter(None, (app.ready.probe, app.health)):
+            check_of(probe, app, port, self._run_command)
+            if (probe.http or "").startswith("/") and app.instances != 1 and app.increment_var is None:
+                self._once(
+                    app,
+                    "probe.shared",
+                    f"port {port} is that of all instances: a probe of it says nothing about one",
+                )
+        if appfacts.is_unshared(app):
+            self._once(
+                app,
+                "listen.unshared",
+                "cluster mode shares the ports of Node and Python programs by itself; this one has to set "
+                "SO_REUSEPORT, or to take its sockets from `listen`, or its port from `increment_var`",
+            )
+
+    def _ignored(self, app: AppSpec, who: InstanceId, reason: str) -> None:
+        self._once(app, "channel.ignored", f"ignored what instance {who.index} sent: {reason}", key=reason)
+
+    def _once(self, app: AppSpec, event: str, message: str, *, key: str = "") -> None:
+        said = self._notices.setdefault(app.key(), set())
+        if event + key not in said and len(said) < _NOTICES:
+            said.add(event + key)
+            self._log.event("warning", event, message, **app.labels())

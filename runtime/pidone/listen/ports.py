@@ -1,0 +1,217 @@
+"""One shared address of one app: a single socket, or several with the kernel choosing among them."""
+
+import contextlib
+import itertools
+import os
+import socket
+import struct
+from collections.abc import Callable, Collection, Mapping
+from typing import Final, Protocol
+
+from pidone.ecosystem.spec import AppSpec, Balance
+from pidone.listen import bpf
+from pidone.listen.address import Address, Kind
+from pidone.listen.sockets import open_socket, port_of
+
+_TCP_INFO_BYTES: Final = 32
+_UNACKED: Final = 24  # struct tcp_info, linux/tcp.h: for a listening socket tcpi_unacked is the accept queue
+
+
+COMMON: Final = -1
+"""The member of a port that all processes with `balance = "shared"` are; otherwise each slot is one."""
+
+
+def member_of(app: AppSpec, slot: int) -> int:
+    """Which member the process in a slot is: whose queue it accepts from."""
+    return COMMON if app.balance is Balance.SHARED else slot
+
+
+class Port(Protocol):
+    """What the instances of an app share."""
+
+    @property
+    def address(self) -> Address:
+        """The address, with the port the kernel chose if it was 0."""
+
+    @property
+    def members(self) -> Collection[int]:
+        """Those that have a queue of their own here."""
+
+    def for_member(self, member: int) -> socket.socket:
+        """The socket of this member. Raises OSError when there is none yet and none can be."""
+
+    def queued(self, member: int) -> int:
+        """Connections that wait in this member's own queue; 0 where members have no queue of their own."""
+
+    def steer(self, serving: Mapping[int, int]) -> None:
+        """New connections go to these members only, by weight; none means nobody is known to serve: all."""
+
+    def rebalance(self, balance: Balance) -> None:
+        """Choose among the members in another way from now on."""
+
+    def retire(self, member: int) -> None:
+        """The member is gone for good; the caller has seen to its queue."""
+
+    def close(self) -> None:
+        """Stop listening."""
+
+
+class SinglePort:
+    """UDP and unix: one socket, whatever the balance."""
+
+    def __init__(self, address: Address, *, backlog: int) -> None:
+        """Raises OSError when the address cannot be bound."""
+        self._socket = open_socket(address, backlog=backlog)
+        self.address = address.on_port(port_of(self._socket))
+        self.members: Collection[int] = ()
+
+    def for_member(self, member: int) -> socket.socket:  # noqa: ARG002
+        return self._socket
+
+    def queued(self, member: int) -> int:  # noqa: ARG002
+        return 0
+
+    def steer(self, serving: Mapping[int, int]) -> None:
+        """All drink from one well."""
+
+    def rebalance(self, balance: Balance) -> None:
+        """There is nothing to choose from."""
+
+    def retire(self, member: int) -> None:
+        """Whoever is left takes what is queued."""
+
+    def close(self) -> None:
+        # Processes may hold the socket as well: shutdown ends the listening for all of them.
+        _stop_listening(self._socket)
+        if self.address.kind is Kind.UNIX:
+            with contextlib.suppress(OSError):
+                os.unlink(self.address.host)
+
+
+class TcpPort:
+    """One socket for all, or a SO_REUSEPORT group with one per slot; for a while both, when that changes.
+
+    All are held here: whoever replaces a worker finds its queue intact.
+    """
+
+    def __init__(
+        self, address: Address, *, backlog: int, balance: Balance, on_refused: Callable[[], None]
+    ) -> None:
+        """Raises OSError when somebody else has the address. `on_refused`: the kernel takes no program."""
+        # SO_REUSEPORT would silently join a stranger's group of the same user: ask without it first.
+        first = open_socket(address, backlog=backlog)
+        self.address = address.on_port(port_of(first))
+        self._backlog = backlog
+        self._balance = balance
+        self._on_refused = on_refused
+        self._sockets: dict[int, socket.socket] = {}
+        self._order: list[int] = []
+        self._buckets: list[int] = []
+        self._serving: Mapping[int, int] = {}
+        self._is_group = False
+        if balance is Balance.SHARED:
+            self._sockets[COMMON] = first
+            self._order.append(COMMON)
+        else:
+            first.close()
+            self.for_member(0)
+
+    @property
+    def members(self) -> Collection[int]:
+        return self._sockets.keys()
+
+    def for_member(self, member: int) -> socket.socket:
+        if member not in self._sockets:
+            for known in self._sockets.values():
+                # The one that stood alone may still become the first of a group: the kernel looks when
+                # the next one binds and listens (inet_csk_bind_conflict(), reuseport_add_sock()).
+                known.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            self._sockets[member] = open_socket(self.address, backlog=self._backlog, reuse_port=True)
+            self._is_group = True
+            self._order.append(member)
+            self._share_buckets()
+            self._attach()
+        return self._sockets[member]
+
+    def queued(self, member: int) -> int:
+        known = self._sockets.get(member)
+        if known is None:
+            return 0
+        info = known.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+        return int(struct.unpack_from("=I", info, _UNACKED)[0])
+
+    def steer(self, serving: Mapping[int, int]) -> None:
+        if serving != self._serving:
+            self._serving = serving
+            self._attach()
+
+    def rebalance(self, balance: Balance) -> None:
+        self._balance = balance
+        self._attach()
+
+    def retire(self, member: int) -> None:
+        known = self._sockets.pop(member, None)
+        if known is None:
+            return
+        # reuseport_detach_sock() in net/core/sock_reuseport.c: the last of the group takes the free index.
+        index = self._order.index(member)
+        self._order[index] = self._order[-1]
+        self._order.pop()
+        _stop_listening(known)
+        if self._order:
+            self._share_buckets()
+            self._attach()
+
+    def close(self) -> None:
+        for known in self._sockets.values():
+            _stop_listening(known)
+        self._sockets.clear()
+        self._order.clear()
+
+    def _attach(self) -> None:
+        if not self._is_group:
+            return
+        serving = [each for each in self._order for _ in range(self._serving.get(each, 0))] or self._order
+        if self._balance is Balance.SOURCE:
+            stand_ins = (serving[bucket % len(serving)] for bucket in range(bpf.BUCKETS))
+            # As long as some have one queue in common, addresses do not belong to slots.
+            owners = self._buckets if COMMON not in serving else ()
+            chosen = (
+                owner if owner in serving else stand_in
+                for owner, stand_in in itertools.zip_longest(owners, stand_ins)
+            )
+            program = bpf.choose_by_source([self._order.index(each) for each in chosen])
+        else:
+            program = bpf.choose_at_random([self._order.index(each) for each in serving])
+        if not bpf.attach(self._sockets[self._order[0]], program):
+            self._on_refused()
+
+    def _share_buckets(self) -> None:
+        """Share the buckets out evenly, moving as few as possible: a moved client meets another worker."""
+        slots = [member for member in self._order if member != COMMON]
+        if slots:
+            self._buckets = share_out(self._buckets, slots)
+
+
+def share_out(buckets: list[int], slots: list[int]) -> list[int]:
+    """Owners of the buckets when exactly these slots exist, as close to `buckets` as an even share allows."""
+    if not buckets:
+        return [slots[bucket % len(slots)] for bucket in range(bpf.BUCKETS)]
+    fair, extra = divmod(bpf.BUCKETS, len(slots))
+    counts = {slot: buckets.count(slot) for slot in slots}
+    ranked = sorted(slots, key=lambda slot: -counts[slot])
+    room = {slot: fair + (rank < extra) for rank, slot in enumerate(ranked)}
+    shared: list[int | None] = []
+    for owner in buckets:
+        kept = room.get(owner, 0) > 0
+        shared.append(owner if kept else None)
+        if kept:
+            room[owner] -= 1
+    heirs = (slot for slot in slots for _ in range(room[slot]))
+    return [next(heirs) if owner is None else owner for owner in shared]
+
+
+def _stop_listening(known: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # ENOTCONN for a datagram socket
+        known.shutdown(socket.SHUT_RDWR)
+    known.close()

@@ -1,0 +1,117 @@
+"""One look at a process from outside: does it answer over HTTP, accept a connection, or pass a command?"""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from typing import Final, TypeAlias
+
+from pidone.ecosystem.spec import AppSpec, Probe
+from pidone.errors import ListenError
+
+RunCommand: TypeAlias = Callable[[AppSpec, tuple[str, ...]], Awaitable[int]]
+"""Run a command as the app's user in its folder and environment; its exit code. Cancelling kills it."""
+
+Check: TypeAlias = Callable[[], Awaitable[str]]
+"""One look; an empty string is success, anything else says what is wrong. May raise OSError."""
+
+_CHUNK: Final = 1 << 14
+_SUCCESS: Final = range(200, 400)  # as the kubelet's
+_LOCALHOST: Final = "127.0.0.1"
+
+
+def check_of(probe: Probe, app: AppSpec, port: int | None, run_command: RunCommand | None) -> Check:
+    """The check that a probe describes; `port` is the app's own. Raises ListenError if it cannot be made."""
+    if probe.http is not None:
+        host, number, path = _split_url(probe.http, app, port)
+        return lambda: _http(host, number, path)
+    if probe.tcp is not None:
+        host, number = _split_target(probe.tcp, app)
+        return lambda: _tcp(host, number)
+    if run_command is None:
+        raise ListenError(f"{app.name}: exec probes are not available here")
+    command = run_command
+    return lambda: _exec(command, app, probe.exec)
+
+
+async def _tcp(host: str, port: int) -> str:
+    (await _connect(host, port)).close()
+    return ""
+
+
+async def _exec(run_command: RunCommand, app: AppSpec, argv: tuple[str, ...]) -> str:
+    code = await run_command(app, argv)
+    return "" if code == 0 else f"{argv[0]} exited with {code}"
+
+
+async def _http(host: str, port: int, path: str) -> str:
+    import h11  # noqa: PLC0415 (only programs that are probed over HTTP pay for it)
+
+    loop = asyncio.get_running_loop()
+    client = h11.Connection(h11.CLIENT)
+    authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    headers = [("Host", authority), ("User-Agent", "pidone-probe"), ("Connection", "close")]
+    with closing(await _connect(host, port)) as server:
+        request = client.send(h11.Request(method="GET", target=path, headers=headers))
+        await loop.sock_sendall(server, request or b"")
+        while True:
+            try:
+                event = client.next_event()
+                if event is h11.NEED_DATA:
+                    client.receive_data(await loop.sock_recv(server, _CHUNK))
+                    continue
+            except h11.RemoteProtocolError as error:
+                return f"not HTTP: {error}"
+            if isinstance(event, h11.Response):
+                return "" if event.status_code in _SUCCESS else f"HTTP {event.status_code}"
+            if isinstance(event, h11.ConnectionClosed):
+                return "closed without an answer"
+
+
+async def _connect(host: str, port: int) -> socket.socket:
+    opened = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        opened.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(opened, (host, port))
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def _split_url(url: str, app: AppSpec, port: int | None) -> tuple[str, int, str]:
+    if url.startswith("/"):
+        if port is None:
+            raise ListenError(f"{app.name}: probe {url} needs a port: write http://127.0.0.1:PORT{url}")
+        return _LOCALHOST, port, url
+    from urllib.parse import urlsplit  # noqa: PLC0415 (as h11)
+
+    try:
+        parts = urlsplit(url)
+        number = parts.port or 80
+    except ValueError as error:
+        raise ListenError(f"{app.name}: probe {url}: {error}") from error
+    if parts.scheme != "http" or not parts.hostname:
+        raise ListenError(f"{app.name}: probe {url}: only http:// URLs are supported; use exec for others")
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return _address(parts.hostname, app), number, path
+
+
+def _split_target(target: str, app: AppSpec) -> tuple[str, int]:
+    host, _, port = target.rpartition(":")
+    if not port.isdecimal() or not 0 < int(port) < 1 << 16:
+        raise ListenError(f"{app.name}: probe tcp {target!r}: no port")
+    return _address(host.strip("[]") or _LOCALHOST, app), int(port)
+
+
+def _address(host: str, app: AppSpec) -> str:
+    """An IP address as it is, `localhost` as 127.0.0.1: looking up names would block the loop."""
+    if host == "localhost":
+        return _LOCALHOST
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, host)
+        except OSError:
+            continue
+        return host
+    raise ListenError(f"{app.name}: probe of {host!r}: give an IP address or localhost")

@@ -1,0 +1,109 @@
+"""The runtime's side of the Python shim: it hands out sockets to programs that just call bind().
+
+The other side is preload/python/sitecustomize.py. Requests and answers are JSON datagrams; the socket comes
+beside the answer.
+"""
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import Callable, Mapping
+from errno import EINVAL
+from typing import Any, Final
+
+from pidone.ecosystem.spec import AppSpec
+from pidone.listen import appfacts
+from pidone.listen.address import Address, Kind, of_listen
+from pidone.listen.appports import AppPorts, MemberBroker
+from pidone.listen.datagrams import Datagrams
+
+SHIM: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "preload", "python")
+VARIABLE: Final = "PIDONE_SHARE"
+IDLE_VARIABLE: Final = "PIDONE_DRAIN_IDLE"
+LIMIT_VARIABLE: Final = "PIDONE_DRAIN_LIMIT"
+_PART: Final = 0.8
+"""Of kill_timeout: a stream without an end is no reason to be killed."""
+_BACKLOG: Final = 511
+
+
+def drain_env(app: AppSpec, python_path: str) -> dict[str, str]:
+    """Variables that bring the shim in, for its drain alone; `python_path` is what would be there without."""
+    return {
+        IDLE_VARIABLE: f"{appfacts.longest_idle(app):g}",
+        LIMIT_VARIABLE: f"{_PART * app.kill_timeout:g}",
+        "PYTHONPATH": os.pathsep.join(filter(None, (SHIM, python_path))),
+    }
+
+
+class PythonShare:
+    """What one process may share, and its report that it listens."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        app: AppSpec,
+        ports: AppPorts,
+        member: int,
+        *,
+        label: str,
+        python_path: str,
+        on_listening: Callable[[], None],
+        on_ignored: Callable[[str], None],
+    ) -> None:
+        """`python_path` is the PYTHONPATH that the process would have without us."""
+        self._app = app
+        self._ports = ports
+        self._broker: MemberBroker = ports.broker(member)
+        self._on_listening = on_listening
+        self._on_ignored = on_ignored
+        self._socket = Datagrams(loop, label, on_datagram=self._receive, on_stranger=on_ignored)
+        self.env: Mapping[str, str] = {VARIABLE: self._socket.address, **drain_env(app, python_path)}
+
+    def spawned(self, pid: int) -> None:
+        """Listen to this process."""
+        self._socket.spawned(pid)
+
+    def close(self) -> None:
+        """The process ended."""
+        self._socket.close()
+        self._broker.close()
+
+    def _receive(self, data: bytes, _descriptors: list[int], sender: bytes) -> None:
+        try:
+            request = json.loads(data)
+            if request["do"] == "listen":
+                if self._ports.has_port(request["port"]):
+                    self._on_listening()
+            elif request["do"] == "bind":
+                self._bind(request, sender)
+        except (ValueError, KeyError, TypeError) as error:
+            self._on_ignored(f"request of the Python shim: {error!r}")
+
+    def _bind(self, request: dict[str, Any], sender: bytes) -> None:
+        address = self._address(request)
+        if address is None:
+            self._socket.reply(sender, json.dumps({"id": request["id"], "share": False}).encode())
+            return
+        try:
+            found = self._broker.obtain(address, index=0, backlog=_BACKLOG)
+        except OSError as error:
+            answer = {"id": request["id"], "share": True, "errno": error.errno or EINVAL}
+            self._socket.reply(sender, json.dumps(answer).encode())
+            return
+        self._socket.reply(
+            sender, json.dumps({"id": request["id"], "share": True, "errno": 0}).encode(), found.fileno()
+        )
+
+    def _address(self, request: dict[str, Any]) -> Address | None:
+        """What to share for this bind(); None if the port is the program's own business."""
+        port, host = int(request["port"]), str(request["host"])
+        if not host:
+            host = "::" if request["family"] == socket.AF_INET6 else "0.0.0.0"  # noqa: S104 (asked for)
+        exact = Address(Kind.TCP, host, port, v6_only=bool(request["v6only"]))
+        if not self._app.listen:
+            return exact if port else None
+        for entry in self._app.listen:
+            if entry.kind == Kind.TCP and entry.port == port:
+                return of_listen(entry) if of_listen(entry).host else exact
+        return None

@@ -1,0 +1,119 @@
+"""The runtime's own events: stable names and fields to write alerts on; docs/logging.md lists them."""
+
+import os
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from pidone.record import Record
+
+
+class Event(Record):
+    """What one event means."""
+
+    meaning: str
+    fields: tuple[str, ...] = ()
+    """Fields beyond `timestamp`, `level`, `event` and `message`; a field without a value may be absent."""
+
+
+_OTHER_NAMESPACE: Final = ("namespace",)
+_SLOT: Final = ("app", "instance")
+_HOOK: Final = ("outcome", "hook", "app", "instance")
+_INSTANCE: Final = (*_SLOT, "pid")
+
+EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
+    {
+        "runtime.start": Event(
+            "pidone runs and has read its configuration", ("version", "pid", "cpus", "apps")
+        ),
+        "runtime.stop": Event("everything is being stopped", ("reason", "delay_s")),
+        "runtime.hurry": Event("a second request to stop: what is left is killed at once"),
+        "runtime.deadline": Event("the time for the whole stop is up: what is left is killed"),
+        "runtime.exit": Event("pidone ends; the last record", ("code", "reason")),
+        "runtime.warning": Event("a library complained", ("logger",)),
+        "runtime.error": Event("a bug in pidone, or an operation that failed", ("logger", "exc_info")),
+        "config.warning": Event("something in the ecosystem file is doubtful", ("app",)),
+        "config.notice": Event("something about the ecosystem file that is good to know"),
+        "config.reload": Event(
+            "the ecosystem file was read again", ("added", "removed", "changed", "scaled", "unchanged")
+        ),
+        "config.rejected": Event("the ecosystem file cannot be used; nothing was changed"),
+        "app.blocked": Event("an app waits for another one that will not come so far", ("app",)),
+        "app.reload": Event("a reload without downtime begins", ("app", "reason", "instances", "overlap")),
+        "app.reloaded": Event("a reload is complete", ("app", "replaced", "reason")),
+        "app.reload_failed": Event(
+            "a reload was given up; processes not yet replaced stay", ("app", "replaced", "reason")
+        ),
+        "app.scale": Event("somebody changed the number of instances", ("app", "instances", "previous")),
+        "instance.start": Event("a process was started", (*_INSTANCE, "restarts", "reason")),
+        "instance.spawn_failed": Event("a process could not be started", _SLOT),
+        "instance.online": Event("a process is ready", (*_SLOT, "after_s", "by")),
+        "instance.not_ready": Event("a process did not get ready in time", _SLOT),
+        "instance.exit": Event(
+            "a process ended", (*_INSTANCE, "code", "signal", "uptime_s", "restarts", "reason")
+        ),
+        "instance.backoff": Event("a restart waits", (*_SLOT, "delay_s", "restarts")),
+        "instance.errored": Event("an instance is not restarted any more", _SLOT),
+        "instance.unhealthy": Event("a health check or watchdog gave up on a process", _SLOT),
+        "instance.stop": Event("a process was told to stop", (*_SLOT, "signal", "how")),
+        "instance.kill": Event("a process did not stop in time and is killed", _SLOT),
+        "instance.message": Event("a process sent a message that nobody awaits", (*_SLOT, "data")),
+        "instance.memory": Event(
+            "a process uses too much memory and is replaced", (*_SLOT, "rss_bytes", "limit_bytes")
+        ),
+        "instance.memory_soft": Event("a process was asked to free memory", (*_SLOT, "rss_bytes", "action")),
+        "instance.memory_softened": Event(
+            "a process freed memory when asked", (*_SLOT, "before_bytes", "after_bytes")
+        ),
+        "runtime.memory": Event("the container comes close to its memory limit"),
+        "runtime.oom": Event("the kernel ended helper processes for want of memory", ("processes",)),
+        "app.scheduled": Event("an app has a timetable", ("app", "schedule", "next")),
+        "app.due": Event("a scheduled app's time has come", ("app", "reason", "step")),
+        "app.skipped": Event("a scheduled run is left out", ("app", "reason", "overlap")),
+        "app.files_changed": Event("watched files of an app changed", ("app", "files")),
+        "watch.failed": Event("files are not watched for now"),
+        "hook.done": Event("a hook's command ended well", _HOOK),
+        "hook.failed": Event("a hook's command failed", _HOOK),
+        "host.unreadable": Event("something about the container cannot be read and is taken as absent"),
+        "listen.open": Event("a socket was opened for an app", ("app",)),
+        "listen.failed": Event("a socket for an app cannot be opened", ("app",)),
+        "listen.steering": Event("the kernel refuses the program that spreads connections", ("app",)),
+        "listen.unshared": Event("an app in cluster mode has no means to share its ports", ("app",)),
+        "channel.ignored": Event("a message of a process was not understood", ("app",)),
+        "probe.shared": Event("a probe asks a port that all instances share", ("app",)),
+        "log.dropped": Event("lines of an app were dropped", ("app", "lines", "reason")),
+        "log.file_failed": Event("a log file is not written any more", ("app", "path", "error")),
+        "control.listening": Event("the control socket or admin address is served", ("address",)),
+        "control.error": Event("the control socket or admin address cannot be served", ("address", "error")),
+        "control.request": Event("somebody asked for a change", ("action", "app", "peer")),
+        "alert.fired": Event("an alert of the ecosystem holds", ("alert", "app")),
+        "alert.failed": Event("an alert's command or webhook did not work", ("alert", "app")),
+    }
+)
+
+
+def check(event: str, level: str, fields: Iterable[str]) -> None:
+    """Refuse what the documentation does not know, where tests run (`PIDONE_STRICT` is set)."""
+    if "PIDONE_STRICT" not in os.environ:
+        return
+    known = EVENTS.get(event)
+    if known is None or level not in LEVEL_NUMBERS:
+        raise ValueError(f"no such event or level: {event!r}, {level!r}")
+    if unknown := {*fields} - {*known.fields, *(_OTHER_NAMESPACE if "app" in known.fields else ())}:
+        raise ValueError(f"{event} has no such fields: {sorted(unknown)}")
+
+
+LEVEL_NUMBERS: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "trace": 5,
+        "debug": 10,
+        "info": 20,
+        "warn": 30,
+        "warning": 30,
+        "error": 40,
+        "fatal": 50,
+        "critical": 50,
+        "quiet": 100,
+    }
+)
+"""Names to `logging`'s numbers; `quiet` is only a threshold."""

@@ -1,0 +1,119 @@
+"""How severe a line is, by what it says of itself: common prefixes, and the level fields of JSON loggers."""
+
+import functools
+import re
+from types import MappingProxyType
+from typing import Final
+
+from pidone.record import Record
+
+_NAMES: Final = {
+    "trace": ("trace",),
+    "debug": ("debug",),
+    "info": ("info", "notice", "information"),
+    "warning": ("warn", "warning"),
+    "error": ("error", "err", "severe"),
+    "fatal": ("fatal", "critical", "crit", "panic", "alert", "emerg", "emergency"),
+}
+LEVELS: Final = tuple(_NAMES)
+"""From harmless to fatal."""
+BY_NAME: Final = MappingProxyType({word: level for level, words in _NAMES.items() for word in words})
+_BY_LETTER: Final = {"I": "info", "W": "warning", "E": "error", "F": "fatal"}  # glog, klog
+_BY_SYSLOG: Final = ("fatal", "fatal", "fatal", "error", "warning", "info", "info", "debug")  # sd-daemon(3)
+
+_INITIALS: Final = "".join(sorted({word[0] for word in BY_NAME}))
+_CLOCK: Final = "[0-9]{2}:[0-9]{2}"
+_DATED: Final = rf"[\[0-9]{{1,5}}+(?:[-/][0-9]{{2}}[-/][0-9]{{2}}[T ][0-9]{{2}})?+:{_CLOCK}"
+_ZONE: Final = r"[0-9.,Z]*+(?: ?[+-][0-9:]{4,5}+| UTC| GMT)?+\]?+"
+_LOGGER: Final = r"[ \t|-]*+(?:\[[^\]\n]{1,40}\] )?(?:[\w.:/-]++ - )?"
+
+
+class _Sign(Record):
+    """One way in which lines tell their level."""
+
+    start: str
+    """Pattern of the start of a line, with the word that tells the level as its group.
+
+    The first thing in it is a narrow set of characters: sre rejects a line for that in 20 ns.
+    """
+    needs: tuple[tuple[bytes, ...], ...] = ()
+    """Of each of these something is in such a line: to look for a byte costs 1 ns per line."""
+
+
+_SIGNS: Final = (
+    # `WARN  text`, `ERROR: text`, and glog's or klog's `E1120 23:04:39.123456`
+    _Sign(rf"([A-Z]{{1,11}})(?=(?<=[A-Z]{{3}})[\]):>|\s,]|\Z|[0-9]{{4}} [0-9]{{2}}:{_CLOCK})"),
+    # `[warn] text`, `<3>text`
+    _Sign(r"[\[(<]([A-Za-z]{3,11}|[0-7]) *+[\])>]", ((b"[", b"(", b"<"),)),
+    # `Error: text`; `Error in` may be prose
+    _Sign(rf"([{_INITIALS}{_INITIALS.upper()}][a-z]{{2,10}})[:|]", ((b":", b"|"),)),
+    # `2026-11-20 23:04:39,123 - name - WARNING - text`, `[2026-11-20 23:04:39 +0000] [7] [INFO] text`
+    _Sign(
+        rf"{_DATED}{_ZONE}{_LOGGER}[\[(<]?+([A-Z]{{3,11}}+(?=[\]):>|\s,]|\Z)|[a-z]{{3,11}}+(?= *+[\])>]))",
+        ((b":",),),
+    ),
+    # logfmt: `time="2026-11-20T10:00:00Z" level=warning msg="x"`
+    _Sign(
+        r'(?:[\w.@/-]+=(?:"[^"\n]{0,80}"|[^ "\n]{0,80}) ){0,8}?(?:level|lvl|severity)="?([A-Za-z]+)',
+        ((b"=",), (b"level=", b"lvl=", b"severity=")),
+    ),
+    # JSON, in formats that do not merge it
+    _Sign(
+        r'\{[^\n]{0,400}?"(?:level|severity|log\.level)" ?: ?"?([A-Za-z]+|\d{1,9})',
+        ((b"{",), (b'level"', b'"severity"')),
+    ),
+)
+"""The first sign that tells a level counts."""
+_COLOUR: Final = r"\x1b\[[0-9;]*m"
+"""SGR of ECMA-48, 8.3.117: loggers that are told to, or take us for a terminal, colour the level."""
+
+
+@functools.cache
+def _compiled(pattern: str) -> re.Pattern[bytes]:
+    """Compiled when the first line comes: the first apps start without waiting for it."""
+    return re.compile(pattern.encode())
+
+
+def of_lines(lines: bytes, default: str) -> str | list[str]:
+    r"""The level of whole lines, each ended by `\n`: one for all of them, or a list with one for each.
+
+    Lines that do not tell theirs have the level `default`. Most chunks tell nothing, or the same everywhere;
+    that is found without looking at single lines. Where lines differ, `findall` gives a word per line, empty
+    where there is none, so that the work per line is in C.
+    """
+    if b"\x1b" in lines:
+        lines = _compiled(_COLOUR).sub(b"", lines)
+    text = b"\n" + lines[:-1]
+    told: list[str] = []
+    for sign in _SIGNS:
+        if all(any(word in lines for word in words) for words in sign.needs) and (
+            _compiled(rf"\n{sign.start}").search(text)
+        ):
+            words = _compiled(rf"\n(?:{sign.start}|)").findall(text)
+            meanings = {word: _level(word) for word in set(words)}
+            if any(meanings.values()):
+                also = [meanings[word] for word in words]
+                told = [one or other for one, other in zip(told, also, strict=True)] if told else also
+    if len(set(told)) <= 1:
+        return (told[0] if told else "") or default
+    return [level or default for level in told]
+
+
+def of_line(line: bytes, default: str) -> str:
+    """The level of one line, or of the beginning of one."""
+    told = of_lines(line + b"\n", default)
+    return told if isinstance(told, str) else told[0]
+
+
+def of_number(value: float) -> str:
+    """The level of a number as pino and bunyan use them: 10 trace, 20 debug, ... 60 fatal."""
+    return LEVELS[min(max(int(value) // 10, 1), len(LEVELS)) - 1]
+
+
+@functools.lru_cache(maxsize=256)
+def _level(token: bytes) -> str:
+    """Of a word, a number, a letter of glog or a priority of syslog; empty if it means nothing."""
+    text = token.decode()
+    if text.isdecimal():
+        return of_number(int(text)) if len(text) > 1 else _BY_SYSLOG[int(text)]
+    return _BY_LETTER.get(text) or BY_NAME.get(text.lower(), "")

@@ -1,0 +1,249 @@
+"""The pipes of one incarnation: read in bounded portions, left full while stdout is, drained at the end."""
+
+import fcntl
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Protocol
+
+from pidone.ecosystem.spec import Bytes
+from pidone.logs.lines import LineBuffer
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+PIPE_SIZE: Final[Bytes] = 256 * 1024
+"""Of each pipe, where the system allows it (pipe-user-pages-soft is shared by all processes of a user)."""
+READ_SIZE: Final[Bytes] = 64 * 1024
+"""Bytes of one stream per turn of the loop, so that every stream and every signal gets its turn."""
+_SLICE: Final[Bytes] = 32 * 1024
+_SLICE_LINES: Final = 4096
+"""So much is processed without asking whether stdout still has room: the records of a slice are a fraction of
+what the queue holds, and those of ordinary lines stay in the caches."""
+
+
+class Flow(Protocol):
+    """What is done with the lines of one stream."""
+
+    @property
+    def room(self) -> int:
+        """Bytes above which an unfinished line is handed over in pieces."""
+
+    def lines(self, lines: bytes, count: int) -> None:
+        r"""So many whole lines, each ended by `\n`."""
+
+    def unfinished(self, line: bytes) -> bytes:
+        """A line that is already too long; returns the part that is still needed."""
+
+    def ended(self) -> None:
+        """Nothing is in the pipe now and the process is gone: hold nothing back."""
+
+
+class Gate(Protocol):
+    """Whether there is room for more output."""
+
+    @property
+    def full(self) -> bool: ...
+
+    @property
+    def overfull(self) -> bool: ...
+
+
+class Stream:
+    """The read end of one pipe."""
+
+    def __init__(
+        self,
+        loop: "AbstractEventLoop",
+        fd: int,
+        flow: Flow,
+        gate: Gate,
+        on_change: Callable[["Stream"], None],
+    ) -> None:
+        """`on_change` is called after every read, and when the stream has ended."""
+        self._loop = loop
+        self._fd = fd
+        self._flow = flow
+        self._gate = gate
+        self._on_change = on_change
+        self._buffer = LineBuffer()
+        self._backlog = b""
+        self._reading = False
+        self._drain_due = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether the pipe has been read to its end."""
+        return self._fd < 0
+
+    @property
+    def done(self) -> bool:
+        """Whether everything was handed over and nothing more will come."""
+        return self.closed and not self._backlog
+
+    @property
+    def drained(self) -> bool:
+        """Whether everything that was in the pipe at the last `drain` was handed over."""
+        return not (self._drain_due or self._backlog)
+
+    @property
+    def held_up(self) -> bool:
+        """Whether its output has no room for more."""
+        return self._gate.full
+
+    def resume(self) -> None:
+        """Read when there is something to read; first what was left over."""
+        if self._drain_due:
+            self.drain()
+        elif self.closed:
+            self._end()
+        else:
+            self._work()
+        if not (self.closed or self._backlog or self._reading or self._gate.full):
+            self._reading = True
+            self._loop.add_reader(self._fd, self._turn)
+
+    def pause(self) -> None:
+        """If stdout has no room, leave in the pipe what is in the pipe."""
+        if self._reading and self._gate.full:
+            self._reading = False
+            self._loop.remove_reader(self._fd)
+
+    def drain(self) -> None:
+        """Take everything that is in the pipe now: the process that wrote it is gone.
+
+        A pipe never holds more than its capacity, so reading that much is enough even if a descendant of the
+        process goes on writing.
+        """
+        self._drain_due = True
+        left = 0 if self.closed else fcntl.fcntl(self._fd, fcntl.F_GETPIPE_SZ)
+        self._work(last_words=True)
+        while left > 0 and not self._gate.overfull and (count := self._read(last_words=True)):
+            left -= count
+        if not self._gate.overfull:
+            self._drain_due = False
+            self._end()
+
+    def close(self) -> None:
+        """Stop reading for good."""
+        if self.closed:
+            return
+        if self._reading:
+            self._reading = False
+            self._loop.remove_reader(self._fd)
+        os.close(self._fd)
+        self._fd = -1
+
+    def _turn(self) -> None:
+        self._read(last_words=False)
+        self._on_change(self)
+
+    def _read(self, *, last_words: bool) -> int:
+        """Read once; 0 if nothing is there or nothing will come any more."""
+        if self.closed:
+            return 0
+        try:
+            data = os.read(self._fd, READ_SIZE)
+        except BlockingIOError:
+            return 0
+        if not data:
+            self.close()
+            self._end()
+            return 0
+        self._backlog += self._buffer.feed(data)
+        self._work(last_words=last_words)
+        if len(self._buffer.unfinished) > self._flow.room and not self._backlog:
+            self._buffer.unfinished = self._flow.unfinished(self._buffer.unfinished)
+        return len(data)
+
+    def _work(self, *, last_words: bool = False) -> None:
+        """Hand over what was read, in slices, until stdout is full."""
+        while self._backlog:
+            if self._gate.overfull if last_words else self._gate.full:
+                return
+            end, count = _slice_of(self._backlog)
+            lines, self._backlog = self._backlog[:end], self._backlog[end:]
+            self._flow.lines(lines, count)
+
+    def _end(self) -> None:
+        """A last line without an end is a line."""
+        self._backlog += self._buffer.flush()
+        self._work(last_words=True)
+        if not self._backlog:
+            self._flow.ended()
+
+
+def _slice_of(lines: bytes) -> tuple[Bytes, int]:
+    """Where to cut whole lines, and how many stand before: about a slice, exact is not needed, cheap is."""
+    end = lines.find(b"\n", _SLICE) + 1 or len(lines)
+    count = lines.count(b"\n", 0, end)
+    if count > _SLICE_LINES:
+        end = lines.find(b"\n", end * _SLICE_LINES // count) + 1
+        count = lines.count(b"\n", 0, end)
+    return end, count
+
+
+class PipeOutlet:
+    """stdout and stderr of one incarnation; see `contracts.Outlet`."""
+
+    def __init__(self, make_stream: Callable[[int, str, int], Stream]) -> None:
+        """`make_stream` is called with a read end, `stdout` or `stderr`, and the pid that writes.
+
+        Raises OSError when no descriptors are left.
+        """
+        self._make_stream = make_stream
+        self._reads: list[int] = []
+        self._writes: list[int] = []
+        self._streams: list[Stream] = []
+        try:
+            for _ in range(2):
+                read, write = os.pipe()  # close-on-exec, both ends
+                self._reads.append(read)
+                self._writes.append(write)
+                os.set_blocking(read, False)
+                _enlarge(read)
+        except OSError:
+            self.finish()
+            raise
+
+    @property
+    def stdout(self) -> int:
+        """Write end for the child's descriptor 1."""
+        return self._writes[0]
+
+    @property
+    def stderr(self) -> int:
+        """Write end for the child's descriptor 2."""
+        return self._writes[1]
+
+    def spawned(self, pid: int) -> None:
+        """The process runs as `pid`: close the write ends here and start reading."""
+        self._close_writes()
+        self._streams = [
+            self._make_stream(fd, name, pid)
+            for fd, name in zip(self._reads, ("stdout", "stderr"), strict=True)
+        ]
+        self._reads.clear()
+        for stream in self._streams:
+            stream.resume()
+
+    def finish(self) -> None:
+        """The process ended, or never started: see `contracts.Outlet.finish`."""
+        self._close_writes()
+        for fd in self._reads:
+            os.close(fd)
+        self._reads.clear()
+        for stream in self._streams:
+            stream.drain()
+
+    def _close_writes(self) -> None:
+        for fd in self._writes:
+            os.close(fd)
+        self._writes.clear()
+
+
+def _enlarge(fd: int) -> None:
+    """More room means fewer switches between writer and reader; a refusal changes nothing else."""
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+    except OSError:
+        return

@@ -1,0 +1,100 @@
+"""When a log file is put aside, what it is called then, how long it is kept."""
+
+import contextlib
+import re
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from pidone.ecosystem.spec import Bytes, Seconds
+from pidone.record import Record
+
+_DAY_S: Final[Seconds] = 86_400.0
+_AGES: Final = {"h": 3600.0, "d": _DAY_S, "w": 7 * _DAY_S}
+PACKED: Final = ".gz"
+PACKING: Final = ".part"
+_ASIDE: Final = re.compile(r"\.(\d{8}T\d{6}\.\d{3})Z(?:-(\d+))?(?:\.gz|\.part)?")
+
+
+class Rotation(Record, kw_only=True):
+    """When a file is put aside, and how long."""
+
+    max_size: Bytes | None = None
+    keep_count: int | None = None
+    keep_age: Seconds | None = None
+    """With an age to keep, a file is also put aside after each UTC day, or such a time if that is shorter: it
+    would grow for ever."""
+    compress: bool = False
+
+    def due(self, size: Bytes, opened_at: float, now: float) -> bool:
+        """Whether a file of `size`, begun at `opened_at` (seconds since the epoch), has to be put aside."""
+        if size == 0:
+            return False
+        if self.max_size is not None and size >= self.max_size:
+            return True
+        if not self.keep_age:
+            return False
+        period = min(self.keep_age, _DAY_S)
+        return opened_at // period != now // period
+
+
+def rotation(max_size: Bytes | None, retain: str, *, compress: bool) -> Rotation:
+    """From the keys `log_max_size`, `log_retain` and `log_compress`.
+
+    `retain` is a number of files (`30`), an age (`30d`, `12h`, `4w`), or `all`.
+    """
+    if retain == "all":
+        return Rotation(max_size=max_size, compress=compress)
+    if unit := _AGES.get(retain[-1]):
+        return Rotation(max_size=max_size, keep_age=float(retain[:-1]) * unit, compress=compress)
+    return Rotation(max_size=max_size, keep_count=int(retain), compress=compress)
+
+
+def put_aside(path: Path, now: float) -> Path:
+    """Rename a file to its name plus the time, and return the new name. Raises OSError."""
+    whole, millis = divmod(int(now * 1000), 1000)
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(whole))
+    target = base = path.with_name(f"{path.name}.{stamp}.{millis:03d}Z")
+    number = 0
+    while target.exists() or target.with_name(target.name + PACKED).exists():
+        number += 1
+        target = base.with_name(f"{base.name}-{number}")
+    path.rename(target)
+    return target
+
+
+def expire(path: Path, rules: Rotation, now: float) -> None:
+    """Remove what was put aside of `path` and is no longer to be kept."""
+    aside = _aside(path)
+    doomed: list[list[Path]] = []
+    if rules.keep_count is not None:
+        doomed += aside[: max(len(aside) - rules.keep_count, 0)]
+    if rules.keep_age is not None:
+        doomed += [files for files in aside if _written(files) < now - rules.keep_age]
+    for files in doomed:
+        for file in files:
+            file.unlink(missing_ok=True)
+
+
+def unpacked(path: Path) -> list[Path]:
+    """What was put aside of `path` and has not been packed yet, oldest first."""
+    return [file for files in _aside(path) for file in files if file.suffix not in (PACKED, PACKING)]
+
+
+def _aside(path: Path) -> list[list[Path]]:
+    """What was put aside of `path`, oldest first; each as its files: there are several while it is packed."""
+    found: dict[tuple[str, int], list[Path]] = {}
+    for entry in path.parent.iterdir():
+        if entry.name.startswith(path.name) and (name := _ASIDE.fullmatch(entry.name[len(path.name) :])):
+            found.setdefault((name[1], int(name[2] or 0)), []).append(entry)
+    return [found[key] for key in sorted(found)]
+
+
+def _written(files: Iterable[Path]) -> float:
+    """When something was written last; a file that has been packed and removed meanwhile does not count."""
+    latest = 0.0
+    for file in files:
+        with contextlib.suppress(FileNotFoundError):
+            latest = max(latest, file.stat().st_mtime)
+    return latest

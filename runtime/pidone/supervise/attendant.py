@@ -1,0 +1,80 @@
+"""What the supervisor, its apps and instances need of whoever does the work beside starting and stopping.
+
+Hooks, memory limits, age, schedules and file changes all hang on these calls, so that the state machine knows
+none of them.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+from pidone.init.reaper import ExitStatus
+
+if TYPE_CHECKING:  # both import this module
+    from pidone.supervise.app import App
+    from pidone.supervise.instance import Instance
+
+Moment: TypeAlias = Literal["post_start", "post_stop", "on_exit", "on_give_up"]
+"""What has happened to an instance; the names are those of the hooks."""
+
+
+class Errand(Protocol):
+    """Something an instance waits for."""
+
+    def cancel(self) -> None:
+        """Nobody waits any more; nothing is reported then."""
+
+
+class Attendant(Protocol):
+    """Hears what happens, and may ask for a moment before a start or a stop."""
+
+    def before_start(self, instance: "Instance", then: Callable[[str], None]) -> Errand | None:
+        """A process is about to be started. None lets it start now.
+
+        Otherwise `then` is called once, later: with an empty text to let it start, or with why it must not.
+        """
+
+    def before_stop(self, instance: "Instance", then: Callable[[], None]) -> Errand | None:
+        """A process is about to be stopped; it still serves. None lets that begin now, else `then` does."""
+
+    def happened(self, instance: "Instance", moment: Moment) -> None:
+        """Something that nobody waits for."""
+
+    def explain(self, instance: "Instance", status: ExitStatus) -> str:
+        """What is known of the cause of an end, beyond code and signal."""
+
+    def changed(self, app: "App") -> None:
+        """Its spec, size or instances changed, or whether it is wanted."""
+
+    def whole_stops(self, reason: str, then: Callable[[], None]) -> bool:
+        """All apps are about to be stopped. False lets that begin now, else `then` does, once."""
+
+    def whole_rests(self, code: int, reason: str, then: Callable[[], None]) -> bool:
+        """All apps are down, and the runtime would end. False lets it, else `then` does, once."""
+
+    def hurry(self) -> None:
+        """No time is left: end what still goes on."""
+
+
+class Nobody:
+    """Nothing to be done beside starting and stopping."""
+
+    def before_start(self, instance: "Instance", then: Callable[[str], None]) -> Errand | None:  # noqa: ARG002 (as in the protocol)
+        return None
+
+    def before_stop(self, instance: "Instance", then: Callable[[], None]) -> Errand | None:  # noqa: ARG002 (as in the protocol)
+        return None
+
+    def happened(self, instance: "Instance", moment: Moment) -> None: ...
+
+    def explain(self, instance: "Instance", status: ExitStatus) -> str:  # noqa: ARG002 (as in the protocol)
+        return ""
+
+    def changed(self, app: "App") -> None: ...
+
+    def whole_stops(self, reason: str, then: Callable[[], None]) -> bool:  # noqa: ARG002 (as in the protocol)
+        return False
+
+    def whole_rests(self, code: int, reason: str, then: Callable[[], None]) -> bool:  # noqa: ARG002 (as in the protocol)
+        return False
+
+    def hurry(self) -> None: ...

@@ -1,0 +1,51 @@
+"""The variables an instance starts with: inherited, then the app's, then those that tell instances apart."""
+
+from collections.abc import Mapping
+
+from pidone.contracts import InstanceId
+from pidone.ecosystem.spec import AppSpec
+from pidone.supervise.leftovers import MARK
+
+
+class Environment:
+    """Makes environments, and hands out PM2's `pm_id`: one number per slot, over all apps, never reused."""
+
+    def __init__(self, inherited: Mapping[str, str]) -> None:
+        """`inherited` is the runtime's own environment."""
+        self._inherited = inherited
+        self._ids: dict[tuple[str, str, int], int] = {}
+
+    def of(self, app: AppSpec, who: InstanceId) -> dict[str, str]:
+        """The environment of one incarnation.
+
+        PM2 exports its whole record of the app as well; apps rely on `NODE_APP_INSTANCE`, `pm_id` and `name`,
+        and only those are kept: every other one of them has been seen to shadow somebody's real variable.
+        """
+        env = {name: value for name, value in self._inherited.items() if _inherits(app, name)}
+        env.update(app.env)
+        env[app.instance_var] = str(who.index)
+        env["pm_id"] = str(self.pm_id(app, who.index))
+        env["name"] = app.name
+        env[MARK] = self.mark(who)
+        if app.increment_var is not None:
+            from pidone.listen.appfacts import port_variable  # noqa: PLC0415 (few apps have one)
+
+            env.update(port_variable(app, who.index))
+        return env
+
+    def pm_id(self, app: AppSpec, index: int) -> int:
+        """The number of a slot in PM2's sense."""
+        return self._ids.setdefault((*app.key(), index), len(self._ids))
+
+    @staticmethod
+    def mark(who: InstanceId) -> str:
+        """What tells the processes of this incarnation from all others."""
+        return f"{who.namespace}/{who.app}:{who.index}:{who.incarnation}"
+
+
+def _inherits(app: AppSpec, name: str) -> bool:
+    if name in app.unset_env:
+        return False
+    if isinstance(app.filter_env, bool):
+        return not app.filter_env
+    return not any(part in name for part in app.filter_env)

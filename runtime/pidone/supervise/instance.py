@@ -1,0 +1,487 @@
+"""One instance as a table `state x event -> action`; every transition can be read in TABLE, at the end.
+
+The outside turns what happens into events; nothing else changes an instance. Processes come and go as
+numbered incarnations: an event of an old one is dropped, so that a late exit, timer or readiness report can
+never hit its successor. The last word of a person wins: a stop overrules a restart that is under way.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol, TypeAlias
+
+from pidone.contracts import InstanceId
+from pidone.ecosystem.spec import AppSpec, OnReadyTimeout, Seconds
+from pidone.errors import SpawnError
+from pidone.init.reaper import ExitStatus
+from pidone.init.spawn import exit_code_of
+from pidone.signames import signal_name
+from pidone.supervise.attendant import Errand
+from pidone.supervise.collaborators import Process, World
+from pidone.supervise.deadline import Deadline
+from pidone.supervise.life import Life
+from pidone.supervise.restart import Fate, RestartPolicy
+from pidone.supervise.states import Event, Goal, State
+
+SPAWN_RETRY_AFTER: Final[Seconds] = 0.1
+"""Least delay after a failed fork or exec: whatever is missing will not be there within the same turn."""
+
+
+class Observer(Protocol):
+    """Who hears about an instance: its app."""
+
+    def instance_changed(self, instance: "Instance", before: State) -> None: ...
+
+    def instance_unhealthy(self, instance: "Instance") -> bool:
+        """Whether the observer sees to its replacement."""
+
+    def instance_message(self, instance: "Instance", value: object) -> None: ...
+
+
+class Instance:
+    """One slot of an app."""
+
+    def __init__(
+        self,
+        app: AppSpec,
+        index: int,
+        world: World,
+        observer: Observer,
+        *,
+        before: "Instance | None" = None,
+    ) -> None:
+        """A new instance is stopped. `before` is the one it shall replace, whose counts go on."""
+        self.app = app
+        self.index = index
+        self.state = State.STOPPED
+        self.incarnation: int = before.incarnation if before else 0
+        self.restarts: int = before.restarts + 1 if before else 0
+        """Lives after the first, whoever asked for them (PM2's `restart_time`)."""
+        self.process: Process | None = None
+        self.started_at: Seconds = 0.0
+        """Monotonic time of the last start."""
+        self.last_exit: ExitStatus | None = None
+        self.reason = ""
+        """Why it is where it is, for people."""
+        self.status_text = ""
+        """What the process says of itself (sd_notify STATUS=)."""
+        self.fate: Fate | None = None
+        """How it ended for good, if it did."""
+        self.is_trial = before is not None
+        """It shall replace another one, which serves until this one is ready."""
+        self.was_killed = False
+        """The last stop ended with SIGKILL."""
+        self._world = world
+        self._observer = observer
+        self._policy = RestartPolicy(world.random)
+        self._goal = Goal.JUDGE
+        self._asked = ""
+        """For what reason somebody last asked for something."""
+        self._cause = ""
+        """Why the next start happens; empty before the first."""
+        self._ready_by = ""
+        """How the process told that it is ready; empty if it did not."""
+        self._deadline = Deadline(world.clock, self.handle)
+        self._errand: Errand | None = None
+        """What the start or the stop waits for."""
+
+    @property
+    def who(self) -> InstanceId:
+        """The current incarnation's identity."""
+        return InstanceId(self.app.name, self.index, self.incarnation, self.app.namespace)
+
+    @property
+    def pid(self) -> int | None:
+        """The main process, if there is one."""
+        return self.process.pid if self.process else None
+
+    @property
+    def uptime(self) -> Seconds:
+        """How long ago the last start was."""
+        return self._world.clock.time() - self.started_at
+
+    @property
+    def _running(self) -> Process:
+        """The process, in states that have one; anything else is a hole in TABLE."""
+        if self.process is None:
+            raise RuntimeError(f"{self.who} has no process in state {self.state}")
+        return self.process
+
+    @property
+    def unstable(self) -> int:
+        """Unstable ends in a row."""
+        return self._policy.unstable
+
+    @property
+    def told_ready(self) -> bool:
+        """Whether the process said itself that it is ready, be it late."""
+        return bool(self._ready_by)
+
+    def handle(self, event: Event, *, reason: str = "request") -> None:
+        """Let an event happen. One that means nothing in the present state is ignored.
+
+        `reason` is that of a start that somebody asks for.
+        """
+        action = TABLE[self.state].get(event)
+        if action is not None:
+            self._asked = reason
+            action(self)
+
+    def forgive(self) -> None:
+        """Begin to count restarts anew."""
+        self._policy.forgive()
+        self.restarts = 0
+
+    def give_up(self, why: str) -> None:
+        """End it for good, for a reason that a restart does not change."""
+        if not self.state.is_final:
+            self.reason = why
+        self.handle(Event.GIVE_UP)
+
+    def signal(self, number: int) -> None:
+        """Forward a signal to the main process, if there is one."""
+        if self.process is not None:
+            self.process.signal(number)
+
+    # -- actions, named for what they do; TABLE says when ---------------------------------------------
+
+    def _begin(self) -> None:
+        self._deadline.disarm()
+        self.incarnation += 1
+        self.started_at = self._world.clock.time()
+        self.fate = None
+        self.reason = ""
+        self._ready_by = ""
+        self.was_killed = False
+        self.status_text = ""
+        self._goal = Goal.JUDGE
+        life = Life(self, self.incarnation)
+        self._errand = self._world.attendant.before_start(self, life.prepared)
+        if self._errand is None:
+            self._launch()
+        else:
+            self._enter(State.PREPARING)
+
+    def _launch(self) -> None:
+        self.started_at = self._world.clock.time()
+        life = Life(self, self.incarnation)
+        try:
+            self.process = self._world.launcher.launch(self.app, self.who, report=life, on_exit=life.exited)
+        except SpawnError as error:
+            self.reason = str(error)
+            self._log("error", "instance.spawn_failed", self.reason)
+            self._cause = "spawn_failed"
+            self._judge(ExitStatus(code=exit_code_of(error)), least_delay=SPAWN_RETRY_AFTER)
+            return
+        pid = self.process.pid
+        self._log(
+            *("info", "instance.start", f"started as pid {pid}"),
+            pid=pid,
+            restarts=self.restarts,
+            reason=self._cause or None,
+        )
+        self._cause = ""
+        self._enter(State.STARTING)
+        if self.process.announces or self.app.ready.is_reported:
+            self._deadline.arm(self.app.listen_timeout, Event.LATE)
+        elif self.app.ready_delay > 0:
+            self._deadline.arm(self.app.ready_delay, Event.READY)
+        else:
+            self.handle(Event.READY)
+
+    def _begin_afresh(self) -> None:
+        self._policy.forgive()
+        if self.started_at:
+            self.restarts += 1
+        if self.restarts:
+            self._cause = self._asked
+        self._begin()
+
+    def _come_online(self) -> None:
+        self._deadline.disarm()
+        after = round(self.uptime, 3)
+        self._log(
+            "info", "instance.online", f"online after {after:g} s", after_s=after, by=self._ready_by or None
+        )
+        self._running.online()
+        self._enter(State.ONLINE)
+        self._world.attendant.happened(self, "post_start")
+
+    def _be_late(self) -> None:
+        if self.app.on_ready_timeout is OnReadyTimeout.FAIL:
+            self.reason = f"not ready within {self.app.listen_timeout:g} s"
+            self._log("error", "instance.not_ready", self.reason)
+            self._cause = "not_ready"
+            self._end(Goal.JUDGE)
+            return
+        self._log(
+            "warning",
+            "instance.not_ready",
+            f"not ready within {self.app.listen_timeout:g} s; taken as online "
+            '(on_ready_timeout = "fail" makes this a failure)',
+        )
+        self._come_online()
+
+    def _end_for_good(self) -> None:
+        self._end(Goal.REST)
+
+    def _end_to_renew(self) -> None:
+        self._policy.forgive()
+        self._cause = self._asked
+        self._end(Goal.RENEW)
+
+    def _end_as_unhealthy(self) -> None:
+        self._cause = "unhealthy"
+        self._end(Goal.JUDGE)
+
+    def _end_as_hopeless(self) -> None:
+        self._end(Goal.GIVE_UP)
+
+    def _end(self, goal: Goal) -> None:
+        self._goal = goal
+        self._errand = self._world.attendant.before_stop(self, Life(self, self.incarnation).released)
+        if self._errand is None:
+            self._take_leave()
+        else:
+            self._deadline.disarm()
+            self._enter(State.LEAVING)
+
+    def _take_leave(self) -> None:
+        if self._running.drain():
+            drain = self.app.drain_timeout
+            self._deadline.arm(self.app.kill_timeout if drain is None else drain, Event.OVERDUE)
+            self._enter(State.DRAINING)
+        else:
+            self._ask_to_stop()
+
+    def _ask_to_stop(self) -> None:
+        process = self._running
+        self._deadline.arm(self.app.kill_timeout, Event.OVERDUE)
+        if self.app.shutdown_with_message and process.send("shutdown"):
+            self._log("info", "instance.stop", 'asked to stop by "shutdown"', how="message")
+        else:
+            process.stop(self.app.kill_signal)
+            name = signal_name(self.app.kill_signal)
+            self._log("info", "instance.stop", f"asked to stop by {name}", signal=name)
+        self._enter(State.STOPPING)
+
+    def _kill(self) -> None:
+        self._deadline.disarm()
+        self.was_killed = True
+        self._log("warning", "instance.kill", f"still there after {self.app.kill_timeout:g} s")
+        self._running.kill()
+        self._enter(State.STOPPING)
+
+    def _kill_at_once(self) -> None:
+        self._goal = Goal.REST
+        self._deadline.disarm()
+        self._drop_errand()
+        if not self.was_killed:
+            self.was_killed = True
+            self._log("warning", "instance.kill", "no time left")
+        self._running.kill()
+        self._enter(State.STOPPING)
+
+    def _want_rest(self) -> None:
+        self._goal = Goal.REST
+
+    def _want_renewal(self) -> None:
+        self._policy.forgive()
+        self._cause = self._asked
+        self._goal = Goal.RENEW
+
+    def _want_no_more(self) -> None:
+        if self._goal is not Goal.REST:
+            self._goal = Goal.GIVE_UP
+
+    def _main_ended(self) -> None:
+        """The main process is gone; what it left behind has to go before anything follows."""
+        self._errand = None  # a hook that runs may end in its own time
+        if self._running.end_leftovers(Life(self, self.incarnation).gone):
+            self._deadline.arm(self.app.kill_timeout, Event.OVERDUE)
+            self._enter(State.STOPPING)
+        else:
+            self._conclude()
+
+    def _conclude(self) -> None:
+        """Nothing of the incarnation is left."""
+        self._deadline.disarm()
+        self._world.attendant.happened(self, "on_exit" if self._goal is Goal.JUDGE else "post_stop")
+        self.process = None
+        if self._goal is Goal.REST:
+            self._enter(State.STOPPED)
+        elif self._goal is Goal.GIVE_UP:
+            self._give_up()
+        elif self._goal is Goal.RENEW:
+            self.restarts += 1
+            self._begin()
+        else:
+            self._judge(self.last_exit or ExitStatus(code=0), least_delay=0.0)
+
+    def _judge(self, status: ExitStatus, *, least_delay: Seconds) -> None:
+        self.last_exit = status
+        uptime = 0.0 if self._cause == "not_ready" else self.uptime  # it never was up, however long that took
+        verdict = self._policy.judge(self.app, status, uptime=uptime, now=self._world.clock.time())
+        if verdict.fate is Fate.RESTART:
+            self._retry_in(max(verdict.delay, least_delay))
+            return
+        self.fate = verdict.fate
+        if verdict.fate is Fate.GAVE_UP:
+            why = f": {self.reason}" if self.reason else ""
+            self.reason = f"gave up after {self._policy.unstable or self.app.max_restarts} unstable ends{why}"
+            self._give_up()
+            return
+        final = {
+            Fate.COMPLETED: State.COMPLETED,
+            Fate.STOPPED: State.STOPPED,
+            Fate.FAILED: State.ERRORED,
+        }
+        self._enter(final[verdict.fate])
+
+    def _give_up(self) -> None:
+        """It stays down; `reason` tells why."""
+        self._deadline.disarm()
+        self._drop_errand()
+        self.fate = Fate.GAVE_UP
+        self._log("error", "instance.errored", self.reason)
+        self._enter(State.ERRORED)
+        if not self.is_trial:  # nothing is lost with it
+            self._world.attendant.happened(self, "on_give_up")
+
+    def _retry_in(self, delay: Seconds) -> None:
+        self.restarts += 1
+        if delay <= 0:
+            self._begin()
+            return
+        delay_s = round(delay, 3)
+        message = f"starts again in {delay_s:g} s"
+        self._log("info", "instance.backoff", message, delay_s=delay_s, restarts=self.restarts)
+        self._deadline.arm(delay, Event.RETRY)
+        self._enter(State.BACKOFF)
+
+    def _rest(self) -> None:
+        self._deadline.disarm()
+        self._drop_errand()
+        self._enter(State.STOPPED)
+
+    # -- what an incarnation reports (see Life) ---------------------------------------------------
+
+    def prepared(self, why_not: str) -> None:
+        """What the start waited for is done; or it must not start, for a reason."""
+        self._errand = None
+        if why_not:
+            self.reason = why_not
+        self.handle(Event.REFUSED if why_not else Event.PREPARED)
+
+    def exited(self, status: ExitStatus) -> None:
+        """The current incarnation's main process ended."""
+        self.last_exit = status
+        self.reason = self._world.attendant.explain(self, status) or self.reason
+        self._cause = self._cause or ("signal" if status.signal is not None else "exit")
+        asked = self.state in (State.LEAVING, State.DRAINING, State.STOPPING)
+        good = asked or (status.signal is None and status.code in self.app.success_exit_codes)
+        uptime = round(self.uptime, 3)
+        self._log(
+            "info" if good else "error",
+            "instance.exit",
+            f"ended with {status} after {uptime:g} s",
+            pid=self.pid,
+            code=status.code,
+            signal=signal_name(status.signal) if status.signal is not None else None,
+            uptime_s=uptime,
+            restarts=self.restarts,
+            reason="stop" if asked and self._goal is not Goal.JUDGE else self.reason or "exit",
+        )
+        self.handle(Event.EXIT)
+
+    def became_ready(self, how: str) -> None:
+        """The process reported that it can work."""
+        if self.state in (State.STARTING, State.ONLINE):
+            self._ready_by = how
+        self.handle(Event.READY)
+
+    def became_unhealthy(self, why: str) -> None:
+        """A probe or watchdog gave up on it."""
+        if self.state not in (State.STARTING, State.ONLINE):
+            return
+        self.reason = why
+        self._log("error", "instance.unhealthy", why)
+        if not self._observer.instance_unhealthy(self):
+            self.handle(Event.UNHEALTHY)
+
+    def extend_timeout(self, delay: Seconds) -> None:
+        """Whatever is due now becomes due in `delay` seconds, unless it is due later anyway."""
+        if self.state is not State.BACKOFF:
+            self._deadline.extend(delay)
+
+    def received(self, value: object) -> None:
+        """An IPC message for the app's owner."""
+        self._observer.instance_message(self, value)
+
+    # -- helpers -----------------------------------------------------------------------------------
+
+    def _enter(self, state: State) -> None:
+        before, self.state = self.state, state
+        self._observer.instance_changed(self, before)
+
+    def _drop_errand(self) -> None:
+        if self._errand is not None:
+            self._errand.cancel()
+            self._errand = None
+
+    def _log(self, level: str, event: str, message: str = "", **fields: object) -> None:
+        known = {key: value for key, value in fields.items() if value is not None}
+        self._world.log.event(level, event, message, **self.app.labels(), instance=self.index, **known)
+
+
+Action: TypeAlias = Callable[[Instance], None]
+
+_RUNNING: Final[Mapping[Event, Action]] = {
+    Event.STOP: Instance._end_for_good,
+    Event.RESTART: Instance._end_to_renew,
+    Event.UNHEALTHY: Instance._end_as_unhealthy,
+    Event.GIVE_UP: Instance._end_as_hopeless,
+    Event.EXIT: Instance._main_ended,
+    Event.KILL: Instance._kill_at_once,
+}
+_ENDING: Final[Mapping[Event, Action]] = {
+    Event.STOP: Instance._want_rest,
+    Event.START: Instance._want_renewal,
+    Event.RESTART: Instance._want_renewal,
+    Event.GIVE_UP: Instance._want_no_more,
+    Event.EXIT: Instance._main_ended,
+    Event.KILL: Instance._kill_at_once,
+}
+_FINAL: Final[Mapping[Event, Action]] = {
+    Event.START: Instance._begin_afresh,
+    Event.RESTART: Instance._begin_afresh,
+}
+
+TABLE: Final[Mapping[State, Mapping[Event, Action]]] = {
+    State.STOPPED: _FINAL,
+    State.ERRORED: _FINAL,
+    State.COMPLETED: _FINAL,
+    State.PREPARING: {
+        Event.PREPARED: Instance._launch,
+        Event.REFUSED: Instance._give_up,
+        Event.GIVE_UP: Instance._give_up,
+        Event.STOP: Instance._rest,
+        Event.KILL: Instance._rest,
+    },
+    State.STARTING: {**_RUNNING, Event.READY: Instance._come_online, Event.LATE: Instance._be_late},
+    State.ONLINE: _RUNNING,
+    State.LEAVING: {**_ENDING, Event.RELEASED: Instance._take_leave},
+    State.DRAINING: {
+        **_ENDING,
+        Event.DRAINED: Instance._ask_to_stop,
+        Event.OVERDUE: Instance._ask_to_stop,
+    },
+    State.STOPPING: {**_ENDING, Event.GONE: Instance._conclude, Event.OVERDUE: Instance._kill},
+    State.BACKOFF: {
+        Event.RETRY: Instance._begin,
+        Event.START: Instance._begin_afresh,
+        Event.RESTART: Instance._begin_afresh,
+        Event.STOP: Instance._rest,
+        Event.KILL: Instance._rest,
+        Event.GIVE_UP: Instance._give_up,
+    },
+}
+"""What each event does in each state; an event that is not listed means nothing there."""

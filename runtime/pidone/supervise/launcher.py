@@ -1,0 +1,272 @@
+"""From a spec to a running process: environment, pipes, sockets, fork and exec, and back again at its end."""
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from typing import Final
+
+from pidone.contracts import Clock, Equipment, InstanceId, LogSink, LogSource, Outfitter, Outlet, Report
+from pidone.ecosystem.spec import AppSpec
+from pidone.errors import ListenError, SpawnError
+from pidone.init import proctree
+from pidone.init.reaper import ExitStatus, Reaper
+from pidone.init.spawn import SpawnPlan, spawn
+from pidone.listen import appfacts
+from pidone.supervise.environment import Environment
+from pidone.supervise.leftovers import Clearance, Kin
+from pidone.supervise.stdin import StdinPipe
+
+RESERVE: Final = 16
+"""Descriptors that no start may take: a stop has to look into /proc, the file is read again, clients come."""
+
+
+class ForkLauncher:
+    """Launches real processes; everything it needs is handed in."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        reaper: Reaper,
+        log: LogSink,
+        outfitter: Outfitter,
+        environ: Mapping[str, str],
+        count: Callable[[AppSpec], int],
+    ) -> None:
+        """`environ` is what apps inherit; `count` tells how many instances one has."""
+        self._clock = clock
+        self._reaper = reaper
+        self._log = log
+        self._outfitter = outfitter
+        self._count = count
+        self._environment = Environment(environ)
+        self._clearances: set[Clearance] = set()
+
+    def launch(
+        self,
+        app: AppSpec,
+        who: InstanceId,
+        *,
+        report: Report,
+        on_exit: Callable[[ExitStatus], None],
+    ) -> "ForkedProcess":
+        """Start one incarnation. Raises SpawnError; then nothing is left of the attempt."""
+        with ExitStack() as undo:
+            try:
+                equipment = self._outfitter.equip(app, who, report)
+                undo.callback(equipment.close)
+                outlet = self._log.open(LogSource(app, who), _ready_line(app, report))
+                undo.callback(outlet.finish)
+                stdin = StdinPipe() if app.stdin == "pipe" else None
+                if stdin:
+                    undo.callback(stdin.close)
+                _keep_a_reserve()
+            except ListenError as error:
+                raise SpawnError(str(error)) from error
+            except OSError as error:
+                raise SpawnError(f"descriptors: {error.strerror}") from error
+            pid = spawn(self._plan(app, who, equipment, outlet, stdin))
+            undo.pop_all()
+        kin = Kin(pid, self._environment.mark(who), self._reaper.owns)
+        process = ForkedProcess(self, pid, kin, outlet, equipment, on_exit, announces=_announces(app))
+        if stdin:
+            stdin.spawned()
+            process.stdin = stdin
+        self._reaper.watch(pid, process.main_ended)
+        outlet.spawned(pid)
+        equipment.spawned(pid)
+        return process
+
+    def _plan(
+        self, app: AppSpec, who: InstanceId, equipment: Equipment, outlet: Outlet, stdin: StdinPipe | None
+    ) -> SpawnPlan:
+        return SpawnPlan(
+            argv=equipment.argv,
+            env={**self._environment.of(app, who), **equipment.env},
+            cwd=app.cwd,
+            stdin=stdin.child_end if stdin else 0 if app.stdin == "inherit" else None,
+            stdout=outlet.stdout,
+            stderr=outlet.stderr,
+            fds=equipment.fds,
+            pid_vars=equipment.pid_vars,
+            uid=app.uid,
+            gid=app.gid,
+            groups=app.groups,
+            umask=app.umask,
+            nice=app.nice,
+            limits=app.limits,
+            no_new_privs=app.no_new_privs,
+            oom_score_adj=app.oom_score_adj,
+            cpu_affinity=_affinity(app, who.index, self._count(app)),
+        )
+
+    def environment(self, app: AppSpec, who: InstanceId) -> Mapping[str, str]:
+        """The variables an incarnation gets, without those of its ports and channels."""
+        return self._environment.of(app, who)
+
+    def pm_id(self, app: AppSpec, index: int) -> int:
+        """PM2's number of a slot."""
+        return self._environment.pm_id(app, index)
+
+    def follow(self, pid: int, on_exit: Callable[[ExitStatus], None]) -> None:
+        """Hear about the end of a descendant that will be adopted by us."""
+        self._reaper.watch(pid, on_exit)
+
+    def orphan_buried(self, pid: int) -> None:
+        """An adopted process was reaped: it may have been the last one somebody waits for."""
+        del pid
+        for clearance in tuple(self._clearances):
+            clearance.check()
+
+    def clear(self, kin: Kin, on_gone: Callable[[], None]) -> Clearance | None:
+        """Begin to end what is left of an incarnation; None if there is nothing."""
+
+        def gone() -> None:
+            self._clearances.discard(clearance)
+            on_gone()
+
+        clearance = Clearance(kin.alive, self._clock, gone)
+        if not clearance.begin():
+            return None
+        self._clearances.add(clearance)
+        return clearance
+
+
+class ForkedProcess:
+    """The `Process` of supervise's collaborators, over a real pid."""
+
+    def __init__(
+        self,
+        launcher: ForkLauncher,
+        pid: int,
+        kin: Kin,
+        outlet: Outlet,
+        equipment: Equipment,
+        on_exit: Callable[[ExitStatus], None],
+        *,
+        announces: bool,
+    ) -> None:
+        """`pid` has just been spawned with this outlet and equipment."""
+        self.pid = pid
+        self.announces = announces
+        self._launcher = launcher
+        self._kin = kin
+        self._outlet = outlet
+        self._equipment = equipment
+        self._on_exit = on_exit
+        self._clearance: Clearance | None = None
+        self._killed = False
+        self.stdin: StdinPipe | None = None
+        """Its stdin, if that is a pipe of ours."""
+        self._followed: int | None = None
+
+    def online(self) -> None:
+        """The process counts as ready: its ports may take connections, its health is watched."""
+        self._equipment.online()
+
+    def signal(self, number: int) -> None:
+        """Signal the main process. It is not reaped yet, so the pid is still its own."""
+        if self._kin.main_is_alive:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def stop(self, number: int) -> None:
+        """Signal the main process, after noting who its descendants are."""
+        self._kin.remember()
+        self.signal(number)
+        main = proctree.read(self.pid)
+        if main is not None and main.state == "T":  # a stopped process hears nothing but SIGKILL
+            self.signal(signal.SIGCONT)
+
+    def follow(self, pid: int) -> None:
+        """Take `pid` for the main process from now on."""
+        if pid != self.pid:
+            self._followed = pid
+
+    def write(self, data: bytes) -> bool:
+        """Put something into its stdin."""
+        return self.stdin is not None and self.stdin.write(data)
+
+    def send(self, message: object) -> bool:
+        """Send an IPC message."""
+        return self._equipment.send(message)
+
+    def drain(self) -> bool:
+        """Ask for no new connections."""
+        return self._equipment.drain()
+
+    def kill(self) -> None:
+        """SIGKILL the main process and everything that belongs to it, newcomers included."""
+        self._killed = True
+        if self._clearance is not None:
+            self._clearance.kill()
+            return
+        self._kin.remember()
+        kin = self._kin.alive()
+        self.signal(signal.SIGKILL)
+        for process in kin:
+            process.send(signal.SIGKILL)
+
+    def end_leftovers(self, on_gone: Callable[[], None]) -> bool:
+        """Ask what the main process left behind to end; False if there is nothing."""
+        self._clearance = self._launcher.clear(self._kin, on_gone)
+        if self._clearance is None:
+            return False
+        if self._killed:
+            self._clearance.kill()
+        return True
+
+    def main_ended(self, status: ExitStatus) -> None:
+        """The reaper buried the main process: drain its pipes, then tell the owner."""
+        followed, self._followed = self._followed, None
+        if followed is not None and proctree.read(followed) is not None:
+            self.pid = followed
+            self._launcher.follow(followed, self.main_ended)
+            return
+        self._kin.main_is_alive = False
+        if self.stdin is not None:
+            self.stdin.close()
+        self._outlet.finish()
+        self._equipment.close()
+        self._on_exit(status)
+
+
+def _keep_a_reserve() -> None:
+    """Raises OSError if fewer than RESERVE descriptors are left."""
+    spare: list[int] = []
+    try:
+        spare.extend(os.dup(0) for _ in range(RESERVE))
+    finally:
+        for fd in spare:
+            os.close(fd)
+
+
+def _announces(app: AppSpec) -> bool:
+    """Node's cluster protocol and the Python shim report that a process listens, without being asked to."""
+    return app.ready.is_reported or appfacts.is_cluster_worker(app) or appfacts.shares_python(app)
+
+
+def _affinity(app: AppSpec, index: int, count: int) -> tuple[int, ...] | None:
+    if app.cpu_affinity == "spread":
+        from pidone.supervise.spreading import share_of  # noqa: PLC0415 (only for apps that use it)
+
+        return share_of(index, count)
+    return app.cpu_affinity if isinstance(app.cpu_affinity, tuple) else None
+
+
+def _ready_line(app: AppSpec, report: Report) -> Callable[[str], bool] | None:
+    """What looks for the readiness line, if the app has one."""
+    if app.ready.log is None:
+        return None
+    import re  # noqa: PLC0415 (only for apps that tell by their log)
+
+    pattern = re.compile(app.ready.log)
+
+    def look(line: str) -> bool:
+        if pattern.search(line) is None:
+            return False
+        report.ready("log")
+        return True
+
+    return look

@@ -1,0 +1,96 @@
+"""What happens after an unasked-for end: restart now, restart later, or not at all.
+
+Keys, formulas and defaults are PM2's, except that a death by signal is never taken for exit code 0 and that
+`max_restarts` is reached whatever the delay between restarts (PM2 stops counting after
+`min_uptime * max_restarts`, so that any delay makes its limit unreachable).
+"""
+
+from collections import deque
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Final
+
+from pidone.ecosystem.spec import AppSpec, Seconds
+from pidone.init.reaper import ExitStatus
+from pidone.record import Record
+
+BACKOFF_FACTOR: Final = 1.5
+BACKOFF_JITTER: Final = 0.1
+"""Share by which a growing delay may be off in either direction, so that instances do not restart in step."""
+BACKOFF_RESET_AFTER: Final[Seconds] = 30.0
+"""A life this long ends a series of crashes (PM2's EXP_BACKOFF_RESET_TIMER)."""
+
+
+class Fate(Enum):
+    """What the policy decided."""
+
+    RESTART = auto()
+    COMPLETED = auto()
+    """It was meant to end, and ended well."""
+    FAILED = auto()
+    """It was meant to end, and ended badly."""
+    STOPPED = auto()
+    """It ended with one of its `stop_exit_codes`."""
+    GAVE_UP = auto()
+    """It crashed too often."""
+
+
+class Verdict(Record):
+    """A fate, and for a restart how long to wait first."""
+
+    fate: Fate
+    delay: Seconds = 0.0
+
+
+class RestartPolicy:
+    """Counts the crashes of one instance."""
+
+    def __init__(self, random: Callable[[], float]) -> None:
+        """`random` gives numbers in [0, 1) for the jitter."""
+        self._random = random
+        self._backoff: Seconds = 0.0
+        self._restarted_at: deque[Seconds] = deque()
+        self.unstable = 0
+        """Ends in a row that came before `min_uptime`."""
+
+    def judge(self, app: AppSpec, status: ExitStatus, *, uptime: Seconds, now: Seconds) -> Verdict:
+        """Decide after an incarnation lived `uptime` seconds and ended at monotonic time `now`.
+
+        By the rules of `app` as it is now: they change with the file, and when a reload has succeeded.
+        """
+        if status.signal is None and status.code in app.stop_exit_codes:
+            return Verdict(Fate.STOPPED)
+        if not app.autorestart:
+            succeeded = status.signal is None and status.code in app.success_exit_codes
+            return Verdict(Fate.COMPLETED if succeeded else Fate.FAILED)
+        self.unstable = self.unstable + 1 if uptime < app.min_uptime else 0
+        if self._too_often(app, now):
+            return Verdict(Fate.GAVE_UP)
+        return Verdict(Fate.RESTART, self._delay(app, uptime))
+
+    def forgive(self) -> None:
+        """Forget the past: a person started, restarted or reset the app."""
+        self.unstable = 0
+        self._backoff = 0.0
+        self._restarted_at.clear()
+
+    def _too_often(self, app: AppSpec, now: Seconds) -> bool:
+        window = app.restart_window
+        if window is None:
+            return self.unstable >= app.max_restarts
+        while self._restarted_at and now - self._restarted_at[0] > window:
+            self._restarted_at.popleft()
+        if len(self._restarted_at) >= app.max_restarts:
+            return True
+        self._restarted_at.append(now)
+        return False
+
+    def _delay(self, app: AppSpec, uptime: Seconds) -> Seconds:
+        first = app.exp_backoff_restart_delay
+        if first <= 0:
+            return app.restart_delay
+        if uptime > BACKOFF_RESET_AFTER:
+            self._backoff = 0.0
+        self._backoff = min(self._backoff * BACKOFF_FACTOR if self._backoff else first, app.max_restart_delay)
+        jitter = 1 + BACKOFF_JITTER * (2 * self._random() - 1)
+        return max(min(self._backoff * jitter, app.max_restart_delay), app.restart_delay)

@@ -1,0 +1,290 @@
+"""One run of an ecosystem: makes the real collaborators and turns the loop until nothing is left."""
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, Protocol
+
+from pidone.ecosystem.spec import AppSpec, Ecosystem
+from pidone.errors import ListenError
+from pidone.init.exitcodes import ExitCode
+from pidone.init.reaper import Reaper
+from pidone.init.signals import SignalInbox
+from pidone.listen.lazy import LazyOutfitter
+from pidone.logs.relay import Relay
+from pidone.record import Record
+from pidone.signames import signal_name
+from pidone.supervise.collaborators import World
+from pidone.supervise.launcher import ForkLauncher
+from pidone.supervise.ledger import Ledger
+from pidone.supervise.loop import new_event_loop
+from pidone.supervise.reread import Reread
+from pidone.supervise.signalmap import Reaction, SignalAction, reactions
+from pidone.supervise.supervisor import Ending, Phase, Supervisor
+from pidone.supervise.upkeep import Upkeep
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+STALLED_STDOUT_S: Final = 2.0
+"""A stdout that takes nothing for so long when everything has ended is not waited for."""
+SLOW_STDOUT_S: Final = 10.0
+"""How long the last lines may take to leave through one that does read."""
+OPERATE_AFTER: Final = 0.1
+"""Seconds that the first apps have for themselves before what operates them is imported."""
+
+
+class Closable(Protocol):
+    """What is to be closed at the end."""
+
+    def close(self) -> None: ...
+
+
+class Parts(Record, kw_only=True):
+    """What the control side gets to see of a session."""
+
+    loop: "AbstractEventLoop"
+    supervisor: Supervisor
+    relay: Relay
+    ledger: Ledger
+    launcher: ForkLauncher
+    reaper: Reaper
+    upkeep: Upkeep
+    version: str
+
+
+class Surroundings(Record, kw_only=True):
+    """What a session takes from the process it runs in."""
+
+    inbox: SignalInbox
+    environ: Mapping[str, str]
+    version: str
+    load: Callable[[], Ecosystem]
+    """Reads the ecosystem again (SIGHUP); raises ConfigError."""
+    operate: Callable[[Parts], Closable | None] | None = None
+    """Opens the control side, if it is wanted, once the first apps have been started."""
+
+
+class Session:
+    """Everything between the first spawn and the last exit."""
+
+    def __init__(self, ecosystem: Ecosystem, around: Surroundings) -> None:
+        """Nothing is started before `run`."""
+        self._ecosystem = ecosystem
+        self._around = around
+        self._loop = new_event_loop()
+        self._reaper = Reaper(self._orphan_buried)
+        self._relay = Relay(self._loop, ecosystem.runtime, on_stdout_lost=self._stdout_lost)
+        self._ledger = Ledger(self._relay)
+        self._outfitter = LazyOutfitter(self._loop, self._ledger, self._run_command)
+        self._launcher = ForkLauncher(
+            clock=self._loop,
+            reaper=self._reaper,
+            log=self._ledger,
+            outfitter=self._outfitter,
+            environ=around.environ,
+            count=self._instances,
+        )
+        self._upkeep = Upkeep(
+            ecosystem.runtime,
+            loop=self._loop,
+            reaper=self._reaper,
+            log=self._ledger,
+            random=_random,
+            environ=around.environ,
+            environment=self._launcher.environment,
+            apps=lambda: self._supervisor.apps.values(),  # noqa: PLW0108 (it is made below)
+            is_ready=lambda: self._supervisor.is_ready,
+        )
+        self._supervisor = Supervisor(
+            ecosystem,
+            World(self._loop, self._launcher, self._ledger, self._outfitter, _random, self._upkeep),
+            self._outfitter,
+            count=lambda app: app.count(self._ecosystem.cpus),
+            on_done=self._done,
+        )
+        self._reactions: Mapping[int, Reaction] = reactions(ecosystem.runtime.signals)
+        self._reread = Reread(
+            around.load,
+            loop=self._loop,
+            reaper=self._reaper,
+            on_loaded=self._loaded,
+            on_failed=self._not_loaded,
+        )
+        self._is_reaping = False
+        self._ending: Ending | None = None
+        self._control: Closable | None = None
+        self._config_watch: Closable | None = None
+
+    def run(self) -> Ending:
+        """Start everything and return when all of it has ended.
+
+        Raises:
+            ListenError: a socket cannot be opened; nothing has been started.
+        """
+        self._supervisor.open()
+        self._loop.add_reader(self._around.inbox.open(), self._signals_arrived)
+        try:
+            self._begin()
+            self._loop.run_forever()
+        finally:
+            self._around.inbox.close()
+            for room in (self._config_watch, self._control):
+                if room is not None:
+                    room.close()
+            while self._reaper.reap():  # who ended in the last moment is nobody else's to bury
+                pass
+            self._relay.close(STALLED_STDOUT_S, SLOW_STDOUT_S)
+        return self._ending or Ending(ExitCode.INTERNAL, "bug", "the loop ended by itself")
+
+    # -- what happens ------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        self._ledger.event(
+            "info",
+            "runtime.start",
+            f"pidone {self._around.version} starts {len(self._ecosystem.apps)} apps",
+            version=self._around.version,
+            pid=os.getpid(),
+            cpus=self._ecosystem.cpus,
+            apps=[app.name for app in self._ecosystem.apps],
+        )
+        for note in self._ecosystem.host_notes:
+            self._ledger.event("warning", "host.unreadable", note)
+        self._tell_what_is_new(None)
+        # A stop that was asked for while we were getting ready comes before any start.
+        self._signals_arrived()
+        if self._ending is None and (delay := self._ecosystem.runtime.start_delay):
+            self._loop.call_later(delay, self._prepare)
+        elif self._ending is None:
+            self._prepare()
+            self._signals_arrived()
+
+    def _prepare(self) -> None:
+        """Unless a stop was asked for during `start_delay`."""
+        if self._supervisor.phase is Phase.NEW:
+            self._upkeep.start(self._start)
+
+    def _start(self, why_not: str) -> None:
+        if why_not:
+            self._supervisor.shutdown(Ending(ExitCode.GAVE_UP, "hook", why_not))
+        else:
+            self._supervisor.start()
+            self._loop.call_later(OPERATE_AFTER, self._open_control)
+
+    def _open_control(self) -> None:
+        if self._ending is not None:  # runtime.exit has been said
+            return
+        self._watch_config()
+        if self._around.operate is not None:
+            parts = Parts(
+                loop=self._loop,
+                supervisor=self._supervisor,
+                relay=self._relay,
+                ledger=self._ledger,
+                launcher=self._launcher,
+                reaper=self._reaper,
+                upkeep=self._upkeep,
+                version=self._around.version,
+            )
+            self._control = self._around.operate(parts)
+
+    def _watch_config(self) -> None:
+        """Begin or end to watch the ecosystem file, as it says itself."""
+        origin = self._ecosystem.origin if self._ecosystem.runtime.watch_config else None
+        if self._config_watch is not None and origin is None:
+            self._config_watch.close()
+            self._config_watch = None
+        elif self._config_watch is None and origin is not None:
+            from pidone.supervise.config_watch import ConfigWatch  # noqa: PLC0415 (for who has asked for it)
+
+            try:
+                self._config_watch = ConfigWatch(
+                    origin, loop=self._loop, on_changed=self._reread.begin, on_failed=self._not_watched
+                )
+            except OSError as error:
+                self._not_watched(error)
+
+    def _not_watched(self, error: OSError) -> None:
+        why = f"the ecosystem file is not watched any more: {error.strerror}"
+        self._ledger.event("error", "watch.failed", why)
+
+    def _signals_arrived(self) -> None:
+        for number in self._around.inbox.take():
+            if number == signal.SIGCHLD:
+                if not self._is_reaping:
+                    self._reap()
+            elif number in self._reactions:
+                self._react(number, self._reactions[number])
+
+    def _react(self, number: int, reaction: Reaction) -> None:
+        if reaction.action is SignalAction.STOP:
+            self._supervisor.stop_by_signal(number)
+        elif reaction.action is SignalAction.RELOAD:
+            self._reread.begin()
+        elif reaction.action is SignalAction.FORWARD:
+            self._supervisor.forward(reaction.number)
+        elif reaction.action is SignalAction.REOPEN:
+            name = signal_name(number)
+            self._ledger.event(
+                "info", "control.request", f"reopen asked for by {name}", action="reopen", peer=name
+            )
+            self._relay.reopen()
+
+    def _reap(self) -> None:
+        """Once in a turn, as long as there may be more to bury: others shall have their turn too."""
+        self._is_reaping = self._reaper.reap()
+        if self._is_reaping:
+            self._loop.call_soon(self._reap)
+
+    def _orphan_buried(self, pid: int) -> None:
+        self._launcher.orphan_buried(pid)
+        self._supervisor.orphan_buried()
+
+    def _loaded(self, ecosystem: Ecosystem) -> None:
+        before, self._ecosystem = self._ecosystem, ecosystem
+        try:
+            self._supervisor.apply(ecosystem)
+        except ListenError as error:
+            self._ecosystem = before
+            self._not_loaded(str(error))
+            return
+        self._tell_what_is_new(before)
+        self._reactions = reactions(ecosystem.runtime.signals)
+        self._upkeep.apply(ecosystem.runtime)
+        self._watch_config()
+
+    def _tell_what_is_new(self, before: Ecosystem | None) -> None:
+        """What the reading of the file had to remark, unless the last reading had said so."""
+        for warning in self._ecosystem.warnings:
+            if before is None or warning not in before.warnings:
+                self._ledger.event("warning", "config.warning", warning)
+        for notice in self._ecosystem.notices:
+            if before is None or notice not in before.notices:
+                self._ledger.event("info", "config.notice", notice)
+
+    def _not_loaded(self, why: str) -> None:
+        self._ledger.event("error", "config.rejected", f"nothing was changed: {why}")
+
+    def _stdout_lost(self, error: OSError) -> None:
+        why = f"stdout is lost: {error.strerror}"
+        self._supervisor.shutdown(Ending(ExitCode.STDOUT_LOST, "stdout", why))
+
+    def _done(self, ending: Ending) -> None:
+        self._ending = ending
+        self._loop.stop()
+
+    def _instances(self, spec: AppSpec) -> int:
+        """How many instances an app has now: somebody may have scaled it."""
+        app = self._supervisor.apps.get(spec.key())
+        return spec.count(self._ecosystem.cpus) if app is None else len(app.instances)
+
+    async def _run_command(self, app: AppSpec, argv: tuple[str, ...]) -> int:
+        from pidone.supervise.commands import Commands  # noqa: PLC0415 (needs asyncio at last)
+
+        return await Commands(self._reaper, self._around.environ).run(app, argv)
+
+
+def _random() -> float:
+    """As random.random, whose module costs 2 ms and 300 KB for its other generators."""
+    return int.from_bytes(os.urandom(6), "big") / (1 << 48)

@@ -1,0 +1,301 @@
+"""The Attendant of a real session: hooks, memory, age, times and file changes, where an app uses them.
+
+Nothing of these rooms is imported before an app has a key that needs it, and then only when the first apps
+run already; the one exception are hooks, which a start may have to wait for.
+"""
+
+import signal
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from pidone.contracts import InstanceId, LogSink, Timer
+from pidone.ecosystem.spec import AppSpec, RuntimeSpec, Seconds
+from pidone.init.reaper import ExitStatus, Reaper
+from pidone.supervise.app import App
+from pidone.supervise.attendant import Errand, Moment
+from pidone.supervise.instance import Instance
+from pidone.supervise.replacing import Replacements
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from datetime import datetime
+
+    from pidone.host.cgroup import Box
+    from pidone.supervise.hooking import Hooks
+    from pidone.supervise.killings import Killings
+    from pidone.supervise.memory_limits import Limits
+    from pidone.supervise.recycling import Recycler
+    from pidone.supervise.spreading import Spreading
+    from pidone.supervise.times import Times
+    from pidone.supervise.usage import UsageBook
+    from pidone.supervise.watching import Watcher
+
+
+class Upkeep:
+    """Everything beside starting and stopping."""
+
+    def __init__(
+        self,
+        runtime: RuntimeSpec,
+        *,
+        loop: "AbstractEventLoop",
+        reaper: Reaper,
+        log: LogSink,
+        random: Callable[[], float],
+        environ: Mapping[str, str],
+        environment: Callable[[AppSpec, InstanceId], Mapping[str, str]],
+        apps: Callable[[], Iterable[App]],
+        is_ready: Callable[[], bool],
+    ) -> None:
+        """`environ` is the runtime's own, `environment` what a process of an app gets.
+
+        `apps` lists all there are, and `is_ready` tells whether everything that shall run does.
+        """
+        self._apps = apps
+        self._is_ready = is_ready
+        self._runtime = runtime
+        self._loop = loop
+        self._reaper = reaper
+        self._log = log
+        self._random = random
+        self._environ = environ
+        self._environment = environment
+        self._replacements = Replacements()
+        self._changed: dict[tuple[str, str], App] = {}
+        self._look: Timer | None = None
+        self._all_ready_told = False
+        self._ends = False
+        self._killed_before = 0
+        """OOM kills on the machine before the first app."""
+        self._box: Box | None = None
+        self._hooks: Hooks | None = None
+        self._killings: Killings | None = None
+        self._recycler: Recycler | None = None
+        self._spreading: Spreading | None = None
+        self._times: Times | None = None
+        self._usage: UsageBook | None = None
+        self._watcher: Watcher | None = None
+
+    def start(self, then: Callable[[str], None]) -> None:
+        """The session begins; `then` hears why nothing may be started, or an empty text."""
+        self._killed_before = _machine_kills()
+        if self._runtime.hooks:
+            self._the_hooks().start_whole(then)
+        else:
+            then("")
+
+    def apply(self, runtime: RuntimeSpec) -> None:
+        """The ecosystem was read again."""
+        self._runtime = runtime
+        if self._hooks is not None:
+            self._hooks.runtime = runtime
+        if self._recycler is not None:
+            self._recycler.guard(runtime.memory_guard)
+        for app in self._apps():
+            self.changed(app)
+
+    # -- as an Attendant ---------------------------------------------------------------------------------
+
+    def before_start(self, instance: Instance, then: Callable[[str], None]) -> Errand | None:
+        """Run its `pre_start`."""
+        if not instance.app.hooks:
+            return None
+        return self._the_hooks().before_start(instance, then)
+
+    def before_stop(self, instance: Instance, then: Callable[[], None]) -> Errand | None:
+        """Run its `pre_stop`."""
+        if not instance.app.hooks:
+            return None
+        return self._the_hooks().before_stop(instance, then)
+
+    def happened(self, instance: Instance, moment: Moment) -> None:
+        """Run what is to be run then."""
+        if instance.app.hooks or moment in self._runtime.hooks:
+            self._the_hooks().happened(instance, moment)
+
+    def explain(self, instance: Instance, status: ExitStatus) -> str:
+        """Recognise an OOM kill."""
+        if status.signal != signal.SIGKILL or instance.was_killed:
+            return ""
+        if self._killings is None and _machine_kills() <= self._killed_before:
+            return ""  # nothing was killed for memory on the whole machine
+        return self._the_killings().explain(status)
+
+    def changed(self, app: App) -> None:
+        """Look at it when the present event is done: one event may change an app several times."""
+        self._changed[app.spec.key()] = app
+        if self._look is None and not self._ends:
+            self._look = self._loop.call_later(0, self._catch_up)
+
+    def whole_stops(self, reason: str, then: Callable[[], None]) -> bool:
+        """Run the `pre_stop` of the whole."""
+        return self._hooks is not None and self._hooks.whole_stops(reason, then)
+
+    def whole_rests(self, code: int, reason: str, then: Callable[[], None]) -> bool:
+        """Nothing is measured, timed or watched any more; hooks come to their end."""
+        self._ends = True
+        for room in (self._recycler, self._times):
+            if room is not None:
+                room.stop()
+        if self._look is not None:
+            self._look.cancel()
+
+        def finish_hooks() -> bool:
+            return self._hooks is not None and self._hooks.whole_rests(code, reason, then)
+
+        def unwatched() -> None:
+            if not finish_hooks():
+                then()
+
+        if self._watcher is not None and self._watcher.stop(unwatched):
+            return True
+        return finish_hooks()
+
+    def hurry(self) -> None:
+        """Kill the hooks that run."""
+        if self._hooks is not None:
+            self._hooks.cancel_all()
+
+    # -- what people want to know ------------------------------------------------------------------------
+
+    def usage(self) -> "UsageBook":
+        """What all instances use."""
+        from pidone.supervise.usage import UsageBook  # noqa: PLC0415 (for the first who asks)
+
+        if self._usage is None:
+            self._usage = UsageBook(self._pids, now=self._loop.time, call_soon=self._loop.call_soon)
+        return self._usage
+
+    def limits(self, app: App) -> "Limits":
+        """The memory limits of an app in this container."""
+        from pidone.supervise.memory_limits import limits_of  # noqa: PLC0415 (for the first who asks)
+
+        return limits_of(app.spec, ceiling=self._the_box().memory().ceiling, instances=len(app.instances))
+
+    def next_run(self, app: App) -> "datetime | None":
+        """When the schedule or `cron_restart` of an app is due next."""
+        return None if self._times is None else self._times.next_run(app)
+
+    def time_left(self, instance: Instance) -> Seconds | None:
+        """How long an instance has before it is replaced for its `max_age`."""
+        return None if self._recycler is None else self._recycler.time_left(instance.who)
+
+    # -- helpers -----------------------------------------------------------------------------------------
+
+    def _pids(self) -> list[int]:
+        return [
+            member.pid
+            for app in self._apps()
+            for member in app.members()
+            if member.pid is not None and member.state.has_process
+        ]
+
+    def _catch_up(self) -> None:
+        self._look = None
+        changed, self._changed = self._changed, {}
+        for app in changed.values():
+            self._sync(app)
+        self._tell_when_all_are_ready()
+
+    def _sync(self, app: App) -> None:
+        spec = app.spec
+        limits = (spec.max_memory_restart, spec.memory_soft_limit, spec.max_age, self._runtime.memory_guard)
+        if self._recycler is not None or any(limit is not None for limit in limits):
+            self._the_recycler().sync(app)
+        if self._times is not None or spec.schedule or spec.cron_restart:
+            self._the_times().sync(app)
+        if self._watcher is not None or spec.watch:
+            self._the_watcher().sync(app)
+        if self._spreading is not None or spec.cpu_affinity == "spread":
+            self._the_spreading().sync(app)
+        self._replacements.proceed(app)
+
+    def _tell_when_all_are_ready(self) -> None:
+        if self._hooks is None or self._all_ready_told:
+            return
+        if self._is_ready():
+            self._all_ready_told = True
+            self._hooks.whole_started()
+
+    def _the_killings(self) -> "Killings":
+        from pidone.supervise.killings import Killings  # noqa: PLC0415 (after the first apps have started)
+
+        if self._killings is None:
+            self._killings = Killings(self._the_box(), self._log, host_before=self._killed_before)
+        return self._killings
+
+    def _sampled(self) -> None:
+        if self._killings is not None or _machine_kills() > self._killed_before:
+            self._the_killings().look_for_helpers()
+
+    def _the_box(self) -> "Box":
+        from pidone.host.cgroup import Box  # noqa: PLC0415 (after the first apps have started)
+
+        if self._box is None:
+            self._box = Box.find()
+        return self._box
+
+    def _the_hooks(self) -> "Hooks":
+        from pidone.supervise.hooking import Hooks  # noqa: PLC0415 (only for apps that use it)
+
+        if self._hooks is None:
+            self._hooks = Hooks(
+                self._runtime,
+                clock=self._loop,
+                reaper=self._reaper,
+                log=self._log,
+                environ=self._environment,
+            )
+        return self._hooks
+
+    def _the_recycler(self) -> "Recycler":
+        from pidone.supervise.recycling import Recycler  # noqa: PLC0415 (only for apps that use it)
+
+        if self._recycler is None:
+            self._recycler = Recycler(
+                self._runtime,
+                clock=self._loop,
+                log=self._log,
+                random=self._random,
+                box=self._the_box(),
+                usage=self.usage(),
+                replacements=self._replacements,
+                on_sample=self._sampled,
+            )
+            for app in self._apps():  # those that came before the first one which needs it
+                self._recycler.sync(app)
+        return self._recycler
+
+    def _the_spreading(self) -> "Spreading":
+        from pidone.supervise.spreading import Spreading  # noqa: PLC0415 (only for apps that use it)
+
+        if self._spreading is None:
+            self._spreading = Spreading(self._log)
+        return self._spreading
+
+    def _the_times(self) -> "Times":
+        from pidone.supervise.times import Times  # noqa: PLC0415 (only for apps that use it)
+
+        if self._times is None:
+            self._times = Times(
+                clock=self._loop, log=self._log, environ=self._environ, replacements=self._replacements
+            )
+        return self._times
+
+    def _the_watcher(self) -> "Watcher":
+        from pidone.supervise.watching import Watcher  # noqa: PLC0415 (only for apps that use it)
+
+        if self._watcher is None:
+            self._watcher = Watcher(
+                loop=self._loop, reaper=self._reaper, log=self._log, replacements=self._replacements
+            )
+        return self._watcher
+
+
+def _machine_kills() -> int:
+    """OOM kills on the machine since its start (vmstat, Linux 4.13): one cheap read, nothing imported."""
+    try:
+        with open("/proc/vmstat") as file:
+            return next((int(line.split()[1]) for line in file if line.startswith("oom_kill ")), 0)
+    except OSError:
+        return 0
