@@ -19,7 +19,8 @@ from typing import Final
 import _quickjs  # noqa: F401 inherited by the children
 import yaml  # noqa: F401 as above
 
-from pidone.ecosystem.formats import engine, esm, read, reader, toml, yaml12  # noqa: F401 as above
+from pidone.ecosystem.formats import read, reader, toml, yaml12  # noqa: F401 as above
+from pidone.ecosystem.formats.javascript import engine, esm  # noqa: F401 as above
 from pidone.errors import ConfigError
 
 _SLOW_S: Final = 3.0

@@ -12,12 +12,11 @@ from harness import PIDONE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pidone.ecosystem.catalogue import APP_GROUPS, Key
 from pidone.ecosystem.formats import read
-from pidone.ecosystem.keys import APP_KEYS, NOTHING_IN_A_CONTAINER, find
+from pidone.ecosystem.keys import APP_GROUPS, APP_KEYS, NOTHING_IN_A_CONTAINER, Key, find
 from pidone.ecosystem.load import load
 from pidone.ecosystem.options import LoadOptions
-from pidone.ecosystem.schema import json_schema
+from pidone.ecosystem.output.schema import json_schema
 from pidone.ecosystem.values import Invalid
 from pidone.errors import ConfigError
 

@@ -11,7 +11,7 @@ from control.operated import operated
 from harness import PYTHON, eventually
 
 from pidone.control.alerts import AlertWatch, AppReading, InstanceReading
-from pidone.ecosystem.checks import Alert
+from pidone.ecosystem.spec import Alert
 
 MIB = 1 << 20
 

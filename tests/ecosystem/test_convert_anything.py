@@ -9,13 +9,13 @@ from ecosystem.test_anything import _LANGUAGE
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pidone.ecosystem.convert import Target, convert
 from pidone.ecosystem.document import Document
 from pidone.ecosystem.formats import read
 from pidone.ecosystem.keys import APP_KEYS, RUNTIME_KEYS
 from pidone.ecosystem.load import resolve
+from pidone.ecosystem.output.convert import Target, convert
+from pidone.ecosystem.output.text import json_text, toml_text
 from pidone.ecosystem.spec import Ecosystem
-from pidone.ecosystem.writing import json_text, toml_text
 from pidone.errors import ConfigError
 
 _SCALAR = st.one_of(

@@ -8,7 +8,7 @@ from ecosystem.fixtures import ALL, Fixture
 
 from pidone.ecosystem.load import load
 from pidone.ecosystem.options import LoadOptions
-from pidone.ecosystem.resolved import as_plain, as_text
+from pidone.ecosystem.output.resolved import as_plain, as_text
 from pidone.ecosystem.spec import AppSpec
 from pidone.errors import ConfigError
 

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pidone.ecosystem import kinds, quantities, values
+from pidone.ecosystem import values
 from pidone.ecosystem.spec import MemoryShare
-from pidone.ecosystem.values import Invalid
-from pidone.ecosystem.words import split_words
+from pidone.ecosystem.values import Invalid, kinds, quantities, split_words
 
 
 @pytest.mark.parametrize(

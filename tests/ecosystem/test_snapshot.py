@@ -10,9 +10,9 @@ from pidone.ecosystem.document import Document
 from pidone.ecosystem.formats import read
 from pidone.ecosystem.load import document_of, resolve
 from pidone.ecosystem.options import LoadOptions
-from pidone.ecosystem.snapshot import Running, snapshot
+from pidone.ecosystem.output.snapshot import Running, snapshot
+from pidone.ecosystem.output.text import toml_text
 from pidone.ecosystem.spec import AppSpec, Ecosystem
-from pidone.ecosystem.writing import toml_text
 
 ONLINE = Running(scale=1, is_wanted=True, has_run=True)
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from ecosystem.documents import document, options, read
 
-from pidone.ecosystem.convert import Target, convert
 from pidone.ecosystem.load import resolve
+from pidone.ecosystem.output.convert import Target, convert
 from pidone.ecosystem.spec import AppSpec, Ecosystem
 from pidone.errors import ConfigError
 from pidone.interpreter import module_argv

@@ -11,7 +11,7 @@ from pidone.ecosystem.load import load
 from pidone.ecosystem.options import LoadOptions
 from pidone.ecosystem.spec import AppSpec, Ecosystem
 from pidone.ecosystem.values import Invalid
-from pidone.ecosystem.watching import PATTERNS, WATCH_OPTIONS
+from pidone.ecosystem.values.watching import PATTERNS, WATCH_OPTIONS
 
 
 def read(folder: Path, keys: str) -> Ecosystem:

@@ -5,15 +5,7 @@ import signal
 import pytest
 from stage import Stage, spec
 
-from pidone.ecosystem.spec import (
-    AppSpec,
-    Condition,
-    Dependency,
-    Ecosystem,
-    ExecMode,
-    Readiness,
-    RuntimeSpec,
-)
+from pidone.ecosystem.spec import AppSpec, Condition, Dependency, Ecosystem, ExecMode, Readiness, RuntimeSpec
 from pidone.supervise import supervisor as module
 from pidone.supervise.supervisor import Ending, Phase, Supervisor
 

@@ -30,7 +30,7 @@ def check(
     """Tell what an ecosystem means, and everything that is wrong with it."""
     from pidone.ecosystem.load import load
     from pidone.ecosystem.options import LoadOptions
-    from pidone.ecosystem.resolved import as_plain, as_text
+    from pidone.ecosystem.output.resolved import as_plain, as_text
     from pidone.host.cpus import available_cpus
 
     cpus = available_cpus()

@@ -54,9 +54,9 @@ def convert_file(
 
 def converted(source: Path | None, out: Path | None, options: LoadOptions, *, as_json: bool = False) -> str:
     """The text of the new file, or with no file for stdout; warnings go to stderr. Raises ConfigError."""
-    from pidone.ecosystem.convert import Target, convert
     from pidone.ecosystem.load import read_document
-    from pidone.ecosystem.writing import json_text, toml_text
+    from pidone.ecosystem.output.convert import Target, convert
+    from pidone.ecosystem.output.text import json_text, toml_text
 
     document = read_document(source, options)
     folder = Path(os.path.normpath(options.cwd / (out.parent if out else "")))

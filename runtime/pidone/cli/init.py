@@ -8,8 +8,8 @@ from typing import Annotated, Final
 import typer
 
 from pidone.cli.options import Json, family
+from pidone.ecosystem.output.text import toml_text
 from pidone.ecosystem.starters.folder import starter
-from pidone.ecosystem.writing import toml_text
 from pidone.errors import ConfigError
 from pidone.init.exitcodes import ExitCode
 

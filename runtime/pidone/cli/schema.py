@@ -19,10 +19,10 @@ def schema(
     """Print the JSON Schema of ecosystem files for editors, or the reference page."""
     del as_json  # it is
     if markdown:
-        from pidone.ecosystem.reference import markdown as reference
+        from pidone.ecosystem.output.reference import markdown as reference
 
         print(reference(), end="")
     else:
-        from pidone.ecosystem.schema import json_schema
+        from pidone.ecosystem.output.schema import json_schema
 
         print(json.dumps(json_schema(), indent=2))

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from pidone.control.alerts import AlertWatch, AppReading, Fired, InstanceReading
-from pidone.ecosystem.checks import Alert
-from pidone.ecosystem.spec import AppSpec, Seconds
+from pidone.ecosystem.spec import Alert, AppSpec, Seconds
 from pidone.host.cgroup import Box
 from pidone.interpreter import module_argv
 from pidone.supervise.app import App

@@ -3,8 +3,7 @@
 from collections import deque
 from typing import Final
 
-from pidone.ecosystem.checks import Alert
-from pidone.ecosystem.spec import Bytes, MemoryLimit, Seconds
+from pidone.ecosystem.spec import Alert, Bytes, MemoryLimit, Seconds
 from pidone.record import Record
 from pidone.supervise.ledger import AppKey
 from pidone.supervise.memory_limits import resolve

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from pidone.ecosystem import keys, whole
-from pidone.ecosystem.apps import EXPANDED, Entry, Reader, option, parse_value, report_unknown
+from pidone.ecosystem import consistency, keys
+from pidone.ecosystem.app import EXPANDED, Entry, Reader, option, parse_value, report_unknown
 from pidone.ecosystem.document import Document
 from pidone.ecosystem.environment import UnsetVariableError, expand
 from pidone.ecosystem.formats import read
@@ -70,12 +70,12 @@ def resolve(document: Document, options: LoadOptions, title: str = "") -> Ecosys
     apps = tuple(app for app, _ in found)
     if not apps:
         top.error("there is no app to run")
-    whole.check(apps, [place for _, place in found])
+    consistency.check(apps, [place for _, place in found])
     runtime = _read_runtime(reader)
     rest = _read_whole(reader)
     _report(reader)
     apps = tuple(_with_fields(app, runtime.log_fields) for app in _only(apps, options.only, top))
-    whole.check_time(runtime, apps, top)
+    consistency.check_time(runtime, apps, top)
     problems.raise_errors()
     return Ecosystem(
         apps=apps,
@@ -155,7 +155,7 @@ def _read_whole(reader: Reader) -> dict[str, Any]:
     unknown = []
     for name, value in reader.document.top.items():
         if name in _WHOLE and value is not None:
-            from pidone.ecosystem import checks  # noqa: PLC0415  # few files have any
+            from pidone.ecosystem.values import checks  # noqa: PLC0415  # few files have any
 
             parsed = parse_value(checks.KINDS[name], Entry(name, value), reader.top)
             found[name] = parsed or ()

@@ -7,10 +7,7 @@ canonical configuration keys. Durations are seconds and sizes are bytes, whateve
 import os
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, TypeAlias
-
-if TYPE_CHECKING:  # few files have them, and each dataclass costs a millisecond of start
-    from pidone.ecosystem.checks import Alert, SmokeCheck
+from typing import Final, TypeAlias
 
 from pidone.record import EMPTY, Record
 
@@ -340,6 +337,40 @@ def _hook_time(hooks: Mapping[str, Hook]) -> Seconds:
     return sum(hooks[name].timeout for name in ("pre_stop", "post_stop") if name in hooks)
 
 
+class SmokeCheck(Record, kw_only=True):
+    """One check of `pidone smoke`; exactly one of http, tcp, exec is set."""
+
+    name: str
+    http: str | None = None
+    tcp: str | None = None
+    exec: tuple[str, ...] = ()
+    status: int | None = None
+    """HTTP status to expect; None is any of 200 to 399."""
+    contains: str | None = None
+    """Text the answer (or the command's output) must hold."""
+    timeout: Seconds = 5.0
+
+
+class Alert(Record, kw_only=True):
+    """A condition over the running apps, and what happens when it holds; every condition set must hold."""
+
+    name: str
+    apps: tuple[str, ...] = ()
+    """Apps it looks at; empty is all of them."""
+    restarts_per_hour: int | None = None
+    not_ready_for: Seconds | None = None
+    memory: MemoryLimit | None = None
+    cpu: float | None = None
+    """Percent of one CPU."""
+    error_rate: float | None = None
+    """Percent of lines that are errors."""
+    memory_not_falling: bool = False
+    """Memory is as high after a restart as before it."""
+    exec: tuple[str, ...] = ()
+    webhook: str | None = None
+    cooldown: Seconds = 300.0
+
+
 class Origin(Record):
     """The file an ecosystem was read from, and which of its versions that was."""
 
@@ -363,8 +394,8 @@ class Ecosystem(Record, kw_only=True):
 
     apps: tuple[AppSpec, ...]
     runtime: RuntimeSpec = RuntimeSpec()
-    smoke: tuple["SmokeCheck", ...] = ()
-    alerts: tuple["Alert", ...] = ()
+    smoke: tuple[SmokeCheck, ...] = ()
+    alerts: tuple[Alert, ...] = ()
     source: str | None = None
     """The file as the user named it, or None for a command line or standard input."""
     origin: Origin | None = None

@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pidone.ecosystem import tables
-from pidone.ecosystem.apps import Entry, Reader, parse_value
-from pidone.ecosystem.kinds import BOOL, STRING
+from pidone.ecosystem.app import Entry, Reader, parse_value
 from pidone.ecosystem.problems import Scope, shown
-from pidone.ecosystem.serving import DEFAULT_PORT, PORT, SCRIPT, VARIABLES
+from pidone.ecosystem.programs.serving import DEFAULT_PORT, PORT, SCRIPT, VARIABLES
 from pidone.ecosystem.spec import AppSpec
-from pidone.ecosystem.tables import parse_table, table_schema
-from pidone.ecosystem.values import Finding, Invalid, Kind
+from pidone.ecosystem.values import Finding, Invalid, Kind, tables
+from pidone.ecosystem.values.kinds import BOOL, STRING
+from pidone.ecosystem.values.tables import parse_table, table_schema
 from pidone.masking import MASK
 
 _LOGIN_MEMBERS: Final = {"username": STRING, "password": STRING}

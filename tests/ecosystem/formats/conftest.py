@@ -9,7 +9,8 @@ from ecosystem.formats.support import ENV, Reader
 from harness import DEADLINE_S
 
 from pidone.ecosystem.document import Document
-from pidone.ecosystem.formats import child, node, read
+from pidone.ecosystem.formats import child, read
+from pidone.ecosystem.formats.javascript import node
 
 
 @pytest.fixture

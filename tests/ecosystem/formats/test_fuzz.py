@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from pidone.ecosystem.document import Document
 from pidone.ecosystem.formats import is_ecosystem_file, read
-from pidone.ecosystem.formats.esm import rewrite
-from pidone.ecosystem.formats.jstokens import tokens
+from pidone.ecosystem.formats.javascript.esm import rewrite
+from pidone.ecosystem.formats.javascript.tokens import tokens
 from pidone.ecosystem.formats.lines import javascript_lines, toml_lines
 from pidone.ecosystem.formats.plain import javascript_number
 from pidone.errors import ConfigError

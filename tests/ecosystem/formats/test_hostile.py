@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from ecosystem.formats.support import ENV, Reader
 
-from pidone.ecosystem.formats import child, node, read
+from pidone.ecosystem.formats import child, read
 from pidone.ecosystem.formats.child import TIME_LIMIT_S
+from pidone.ecosystem.formats.javascript import node
 from pidone.errors import ConfigError
 
 APP = "module.exports = { apps: [{ script: 'a.js' }] };"

@@ -3,7 +3,7 @@
 from k8s.live.client import Program, load
 from k8s.live.space import Figure, Space, when
 
-from pidone.ecosystem.quantities import parse_duration
+from pidone.ecosystem.values.quantities import parse_duration
 
 PORT = 8000
 GRACE_S = 0.5

@@ -11,7 +11,7 @@ from k8s.offline.tools import K8S, OVERLAYS, REPOSITORY, build
 from k8s.offline.workloads import Workload, seconds, workloads, written
 
 from pidone.control import metrics, probes
-from pidone.ecosystem.whole import MARGIN
+from pidone.ecosystem.consistency import MARGIN
 from pidone.init.exitcodes import ExitCode
 
 BACKEND = REPOSITORY / "docker/backend"

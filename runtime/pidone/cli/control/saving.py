@@ -40,8 +40,8 @@ def text_of(runtime: Client, *, as_json: bool = False) -> str:
     """What runs, as TOML or JSON. Raises CommandError."""
     from pidone.cli.start import what_to_load
     from pidone.ecosystem.load import document_of, read_document
-    from pidone.ecosystem.snapshot import snapshot
-    from pidone.ecosystem.writing import json_text, toml_text
+    from pidone.ecosystem.output.snapshot import snapshot
+    from pidone.ecosystem.output.text import json_text, toml_text
 
     overview = runtime.get("api")
     options = _started_as(runtime, overview)
@@ -84,7 +84,7 @@ def _parsed(name: str, words: list[str]) -> "StartOptions":
 
 
 def _running(runtime: Client) -> Mapping[tuple[str, str], Any]:
-    from pidone.ecosystem.snapshot import Running
+    from pidone.ecosystem.output.snapshot import Running
 
     return {
         (app["namespace"], app["name"]): Running(

@@ -26,7 +26,7 @@ from pidone.interpreter import module_argv
 from pidone.record import Record
 
 if TYPE_CHECKING:
-    from pidone.ecosystem.checks import SmokeCheck
+    from pidone.ecosystem.spec import SmokeCheck
 
 _POLL_S: Final[Seconds] = 0.05
 _LEAST_STOP: Final[Seconds] = 2.0

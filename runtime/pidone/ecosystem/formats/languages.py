@@ -99,7 +99,7 @@ def _exports_apps(path: Path, *, any_shape: bool) -> bool:
     if len(data) > _MAX_SCAN_BYTES or b"export" not in data or not (any_shape or b"apps" in data):
         return False
     text = data.decode("utf-8", "replace")
-    from pidone.ecosystem.formats.jstokens import tokens  # noqa: PLC0415 few files get here
+    from pidone.ecosystem.formats.javascript.tokens import tokens  # noqa: PLC0415 few files get here
 
     words = [token.text.strip("\"'") for token in tokens(text)]
     program = [(".", "listen", "("), ("require", "(", "pm2"), ("from", "pm2")]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from pidone.ecosystem.document import KeyPath
-from pidone.ecosystem.formats.jstokens import Token, tokens
+from pidone.ecosystem.formats.javascript.tokens import Token, tokens
 
 Lines = Mapping[KeyPath, int]
 

@@ -56,7 +56,7 @@ def _javascript(
     started_at: float,
     as_expression: bool,
 ) -> Answer:
-    from pidone.ecosystem.formats import engine  # noqa: PLC0415 each language only where it is needed
+    from pidone.ecosystem.formats.javascript import engine  # noqa: PLC0415 each language only where it is needed
 
     around = engine.Surroundings(env=env, argv=argv, cpus=cpus)
     try:
@@ -67,7 +67,7 @@ def _javascript(
 
 
 def _with_node(source: Source, around: Any, needed: Any, *, started_at: float) -> Any:
-    from pidone.ecosystem.formats import node  # noqa: PLC0415 hardly ever needed
+    from pidone.ecosystem.formats.javascript import node  # noqa: PLC0415 hardly ever needed
 
     executable = node.find(around.env)
     if executable and source.path:

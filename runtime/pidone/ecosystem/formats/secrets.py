@@ -4,6 +4,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from pidone.ecosystem.formats.source import Source
+from pidone.errors import ConfigError
+
 MASK: Final = "***"
 _MIN_SECRET_CHARS: Final = 4
 """Shorter values (`1`, `on`, `80`) would mask half of every message and protect nothing."""
@@ -71,3 +74,16 @@ def quote(line: str, column: int | None = None) -> str:
         start = max(0, min((column or 1) - _QUOTE_CHARS // 2, len(masked) - _QUOTE_CHARS))
         masked = ("..." if start else "") + masked[start : start + _QUOTE_CHARS] + "..."
     return masked
+
+
+def problem(
+    source: Source, message: str, *, line: int | None = None, column: int | None = None
+) -> ConfigError:
+    """The error to raise; `line` and `column` count from 1."""
+    message = printable(message)
+    if line is None:
+        return ConfigError(f"{source.name}: {message}")
+    where = f"{source.name}:{line}" + (f":{column}" if column else "")
+    lines = source.text.split("\n")
+    text = quote(lines[line - 1], column) if 0 < line <= len(lines) else ""
+    return ConfigError(f"{where}: {message}" + (f', at "{text}"' if text else ""))

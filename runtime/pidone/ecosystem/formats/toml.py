@@ -5,7 +5,7 @@ import tomllib
 from typing import Final
 
 from pidone.ecosystem.formats.plain import Plain
-from pidone.ecosystem.formats.problem import problem
+from pidone.ecosystem.formats.secrets import problem
 from pidone.ecosystem.formats.source import Source
 
 _PLACE: Final = re.compile(r"\s*\(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$")

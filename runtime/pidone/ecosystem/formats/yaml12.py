@@ -18,7 +18,7 @@ from yaml.scanner import Scanner, ScannerError
 
 from pidone.ecosystem.document import KeyPath
 from pidone.ecosystem.formats.plain import MAX_DEPTH, Plain, javascript_number
-from pidone.ecosystem.formats.problem import problem
+from pidone.ecosystem.formats.secrets import problem
 from pidone.ecosystem.formats.source import Source
 
 _TAG: Final = "tag:yaml.org,2002:"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from pidone.ecosystem.convert import Tables
+from pidone.ecosystem.output.convert import Tables
 from pidone.ecosystem.starters.procfile import command_keys, from_procfile
 from pidone.ecosystem.starters.supervisord import from_supervisord
 

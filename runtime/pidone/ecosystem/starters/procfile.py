@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pidone.ecosystem.convert import Tables
 from pidone.ecosystem.environment import escape
-from pidone.ecosystem.programs import is_plain
-from pidone.ecosystem.words import split_words
+from pidone.ecosystem.output.convert import Tables
+from pidone.ecosystem.programs.program import is_plain
+from pidone.ecosystem.values import split_words
 
 _LINE: Final = r"([A-Za-z0-9_-]+):\s*(.+)"
 _RELEASE: Final = "release"

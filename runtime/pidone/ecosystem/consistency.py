@@ -1,0 +1,138 @@
+"""What can only be wrong between apps, or between them and the whole: names, dependencies, ports, time."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from pidone.ecosystem.problems import Scope, did_you_mean, shown
+from pidone.ecosystem.spec import AppSpec, Condition, Listen, RuntimeSpec, Seconds
+from pidone.ecosystem.values.quantities import write_duration
+
+_ANY: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104  # compared, not bound
+
+
+MARGIN: Final[Seconds] = 1.0
+"""What a stop may take beyond its time: killed processes vanish, and the last lines leave.
+
+With it the default stop of nine seconds just fits the ten of Docker.
+"""
+
+
+def check(apps: Sequence[AppSpec], places: Sequence[Scope]) -> None:
+    """Report a name used twice, unknown and circular dependencies, a port claimed twice.
+
+    `places` says where each of the apps stands in the file.
+    """
+    scopes = [
+        place._replace(label=f"app {shown(app.name)}: ") for app, place in zip(apps, places, strict=True)
+    ]
+    _check_names(apps, scopes)
+    _check_dependencies(apps, scopes)
+    _check_ports(apps, scopes)
+
+
+def check_time(runtime: RuntimeSpec, apps: Sequence[AppSpec], top: Scope) -> None:
+    """Warn of a stop that somebody cuts short: the runtime its apps, or the container engine the runtime."""
+    delay, limit, grace = runtime.shutdown_delay, runtime.shutdown_timeout, runtime.termination_grace
+    scope = top.at("runtime", "runtime: ")
+    if limit is not None and delay >= limit:
+        scope.warn(
+            f"shutdown_timeout = {write_duration(limit)} is over before the apps are told to stop"
+            f" (shutdown_delay = {write_duration(delay)} is part of it)",
+            "shutdown_timeout",
+        )
+    longest = runtime.stop_time(apps, delay)
+    if grace is not None and longest + MARGIN > grace:
+        scope.warn(
+            f"a stop may take {write_duration(longest)} and {write_duration(MARGIN)} to clear up,"
+            f" but the container is killed after {write_duration(grace)} (termination_grace)",
+            "termination_grace",
+        )
+
+
+def _check_names(apps: Sequence[AppSpec], scopes: Sequence[Scope]) -> None:
+    first: dict[tuple[str, str], int] = {}
+    for index, app in enumerate(apps):
+        if app.key() in first:
+            of = f' in namespace "{app.namespace}"' if app.namespace != "default" else ""
+            scopes[index].error(
+                f"the name is used twice{of} (app #{first[app.key()] + 1} has it too)", "name"
+            )
+        first.setdefault(app.key(), index)
+
+
+def _check_dependencies(apps: Sequence[AppSpec], scopes: Sequence[Scope]) -> None:
+    names = {app.name: app for app in apps}
+    for app, scope in zip(apps, scopes, strict=True):
+        for dependency in app.depends_on:
+            if dependency.app not in names:
+                hint = did_you_mean(dependency.app, names)
+                scope.error(f"depends_on = {shown(dependency.app)}: there is no such app{hint}", "depends_on")
+            elif dependency.condition is Condition.COMPLETED and names[dependency.app].autorestart:
+                scope.warn(
+                    f'waits until "{dependency.app}" has completed, but that restarts for ever (autorestart)',
+                    "depends_on",
+                )
+    for circle in _circles({app.name: [d.app for d in app.depends_on if d.app in names] for app in apps}):
+        index = next(index for index, app in enumerate(apps) if app.name == circle[0])
+        scopes[index].error("depends_on goes in a circle: " + " -> ".join(circle), "depends_on")
+
+
+def _circles(graph: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
+    """Each circle, from its first app back to it, found depth first (by a loop: files can be long)."""
+    done: set[str] = set()
+    for start in graph:
+        trail: list[str] = []
+        stack = [(start, iter(graph[start]))] if start not in done else []
+        trail += [start] if stack else []
+        while stack:
+            name, rest = stack[-1]
+            following = next(rest, None)
+            if following is None:
+                done.add(name)
+                stack.pop()
+                trail.pop()
+            elif following in trail:
+                yield [*trail[trail.index(following) :], following]
+            elif following not in done:
+                stack.append((following, iter(graph[following])))
+                trail.append(following)
+
+
+def _check_ports(apps: Sequence[AppSpec], scopes: Sequence[Scope]) -> None:
+    claimed: list[tuple[AppSpec, Listen]] = []
+    for app, scope in zip(apps, scopes, strict=True):
+        own: set[str] = set()
+        for listen in app.listen:
+            if listen.name in own:
+                scope.error(f"listen: the name {shown(listen.name)} is used twice", "listen")
+            own.add(listen.name)
+            for other, theirs in claimed:
+                if _collide(listen, theirs):
+                    whose = "twice" if other is app else f'by app "{other.name}" too'
+                    scope.error(f"listen = {shown(spelt(listen))}: claimed {whose}", "listen")
+            claimed.append((app, listen))
+
+
+def _collide(one: Listen, other: Listen) -> bool:
+    if one.kind != other.kind:
+        return False
+    if one.kind == "unix":
+        return one.host == other.host
+    same_host = one.host == other.host or bool(
+        {one.host, other.host} & _ANY and _same_family(one.host, other.host)
+    )
+    return one.port != 0 and one.port == other.port and same_host
+
+
+def _same_family(one: str, other: str) -> bool:
+    """Whether two addresses can meet; the empty one is of both families."""
+    return "" in (one, other) or (":" in one) == (":" in other)
+
+
+def spelt(listen: Listen) -> str:
+    """A socket as the file would write it."""
+    if listen.kind == "unix":
+        return f"unix:{listen.host}"
+    host = f"[{listen.host}]" if ":" in listen.host else listen.host
+    text = f"{host}:{listen.port}" if host else str(listen.port)
+    return text + ("/udp" if listen.kind == "udp" else "")

@@ -1,0 +1,1 @@
+"""JavaScript: evaluated by our engine or by the image's Node, with Node's modules and built-ins."""

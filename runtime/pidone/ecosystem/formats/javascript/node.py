@@ -1,0 +1,140 @@
+"""Evaluates a configuration in the image's Node, for the packages it requires. Runs in the child only."""
+
+import ctypes
+import json
+import os
+import re
+import resource
+import select
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from pidone.ecosystem.document import NODE_PATH
+from pidone.ecosystem.formats.child import MAX_ANSWER_BYTES, TIME_LIMIT_S, limit
+from pidone.ecosystem.formats.javascript.engine import Evaluated, Surroundings, explain, file_of
+from pidone.ecosystem.formats.javascript.esm import rewrite
+from pidone.ecosystem.formats.javascript.host import Place, shim_text
+from pidone.ecosystem.formats.secrets import printable, redact, values_of
+from pidone.ecosystem.formats.source import Source
+from pidone.errors import ConfigError
+
+_HEAP_MIB: Final = 128
+_DATA_BYTES: Final = 512 << 20
+"""Private memory; not the address space, of which V8 reserves a lot more than it uses."""
+_MARGIN_S: Final = 0.2
+"""Node is ended this long before our own time is up, so that we are still there to reap it."""
+_CLONE_NEWNET: Final = 0x40000000  # linux/sched.h
+_CLONE_NEWUSER: Final = 0x10000000
+_FRAME: Final = re.compile(r"(?:file://)?(/[^:\s()]+):(\d+)(?::(\d+))?")
+
+
+def find(env: Mapping[str, str]) -> str | None:
+    """The `node` of the image."""
+    return shutil.which("node", path=env.get("PATH", os.defpath))
+
+
+def evaluate(source: Source, around: Surroundings, *, node: str, started_at: float) -> Evaluated:
+    """Run `source` in `node`, in what is left of the time limit since `started_at` (monotonic clock).
+
+    Raises:
+        ConfigError: as the engine does, or Node itself fails.
+    """
+    file = file_of(source)
+    facts = {
+        "file": file,
+        "text": source.text,
+        "argv": around.process_argv(str(source.path)),
+        "cpus": around.cpus,
+        "execPath": NODE_PATH,
+        "isModule": file.endswith(".mjs") or rewrite(source.text.removeprefix("#!")).is_module,
+    }
+    data = _run(node, facts, around.env, deadline=started_at + TIME_LIMIT_S - _MARGIN_S)
+    if data is None:
+        raise ConfigError(f"{source.name}: takes longer than {TIME_LIMIT_S} s to evaluate in {node}")
+    try:
+        result: dict[str, Any] = json.loads(data)
+    except ValueError:
+        raise ConfigError(f"{source.name}: {node} ended before it had evaluated the file") from None
+    hidden = values_of(around.env)
+    if "error" in result:
+        places = _places(result["error"].get("stack", ""), source)
+        raise explain(result["error"], source, hidden, places)
+    return Evaluated(
+        value=result["value"],
+        notices=tuple(f"{source.name}: {redact(printable(text), hidden)}" for text in result["notices"]),
+        env=result["env"],
+    )
+
+
+def _places(stack: str, source: Source) -> Iterator[Place]:
+    """The frames of a stack that are in the file itself."""
+    for file, line, column in _FRAME.findall(stack):
+        if file == file_of(source):
+            yield Place(file, int(line), int(column) if column else None, source.text)
+
+
+def _run(node: str, facts: Mapping[str, Any], env: Mapping[str, str], *, deadline: float) -> bytes | None:
+    """Give the facts on stdin, take the result from a pipe of its own; None when the time is up.
+
+    Nothing of Node is alive afterwards: it may not start processes, and is killed and reaped here.
+    """
+    _lift(resource.RLIMIT_NPROC)
+    reading, writing = os.pipe()
+    code = shim_text("serialize", "node_runner")
+    process = subprocess.Popen(
+        [node, f"--max-old-space-size={_HEAP_MIB}", "--no-warnings", "-e", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=[writing],
+        env=dict(env),
+        preexec_fn=lambda: _confine(deadline),  # noqa: PLW1509 there is one thread
+    )
+    os.close(writing)
+    try:
+        if process.stdin is None:
+            raise AssertionError("asked for a pipe")
+        with process.stdin as stdin:
+            stdin.write(json.dumps({**facts, "resultFd": writing}).encode())
+        return _read(reading, deadline)
+    except BrokenPipeError:
+        return b""
+    finally:
+        process.kill()
+        process.wait()
+        os.close(reading)
+
+
+def _read(descriptor: int, deadline: float) -> bytes | None:
+    data = bytearray()
+    while len(data) <= MAX_ANSWER_BYTES:
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([descriptor], [], [], left)[0]:
+            return None
+        chunk = os.read(descriptor, 1 << 16)
+        if not chunk:
+            break
+        data += chunk
+    return bytes(data)
+
+
+def _confine(deadline: float) -> None:
+    """Between fork and exec: Node needs address space, but no network and no gigabytes."""
+    _lift(resource.RLIMIT_AS)
+    limit(resource.RLIMIT_DATA, _DATA_BYTES)
+    # Survives exec: should we be killed, Node ends by itself.
+    signal.setitimer(signal.ITIMER_REAL, max(0.1, deadline - time.monotonic() + _MARGIN_S))
+    # A network namespace of its own, if there may be one: root can, others where user namespaces are allowed.
+    # Else the file could connect, as under PM2.
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_CLONE_NEWNET) != 0:
+        libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
+
+
+def _lift(which: int) -> None:
+    _, hard = resource.getrlimit(which)
+    resource.setrlimit(which, (hard, hard))

@@ -1,0 +1,133 @@
+"""From the start of a process to its end: readiness, restarts, stop and replacement."""
+
+from typing import Final
+
+from pidone.ecosystem.keys.key import Group, Key
+from pidone.ecosystem.spec import OnReadyTimeout
+from pidone.ecosystem.values import kinds, network, tables
+
+START: Final = Group(
+    "When it starts",
+    (
+        Key("autostart", kinds.BOOL, "Start with the runtime."),
+        Key(
+            "depends_on",
+            tables.DEPENDS_ON,
+            'Apps that come first: names, or `{db = "ready"}` with `started`, `ready` or `completed`.',
+            ours=True,
+            default="none",
+        ),
+        Key(
+            "wait_ready",
+            kinds.BOOL,
+            "PM2's way of `ready = \"ipc\"`: wait for `process.send('ready')`.",
+            default="false",
+        ),
+        Key(
+            "ready",
+            network.READY,
+            "How an instance tells that it can work: `notify`, `ipc`, `listen`, `log:REGEX`, "
+            "`http:/path`, "
+            "`tcp:PORT`, `exec:COMMAND`, `fd:N`, `none`, or a table.",
+            ours=True,
+            default="`listen` for Node clusters, else still alive after `ready_delay`",
+        ),
+        Key(
+            "ready_delay",
+            kinds.DURATION,
+            "Without a report, an instance is ready when it has lived this long.",
+            ours=True,
+        ),
+        Key("listen_timeout", kinds.DURATION, "Longest wait for readiness."),
+        Key(
+            "on_ready_timeout",
+            kinds.choice("online", "fail", enum=OnReadyTimeout),
+            "Whether an instance that never reported counts as online (as in PM2) or has failed.",
+            ours=True,
+        ),
+        Key(
+            "health",
+            network.HEALTH,
+            "Probe that watches an online instance and replaces it after `failures` in a row.",
+            ours=True,
+            default="none",
+        ),
+    ),
+)
+
+KEPT_UP: Final = Group(
+    "How it is kept up",
+    (
+        Key("autorestart", kinds.BOOL, "Start again when it ends."),
+        Key("max_restarts", kinds.integer(0, 2**31), "Unstable ends in a row after which it is given up."),
+        Key("min_uptime", kinds.DURATION, "An end before this is unstable."),
+        Key(
+            "restart_window",
+            kinds.DURATION,
+            "Turns `max_restarts` into restarts within this time.",
+            ours=True,
+            default="none",
+        ),
+        Key("restart_delay", kinds.DURATION, "Wait before each restart."),
+        Key(
+            "exp_backoff_restart_delay",
+            kinds.DURATION,
+            "First wait of a back-off that grows by half each time.",
+        ),
+        Key("max_restart_delay", kinds.DURATION, "Longest wait of the back-off.", ours=True),
+        Key("stop_exit_codes", tables.EXIT_CODES, "Exit codes after which it is not started again."),
+        Key("success_exit_codes", tables.EXIT_CODES, "Exit codes that mean a job is completed.", ours=True),
+        Key(
+            "essential",
+            kinds.BOOL,
+            "When it ends for good the container ends, with its exit code.",
+            ours=True,
+        ),
+    ),
+)
+
+STOP: Final = Group(
+    "How it is stopped and replaced",
+    (
+        Key(
+            "kill_signal",
+            kinds.SIGNAL,
+            "Signal that asks it to stop.",
+            ("stop_signal",),
+            ours=True,
+            default="`SIGTERM`; `SIGINT` under the name pm2-runtime",
+        ),
+        Key(
+            "kill_timeout",
+            kinds.DURATION,
+            "How long it may take to stop before SIGKILL.",
+            default="`8s`; `1600ms` under the name pm2-runtime",
+        ),
+        Key("treekill", kinds.BOOL, "SIGKILL what is left of its descendants too."),
+        Key(
+            "shutdown_with_message",
+            kinds.BOOL,
+            'Ask by the IPC message `"shutdown"` instead of a signal.',
+        ),
+        Key(
+            "drain_timeout",
+            kinds.DURATION,
+            "Longest drain before the stop.",
+            ours=True,
+            default="`kill_timeout`",
+        ),
+        Key(
+            "max_surge",
+            kinds.integer(1, 1000),
+            "How many instances a reload replaces at a time.",
+            ours=True,
+        ),
+        Key(
+            "settle_time",
+            kinds.DURATION,
+            "How long a new process serves beside the old one before that one leaves: it gets warm, "
+            "and one that dies by then calls the reload off.",
+            ours=True,
+        ),
+    ),
+)

@@ -1,0 +1,90 @@
+"""The keys of the `[runtime]` table."""
+
+from typing import Final
+
+from pidone.ecosystem.keys.key import Group, Key
+from pidone.ecosystem.values import kinds, network, tables
+
+RUNTIME_GROUP: Final = Group(
+    "The runtime itself",
+    (
+        Key(
+            "shutdown_timeout",
+            kinds.DURATION,
+            "The whole stop, all apps, `shutdown_delay` included.",
+            default="the longest `kill_timeout` and one second",
+        ),
+        Key(
+            "shutdown_delay", kinds.DURATION, "After SIGTERM keep serving this long before the apps are told."
+        ),
+        Key(
+            "unready_on_stop",
+            kinds.BOOL,
+            "`/readyz` fails from SIGTERM on; `false`: only when `shutdown_delay` is over.",
+        ),
+        Key(
+            "termination_grace",
+            kinds.DURATION,
+            "How long the engine waits between SIGTERM and SIGKILL (Kubernetes: "
+            "`terminationGracePeriodSeconds` less preStop): a warning tells if a stop may take longer.",
+            default="`PIDONE_TERMINATION_GRACE`",
+        ),
+        Key("start_delay", kinds.DURATION, "Wait before the apps start."),
+        Key("auto_exit", kinds.BOOL, "Exit when nothing is left to run."),
+        Key(
+            "signals",
+            tables.SIGNALS,
+            "What a signal does: `stop`, `reload`, `forward`, `reopen` (the log files), `ignore`, or another "
+            "signal's name to forward.",
+            default="none",
+        ),
+        Key(
+            "log_format",
+            kinds.choice(
+                "auto", "json", "text", "raw", "logfmt", "ecs", "gcp", "pm2", "pm2-format", "pm2-formatted"
+            ),
+            "How records look; `auto` is text on a terminal, else json.",
+        ),
+        Key(
+            "log_level",
+            kinds.choice("debug", "info", "warning", "error", "quiet"),
+            "Lowest level of the runtime's own events.",
+        ),
+        Key(
+            "admin",
+            network.ADDRESS,
+            "`HOST:PORT` of the read-only HTTP side: probes, metrics, dashboard.",
+            default="off",
+        ),
+        Key(
+            "admin_token_file",
+            kinds.STRING,
+            "File with the token that lets the HTTP side act.",
+            default="none",
+        ),
+        Key(
+            "socket",
+            kinds.STRING,
+            "Path of the control socket; `none` for none.",
+            default="the first writable place",
+        ),
+        Key(
+            "memory_guard",
+            kinds.LIMIT,
+            "Container-wide use above which the largest instance is replaced.",
+            default="off",
+        ),
+        Key(
+            "watch_config",
+            kinds.BOOL,
+            "Apply the file again when it changes, as SIGHUP does; also a mounted ConfigMap.",
+        ),
+        Key(
+            "log_fields",
+            tables.FIELDS,
+            "Fields added to each record of every app, and to the runtime's own.",
+            default="none",
+        ),
+        Key("hooks", tables.HOOKS, "As of an app, for the whole.", default="none"),
+    ),
+)

@@ -1,0 +1,1 @@
+"""What is written: other files, what runs now, tables for people, the reference page, the schema."""

@@ -1,0 +1,235 @@
+"""A document of any format as plain tables that mean the same: canonical keys, readable values.
+
+What TOML would refuse (keys nobody knows) and what means nothing is left out and told. Values keep their
+`${VAR}` where the result may have them; in JavaScript and JSON `${` is text, which TOML writes as `$${`.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from pidone.ecosystem import keys, static
+from pidone.ecosystem.app import EXPANDED, Sorted, sort_keys
+from pidone.ecosystem.document import Document
+from pidone.ecosystem.environment import UnsetVariableError, escape, expand
+from pidone.ecosystem.load import resolve
+from pidone.ecosystem.options import LoadOptions
+from pidone.ecosystem.problems import Problems
+from pidone.ecosystem.spec import AppSpec, Ecosystem
+from pidone.ecosystem.values import Invalid, Kind, tables
+from pidone.errors import ConfigError
+from pidone.record import EMPTY
+
+_RAW: Final = ("smoke", "alerts", "deploy")
+_NO_DOCUMENT: Final = Document(apps=(), top={}, source=None, language="")
+
+
+class Target(NamedTuple):
+    """Where the result will stand."""
+
+    folder: Path
+    """Absolute."""
+    has_references: bool
+    """TOML: `${VAR}` means something, and relative folders start at `folder`."""
+
+
+class Tables(NamedTuple):
+    """What a new file says, and what it leaves out."""
+
+    apps: tuple[Mapping[str, object], ...]
+    left_out: tuple[tuple[str, ...], ...] = ()
+    """For each app, keys that mean nothing."""
+    runtime: Mapping[str, object] = EMPTY
+    rest: Mapping[str, object] = EMPTY
+    """Other top-level keys."""
+
+
+class Converted(NamedTuple):
+    """A document as such tables."""
+
+    tables: Tables
+    ecosystem: Ecosystem
+    """What the document means, with its warnings."""
+
+
+def convert(document: Document, options: LoadOptions, target: Target) -> Converted:
+    """Convert. Raises ConfigError if the document cannot be used as it is."""
+    ecosystem = resolve(document, options)
+    values = _Values(document, options, target)
+    apps, left_out = [], []
+    count = len(document.apps)
+    for raw, spec in zip(document.apps, ecosystem.apps[:count], strict=True):
+        found = _sorted(raw)
+        left_out.append((*found.ignored, *found.unknown))
+        apps.append(_app(found, spec, values, _cwd(spec, options, target)))
+    served = []
+    for entry, spec in zip(static.entries(document.top), ecosystem.apps[count:], strict=True):
+        assert isinstance(entry, Mapping)  # noqa: S101  # resolve() has refused anything else
+        members = {name: values.plain(entry[name]) for name in static.MEMBERS if entry.get(name) is not None}
+        found = _sorted({name: value for name, value in entry.items() if name not in static.MEMBERS})
+        served.append({**members, **_app(found, spec, values, _cwd(spec, options, target))})
+    top = document.top
+    runtime = top.get("runtime")
+    rest = {
+        name: values.plain(top[name]) if name != "deploy" else _without_none(top[name])
+        for name in _RAW
+        if top.get(name) is not None
+    }
+    converted = Tables(
+        apps=tuple(apps),
+        left_out=tuple(left_out),
+        runtime=_runtime(runtime if isinstance(runtime, Mapping) else {}, values),
+        rest={**({"static": served} if served else {}), **rest},
+    )
+    return Converted(converted, ecosystem)
+
+
+def _sorted(raw: Mapping[str, object]) -> Sorted:
+    return sort_keys({str(name): value for name, value in raw.items()}, Problems(_NO_DOCUMENT, "").top())
+
+
+def _app(found: Sorted, spec: AppSpec, values: "_Values", cwd: str | None) -> Mapping[str, object]:
+    app = {
+        name: values.of(keys.APP_KEYS[name].kind, entry.value)
+        for name, entry in found.known.items()
+        if entry.value is not None and name not in ("cwd", "env")
+    }
+    app |= values.environment(found.known["env"].value if "env" in found.known else None, spec)
+    for entry in found.sets.values():
+        if entry.value is not None:
+            app[entry.spelling] = values.of(tables.ENV, entry.value)
+    if cwd:
+        app["cwd"] = values.literal(cwd)
+    return in_order(app)
+
+
+def _runtime(table: Mapping[str, object], values: "_Values") -> Mapping[str, object]:
+    found = [(keys.find(str(name), keys.RUNTIME_KEYS), value) for name, value in table.items()]
+    return {key.name: values.of(key.kind, value) for key, value in found if key and value is not None}
+
+
+def _cwd(spec: AppSpec, options: LoadOptions, target: Target) -> str | None:
+    """The folder as the new file has to say it, or None if it need not."""
+    base = target.folder if target.has_references else options.cwd
+    if spec.cwd == os.path.normpath(base) and base == target.folder:
+        return None
+    relative = os.path.relpath(spec.cwd, base)
+    return spec.cwd if relative.startswith("../..") else relative
+
+
+def in_order(app: Mapping[str, object]) -> Mapping[str, object]:
+    """As the reference page has them, but the name first and sets beside `env`."""
+    order = {name: index for index, name in enumerate(keys.APP_KEYS)} | {"name": -1}
+
+    def place(name: str) -> tuple[int, str]:
+        return (order[name], "") if name in order else (order["env"], name)
+
+    return {name: app[name] for name in sorted(app, key=place)}
+
+
+class _Values:
+    """Writes single values."""
+
+    def __init__(self, document: Document, options: LoadOptions, target: Target) -> None:
+        self._document = document
+        self._environ = options.environ
+        self._from_references = document.language in EXPANDED
+        self._target = target
+
+    def of(self, kind: Kind, value: object) -> object:
+        """A key's value, in its most readable form where that means exactly the same."""
+        if self._keeps_references(value):
+            return _without_none(value)
+        value = self._expanded(value)
+        if kind is tables.ENV or kind is tables.FIELDS:
+            return self._escaped(_environment(value))
+        return self._escaped(_readable(kind, value))
+
+    def plain(self, value: object) -> object:
+        """A value whose kind is not asked for."""
+        if self._keeps_references(value):
+            return _without_none(value)
+        return self._escaped(_without_none(self._expanded(value)))
+
+    def literal(self, text: str) -> object:
+        """A text that holds no references."""
+        return self._escaped(text)
+
+    def environment(self, env: object, spec: AppSpec) -> Mapping[str, object]:
+        """`env` with what the file put into its own process.env, and `unset_env` for what it deleted."""
+        own = self.of(tables.ENV, env) if env is not None else {}
+        left = {
+            name: self._escaped(value)
+            for name, value in self._document.env.items()
+            if value is not None and spec.env.get(name) == value
+        }
+        if isinstance(own, Mapping) and (merged := {**left, **own}):
+            own = merged
+        found: dict[str, object] = {"env": own} if own else {}
+        return {**found, "unset_env": [*spec.unset_env]} if spec.unset_env else found
+
+    def _keeps_references(self, value: object) -> bool:
+        return self._from_references and self._target.has_references and _has_reference(value)
+
+    def _expanded(self, value: object) -> object:
+        if not self._from_references:
+            return value
+        try:
+            return expand(value, self._environ, set())
+        except UnsetVariableError as error:  # resolve() has refused it already
+            raise ConfigError(str(error)) from error
+
+    def _escaped(self, value: object) -> object:
+        if not self._target.has_references:
+            return value
+        return _each_text(value, escape)
+
+
+def _readable(kind: Kind, value: object) -> object:
+    if kind.write:
+        try:
+            parsed = kind.parse(value)
+            written = kind.write(parsed)
+            if kind.parse(written) == parsed:
+                return written
+        except Invalid:
+            pass  # a value that has no such form stays as it is
+    return _without_none(value)
+
+
+def _environment(value: object) -> object:
+    """Variables as a table of texts and scalars."""
+    if isinstance(value, str):
+        return tables.parse_environment(value)
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        str(name): content if isinstance(content, str | int) else tables.variable_value(content)
+        for name, content in value.items()
+        if content is not None
+    }
+
+
+def _has_reference(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return any(_has_reference(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return any(_has_reference(item) for item in value)
+    return isinstance(value, str) and "${" in value
+
+
+def _each_text(value: object, change: Any) -> object:
+    if isinstance(value, Mapping):
+        return {name: _each_text(item, change) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_each_text(item, change) for item in value]
+    return change(value) if isinstance(value, str) else value
+
+
+def _without_none(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(name): _without_none(item) for name, item in value.items() if item is not None}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_without_none(item) for item in value if item is not None]
+    return value

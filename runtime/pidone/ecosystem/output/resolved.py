@@ -1,0 +1,84 @@
+"""A resolved ecosystem as plain values for people and programs: canonical keys, secrets masked."""
+
+import os
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pidone import signames
+from pidone.ecosystem.keys import APP_GROUPS
+from pidone.ecosystem.problems import strip_controls
+from pidone.ecosystem.spec import AppSpec, MemoryShare
+from pidone.ecosystem.values.quantities import write_duration, write_size
+from pidone.masking import mask, mask_args, mask_urls
+from pidone.record import Record
+
+_KINDS: Final = {key.name: key.kind for group in APP_GROUPS for key in group.keys}
+_IN_THE_HEADING: Final = frozenset(
+    {"name", "argv", "script", "args", "interpreter", "interpreter_args", "exec_mode", "instances", "env"}
+)
+
+
+def plain(value: object) -> object:
+    """A resolved value as JSON can say it: seconds and bytes as numbers, tuples as lists; without secrets."""
+    if isinstance(value, MemoryShare):
+        return write_size(value)
+    if isinstance(value, Record):
+        return {name: plain(member) for name, member in value.as_dict().items()}
+    if isinstance(value, Mapping):
+        return {str(name): plain(member) for name, member in value.items()}
+    if isinstance(value, tuple | list):
+        words = all(isinstance(member, str) for member in value)
+        return mask_args(value, mask_urls) if words else [plain(member) for member in value]
+    value = os.fspath(value) if isinstance(value, os.PathLike) else getattr(value, "value", value)
+    return mask_urls(value) if isinstance(value, str) else value
+
+
+def as_plain(app: AppSpec, instances: int) -> dict[str, object]:
+    """Every key of an app; `instances` is the number that this container makes of it."""
+    found = {name: plain(value) for name, value in app.as_dict().items()}
+    return {
+        **found,
+        "env": mask(app.env, app.secrets),
+        "instances": instances,
+        "kill_signal": signames.signal_name(app.kill_signal),
+    }
+
+
+def as_text(app: AppSpec, instances: int) -> list[str]:
+    """An app as lines of a readable table: what runs, then whatever is not the default."""
+    mode = f"{app.exec_mode.value} x{instances}" + (" (max)" if app.instances == 0 else "")
+    lines = [f"{app.name}  [{mode}]  {' '.join(mask_args(app.argv, mask_urls))}"]
+    default = AppSpec(name=app.name, argv=app.argv)
+    for name, value in app.as_dict().items():
+        if name not in _IN_THE_HEADING and value != getattr(default, name):
+            lines.append(f"    {name:<26} {_written(name, value)}")
+    lines += [f"    env {name:<22} {value}" for name, value in mask(app.env, app.secrets).items()]
+    return [strip_controls(line) for line in lines]
+
+
+def _written(name: str, value: Any) -> str:
+    kind = _KINDS.get(name)
+    if kind and kind.write in (write_duration, write_size):
+        return str(kind.write(value))
+    if name == "kill_signal":
+        return signames.signal_name(int(value))
+    if isinstance(value, Record):
+        value = _only_set(value)
+    readable = plain(value)
+    if isinstance(readable, list):
+        return ", ".join(_entry(item) for item in readable)
+    return _entry(readable)
+
+
+def _only_set(record: Record) -> dict[str, object]:
+    return {name: member for name, member in record.as_dict().items() if member not in (None, False, ())}
+
+
+def _entry(item: object) -> str:
+    if isinstance(item, dict):
+        return " ".join(
+            f"{name}={_entry(member)}" for name, member in item.items() if member not in (None, "", [])
+        )
+    if isinstance(item, list):
+        return " ".join(str(member) for member in item)
+    return str(item).lower() if isinstance(item, bool) else str(item)

@@ -1,0 +1,343 @@
+"""Which program a `script` means: the command line, as PM2 would choose it without its mistakes.
+
+Unlike PM2 a shebang is honoured, a shell is only used where the text needs one, and arguments survive it.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+from pidone.ecosystem.problems import Scope, shown
+from pidone.ecosystem.programs import npm, serving
+from pidone.ecosystem.values import split_words
+
+_BY_EXTENSION: Final[Mapping[str, tuple[str, ...]]] = {
+    ".js": ("node", "bun"),
+    ".cjs": ("node", "bun"),
+    ".mjs": ("node", "bun"),
+    ".ts": ("bun", "tsx", "ts-node"),
+    ".mts": ("bun", "tsx", "ts-node"),
+    ".tsx": ("bun", "tsx", "ts-node"),
+    ".py": ("python3", "python"),
+    ".rb": ("ruby",),
+    ".php": ("php",),
+    ".pl": ("perl",),
+    ".sh": ("bash", "sh"),
+    ".coffee": ("coffee",),
+    ".ls": ("lsc",),
+}
+NO_VARIABLES: Final[Mapping[str, str]] = MappingProxyType({})
+_NODE_LIKE: Final = frozenset({"node", "nodejs", "bun"})
+_SHEBANG_BYTES: Final = 256  # BINPRM_BUF_SIZE, include/uapi/linux/binfmts.h
+_SHELL_SYNTAX: Final = r"[;&|<>()`$*?\[\]{}~#!\n\\\"']"
+_ASSIGNMENT: Final = r"[A-Za-z_][A-Za-z0-9_]*="
+_SHELL_WORDS: Final = frozenset(
+    (
+        "cd", "exec", "eval", "export", "set", "unset", "source", ".", ":", "if", "then", "for",
+        "while", "until", "case", "ulimit", "umask", "trap", "wait", "read",
+    )
+)  # fmt: skip
+
+
+class Request(NamedTuple):
+    """What an app says about its program."""
+
+    script: str
+    cwd: Path
+    env: Mapping[str, str]
+    """What the app will see, for PATH and VIRTUAL_ENV."""
+    args: tuple[str, ...] = ()
+    interpreter: str | None = None
+    interpreter_args: tuple[str, ...] = ()
+    cluster: bool = False
+    """Whether the app asks for cluster mode, so that a Node program must not hide behind its launcher."""
+    must_exist: bool = True
+
+
+class Program(NamedTuple):
+    """What will be executed."""
+
+    argv: tuple[str, ...]
+    interpreter: str = "none"
+    env: Mapping[str, str] = NO_VARIABLES
+    """Variables that the way of starting it implies."""
+    defaults: Mapping[str, Any] = NO_VARIABLES
+    """Keys of the app whose defaults are others for this program."""
+
+    @property
+    def is_node(self) -> bool:
+        """Whether Node's cluster protocol is to be expected."""
+        return os.path.basename(self.interpreter) in _NODE_LIKE  # a word, not a path
+
+
+class Missing(Exception):  # noqa: N818  # becomes an error of the file
+    """A program cannot be run; `key` is the one to blame."""
+
+    def __init__(self, key: str, value: str, why: str) -> None:
+        super().__init__(why)
+        self.key, self.value, self.why = key, value, why
+
+
+def resolve(request: Request, scope: Scope) -> Program | None:
+    """The program of an app, or None after its problem has been reported."""
+    try:
+        return _resolve(request, scope)
+    except Missing as missing:
+        scope.error(f"{missing.key} = {shown(missing.value)}: {missing.why}", missing.key)
+        return None
+
+
+def _resolve(request: Request, scope: Scope) -> Program:
+    if not request.script.strip():
+        raise Missing("script", request.script, "expected a program")
+    path = _script_path(request)
+    if path is None and _is_file_server(request):
+        found = serving.server(request.args, request.env, request.cwd, scope, must_exist=request.must_exist)
+        return Program(argv=found.argv, env=found.env, defaults=found.defaults)
+    launcher = _package_script(request, scope) if path is None else None
+    if launcher:
+        return launcher
+    if path is None and any(char.isspace() for char in request.script):
+        return _through_shell(request, scope)
+    return _script(request, path, scope)
+
+
+def _script_path(request: Request) -> Path | None:
+    """The script as a file, if it is one."""
+    script = _home(request.script, request)
+    try:
+        path = request.cwd / script
+        return Path(os.path.normpath(path)) if path.exists() else None
+    except (OSError, ValueError):
+        return None
+
+
+def _home(text: str, request: Request) -> str:
+    return request.env.get("HOME", "/") + text[1:] if text == "~" or text.startswith("~/") else text
+
+
+def _is_file_server(request: Request) -> bool:
+    """Whether `serve` is PM2's own, and not the program from npm of that name."""
+    if request.script != serving.SCRIPT:
+        return False
+    asked_for = any(name.startswith(serving.VARIABLES) for name in request.env)
+    return asked_for or _on_path(serving.SCRIPT, request) is None
+
+
+# npm and shells ---------------------------------------------------------------------------------------------
+
+
+def _package_script(request: Request, scope: Scope) -> Program | None:
+    """`npm start` and its like, run as what package.json says where that is a plain command."""
+    if request.interpreter not in (None, "none", "bash", "sh"):
+        return None
+    words = split_words(request.script) if is_plain(request.script) else ()
+    if not words or words[0] not in npm.RUNNERS:
+        return None
+    found = npm.direct_command((*words, *request.args), request.cwd)
+    if isinstance(found, npm.Indirect):
+        if found.why:
+            scope.notice(
+                f"runs through {words[0]}, which keeps signals and readiness to itself: {found.why}", "script"
+            )
+        return None
+    env = {**found.env, "PATH": f"{found.bin_path}:{request.env.get('PATH', os.defpath)}"}
+    inner = request._replace(
+        script=found.words[0], args=found.words[1:], interpreter=None, env={**request.env, **env}
+    )
+    path = _script_path(inner) if "/" in inner.script else _on_path(inner.script, inner)
+    if path is None:
+        return None
+    scope.notice(
+        f"{' '.join(words + request.args)} runs {shown(found.text)} directly, without {words[0]}", "script"
+    )
+    if path.name in _NODE_LIKE:
+        return Program((str(path), *request.interpreter_args, *inner.args), path.name, env)
+    # A bin of node_modules is a Node script: running it by its shebang keeps the IPC channel.
+    return _script(inner._replace(cluster=True), path, scope)._replace(env=env)
+
+
+def is_plain(text: str) -> bool:
+    """Whether a shell would only split the text into words."""
+    words = text.split()
+    return (
+        not re.search(_SHELL_SYNTAX, text)
+        and bool(words)
+        and words[0] not in _SHELL_WORDS
+        and not re.match(_ASSIGNMENT, words[0])
+    )
+
+
+def _through_shell(request: Request, scope: Scope) -> Program:
+    shell = _on_path("sh", request)
+    if shell is None and request.must_exist:
+        raise Missing("script", request.script, "holds blanks, and there is no sh to run it")
+    # `exec` makes the command the process that gets the signals; only a single plain command allows it.
+    text = f"exec {request.script}" if is_plain(request.script) else request.script
+    if is_plain(request.script) and request.must_exist and not _on_path(request.script.split()[0], request):
+        raise Missing(
+            "script", request.script, f"{shown(request.script.split()[0])} is not a command found on PATH"
+        )
+    rest = ("sh", *request.args) if request.args else ()
+    scope.notice(
+        f"script = {shown(request.script)} runs through the shell, because it holds blanks", "script"
+    )
+    return Program(argv=(str(shell or "sh"), "-c", text + (' "$@"' if rest else ""), *rest))
+
+
+# Files and commands -----------------------------------------------------------------------------------------
+
+
+def _script(request: Request, path: Path | None, scope: Scope) -> Program:
+    is_command = path is None and "/" not in request.script
+    if is_command:
+        path = _on_path(request.script, request)
+    if path is None:
+        if request.must_exist:
+            raise Missing("script", request.script, _why_missing(request))
+        path = Path(request.script)
+        is_command = is_command and path.suffix.lower() not in _BY_EXTENSION
+    if request.interpreter == "none" or (is_command and request.interpreter is None and not request.cluster):
+        return Program(argv=(_executable(path, request), *request.args))
+    if request.interpreter is not None:
+        found = _named_interpreter(request.interpreter, request, scope)
+        return _interpreted(found, request.interpreter, path, request)
+    if path.is_dir() and request.must_exist:
+        if not any((path / entry).exists() for entry in ("package.json", "index.js")):
+            raise Missing("script", request.script, "is a folder without package.json or index.js")
+        return _interpreted(_first_of(("node", "bun"), request, path), "node", path, request)
+    return _by_content(request, path, scope)
+
+
+def _interpreted(found: tuple[str, ...], name: str, path: Path, request: Request) -> Program:
+    return Program(
+        argv=(*found, *request.interpreter_args, str(path), *request.args),
+        interpreter=name,
+    )
+
+
+def _by_content(request: Request, path: Path, scope: Scope) -> Program:
+    """A script without a named interpreter: its shebang, then its extension, then what kind of file it is."""
+    head = _head(path, request)
+    shebang = _shebang(head)
+    candidates = _BY_EXTENSION.get(path.suffix.lower())
+    if shebang:
+        found = _on_path(shebang[0], request)
+        if found:
+            name = os.path.basename(shebang[0])  # a word, not a path
+            return _interpreted((str(found), *shebang[1:]), name, path, request)
+        if not candidates and request.must_exist:
+            raise Missing(
+                "script", request.script, f"its first line asks for {shebang[0]}, which does not exist"
+            )
+    if candidates:
+        words = _first_of(candidates, request, path)
+        name = os.path.basename(words[0])  # a word, not a path
+        if shebang:
+            scope.notice(
+                f"{shown(shebang[0])} of its first line does not exist; {words[0]} runs it", "script"
+            )
+        return _interpreted(words, name, path, request)
+    if b"\0" in head or not head:
+        return Program(argv=(_executable(path, request), *request.args))
+    # PM2's choice for text without extension and shebang (bin/www).
+    node = _first_of(("node", "bun"), request, path)
+    return _interpreted(node, "node", path, request)
+
+
+def _head(path: Path, request: Request) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_SHEBANG_BYTES)
+    except OSError as error:
+        if not request.must_exist or (isinstance(error, PermissionError) and os.access(path, os.X_OK)):
+            return b""  # a binary may be executable without being readable
+        raise Missing("script", request.script, f"cannot be read: {error.strerror}") from None
+
+
+def _shebang(head: bytes) -> tuple[str, ...]:
+    """The words of a `#!` line; `env` and its `-S` are taken away."""
+    if not head.startswith(b"#!"):
+        return ()
+    words = head[2:].partition(b"\n")[0].decode(errors="surrogateescape").split()
+    if words and words[0].endswith("/env"):
+        words = words[2:] if words[1:2] == ["-S"] else words[1:]
+        if words and (words[0].startswith("-") or re.match(_ASSIGNMENT, words[0])):
+            return ()
+    return tuple(words)
+
+
+def _named_interpreter(name: str, request: Request, scope: Scope) -> tuple[str, ...]:
+    base, at, version = name.rpartition("@")
+    if at and "/" not in version and base:
+        scope.warn(
+            f"interpreter = {shown(name)}: no version is installed for it; the {base} found is used",
+            "interpreter",
+        )
+        name = base
+    found = _on_path(_home(name, request), request)
+    if found:
+        return (str(found),)
+    local = request.cwd / "node_modules/.bin" / name
+    if "/" not in name and os.access(local, os.X_OK):
+        return (str(local),)
+    if request.must_exist:
+        raise Missing(
+            "interpreter",
+            name,
+            _why_not_executable(request.cwd / name) if "/" in name else "not found on PATH",
+        )
+    return (name,)
+
+
+def _first_of(names: tuple[str, ...], request: Request, path: Path) -> tuple[str, ...]:
+    for name in names:
+        local = request.cwd / "node_modules/.bin" / name
+        if found := _on_path(name, request):
+            return (str(found),)
+        if path.suffix.endswith(("ts", "tsx")) and os.access(local, os.X_OK):
+            return (str(local),)
+    if request.must_exist:
+        raise Missing("script", request.script, f"needs {' or '.join(names)}, which is not on PATH")
+    return (names[0],)
+
+
+def _on_path(name: str, request: Request) -> Path | None:
+    """The executable file of a name or path, as execvp(3) would find it, the active virtualenv first."""
+    if "/" in name:
+        path = Path(os.path.normpath(request.cwd / name))
+        return path if path.is_file() and os.access(path, os.X_OK) else None
+    folders = request.env.get("PATH", os.defpath).split(":")
+    if virtualenv := request.env.get("VIRTUAL_ENV"):
+        folders.insert(0, f"{virtualenv}/bin")
+    for folder in folders:
+        # An empty entry is the working directory, as in the shell.
+        path = request.cwd / folder / name
+        try:
+            if path.is_file() and os.access(path, os.X_OK):
+                return path
+        except (OSError, ValueError):  # too long, or not a path at all
+            continue
+    return None
+
+
+def _executable(path: Path, request: Request) -> str:
+    if request.must_exist and (path.is_dir() or not os.access(path, os.X_OK)):
+        raise Missing("script", request.script, _why_not_executable(path))
+    return str(path)
+
+
+def _why_not_executable(path: Path) -> str:
+    if path.is_dir():
+        return "is a folder"
+    if not path.exists():
+        return f"not found ({path})"
+    return "is not executable (EACCES); chmod +x it or name its interpreter"
+
+
+def _why_missing(request: Request) -> str:
+    where = f"not found in {request.cwd}"
+    return where if "/" in request.script else where + " and no command of that name is on PATH"

@@ -1,0 +1,203 @@
+"""Values about who a process is and what it may use: users, groups, limits, CPUs."""
+
+import grp
+import pwd
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from pidone.ecosystem.values import Finding, Invalid, Kind, fragments, inside, number, parse_list, parse_names
+
+_LARGEST_ID: Final = 2**32 - 2  # (uid_t) -1 means "unchanged" to setresuid(2)
+
+
+class Account(NamedTuple):
+    """A user as the process becomes it; None is what nobody knows or said."""
+
+    uid: int
+    gid: int | None
+    name: str | None
+    home: str | None
+
+
+def parse_account(value: object) -> Account:
+    """A user by name or number, with `:group` if wanted; a number needs no entry in the passwd file."""
+    if not isinstance(value, str):
+        return _account(number(value, "expected a user's name or number"))
+    user, colon, group = value.partition(":")
+    account = _account(_as_id(user))
+    return account._replace(gid=parse_group(group)) if colon else account
+
+
+def _as_id(text: str) -> float | str:
+    text = text.strip()  # of more than int() allows for
+    return int(text) if text.isdecimal() and len(text) <= 20 else text
+
+
+def _account(user: float | str) -> Account:
+    try:
+        if isinstance(user, str):
+            entry = pwd.getpwnam(user)
+        elif 0 <= user <= _LARGEST_ID and user == int(user):
+            entry = pwd.getpwuid(int(user))
+        else:
+            raise Invalid("expected a user's number from 0 to 4294967294")
+    except (KeyError, ValueError) as missing:
+        if isinstance(missing, Invalid):
+            raise
+        if isinstance(user, str):
+            raise Invalid("no such user; a number needs no entry in /etc/passwd") from None
+        return Account(int(user), None, None, None)
+    return Account(entry.pw_uid, entry.pw_gid, entry.pw_name, entry.pw_dir)
+
+
+def parse_group(value: object) -> int:
+    """A group by name or number."""
+    found = _as_id(value) if isinstance(value, str) else number(value, "expected a group's name or number")
+    if isinstance(found, str):
+        try:
+            return grp.getgrnam(found).gr_gid
+        except (KeyError, ValueError):
+            raise Invalid("no such group; a number needs no entry in /etc/group") from None
+    if not 0 <= found <= _LARGEST_ID or found != int(found):
+        raise Invalid("expected a group's number from 0 to 4294967294")
+    return int(found)
+
+
+def _parse_groups(value: object) -> tuple[int, ...]:
+    return parse_list(parse_names(value), "", parse_group)
+
+
+def _parse_umask(value: object) -> int:
+    wanted = 'expected an octal mask such as "027"'
+    if isinstance(value, str):
+        digits = value.strip().removeprefix("0o")
+        if not digits or not set(digits) <= set("01234567"):  # int() would take signs and underscores too
+            raise Invalid(wanted)
+        value = int(digits, 8)
+    mask = number(value, wanted)
+    if mask != int(mask) or not 0 <= mask <= 0o777:
+        raise Invalid(wanted)
+    return int(mask)
+
+
+LIMIT_NAMES: Final = (
+    "as", "core", "cpu", "data", "fsize", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio",
+    "rttime", "sigpending", "stack",
+)  # fmt: skip
+"""The resources of setrlimit(2) on Linux."""
+
+
+def _parse_limits(value: object) -> dict[str, tuple[int, int]]:
+    if not isinstance(value, Mapping):
+        raise Invalid("expected a table of limits such as {nofile = 65536}")
+    found: dict[str, tuple[int, int]] = {}
+    wrong: list[Finding] = []
+    for name, limit in value.items():
+        resource = str(name).lower().removeprefix("rlimit_")
+        try:
+            if resource not in LIMIT_NAMES:
+                raise Invalid("unknown limit; known are " + ", ".join(LIMIT_NAMES))  # noqa: TRY301
+            found[resource] = _limit_pair(limit)
+        except Invalid as invalid:
+            wrong += inside(str(name), limit, invalid)
+    if wrong:
+        raise Invalid(findings=wrong)
+    return found
+
+
+def _limit_pair(value: object) -> tuple[int, int]:
+    wanted = 'expected a number, "unlimited", or soft and hard as "1024:4096"'
+    parts: list[object]
+    if isinstance(value, str):
+        parts = [*value.split(":")]
+    elif isinstance(value, list | tuple):
+        parts = [*value]
+    elif isinstance(value, Mapping):
+        parts = [value.get("soft", value.get("hard")), value.get("hard", value.get("soft"))]
+    else:
+        parts = [value]
+    if len(parts) not in (1, 2):
+        raise Invalid(wanted)
+    soft, hard = (_limit(part, wanted) for part in (parts[0], parts[-1]))
+    if hard != -1 and (soft == -1 or soft > hard):
+        raise Invalid("expected a soft limit that is not above the hard one")
+    return soft, hard
+
+
+def _limit(value: object, wanted: str) -> int:
+    if isinstance(value, str) and value.strip().lower() in ("unlimited", "infinity", "-1"):
+        return -1
+    found = number(value, wanted)
+    if found != int(found) or not -1 <= found < 2**62:
+        raise Invalid(wanted)
+    return int(found)
+
+
+_MOST_CPUS: Final = 8192  # NR_CPUS of the largest distribution kernels
+
+
+def _parse_cpus(value: object) -> str | tuple[int, ...]:
+    wanted = 'expected "spread", a list such as "0-3,5", or numbers'
+    if value == "spread":
+        return "spread"
+    parts = (
+        value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
+    )
+    found: set[int] = set()
+    for part in parts:
+        first, dash, last = part.partition("-") if isinstance(part, str) else (part, "", "")
+        low = number(first, wanted)
+        high = number(last, wanted) if dash else low
+        if low != int(low) or high != int(high) or not 0 <= low <= high < _MOST_CPUS:
+            raise Invalid(wanted)
+        found.update(range(int(low), int(high) + 1))
+    return tuple(sorted(found))
+
+
+_ID: Final = fragments.either(
+    {"type": "integer", "minimum": 0, "maximum": _LARGEST_ID}, {"type": "string", "minLength": 1}
+)
+_LIMIT: Final = rf"{fragments.NUMBER}|{fragments.any_case(['unlimited', 'infinity', '-1'])}"
+_LIMIT_SCHEMA: Final = fragments.either(
+    {"type": "integer", "minimum": -1}, fragments.text(rf"({_LIMIT})\s*(:\s*({_LIMIT}))?")
+)
+_CPU: Final = rf"{fragments.NUMBER}\s*(-\s*{fragments.NUMBER})?"
+_CPUS_SCHEMA: Final = fragments.either(
+    {"type": "integer", "minimum": 0, "maximum": _MOST_CPUS - 1},
+    fragments.text(rf"spread|{_CPU}(\s*,\s*{_CPU})*"),
+)
+USER: Final = Kind("user", parse_account, _ID)
+GROUP: Final = Kind("group", parse_group, _ID)
+GROUPS: Final = Kind(
+    "list of groups",
+    _parse_groups,
+    fragments.either(fragments.OFF, {"const": ""}, _ID, fragments.listed(_ID)),
+)
+UMASK: Final = Kind(
+    "octal text",
+    _parse_umask,
+    fragments.either({"type": "integer", "minimum": 0, "maximum": 0o777}, fragments.text("(0o)?[0-7]{1,6}")),
+    write=lambda value: f"{value:03o}",
+)
+LIMITS: Final = Kind(
+    "table of limits",
+    _parse_limits,
+    fragments.mapped(
+        fragments.either(
+            _LIMIT_SCHEMA,
+            {"type": "array", "items": _LIMIT_SCHEMA, "minItems": 1, "maxItems": 2},
+            {
+                "type": "object",
+                "properties": {"soft": _LIMIT_SCHEMA, "hard": _LIMIT_SCHEMA},
+                "minProperties": 1,
+            },
+        ),
+        names=rf"([Rr][Ll][Ii][Mm][Ii][Tt]_)?({fragments.any_case(LIMIT_NAMES)})",
+    ),
+)
+CPUS: Final = Kind(
+    "`spread` or CPUs",
+    _parse_cpus,
+    fragments.either(_CPUS_SCHEMA, fragments.listed(_CPUS_SCHEMA)),
+    write=lambda value: value if isinstance(value, str) else list(value),
+)
