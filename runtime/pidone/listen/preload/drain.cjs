@@ -20,7 +20,23 @@ if (isMainThread && process.channel) {
   process.on('internalMessage', function onMessage(message) {
     if (message.cmd !== 'NODE_PIDONE_DRAIN') return;
     process.removeListener('internalMessage', onMessage);
+    releaseAfter(message.stop);
     drain(message.idle, () => end(message.stop));
+  });
+}
+
+// Cluster's own listeners keep the channel open, and with it a process whose handler closed its servers and has
+// nothing left to do. After the stop nothing more comes over the channel, so it holds nobody; before that it has
+// to, or an app without open servers would be gone before its handler runs.
+let releases = false;
+function releaseAfter(stop) {
+  // Never the only listener: that would stand between the signal and what it does by default.
+  if (releases || process.listenerCount(stop) === 0) return;
+  releases = true;
+  process.on(stop, function release(value) {
+    if (stop === 'message' && value !== 'shutdown') return;
+    process.removeListener(stop, release);
+    if (process.channel) process.channel.unref();
   });
 }
 
@@ -28,6 +44,7 @@ if (isMainThread && process.channel) {
 // the signal: hanging up makes a cluster worker exit with 0, after its exit handlers.
 function end(stop) {
   if (!process.connected) return;
+  releaseAfter(stop);
   if (process.listenerCount(stop) > 0) process.send({ cmd: 'NODE_PIDONE_DRAINED' });
   else process.disconnect();
 }
