@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pidone.contracts import InstanceId, NoEquipment, Report
+from pidone.contracts import InstanceId, NoHandover, Report
 from pidone.ecosystem.spec import AppSpec
 from pidone.errors import SpawnError
 from pidone.init.reaper import ExitStatus
@@ -185,7 +185,7 @@ class FakeLog:
         return [e for e in self.events if e["event"] == event]
 
 
-class FakeOutfitter:
+class FakeBroker:
     """No ports."""
 
     def __init__(self) -> None:
@@ -199,8 +199,8 @@ class FakeOutfitter:
         self.opened.append(app.name)
         self.present[app.name] = app
 
-    def equip(self, app: AppSpec, who: InstanceId, report: Report) -> NoEquipment:
-        return NoEquipment(app.argv)
+    def prepare(self, app: AppSpec, who: InstanceId, report: Report) -> NoHandover:
+        return NoHandover(app.argv)
 
     def retire(self, app: AppSpec, index: int) -> None:
         self.retired.append((app.name, index))
@@ -216,8 +216,8 @@ class Stage:
         self.clock = FakeClock()
         self.launcher = FakeLauncher()
         self.log = FakeLog()
-        self.outfitter = FakeOutfitter()
-        self.world = World(self.clock, self.launcher, self.log, self.outfitter, random)
+        self.broker = FakeBroker()
+        self.world = World(self.clock, self.launcher, self.log, self.broker, random)
 
 
 def spec(name: str = "app", **keys: Any) -> AppSpec:

@@ -64,7 +64,7 @@ class Report(Protocol):
         """An IPC message that is none of the above."""
 
 
-class Equipment(Protocol):
+class Handover(Protocol):
     """The descriptors, variables and channels one incarnation gets for ports and readiness."""
 
     @property
@@ -99,13 +99,13 @@ class Equipment(Protocol):
         """The process is gone, or was never started."""
 
 
-class Outfitter(Protocol):
+class SocketBroker(Protocol):
     """Owner of every listening socket; `listen/` in production."""
 
     def open(self, app: AppSpec) -> None:
         """Bind what `app.listen` names, before privileges drop. Raises ListenError; idempotent."""
 
-    def equip(self, app: AppSpec, who: InstanceId, report: Report) -> Equipment:
+    def prepare(self, app: AppSpec, who: InstanceId, report: Report) -> Handover:
         """Prepare one incarnation."""
 
     def retire(self, app: AppSpec, index: int) -> None:
@@ -159,7 +159,7 @@ class LogSink(Protocol):
         """An app (namespace and name) was removed for good: let go of what is remembered of it."""
 
 
-class NoEquipment(Record):
+class NoHandover(Record):
     """For an app that needs neither ports nor channels."""
 
     argv: tuple[str, ...]

@@ -13,7 +13,7 @@ from pidone.listen import steering
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    """A loop with an outfitter."""
+    """A loop with a broker."""
     with Fleet(tmp_path) as running:
         yield running
 

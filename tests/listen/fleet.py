@@ -17,8 +17,8 @@ from harness import DEADLINE_S
 from pidone.contracts import InstanceId
 from pidone.ecosystem.spec import AppSpec, ExecMode
 from pidone.init.spawn import SpawnPlan, spawn
-from pidone.listen.outfit import Outfit
-from pidone.listen.outfitter import PortOutfitter
+from pidone.listen.broker import PortBroker
+from pidone.listen.handover import ProcessHandover
 from pidone.listen.probes import RunCommand
 
 T = TypeVar("T")
@@ -51,12 +51,12 @@ class Member:
     pid: int = 0
     exit: int | None = None
     said: list[tuple[str, Any]] = field(default_factory=list)
-    equipment: Outfit | None = None
+    given: ProcessHandover | None = None
 
     def ready(self, how: str) -> None:
         self.said.append(("ready", how))
-        assert self.equipment is not None
-        self.equipment.online()
+        assert self.given is not None
+        self.given.online()
 
     def failed(self, why: str) -> None:
         self.said.append(("failed", why))
@@ -81,10 +81,10 @@ class Member:
         return [value for name, value in self.said if name == kind]
 
     @property
-    def outfit(self) -> Outfit:
-        """The equipment."""
-        assert self.equipment is not None
-        return self.equipment
+    def handover(self) -> ProcessHandover:
+        """What it was given."""
+        assert self.given is not None
+        return self.given
 
     def signal(self, number: int) -> None:
         """Signal the process."""
@@ -96,13 +96,13 @@ class Member:
 
 
 class Fleet:
-    """The loop, the outfitter and the processes of a test; nothing is left when the `with` block ends."""
+    """The loop, the broker and the processes of a test; nothing is left when the `with` block ends."""
 
     def __init__(self, folder: Path, run_command: RunCommand | None = None) -> None:
         self.folder = folder
         self.loop = asyncio.new_event_loop()
         self.log = Events()
-        self.outfitter = PortOutfitter(self.loop, self.log, run_command)
+        self.broker = PortBroker(self.loop, self.log, run_command)
         self.members: list[Member] = []
 
     def __enter__(self) -> Self:
@@ -117,7 +117,7 @@ class Fleet:
         for member in self.members:
             kill_group(member.pid)
         for app in {member.app.key(): member.app for member in self.members}.values():
-            self.outfitter.close(app)
+            self.broker.close(app)
         self.run(asyncio.sleep(0.01))
         pending = asyncio.all_tasks(self.loop)
         self.loop.close()
@@ -128,21 +128,21 @@ class Fleet:
         incarnation = len(self.members)
         output = self.folder / f"out-{incarnation}.txt"
         member = Member(app, InstanceId(app.name, index, incarnation), output)
-        outfit = member.equipment = self.outfitter.equip(app, member.who, member)
+        handover = member.given = self.broker.prepare(app, member.who, member)
         with output.open("wb") as sink:
             plan = SpawnPlan(
-                argv=outfit.argv,
-                env={**os.environ, **app.env, app.instance_var: str(index), **outfit.env},
+                argv=handover.argv,
+                env={**os.environ, **app.env, app.instance_var: str(index), **handover.env},
                 cwd=str(app.cwd),
                 stdout=sink.fileno(),
                 stderr=sink.fileno(),
-                fds=outfit.fds,
-                pid_vars=outfit.pid_vars,
+                fds=handover.fds,
+                pid_vars=handover.pid_vars,
                 uid=app.uid,
                 gid=app.gid,
             )
             member.pid = spawn(plan)
-        outfit.spawned(member.pid)
+        handover.spawned(member.pid)
         self.members.append(member)
         return member
 
@@ -172,7 +172,7 @@ class Fleet:
                 pid, status = os.waitpid(member.pid, os.WNOHANG)
                 if pid:
                     member.exit = os.waitstatus_to_exitcode(status)
-                    member.outfit.close()
+                    member.handover.close()
         return [member for member in self.members if member.exit is None]
 
     def run(self, work: Awaitable[T]) -> T:

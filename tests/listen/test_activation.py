@@ -12,7 +12,7 @@ from listen.fleet import Fleet, app_of, python_app
 from pidone.ecosystem.spec import Balance, Listen, Probe, Readiness
 from pidone.errors import ListenError
 from pidone.listen.address import Address, Kind
-from pidone.listen.lazy import needs_equipment
+from pidone.listen.lazy import needs_handover
 
 TELL = """
 import json, os, socket, sys, time
@@ -46,7 +46,7 @@ def test_unknown_placeholder(fleet: Fleet, port: int) -> None:
     """A placeholder without a socket of that name is refused before anything starts."""
     listen = (Listen(name="web", port=port),)
     with pytest.raises(ListenError, match=r"app: args: no socket for \{fd:wbe\}; names in `listen`: web"):
-        fleet.outfitter.open(python_app("", "{fd:wbe}", listen=listen))
+        fleet.broker.open(python_app("", "{fd:wbe}", listen=listen))
 
 
 def test_the_socket_outlives_the_process(fleet: Fleet, port: int) -> None:
@@ -56,7 +56,7 @@ def test_the_socket_outlives_the_process(fleet: Fleet, port: int) -> None:
         code.replace("socket.socket(fileno=3)", "(s := socket.socket(fileno=3), s.setblocking(True))[0]"),
         listen=(Listen(name="web", host="127.0.0.1", port=port),),
     )
-    fleet.outfitter.open(app)
+    fleet.broker.open(app)
     with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
         fleet.gone(fleet.start(app))
         assert client.recv(10) == b"served"
@@ -71,7 +71,7 @@ def test_port_in_use_names_the_holder(fleet: Fleet, port: int) -> None:
         with pytest.raises(
             ListenError, match=rf"tcp:127.0.0.1:{port}: already in use by process {holder.pid} "
         ):
-            fleet.outfitter.open(app)
+            fleet.broker.open(app)
 
 
 @pytest.mark.parametrize("balance", list(Balance))
@@ -79,12 +79,12 @@ def test_two_apps_claim_one_port(fleet: Fleet, port: int, balance: Balance) -> N
     """The second app is refused, also where SO_REUSEPORT would have let it in silently."""
     listen = (Listen(name="web", host="127.0.0.1", port=port),)
     first, second = (python_app("", name=name, listen=listen, balance=balance) for name in ("one", "two"))
-    fleet.outfitter.open(first)
+    fleet.broker.open(first)
     with pytest.raises(ListenError, match="already in use by this runtime"):
-        fleet.outfitter.open(second)
-    fleet.outfitter.close(first)
-    fleet.outfitter.open(second)
-    fleet.outfitter.close(second)
+        fleet.broker.open(second)
+    fleet.broker.close(first)
+    fleet.broker.open(second)
+    fleet.broker.close(second)
 
 
 def test_open_follows_the_specification(fleet: Fleet, port: int) -> None:
@@ -92,15 +92,15 @@ def test_open_follows_the_specification(fleet: Fleet, port: int) -> None:
     web = Listen(name="web", host="127.0.0.1", port=port)
     old = Listen(name="old", host="127.0.0.2", port=port)
     app = python_app("", listen=(web, old))
-    fleet.outfitter.open(app)
+    fleet.broker.open(app)
     with socket.create_connection(("127.0.0.1", port)) as kept:
-        fleet.outfitter.open(app.but(listen=(web,)))
+        fleet.broker.open(app.but(listen=(web,)))
         kept.setblocking(False)
         with pytest.raises(BlockingIOError):  # not closed
             kept.recv(1)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.2", port))
-    fleet.outfitter.close(app)
+    fleet.broker.close(app)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
 
@@ -110,7 +110,7 @@ def test_opening_again_while_a_program_has_bound(fleet: Fleet, port: int) -> Non
     code = f"import socket, time; s = socket.create_server(('127.0.0.1', {port})); time.sleep(60)"
     app = python_app(code, share="python", listen=(Listen(name="web", port=port),))
     fleet.start_ready(app)
-    fleet.outfitter.open(app)
+    fleet.broker.open(app)
 
 
 def test_old_processes_keep_what_the_new_configuration_dropped(fleet: Fleet, port: int) -> None:
@@ -118,7 +118,7 @@ def test_old_processes_keep_what_the_new_configuration_dropped(fleet: Fleet, por
     old = Listen(name="old", host="127.0.0.2", port=port)
     app = python_app("import time; time.sleep(60)", listen=(old,))
     member = fleet.start(app)
-    fleet.outfitter.open(app.but(listen=()))
+    fleet.broker.open(app.but(listen=()))
     with socket.create_connection(("127.0.0.2", port)):
         pass
     member.signal(9)
@@ -133,7 +133,7 @@ def test_privileged_port_without_rights(root: None) -> None:
 import os
 from pidone.listen.sockets import explain, open_socket
 from pidone.listen.address import Address, Kind
-from pidone.listen.lazy import needs_equipment
+from pidone.listen.lazy import needs_handover
 import pidone.listen.holders
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 try:
@@ -165,10 +165,10 @@ def test_stale_unix_socket_is_replaced_and_removed(fleet: Fleet, tmp_path: Path)
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(path))
     app = python_app("", listen=(Listen(name="web", kind="unix", host=str(path)),))
-    fleet.outfitter.open(app)
+    fleet.broker.open(app)
     with pytest.raises(ListenError, match="already in use by this runtime"):
-        fleet.outfitter.open(app.but(name="other"))
-    fleet.outfitter.close(app)
+        fleet.broker.open(app.but(name="other"))
+    fleet.broker.close(app)
     assert not path.exists()
 
 
@@ -180,7 +180,7 @@ def test_increment_var(fleet: Fleet, port: int) -> None:
         fleet.gone(member)
     assert [member.text().strip() for member in members] == ["4000", "4001", "4002"]
     with pytest.raises(ListenError, match=r"increment_var: PORT='http' is not a number"):
-        fleet.outfitter.open(app.but(env={"PORT": "http"}))
+        fleet.broker.open(app.but(env={"PORT": "http"}))
 
 
 @pytest.mark.parametrize(
@@ -199,16 +199,16 @@ def test_increment_var(fleet: Fleet, port: int) -> None:
 )
 def test_plain_apps_cost_nothing(keys: dict[str, Any], is_needed: bool) -> None:  # noqa: FBT001 (a parameter)
     """Only an app that asks for something of ours makes the runtime load it."""
-    assert needs_equipment(app_of("/bin/true", **keys)) is is_needed
+    assert needs_handover(app_of("/bin/true", **keys)) is is_needed
 
 
 def test_cluster_that_cannot_share(fleet: Fleet) -> None:
     """A package manager in cluster mode is refused; a program we know nothing about is warned of once."""
     with pytest.raises(ListenError, match=r"run the script that package\.json names"):
-        fleet.outfitter.open(app_of("/usr/bin/npm", "start", cluster=True))
+        fleet.broker.open(app_of("/usr/bin/npm", "start", cluster=True))
     app = app_of("/bin/sleep", "60", cluster=True, instances=2)
-    fleet.outfitter.open(app)
-    fleet.outfitter.open(app)
+    fleet.broker.open(app)
+    fleet.broker.open(app)
     assert len(fleet.log.of("listen.unshared")) == 1
 
 
@@ -216,7 +216,7 @@ def test_ready_fd_may_not_collide(fleet: Fleet, port: int) -> None:
     """A notification descriptor among the listening sockets is refused."""
     app = python_app("", listen=(Listen(name="web", port=port),), ready=Readiness(fd=3))
     with pytest.raises(ListenError, match="numbers below 4 are taken"):
-        fleet.outfitter.open(app)
+        fleet.broker.open(app)
 
 
 def test_covering() -> None:
@@ -242,5 +242,5 @@ def test_nothing_leaks(fleet: Fleet, port: int) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(3):
         fleet.gone(fleet.start(app))
-    fleet.outfitter.close(app)
+    fleet.broker.close(app)
     assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from listen.fleet import Fleet, app_of, fetch
 
 from pidone.ecosystem.spec import AppSpec, Balance, Listen
-from pidone.listen import appports, bpf, outfit, steering
+from pidone.listen import appports, bpf, handover, steering
 from pidone.listen.ports import share_out
 
 HELLO = """
@@ -168,9 +168,9 @@ def test_scaling_down_loses_nothing(fleet: Fleet, app: AppSpec, port: int, balan
     for worker in reversed(workers[1:]):
         mark = len(answers)
         fleet.eventually(lambda mark=mark: len(answers) > mark + 50, "requests")  # type: ignore[misc]
-        assert worker.outfit.drain()
+        assert worker.handover.drain()
         assert fleet.gone(worker) == 0  # without a handler it exits by itself when it is drained
-        fleet.outfitter.retire(app, worker.who.index)
+        fleet.broker.retire(app, worker.who.index)
     mark = len(answers)
     fleet.eventually(lambda: len(answers) > mark + 50, "requests to the last")
     stop.set()
@@ -192,7 +192,7 @@ def test_retiring_a_killed_worker_carries_its_queue_over(fleet: Fleet, app: AppS
             fleet.alive()
             await asyncio.sleep(0.005)
         first.signal(signal.SIGCONT)
-        fleet.outfitter.retire(app, 1)
+        fleet.broker.retire(app, 1)
         return await asyncio.gather(*pending)
 
     assert set(fleet.run(scenario())) == {str(first.pid)}
@@ -207,10 +207,10 @@ def test_scaling_down_and_up_again(
     first, second = fleet.start_ready(app, 2)
     second.signal(signal.SIGKILL)
     fleet.gone(second)
-    fleet.outfitter.retire(app, 1)
+    fleet.broker.retire(app, 1)
     again = fleet.start(app, 1)
     fleet.ready(again)
-    retiring = fleet.outfitter._ports[app.key()]._tasks
+    retiring = fleet.broker._ports[app.key()]._tasks
     assert len(retiring) == 1
     monkeypatch.undo()
     fleet.eventually(lambda: not retiring, "the end of retiring")
@@ -221,7 +221,7 @@ def test_drain_of_a_program_without_ipc_empties_its_queue_first(
     fleet: Fleet, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A slot of its own, no IPC: the supervisor hears `drained` when nothing waits for the process."""
-    monkeypatch.setattr(outfit, "EMPTYING", DEADLINE_S)  # not because it was waited for long enough
+    monkeypatch.setattr(handover, "EMPTYING", DEADLINE_S)  # not because it was waited for long enough
     listen = (Listen(name="web", host="127.0.0.1", port=port),)
     from pidone.ecosystem.spec import Readiness
 
@@ -238,10 +238,10 @@ def test_drain_of_a_program_without_ipc_empties_its_queue_first(
 
     async def scenario() -> list[str]:
         pending = []
-        while not fleet.outfitter._ports[app.key()].steering.queued(second.who.index):
+        while not fleet.broker._ports[app.key()].steering.queued(second.who.index):
             pending.append(asyncio.ensure_future(fetch(port)))
             await asyncio.sleep(0.005)
-        assert second.outfit.drain()
+        assert second.handover.drain()
         await asyncio.sleep(2 * steering._SETTLE)  # as long as nothing waited, it would be told by now
         assert not second.heard("drained")
         second.signal(signal.SIGCONT)
@@ -264,7 +264,7 @@ def test_replacement_in_the_slot_needs_no_waiting(fleet: Fleet, port: int) -> No
     app = app_of(sys.executable, "-c", ACCEPTOR, listen=listen, balance=Balance.SPREAD, ready=ready)
     (old,) = fleet.start_ready(app)
     fleet.ready(fleet.start(app, 0))
-    assert not old.outfit.drain()
+    assert not old.handover.drain()
 
 
 def test_kernel_without_bpf_is_told_once(

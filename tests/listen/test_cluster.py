@@ -171,7 +171,7 @@ def test_messages_both_ways(fleet: Fleet, node: str, tmp_path: Path) -> None:
     worker = fleet.start(app_of(node, str(script), cluster=True, ready=Readiness(ipc=True)))
     assert fleet.ready(worker) == "ipc"
     assert worker.heard("message") == [{"type": "custom", "unicode": "\u00fc\n"}]
-    assert worker.outfit.send("shutdown")
+    assert worker.handover.send("shutdown")
     assert fleet.gone(worker) == 7
 
 
@@ -207,7 +207,7 @@ def test_closing_the_channel_ends_the_worker(fleet: Fleet, node: str, tmp_path: 
     script = tmp_path / "app.cjs"
     script.write_text("require('http').createServer().listen(0);")
     (worker,) = fleet.start_ready(app_of(node, str(script), cluster=True))
-    worker.outfit.close()
+    worker.handover.close()
     assert fleet.gone(worker) == 0
 
 
@@ -262,7 +262,7 @@ def test_a_server_closed_for_good_frees_its_port(
     """)
     app = app_of(any_node, str(script), cluster=True, env={"PORT": str(port)}, kill_timeout=0.1)
     (worker,) = fleet.start_ready(app)
-    worker.outfit.send("close")
+    worker.handover.send("close")
     fleet.eventually(lambda: worker.heard("message"), "the server to close")
     with socket.create_connection(("127.0.0.1", port)):
         pass  # it might be about to stop: the port is kept

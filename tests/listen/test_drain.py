@@ -27,7 +27,7 @@ def replace(fleet: Fleet, old: Member) -> Member:
     """Start a new one in the slot, wait for it, drain the old one, stop it."""
     new = fleet.start(old.app, old.who.index)
     fleet.ready(new)
-    assert old.outfit.drain()
+    assert old.handover.drain()
     fleet.eventually(lambda: old.heard("drained") or old.exit is not None, "the drain")
     if old.exit is None:
         old.signal(signal.SIGTERM)
@@ -69,7 +69,7 @@ def test_request_in_progress_is_finished(fleet: Fleet, any_node: str, port: int,
         idle_writer.write(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
         await idle.readuntil(b"\r\n\r\n")
         slow = await asked_slowly(worker, port)
-        worker.outfit.drain()
+        worker.handover.drain()
         answer = await slow
         rest = await idle.read() + await silent.read()
         silent_writer.close()
@@ -92,7 +92,7 @@ def test_own_close_after_drain_is_no_error(fleet: Fleet, any_node: str, port: in
       server.listen(+process.env.PORT);
     """)
     (worker,) = fleet.start_ready(app_of(any_node, str(script), cluster=True, env={"PORT": str(port)}))
-    worker.outfit.drain()
+    worker.handover.drain()
     fleet.eventually(lambda: worker.heard("drained"), "the report")
     worker.signal(signal.SIGTERM)
     assert fleet.gone(worker) == 0
@@ -115,7 +115,7 @@ def test_websockets_are_left_to_the_app(fleet: Fleet, any_node: str, port: int, 
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET / HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
         await reader.readuntil(b"\r\n\r\n")
-        worker.outfit.drain()
+        worker.handover.drain()
         while not worker.heard("drained"):  # noqa: ASYNC110 (it happens in another process)
             await asyncio.sleep(0.005)
         worker.signal(signal.SIGTERM)
@@ -133,12 +133,12 @@ def test_drain_without_preload(fleet: Fleet, any_node: str, port: int, tmp_path:
     script = tmp_path / "app.cjs"
     script.write_text(SLOW)
     (worker,) = fleet.start_ready(app_of(any_node, str(script), cluster=True, env={"PORT": str(port)}))
-    assert worker.outfit._ipc is not None
-    worker.outfit._ipc._has_preload = False
+    assert worker.handover._ipc is not None
+    worker.handover._ipc._has_preload = False
 
     async def scenario() -> str:
         slow = await asked_slowly(worker, port)
-        worker.outfit.drain()
+        worker.handover.drain()
         return await slow
 
     assert fleet.run(scenario()) == str(worker.pid)

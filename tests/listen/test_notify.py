@@ -67,7 +67,7 @@ def test_stranger_is_ignored(fleet: Fleet) -> None:
     member = fleet.start(notifying('say("STATUS=here"); time.sleep(60)'))
     fleet.eventually(lambda: member.heard("status"), "a first message")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stranger:
-        stranger.connect("\0" + member.outfit.env["NOTIFY_SOCKET"][1:])
+        stranger.connect("\0" + member.handover.env["NOTIFY_SOCKET"][1:])
         stranger.send(b"READY=1")
         fleet.eventually(lambda: fleet.log.of("channel.ignored"), "the notice")
     assert not member.heard("ready")
@@ -117,7 +117,7 @@ def test_watchdog_expires(fleet: Fleet) -> None:
     code = 'say("READY=1")\nfor _ in range(5): time.sleep(0.05); say("WATCHDOG=1")\ntime.sleep(60)'
     app = notifying(code, env={"WATCHDOG_USEC": "300000"})
     member = fleet.start(app)
-    assert member.outfit.env["WATCHDOG_USEC"] == "300000"
+    assert member.handover.env["WATCHDOG_USEC"] == "300000"
     fleet.eventually(lambda: member.heard("failed"), "the watchdog")
     assert member.heard("failed") == ["no WATCHDOG=1 for 0.3 s"]
 
@@ -184,9 +184,9 @@ channel.write(b'"ready"\\n')
 print(json.loads(channel.readline()), flush=True)
 """
     member = fleet.start(python_app(code, ready=Readiness(ipc=True)))
-    assert member.outfit.env["NODE_CHANNEL_FD"] == "3"
+    assert member.handover.env["NODE_CHANNEL_FD"] == "3"
     assert fleet.ready(member) == "ipc"
-    assert member.outfit.send("shutdown")
+    assert member.handover.send("shutdown")
     assert fleet.gone(member) == 0
     assert member.text().strip() == "shutdown"
 
@@ -233,7 +233,7 @@ def test_tcp_probe_and_grace(fleet: Fleet, port: int) -> None:
         )
     )
     began = fleet.loop.time()
-    member.outfit.online()
+    member.handover.online()
     fleet.eventually(lambda: member.heard("failed"), "the failures")
     assert fleet.loop.time() - began >= 0.3
     assert member.heard("failed") == ["health check failed 2 times in a row: Connection refused"]
@@ -278,7 +278,7 @@ def test_probe_that_hangs_times_out(fleet: Fleet, port: int) -> None:
     with socket.create_server(("127.0.0.1", port)):
         probe = Probe(http=f"http://localhost:{port}/", interval=0.01, timeout=0.05, failures=2)
         member = fleet.start(python_app("import time; time.sleep(60)", ready=Readiness(fd=9), health=probe))
-        member.outfit.online()
+        member.handover.online()
         fleet.eventually(lambda: member.heard("failed"), "the failures")
     assert member.heard("failed") == ["health check failed 2 times in a row: no answer within 0.05 s"]
 
@@ -297,4 +297,4 @@ def test_probe_that_hangs_times_out(fleet: Fleet, port: int) -> None:
 def test_impossible_probes(fleet: Fleet, probe: Probe, message: str) -> None:
     """What cannot be probed is refused at the start, not at the first failure."""
     with pytest.raises(ListenError, match=message):
-        fleet.outfitter.open(python_app("", health=probe, env={"PORT": "x"}))
+        fleet.broker.open(python_app("", health=probe, env={"PORT": "x"}))

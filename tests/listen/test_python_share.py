@@ -135,7 +135,7 @@ def test_rolling_replacement(
     fleet.eventually(lambda: all(len(client.answers) > 20 for client in clients), "answers")
     for member in members:
         fleet.ready(fleet.start(member.app, member.who.index))
-        assert not member.outfit.drain()  # its own graceful stop is the drain
+        assert not member.handover.drain()  # its own graceful stop is the drain
         member.signal(signal.SIGTERM)
         fleet.gone(member)
     marks = [len(client.answers) for client in clients]
@@ -151,7 +151,7 @@ def test_rolling_replacement(
 def test_drain_leaves_time_for_the_stop(fleet: Fleet) -> None:
     """Where little time is given for a stop, silent clients get a quarter of it."""
     member = fleet.start(python_app("", share="python", kill_timeout=1.6))
-    assert member.outfit.env["PIDONE_DRAIN_IDLE"] == "0.4"
+    assert member.handover.env["PIDONE_DRAIN_IDLE"] == "0.4"
     fleet.gone(member)
 
 

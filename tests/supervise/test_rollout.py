@@ -267,7 +267,7 @@ def test_scaling_down_during_a_reload() -> None:
     for process in [p for p in play.alive() if p.signals]:
         process.exit(0)
     assert play.outcomes == [Outcome(replaced=0)]
-    assert play.stage.outfitter.retired == [("app", 2)]
+    assert play.stage.broker.retired == [("app", 2)]
     assert sorted(p.who.index for p in play.alive()) == [0, 1]
 
 
@@ -350,10 +350,10 @@ def test_a_failed_reload_gives_the_old_sockets_back() -> None:
     """Ports and balance are those of the spec that serves, not of the one that did not work."""
     play = Play(2)
     changed = play.spec.but(args=("new",))
-    play.stage.outfitter.open(changed)  # as the supervisor does before
+    play.stage.broker.open(changed)  # as the supervisor does before
     play.reload(spec=changed)
     play.newest.exit(1)
-    assert play.stage.outfitter.present["app"] == play.spec
+    assert play.stage.broker.present["app"] == play.spec
 
 
 def test_a_failed_reload_keeps_the_sockets_of_the_next() -> None:
@@ -361,10 +361,10 @@ def test_a_failed_reload_keeps_the_sockets_of_the_next() -> None:
     play = Play(1)
     newer = play.spec.but(args=("newer",))
     play.reload(spec=play.spec.but(args=("new",)))
-    play.stage.outfitter.open(newer)
+    play.stage.broker.open(newer)
     play.reload(spec=newer)
     play.newest.exit(1)
-    assert play.stage.outfitter.present["app"] == newer
+    assert play.stage.broker.present["app"] == newer
     play.newest.report.ready("ipc")
     next(p for p in play.alive() if p.signals).exit(0)
     assert play.app.spec == newer

@@ -25,7 +25,7 @@ class Play:
         self.supervisor = Supervisor(
             Ecosystem(apps=apps, runtime=RuntimeSpec().but(**runtime)),
             self.stage.world,
-            self.stage.outfitter,
+            self.stage.broker,
             count=lambda app: app.instances,
             on_done=self.endings.append,
         )
@@ -256,7 +256,7 @@ def test_apply_touches_only_what_differs() -> None:
     play.exit("gone")
     play.exit("changed")
     assert sorted(play.running()) == ["added", "changed", "same", "scaled", "scaled", "scaled"]
-    assert play.stage.outfitter.closed == ["gone"]
+    assert play.stage.broker.closed == ["gone"]
     assert play.stage.launcher.of("changed").who.incarnation == 1
 
 
@@ -304,7 +304,7 @@ def test_a_file_that_drops_an_app_during_its_replacement() -> None:
     play.supervisor.apply(Ecosystem(apps=(spec("b"),)))
     play.exit("a")
     assert play.running() == ["b"]
-    assert play.stage.outfitter.closed == ["a"]
+    assert play.stage.broker.closed == ["a"]
 
 
 def test_a_file_that_changes_back_during_a_rolling_reload() -> None:

@@ -52,7 +52,7 @@ class AppPorts:
         self._once = once
         self._ports: dict[_Key, Port] = {}
         self._data: dict[str, object] = {}
-        self._users: set[MemberBroker] = set()
+        self._users: set[MemberSockets] = set()
         self._retiring: set[int] = set()
         self._quiet_until = 0.0
         self._stale: set[_Key] = set()
@@ -94,9 +94,9 @@ class AppPorts:
         except OSError as error:
             raise explain(address, error) from error
 
-    def broker(self, member: int) -> "MemberBroker":
+    def broker(self, member: int) -> "MemberSockets":
         """Where a process asks for more sockets."""
-        broker = MemberBroker(self, member)
+        broker = MemberSockets(self, member)
         self._users.add(broker)
         return broker
 
@@ -127,13 +127,13 @@ class AppPorts:
             self._data.setdefault(key, offered)
         return self._data.get(key)
 
-    def left(self, broker: "MemberBroker") -> None:
+    def left(self, broker: "MemberSockets") -> None:
         """A process ended; its ports stay open for the next, unless there are no such members any more."""
         self._users.discard(broker)
         self._drop_stale()
         self._retire_outdated()
 
-    def abandoned(self, broker: "MemberBroker", key: _Key) -> None:
+    def abandoned(self, broker: "MemberSockets", key: _Key) -> None:
         """A process closed its server. If it lives on and nobody else listens either, the app meant it.
 
         One that is being stopped does the same before it ends; so this waits longer than a stop can take.
@@ -176,13 +176,13 @@ class AppPorts:
             return  # it has a process again, and lives on with its sockets
         self._retiring.discard(member)
         if not is_empty:
-            from pidone.listen import handover  # noqa: PLC0415 (after a kill during scale-down only)
+            from pidone.listen import relay  # noqa: PLC0415 (after a kill during scale-down only)
 
             for port in self._ports.values():
                 if not port.queued(member):
                     continue
-                for client in handover.accept_all(port.for_member(member)):
-                    self._start(handover.relay(client, port.address))
+                for client in relay.accept_all(port.for_member(member)):
+                    self._start(relay.relay(client, port.address))
         for port in self._ports.values():
             port.retire(member)
 
@@ -240,7 +240,7 @@ class AppPorts:
         for key in unused:
             self._drop(key)
 
-    def _drop_if_unused(self, broker: "MemberBroker", key: _Key) -> None:
+    def _drop_if_unused(self, broker: "MemberSockets", key: _Key) -> None:
         if broker in self._users and not any(key in user.held for user in self._users):
             self._drop(key)
 
@@ -252,7 +252,7 @@ class AppPorts:
         )
 
 
-class MemberBroker:
+class MemberSockets:
     """One process's access to the ports of its app."""
 
     def __init__(self, ports: AppPorts, member: int) -> None:

@@ -1,44 +1,131 @@
-"""Carry the connections queued on a socket that is going away over to the ones that stay.
-
-The kernel does this itself only with net.ipv4.tcp_migrate_req, which a container cannot set. So the few that
-a killed worker left behind during a scale-down are accepted here and relayed for as long as they last.
-"""
+"""The handover of one incarnation, put together from channels, and what its slot has to do with it."""
 
 import asyncio
-import contextlib
-import socket
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final, Protocol
 
-from pidone.listen.address import Address
+from pidone.ecosystem.spec import Seconds
+from pidone.listen.ipc import Ipc
+from pidone.listen.ports import COMMON
+from pidone.listen.steering import Steering
 
-_CHUNK: Final = 1 << 16
-_LOOPBACK: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (what was bound)
+EMPTYING: Final[Seconds] = 1.0
+"""Longest wait for a slot's queue before its process is told to stop accepting."""
 
 
-def accept_all(queue: socket.socket) -> Iterator[socket.socket]:
-    """Everything that waits now."""
-    while True:
-        try:
-            client, _ = queue.accept()
-        except (BlockingIOError, ConnectionAbortedError):
+class Attachment(Protocol):
+    """Anything a process is given, for as long as it lives."""
+
+    def spawned(self, pid: int) -> None:
+        """The process runs."""
+
+    def close(self) -> None:
+        """The process ended, or never began."""
+
+
+class ProcessHandover:
+    """Handover as the supervisor sees it."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        argv: tuple[str, ...],
+        env: Mapping[str, str],
+        pid_vars: tuple[str, ...],
+        fds: Mapping[int, int],
+        attachments: Sequence[Attachment],
+        ipc: Ipc | None,
+        steering: Steering,
+        member: int,
+        longest_idle: Seconds,
+        on_drained: Callable[[], None],
+        ready_probe: Callable[[], Coroutine[Any, Any, None]] | None,
+        health: Callable[[], Coroutine[Any, Any, None]] | None,
+    ) -> None:
+        """`ready_probe` runs from the start of the process, `health` from the time it is online."""
+        self.argv = argv
+        self.env = env
+        self.pid_vars = pid_vars
+        self.fds = fds
+        self._loop = loop
+        self._attachments = attachments
+        self._ipc = ipc
+        self._steering = steering
+        self._member = member
+        self._longest_idle = longest_idle
+        self._on_drained = on_drained
+        self._ready_probe = ready_probe
+        self._health = health
+        self._probing: asyncio.Task[None] | None = None
+        self._draining: asyncio.Task[None] | None = None
+        self._is_online = False
+        self._is_serving = False
+        self._is_closed = False
+
+    def spawned(self, pid: int) -> None:
+        for attachment in self._attachments:
+            attachment.spawned(pid)
+        if self._ready_probe is not None:
+            self._probing = self._loop.create_task(self._ready_probe())
+
+    def online(self) -> None:
+        if self._is_online or self._is_closed:
             return
-        client.setblocking(False)
-        yield client
+        self._is_online = True
+        self._is_serving = True
+        self._steering.serving(self._member, +1)
+        self._stop_probing()
+        if self._health is not None:
+            self._probing = self._loop.create_task(self._health())
 
+    def drain(self) -> bool:
+        if self._draining is not None:
+            return True
+        can_hear = self._ipc is not None and self._ipc.can_drain
+        self.leave()
+        must_empty = self._leaves_a_queue()
+        if not (can_hear or must_empty):
+            return False
+        self._draining = self._loop.create_task(self._drain(must_empty=must_empty))
+        return True
 
-async def relay(client: socket.socket, to: Address) -> None:
-    """Connect to the same address again, where the kernel finds another slot, and pass bytes both ways."""
-    loop = asyncio.get_running_loop()
-    host = _LOOPBACK.get(to.host, to.host)
-    with client, socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as server:
-        server.setblocking(False)
-        with contextlib.suppress(OSError):  # either side may hang up at any time; so does then the other
-            await loop.sock_connect(server, (host, to.port))
-            await asyncio.gather(_pump(loop, client, server), _pump(loop, server, client))
+    def send(self, message: object) -> bool:
+        return self._ipc is not None and self._ipc.send(message)
 
+    def leave(self) -> None:
+        """The process is about to stop: new connections go to others, and nobody judges its health."""
+        self._stop_probing()
+        if self._is_serving:
+            self._is_serving = False
+            self._steering.serving(self._member, -1)
 
-async def _pump(loop: asyncio.AbstractEventLoop, source: socket.socket, sink: socket.socket) -> None:
-    while data := await loop.sock_recv(source, _CHUNK):
-        await loop.sock_sendall(sink, data)
-    sink.shutdown(socket.SHUT_WR)
+    def close(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self.leave()
+        if self._draining is not None:
+            self._draining.cancel()
+        for attachment in self._attachments:
+            attachment.close()
+
+    async def _drain(self, *, must_empty: bool) -> None:
+        if must_empty:
+            await self._steering.empty(self._member, EMPTYING)
+        if self._ipc is not None and self._ipc.can_drain:
+            self._ipc.drain(self._longest_idle)
+        else:
+            self._on_drained()
+
+    def _leaves_a_queue(self) -> bool:
+        """Whether nobody else can take what waits for its member: then it has to accept it itself."""
+        if self._steering.serves(self._member):
+            return False
+        # The one queue of all waits for the next process, unless all of those have queues of their own.
+        return self._member != COMMON or self._steering.serves_elsewhere(COMMON)
+
+    def _stop_probing(self) -> None:
+        if self._probing is not None:
+            self._probing.cancel()
+            self._probing = None

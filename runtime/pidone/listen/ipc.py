@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from pidone.ecosystem.spec import Seconds
-from pidone.listen.appports import MemberBroker
+from pidone.listen.appports import MemberSockets
 from pidone.listen.channel import Channel
 from pidone.listen.cluster import Conversation
 
@@ -22,7 +22,7 @@ class Ipc:
         loop: asyncio.AbstractEventLoop,
         *,
         number: int,
-        broker: MemberBroker | None,
+        broker: MemberSockets | None,
         worker_id: int,
         preload: Mapping[str, str] | None,
         stop: str,

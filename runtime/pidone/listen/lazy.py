@@ -1,8 +1,8 @@
-"""The outfitter at the door: an app that needs neither ports nor channels costs nothing of `listen/`."""
+"""The broker at the door: an app that needs neither ports nor channels costs nothing of `listen/`."""
 
 from typing import TYPE_CHECKING
 
-from pidone.contracts import Equipment, InstanceId, NoEquipment, Outfitter, Report
+from pidone.contracts import Handover, InstanceId, NoHandover, Report, SocketBroker
 from pidone.ecosystem.spec import AppSpec, ExecMode
 from pidone.listen import appfacts
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pidone.listen.probes import RunCommand
 
 
-def needs_equipment(app: AppSpec) -> bool:
+def needs_handover(app: AppSpec) -> bool:
     """Whether anything but a command line has to be handed to its processes."""
     return bool(
         app.listen
@@ -28,39 +28,39 @@ def needs_equipment(app: AppSpec) -> bool:
     )
 
 
-class LazyOutfitter:
-    """Loads the real outfitter when the first app needs it."""
+class LazyBroker:
+    """Loads the real broker when the first app needs it."""
 
     def __init__(self, loop: "AbstractEventLoop", log: "EventLog", run_command: "RunCommand") -> None:
-        """The arguments are those of PortOutfitter."""
+        """The arguments are those of PortBroker."""
         self._loop = loop
         self._log = log
         self._run_command = run_command
-        self._made: Outfitter | None = None
+        self._made: SocketBroker | None = None
 
     @property
-    def _real(self) -> Outfitter:
+    def _real(self) -> SocketBroker:
         if self._made is None:
-            from pidone.listen.outfitter import PortOutfitter  # noqa: PLC0415 (what this class is about)
+            from pidone.listen.broker import PortBroker  # noqa: PLC0415 (what this class is about)
 
-            self._made = PortOutfitter(self._loop, self._log, self._run_command)
+            self._made = PortBroker(self._loop, self._log, self._run_command)
         return self._made
 
     def open(self, app: AppSpec) -> None:
-        """As `Outfitter.open`."""
-        if self._made is not None or needs_equipment(app):  # made: the app may have had sockets before
+        """As `SocketBroker.open`."""
+        if self._made is not None or needs_handover(app):  # made: the app may have had sockets before
             self._real.open(app)
 
-    def equip(self, app: AppSpec, who: InstanceId, report: Report) -> Equipment:
-        """As `Outfitter.equip`."""
-        return self._real.equip(app, who, report) if needs_equipment(app) else NoEquipment(app.argv)
+    def prepare(self, app: AppSpec, who: InstanceId, report: Report) -> Handover:
+        """As `SocketBroker.prepare`."""
+        return self._real.prepare(app, who, report) if needs_handover(app) else NoHandover(app.argv)
 
     def retire(self, app: AppSpec, index: int) -> None:
-        """As `Outfitter.retire`."""
+        """As `SocketBroker.retire`."""
         if self._made is not None:
             self._made.retire(app, index)
 
     def close(self, app: AppSpec) -> None:
-        """As `Outfitter.close`."""
+        """As `SocketBroker.close`."""
         if self._made is not None:
             self._made.close(app)

@@ -15,7 +15,7 @@ from typing import Any, Final
 from pidone.ecosystem.spec import AppSpec
 from pidone.listen import appfacts
 from pidone.listen.address import Address, Kind, of_listen
-from pidone.listen.appports import AppPorts, MemberBroker
+from pidone.listen.appports import AppPorts, MemberSockets
 from pidone.listen.datagrams import Datagrams
 
 SHIM: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "preload", "python")
@@ -54,7 +54,7 @@ class PythonShare:
         """`python_path` is the PYTHONPATH that the process would have without us."""
         self._app = app
         self._ports = ports
-        self._broker: MemberBroker = ports.broker(member)
+        self._broker: MemberSockets = ports.broker(member)
         self._on_listening = on_listening
         self._on_ignored = on_ignored
         self._socket = Datagrams(loop, label, on_datagram=self._receive, on_stranger=on_ignored)

@@ -259,7 +259,7 @@ class App:
             self.leaving.remove(instance)
             slots = {*self.instances, *(other.index for other in self.leaving)}
             if instance.index not in slots:
-                self._world.outfitter.retire(self.spec, instance.index)
+                self._world.broker.retire(self.spec, instance.index)
         if self._rollout is not None:
             self._rollout.step()
         self._observer.app_changed(self)
@@ -375,7 +375,7 @@ class App:
         if self._next is None:
             self._count_then = None
             with suppress(ListenError):  # who needs what is missing now is told so at its start
-                self._world.outfitter.open(spec)
+                self._world.broker.open(spec)
 
     def _adopt(self, spec: AppSpec) -> None:
         self.spec = spec

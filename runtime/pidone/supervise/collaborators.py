@@ -6,7 +6,7 @@ What other rooms stand behind is in `contracts`.
 from collections.abc import Callable
 from typing import Protocol
 
-from pidone.contracts import Clock, InstanceId, LogSink, Outfitter, Report
+from pidone.contracts import Clock, InstanceId, LogSink, Report, SocketBroker
 from pidone.ecosystem.spec import AppSpec
 from pidone.init.reaper import ExitStatus
 from pidone.record import Record
@@ -75,6 +75,6 @@ class World(Record):
     clock: Clock
     launcher: Launcher
     log: LogSink
-    outfitter: Outfitter
+    broker: SocketBroker
     random: Callable[[], float]
     attendant: Attendant = Nobody()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from typing import Final
 
-from pidone.contracts import Clock, Equipment, InstanceId, LogSink, LogSource, Outfitter, Outlet, Report
+from pidone.contracts import Clock, Handover, InstanceId, LogSink, LogSource, Outlet, Report, SocketBroker
 from pidone.ecosystem.spec import AppSpec
 from pidone.errors import ListenError, SpawnError
 from pidone.init import proctree
@@ -30,7 +30,7 @@ class ForkLauncher:
         clock: Clock,
         reaper: Reaper,
         log: LogSink,
-        outfitter: Outfitter,
+        broker: SocketBroker,
         environ: Mapping[str, str],
         count: Callable[[AppSpec], int],
     ) -> None:
@@ -38,7 +38,7 @@ class ForkLauncher:
         self._clock = clock
         self._reaper = reaper
         self._log = log
-        self._outfitter = outfitter
+        self._broker = broker
         self._count = count
         self._environment = Environment(environ)
         self._clearances: set[Clearance] = set()
@@ -54,8 +54,8 @@ class ForkLauncher:
         """Start one incarnation. Raises SpawnError; then nothing is left of the attempt."""
         with ExitStack() as undo:
             try:
-                equipment = self._outfitter.equip(app, who, report)
-                undo.callback(equipment.close)
+                handover = self._broker.prepare(app, who, report)
+                undo.callback(handover.close)
                 outlet = self._log.open(LogSource(app, who), _ready_line(app, report))
                 undo.callback(outlet.finish)
                 stdin = StdinPipe() if app.stdin == "pipe" else None
@@ -66,30 +66,30 @@ class ForkLauncher:
                 raise SpawnError(str(error)) from error
             except OSError as error:
                 raise SpawnError(f"descriptors: {error.strerror}") from error
-            pid = spawn(self._plan(app, who, equipment, outlet, stdin))
+            pid = spawn(self._plan(app, who, handover, outlet, stdin))
             undo.pop_all()
         kin = Kin(pid, self._environment.mark(who), self._reaper.owns)
-        process = ForkedProcess(self, pid, kin, outlet, equipment, on_exit, announces=_announces(app))
+        process = ForkedProcess(self, pid, kin, outlet, handover, on_exit, announces=_announces(app))
         if stdin:
             stdin.spawned()
             process.stdin = stdin
         self._reaper.watch(pid, process.main_ended)
         outlet.spawned(pid)
-        equipment.spawned(pid)
+        handover.spawned(pid)
         return process
 
     def _plan(
-        self, app: AppSpec, who: InstanceId, equipment: Equipment, outlet: Outlet, stdin: StdinPipe | None
+        self, app: AppSpec, who: InstanceId, handover: Handover, outlet: Outlet, stdin: StdinPipe | None
     ) -> SpawnPlan:
         return SpawnPlan(
-            argv=equipment.argv,
-            env={**self._environment.of(app, who), **equipment.env},
+            argv=handover.argv,
+            env={**self._environment.of(app, who), **handover.env},
             cwd=app.cwd,
             stdin=stdin.child_end if stdin else 0 if app.stdin == "inherit" else None,
             stdout=outlet.stdout,
             stderr=outlet.stderr,
-            fds=equipment.fds,
-            pid_vars=equipment.pid_vars,
+            fds=handover.fds,
+            pid_vars=handover.pid_vars,
             uid=app.uid,
             gid=app.gid,
             groups=app.groups,
@@ -142,18 +142,18 @@ class ForkedProcess:
         pid: int,
         kin: Kin,
         outlet: Outlet,
-        equipment: Equipment,
+        handover: Handover,
         on_exit: Callable[[ExitStatus], None],
         *,
         announces: bool,
     ) -> None:
-        """`pid` has just been spawned with this outlet and equipment."""
+        """`pid` has just been spawned with this outlet and handover."""
         self.pid = pid
         self.announces = announces
         self._launcher = launcher
         self._kin = kin
         self._outlet = outlet
-        self._equipment = equipment
+        self._handover = handover
         self._on_exit = on_exit
         self._clearance: Clearance | None = None
         self._killed = False
@@ -163,7 +163,7 @@ class ForkedProcess:
 
     def online(self) -> None:
         """The process counts as ready: its ports may take connections, its health is watched."""
-        self._equipment.online()
+        self._handover.online()
 
     def signal(self, number: int) -> None:
         """Signal the main process. It is not reaped yet, so the pid is still its own."""
@@ -190,11 +190,11 @@ class ForkedProcess:
 
     def send(self, message: object) -> bool:
         """Send an IPC message."""
-        return self._equipment.send(message)
+        return self._handover.send(message)
 
     def drain(self) -> bool:
         """Ask for no new connections."""
-        return self._equipment.drain()
+        return self._handover.drain()
 
     def kill(self) -> None:
         """SIGKILL the main process and everything that belongs to it, newcomers included."""
@@ -228,7 +228,7 @@ class ForkedProcess:
         if self.stdin is not None:
             self.stdin.close()
         self._outlet.finish()
-        self._equipment.close()
+        self._handover.close()
         self._on_exit(status)
 
 

@@ -10,7 +10,7 @@ from pidone.errors import ListenError
 from pidone.init.exitcodes import ExitCode
 from pidone.init.reaper import Reaper
 from pidone.init.signals import SignalInbox
-from pidone.listen.lazy import LazyOutfitter
+from pidone.listen.lazy import LazyBroker
 from pidone.logs.relay import Relay
 from pidone.record import Record
 from pidone.signames import signal_name
@@ -76,12 +76,12 @@ class Session:
         self._reaper = Reaper(self._orphan_buried)
         self._relay = Relay(self._loop, ecosystem.runtime, on_stdout_lost=self._stdout_lost)
         self._ledger = Ledger(self._relay)
-        self._outfitter = LazyOutfitter(self._loop, self._ledger, self._run_command)
+        self._broker = LazyBroker(self._loop, self._ledger, self._run_command)
         self._launcher = ForkLauncher(
             clock=self._loop,
             reaper=self._reaper,
             log=self._ledger,
-            outfitter=self._outfitter,
+            broker=self._broker,
             environ=around.environ,
             count=self._instances,
         )
@@ -98,8 +98,8 @@ class Session:
         )
         self._supervisor = Supervisor(
             ecosystem,
-            World(self._loop, self._launcher, self._ledger, self._outfitter, _random, self._upkeep),
-            self._outfitter,
+            World(self._loop, self._launcher, self._ledger, self._broker, _random, self._upkeep),
+            self._broker,
             count=lambda app: app.count(self._ecosystem.cpus),
             on_done=self._done,
         )

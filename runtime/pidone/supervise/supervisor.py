@@ -9,7 +9,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final
 
-from pidone.contracts import Outfitter, Timer
+from pidone.contracts import SocketBroker, Timer
 from pidone.ecosystem.spec import AppSpec, Dependency, Ecosystem, RuntimeSpec, Seconds
 from pidone.errors import ListenError
 from pidone.init.exitcodes import SIGNAL_BASE, ExitCode
@@ -62,7 +62,7 @@ class Supervisor:
         self,
         ecosystem: Ecosystem,
         world: World,
-        outfitter: Outfitter,
+        broker: SocketBroker,
         *,
         count: Callable[[AppSpec], int],
         on_done: Callable[[Ending], None],
@@ -72,7 +72,7 @@ class Supervisor:
         self.apps: dict[tuple[str, str], App] = {}
         self.phase = Phase.NEW
         self._world = world
-        self._outfitter = outfitter
+        self._broker = broker
         self._count = count
         self._on_done = on_done
         self._waiting: set[tuple[str, str]] = set()
@@ -112,7 +112,7 @@ class Supervisor:
     def open(self) -> None:
         """Bind every listening socket, before anything is started. Raises ListenError."""
         for spec in self.ecosystem.apps:
-            self._outfitter.open(spec)
+            self._broker.open(spec)
 
     def start(self) -> None:
         """Start every app, in the order their dependencies allow."""
@@ -246,14 +246,14 @@ class Supervisor:
         """Bind the sockets of a re-read file; on ListenError everything is as it was."""
         try:
             for spec in ecosystem.apps:
-                self._outfitter.open(spec)
+                self._broker.open(spec)
         except ListenError:
             present = self._present()
             for spec in present.values():
-                self._outfitter.open(spec)
+                self._broker.open(spec)
             for spec in ecosystem.apps:
                 if spec.key() not in present:
-                    self._outfitter.close(spec)
+                    self._broker.close(spec)
             raise
 
     def _present(self) -> dict[tuple[str, str], AppSpec]:
@@ -303,7 +303,7 @@ class Supervisor:
             if key in self._replacing:
                 self._add(self._replacing.pop(key))
             elif key not in known:
-                self._outfitter.close(app.spec)
+                self._broker.close(app.spec)
                 del self.apps[key]
                 self._world.log.forget(key)
 
@@ -464,7 +464,7 @@ class Supervisor:
         if self._deadline is not None:
             self._deadline.cancel()
         for app in self.apps.values():
-            self._outfitter.close(app.spec)
+            self._broker.close(app.spec)
         ending = self._ending or Ending(ExitCode.OK, "idle")
         killed = [app.name for app in self.apps.values() if app.was_killed]
         if ending.code == ExitCode.OK and (killed or self._overran):

@@ -1,4 +1,4 @@
-"""Owner of every listening socket, and the place where the supervisor gets equipment from."""
+"""Owner of every listening socket, and the place where the supervisor gets each handover from."""
 
 import asyncio
 import itertools
@@ -9,16 +9,16 @@ from pidone.ecosystem.spec import AppSpec
 from pidone.errors import ListenError
 from pidone.listen import appfacts
 from pidone.listen.appports import AppPorts, EventLog
-from pidone.listen.fitting import Fitting, Wishes
-from pidone.listen.outfit import Outfit
+from pidone.listen.assemble import Assembly, Request
+from pidone.listen.handover import ProcessHandover
 from pidone.listen.probes import RunCommand, check_of
 
 _NOTICES: Final = 20
 """Different notices per app: one that finds ever new nonsense must not fill log and memory."""
 
 
-class PortOutfitter:
-    """The outfitter in production; one per runtime."""
+class PortBroker:
+    """The broker in production; one per runtime."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, log: EventLog, run_command: RunCommand | None = None
@@ -46,11 +46,11 @@ class PortOutfitter:
             raise
         self._ports[app.key()] = ports
 
-    def equip(self, app: AppSpec, who: InstanceId, report: Report) -> Outfit:
+    def prepare(self, app: AppSpec, who: InstanceId, report: Report) -> ProcessHandover:
         """Prepare one incarnation. Raises ListenError."""
         if app.key() not in self._ports:
             self.open(app)
-        wishes = Wishes(
+        request = Request(
             loop=self._loop,
             app=app,
             who=who,
@@ -61,7 +61,7 @@ class PortOutfitter:
             on_ignored=lambda reason: self._ignored(app, who, reason),
         )
         try:
-            return Fitting(wishes).outfit()
+            return Assembly(request).handover()
         except OSError as error:
             raise ListenError(f"{app.name}: {error.strerror}") from error
 

@@ -1,4 +1,4 @@
-"""Put the outfit of one incarnation together: which channels it needs, and at which descriptors."""
+"""Put the handover of one incarnation together: which channels it needs, and at which descriptors."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -9,9 +9,9 @@ from pidone.ecosystem.spec import AppSpec
 from pidone.listen import activation, appfacts, node, watch
 from pidone.listen.address import of_listen
 from pidone.listen.appports import AppPorts
+from pidone.listen.handover import Attachment, ProcessHandover
 from pidone.listen.ipc import Ipc
 from pidone.listen.notify import Notify, watchdog_of
-from pidone.listen.outfit import Attachment, Outfit
 from pidone.listen.ports import member_of
 from pidone.listen.probes import RunCommand, check_of
 from pidone.listen.readyfd import ReadyFd
@@ -29,8 +29,8 @@ class _Provides(Attachment, Protocol):
     def env(self) -> Any: ...
 
 
-class Wishes(Record, kw_only=True):
-    """Everything that decides about one outfit."""
+class Request(Record, kw_only=True):
+    """Everything that decides about one handover."""
 
     loop: asyncio.AbstractEventLoop
     app: AppSpec
@@ -42,11 +42,11 @@ class Wishes(Record, kw_only=True):
     on_ignored: Callable[[str], None]
 
 
-class Fitting:
+class Assembly:
     """The work bench; used once."""
 
-    def __init__(self, wishes: Wishes) -> None:
-        self._wishes = wishes
+    def __init__(self, request: Request) -> None:
+        self._request = request
         self._env: dict[str, str] = {}
         self._fds: dict[int, int] = {}
         self._pid_vars: list[str] = []
@@ -54,29 +54,29 @@ class Fitting:
         self._ipc: Ipc | None = None
         self._leave: Callable[[], None] = lambda: None
 
-    def outfit(self) -> Outfit:
+    def handover(self) -> ProcessHandover:
         """Make it. Raises ListenError or OSError; nothing stays open then."""
-        wishes = self._wishes
-        app = wishes.app
+        request = self._request
+        app = request.app
         try:
-            self._env.update(appfacts.port_variable(app, wishes.who.index))
+            self._env.update(appfacts.port_variable(app, request.who.index))
             self._add_ipc()
             self._add_sockets()
             self._add_share()
             self._add_notify()
             self._add_ready_fd()
-            outfit = Outfit(
-                wishes.loop,
+            handover = ProcessHandover(
+                request.loop,
                 argv=activation.fill_in(app.argv, appfacts.activated(app), app.name),
                 env=self._env,
                 pid_vars=tuple(self._pid_vars),
                 fds=self._fds,
                 attachments=self._attachments,
                 ipc=self._ipc,
-                steering=wishes.ports.steering,
+                steering=request.ports.steering,
                 member=self._member,
                 longest_idle=appfacts.longest_idle(app),
-                on_drained=wishes.report.drained,
+                on_drained=request.report.drained,
                 ready_probe=self._ready_probe(),
                 health=self._health(),
             )
@@ -84,33 +84,33 @@ class Fitting:
             for attachment in self._attachments:
                 attachment.close()
             raise
-        self._leave = outfit.leave
-        return outfit
+        self._leave = handover.leave
+        return handover
 
     @property
     def _member(self) -> int:
-        return member_of(self._wishes.app, self._wishes.who.index)
+        return member_of(self._request.app, self._request.who.index)
 
     @property
     def _label(self) -> str:
-        who = self._wishes.who
+        who = self._request.who
         return f"{who.app}/{who.index}/{who.incarnation}"[:60]
 
     def _ready(self, how: str) -> Callable[[], None]:
-        return lambda: self._wishes.report.ready(how)
+        return lambda: self._request.report.ready(how)
 
     def _listening(self) -> None:
-        if appfacts.counts_listening(self._wishes.app):
-            self._wishes.report.ready("listening")
+        if appfacts.counts_listening(self._request.app):
+            self._request.report.ready("listening")
 
     def _message(self, value: object) -> None:
-        if value == "ready" and self._wishes.app.ready.ipc:
-            self._wishes.report.ready("ipc")
+        if value == "ready" and self._request.app.ready.ipc:
+            self._request.report.ready("ipc")
         else:
-            self._wishes.report.message(value)
+            self._request.report.message(value)
 
     def _add_ipc(self) -> None:
-        wishes, app = self._wishes, self._wishes.app
+        request, app = self._request, self._request.app
         if not appfacts.has_ipc(app):
             return
         # After the activated sockets, whose numbers are fixed; without any it is 3, as under PM2.
@@ -118,27 +118,27 @@ class Fitting:
         is_worker = appfacts.is_cluster_worker(app)
         preload = node.preload_env(app, appfacts.variable(app, "NODE_OPTIONS")) if is_worker else None
         if is_worker and preload is None:
-            wishes.on_ignored("drain preload: the app's user cannot read it; keep-alive connections are cut")
+            request.on_ignored("drain preload: the app's user cannot read it; keep-alive connections are cut")
         self._ipc = Ipc(
-            wishes.loop,
+            request.loop,
             number=number + 1 if app.ready.fd == number else number,
-            broker=wishes.ports.broker(self._member) if is_worker else None,
-            worker_id=wishes.worker_id,
+            broker=request.ports.broker(self._member) if is_worker else None,
+            worker_id=request.worker_id,
             preload=preload,
             stop="message" if app.shutdown_with_message else signal_name(app.kill_signal),
             on_listening=self._listening,
-            on_drained=wishes.report.drained,
+            on_drained=request.report.drained,
             on_message=self._message,
-            on_ignored=wishes.on_ignored,
+            on_ignored=request.on_ignored,
         )
         self._fds.update(self._ipc.fds)
         self._attach(self._ipc)
 
     def _add_sockets(self) -> None:
-        listens = appfacts.activated(self._wishes.app)
+        listens = appfacts.activated(self._request.app)
         if not listens:
             return
-        broker = self._wishes.ports.broker(self._member)
+        broker = self._request.ports.broker(self._member)
         self._attachments.append(broker)
         for number, entry in enumerate(listens, activation.FIRST):
             inherited = broker.obtain(of_listen(entry), index=0, backlog=entry.backlog)
@@ -147,28 +147,28 @@ class Fitting:
                 self._ipc.inherits(number, inherited)
         self._env.update(activation.variables(listens))
         self._pid_vars.append(activation.PID_VARIABLE)
-        if appfacts.has_inherited_drain(self._wishes.app):
-            self._env.update(drain_env(self._wishes.app, appfacts.variable(self._wishes.app, "PYTHONPATH")))
+        if appfacts.has_inherited_drain(self._request.app):
+            self._env.update(drain_env(self._request.app, appfacts.variable(self._request.app, "PYTHONPATH")))
 
     def _add_share(self) -> None:
-        wishes, app = self._wishes, self._wishes.app
+        request, app = self._request, self._request.app
         if not appfacts.shares_python(app):
             return
         self._attach(
             PythonShare(
-                wishes.loop,
+                request.loop,
                 app,
-                wishes.ports,
+                request.ports,
                 self._member,
                 label=self._label,
                 python_path=appfacts.variable(app, "PYTHONPATH"),
                 on_listening=self._listening,
-                on_ignored=wishes.on_ignored,
+                on_ignored=request.on_ignored,
             )
         )
 
     def _add_notify(self) -> None:
-        wishes, app = self._wishes, self._wishes.app
+        request, app = self._request, self._request.app
         watchdog = watchdog_of(app.env)
         if not (app.ready.notify or watchdog):
             return
@@ -176,20 +176,20 @@ class Fitting:
             self._pid_vars.append("WATCHDOG_PID")
         self._attach(
             Notify(
-                wishes.loop,
-                wishes.report,
+                request.loop,
+                request.report,
                 label=self._label,
                 watchdog=watchdog,
-                on_ignored=wishes.on_ignored,
-                on_leaving=lambda: self._leave(),  # noqa: PLW0108 (it is set when the outfit exists)
+                on_ignored=request.on_ignored,
+                on_leaving=lambda: self._leave(),  # noqa: PLW0108 (it is set when the handover exists)
             )
         )
 
     def _add_ready_fd(self) -> None:
-        number = self._wishes.app.ready.fd
+        number = self._request.app.ready.fd
         if number is None:
             return
-        pipe = ReadyFd(self._wishes.loop, number, self._ready("fd"))
+        pipe = ReadyFd(self._request.loop, number, self._ready("fd"))
         self._fds.update(pipe.fds)
         self._attachments.append(pipe)
 
@@ -198,23 +198,23 @@ class Fitting:
         self._env.update(attachment.env)
 
     def _ready_probe(self) -> _Work | None:
-        probe = self._wishes.app.ready.probe
+        probe = self._request.app.ready.probe
         if probe is None:
             return None
-        check = check_of(probe, self._probed(), self._port(), self._wishes.run_command)
+        check = check_of(probe, self._probed(), self._port(), self._request.run_command)
         return lambda: watch.until_ready(probe, check, self._ready("probe"))
 
     def _health(self) -> _Work | None:
-        probe = self._wishes.app.health
+        probe = self._request.app.health
         if probe is None:
             return None
-        check = check_of(probe, self._probed(), self._port(), self._wishes.run_command)
-        return lambda: watch.until_failed(probe, check, self._wishes.report.failed)
+        check = check_of(probe, self._probed(), self._port(), self._request.run_command)
+        return lambda: watch.until_failed(probe, check, self._request.report.failed)
 
     def _probed(self) -> AppSpec:
         """The app as this instance has it: a command that looks at it has to know which one it is."""
-        app, index = self._wishes.app, self._wishes.who.index
+        app, index = self._request.app, self._request.who.index
         return app.but(env={**app.env, app.instance_var: str(index), **appfacts.port_variable(app, index)})
 
     def _port(self) -> int | None:
-        return appfacts.own_port(self._wishes.app, self._wishes.who.index)
+        return appfacts.own_port(self._request.app, self._request.who.index)
