@@ -264,7 +264,7 @@ def test_a_user_brings_home_and_names() -> None:
 def test_users_and_groups() -> None:
     """By name or number; a random uid needs no entry anywhere."""
     assert (app(user="root").uid, app(user="root").gid) == (0, 0)
-    assert (app(uid=12345678).uid, app(uid=12345678).gid) == (12345678, None)
+    assert (app(uid=12345678).uid, app(uid=12345678).gid) == (12345678, 12345678)
     assert (app(uid="12345678:77").uid, app(uid="12345678:77").gid) == (12345678, 77)
     assert app(user="root", gid=5).gid == 5
     assert app(groups=["root", 7]).groups == (0, 7)

@@ -17,6 +17,8 @@ INTERVAL: Final[Seconds] = 2.0
 COMMAND_TIME: Final[Seconds] = 30.0
 WEBHOOK: Final = "pidone.control.webhook"
 """Delivered by a child: TLS alone would add 5 MB to the supervisor for good."""
+_OURS: Final = AppSpec(name="pidone", argv=(), cwd="/")
+"""In whose name it is delivered: an app's user could read the URL, a secret, from the environment."""
 
 
 class Alarm:
@@ -77,27 +79,26 @@ class Alarm:
         self._parts.ledger.event("warning", "alert.fired", fired.message, alert=alert.name, **spec.labels())
         facts = {"PIDONE_ALERT": alert.name, "PIDONE_APP": spec.name, "PIDONE_MESSAGE": fired.message}
         if alert.exec:
-            self._begin(spec, alert, alert.exec, facts)
+            self._begin(spec, alert, spec.but(env={**spec.env, **facts}, argv=alert.exec))
         if alert.webhook is not None:
             body = {"alert": alert.name, "app": spec.name, "message": fired.message}
             # By the environment: a URL of a webhook is a secret, and argv is for everybody to see.
             hidden = {"PIDONE_WEBHOOK": alert.webhook, "PIDONE_BODY": json.dumps(body)}
-            self._begin(spec, alert, module_argv(WEBHOOK), hidden)
+            self._begin(spec, alert, _OURS.but(env=hidden, argv=module_argv(WEBHOOK)))
 
-    def _begin(self, app: AppSpec, alert: Alert, argv: tuple[str, ...], env: Mapping[str, str]) -> None:
-        task = self._parts.loop.create_task(self._run(app, alert, argv, env))
+    def _begin(self, app: AppSpec, alert: Alert, command: AppSpec) -> None:
+        task = self._parts.loop.create_task(self._run(app, alert, command))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, app: AppSpec, alert: Alert, argv: tuple[str, ...], env: Mapping[str, str]) -> None:
-        told = app.but(env={**app.env, **env})
+    async def _run(self, app: AppSpec, alert: Alert, command: AppSpec) -> None:
         try:
-            code = await asyncio.wait_for(self._commands.run(told, argv), COMMAND_TIME)
+            code = await asyncio.wait_for(self._commands.run(command, command.argv), COMMAND_TIME)
             why = f"ended with code {code}" if code else ""
         except TimeoutError:
             why = f"was killed after {COMMAND_TIME:g} s"
         if why:
-            what = "webhook" if "PIDONE_WEBHOOK" in env else "command"
+            what = "webhook" if "PIDONE_WEBHOOK" in command.env else "command"
             self._parts.ledger.event(
                 "error", "alert.failed", f"its {what} {why}", alert=alert.name, **app.labels()
             )

@@ -15,7 +15,7 @@ from pidone.ecosystem.programs.program import resolve as resolve_program
 from pidone.ecosystem.spec import AppSpec, ExecMode, MemoryShare, Readiness, Seconds
 from pidone.ecosystem.values import Invalid, Kind, kinds, tables, watching
 from pidone.ecosystem.values.quantities import write_size
-from pidone.ecosystem.values.rights import Account
+from pidone.ecosystem.values.rights import Account, credentials
 from pidone.ecosystem.values.tables import HOOK_NAMES
 from pidone.masking import MASK, is_secret
 
@@ -26,6 +26,7 @@ EXPANDED: Final = frozenset({"toml", "yaml"})
 _TIME_FORMAT: Final = "YYYY-MM-DDTHH:mm:ss"
 _LONGEST_NAME: Final = 200
 _SHORTEST_INTERVAL: Final = 0.05
+_USER_NAMES: Final = ("USER", "LOGNAME")
 _FIELDS: Final = frozenset(AppSpec.field_names())
 _LOG_FILES: Final = ("out_file", "error_file", "log_file")
 
@@ -184,13 +185,15 @@ class Reader:
         cwd = self._cwd(values, scope)
         if deleted := tuple(name for name, value in self.document.env.items() if value is None):
             values["unset_env"] = (*values.get("unset_env", ()), *deleted)
+        if account and account.name is None:  # nobody knows its name; the one that we have is another's
+            values["unset_env"] = (*values.get("unset_env", ()), *_USER_NAMES)
         variables = self._environment(values, found, cwd, account, scope)
         program = self._program(values, variables.variables, cwd, scope)
         name = self._name(values, scope)
         variables.variables.update(program.env if program else {})
         result = {key: value for key, value in values.items() if key in _FIELDS}
         result |= self._stopping(values)
-        result |= _rights(values, account, scope, must_exist=self.options.must_exist)
+        result |= credentials(values, account, scope, must_exist=self.options.must_exist)
         result["exec_mode"] = _exec_mode(values, program)
         result |= _readiness(values, program, result["exec_mode"], scope)
         if program:
@@ -241,7 +244,7 @@ class Reader:
         if account:
             merged["HOME"] = account.home or "/"
             if account.name:
-                merged |= {"USER": account.name, "LOGNAME": account.name}
+                merged |= dict.fromkeys(_USER_NAMES, account.name)
         files = [
             name for name in values.get("env_file", ()) if self.options.must_exist or _is_file(cwd, name)
         ]
@@ -375,17 +378,6 @@ def _why_no_folder(path: Path) -> str:
     except (OSError, ValueError) as error:
         return f"cannot be used: {error}"
     return "" if os.access(path, os.X_OK) else "cannot be entered (EACCES)"
-
-
-def _rights(
-    values: Mapping[str, Any], account: Account | None, scope: Scope, *, must_exist: bool
-) -> dict[str, Any]:
-    uid = account.uid if account else None
-    gid = values.get("gid", account.gid if account else None)
-    euid = os.geteuid()
-    if must_exist and euid != 0 and (uid not in (None, euid) or gid not in (None, os.getegid())):
-        scope.error("uid: only root can run an app as somebody else", "uid")
-    return {"uid": uid, "gid": gid}
 
 
 def _defaults(program: Program, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_GET_CHILD_SUBREAPER = 37
 _PR_SET_NO_NEW_PRIVS = 38
+_PR_CAP_AMBIENT = 47
+_PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 
 def set_child_subreaper() -> None:
@@ -43,6 +45,15 @@ def set_parent_death_signal(signum: int) -> None:
 def set_no_new_privs() -> None:
     """Make set-user-ID bits and file capabilities ineffective for us and all we execute, for good."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def clear_ambient_capabilities() -> None:
+    """Have the programs that we execute begin without capabilities; a set-user-ID root resets them itself.
+
+    Raises:
+        OSError: EINVAL on a kernel older than 4.3, which has none.
+    """
+    _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
 
 
 def _prctl(option: int, argument: object) -> None:

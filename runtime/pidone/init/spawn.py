@@ -157,7 +157,7 @@ def _descriptors(plan: SpawnPlan) -> Iterator[Mapping[int, int]]:
 
 
 def _fork(plan: SpawnPlan) -> int:
-    if plan.no_new_privs:
+    if plan.no_new_privs or _keeps_capabilities(plan.uid):
         import ctypes  # noqa: F401, PLC0415 (for prctl: loaded here rather than between fork and exec)
 
     with _descriptors(plan) as wanted:
@@ -242,12 +242,22 @@ def _set_affinity(plan: SpawnPlan) -> None:
 
 
 def _set_credentials(plan: SpawnPlan) -> None:
-    if plan.groups is not None:
+    if plan.groups is not None and {*plan.groups} != {*os.getgroups()}:  # the same ones need no privilege
         os.setgroups(plan.groups)
     if plan.gid is not None:
         os.setresgid(plan.gid, plan.gid, plan.gid)
     if plan.uid is not None:
+        if _keeps_capabilities(plan.uid):
+            from pidone.init import prctl  # noqa: PLC0415 (already loaded by the parent)
+
+            with contextlib.suppress(OSError):  # a kernel without ambient ones
+                prctl.clear_ambient_capabilities()
         os.setresuid(plan.uid, plan.uid, plan.uid)
+
+
+def _keeps_capabilities(uid: int | None) -> bool:
+    """Whether becoming this user would leave ours to it: the kernel takes them only from who was root."""
+    return uid is not None and 0 not in os.getresuid() and uid != os.getuid()
 
 
 def _set_umask(plan: SpawnPlan) -> None:

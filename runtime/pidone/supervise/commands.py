@@ -1,10 +1,11 @@
-"""Short commands beside the apps (probes, hooks), as the app's user in its folder and environment."""
+"""Commands beside an app (hooks, exec probes, alerts): its user, its folder, its variables and limits.
 
-import asyncio
+Whatever an app may not have, they do not have either: everything that runs in its name is planned here.
+"""
+
 import os
-import shutil
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from pidone.ecosystem.spec import AppSpec
@@ -12,6 +13,46 @@ from pidone.errors import SpawnError
 from pidone.init.exitcodes import ExitCode
 from pidone.init.reaper import ExitStatus, Reaper
 from pidone.init.spawn import SpawnPlan, exit_code_of, spawn
+from pidone.supervise.environment import environment_of
+
+
+def plan_for(
+    app: AppSpec, argv: tuple[str, ...], env: Mapping[str, str], *, stdout: int, stderr: int
+) -> SpawnPlan:
+    """A process with the identity of an app: credentials, limits, mask, priority and CPUs."""
+    return SpawnPlan(
+        argv=argv,
+        env=env,
+        cwd=app.cwd,
+        stdout=stdout,
+        stderr=stderr,
+        uid=app.uid,
+        gid=app.gid,
+        groups=app.groups,
+        umask=app.umask,
+        nice=app.nice,
+        limits=app.limits,
+        no_new_privs=app.no_new_privs,
+        oom_score_adj=app.oom_score_adj,
+        cpu_affinity=app.cpu_affinity if isinstance(app.cpu_affinity, tuple) else None,
+    )
+
+
+def start(app: AppSpec, command: tuple[str, ...], env: Mapping[str, str], *, stdout: int, stderr: int) -> int:
+    """Start a command in the name of an app; its pid, which leads a process group. Raises SpawnError."""
+    argv = (find_program(command[0], app.cwd, env), *command[1:])
+    return spawn(plan_for(app, argv, env, stdout=stdout, stderr=stderr))
+
+
+def find_program(command: str, cwd: str, env: Mapping[str, str]) -> str:
+    """The program's path, as a shell in `cwd` would find it. Raises SpawnError if it is nowhere on PATH."""
+    if "/" in command:
+        return os.path.join(cwd, command)
+    for folder in env.get("PATH", os.defpath).split(":"):
+        path = os.path.join(cwd, folder, command)
+        if os.access(path, os.X_OK) and not os.path.isdir(path):
+            return path
+    raise SpawnError(f"exec: {command}: not found in PATH") from FileNotFoundError(2, os.strerror(2))
 
 
 class Commands:
@@ -27,31 +68,32 @@ class Commands:
 
         Cancelling kills it and its process group.
         """
-        env = {**self._environ, **app.env}
-        program = shutil.which(argv[0], path=env.get("PATH")) or os.path.join(app.cwd, argv[0])
+        import asyncio  # noqa: PLC0415 (the apps' launcher imports this module before there is a loop)
+
         ended: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
-        plan = SpawnPlan(
-            argv=(program, *argv[1:]), env=env, cwd=app.cwd, uid=app.uid, gid=app.gid, groups=app.groups
-        )
-        try:
-            null = os.open(os.devnull, os.O_WRONLY)
-        except OSError:  # no descriptor is left
-            return ExitCode.NOT_EXECUTABLE
-        try:
-            pid = spawn(plan.but(stdout=null, stderr=null))
-        except SpawnError as error:
-            return exit_code_of(error)
-        finally:
-            os.close(null)
 
         def tell(status: ExitStatus) -> None:
             if not ended.cancelled():
                 ended.set_result(status)
 
-        self._reaper.watch(pid, tell)
+        try:
+            pid = self._start(app, argv, tell)
+        except SpawnError as error:
+            return exit_code_of(error)
+        except OSError:  # no descriptor is left
+            return ExitCode.NOT_EXECUTABLE
         try:
             return (await ended).shell_code
         finally:
             if self._reaper.owns(pid):
                 with suppress(ProcessLookupError):
                     os.killpg(pid, signal.SIGKILL)
+
+    def _start(self, app: AppSpec, argv: tuple[str, ...], on_exit: Callable[[ExitStatus], None]) -> int:
+        null = os.open(os.devnull, os.O_WRONLY)
+        try:
+            pid = start(app, argv, environment_of(app, self._environ), stdout=null, stderr=null)
+        finally:
+            os.close(null)
+        self._reaper.watch(pid, on_exit)
+        return pid

@@ -7,6 +7,13 @@ from pidone.ecosystem.spec import AppSpec
 from pidone.supervise.leftovers import MARK
 
 
+def environment_of(app: AppSpec, inherited: Mapping[str, str]) -> dict[str, str]:
+    """What every process in the name of an app has: as much of ours as it may inherit, and its own."""
+    env = {name: value for name, value in inherited.items() if _inherits(app, name)}
+    env.update(app.env)
+    return env
+
+
 class Environment:
     """Makes environments, and hands out PM2's `pm_id`: one number per slot, over all apps, never reused."""
 
@@ -21,8 +28,7 @@ class Environment:
         PM2 exports its whole record of the app as well; apps rely on `NODE_APP_INSTANCE`, `pm_id` and `name`,
         and only those are kept: every other one of them has been seen to shadow somebody's real variable.
         """
-        env = {name: value for name, value in self._inherited.items() if _inherits(app, name)}
-        env.update(app.env)
+        env = environment_of(app, self._inherited)
         env[app.instance_var] = str(who.index)
         env["pm_id"] = str(self.pm_id(app, who.index))
         env["name"] = app.name

@@ -8,7 +8,7 @@ from pidone.contracts import InstanceId, LogSink, LogSource
 from pidone.ecosystem.spec import AppSpec, Hook
 from pidone.errors import SpawnError
 from pidone.init.reaper import ExitStatus, Reaper
-from pidone.init.spawn import SpawnPlan, spawn
+from pidone.supervise.commands import start
 from pidone.supervise.hooks import HookEvent
 from pidone.supervise.leftovers import MARK
 
@@ -33,27 +33,14 @@ class AppHookLauncher:
         app = self._app
         # With an incarnation's mark it would be taken for what that left behind, and be cleared away with it.
         env = {name: value for name, value in env.items() if name != MARK}
-        program = _find(hook.command[0], app.cwd, env)
         who = InstanceId(app.name, event.instance or 0, 0, app.namespace)
         told = app.but(log_fields={**app.log_fields, "hook": event.point.value})
         try:
             outlet = self._log.open(LogSource(told, who))
         except OSError as error:
             raise SpawnError(f"pipes: {error.strerror}") from error
-        plan = SpawnPlan(
-            argv=(program, *hook.command[1:]),
-            env=env,
-            cwd=app.cwd,
-            stdout=outlet.stdout,
-            stderr=outlet.stderr,
-            uid=app.uid,
-            gid=app.gid,
-            groups=app.groups,
-            umask=app.umask,
-            no_new_privs=app.no_new_privs,
-        )
         try:
-            pid = spawn(plan)
+            pid = start(app, hook.command, env, stdout=outlet.stdout, stderr=outlet.stderr)
         except SpawnError:
             outlet.finish()
             raise
@@ -70,14 +57,3 @@ class AppHookLauncher:
         """Signal the whole group: spawn() made the hook its leader, so no other process is in it."""
         with suppress(ProcessLookupError):
             os.killpg(pid, signal_number)
-
-
-def _find(command: str, cwd: str, env: Mapping[str, str]) -> str:
-    """The program's path, as a shell in `cwd` would find it."""
-    if "/" in command:
-        return os.path.join(cwd, command)
-    for folder in env.get("PATH", os.defpath).split(":"):
-        path = os.path.join(cwd, folder, command)
-        if os.access(path, os.X_OK) and not os.path.isdir(path):
-            return path
-    raise SpawnError(f"exec: {command}: not found in PATH")

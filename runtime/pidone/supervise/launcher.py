@@ -13,6 +13,7 @@ from pidone.init import proctree
 from pidone.init.reaper import ExitStatus, Reaper
 from pidone.init.spawn import SpawnPlan, spawn
 from pidone.listen import appfacts
+from pidone.supervise.commands import plan_for
 from pidone.supervise.environment import Environment
 from pidone.supervise.leftovers import Clearance, Kin
 from pidone.supervise.stdin import StdinPipe
@@ -81,23 +82,17 @@ class ForkLauncher:
     def _plan(
         self, app: AppSpec, who: InstanceId, handover: Handover, outlet: Outlet, stdin: StdinPipe | None
     ) -> SpawnPlan:
-        return SpawnPlan(
-            argv=handover.argv,
-            env={**self._environment.of(app, who), **handover.env},
-            cwd=app.cwd,
-            stdin=stdin.child_end if stdin else 0 if app.stdin == "inherit" else None,
+        plan = plan_for(
+            app,
+            handover.argv,
+            {**self._environment.of(app, who), **handover.env},
             stdout=outlet.stdout,
             stderr=outlet.stderr,
+        )
+        return plan.but(
+            stdin=stdin.child_end if stdin else 0 if app.stdin == "inherit" else None,
             fds=handover.fds,
             pid_vars=handover.pid_vars,
-            uid=app.uid,
-            gid=app.gid,
-            groups=app.groups,
-            umask=app.umask,
-            nice=app.nice,
-            limits=app.limits,
-            no_new_privs=app.no_new_privs,
-            oom_score_adj=app.oom_score_adj,
             cpu_affinity=_affinity(app, who.index, self._count(app)),
         )
 

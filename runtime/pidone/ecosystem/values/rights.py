@@ -1,22 +1,33 @@
 """Values about who a process is and what it may use: users, groups, limits, CPUs."""
 
 import grp
+import os
 import pwd
-from collections.abc import Mapping
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
+from pidone import capabilities
+from pidone.capabilities import Capability
+from pidone.ecosystem.problems import Scope
 from pidone.ecosystem.values import Finding, Invalid, Kind, fragments, inside, number, parse_list, parse_names
 
 _LARGEST_ID: Final = 2**32 - 2  # (uid_t) -1 means "unchanged" to setresuid(2)
 
 
 class Account(NamedTuple):
-    """A user as the process becomes it; None is what nobody knows or said."""
+    """A user as the process becomes it; without an entry in the passwd file it has neither name nor home.
+
+    The group is then one of its own number, as with useradd(8): ours may be root's.
+    """
 
     uid: int
-    gid: int | None
-    name: str | None
-    home: str | None
+    gid: int
+    name: str | None = None
+    home: str | None = None
+
+    def groups(self, gid: int) -> tuple[int, ...]:
+        """Those that initgroups(3) would give it beside a primary group; none for one that nobody knows."""
+        return () if self.name is None else tuple(os.getgrouplist(self.name, gid))
 
 
 def parse_account(value: object) -> Account:
@@ -46,7 +57,7 @@ def _account(user: float | str) -> Account:
             raise
         if isinstance(user, str):
             raise Invalid("no such user; a number needs no entry in /etc/passwd") from None
-        return Account(int(user), None, None, None)
+        return Account(int(user), int(user))
     return Account(entry.pw_uid, entry.pw_gid, entry.pw_name, entry.pw_dir)
 
 
@@ -65,6 +76,39 @@ def parse_group(value: object) -> int:
 
 def _parse_groups(value: object) -> tuple[int, ...]:
     return parse_list(parse_names(value), "", parse_group)
+
+
+def credentials(
+    values: Mapping[str, Any], account: Account | None, scope: Scope, *, must_exist: bool
+) -> dict[str, Any]:
+    """Who it runs as: a user comes with groups of his own, since those of the runtime are not his."""
+    uid, gid = account.uid if account else None, values.get("gid", account.gid if account else None)
+    groups = values.get("groups")
+    if groups is None and account is not None and gid is not None:
+        groups = account.groups(gid)
+    if os.geteuid() != 0:
+        held = capabilities.effective()
+        if uid == os.geteuid() and not capabilities.has(Capability.SETGID, held):
+            groups = values.get("groups")  # it is who we are already, with the groups that we were given
+        if must_exist:
+            _check_rights(uid, gid, groups, held, scope)
+    return {"uid": uid, "gid": gid, "groups": groups}
+
+
+def _check_rights(
+    uid: int | None, gid: int | None, groups: Sequence[int] | None, held: int | None, scope: Scope
+) -> None:
+    """Of root it is seen when it tries: there it is the container that may not allow it."""
+    missing = []
+    if uid not in (None, os.geteuid()) and not capabilities.has(Capability.SETUID, held):
+        missing.append(Capability.SETUID)
+    other_groups = groups is not None and {*groups} != {*os.getgroups()}
+    if gid not in (None, os.getegid()) or other_groups:
+        missing += [] if capabilities.has(Capability.SETGID, held) else [Capability.SETGID]
+    if missing:
+        key = "uid" if uid is not None else "gid" if gid is not None else "groups"
+        needed = " and ".join(map(str, missing))
+        scope.error(f"{key}: only root can run an app as somebody else, or who has {needed}", key)
 
 
 def _parse_umask(value: object) -> int:
