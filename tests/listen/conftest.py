@@ -8,7 +8,7 @@ import npm
 import pytest
 from listen.fleet import Fleet
 
-from pidone.listen import steering
+from pidone.listen.sockets import steering
 
 
 @pytest.fixture

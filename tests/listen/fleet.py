@@ -19,7 +19,7 @@ from pidone.ecosystem.spec import AppSpec, ExecMode
 from pidone.init.spawn import SpawnPlan, spawn
 from pidone.listen.broker import PortBroker
 from pidone.listen.handover import ProcessHandover
-from pidone.listen.probes import RunCommand
+from pidone.listen.readiness.probes import RunCommand
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ from listen.fleet import Fleet, app_of, python_app
 
 from pidone.ecosystem.spec import Balance, Listen, Probe, Readiness
 from pidone.errors import ListenError
-from pidone.listen.address import Address, Kind
 from pidone.listen.lazy import needs_handover
+from pidone.listen.sockets.address import Address, Kind
 
 TELL = """
 import json, os, socket, sys, time
@@ -131,10 +131,10 @@ def test_privileged_port_without_rights(root: None) -> None:
     """The message says what is missing."""
     code = """
 import os
-from pidone.listen.sockets import explain, open_socket
-from pidone.listen.address import Address, Kind
+from pidone.listen.sockets.bind import explain, open_socket
+from pidone.listen.sockets.address import Address, Kind
 from pidone.listen.lazy import needs_handover
-import pidone.listen.holders
+import pidone.listen.sockets.holders
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 try:
     open_socket(Address(Kind.TCP, "127.0.0.1", 1001), backlog=1)

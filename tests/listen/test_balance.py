@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from listen.fleet import Fleet, app_of, fetch
 
 from pidone.ecosystem.spec import AppSpec, Balance, Listen
-from pidone.listen import appports, bpf, handover, steering
-from pidone.listen.ports import share_out
+from pidone.listen import handover
+from pidone.listen.sockets import app_ports, bpf, steering
+from pidone.listen.sockets.ports import share_out
 
 HELLO = """
 require('http').createServer((request, response) => response.end(String(process.pid)))
@@ -203,7 +204,7 @@ def test_scaling_down_and_up_again(
 ) -> None:
     """A slot that is taken again while its queue is being emptied keeps its socket."""
     monkeypatch.setattr(steering, "_SETTLE", DEADLINE_S)  # not before the slot is taken again
-    monkeypatch.setattr(appports, "HAND_OVER", 2 * DEADLINE_S)
+    monkeypatch.setattr(app_ports, "HAND_OVER", 2 * DEADLINE_S)
     first, second = fleet.start_ready(app, 2)
     second.signal(signal.SIGKILL)
     fleet.gone(second)

@@ -12,7 +12,7 @@ from harness import eventually
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pidone.listen.channel import LAST_WORDS, LINE_BYTES, PER_TURN, UNSENT_BYTES, Channel
+from pidone.listen.node.channel import LAST_WORDS, LINE_BYTES, PER_TURN, UNSENT_BYTES, Channel
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

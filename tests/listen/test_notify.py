@@ -12,7 +12,7 @@ from listen.fleet import Fleet, app_of, python_app
 
 from pidone.ecosystem.spec import AppSpec, Probe, Readiness
 from pidone.errors import ListenError
-from pidone.listen.notify import parse
+from pidone.listen.readiness.notify import parse
 
 SAY = """
 import os, socket, sys, time

@@ -215,7 +215,7 @@ def test_own_sitecustomize_still_runs(fleet: Fleet, port: int, tmp_path: Path) -
     (tmp_path / "mine.py").write_text("VALUE = 42")
     code = """
 import os, sys, sitecustomize, mine
-print(os.environ["CUSTOM"], mine.VALUE, sitecustomize.__file__, any("preload" in path for path in sys.path))
+print(os.environ["CUSTOM"], mine.VALUE, sitecustomize.__file__, any("shim" in path for path in sys.path))
 """
     member = fleet.start(python_app(code, share="python", env={"PYTHONPATH": str(tmp_path)}))
     assert fleet.gone(member) == 0, member.text()
@@ -258,7 +258,7 @@ def test_runtime_gone(port: int, tmp_path: Path) -> None:
     """A program whose runtime does not answer binds by itself, at once."""
     from harness import Running
 
-    from pidone.listen.share import SHIM
+    from pidone.listen.python.share import SHIM
 
     env = {"PIDONE_SHARE": "@pidone/nobody", "PYTHONPATH": SHIM}
     code = f"import socket; s = socket.socket(); s.bind(('127.0.0.1', {port})); s.listen(); print('bound')"
@@ -272,7 +272,7 @@ def test_shim_is_old_python() -> None:
     """The shim's files are valid in the oldest Python that we promise."""
     import ast
 
-    from pidone.listen.share import SHIM
+    from pidone.listen.python.share import SHIM
 
     files = list(Path(SHIM).glob("*.py"))
     assert files
@@ -285,7 +285,7 @@ def test_a_connection_that_tls_took_over(monkeypatch: pytest.MonkeyPatch) -> Non
     import importlib
     import socket
 
-    from pidone.listen.share import SHIM
+    from pidone.listen.python.share import SHIM
 
     monkeypatch.syspath_prepend(SHIM)
     sockets = importlib.import_module("pidone_sockets")

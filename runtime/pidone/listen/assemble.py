@@ -6,16 +6,19 @@ from typing import Any, Protocol, TypeAlias
 
 from pidone.contracts import InstanceId, Report
 from pidone.ecosystem.spec import AppSpec
-from pidone.listen import activation, appfacts, node, watch
-from pidone.listen.address import of_listen
-from pidone.listen.appports import AppPorts
+from pidone.listen import needs
 from pidone.listen.handover import Attachment, ProcessHandover
-from pidone.listen.ipc import Ipc
-from pidone.listen.notify import Notify, watchdog_of
-from pidone.listen.ports import member_of
-from pidone.listen.probes import RunCommand, check_of
-from pidone.listen.readyfd import ReadyFd
-from pidone.listen.share import PythonShare, drain_env
+from pidone.listen.node import program
+from pidone.listen.node.ipc import Ipc
+from pidone.listen.python.share import PythonShare, drain_env
+from pidone.listen.readiness import probes
+from pidone.listen.readiness.notify import Notify, watchdog_of
+from pidone.listen.readiness.probes import RunCommand, check_of
+from pidone.listen.readiness.ready_fd import ReadyFd
+from pidone.listen.sockets import activation
+from pidone.listen.sockets.address import of_listen
+from pidone.listen.sockets.app_ports import AppPorts
+from pidone.listen.sockets.ports import member_of
 from pidone.record import Record
 from pidone.signames import signal_name
 
@@ -59,7 +62,7 @@ class Assembly:
         request = self._request
         app = request.app
         try:
-            self._env.update(appfacts.port_variable(app, request.who.index))
+            self._env.update(needs.port_variable(app, request.who.index))
             self._add_ipc()
             self._add_sockets()
             self._add_share()
@@ -67,7 +70,7 @@ class Assembly:
             self._add_ready_fd()
             handover = ProcessHandover(
                 request.loop,
-                argv=activation.fill_in(app.argv, appfacts.activated(app), app.name),
+                argv=activation.fill_in(app.argv, needs.activated(app), app.name),
                 env=self._env,
                 pid_vars=tuple(self._pid_vars),
                 fds=self._fds,
@@ -75,7 +78,7 @@ class Assembly:
                 ipc=self._ipc,
                 steering=request.ports.steering,
                 member=self._member,
-                longest_idle=appfacts.longest_idle(app),
+                longest_idle=needs.longest_idle(app),
                 on_drained=request.report.drained,
                 ready_probe=self._ready_probe(),
                 health=self._health(),
@@ -100,7 +103,7 @@ class Assembly:
         return lambda: self._request.report.ready(how)
 
     def _listening(self) -> None:
-        if appfacts.counts_listening(self._request.app):
+        if needs.counts_listening(self._request.app):
             self._request.report.ready("listening")
 
     def _message(self, value: object) -> None:
@@ -111,18 +114,18 @@ class Assembly:
 
     def _add_ipc(self) -> None:
         request, app = self._request, self._request.app
-        if not appfacts.has_ipc(app):
+        if not needs.has_ipc(app):
             return
         # After the activated sockets, whose numbers are fixed; without any it is 3, as under PM2.
-        number = activation.FIRST + len(appfacts.activated(app))
-        is_worker = appfacts.is_cluster_worker(app)
-        preload = node.preload_env(app, appfacts.variable(app, "NODE_OPTIONS")) if is_worker else None
+        number = activation.FIRST + len(needs.activated(app))
+        is_worker = needs.is_cluster_worker(app)
+        preload = program.preload_env(app, needs.variable(app, "NODE_OPTIONS")) if is_worker else None
         if is_worker and preload is None:
             request.on_ignored("drain preload: the app's user cannot read it; keep-alive connections are cut")
         self._ipc = Ipc(
             request.loop,
             number=number + 1 if app.ready.fd == number else number,
-            broker=request.ports.broker(self._member) if is_worker else None,
+            sockets=request.ports.sockets_of(self._member) if is_worker else None,
             worker_id=request.worker_id,
             preload=preload,
             stop="message" if app.shutdown_with_message else signal_name(app.kill_signal),
@@ -135,24 +138,24 @@ class Assembly:
         self._attach(self._ipc)
 
     def _add_sockets(self) -> None:
-        listens = appfacts.activated(self._request.app)
+        listens = needs.activated(self._request.app)
         if not listens:
             return
-        broker = self._request.ports.broker(self._member)
-        self._attachments.append(broker)
+        sockets = self._request.ports.sockets_of(self._member)
+        self._attachments.append(sockets)
         for number, entry in enumerate(listens, activation.FIRST):
-            inherited = broker.obtain(of_listen(entry), index=0, backlog=entry.backlog)
+            inherited = sockets.obtain(of_listen(entry), index=0, backlog=entry.backlog)
             self._fds[number] = inherited.fileno()
             if self._ipc is not None:
                 self._ipc.inherits(number, inherited)
         self._env.update(activation.variables(listens))
         self._pid_vars.append(activation.PID_VARIABLE)
-        if appfacts.has_inherited_drain(self._request.app):
-            self._env.update(drain_env(self._request.app, appfacts.variable(self._request.app, "PYTHONPATH")))
+        if needs.has_inherited_drain(self._request.app):
+            self._env.update(drain_env(self._request.app, needs.variable(self._request.app, "PYTHONPATH")))
 
     def _add_share(self) -> None:
         request, app = self._request, self._request.app
-        if not appfacts.shares_python(app):
+        if not needs.shares_python(app):
             return
         self._attach(
             PythonShare(
@@ -161,7 +164,7 @@ class Assembly:
                 request.ports,
                 self._member,
                 label=self._label,
-                python_path=appfacts.variable(app, "PYTHONPATH"),
+                python_path=needs.variable(app, "PYTHONPATH"),
                 on_listening=self._listening,
                 on_ignored=request.on_ignored,
             )
@@ -202,19 +205,19 @@ class Assembly:
         if probe is None:
             return None
         check = check_of(probe, self._probed(), self._port(), self._request.run_command)
-        return lambda: watch.until_ready(probe, check, self._ready("probe"))
+        return lambda: probes.until_ready(probe, check, self._ready("probe"))
 
     def _health(self) -> _Work | None:
         probe = self._request.app.health
         if probe is None:
             return None
         check = check_of(probe, self._probed(), self._port(), self._request.run_command)
-        return lambda: watch.until_failed(probe, check, self._request.report.failed)
+        return lambda: probes.until_failed(probe, check, self._request.report.failed)
 
     def _probed(self) -> AppSpec:
         """The app as this instance has it: a command that looks at it has to know which one it is."""
         app, index = self._request.app, self._request.who.index
-        return app.but(env={**app.env, app.instance_var: str(index), **appfacts.port_variable(app, index)})
+        return app.but(env={**app.env, app.instance_var: str(index), **needs.port_variable(app, index)})
 
     def _port(self) -> int | None:
-        return appfacts.own_port(self._request.app, self._request.who.index)
+        return needs.own_port(self._request.app, self._request.who.index)

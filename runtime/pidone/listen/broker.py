@@ -7,11 +7,11 @@ from typing import Final
 from pidone.contracts import InstanceId, Report
 from pidone.ecosystem.spec import AppSpec
 from pidone.errors import ListenError
-from pidone.listen import appfacts
-from pidone.listen.appports import AppPorts, EventLog
+from pidone.listen import needs
 from pidone.listen.assemble import Assembly, Request
 from pidone.listen.handover import ProcessHandover
-from pidone.listen.probes import RunCommand, check_of
+from pidone.listen.readiness.probes import RunCommand, check_of
+from pidone.listen.sockets.app_ports import AppPorts, EventLog
 
 _NOTICES: Final = 20
 """Different notices per app: one that finds ever new nonsense must not fill log and memory."""
@@ -78,8 +78,8 @@ class PortBroker:
         self._notices.pop(app.key(), None)
 
     def _check(self, app: AppSpec) -> None:
-        appfacts.check(app)
-        port = appfacts.own_port(app, 0)
+        needs.check(app)
+        port = needs.own_port(app, 0)
         for probe in filter(None, (app.ready.probe, app.health)):
             check_of(probe, app, port, self._run_command)
             if (probe.http or "").startswith("/") and app.instances != 1 and app.increment_var is None:
@@ -88,7 +88,7 @@ class PortBroker:
                     "probe.shared",
                     f"port {port} is that of all instances: a probe of it says nothing about one",
                 )
-        if appfacts.is_unshared(app):
+        if needs.is_unshared(app):
             self._once(
                 app,
                 "listen.unshared",

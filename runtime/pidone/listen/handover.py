@@ -5,9 +5,9 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from pidone.ecosystem.spec import Seconds
-from pidone.listen.ipc import Ipc
-from pidone.listen.ports import COMMON
-from pidone.listen.steering import Steering
+from pidone.listen.node.ipc import Ipc
+from pidone.listen.sockets.ports import COMMON
+from pidone.listen.sockets.steering import Steering
 
 EMPTYING: Final[Seconds] = 1.0
 """Longest wait for a slot's queue before its process is told to stop accepting."""

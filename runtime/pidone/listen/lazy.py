@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING
 
 from pidone.contracts import Handover, InstanceId, NoHandover, Report, SocketBroker
 from pidone.ecosystem.spec import AppSpec, ExecMode
-from pidone.listen import appfacts
+from pidone.listen import needs
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-    from pidone.listen.appports import EventLog
-    from pidone.listen.probes import RunCommand
+    from pidone.listen.readiness.probes import RunCommand
+    from pidone.listen.sockets.app_ports import EventLog
 
 
 def needs_handover(app: AppSpec) -> bool:
@@ -24,7 +24,7 @@ def needs_handover(app: AppSpec) -> bool:
         or app.increment_var is not None
         or "WATCHDOG_USEC" in app.env
         or any("{fd" in word for word in app.argv)
-        or appfacts.has_ipc(app)
+        or needs.has_ipc(app)
     )
 
 

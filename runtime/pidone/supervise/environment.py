@@ -34,7 +34,7 @@ class Environment:
         env["name"] = app.name
         env[MARK] = self.mark(who)
         if app.increment_var is not None:
-            from pidone.listen.appfacts import port_variable  # noqa: PLC0415 (few apps have one)
+            from pidone.listen.needs import port_variable  # noqa: PLC0415 (few apps have one)
 
             env.update(port_variable(app, who.index))
         return env

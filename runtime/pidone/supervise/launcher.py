@@ -12,7 +12,7 @@ from pidone.errors import ListenError, SpawnError
 from pidone.init import proctree
 from pidone.init.reaper import ExitStatus, Reaper
 from pidone.init.spawn import SpawnPlan, spawn
-from pidone.listen import appfacts
+from pidone.listen import needs
 from pidone.supervise.commands import plan_for
 from pidone.supervise.environment import Environment
 from pidone.supervise.leftovers import Clearance, Kin
@@ -239,7 +239,7 @@ def _keep_a_reserve() -> None:
 
 def _announces(app: AppSpec) -> bool:
     """Node's cluster protocol and the Python shim report that a process listens, without being asked to."""
-    return app.ready.is_reported or appfacts.is_cluster_worker(app) or appfacts.shares_python(app)
+    return app.ready.is_reported or needs.is_cluster_worker(app) or needs.shares_python(app)
 
 
 def _affinity(app: AppSpec, index: int, count: int) -> tuple[int, ...] | None:

@@ -8,7 +8,7 @@ import stat
 from typing import Final
 
 from pidone.errors import ListenError
-from pidone.listen.address import Address, Kind
+from pidone.listen.sockets.address import Address, Kind
 
 FIRST_UNPRIVILEGED_PORT: Final = 1024
 _ADDRESS_LETTERS: Final = frozenset("0123456789abcdefABCDEF.:")
@@ -60,7 +60,7 @@ def port_of(opened: socket.socket) -> int:
 def explain(address: Address, error: OSError) -> ListenError:
     """The error for people: what was wanted, why not, and who holds it if /proc tells."""
     if error.errno == errno.EADDRINUSE:
-        from pidone.listen.holders import who_holds  # noqa: PLC0415 (only after a failure)
+        from pidone.listen.sockets.holders import who_holds  # noqa: PLC0415 (only after a failure)
 
         holder = who_holds(address)
         return ListenError(f"{address}: already in use" + (f" by {holder}" if holder else ""))

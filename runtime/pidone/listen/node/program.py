@@ -5,7 +5,7 @@ from typing import Final
 
 from pidone.ecosystem.spec import AppSpec
 
-PRELOAD: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "preload", "drain.cjs")
+PRELOAD: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "drain.cjs")
 _NAMES: Final = ("node", "nodejs")
 _VERSION: Final = "0123456789.-"
 _RUNNERS: Final = ("npm", "npx", "npm-cli.js", "npx-cli.js", "yarn", "yarnpkg", "yarn.js", "pnpm", "pnpx")

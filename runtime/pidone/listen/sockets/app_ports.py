@@ -9,11 +9,11 @@ from typing import Any, Final, Protocol
 
 from pidone.ecosystem.spec import AppSpec, Balance, Listen
 from pidone.errors import ListenError
-from pidone.listen import appfacts
-from pidone.listen.address import Address, Kind, of_listen
-from pidone.listen.ports import COMMON, Port, SinglePort, TcpPort
-from pidone.listen.sockets import explain, open_socket
-from pidone.listen.steering import Steering
+from pidone.listen import needs
+from pidone.listen.sockets.address import Address, Kind, of_listen
+from pidone.listen.sockets.bind import explain, open_socket
+from pidone.listen.sockets.ports import COMMON, Port, SinglePort, TcpPort
+from pidone.listen.sockets.steering import Steering
 from pidone.record import Record
 
 MOST_PORTS: Final = 256
@@ -94,11 +94,11 @@ class AppPorts:
         except OSError as error:
             raise explain(address, error) from error
 
-    def broker(self, member: int) -> "MemberSockets":
+    def sockets_of(self, member: int) -> "MemberSockets":
         """Where a process asks for more sockets."""
-        broker = MemberSockets(self, member)
-        self._users.add(broker)
-        return broker
+        sockets = MemberSockets(self, member)
+        self._users.add(sockets)
+        return sockets
 
     def obtain(
         self, address: Address, *, index: int, backlog: int, member: int
@@ -127,21 +127,21 @@ class AppPorts:
             self._data.setdefault(key, offered)
         return self._data.get(key)
 
-    def left(self, broker: "MemberSockets") -> None:
+    def left(self, sockets: "MemberSockets") -> None:
         """A process ended; its ports stay open for the next, unless there are no such members any more."""
-        self._users.discard(broker)
+        self._users.discard(sockets)
         self._drop_stale()
         self._retire_outdated()
 
-    def abandoned(self, broker: "MemberSockets", key: _Key) -> None:
+    def abandoned(self, sockets: "MemberSockets", key: _Key) -> None:
         """A process closed its server. If it lives on and nobody else listens either, the app meant it.
 
         One that is being stopped does the same before it ends; so this waits longer than a stop can take.
         """
         if any(_Key(of_listen(entry)) == key for entry in self._app.listen):
             return
-        longest_stop = appfacts.drain_time(self._app) + self._app.kill_timeout
-        self._loop.call_later(longest_stop + 1, self._drop_if_unused, broker, key)
+        longest_stop = needs.drain_time(self._app) + self._app.kill_timeout
+        self._loop.call_later(longest_stop + 1, self._drop_if_unused, sockets, key)
 
     def retire(self, slot: int) -> None:
         """A slot was scaled away: see that nothing stays in its queues, then close them."""
@@ -176,7 +176,7 @@ class AppPorts:
             return  # it has a process again, and lives on with its sockets
         self._retiring.discard(member)
         if not is_empty:
-            from pidone.listen import relay  # noqa: PLC0415 (after a kill during scale-down only)
+            from pidone.listen.sockets import relay  # noqa: PLC0415 (after a kill during scale-down only)
 
             for port in self._ports.values():
                 if not port.queued(member):
@@ -240,8 +240,8 @@ class AppPorts:
         for key in unused:
             self._drop(key)
 
-    def _drop_if_unused(self, broker: "MemberSockets", key: _Key) -> None:
-        if broker in self._users and not any(key in user.held for user in self._users):
+    def _drop_if_unused(self, sockets: "MemberSockets", key: _Key) -> None:
+        if sockets in self._users and not any(key in user.held for user in self._users):
             self._drop(key)
 
     def _steering_refused(self) -> None:
@@ -263,21 +263,21 @@ class MemberSockets:
         self._by_address: dict[tuple[Address, int], _Key] = {}
 
     def obtain(self, address: Address, *, index: int, backlog: int) -> socket.socket:
-        """As Broker.obtain."""
+        """As Sockets.obtain."""
         key, found = self._ports.obtain(address, index=index, backlog=backlog, member=self.member)
         self.held.add(key)
         self._by_address[address, index] = key
         return found
 
     def release(self, address: Address, *, index: int) -> None:
-        """As Broker.release."""
+        """As Sockets.release."""
         key = self._by_address.pop((address, index), None)
         if key is not None:
             self.held.discard(key)
             self._ports.abandoned(self, key)
 
     def shared_data(self, key: str, offered: object) -> object:
-        """As Broker.shared_data."""
+        """As Sockets.shared_data."""
         return self._ports.shared_data(key, offered)
 
     def spawned(self, pid: int) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 from pidone.contracts import Report
 from pidone.ecosystem.spec import Seconds
 from pidone.init import proctree
-from pidone.listen.datagrams import Datagrams
+from pidone.listen.readiness.datagrams import Datagrams
 
 _USEC: Final = 1_000_000
 _STATUS_CHARACTERS: Final = 1000

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from pidone.ecosystem.spec import Balance, Seconds
-from pidone.listen.ports import COMMON, Port
+from pidone.listen.sockets.ports import COMMON, Port
 
 CALM: Final = 0.03
 """Seconds between looks at the queues while all are empty."""

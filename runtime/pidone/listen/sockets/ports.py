@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final, Protocol
 
 from pidone.ecosystem.spec import AppSpec, Balance
-from pidone.listen import bpf
-from pidone.listen.address import Address, Kind
-from pidone.listen.sockets import open_socket, port_of
+from pidone.listen.sockets import bpf
+from pidone.listen.sockets.address import Address, Kind
+from pidone.listen.sockets.bind import open_socket, port_of
 
 _TCP_INFO_BYTES: Final = 32
 _UNACKED: Final = 24  # struct tcp_info, linux/tcp.h: for a listening socket tcpi_unacked is the accept queue

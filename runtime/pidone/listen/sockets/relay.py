@@ -10,7 +10,7 @@ import socket
 from collections.abc import Iterator
 from typing import Final
 
-from pidone.listen.address import Address
+from pidone.listen.sockets.address import Address
 
 _CHUNK: Final = 1 << 16
 _LOOPBACK: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (what was bound)

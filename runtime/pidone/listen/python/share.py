@@ -1,6 +1,6 @@
 """The runtime's side of the Python shim: it hands out sockets to programs that just call bind().
 
-The other side is preload/python/sitecustomize.py. Requests and answers are JSON datagrams; the socket comes
+The other side is shim/sitecustomize.py. Requests and answers are JSON datagrams; the socket comes
 beside the answer.
 """
 
@@ -13,12 +13,12 @@ from errno import EINVAL
 from typing import Any, Final
 
 from pidone.ecosystem.spec import AppSpec
-from pidone.listen import appfacts
-from pidone.listen.address import Address, Kind, of_listen
-from pidone.listen.appports import AppPorts, MemberSockets
-from pidone.listen.datagrams import Datagrams
+from pidone.listen import needs
+from pidone.listen.readiness.datagrams import Datagrams
+from pidone.listen.sockets.address import Address, Kind, of_listen
+from pidone.listen.sockets.app_ports import AppPorts, MemberSockets
 
-SHIM: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "preload", "python")
+SHIM: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim")
 VARIABLE: Final = "PIDONE_SHARE"
 IDLE_VARIABLE: Final = "PIDONE_DRAIN_IDLE"
 LIMIT_VARIABLE: Final = "PIDONE_DRAIN_LIMIT"
@@ -30,7 +30,7 @@ _BACKLOG: Final = 511
 def drain_env(app: AppSpec, python_path: str) -> dict[str, str]:
     """Variables that bring the shim in, for its drain alone; `python_path` is what would be there without."""
     return {
-        IDLE_VARIABLE: f"{appfacts.longest_idle(app):g}",
+        IDLE_VARIABLE: f"{needs.longest_idle(app):g}",
         LIMIT_VARIABLE: f"{_PART * app.kill_timeout:g}",
         "PYTHONPATH": os.pathsep.join(filter(None, (SHIM, python_path))),
     }
@@ -54,20 +54,20 @@ class PythonShare:
         """`python_path` is the PYTHONPATH that the process would have without us."""
         self._app = app
         self._ports = ports
-        self._broker: MemberSockets = ports.broker(member)
+        self._sockets: MemberSockets = ports.sockets_of(member)
         self._on_listening = on_listening
         self._on_ignored = on_ignored
-        self._socket = Datagrams(loop, label, on_datagram=self._receive, on_stranger=on_ignored)
-        self.env: Mapping[str, str] = {VARIABLE: self._socket.address, **drain_env(app, python_path)}
+        self._mailbox = Datagrams(loop, label, on_datagram=self._receive, on_stranger=on_ignored)
+        self.env: Mapping[str, str] = {VARIABLE: self._mailbox.address, **drain_env(app, python_path)}
 
     def spawned(self, pid: int) -> None:
         """Listen to this process."""
-        self._socket.spawned(pid)
+        self._mailbox.spawned(pid)
 
     def close(self) -> None:
         """The process ended."""
-        self._socket.close()
-        self._broker.close()
+        self._mailbox.close()
+        self._sockets.close()
 
     def _receive(self, data: bytes, _descriptors: list[int], sender: bytes) -> None:
         try:
@@ -83,15 +83,15 @@ class PythonShare:
     def _bind(self, request: dict[str, Any], sender: bytes) -> None:
         address = self._address(request)
         if address is None:
-            self._socket.reply(sender, json.dumps({"id": request["id"], "share": False}).encode())
+            self._mailbox.reply(sender, json.dumps({"id": request["id"], "share": False}).encode())
             return
         try:
-            found = self._broker.obtain(address, index=0, backlog=_BACKLOG)
+            found = self._sockets.obtain(address, index=0, backlog=_BACKLOG)
         except OSError as error:
             answer = {"id": request["id"], "share": True, "errno": error.errno or EINVAL}
-            self._socket.reply(sender, json.dumps(answer).encode())
+            self._mailbox.reply(sender, json.dumps(answer).encode())
             return
-        self._socket.reply(
+        self._mailbox.reply(
             sender, json.dumps({"id": request["id"], "share": True, "errno": 0}).encode(), found.fileno()
         )
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from pidone.ecosystem.spec import Seconds
-from pidone.listen.appports import MemberSockets
-from pidone.listen.channel import Channel
-from pidone.listen.cluster import Conversation
+from pidone.listen.node.channel import Channel
+from pidone.listen.node.cluster import Conversation
+from pidone.listen.sockets.app_ports import MemberSockets
 
 EXIT_TIME: Final[Seconds] = 1.0
 """How long a drained worker that hung up may take to exit before it is stopped as any other process."""
@@ -22,7 +22,7 @@ class Ipc:
         loop: asyncio.AbstractEventLoop,
         *,
         number: int,
-        broker: MemberSockets | None,
+        sockets: MemberSockets | None,
         worker_id: int,
         preload: Mapping[str, str] | None,
         stop: str,
@@ -31,14 +31,14 @@ class Ipc:
         on_message: Callable[[object], None],
         on_ignored: Callable[[str], None],
     ) -> None:
-        """`number` is the child's descriptor. With a broker the process becomes a cluster worker.
+        """`number` is the child's descriptor. With sockets the process becomes a cluster worker.
 
         `stop` is the event of Node's `process` by which the app will be stopped.
         """
         self._loop = loop
         self._stop = stop
         self._exiting: asyncio.TimerHandle | None = None
-        self._broker = broker
+        self._sockets = sockets
         self._has_preload = preload is not None
         self._on_drained = on_drained
         self._is_draining = False
@@ -49,7 +49,7 @@ class Ipc:
         )
         self._conversation = Conversation(
             self._channel,
-            broker,
+            sockets,
             inherited=self._inherited,
             on_listening=on_listening,
             on_drained=on_drained,
@@ -60,7 +60,7 @@ class Ipc:
         self.env: Mapping[str, str] = {
             "NODE_CHANNEL_FD": str(number),
             "NODE_CHANNEL_SERIALIZATION_MODE": "json",
-            **({} if broker is None else {"NODE_UNIQUE_ID": str(worker_id)}),
+            **({} if sockets is None else {"NODE_UNIQUE_ID": str(worker_id)}),
             **(preload or {}),
         }
 
@@ -79,7 +79,7 @@ class Ipc:
     @property
     def can_drain(self) -> bool:
         """Whether the process can be asked to finish what it has."""
-        return self._broker is not None and self._channel.is_open
+        return self._sockets is not None and self._channel.is_open
 
     def drain(self, idle: Seconds) -> None:
         """Ask for it; `on_drained` is called when it is done. Clients that are silent for `idle` are cut."""
@@ -98,8 +98,8 @@ class Ipc:
         self._channel.close()
         if self._exiting is not None:
             self._exiting.cancel()
-        if self._broker is not None:
-            self._broker.close()
+        if self._sockets is not None:
+            self._sockets.close()
 
     def _receive(self, message: object) -> None:
         self._conversation.receive(message)

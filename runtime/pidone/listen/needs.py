@@ -5,7 +5,8 @@ from typing import Final
 
 from pidone.ecosystem.spec import AppSpec, ExecMode, Listen, Seconds
 from pidone.errors import ListenError
-from pidone.listen import activation, node
+from pidone.listen.node import program
+from pidone.listen.sockets import activation
 
 _LONGEST_IDLE: Final[Seconds] = 2.0
 _VERSION: Final = "0123456789.t"
@@ -14,12 +15,12 @@ _HELPED: Final = ("uvicorn", "hypercorn")
 
 def is_cluster_worker(app: AppSpec) -> bool:
     """Whether its processes speak Node's cluster protocol with us."""
-    return app.exec_mode is ExecMode.CLUSTER and node.is_node(app.argv)
+    return app.exec_mode is ExecMode.CLUSTER and program.is_node(app.argv)
 
 
 def has_ipc(app: AppSpec) -> bool:
     """Whether its processes get an IPC channel: Node always, as under PM2; others when it is asked for."""
-    return app.ready.ipc or app.shutdown_with_message or node.is_node(app.argv)
+    return app.ready.ipc or app.shutdown_with_message or program.is_node(app.argv)
 
 
 def shares_python(app: AppSpec) -> bool:
@@ -36,7 +37,7 @@ def has_inherited_drain(app: AppSpec) -> bool:
 
 def is_python(argv: tuple[str, ...]) -> bool:
     """Whether this runs Python: the interpreter, or a script (gunicorn) whose first line names it."""
-    return any(_is_interpreter(word) for word in (argv[0], *node.shebang(argv[0])))
+    return any(_is_interpreter(word) for word in (argv[0], *program.shebang(argv[0])))
 
 
 def _is_interpreter(word: str) -> bool:
@@ -101,7 +102,7 @@ def check(app: AppSpec) -> None:
         )
     activation.fill_in(app.argv, activated(app), app.name)
     port_variable(app, 0)
-    if app.exec_mode is ExecMode.CLUSTER and not app.listen and node.is_package_runner(app.argv):
+    if app.exec_mode is ExecMode.CLUSTER and not app.listen and program.is_package_runner(app.argv):
         raise ListenError(
             f"{app.name}: cluster mode does not reach through a package manager, which keeps the IPC channel "
             "for itself: run the script that package.json names"
@@ -121,5 +122,5 @@ def is_unshared(app: AppSpec) -> bool:
         and not app.listen
         and app.increment_var is None
         and not shares_python(app)
-        and not node.is_node(app.argv)
+        and not program.is_node(app.argv)
     )

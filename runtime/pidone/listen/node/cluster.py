@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from errno import EINVAL
 from typing import Any, Final, Protocol
 
-from pidone.listen.address import Address, Kind
-from pidone.listen.channel import Channel
+from pidone.listen.node.channel import Channel
+from pidone.listen.sockets.address import Address, Kind
 
 DRAIN: Final = "NODE_PIDONE_DRAIN"
 DRAINED: Final = "NODE_PIDONE_DRAINED"
@@ -29,7 +29,7 @@ _UDP_V6_ONLY: Final = 1  # UV_UDP_IPV6ONLY and UV_TCP_IPV6ONLY, uv.h
 _UDP_REUSE: Final = 4  # UV_UDP_REUSEADDR
 
 
-class Broker(Protocol):
+class Sockets(Protocol):
     """Where a worker's sockets come from."""
 
     def obtain(self, address: Address, *, index: int, backlog: int) -> socket.socket:
@@ -51,7 +51,7 @@ class Conversation:
     def __init__(
         self,
         channel: Channel,
-        broker: Broker | None,
+        sockets: Sockets | None,
         *,
         inherited: Mapping[int, socket.socket],
         on_listening: Callable[[], None],
@@ -59,9 +59,9 @@ class Conversation:
         on_message: Callable[[object], None],
         on_ignored: Callable[[str], None],
     ) -> None:
-        """Without a broker the process is no cluster worker. `inherited` is what it has by number."""
+        """Without sockets the process is no cluster worker. `inherited` is what it has by number."""
         self._channel = channel
-        self._broker = broker
+        self._sockets = sockets
         self._inherited = inherited
         self._on_listening = on_listening
         self._on_drained = on_drained
@@ -76,8 +76,8 @@ class Conversation:
         command = message.get("cmd") if isinstance(message, dict) else None
         if not isinstance(message, dict) or not isinstance(command, str) or not command.startswith("NODE_"):
             self._on_message(message)
-        elif command == "NODE_CLUSTER" and self._broker is not None:
-            self._act(message, self._broker)
+        elif command == "NODE_CLUSTER" and self._sockets is not None:
+            self._act(message, self._sockets)
         elif command in ("NODE_HANDLE_ACK", "NODE_HANDLE_NACK"):
             self._acknowledged(accepted=command == "NODE_HANDLE_ACK")
         elif command == "NODE_HANDLE":
@@ -103,23 +103,23 @@ class Conversation:
         """Ask the worker to close its servers and hang up, which needs no preload."""
         return self._channel.send({"cmd": "NODE_CLUSTER", "act": "disconnect"})
 
-    def _act(self, message: dict[str, Any], broker: Broker) -> None:
+    def _act(self, message: dict[str, Any], sockets: Sockets) -> None:
         act = message.get("act")
         if act == "queryServer":
-            self._query(message, broker)
+            self._query(message, sockets)
         elif act == "listening":
             self._on_listening()
         elif act == "close":
-            self._closed(message, broker)
+            self._closed(message, sockets)
         elif act == "exitedAfterDisconnect":
             self._answer(message)
         elif act != "online":
             self._on_ignored(f"cluster message {act!r}")
 
-    def _query(self, message: dict[str, Any], broker: Broker) -> None:
+    def _query(self, message: dict[str, Any], sockets: Sockets) -> None:
         key = ":".join(str(message.get(name)) for name in ("address", "port", "addressType", "fd", "index"))
         try:
-            found = self._find(message, key, broker)
+            found = self._find(message, key, sockets)
         except OSError as error:
             self._answer(message, key=key, errno=-(error.errno or EINVAL), data=None)
             return
@@ -128,14 +128,14 @@ class Conversation:
             "ack": message.get("seq"),
             "key": key,
             "errno": 0,
-            "data": broker.shared_data(key, message.get("data")),
+            "data": sockets.shared_data(key, message.get("data")),
         }
         native = "dgram.Native" if found.type == socket.SOCK_DGRAM else "net.Native"
         self._handles.append(({"cmd": "NODE_HANDLE", "type": native, "msg": reply}, found))
         if len(self._handles) == 1:
             self._send_handle()
 
-    def _find(self, message: dict[str, Any], key: str, broker: Broker) -> socket.socket:
+    def _find(self, message: dict[str, Any], key: str, sockets: Sockets) -> socket.socket:
         number = message.get("fd")
         if isinstance(number, int) and number >= 0:
             if number not in self._inherited:
@@ -146,7 +146,7 @@ class Conversation:
         backlog = _integer(message.get("backlog"), DEFAULT_BACKLOG)
         if not 0 < backlog <= _MAX_BACKLOG:
             backlog = DEFAULT_BACKLOG
-        found = broker.obtain(address, index=index, backlog=backlog)
+        found = sockets.obtain(address, index=index, backlog=backlog)
         self._keys[key] = (address, index)
         return found
 
@@ -169,10 +169,10 @@ class Conversation:
             self._attempts = 0
         self._send_handle()
 
-    def _closed(self, message: dict[str, Any], broker: Broker) -> None:
+    def _closed(self, message: dict[str, Any], sockets: Sockets) -> None:
         known = self._keys.pop(str(message.get("key")), None)
         if known is not None:
-            broker.release(known[0], index=known[1])
+            sockets.release(known[0], index=known[1])
         self._answer(message)
 
     def _answer(self, message: dict[str, Any], **fields: object) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from pidone.listen.address import Address, Kind
+from pidone.listen.sockets.address import Address, Kind
 
 _TABLES: Final = {Kind.TCP: ("tcp", "tcp6"), Kind.UDP: ("udp", "udp6"), Kind.UNIX: ()}
 _LISTEN: Final = "0A"

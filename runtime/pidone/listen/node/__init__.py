@@ -1,0 +1,1 @@
+"""Node's IPC channel and cluster protocol, the primary's side."""

@@ -1,0 +1,1 @@
+"""How a process says, or shows, that it works."""

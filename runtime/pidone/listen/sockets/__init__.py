@@ -1,0 +1,1 @@
+"""Sockets that outlive the processes behind them."""
