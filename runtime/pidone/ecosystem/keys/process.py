@@ -157,8 +157,8 @@ RIGHTS: Final = Group(
         Key(
             "uid",
             rights.USER,
-            "User to run as: name, number, or `user:group`; sets HOME, USER and the groups (a number without an "
-            "entry in the passwd file: `/`, no name, the group of its own number and no others).",
+            "User to run as: name, number, or `user:group`; sets HOME, USER and the groups (a number without "
+            "an entry in the passwd file: `/`, no name, the group of its own number and no others).",
             ("user",),
             default="the runtime's",
         ),
