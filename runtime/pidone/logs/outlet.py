@@ -57,14 +57,19 @@ class Stream:
         fd: int,
         flow: Flow,
         gate: Gate,
-        on_change: Callable[["Stream"], None],
+        on_read: Callable[["Stream"], None],
+        on_end: Callable[["Stream"], None],
     ) -> None:
-        """`on_change` is called after every read, and when the stream has ended."""
+        """`on_read` is called after every read of the loop, `on_end` once everything was handed over.
+
+        `on_end` may be called from within any method here, and more than once.
+        """
         self._loop = loop
         self._fd = fd
         self._flow = flow
         self._gate = gate
-        self._on_change = on_change
+        self._on_read = on_read
+        self._on_end = on_end
         self._buffer = LineBuffer()
         self._backlog = b""
         self._reading = False
@@ -135,7 +140,8 @@ class Stream:
 
     def _turn(self) -> None:
         self._read(last_words=False)
-        self._on_change(self)
+        if not self.done:
+            self._on_read(self)
 
     def _read(self, *, last_words: bool) -> int:
         """Read once; 0 if nothing is there or nothing will come any more."""
@@ -168,8 +174,11 @@ class Stream:
         """A last line without an end is a line."""
         self._backlog += self._buffer.flush()
         self._work(last_words=True)
-        if not self._backlog:
-            self._flow.ended()
+        if self._backlog:
+            return
+        self._flow.ended()
+        if self.closed:
+            self._on_end(self)
 
 
 def _slice_of(lines: bytes) -> tuple[Bytes, int]:
@@ -234,6 +243,7 @@ class PipeOutlet:
         self._reads.clear()
         for stream in self._streams:
             stream.drain()
+        self._streams.clear()
 
     def _close_writes(self) -> None:
         for fd in self._writes:

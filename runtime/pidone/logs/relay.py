@@ -93,7 +93,7 @@ class Relay:
         def make_stream(fd: int, name: str, pid: int) -> Stream:
             gate = self._gate(source.app, name)
             flow = Flow(self._steps(source, name, pid, on_line), self._loop.call_later)
-            stream = Stream(self._loop, fd, flow, gate, self._after_read)
+            stream = Stream(self._loop, fd, flow, gate, on_read=self._after_read, on_end=self._drop)
             self._streams[stream] = None
             return stream
 
@@ -166,7 +166,7 @@ class Relay:
             stream.drain()
             if stream.drained:
                 stream.close()
-                del self._streams[stream]
+                self._drop(stream)
 
     def _drain_outputs(self, patience: Seconds, until: Seconds) -> bool:
         drained = [output.drain(patience, until) for output in {self._output, self._errors}]
@@ -257,20 +257,19 @@ class Relay:
 
     def _after_read(self, stream: Stream) -> None:
         """Everybody gets a turn before the same stream is read again, also when stdout is the bottleneck."""
-        if stream.done:
-            self._streams.pop(stream, None)
-            return
         self._streams.move_to_end(stream)
         if stream.held_up:
             for waiting in self._streams:
                 waiting.pause()
 
+    def _drop(self, stream: Stream) -> None:
+        """It has ended, in whatever way: a runtime sees millions of short processes."""
+        self._streams.pop(stream, None)
+
     def _resume(self) -> None:
         self._report_overflow()
         for stream in list(self._streams):
             stream.resume()
-            if stream.done:
-                self._streams.pop(stream, None)
 
 
 class _AlwaysOpen:

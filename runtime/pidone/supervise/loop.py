@@ -142,6 +142,8 @@ class EarlyLoop:
             real.add_writer(fd, call.run)
         for call in sorted(self._timers, key=lambda call: call.when):
             call.hand_over(real)
+        for known in (self._readers, self._writers, self._timers):  # or what ends later would be held here
+            known.clear()
         return real
 
 
