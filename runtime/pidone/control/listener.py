@@ -1,12 +1,11 @@
 """One listening socket of the control side and its clients: how many, how long, and who they are."""
 
 import asyncio
-import os
 import socket
-import struct
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
+from pidone.control import peers
 from pidone.control.connection import Connection
 from pidone.control.messages import Answer, Refusal, Request, Response, Side, Stream, as_json
 from pidone.control.origin import is_foreign
@@ -17,8 +16,6 @@ CONNECTIONS: Final = 256
 STREAMS: Final = 16
 """Followers of events and logs, per listener; the longest has to go when one more comes."""
 _SWEEP: Final[Seconds] = 1.0
-_UCRED: Final = struct.Struct("3i")
-"""`struct ucred` of unix(7): pid, uid, gid."""
 
 
 class Listener:
@@ -143,8 +140,8 @@ class Listener:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             address = transport.get_extra_info("peername") or ("?",)
             return str(address[0])
-        pid, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-        return f"uid {uid}, pid {pid}" if uid in (0, os.geteuid()) else None
+        peer = peers.of(sock)
+        return f"uid {peer.uid}, pid {peer.pid}" if peers.is_ours(peer.uid) else None
 
     def _make_room(self) -> None:
         """Hang up on whoever is due first; those being answered come last."""

@@ -7,6 +7,7 @@ when the first one knocks; until then there is only a listening socket whose que
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from pidone.control import where
@@ -29,8 +30,7 @@ class ControlServer:
         self._doors: list[tuple[socket.socket, bytes | None]] = []
         """Sockets that nobody has knocked at yet, and the tokens of those who may act there."""
         self._listeners: list[Listener] = []
-        self._path: str | None = None
-        self._inode: int | None = None
+        self._bound: where.Bound | None = None
         self._alarm: Closable | None = None
         if parts.supervisor.ecosystem.alerts:
             from pidone.control.alarm import Alarm  # noqa: PLC0415 (few ecosystems have alerts)
@@ -48,21 +48,28 @@ class ControlServer:
             sock.close()
         for listener in self._listeners:
             listener.close()
-        if self._path is not None and where.inode(self._path) == self._inode:
-            os.unlink(self._path)
+        if self._bound is not None and where.inode(self._bound.path) == self._bound.inode:
+            with suppress(OSError):  # read-only by now: the next runtime replaces what nobody listens at
+                os.unlink(self._bound.path)
 
     def _open_local(self, environ: Mapping[str, str]) -> None:
         setting = self._parts.supervisor.runtime.socket
         if where.configured(setting, environ) == where.OFF:
             return
         try:
-            sock = where.bind(setting, environ)
+            bound = self._bound = where.bind(setting, environ)
         except OSError as error:
             self._complain(where.configured(setting, environ) or "the control socket", error)
             return
-        self._path = sock.getsockname()
-        self._inode = where.inode(str(self._path))
-        self._listen(sock, str(self._path))
+        if bound.taken_from is not None:
+            self._parts.ledger.event(
+                "warning",
+                "control.taken",
+                f"uid {bound.taken_from} held {bound.path}: it is the runtime's now",
+                address=bound.path,
+                uid=bound.taken_from,
+            )
+        self._listen(bound.sock, bound.path)
 
     def _open_admin(self) -> None:
         runtime = self._parts.supervisor.runtime

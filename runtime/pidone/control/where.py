@@ -1,11 +1,15 @@
 """Where the control socket is: one rule for the runtime that makes it and the commands that look for it."""
 
+import errno
+import fcntl
 import os
 import socket
 import stat
-import struct
+import time
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Final, NamedTuple
+
+from pidone.control import peers
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing at run time
 if TYPE_CHECKING:
@@ -13,10 +17,25 @@ if TYPE_CHECKING:
 
 VARIABLE: Final = "PIDONE_SOCKET"
 OFF: Final = "none"
+BACKLOG: Final = 512
 _NAME: Final = "pidone"
-_BACKLOG: Final = 512
-_TIMEVAL: Final = struct.Struct("ll")
-"""`struct timeval` of socket(7)."""
+_LOCK_TIME: "Final[Seconds]" = 0.1
+"""An honest runtime holds the lock for less than a millisecond; a stranger can hold it for ever."""
+
+
+_HELD: Final = (errno.EAGAIN, errno.EEXIST, errno.EADDRINUSE, errno.EACCES, errno.EPERM)
+"""A name is somebody else's; another may be free in the same folder."""
+
+
+class Bound(NamedTuple):
+    """A listening socket and its name."""
+
+    sock: socket.socket
+    path: str
+    inode: int | None
+    """Tells it from a later one of the same name."""
+    taken_from: int | None = None
+    """Who held the name and had to give way."""
 
 
 def configured(setting: str | None, environ: Mapping[str, str]) -> str | None:
@@ -29,61 +48,111 @@ def places(environ: Mapping[str, str]) -> Iterator[str]:
     if folder := environ.get("XDG_RUNTIME_DIR"):
         yield folder
     yield "/run"
-    yield "/tmp"  # noqa: S108 (the socket is 0600 and never replaces what somebody else owns)
+    yield "/tmp"  # noqa: S108 (the socket is 0600, and a command asks the kernel whose it is)
 
 
-def default_name(uid: int, pid: int | None = None) -> str:
-    """`pidone.sock` for root, with the uid for others, and with the pid beside another runtime."""
-    parts = [_NAME, *([f"u{uid}"] if uid else []), *([str(pid)] if pid is not None else [])]
-    return "-".join(parts) + ".sock"
+def _names(uid: int) -> Iterator[str]:
+    """`pidone.sock` for root, with the uid for others; beside another runtime with the pid.
+
+    The last one cannot be known to somebody who wants to have it first.
+    """
+    name = f"{_NAME}-u{uid}" if uid else _NAME
+    yield f"{name}.sock"
+    yield f"{name}-{os.getpid()}.sock"
+    yield f"{name}-{os.getpid()}-{os.urandom(8).hex()}.sock"
 
 
-def bind(setting: str | None, environ: Mapping[str, str]) -> socket.socket:
+def bind(setting: str | None, environ: Mapping[str, str]) -> Bound:
     """Bind the control socket and listen. Raises OSError with the last reason if there is no place."""
     path = configured(setting, environ)
     if path is not None:
-        return _bind(path)
-    uid = os.geteuid()
+        return _claim(path)
     error: OSError = FileNotFoundError("no folder for the control socket")
     for folder in places(environ):
-        for name in (default_name(uid), default_name(uid, os.getpid())):
+        for name in _names(os.geteuid()):
             try:
-                return _bind(os.path.join(folder, name))
-            except BlockingIOError as busy:  # another runtime of ours: stand beside it
-                error = busy
+                return _claim(os.path.join(folder, name))
             except OSError as unusable:
                 error = unusable
-                break
+                if unusable.errno not in _HELD:
+                    break  # a folder that will not do under any name
     raise error
 
 
-def _bind(path: str) -> socket.socket:
-    """Raises BlockingIOError if a live runtime listens there, OSError if the path cannot be used."""
-    if is_live(path):
-        raise BlockingIOError("in use by another runtime")
-    if is_socket(path):
-        os.unlink(path)
+def _claim(path: str) -> Bound:
+    """Bind `path` in place of what nobody needs any more, or of what a stranger has put there to be believed.
+
+    Raises BlockingIOError if a runtime listens there, FileExistsError if something else has the name, and
+    OSError if the path cannot be used.
+    """
+    folder = _locked(os.path.dirname(path) or ".")
+    try:
+        taken_from = _clear(path)
+        sock = _listen(path)
+    finally:
+        if folder is not None:
+            os.close(folder)
+    return Bound(sock, path, inode(path), taken_from)
+
+
+def _locked(path: str) -> int | None:
+    """Keep others from finding what we have just bound silent, and removing it, before we listen.
+
+    A folder in place of a lock file: that would be one more name that a stranger may have first.
+    """
+    try:
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:  # one that can be entered and not be read will do, and what is no folder is told later
+        return None
+    deadline = time.monotonic() + _LOCK_TIME
+    while True:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno != errno.EWOULDBLOCK or time.monotonic() > deadline:
+                return folder  # no locks here, or a stranger's: a race is better than no socket
+            time.sleep(0.001)
+        else:
+            return folder
+
+
+def _clear(path: str) -> int | None:
+    """Make room for a socket; the stranger's uid if one held the name."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    is_socket = stat.S_ISSOCK(status.st_mode)
+    peer = peers.listening(path) if is_socket else None
+    owner = status.st_uid if peer is None else peer.uid
+    if os.geteuid() == 0 and not peers.is_ours(owner):
+        if is_socket:
+            os.unlink(path)
+        else:  # whatever it is, nothing of anybody's is lost
+            os.rename(path, f"{path}.{os.urandom(8).hex()}")
+        return None if is_socket and peer is None else owner
+    if not is_socket:
+        raise FileExistsError(errno.EEXIST, "something that is no socket is there")
+    if peer is not None:
+        whose = "" if peers.is_ours(owner) else f" of uid {owner}"
+        raise BlockingIOError(errno.EAGAIN, f"in use by another {'process' if whose else 'runtime'}{whose}")
+    os.unlink(path)
+    return None
+
+
+def _listen(path: str) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
     try:
         sock.bind(path)
+        sock.listen(BACKLOG)
     except OSError:
         sock.close()
         raise
     finally:
         os.umask(before)
-    sock.listen(_BACKLOG)
     sock.setblocking(False)
     return sock
-
-
-def is_socket(path: str) -> bool:
-    """Whether something of ours to connect to, or to replace, is there."""
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return False
-    return stat.S_ISSOCK(status.st_mode) and (status.st_uid in (0, os.geteuid()) or os.geteuid() == 0)
 
 
 def inode(path: str) -> int | None:
@@ -94,53 +163,41 @@ def inode(path: str) -> int | None:
         return None
 
 
-def connect(path: str, timeout: "Seconds") -> socket.socket:
-    """A connection whose every wait is bounded. Raises OSError.
-
-    A socket with a timeout of Python's does not wait in connect(2) when the queue is full, but fails at once.
-    """
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        whole, part = divmod(timeout, 1)
-        sock.setsockopt(
-            socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(int(whole), int(part * 1e6) or 1)
-        )
-        sock.connect(path)
-        sock.settimeout(timeout)
-    except BlockingIOError:  # EAGAIN
-        sock.close()
-        raise TimeoutError(f"it did not take the connection within {timeout:g} s") from None
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def is_live(path: str) -> bool:
-    """Whether somebody listens there."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(path)
-        except BlockingIOError:  # EAGAIN of unix(7): it listens, and its queue is full
-            return True
-        except OSError:
-            return False
-        return True
-
-
 def find(environ: Mapping[str, str]) -> list[str]:
     """Every socket a command may talk to, the configured one alone or else the best first."""
     if path := environ.get(VARIABLE):
-        return [path]
-    found = []
-    mine = ["pidone.sock", default_name(os.geteuid())]
+        return [] if path == OFF else [path]
+    return [path for path, peer in _candidates(environ) if peers.is_believed(path, peer)]
+
+
+def none_found(environ: Mapping[str, str]) -> str:
+    """Why `find` finds nothing."""
+    if environ.get(VARIABLE) == OFF:
+        return f"{VARIABLE} is {OFF}: this runtime has no control socket"
+    others = [f"{path} is uid {peer.uid}'s" for path, peer in _candidates(environ)][:1]
+    hint = "; ".join((f"--socket or {VARIABLE} names one", *others))
+    return f"no running pidone found ({hint})"
+
+
+def _candidates(environ: Mapping[str, str]) -> Iterator[tuple[str, peers.Peer]]:
+    mine = {f"{_NAME}.sock", next(_names(os.geteuid()))}
+    seen = set()
     for folder in places(environ):
         try:
-            names = sorted(os.listdir(folder))
+            names = sorted(os.listdir(folder), key=lambda name: (name not in mine, name))
         except OSError:
             continue
-        ours = [name for name in names if name.startswith(f"{_NAME}") and name.endswith(".sock")]
-        ours.sort(key=lambda name: (name not in mine, name))
-        found += [path for name in ours if is_socket(path := os.path.join(folder, name)) and is_live(path)]
-    return list(dict.fromkeys(found))
+        for name in names:
+            path = os.path.join(folder, name)
+            if not (name.startswith(_NAME) and name.endswith(".sock")) or path in seen:
+                continue
+            seen.add(path)
+            if _is_socket(path) and (peer := peers.listening(path)) is not None:
+                yield path, peer
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.lstat(path).st_mode)
+    except OSError:
+        return False

@@ -84,6 +84,7 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "log.dropped": Event("lines of an app were dropped", ("app", "lines", "reason")),
         "log.file_failed": Event("a log file is not written any more", ("app", "path", "error")),
         "control.listening": Event("the control socket or admin address is served", ("address",)),
+        "control.taken": Event("another user held the socket's name and had to give way", ("address", "uid")),
         "control.error": Event("the control socket or admin address cannot be served", ("address", "error")),
         "control.request": Event("somebody asked for a change", ("action", "app", "peer")),
         "alert.fired": Event("an alert of the ecosystem holds", ("alert", "app")),

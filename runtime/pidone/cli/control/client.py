@@ -3,21 +3,18 @@
 import json
 import os
 import socket
-import struct
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Self
 from urllib.parse import quote, urlencode
 
 import h11
 
-from pidone.control import where
+from pidone.control import peers, where
 from pidone.ecosystem.spec import Seconds
 from pidone.errors import ControlError
 
 TIMEOUT: Final[Seconds] = 15.0
 _MOST_BYTES: Final = 64 * 1024 * 1024
-_UCRED: Final = struct.Struct("3i")
-"""`struct ucred` of unix(7): pid, uid, gid."""
 
 NO_RUNTIME: Final = 69
 """Exit code: nobody listens (EX_UNAVAILABLE)."""
@@ -51,9 +48,10 @@ class Client:
         """The runtime at `given`, or the one that can be found. Raises CommandError."""
         if given is not None:
             return cls(given)
-        found = where.find(os.environ if environ is None else environ)
+        environ = os.environ if environ is None else environ
+        found = where.find(environ)
         if not found:
-            raise CommandError("no running pidone found (--socket or PIDONE_SOCKET names one)", NO_RUNTIME)
+            raise CommandError(where.none_found(environ), NO_RUNTIME)
         return cls(found[0])
 
     def get(self, *segments: str, **query: str) -> Any:
@@ -106,19 +104,10 @@ class Client:
 
     def _connect(self) -> socket.socket:
         try:
-            sock = where.connect(self.path, self._timeout)
-        except PermissionError:
-            raise self._not_permitted() from None
+            return peers.connect(self.path, self._timeout)
         except OSError as error:
-            raise CommandError(f"{self.path}: {error.strerror or error}", NO_RUNTIME) from None
-        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-        if os.geteuid() not in (0, _UCRED.unpack(credentials)[1]):  # it would hang up
-            sock.close()
-            raise self._not_permitted()
-        return sock
-
-    def _not_permitted(self) -> CommandError:
-        return CommandError(f"{self.path}: only root and the runtime's own user may", NOT_PERMITTED)
+            code = NOT_PERMITTED if isinstance(error, PermissionError) else NO_RUNTIME
+            raise CommandError(f"{self.path}: {error.strerror or error}", code) from None
 
     def _ask(
         self, sock: socket.socket, method: str, target: str, body: bytes

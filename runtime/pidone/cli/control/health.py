@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from pidone.control import where
+from pidone.control import peers, where
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _ask(given: str | None, target: str, timeout: "Seconds") -> tuple[int, str]:
     HTTP/1.0 (RFC 1945): the answer ends with the connection, whatever its framing.
     """
     path = given or _found()
-    with where.connect(path, timeout) as connection:
+    with peers.connect(path, timeout) as connection:
         connection.sendall(f"GET {target} HTTP/1.0\r\n\r\n".encode())
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -73,5 +73,5 @@ def _ask(given: str | None, target: str, timeout: "Seconds") -> tuple[int, str]:
 def _found() -> str:
     found = where.find(os.environ)
     if not found:
-        raise ValueError("no running pidone found (--socket or PIDONE_SOCKET names one)")
+        raise ValueError(where.none_found(os.environ))
     return found[0]
