@@ -47,8 +47,9 @@ _READ: Final = """if True:
     import sys, time, os
     from pathlib import Path
     from pidone.ecosystem.formats import read
+    from pidone.supervise.loading import in_child
     started = time.perf_counter()
-    read(Path(sys.argv[1]), env=os.environ, argv=[], cpus=4)
+    in_child(lambda: read(Path(sys.argv[1]), env=os.environ, argv=[], cpus=4))
     print(1000 * (time.perf_counter() - started))
     print([line for line in open("/proc/self/status") if line.startswith("VmHWM")][0].split()[1])
 """

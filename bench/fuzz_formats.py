@@ -19,9 +19,10 @@ from typing import Final
 import _quickjs  # noqa: F401 inherited by the children
 import yaml  # noqa: F401 as above
 
-from pidone.ecosystem.formats import read, reader, toml, yaml12  # noqa: F401 as above
+from pidone.ecosystem.formats import read, toml, yaml12  # noqa: F401 as above
 from pidone.ecosystem.formats.javascript import engine, esm  # noqa: F401 as above
 from pidone.errors import ConfigError
+from pidone.supervise.loading import in_child
 
 _SLOW_S: Final = 3.0
 
@@ -75,7 +76,7 @@ def broken(path: Path) -> str | None:
     """What is wrong with how the file is read; None if all is well."""
     started = time.monotonic()
     try:
-        read(path, env={"PATH": "/nowhere", "A": "1"}, argv=[], cpus=2)
+        in_child(lambda: read(path, env={"PATH": "/nowhere", "A": "1"}, argv=[], cpus=2))
     except ConfigError as error:
         if "internal error" in str(error) or not str(error).startswith(str(path)):
             return str(error)

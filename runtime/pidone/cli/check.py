@@ -3,13 +3,16 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pidone.cli.options import EnvName, Json, family
 from pidone.errors import ConfigError
 from pidone.init.exitcodes import ExitCode
+
+if TYPE_CHECKING:
+    from pidone.ecosystem.spec import Ecosystem
 
 _WOULD_NOT_START = 1
 
@@ -32,13 +35,15 @@ def check(
     from pidone.ecosystem.options import LoadOptions
     from pidone.ecosystem.output.resolved import as_plain, as_text
     from pidone.host.cpus import available_cpus
+    from pidone.supervise.loading import in_child
 
     cpus = available_cpus()
     names = tuple(only.replace(",", " ").split())
     try:
         source = None if file == "-" else Path(file)
         start = ("start", file, *(("--env", env) if env else ()))
-        ecosystem = load(source, LoadOptions(env_name=env, only=names, cpus=cpus, argv=start))
+        how = LoadOptions(env_name=env, only=names, cpus=cpus, argv=start)
+        ecosystem: Ecosystem = in_child(lambda: load(source, how))
     except ConfigError as error:
         lines = str(error).split("\n")
         if as_json:

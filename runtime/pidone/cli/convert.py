@@ -55,16 +55,17 @@ def convert_file(
 def converted(source: Path | None, out: Path | None, options: LoadOptions, *, as_json: bool = False) -> str:
     """The text of the new file, or with no file for stdout; warnings go to stderr. Raises ConfigError."""
     from pidone.ecosystem.load import read_document
-    from pidone.ecosystem.output.convert import Target, convert
+    from pidone.ecosystem.output.convert import Converted, Target, convert
     from pidone.ecosystem.output.text import json_text, toml_text
+    from pidone.supervise.loading import in_child
 
-    document = read_document(source, options)
     folder = Path(os.path.normpath(options.cwd / (out.parent if out else "")))
     is_toml = not as_json if out is None else out.suffix == ".toml"
-    found = convert(document, options, Target(folder, has_references=is_toml))
+    target = Target(folder, has_references=is_toml)
+    found: Converted = in_child(lambda: convert(read_document(source, options), options, target))
     for word, remarks in (("warning", found.ecosystem.warnings), ("note", found.ecosystem.notices)):
         for line in remarks:
             print(f"{word}: {line}", file=sys.stderr)
     if not is_toml:
         return json_text(found.tables)
-    return toml_text(found.tables, f"Converted from {document.name} by `pidone convert`.")
+    return toml_text(found.tables, f"Converted from {source or '<stdin>'} by `pidone convert`.")

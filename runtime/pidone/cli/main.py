@@ -96,7 +96,14 @@ def _start(words: list[str], name: str) -> int:
 
         return load_words(words, cwd)
 
-    loading = Loading(load)
+    try:
+        loading = Loading(load)
+    except OSError as error:
+        from pidone.init.bare.output import complain
+        from pidone.init.exitcodes import ExitCode
+
+        complain(f"cannot start: no process can be started ({error.strerror}; see ulimit -u and pids.max)")
+        os._exit(ExitCode.NO_PROCESS)
     from pidone.cli.start import run
 
     code = run(loading, load, inbox)

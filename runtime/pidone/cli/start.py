@@ -16,7 +16,7 @@ from pidone.init.bare.output import complain
 from pidone.init.exitcodes import ExitCode
 from pidone.init.signals import SignalInbox
 from pidone.record import EMPTY, Record
-from pidone.supervise.loading import Loading
+from pidone.supervise.loading import Interrupted, Loading
 
 if TYPE_CHECKING:
     from pidone.ecosystem.options import LoadOptions
@@ -171,7 +171,9 @@ def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> 
     from pidone.supervise.termination import leave_message
 
     try:
-        ecosystem = loading.wait()
+        ecosystem = loading.wait(inbox.has_stop)
+    except Interrupted:
+        return _refuse(ExitCode.OK, "stopped before the ecosystem was read")
     except UsageError as error:
         leave_message(Ending(ExitCode.USAGE, "usage", str(error)))
         more = "see pidone start --help" if sys.argv[1:] else f"\n{USAGE}".rstrip()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from pidone.ecosystem import dotenv
+from pidone.ecosystem.files import read_file
 from pidone.ecosystem.problems import Scope, shown
 
 _LARGEST_FILE: Final = 1024 * 1024
@@ -88,11 +89,7 @@ _NOT_SECRETS: Final = frozenset(
 
 def _read(path: Path) -> str:
     """A small text file. Raises OSError also for what is too long or holds a NUL."""
-    try:
-        with path.open("rb") as file:
-            text = file.read(_LARGEST_FILE + 1)
-    except ValueError as error:  # a NUL in the path
-        raise OSError(0, "is not a path") from error
+    text = read_file(path, _LARGEST_FILE + 1)
     if len(text) > _LARGEST_FILE:
         raise OSError(0, f"is larger than {_LARGEST_FILE} bytes")
     if b"\0" in text:

@@ -17,6 +17,8 @@ class ExitCode(IntEnum):
     """The command line is wrong (EX_USAGE)."""
     INTERNAL = 70
     """A bug in pidone (EX_SOFTWARE)."""
+    NO_PROCESS = 71
+    """The system lets nobody be started: no process can be forked (EX_OSERR)."""
     STDOUT_LOST = 74
     """stdout was closed or failed (EX_IOERR); the apps were stopped in order."""
     GAVE_UP = 75

@@ -70,6 +70,10 @@ class SignalInbox:
                 taken.append(number)
         return taken
 
+    def has_stop(self) -> bool:
+        """Whether a stop was asked for: by a signal that means one until an ecosystem says otherwise."""
+        return not {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}.isdisjoint(self._arrived)
+
     def close(self) -> None:
         """Stop waking anybody; handlers stay, so that a late signal does not kill the process."""
         signal.set_wakeup_fd(-1)

@@ -1,7 +1,9 @@
-"""Loading an ecosystem in a forked child: the long-lived process never imports what it takes to read one.
+"""Reading an ecosystem in a forked child: the long-lived process never imports what it takes to read one.
 
-It also runs beside whatever the parent does meanwhile, and no file can block or break the parent. The fork
-comes before nearly every import, so this module has hardly any of its own.
+It also runs beside whatever the parent does meanwhile, and no file can block or break the parent: the child
+ends itself, by CPU time (setrlimit(2)), by a generous wall clock (setitimer(2)) and by memory. So nobody has
+to find and kill it in time. A fork, not a new interpreter: it costs 1-2 ms instead of 20, and comes before
+nearly every import, so this module has hardly any of its own.
 """
 
 import os
@@ -11,31 +13,54 @@ from pidone.csignal import signal
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import NoReturn
-
-    from pidone.ecosystem.spec import Ecosystem
+    from typing import Any, NoReturn
 
 _CHUNK = 65536
-_CPU_SECONDS = 10
-"""A reader that computes longer than this is ended by the kernel; the longest legitimate one takes two."""
+CPU_LIMIT_S = 5
+"""Of computing, whatever part of a CPU there is for it; the longest legitimate reading takes two."""
+WALL_LIMIT_S = 60.0
+"""Of everything: long enough for the CPU limit where a container has a twelfth of a CPU."""
+MEMORY_LIMIT_BYTES = 384 << 20
+"""Address space that the child may add to what it was born with."""
+_GRACE_S = 1.0
+"""How long a reading goes on after a signal that asks for a stop."""
+_GLANCE_S = 0.1
+
+
+class Interrupted(Exception):  # noqa: N818  # not an error: somebody asked for it
+    """The reading was given up, because its caller was asked to stop."""
+
+
+def in_child(task: "Callable[[], Any]") -> "Any":
+    """What `task` returns, computed in a child. Raises what it raises, and ConfigError if it died of it."""
+    try:
+        return Loading(task).wait()
+    except OSError as error:
+        from pidone.errors import ConfigError  # noqa: PLC0415 (as below)
+
+        raise ConfigError(f"cannot be read, no process can be started: {error.strerror}") from None
 
 
 class Loading:
     """One ecosystem on its way. The owner of the child's pid waits for it."""
 
-    def __init__(self, load: "Callable[[], Ecosystem]") -> None:
+    def __init__(self, load: "Callable[[], Any]") -> None:
         """Fork; `load` runs in the child and may raise any PidoneError. Raises OSError."""
         read, write = os.pipe()
+        # Until the child has put the default dispositions back, a signal in it would run our own handlers
+        # and write to our wakeup descriptor.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             self.pid = os.fork()
+            if self.pid == 0:
+                os.close(read)
+                _be_the_child(load, write)
         except OSError:
             os.close(read)
-            os.close(write)
             raise
-        if self.pid == 0:
-            os.close(read)
-            _load_and_tell(load, write)
-        os.close(write)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            os.close(write)
         self.fd = read
         """Becomes readable as the answer arrives."""
         self._answer: list[bytes] = []
@@ -49,51 +74,131 @@ class Loading:
             return False
         return True
 
-    def outcome(self) -> "Ecosystem":
-        """The ecosystem, once everything is collected; to be called once. Raises what `load` raised."""
+    def outcome(self) -> "Any":
+        """What `load` returned, once everything is collected; to be called once. Raises what it raised."""
         import pickle  # noqa: PLC0415 (the child is forked before anything is imported)
-
-        from pidone.ecosystem.spec import Ecosystem  # noqa: PLC0415
-        from pidone.errors import ConfigError, PidoneError  # noqa: PLC0415
 
         os.close(self.fd)
         try:
-            result = pickle.loads(b"".join(self._answer))  # noqa: S301 (written by our own child)
+            result, error = pickle.loads(b"".join(self._answer))  # noqa: S301 (written by our own child)
         except (pickle.UnpicklingError, EOFError):
-            raise ConfigError("the ecosystem could not be read: its reader died") from None
-        if isinstance(result, Ecosystem):
-            return result
-        raise result if isinstance(result, PidoneError) else ConfigError(str(result))
+            from pidone.errors import ConfigError  # noqa: PLC0415
 
-    def wait(self) -> "Ecosystem":
-        """Wait for the outcome and for the child; for the time before a reaper exists."""
-        self.collect()
-        os.waitpid(self.pid, 0)
+            raise ConfigError(
+                f"the ecosystem takes longer than {CPU_LIMIT_S} s of CPU time to read ({WALL_LIMIT_S:g} s in"
+                " all), or more memory than a configuration may have: an endless loop, or work that does not"
+                " belong in one"
+            ) from None
+        if error is not None:
+            raise error
+        return result
+
+    def wait(self, is_asked_to_stop: "Callable[[], bool]" = lambda: False) -> "Any":
+        """Wait for the outcome and for the child; for the time before a reaper exists.
+
+        Raises Interrupted if somebody asks for a stop and the reading goes on nevertheless.
+        """
+        from select import select  # noqa: PLC0415 (as above)
+        from time import monotonic  # noqa: PLC0415
+
+        os.set_blocking(self.fd, False)
+        until = None
+        try:
+            while not self.collect():
+                if until is None and is_asked_to_stop():
+                    until = monotonic() + _GRACE_S
+                if until is not None and monotonic() >= until:
+                    raise Interrupted  # noqa: TRY301 (cleared up as after any other)
+                select([self.fd], [], [], _GLANCE_S)
+        except BaseException:  # also KeyboardInterrupt: nothing is left behind
+            os.kill(self.pid, signal.SIGKILL)
+            os.close(self.fd)
+            raise
+        finally:
+            _reap(self.pid)
         return self.outcome()
 
 
-def _load_and_tell(load: "Callable[[], Ecosystem]", write: int) -> "NoReturn":
+def _reap(pid: int) -> None:
+    from contextlib import suppress  # noqa: PLC0415 (as above)
+
+    with suppress(ChildProcessError):  # somebody else, or the kernel, was faster
+        os.waitpid(pid, 0)
+
+
+def _be_the_child(load: "Callable[[], Any]", write: int) -> "NoReturn":
+    """Everything after the fork; never returns, never prints, never runs the parent's cleanup."""
+    code = 1
     try:
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
-            signal.signal(number, signal.SIG_DFL)
-        result = _load(load)
-    except BaseException as error:  # noqa: BLE001 (a forked child must end here; the parent reports it)
-        result = f"the ecosystem could not be read: {error!r}"
+        answer = _answer(load, write)
+        with open(write, "wb") as pipe:
+            pipe.write(answer)
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _answer(load: "Callable[[], Any]", write: int) -> bytes:
     import pickle  # noqa: PLC0415 (as above)
 
-    with open(write, "wb") as pipe:
-        pickle.dump(result, pipe)
-    os._exit(0)
+    from pidone.errors import ConfigError, PidoneError, describe_bug  # noqa: PLC0415
+
+    try:
+        _confine(write)
+        return pickle.dumps((load(), None))
+    except PidoneError as error:
+        return pickle.dumps((None, error))
+    except MemoryError:
+        message = "the ecosystem needs more memory than a configuration may have"
+    except Exception as error:  # noqa: BLE001 (the only place where a bug of ours can be told)
+        message = f"the ecosystem could not be read: {describe_bug(error)}"
+    return pickle.dumps((None, ConfigError(message)))
 
 
-def _load(load: "Callable[[], Ecosystem]") -> object:
+def _confine(write: int) -> None:
+    """Default signals, no descriptors but standard input and the pipe, and limits."""
     import resource  # noqa: PLC0415 (as above)
 
-    from pidone.errors import PidoneError  # noqa: PLC0415 (as above)
-
-    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals():
+        # SIGPIPE, SIGXFSZ and whatever the parent ignores stay ignored: writes fail with an errno instead.
+        if signal.getsignal(number) not in (signal.SIG_DFL, signal.SIG_IGN, None):
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    signal.setitimer(signal.ITIMER_REAL, WALL_LIMIT_S)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    _close_all_but(write)
+    _limit(resource.RLIMIT_CPU, CPU_LIMIT_S)
+    _limit(resource.RLIMIT_FSIZE, 0)
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_NPROC, 0)  # root is exempt; only what starts Node lifts it
     try:
-        return load()
-    except PidoneError as error:
-        return error
+        with open("/proc/self/statm", "rb") as file:  # proc(5): first field, in pages
+            born_with = int(file.read().split()[0]) * resource.getpagesize()
+    except OSError:  # no /proc here: then without that limit
+        return
+    _limit(resource.RLIMIT_AS, born_with + MEMORY_LIMIT_BYTES)
+
+
+def _close_all_but(kept: int) -> None:
+    """A reading that takes long must not hold a port or a lock of ours."""
+    from contextlib import suppress  # noqa: PLC0415 (as above)
+
+    numbers: list[int] = []
+    with suppress(OSError):  # no /proc here
+        numbers = [int(name) for name in os.listdir("/proc/self/fd")]
+    for number in numbers:
+        if number > 2 and number != kept:
+            with suppress(OSError):  # the one that listed the folder
+                os.close(number)
+
+
+def _limit(which: int, value: int) -> None:
+    """Set a soft limit, as far as the hard limit allows."""
+    import resource  # noqa: PLC0415 (as above)
+
+    _, hard = resource.getrlimit(which)
+    resource.setrlimit(which, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))

@@ -9,18 +9,20 @@ from ecosystem.formats.support import ENV, Reader
 from harness import DEADLINE_S
 
 from pidone.ecosystem.document import Document
-from pidone.ecosystem.formats import child, read
+from pidone.ecosystem.formats import read
 from pidone.ecosystem.formats.javascript import node
+from pidone.supervise import loading
 
 
 @pytest.fixture
 def read_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reader:
-    """Write the files, the first of them being the ecosystem, and read it from within its folder.
+    """Write the files, the first of them being the ecosystem, and read it in a child, from within its folder.
 
     It may take long: the machine may be busy. Tests of the time limit set it again.
     """
-    for module in (child, node):
-        monkeypatch.setattr(module, "TIME_LIMIT_S", DEADLINE_S)
+    monkeypatch.setattr(loading, "CPU_LIMIT_S", int(DEADLINE_S))
+    monkeypatch.setattr(loading, "WALL_LIMIT_S", 2 * DEADLINE_S)
+    monkeypatch.setattr(node, "TIME_LIMIT_S", DEADLINE_S)
 
     def reader(
         files: Mapping[str, str | bytes],
@@ -34,7 +36,11 @@ def read_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reader:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content if isinstance(content, bytes) else content.encode())
         monkeypatch.chdir(tmp_path)
-        return read(Path(next(iter(files))), env={**ENV, **(env or {})}, argv=argv, cpus=cpus)
+        source = Path(next(iter(files)))
+        document: Document = loading.in_child(
+            lambda: read(source, env={**ENV, **(env or {})}, argv=argv, cpus=cpus)
+        )
+        return document
 
     return reader
 

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from ecosystem.formats.support import ENV, Reader
 
-from pidone.ecosystem.formats import child, read
-from pidone.ecosystem.formats.child import TIME_LIMIT_S
+from pidone.ecosystem import files
+from pidone.ecosystem.formats import read
 from pidone.ecosystem.formats.javascript import node
 from pidone.errors import ConfigError
+from pidone.supervise import loading
 
 APP = "module.exports = { apps: [{ script: 'a.js' }] };"
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
@@ -69,12 +70,11 @@ def test_is_refused_in_time_with_one_clear_error(
     """A hostile file is refused with a reason, not later than a loop would be, and without a process left."""
     name, text, why = HOSTILE[case]
     if "takes longer" in why:
-        # One of them with the real limit is enough.
-        monkeypatch.setattr(child, "TIME_LIMIT_S", TIME_LIMIT_S if case == "endless loop" else 0.7)
+        monkeypatch.setattr(loading, "CPU_LIMIT_S", 1)
     with pytest.raises(ConfigError) as raised:
         read_files({name: text})
     message = str(raised.value)
-    assert message.startswith(name)
+    assert message.startswith(("the ecosystem", name))
     assert why in message
     assert "Traceback" not in message
     assert "\n" not in message
@@ -82,7 +82,7 @@ def test_is_refused_in_time_with_one_clear_error(
 
 
 IN_NODE = {
-    "endless loop": ("while (true);", "takes longer than"),
+    "endless loop": ("while (true);", "ended before"),
     "never settled": ("module.exports = new Promise(() => {})", "never settled"),
     "ignores the alarm": ("process.on('SIGALRM', () => {}); module.exports = new Promise((r) => setTimeout(r, 60000))", "takes longer"),
     "exit": ("process.exit(0)", "process.exit() is refused"),
@@ -100,9 +100,9 @@ IN_NODE = {
 def test_is_refused_in_node_as_well(case: str, read_files: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a package needs Node, the same rules hold in Node."""
     code, why = IN_NODE[case]
-    if "takes longer" in why:
-        for module in (child, node):
-            monkeypatch.setattr(module, "TIME_LIMIT_S", TIME_LIMIT_S)
+    if "takes longer" in why or "ended before" in why:
+        monkeypatch.setattr(loading, "CPU_LIMIT_S", 1)
+        monkeypatch.setattr(node, "TIME_LIMIT_S", 2.0)
     files = {
         "e.config.js": f"const p = require('p'); {code if case != 'detached child' else 'module.exports = ' + code}",
         "node_modules/p/index.js": "require('v8').serialize(1)",  # which the engine has not
@@ -161,13 +161,16 @@ def _make_fifo(path: Path) -> None:
     ("make", "why"),
     [
         (Path.mkdir, "is a directory"),
-        (_make_fifo, "is not a regular file"),
+        (_make_fifo, "did not end within 0.2 s"),
         (lambda path: path.symlink_to(path), "symbolic links"),
         (lambda _path: None, "No such file"),
     ],
 )
-def test_what_is_no_file_is_refused(make: object, why: str, tmp_path: Path) -> None:
-    """A folder, a FIFO, a loop of links and nothing at all are told apart, without hanging."""
+def test_what_is_no_file_is_refused(
+    make: object, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder, a FIFO that nobody fills, a loop of links and nothing at all are told apart, without hanging."""
+    monkeypatch.setattr(files, "PATIENCE_S", 0.2)
     assert callable(make)
     make(tmp_path / "pm2.json")
     with pytest.raises(ConfigError, match=why):
@@ -191,17 +194,33 @@ def test_writing_is_quietly_not_done(read_files: Reader, tmp_path: Path) -> None
     assert not (tmp_path / "logs").exists()
 
 
-def test_the_engine_never_enters_the_reading_process(tmp_path: Path) -> None:
-    """Whoever reads a file keeps no engine, no parser and no descriptor of it."""
+def test_a_fifo_that_somebody_fills_is_read(tmp_path: Path) -> None:
+    """`pidone <(make-ecosystem)`: what comes through a pipe is waited for."""
+    fifo = tmp_path / "pm2.json"
+    os.mkfifo(fifo)
+    with subprocess.Popen(["/bin/sh", "-c", f'sleep 0.3; echo \'{{"script": "a"}}\' > {fifo}']):
+        assert read(fifo, env=ENV, argv=[], cpus=1).apps == ({"script": "a"},)
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "/dev/urandom"])
+def test_an_endless_file_is_too_large(name: str) -> None:
+    """Size is bounded, whatever the file is."""
+    with pytest.raises(ConfigError, match="larger than 1024 KiB"):
+        read(Path(name), env=ENV, argv=[], cpus=1)
+
+
+def test_the_engine_never_enters_the_process_that_asks(tmp_path: Path) -> None:
+    """Whoever has a file read in a child keeps no engine, no parser and no descriptor of it."""
     (tmp_path / "e.config.js").write_text(APP)
     (tmp_path / "e.yml").write_text("script: a")
     code = """if True:
         import os, sys
         from pathlib import Path
-        from pidone.ecosystem.formats import child, read
+        from pidone.ecosystem.formats import read
+        from pidone.supervise.loading import in_child
         before = os.listdir("/proc/self/fd")
         for name in ("e.config.js", "e.yml"):
-            print(read(Path(name), env={}, argv=[], cpus=1).apps)
+            print(in_child(lambda: read(Path(name), env={}, argv=[], cpus=1)).apps)
         assert os.listdir("/proc/self/fd") == before
         print([name for name in ("_quickjs", "yaml", "tomllib", "subprocess", "ctypes", "threading") if name in sys.modules])
     """
@@ -220,9 +239,10 @@ _READ_BOTH = """if True:
     import os
     from pathlib import Path
     from pidone.ecosystem.formats import read
+    from pidone.supervise.loading import in_child
     assert os.getuid() == 65534
     for name in ("plain.config.js", "package.config.js"):
-        print(read(Path(name), env={"PATH": "/usr/bin:/bin"}, argv=[], cpus=1).apps)
+        print(in_child(lambda: read(Path(name), env={"PATH": "/usr/bin:/bin"}, argv=[], cpus=1)).apps)
 """
 
 _MAY_READ_ALL = "+dac_override,+dac_read_search"  # the interpreter may lie in root's home

@@ -2,7 +2,6 @@
 
 # ruff: noqa: E501 the cases are other people's files, one to a line
 
-import io
 import os
 import sys
 from pathlib import Path
@@ -88,8 +87,12 @@ def test_language_of_standard_input(text: str, language: str) -> None:
 )
 def test_reads_standard_input(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every language can come from standard input."""
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
-    document = read(None, env=ENV, argv=[], cpus=1)
+    reading, writing = os.pipe()
+    os.write(writing, text.encode())
+    os.close(writing)
+    with os.fdopen(reading) as stream:
+        monkeypatch.setattr(sys, "stdin", stream)
+        document = read(None, env=ENV, argv=[], cpus=1)
     assert document.apps == ({"script": "a"},)
     assert (document.source, document.name) == (None, "<stdin>")
 

@@ -57,7 +57,7 @@ def refusal(read_files: Reader, files: dict[str, str], **options: object) -> str
 def test_names_place_text_and_remedy(name: str, text: str, message: str | None, read_files: Reader) -> None:
     """One line: file, line, column, what is wrong, the quoted line."""
     found = refusal(read_files, {name: text})
-    assert found == message if message else found.startswith(f"{name}:2:1: ")
+    assert found.startswith(message or f"{name}:2:1: ")
 
 
 def test_error_in_another_file_names_that_file(read_files: Reader) -> None:
@@ -70,7 +70,7 @@ def test_missing_package_is_named(read_files: Reader, without_node: dict[str, st
     """Without Node, a third-party package is refused by name."""
     message = refusal(read_files, {"e.config.js": "require('@acme/settings')"}, env=without_node)
     assert message.startswith("e.config.js:1:1: Error: Cannot find module '@acme/settings', at ")
-    assert "requires the package '@acme/settings', and there is no Node here that could load it" in message
+    assert "requires the package '@acme/settings', and there is no Node here that has it" in message
 
 
 def test_failing_package_is_named(read_files: Reader, without_node: dict[str, str]) -> None:

@@ -14,6 +14,7 @@ from pidone.errors import ConfigError
 
 if TYPE_CHECKING:
     from pidone.cli.start import StartOptions
+    from pidone.ecosystem.output.convert import Tables
 
 app = family()
 
@@ -42,15 +43,21 @@ def text_of(runtime: Client, *, as_json: bool = False) -> str:
     from pidone.ecosystem.load import document_of, read_document
     from pidone.ecosystem.output.snapshot import snapshot
     from pidone.ecosystem.output.text import json_text, toml_text
+    from pidone.supervise.loading import in_child
 
     overview = runtime.get("api")
     options = _started_as(runtime, overview)
     command, how = what_to_load(options, overview["start"]["cwd"], overview["cpus"])
     if not command and overview["source"] is None:
         raise CommandError("the ecosystem came from standard input: there is nothing to build on")
-    try:
+    running = _running(runtime)
+
+    def saved() -> "Tables":
         document = document_of(command) if command else read_document(Path(overview["source"]), how)
-        found = snapshot(document, how, _running(runtime))
+        return snapshot(document, how, running)
+
+    try:
+        found: Tables = in_child(saved)
     except ConfigError as error:
         raise CommandError(str(error)) from None
     name = overview["source"] or "a command line"

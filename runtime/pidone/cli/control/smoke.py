@@ -133,8 +133,10 @@ def _wait_ready(process: "subprocess.Popen[bytes]", runtime: Client, deadline: f
 def _checks(file: str, env_name: str | None) -> "tuple[SmokeCheck, ...]":
     from pidone.ecosystem.load import load
     from pidone.ecosystem.options import LoadOptions
+    from pidone.supervise.loading import in_child
 
-    return load(Path(file), LoadOptions(env_name=env_name)).smoke
+    checks: tuple[SmokeCheck, ...] = in_child(lambda: load(Path(file), LoadOptions(env_name=env_name)).smoke)
+    return checks
 
 
 def _checking(check: "SmokeCheck", deadline: float) -> Callable[[], str]:

@@ -11,6 +11,8 @@ from pidone.errors import ConfigError
 MAX_DEPTH: Final = 100
 MAX_VALUES: Final = 200_000
 """Enough for thousands of apps that each carry a whole environment."""
+MAX_TEXT: Final = 4 << 20
+"""Characters of all texts."""
 _EXACT_UP_TO: Final = 2**53
 _FLOAT_NOTATION_FROM: Final = 1e21
 
@@ -56,6 +58,7 @@ class Plain:
         self.name = name
         self.notices: list[str] = []
         self._count = 0
+        self._text = 0
 
     def visit(self, path: KeyPath) -> None:
         """Count the value at `path`.
@@ -77,6 +80,9 @@ class Plain:
         """
         self.visit(path)
         if isinstance(value, str):
+            self._text += len(value)
+            if self._text > MAX_TEXT:
+                raise ConfigError(f"{self.name}: evaluates to more than {MAX_TEXT >> 20} MiB")
             return well_formed(value)
         if isinstance(value, float) and not math.isfinite(value):
             self.notices.append(

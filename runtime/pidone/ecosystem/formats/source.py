@@ -1,13 +1,13 @@
 """The bytes of a file, or of standard input, as text: sizes, kinds of file, encodings."""
 
-import os
-import stat
-import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from pidone.ecosystem.document import KeyPath
+from pidone.ecosystem.files import read_file, read_stdin
 from pidone.errors import ConfigError
-from pidone.record import Record
+from pidone.record import EMPTY, Record
 
 MAX_SOURCE_BYTES: Final = 1 << 20
 """Larger than any ecosystem file ever seen (the largest of 285 public ones has 40 KiB)."""
@@ -29,14 +29,28 @@ class Source(Record, kw_only=True):
         return str(self.path) if self.path else "<stdin>"
 
 
+class Parsed(Record):
+    """What a text says, in plain values, before anybody looks for apps in it."""
+
+    value: Any
+    notices: tuple[str, ...] = ()
+    lines: Mapping[KeyPath, int] = EMPTY
+    """Of every key, if the parser tells."""
+    env: Mapping[str, str | None] = EMPTY
+    """As in Document."""
+
+
 def load(path: Path | None) -> Source:
     """Read `path`, or standard input.
 
     Raises:
-        ConfigError: it cannot be read, is no regular file, is empty, too large or not UTF-8.
+        ConfigError: it cannot be read, is a folder, is empty, too large or not UTF-8.
     """
     name = str(path) if path else "<stdin>"
-    data = _from_file(path) if path else _from_stdin()
+    try:
+        data = read_file(path, MAX_SOURCE_BYTES + 1) if path else read_stdin(MAX_SOURCE_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{name}: {error.strerror}") from None
     text = decode(data, name)
     if not text.strip():
         raise ConfigError(f"{name}: is empty; an ecosystem is an object with apps: [{{script: 'server.js'}}]")
@@ -67,32 +81,3 @@ def decode(data: bytes, name: str) -> str:
             f"{name}:{line}: holds a NUL byte; it is binary, or UTF-16 that must be saved as UTF-8"
         )
     return text
-
-
-def _from_stdin() -> bytes:
-    try:
-        return sys.stdin.buffer.read(MAX_SOURCE_BYTES + 1)
-    except (OSError, ValueError, AttributeError) as error:  # closed: None, or ValueError on use
-        raise ConfigError(f"<stdin>: cannot be read: {error}") from None
-
-
-def _from_file(path: Path) -> bytes:
-    try:
-        # Not blocking: opening a FIFO that nobody writes to would hang.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-    except ValueError as error:  # a NUL in the name
-        raise ConfigError(f"{str(path)!r}: {error}") from None
-    try:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):
-            raise ConfigError(f"{path}: is a directory; name the ecosystem file in it")
-        if not stat.S_ISREG(mode):
-            raise ConfigError(f"{path}: is not a regular file; use - to read standard input")
-        with open(descriptor, "rb", closefd=False) as file:
-            return file.read(MAX_SOURCE_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-    finally:
-        os.close(descriptor)

@@ -1,4 +1,4 @@
-"""JSON without a child process: the fast path; what is not strict JSON may still be JavaScript."""
+"""JSON as it is; what is not strict JSON may still be JavaScript."""
 
 import json
 from typing import Final, NoReturn

@@ -1,4 +1,4 @@
-"""TOML by the standard library, with its errors placed and its values made plain. Runs in the child only."""
+"""TOML by the standard library, with its errors placed and its values made plain."""
 
 import re
 import tomllib
@@ -6,12 +6,12 @@ from typing import Final
 
 from pidone.ecosystem.formats.plain import Plain
 from pidone.ecosystem.formats.secrets import problem
-from pidone.ecosystem.formats.source import Source
+from pidone.ecosystem.formats.source import Parsed, Source
 
 _PLACE: Final = re.compile(r"\s*\(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$")
 
 
-def parse(source: Source) -> tuple[object, list[str]]:
+def parse(source: Source) -> Parsed:
     """The value and notices.
 
     Raises:
@@ -19,7 +19,7 @@ def parse(source: Source) -> tuple[object, list[str]]:
     """
     plain = Plain(source.name)
     try:
-        return plain.value(tomllib.loads(source.text)), plain.notices
+        return Parsed(plain.value(tomllib.loads(source.text)), notices=tuple(plain.notices))
     except tomllib.TOMLDecodeError as error:
         text = str(error)
         place = _PLACE.search(text)

@@ -1,6 +1,6 @@
 """YAML as js-yaml 4 reads it (YAML 1.2 core, timestamps and merge keys), on top of PyYAML's parser.
 
-PyYAML's own resolver is YAML 1.1, where `no` is false, `0755` is 493 and `1:30` is 90. Runs in the child.
+PyYAML's own resolver is YAML 1.1, where `no` is false, `0755` is 493 and `1:30` is 90.
 """
 
 import datetime as dt
@@ -19,7 +19,7 @@ from yaml.scanner import Scanner, ScannerError
 from pidone.ecosystem.document import KeyPath
 from pidone.ecosystem.formats.plain import MAX_DEPTH, Plain, javascript_number
 from pidone.ecosystem.formats.secrets import problem
-from pidone.ecosystem.formats.source import Source
+from pidone.ecosystem.formats.source import Parsed, Source
 
 _TAG: Final = "tag:yaml.org,2002:"
 _INT: Final = re.compile(r"[-+]?(?:0b[01]+|0x[0-9a-fA-F]+|0o[0-7]+|[0-9]+)")
@@ -167,7 +167,7 @@ class _Builder:
         )
 
 
-def parse(source: Source) -> tuple[object, list[str], dict[KeyPath, int]]:
+def parse(source: Source) -> Parsed:
     """The value, notices, and the line of every key.
 
     Raises:
@@ -186,7 +186,7 @@ def parse(source: Source) -> tuple[object, list[str], dict[KeyPath, int]]:
         raise problem(source, str(error)) from None
     except RecursionError:
         raise problem(source, "is nested too deeply") from None
-    return value, builder.plain.notices, builder.lines
+    return Parsed(value, notices=tuple(builder.plain.notices), lines=builder.lines)
 
 
 def _explain(source: Source, error: MarkedYAMLError) -> Exception:

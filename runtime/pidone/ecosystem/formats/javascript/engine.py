@@ -1,4 +1,4 @@
-"""Evaluates JavaScript with quickjs-ng. Runs in the child only: the engine never enters the supervisor."""
+"""Evaluates JavaScript with quickjs-ng."""
 
 import json
 import os
@@ -39,16 +39,6 @@ class Surroundings(Record):
         return [NODE_PATH, _PM2_RUNTIME, *(self.argv or ("start", file))]
 
 
-class ThirdPartyNeeded(Exception):  # noqa: N818 not an error yet: Node may be there
-    """The file failed and requires a package: Node may be able to do what the engine is not."""
-
-    def __init__(self, module: str, error: ConfigError) -> None:
-        """`error` is how it failed."""
-        super().__init__(module)
-        self.module = module
-        self.error = error
-
-
 class Evaluated(Record):
     """What came out."""
 
@@ -58,12 +48,21 @@ class Evaluated(Record):
     """Variables that the file set or (None) deleted in `process.env`."""
 
 
+class NodeNeeded(Exception):  # noqa: N818 not an error yet: Node may be there
+    """The file asks for what only Node has: a package that did not load, or something the engine lacks."""
+
+    def __init__(self, what: str, *, error: ConfigError | None, result: Evaluated | None) -> None:
+        """What came of it without Node: an error, or a value that Node might see differently."""
+        super().__init__(what)
+        self.what, self.error, self.result = what, error, result
+
+
 def evaluate(source: Source, around: Surroundings, *, as_expression: bool) -> Evaluated:
     """Run `source` as a module, or as the expression that "JSON" is.
 
     Raises:
         ConfigError: it does not compile, throws, never settles, or needs too much.
-        ThirdPartyNeeded: the same, and the file requires a package.
+        NodeNeeded: the file uses what the engine lacks, or the same, and it requires a package.
     """
     bundle = f"(function (ask, facts) {{ 'use strict'; {shim_text(*_PARTS)}\n}})"
     host = Host(first_line=bundle.count("\n") + 2)
@@ -73,16 +72,20 @@ def evaluate(source: Source, around: Surroundings, *, as_expression: bool) -> Ev
         stack = result["error"].get("stack", "")
         frames = (host.place(int(line), int(column)) for line, column in _FRAME.findall(stack))
         failure = explain(result["error"], source, hidden, filter(None, frames))
-        if host.third_party:
-            raise ThirdPartyNeeded(host.third_party, failure)
+        needed = host.lacking or (host.third_party and f"requires the package '{host.third_party}'")
+        if needed:
+            raise NodeNeeded(needed, error=failure, result=None)
         raise failure
     notices = tuple(f"{source.name}: {redact(printable(text), hidden)}" for text in result["notices"])
-    return Evaluated(value=result["value"], notices=notices, env=result["env"])
+    evaluated = Evaluated(value=result["value"], notices=notices, env=result["env"])
+    if host.lacking:
+        raise NodeNeeded(host.lacking, error=None, result=evaluated)
+    return evaluated
 
 
 def _run(bundle: str, facts: Mapping[str, Any], host: Host) -> dict[str, Any]:
     """What the shim reports: a value or an error, and what else there is to know."""
-    import _quickjs  # noqa: PLC0415 `import quickjs` would start a thread; and never in the supervisor
+    import _quickjs  # noqa: PLC0415 `import quickjs` would start a thread
 
     context = _quickjs.Context()
     context.set_memory_limit(_MEMORY_LIMIT_BYTES)

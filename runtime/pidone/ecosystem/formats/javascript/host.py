@@ -74,6 +74,8 @@ class Host:
         self._files: list[_File] = []
         self.third_party: str | None = None
         """The first package that was asked for, found or not."""
+        self.lacking: str | None = None
+        """The first thing that the file did and only Node can do, as `uses Intl`."""
         self._given: dict[str, str] = {}
 
     def give(self, path: str, text: str) -> None:
@@ -152,6 +154,10 @@ class Host:
             self.third_party = self.third_party or specifier
         return {"builtin": found.builtin, "file": found.file, "thirdParty": found.third_party}
 
+    def _lacks(self, what: str) -> Mapping[str, Any]:
+        self.lacking = self.lacking or f"uses {what}"
+        return {}
+
     def _url(self, address: str, base: str | None) -> Mapping[str, Any]:
         from urllib.parse import urljoin, urlsplit  # noqa: PLC0415 takes as long to import as all the rest
 
@@ -182,6 +188,7 @@ class Host:
         "load": _load,
         "part": lambda _, name: shim_text(name),
         "resolve": _resolve,
+        "lacks": _lacks,
         "url": _url,
         "read": lambda _, path: {"bytes": _read_regular(path, MAX_READ_BYTES).decode("latin-1")},
         "readdir": lambda _, path, deep: {"entries": _entries(path, deep=deep)},

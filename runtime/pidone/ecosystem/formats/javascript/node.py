@@ -1,4 +1,4 @@
-"""Evaluates a configuration in the image's Node, for the packages it requires. Runs in the child only."""
+"""Evaluates a configuration in the image's Node, for what our engine lacks."""
 
 import ctypes
 import json
@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from pidone.ecosystem.document import NODE_PATH
-from pidone.ecosystem.formats.child import MAX_ANSWER_BYTES, TIME_LIMIT_S, limit
 from pidone.ecosystem.formats.javascript.engine import Evaluated, Surroundings, explain, file_of
 from pidone.ecosystem.formats.javascript.esm import rewrite
 from pidone.ecosystem.formats.javascript.host import Place, shim_text
+from pidone.ecosystem.formats.plain import MAX_TEXT
 from pidone.ecosystem.formats.secrets import printable, redact, values_of
 from pidone.ecosystem.formats.source import Source
 from pidone.errors import ConfigError
@@ -25,10 +25,12 @@ from pidone.errors import ConfigError
 _HEAP_MIB: Final = 128
 _DATA_BYTES: Final = 512 << 20
 """Private memory; not the address space, of which V8 reserves a lot more than it uses."""
-_MARGIN_S: Final = 0.2
-"""Node is ended this long before our own time is up, so that we are still there to reap it."""
+TIME_LIMIT_S: Final = 25.0
+"""By the wall clock: a file may wait for what never comes. What it computes the CPU limit of the child ends,
+which Node inherits."""
 _CLONE_NEWNET: Final = 0x40000000  # linux/sched.h
 _CLONE_NEWUSER: Final = 0x10000000
+_PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 _FRAME: Final = re.compile(r"(?:file://)?(/[^:\s()]+):(\d+)(?::(\d+))?")
 
 
@@ -37,8 +39,8 @@ def find(env: Mapping[str, str]) -> str | None:
     return shutil.which("node", path=env.get("PATH", os.defpath))
 
 
-def evaluate(source: Source, around: Surroundings, *, node: str, started_at: float) -> Evaluated:
-    """Run `source` in `node`, in what is left of the time limit since `started_at` (monotonic clock).
+def evaluate(source: Source, around: Surroundings, *, node: str) -> Evaluated:
+    """Run `source` in `node`.
 
     Raises:
         ConfigError: as the engine does, or Node itself fails.
@@ -52,13 +54,16 @@ def evaluate(source: Source, around: Surroundings, *, node: str, started_at: flo
         "execPath": NODE_PATH,
         "isModule": file.endswith(".mjs") or rewrite(source.text.removeprefix("#!")).is_module,
     }
-    data = _run(node, facts, around.env, deadline=started_at + TIME_LIMIT_S - _MARGIN_S)
+    data = _run(node, facts, around.env, deadline=time.monotonic() + TIME_LIMIT_S)
     if data is None:
         raise ConfigError(f"{source.name}: takes longer than {TIME_LIMIT_S} s to evaluate in {node}")
     try:
         result: dict[str, Any] = json.loads(data)
     except ValueError:
-        raise ConfigError(f"{source.name}: {node} ended before it had evaluated the file") from None
+        raise ConfigError(
+            f"{source.name}: {node} ended before it had evaluated it: needs more CPU time or memory than"
+            " a configuration may have"
+        ) from None
     hidden = values_of(around.env)
     if "error" in result:
         places = _places(result["error"].get("stack", ""), source)
@@ -92,7 +97,7 @@ def _run(node: str, facts: Mapping[str, Any], env: Mapping[str, str], *, deadlin
         stderr=subprocess.DEVNULL,
         pass_fds=[writing],
         env=dict(env),
-        preexec_fn=lambda: _confine(deadline),  # noqa: PLW1509 there is one thread
+        preexec_fn=_confine,  # noqa: PLW1509 there is one thread
     )
     os.close(writing)
     try:
@@ -111,7 +116,7 @@ def _run(node: str, facts: Mapping[str, Any], env: Mapping[str, str], *, deadlin
 
 def _read(descriptor: int, deadline: float) -> bytes | None:
     data = bytearray()
-    while len(data) <= MAX_ANSWER_BYTES:
+    while len(data) <= 2 * MAX_TEXT:
         left = deadline - time.monotonic()
         if left <= 0 or not select.select([descriptor], [], [], left)[0]:
             return None
@@ -122,15 +127,18 @@ def _read(descriptor: int, deadline: float) -> bytes | None:
     return bytes(data)
 
 
-def _confine(deadline: float) -> None:
+def _confine() -> None:
     """Between fork and exec: Node needs address space, but no network and no gigabytes."""
     _lift(resource.RLIMIT_AS)
-    limit(resource.RLIMIT_DATA, _DATA_BYTES)
-    # Survives exec: should we be killed, Node ends by itself.
-    signal.setitimer(signal.ITIMER_REAL, max(0.1, deadline - time.monotonic() + _MARGIN_S))
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(
+        resource.RLIMIT_DATA,
+        (_DATA_BYTES if hard == resource.RLIM_INFINITY else min(_DATA_BYTES, hard), hard),
+    )
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # prctl(2): should we be killed, Node ends as well
     # A network namespace of its own, if there may be one: root can, others where user namespaces are allowed.
     # Else the file could connect, as under PM2.
-    libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNET) != 0:
         libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
 

@@ -1,5 +1,6 @@
 // Node's modules by name, and dotenv: the ones a configuration has a use for, and a clear refusal for the rest.
 // A module whose functions exist but refuse: a configuration may import what it does not use.
+const NETWORK = new Set('dgram dns http http2 https inspector net repl tls'.split(' '));
 const REASONS = {
   child_process: 'it may not start processes', cluster: 'it may not start processes', worker_threads: 'it may not start threads',
 };
@@ -26,6 +27,13 @@ const builtin = (name) => {
     const folderOf = (from) => path.dirname(String(from).startsWith('file:') ? url().fileURLToPath(from) : from);
     return { createRequire: (from) => requireFrom(folderOf(from)), builtinModules: Object.keys(BUILTINS) };
   }
-  BUILTINS[name] = ownsKey(BUILTINS, name) ? BUILTINS[name] : () => refusing(name);
-  return BUILTINS[name]();
+  if (ownsKey(BUILTINS, name)) return noted(name);
+  if (!ownsKey(REASONS, name) && !NETWORK.has(name.split('/')[0])) lacks(`the module ${name}`);
+  return refusing(name);
+};
+const modules = Object.create(null);
+const noted = (name) => {
+  const module = BUILTINS[name]();
+  if (typeof module === 'function' || module === process || module === console) return module;
+  return (modules[name] ??= noting(name, module));
 };

@@ -68,8 +68,5 @@
   }
   module.existsSync = (file) => { try { ask('stat', 'access', file); return true; } catch { return false; } };
   module.exists = (file, done) => done(module.existsSync(file));
-  for (const name of ['createReadStream', 'createWriteStream', 'openSync', 'open', 'watch', 'watchFile']) {
-    module[name] = () => { throw new Error(`fs.${name} is not available in a configuration file; use readFileSync`); };
-  }
   return module;
 })();

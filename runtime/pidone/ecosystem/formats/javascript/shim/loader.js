@@ -72,13 +72,14 @@ const execute = (record) => {
 
 // The namespace of a static import; a promise if that module is asynchronous.
 const needed = (specifier, names, record) => {
+  const found = locate(specifier, record.module.path, record.file);
   const check = (namespace) => {
     for (const name of names) {
+      if (!(name in namespace) && found.builtin) lacks(`${found.builtin}.${name}`);
       if (!(name in namespace)) throw new SyntaxError(`The requested module '${specifier}' does not provide an export named '${name}'`);
     }
     return namespace;
   };
-  const found = locate(specifier, record.module.path, record.file);
   if (found.builtin) {
     return check(namespaceOfBuiltin(builtin(found.builtin)));
   }

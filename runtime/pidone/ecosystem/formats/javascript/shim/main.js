@@ -35,6 +35,21 @@ for (const kind of ['Timeout', 'Interval', 'Immediate']) {
   }
 }
 
+for (const name of ['Intl', 'TextEncoder', 'TextDecoder', 'AbortController', 'AbortSignal', 'Blob', 'Event', 'EventTarget', 'FormData', 'Headers', 'Request', 'Response', 'crypto', 'atob', 'btoa', 'WebAssembly', 'navigator', 'MessageChannel', 'ReadableStream']) {
+  if (!(name in globalThis)) lazily(globalThis, name, () => { lacks(name); return undefined; });
+}
+for (const name of ['loadEnvFile', 'getBuiltinModule', 'report', 'resourceUsage', 'cpuUsage', 'constrainedMemory', 'availableMemory']) {
+  lazily(process, name, () => { lacks(`process.${name}`); return undefined; });
+}
+// The engine knows one locale, Node those of its ICU.
+for (const [prototype, names] of [[Number.prototype, ['toLocaleString']], [Date.prototype, ['toLocaleString', 'toLocaleDateString', 'toLocaleTimeString']], [String.prototype, ['localeCompare']]]) {
+  for (const name of names) {
+    const own = prototype[name];
+    const method = { [name](...args) { lacks(name); return own.apply(this, args); } }[name];
+    Object.defineProperty(prototype, name, { configurable: true, writable: true, value: method });
+  }
+}
+
 const evaluateFile = async (file) => {
   const record = recordOf(file);
   mainModule = record.module;

@@ -38,3 +38,14 @@ const buffer = part('buffer');
 const dotenv = part('dotenv');
 const timers = part('timers');
 const more = part('more');
+
+// What only Node has: whoever asks for it gets the engine's answer, and the host evaluates the file in Node if there is one.
+const lacks = (what) => { host('lacks', what); };
+const NOT_LACKING = new Set(['default', 'then', '__esModule', 'toJSON', 'constructor', 'prototype']);
+// `module` with a note of each member that is asked for and not there.
+const noting = (name, module) => new Proxy(module, {
+  get(target, member, receiver) {
+    if (typeof member === 'string' && !(member in target) && !NOT_LACKING.has(member)) lacks(`${name}.${member}`);
+    return Reflect.get(target, member, receiver);
+  },
+});
