@@ -12,6 +12,7 @@ from pidone.listen.assemble import Assembly, Request
 from pidone.listen.handover import ProcessHandover
 from pidone.listen.readiness.probes import RunCommand, check_of
 from pidone.listen.sockets.app_ports import AppPorts, EventLog
+from pidone.listen.sockets.hangup import HangupWatch
 
 _NOTICES: Final = 20
 """Different notices per app: one that finds ever new nonsense must not fill log and memory."""
@@ -27,6 +28,7 @@ class PortBroker:
         self._loop = loop
         self._log = log
         self._run_command = run_command
+        self._hangups = HangupWatch(loop)
         self._ports: dict[tuple[str, str], AppPorts] = {}
         self._worker_ids = itertools.count(1)
         self._notices: dict[tuple[str, str], set[str]] = {}
@@ -36,7 +38,7 @@ class PortBroker:
         self._check(app)
         known = self._ports.get(app.key())
         ports = known or AppPorts(
-            app, self._loop, self._log, lambda event, text: self._once(app, event, text)
+            app, self._loop, self._log, lambda event, text: self._once(app, event, text), self._hangups
         )
         try:
             ports.open(app)

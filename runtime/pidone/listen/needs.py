@@ -114,6 +114,14 @@ def activated(app: AppSpec) -> tuple[Listen, ...]:
     return () if app.share is not None else app.listen
 
 
+def wants_blocking(app: AppSpec) -> bool:
+    """Whether its sockets block, as those of systemd do: a plain accept() waits then.
+
+    What the shim or Node's cluster hands out is not: those accept until there is nothing more to take.
+    """
+    return bool(activated(app)) and not is_cluster_worker(app)
+
+
 def is_unshared(app: AppSpec) -> bool:
     """Whether several instances in cluster mode have no means to share a port that we know of."""
     return (

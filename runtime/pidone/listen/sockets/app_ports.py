@@ -12,6 +12,7 @@ from pidone.errors import ListenError
 from pidone.listen import needs
 from pidone.listen.sockets.address import Address, Kind, of_listen
 from pidone.listen.sockets.bind import explain, open_socket
+from pidone.listen.sockets.hangup import HangupWatch
 from pidone.listen.sockets.ports import COMMON, Port, SinglePort, TcpPort
 from pidone.listen.sockets.steering import Steering
 from pidone.record import Record
@@ -42,9 +43,15 @@ class AppPorts:
     """The ports of one app."""
 
     def __init__(
-        self, app: AppSpec, loop: asyncio.AbstractEventLoop, log: EventLog, once: Callable[[str, str], None]
+        self,
+        app: AppSpec,
+        loop: asyncio.AbstractEventLoop,
+        log: EventLog,
+        once: Callable[[str, str], None],
+        hangups: HangupWatch,
     ) -> None:
         """`once` logs a notice (event, message) that is not repeated."""
+        self._hangups = hangups
         self.steering = Steering(loop, app.balance)
         self._app = app
         self._loop = loop
@@ -215,13 +222,19 @@ class AppPorts:
     def _open(self, key: _Key, backlog: int) -> None:
         if len(self._ports) >= MOST_PORTS:
             raise OSError(errno.EMFILE, f"an app has {MOST_PORTS} ports at most")
+        blocking = needs.wants_blocking(self._app)
         port: Port
         if key.address.kind is Kind.TCP:
             port = TcpPort(
-                key.address, backlog=backlog, balance=self._app.balance, on_refused=self._steering_refused
+                key.address,
+                backlog=backlog,
+                blocking=blocking,
+                balance=self._app.balance,
+                hangups=self._hangups,
+                notices=self,
             )
         else:
-            port = SinglePort(key.address, backlog=backlog)
+            port = SinglePort(key.address, backlog=backlog, blocking=blocking)
         self._ports[key] = port
         if key.address.kind is Kind.UNIX and self._app.uid is not None:
             os.chown(key.address.host, self._app.uid, -1 if self._app.gid is None else self._app.gid)
@@ -244,7 +257,25 @@ class AppPorts:
         if sockets in self._users and not any(key in user.held for user in self._users):
             self._drop(key)
 
-    def _steering_refused(self) -> None:
+    def restored(self, address: Address, error: OSError | None) -> None:
+        """As Notices.restored."""
+        if error is None:
+            text = f"{address}: a process had shut the socket down for all; it listens again"
+            self._log.event("debug", "listen.restored", text, **self._app.labels())
+        else:
+            text = f"{address}: a process has shut the socket down for all: {explain(address, error)}"
+            self._log.event("error", "listen.failed", text, **self._app.labels())
+
+    def queue_unknown(self) -> None:
+        """As Notices.queue_unknown."""
+        self._once(
+            "listen.queue_unknown",
+            f"the kernel does not say how many connections wait for {self._app.name}: processes that do not "
+            "accept are not steered around, and what waits for one that leaves is not waited for",
+        )
+
+    def steering_refused(self) -> None:
+        """As Notices.steering_refused."""
         self._once(
             "listen.steering",
             f"the kernel takes no BPF program for the sockets of {self._app.name}: "

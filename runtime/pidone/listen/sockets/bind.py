@@ -43,6 +43,9 @@ def _open(address: Address, family: socket.AddressFamily, *, backlog: int, reuse
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address.v6_only))
         if reuse_port:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if address.kind is Kind.TCP:
+            # Servers set it before bind(), on the socket that ours stands in for; connections inherit it.
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         opened.bind(_sockaddr(address, family))
         if kind == socket.SOCK_STREAM:
             opened.listen(backlog)

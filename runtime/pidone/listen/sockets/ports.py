@@ -5,15 +5,17 @@ import itertools
 import os
 import socket
 import struct
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Final, Protocol
 
 from pidone.ecosystem.spec import AppSpec, Balance
 from pidone.listen.sockets import bpf
 from pidone.listen.sockets.address import Address, Kind
 from pidone.listen.sockets.bind import open_socket, port_of
+from pidone.listen.sockets.hangup import HangupWatch
 
 _TCP_INFO_BYTES: Final = 32
+_UNACKED_BYTES: Final = 4
 _UNACKED: Final = 24  # struct tcp_info, linux/tcp.h: for a listening socket tcpi_unacked is the accept queue
 
 
@@ -24,6 +26,19 @@ COMMON: Final = -1
 def member_of(app: AppSpec, slot: int) -> int:
     """Which member the process in a slot is: whose queue it accepts from."""
     return COMMON if app.balance is Balance.SHARED else slot
+
+
+class Notices(Protocol):
+    """What a port has to tell about the kernel and its processes."""
+
+    def steering_refused(self) -> None:
+        """The kernel takes no program that chooses among sockets."""
+
+    def queue_unknown(self) -> None:
+        """The kernel does not say how many connections wait."""
+
+    def restored(self, address: Address, error: OSError | None) -> None:
+        """A process had ended LISTEN for all; the socket listens again, or `error` says why it cannot."""
 
 
 class Port(Protocol):
@@ -59,9 +74,10 @@ class Port(Protocol):
 class SinglePort:
     """UDP and unix: one socket, whatever the balance."""
 
-    def __init__(self, address: Address, *, backlog: int) -> None:
+    def __init__(self, address: Address, *, backlog: int, blocking: bool) -> None:
         """Raises OSError when the address cannot be bound."""
         self._socket = open_socket(address, backlog=backlog)
+        self._socket.setblocking(blocking)
         self.address = address.on_port(port_of(self._socket))
         self.members: Collection[int] = ()
 
@@ -95,23 +111,31 @@ class TcpPort:
     """
 
     def __init__(
-        self, address: Address, *, backlog: int, balance: Balance, on_refused: Callable[[], None]
+        self,
+        address: Address,
+        *,
+        backlog: int,
+        blocking: bool,
+        balance: Balance,
+        hangups: HangupWatch,
+        notices: Notices,
     ) -> None:
-        """Raises OSError when somebody else has the address. `on_refused`: the kernel takes no program."""
+        """Raises OSError when somebody else has the address."""
         # SO_REUSEPORT would silently join a stranger's group of the same user: ask without it first.
         first = open_socket(address, backlog=backlog)
         self.address = address.on_port(port_of(first))
         self._backlog = backlog
         self._balance = balance
-        self._on_refused = on_refused
+        self._blocking = blocking
+        self._hangups = hangups
+        self._notices = notices
         self._sockets: dict[int, socket.socket] = {}
         self._order: list[int] = []
         self._buckets: list[int] = []
         self._serving: Mapping[int, int] = {}
         self._is_group = False
         if balance is Balance.SHARED:
-            self._sockets[COMMON] = first
-            self._order.append(COMMON)
+            self._keep(COMMON, first)
         else:
             first.close()
             self.for_member(0)
@@ -126,9 +150,8 @@ class TcpPort:
                 # The one that stood alone may still become the first of a group: the kernel looks when
                 # the next one binds and listens (inet_csk_bind_conflict(), reuseport_add_sock()).
                 known.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            self._sockets[member] = open_socket(self.address, backlog=self._backlog, reuse_port=True)
+            self._keep(member, open_socket(self.address, backlog=self._backlog, reuse_port=True))
             self._is_group = True
-            self._order.append(member)
             self._share_buckets()
             self._attach()
         return self._sockets[member]
@@ -137,7 +160,13 @@ class TcpPort:
         known = self._sockets.get(member)
         if known is None:
             return 0
-        info = known.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+        try:
+            info = known.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+        except OSError:
+            info = b""
+        if len(info) < _UNACKED + _UNACKED_BYTES:  # an emulator, gVisor
+            self._notices.queue_unknown()
+            return 0
         return int(struct.unpack_from("=I", info, _UNACKED)[0])
 
     def steer(self, serving: Mapping[int, int]) -> None:
@@ -153,10 +182,8 @@ class TcpPort:
         known = self._sockets.pop(member, None)
         if known is None:
             return
-        # reuseport_detach_sock() in net/core/sock_reuseport.c: the last of the group takes the free index.
-        index = self._order.index(member)
-        self._order[index] = self._order[-1]
-        self._order.pop()
+        self._leave_order(member)
+        self._hangups.remove(known)
         _stop_listening(known)
         if self._order:
             self._share_buckets()
@@ -164,9 +191,38 @@ class TcpPort:
 
     def close(self) -> None:
         for known in self._sockets.values():
+            self._hangups.remove(known)
             _stop_listening(known)
         self._sockets.clear()
         self._order.clear()
+
+    def _keep(self, member: int, opened: socket.socket) -> None:
+        opened.setblocking(self._blocking)
+        self._sockets[member] = opened
+        self._order.append(member)
+        self._hangups.add(opened, lambda: self._listen_again(member))
+
+    def _leave_order(self, member: int) -> None:
+        # reuseport_detach_sock() in net/core/sock_reuseport.c: the last of the group takes the free index.
+        index = self._order.index(member)
+        self._order[index] = self._order[-1]
+        self._order.pop()
+
+    def _listen_again(self, member: int) -> None:
+        """A process has called shutdown(2): the socket is still bound, and listens for all who have it."""
+        known = self._sockets[member]
+        if known.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            return
+        try:
+            known.listen(self._backlog)
+        except OSError as error:
+            self._hangups.remove(known)
+            self._notices.restored(self.address, error)
+            return
+        self._leave_order(member)
+        self._order.append(member)
+        self._attach()
+        self._notices.restored(self.address, None)
 
     def _attach(self) -> None:
         if not self._is_group:
@@ -184,7 +240,7 @@ class TcpPort:
         else:
             program = bpf.choose_at_random([self._order.index(each) for each in serving])
         if not bpf.attach(self._sockets[self._order[0]], program):
-            self._on_refused()
+            self._notices.steering_refused()
 
     def _share_buckets(self) -> None:
         """Share the buckets out evenly, moving as few as possible: a moved client meets another worker."""

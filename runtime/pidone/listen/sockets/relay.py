@@ -17,7 +17,8 @@ _LOOPBACK: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noq
 
 
 def accept_all(queue: socket.socket) -> Iterator[socket.socket]:
-    """Everything that waits now."""
+    """Everything that waits now, on a socket that no process has any more."""
+    queue.setblocking(False)
     while True:
         try:
             client, _ = queue.accept()

@@ -19,6 +19,7 @@ from typing import Any
 
 import pidone_drain
 import pidone_environment
+import pidone_options
 import pidone_sockets
 import pidone_uvloop
 
@@ -28,6 +29,7 @@ _ANSWER_S = 10.0
 _own_bind = socket.socket.bind
 _own_listen = socket.socket.listen
 _own_accept = socket.socket.accept
+_own_shutdown = socket.socket.shutdown
 _own_getsockopt = socket.socket.getsockopt
 _runtime = "\0" + os.environ.get(pidone_environment.SHARE, "@")[1:]
 
@@ -73,6 +75,12 @@ def serve(server: Any) -> None:
     for sock in server.sockets or ():
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             _report(sock.getsockname()[1])
+
+
+def shutdown(self: socket.socket, how: int) -> None:
+    """As socket.shutdown(), which would end LISTEN for all processes (Twisted and Sanic do that)."""
+    if not pidone_sockets.is_shared(self):
+        _own_shutdown(self, how)
 
 
 def accept(self: socket.socket) -> tuple[socket.socket, Any]:
@@ -140,10 +148,12 @@ def _mailbox() -> socket.socket:
 
 
 def _replace(sock: socket.socket, descriptor: int) -> None:
+    pidone_options.carry_over(sock, descriptor)
     os.dup2(descriptor, sock.fileno(), os.get_inheritable(sock.fileno()))
     os.close(descriptor)
     pidone_sockets.shares(sock)
     setattr(socket.socket, "accept", accept)  # noqa: B010 (as above)
+    setattr(socket.socket, "shutdown", shutdown)  # noqa: B010
     setattr(socket.socket, "getsockopt", getsockopt)  # noqa: B010
 
 
