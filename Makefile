@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test test-docker test-k8s lint bench clean
+.PHONY: run test sim test-docker test-k8s lint bench clean
 
 run: $(VENV)/.sample
 	cd docker/backend && PATH="$(CURDIR)/$(BIN):$$PATH" pidone ecosystem.toml
 
 test: $(VENV)/.ready
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+
+# The whole runtime in a seeded world: `make sim SEEDS=100000`, and `make sim SEED=n` for one that failed.
+sim: $(VENV)/.ready
+	PYTHONPATH=tests $(BIN)/python -m sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),20000)) $(ARGS)
 
 # Real containers; starts an engine and makes base images where there are none.
 test-docker: $(VENV)/.ready

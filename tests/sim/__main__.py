@@ -1,0 +1,72 @@
+"""`python -m sim --seed N` replays one history; `--seeds FIRST-LAST` plays many, over all CPUs."""
+
+import argparse
+import collections
+import multiprocessing
+import os
+import sys
+import time
+from typing import Final
+
+from sim.history import history_of, play
+from sim.shrink import described, shrink
+
+_CHUNK: Final = 200
+_SHOWN: Final = 80
+"""Lines of what happened before a failure."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="sim", description=__doc__)
+    parser.add_argument("--seed", type=int, help="replay this one, and tell what happens in it")
+    parser.add_argument("--seeds", default="0-19999", help="FIRST-LAST, or how many")
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--most", type=int, default=3, help="failures that are shrunk and shown")
+    parser.add_argument("--no-shrink", action="store_true")
+    told = parser.parse_args()
+    if told.seed is not None:
+        return replay(told.seed, shrinks=not told.no_shrink)
+    first, dash, last = told.seeds.partition("-")
+    start, end = (int(first), int(last) + 1) if dash else (0, int(first))
+    return many(start, end, jobs=told.jobs, most=told.most)
+
+
+def replay(seed: int, *, shrinks: bool) -> int:
+    """Show one history; if it fails, the shrunk one."""
+    setup, steps = history_of(seed)
+    result = play(setup, steps)
+    if shrinks and result.violations:
+        setup, steps, result = shrink(setup, steps)
+    print(described(setup, steps))
+    print("\n".join(result.log[-_SHOWN:]))
+    for violation in result.violations:
+        print(violation)
+    return 1 if result.violations else 0
+
+
+def many(start: int, end: int, *, jobs: int, most: int) -> int:
+    """Play all; show the first few that fail."""
+    began = time.monotonic()
+    chunks = [(first, min(first + _CHUNK, end)) for first in range(start, end, _CHUNK)]
+    failures: dict[int, str] = {}
+    with multiprocessing.Pool(jobs) as pool:
+        for found in pool.imap_unordered(failing, chunks):
+            failures |= found
+    took = time.monotonic() - began
+    print(f"{end - start} histories in {took:.1f} s ({start} to {end - 1}), {len(failures)} failed")
+    kinds = collections.Counter(failures.values())
+    for what, count in kinds.most_common():
+        print(f"  {count} x {what}, first: {min(seed for seed, each in failures.items() if each == what)}")
+    for seed in sorted(failures)[:most]:
+        print(f"\n=== seed {seed} (make sim SEED={seed}), shrunk:")
+        replay(seed, shrinks=True)
+    return 1 if failures else 0
+
+
+def failing(seeds: tuple[int, int]) -> dict[int, str]:
+    """Which fail, and how."""
+    return {seed: what for seed in range(*seeds) if (what := play(*history_of(seed)).what)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

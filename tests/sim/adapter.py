@@ -1,0 +1,268 @@
+"""The only file that knows how the runtime is put together, operated and looked at."""
+
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, Final
+
+from sim.kernel import Os
+from sim.loop import SimLoop
+from sim.world import SimBox, SimLoading, SimSampler, World, environ_file
+
+import pidone.supervise.changes
+import pidone.supervise.hooking
+import pidone.supervise.killings
+import pidone.supervise.loading
+import pidone.supervise.recycling
+import pidone.supervise.spreading
+import pidone.supervise.times
+import pidone.supervise.watching  # noqa: F401 (loaded before their calls are replaced)
+from pidone.control.messages import Refusal
+from pidone.control.operations import Operations
+from pidone.ecosystem.spec import AppSpec
+from pidone.host import cgroup, processes
+from pidone.init import proctree, reaper, spawn
+from pidone.listen.lazy import LazyOutfitter
+from pidone.logs.relay import Relay
+from pidone.record import Record
+from pidone.supervise import leftovers, loop, session, upkeep
+from pidone.supervise.app import App
+from pidone.supervise.instance import Instance
+from pidone.supervise.loading import Loading
+from pidone.supervise.session import Parts, Session, Surroundings
+from pidone.supervise.states import State
+from pidone.supervise.supervisor import Ending
+
+_EPOCH: Final = datetime(2026, 3, 2, tzinfo=UTC)
+"""Wall clock when the turned one stands at 0."""
+
+
+class InstanceFacts(Record, kw_only=True):
+    """One instance as the runtime sees it."""
+
+    index: int
+    incarnation: int
+    state: str
+    pid: int | None
+    spec: AppSpec
+    has_fate: bool
+    """It ended for good by itself."""
+    place: str
+    """`slot`, `arriving` or `leaving`."""
+
+
+class AppFacts(Record, kw_only=True):
+    """One app as the runtime sees it."""
+
+    name: str
+    wanted: bool
+    spec: AppSpec
+    instances: tuple[InstanceFacts, ...]
+    is_replacing: bool
+
+    @property
+    def slots(self) -> dict[int, InstanceFacts]:
+        return {each.index: each for each in self.instances if each.place == "slot"}
+
+
+class Runtime:
+    """The real thing, on a world."""
+
+    def __init__(self, world: World) -> None:
+        _install()
+        _World.now = world
+        self._world = world
+        self.ending: Ending | None = None
+        self.operations: Operations | None = None
+        self._session = Session(
+            world.setup.versions[0],
+            Surroundings(
+                inbox=world.inbox,  # type: ignore[arg-type] # it has what a session asks for
+                environ={},
+                version="sim",
+                load=lambda: world.setup.versions[0],  # SimLoading reads instead
+                operate=self._operate,
+            ),
+        )
+        self._supervisor = self._session._supervisor
+
+    def _operate(self, parts: Parts) -> None:
+        self.operations = Operations(parts)
+
+    def run(self, driver: Callable[[], None]) -> None:
+        """Start, let the driver turn the loop, and come to the end."""
+        self._world.loop.driver = driver
+        self.ending = self._session.run()
+
+    # -- verbs -----------------------------------------------------------------------------------------
+
+    def verb(self, verb: str, target: str, *args: object) -> bool:
+        """What an operator types; False if it was refused."""
+        if self.operations is None:
+            return False
+        try:
+            targets = self.operations.targets(target)
+            getattr(self.operations, verb)(targets, *args)
+        except Refusal:
+            return False
+        return True
+
+    def trigger(self, target: str, action: str, heard: Callable[[list[dict[str, Any]]], None]) -> None:
+        """Run an action; `heard` gets the answers."""
+        if self.operations is None:
+            return
+        operations = self.operations
+
+        async def ask() -> None:
+            try:
+                answers = await operations.trigger(operations.targets(target), action)
+            except Refusal:
+                return
+            heard(answers)
+
+        self._world.loop.create_task(ask())
+
+    # -- what there is ---------------------------------------------------------------------------------
+
+    @property
+    def is_running(self) -> bool:
+        return self._supervisor.phase.name == "RUNNING"
+
+    @property
+    def phase(self) -> str:
+        return self._supervisor.phase.name
+
+    def apps(self) -> dict[str, AppFacts]:
+        """Every app there is."""
+        return {app.name: _facts(app) for app in self._supervisor.apps.values()}
+
+    def neglected(self) -> Iterator[str]:
+        """Apps with somebody online whose limits, times or watch are off."""
+        room: Any = self._session._upkeep
+        for key, app in self._supervisor.apps.items():
+            if not any(each.state is State.ONLINE for each in app.instances.values()):
+                continue
+            spec = app.spec
+            if spec.max_memory_restart is not None:
+                watched = room._recycler is not None and key in room._recycler._known
+                if not watched or room._recycler._watch._apps[key].given_up:
+                    yield f"{app.name}: no memory limit"
+            if (spec.schedule or spec.cron_restart) and not (room._times and key in room._times._settings):
+                yield f"{app.name}: no times"
+            if spec.watch and not (room._watcher and key in room._watcher._apps):
+                yield f"{app.name}: not watched"
+
+
+def _facts(app: App) -> AppFacts:
+    places: tuple[tuple[str, list[Instance]], ...] = (
+        ("slot", list(app.instances.values())),
+        ("arriving", app.arriving),
+        ("leaving", app.leaving),
+    )
+    return AppFacts(
+        name=app.name,
+        wanted=app.wanted,
+        spec=app.spec,
+        instances=tuple(
+            InstanceFacts(
+                index=each.index,
+                incarnation=each.incarnation,
+                state=each.state.value,
+                pid=each.pid,
+                spec=each.app,
+                has_fate=each.fate is not None,
+                place=place,
+            )
+            for place, members in places
+            for each in members
+        ),
+        is_replacing=app.is_replacing,
+    )
+
+
+# -- what stands for the system's calls --------------------------------------------------------------------
+
+
+class _World:
+    """Which world the replaced calls belong to."""
+
+    now: World
+
+
+def _call(name: str) -> Callable[..., Any]:
+    def call(*args: Any) -> Any:
+        return getattr(_World.now.kernel, name)(*args)
+
+    return call
+
+
+class _Wall(datetime):
+    """The clock on the wall goes with the turned one."""
+
+    @classmethod
+    def now(cls, tz: Any = None) -> datetime:  # type: ignore[override] # plain ones will do
+        del tz
+        return _EPOCH + timedelta(seconds=_World.now.loop.now)
+
+
+_CALLS: Final = (
+    *("kill", "killpg", "waitid", "getpid", "dup", "pipe", "close", "set_blocking", "read", "pidfd_open"),
+)
+
+
+def _the_loop() -> SimLoop:
+    return _World.now.loop
+
+
+def _random() -> float:
+    return _World.now.random.random()
+
+
+def _open(path: str, mode: str) -> Any:
+    return environ_file(_World.now)(path, mode)
+
+
+@functools.cache
+def _install() -> None:
+    """Replace what ends in system calls, once, wherever the runtime has imported it."""
+    os = Os({name: _call(name) for name in _CALLS})
+    for original, instead in (
+        (spawn.spawn, _call("spawn")),
+        (proctree.read, _call("proc_read")),
+        (proctree.snapshot, _call("proc_snapshot")),
+        (proctree.children, _call("proc_children")),
+        (processes.read_process, lambda _pid: True),
+        (processes.tree_memory, lambda tree, _threshold: tree.rss),
+        (processes.TreeSampler, lambda: SimSampler(_World.now)),
+        (upkeep._machine_kills, lambda: 0),
+        (cgroup.Box, SimpleNamespace(find=lambda: SimBox(_World.now))),
+        (loop.new_event_loop, _the_loop),
+        (session._random, _random),
+        (reaper.Reaper, lambda on_orphan: _RealReaper(on_orphan, now=lambda: _World.now.loop.now)),
+        (Relay, lambda *_args, **_keys: _World.now.log),
+        (LazyOutfitter, lambda *_args: _World.now.outfitter),
+        (Loading, lambda _load: SimLoading(_World.now)),
+    ):
+        _replace(original, instead)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("pidone.supervise") or name in ("pidone.init.reaper", "pidone.init.proctree"):
+            if hasattr(module, "os"):
+                vars(module)["os"] = os
+            if hasattr(module, "datetime"):
+                vars(module)["datetime"] = _Wall
+    vars(proctree)["signal"] = SimpleNamespace(pidfd_send_signal=_call("pidfd_send_signal"))
+    vars(leftovers)["open"] = _open
+
+
+_RealReaper: Final = reaper.Reaper
+
+
+def _replace(original: object, instead: object) -> None:
+    """In every module that knows it by name."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("pidone"):
+            for key, value in list(vars(module).items()):
+                if value is original:
+                    setattr(module, key, instead)

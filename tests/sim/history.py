@@ -1,0 +1,261 @@
+"""One history: a world, a runtime in it, steps from outside, then calm, and the end."""
+
+import copy
+import signal
+from random import Random
+from typing import Final
+
+from sim.adapter import Runtime
+from sim.judge import Judge, Main, Violation, ViolationError
+from sim.loop import EndlessTurnsError
+from sim.setups import BROKEN, Setup, setup_of
+from sim.steps import Step, steps_of
+from sim.wishes import Wishes
+from sim.world import World
+
+from pidone.record import Record
+
+CALM: Final = 120.0
+"""Seconds without input after which everything has to be as it is wanted."""
+LOOKS: Final = 12
+PROBES: Final = 24
+_BY_ITSELF: Final = ("completed", "app", "gave-up", "idle")
+BETWEEN_LOOKS: Final = 1.3
+LONGEST_STOP: Final = 300.0
+
+
+class Result(Record):
+    """What came of a history."""
+
+    violations: tuple[Violation, ...]
+    log: tuple[str, ...]
+
+    @property
+    def what(self) -> str:
+        """The kind of the first violation; empty if there is none."""
+        return self.violations[0].what if self.violations else ""
+
+
+class History:
+    """Plays it."""
+
+    def __init__(self, setup: Setup, steps: tuple[Step, ...]) -> None:
+        self._steps = steps
+        self._log: list[str] = []
+        self._wishes = Wishes(setup.versions[0])
+        self._judge = Judge(self._wishes)
+        self._world = world = World(setup, self._judge)
+        self._runtime = Runtime(world)
+        self._judge.attend(world, self._runtime)
+        self._before_reading: Wishes | None = None
+        self._answers = 0
+        world.loop.after_turn = self._judge.after_turn
+        world.on_loaded = self._file_is_read
+        world.log.on_event = self._said
+
+    def play(self) -> Result:
+        """From the start to the end, or to the first violation."""
+        judge = self._judge
+        try:
+            self._runtime.run(self._drive)
+            if self._runtime.ending is not None:
+                self._after_the_end()
+        except ViolationError:
+            pass
+        except EndlessTurnsError as error:
+            judge.complain("endless", str(error))
+        except Exception as error:  # noqa: BLE001 (of the runtime's: that is the question)
+            self._world.loop.call_exception_handler({"exception": error})
+            judge.complain("raised", self._world.loop.errors[-1])
+        return Result(tuple(judge.violations), tuple(self._log))
+
+    # -- the course of it --------------------------------------------------------------------------------
+
+    def _drive(self) -> None:
+        loop = self._world.loop
+        for step in self._steps:
+            loop.advance(step.after)
+            if loop.stopped:
+                return
+            self._log.append(f"t={loop.now:g} {step.what} {' '.join(map(str, step.args))}")
+            loop.run(getattr(self, f"do_{step.what}"), *step.args)
+            self._judge.after_turn()
+            loop.advance()
+            self._judge.after_step()
+        self._world.calm = True
+        self._world.kernel.mend()
+        self._note("calm")
+        if self._runtime.phase in ("NEW", "RUNNING"):
+            loop.advance(CALM)
+            self._rest()
+            self._probe()
+            if not loop.stopped:
+                self._note("stop")
+                self.do_stop_whole()
+        loop.advance(LONGEST_STOP)
+        if not loop.stopped:
+            self._judge.complain("endless", f"still in phase {self._runtime.phase} after {LONGEST_STOP:g} s")
+            self._judge.after_turn()
+
+    def _rest(self) -> None:
+        """What runs by the clock may be under way just now: look some more times."""
+        for left in reversed(range(LOOKS)):
+            if self._world.loop.stopped:
+                return
+            self._judge.after_step()
+            if self._judge.at_rest(complain=left == 0):
+                return
+            self._world.loop.advance(BETWEEN_LOOKS)
+
+    def _probe(self) -> None:
+        """Whether what shall replace instances does so: a reload, a limit, a changed file, the time."""
+        if self._world.loop.stopped:
+            return
+        kinds = ("reload", "leak", "touch", "age")
+        kind = kinds[self._world.setup.seed % len(kinds)]
+        old = {name: mains for name in self._wishes.apps if (mains := self._to_be_replaced(name, kind))}
+        if not old:
+            return
+        self._note(f"{kind}: {', '.join(old)}")
+        for name in old:
+            if kind == "reload":
+                self._world.loop.run(self.do_verb, "reload", name)
+            elif kind != "age":
+                self._world.loop.run(getattr(self, f"do_{kind}"), name)
+        for _ in range(PROBES):
+            self._world.loop.advance(CALM / LOOKS)
+            self._judge.after_step()
+            if not any(main.proc.alive for mains in old.values() for main in mains):
+                self._rest()
+                return
+        left = [str(main) for mains in old.values() for main in mains if main.proc.alive]
+        self._judge.complain(kind, f"{', '.join(left)} should have been replaced")
+        self._judge.after_turn()
+
+    def _to_be_replaced(self, name: str, kind: str) -> list[Main]:
+        """The processes of an app that a probe concerns."""
+        wish = self._wishes.apps[name]
+        spec = wish.spec
+        concerned = {
+            "reload": name not in self._judge.failed and spec.argv[0] != BROKEN,
+            "leak": spec.max_memory_restart is not None,
+            "touch": bool(spec.watch),
+            "age": bool(spec.max_age or spec.cron_restart),
+        }
+        if not wish.is_named or not spec.autorestart or not concerned[kind]:
+            return []
+        return [main for main in self._judge.live(name) if self._world.programs[main.proc.mark].online]
+
+    def _after_the_end(self) -> None:
+        ending = self._runtime.ending
+        assert ending is not None
+        self._note(f"ended with {int(ending.code)}, {ending.reason}: {ending.message}")
+        left = self._judge.live()
+        if left and not self._wishes.signals_failed:
+            self._judge.complain("left", f"{left[0]} lives on")
+        by_itself = not self._wishes.whole_stops and ending.reason in _BY_ITSELF
+        if by_itself and self._wishes.put_to_rest:
+            self._judge.complain("ended", f"{ending.reason}, though {self._wishes.put_to_rest} rest")
+
+    def _note(self, text: str) -> None:
+        self._log.append(f"t={self._world.loop.now:g} -- {text}")
+
+    def _said(self, level: str, event: str, message: str, fields: dict[str, object]) -> None:
+        about = " ".join(str(fields[key]) for key in ("app", "instance", "pid") if key in fields)
+        self._log.append(f"t={self._world.loop.now:g}    {event} {about} {message}")
+        if event == "app.reload_failed":
+            self._judge.failed.add(str(fields["app"]))
+        elif event == "config.rejected" and self._before_reading is not None:
+            self._restore(self._before_reading)
+            self._before_reading = None
+        elif event == "config.reload":
+            self._before_reading = None
+        elif event == "hook.failed" and level == "error" and fields.get("app"):
+            self._judge.failed.add(str(fields["app"]))
+
+    def _file_is_read(self) -> None:
+        if self._runtime.is_running and self._world.loaded is not None:
+            self._before_reading = copy.deepcopy(self._wishes)
+            self._wishes.read(self._world.loaded)
+
+    def _restore(self, wishes: Wishes) -> None:
+        self._wishes.__dict__.update(wishes.__dict__)
+
+    # -- what happens from outside -----------------------------------------------------------------------
+
+    def do_verb(self, verb: str, target: str, *args: object) -> None:
+        if not self._runtime.is_running or self._runtime.operations is None:
+            self._runtime.verb(verb, target, *args)
+            return
+        before = copy.deepcopy(self._wishes)
+        self._wishes.verb(verb, target, *args)
+        name, _, index = target.partition(":")
+        for app in self._wishes.apps if target == "all" else (name,):
+            live = self._judge.live(app)
+            if verb != "reload":
+                self._judge.free(app, [int(index)] if index else [each.index for each in live])
+            if verb == "stop" and any(not index or each.index == int(index) for each in live):
+                if (wish := self._wishes.apps.get(app)) is not None and wish.is_named:
+                    self._wishes.put_to_rest.add(app)
+            elif verb in ("start", "restart", "delete", "reload"):
+                self._wishes.put_to_rest.discard(app)
+        if not self._runtime.verb(verb, target, *args):
+            self._log.append("    refused")
+            self._restore(before)
+
+    def do_file(self, number: int) -> None:
+        self._world.file = self._world.setup.versions[number] if number >= 0 else None
+        self._world.inbox.post(signal.SIGHUP)
+
+    def do_crash(self, app: str, slot: int, how: int) -> None:
+        for main in self._judge.live(app):
+            if main.index == slot:
+                self._world.kernel.exit(main.proc, *((how, 0) if how < 2 else (0, how)))
+                return
+
+    def do_leak(self, app: str) -> None:
+        for program in self._world.of(app):
+            program.leak()
+
+    def do_touch(self, app: str) -> None:
+        self._world.touch(app)
+
+    def do_forward(self, number: int) -> None:
+        self._world.inbox.post(number)
+
+    def do_trigger(self, app: str, action: str) -> None:
+        def heard(answers: list[dict[str, object]]) -> None:
+            for answer in answers:
+                said = str(answer.get("return", ""))
+                if said and not said.endswith(f":{action}"):
+                    self._judge.complain("trigger", f"asked {app} for {action!r}, was told {said!r}")
+
+        self._runtime.trigger(app, action, heard)
+
+    def do_reset(self, target: str) -> None:
+        self._runtime.verb("reset", target)
+
+    def do_hold(self, seconds: float) -> None:
+        self._world.inbox.hold(seconds)
+
+    def do_break_next(self, effect: str, times: int) -> None:
+        if effect == "signal":
+            self._wishes.signals_failed = True
+        self._world.kernel.break_next(effect, times)
+
+    def do_stop_whole(self) -> None:
+        self._wishes.hurried = self._wishes.whole_stops
+        self._wishes.whole_stops = True
+        self._world.inbox.post(signal.SIGTERM)
+
+
+def history_of(seed: int) -> tuple[Setup, tuple[Step, ...]]:
+    """Setup and steps of a seed."""
+    random = Random(seed)
+    setup = setup_of(seed, random)
+    return setup, steps_of(setup, random)
+
+
+def play(setup: Setup, steps: tuple[Step, ...]) -> Result:
+    """What comes of it."""
+    return History(setup, steps).play()

@@ -1,0 +1,310 @@
+"""What must hold, whatever happens: at every signal and spawn, after every turn and step, at rest."""
+
+import signal
+from collections.abc import Iterator
+from typing import Final
+
+from sim.adapter import AppFacts, InstanceFacts, Runtime
+from sim.kernel import Proc
+from sim.setups import BROKEN
+from sim.wishes import AppWish, Wishes
+from sim.world import World
+
+from pidone.ecosystem.spec import AppSpec, ExecMode
+from pidone.record import Record
+
+_EARLY: Final = 0.001
+
+
+class Violation(Record):
+    """Something that must not be."""
+
+    at: float
+    what: str
+    """A stable word."""
+    text: str
+
+    def __str__(self) -> str:
+        return f"t={self.at:g} {self.what}: {self.text}"
+
+
+class ViolationError(Exception):
+    """Ends a history that has shown a violation."""
+
+
+def can_overlap(app: AppSpec) -> bool:
+    """Whether two processes of one slot can serve at the same time."""
+    shares = app.exec_mode is ExecMode.CLUSTER or bool(app.listen) or app.share is not None
+    return shares and app.max_surge > 0
+
+
+class Main:
+    """What is known of a main process."""
+
+    def __init__(self, proc: Proc, spec: AppSpec) -> None:
+        self.proc = proc
+        self.spec = spec
+        slot, _, incarnation = proc.mark.rpartition(":")
+        self.app, _, index = slot.partition("/")[2].rpartition(":")
+        self.index, self.incarnation = int(index), int(incarnation)
+        self.asked_at: float | None = None
+        """To drain or to stop."""
+        self.heard_at: float | None = None
+        """To stop."""
+        self.is_free = False
+        """Somebody asked for something that may leave a gap here."""
+
+    def __str__(self) -> str:
+        return f"{self.app}:{self.index} (life {self.incarnation}, pid {self.proc.pid})"
+
+
+class Judge:
+    """The witness of one history."""
+
+    def __init__(self, wishes: Wishes) -> None:
+        self.wishes = wishes
+        self.violations: list[Violation] = []
+        self.failed: set[str] = set()
+        """Apps of which a reload was called off: they may be what they were before."""
+        self._mains: dict[str, Main] = {}
+        """By mark."""
+        self._world: World
+        self._runtime: Runtime
+
+    def attend(self, world: World, runtime: Runtime) -> None:
+        """This is what to watch."""
+        self._world, self._runtime = world, runtime
+
+    def complain(self, what: str, text: str) -> None:
+        self.violations.append(Violation(self._world.loop.now, what, text))
+
+    def live(self, app: str | None = None) -> list[Main]:
+        """Main processes that live, of an app or of all."""
+        return [each for each in self._mains.values() if each.proc.alive and app in (None, each.app)]
+
+    def free(self, app: str, slots: list[int]) -> None:
+        """Something was asked for that may leave a gap."""
+        for each in self.live(app):
+            if each.index in slots:
+                each.is_free = True
+
+    # -- as a witness ----------------------------------------------------------------------------------
+
+    def spawned(self, proc: Proc) -> None:
+        if proc.role != "main":
+            return
+        spec = self._world.outfitter.equipping
+        assert spec is not None
+        before = self._mains.get(proc.mark)
+        main = Main(proc, spec)
+        if before is not None and before.proc.alive:
+            self.complain("mark", f"{main} has the mark of a process that lives: pid {before.proc.pid}")
+        others = [each for each in self.live(main.app) if each.index == main.index]
+        self._mains[proc.mark] = main
+        if others and not can_overlap(spec):
+            self.complain("two", f"{main} beside {', '.join(map(str, others))}")
+        elif others:
+            surplus = self._surplus(main.app)
+            if surplus > spec.max_surge:
+                self.complain(
+                    "surge", f"{main}: {surplus} more than one in a slot; max_surge {spec.max_surge}"
+                )
+        self._check_wish(main)
+
+    def _surplus(self, app: str) -> int:
+        lives = self.live(app)
+        return len(lives) - len({each.index for each in lives})
+
+    def _check_wish(self, main: Main) -> None:
+        if not self._runtime.is_running and self._runtime.phase not in ("LINGERING", "NEW"):
+            self.complain("late", f"{main} is started in phase {self._runtime.phase}")
+            return
+        app = self.wishes.apps.get(main.app)
+        if app is None or not app.is_named:
+            self.complain("unwanted", f"{main} is started, and nobody has named it")
+        elif main.app in self.failed:
+            return
+        elif main.index >= app.most:
+            self.complain("unwanted", f"{main} is started, where {len(app.slots)} are wanted")
+        elif main.index < len(app.slots) and app.slots[main.index] is False:
+            self.complain("unwanted", f"{main} is started, but somebody has stopped it")
+
+    def asked(self, proc: Proc, what: str) -> None:
+        main = self._mains.get(proc.mark)
+        if main is None:
+            return
+        now = self._world.loop.now
+        if main.asked_at is None:
+            main.asked_at = now
+            self._check_capacity(main)
+            self._check_order(main)
+        if what != "drain" and main.heard_at is None:
+            main.heard_at = now
+
+    def signalled(self, proc: Proc, number: int) -> None:
+        main = self._mains.get(proc.mark)
+        if main is None:
+            return
+        if number == signal.SIGKILL:
+            if proc is main.proc and proc.alive:
+                self._check_kill(main)
+        elif number == main.spec.kill_signal and proc.alive and not self._is_leftover(main, proc):
+            self.asked(proc, "signal")
+
+    @staticmethod
+    def _is_leftover(main: Main, proc: Proc) -> bool:
+        return proc is not main.proc and not main.proc.alive
+
+    def ended(self, proc: Proc) -> None: ...
+
+    def _check_capacity(self, main: Main) -> None:
+        app = self.wishes.apps.get(main.app)
+        program = self._world.programs[main.proc.mark]
+        if main.is_free or not program.online or app is None or not self._counts(main, app):
+            return
+        if program.behaviour.unhealthy_after is not None or main.spec.max_memory_restart is not None:
+            return  # who is sick may go at once, and who does not fit its limit is ended
+        for other in self.live(main.app):
+            beside = self._world.programs[other.proc.mark]
+            if other.index == main.index and other is not main and beside.online and other.asked_at is None:
+                return
+        self.complain("capacity", f"{main} has to leave, and nobody serves in its place")
+
+    def _counts(self, main: Main, app: AppWish) -> bool:
+        return (
+            self._runtime.is_running
+            and app.is_named
+            and main.index < len(app.slots)
+            and app.slots[main.index] is True
+            and all(can_overlap(spec) for spec in (main.spec, app.spec, *app.earlier))
+        )
+
+    def _check_order(self, main: Main) -> None:
+        if self._runtime.phase != "STOPPING" or not self.is_orderly:
+            return
+        for spec in self.wishes.ecosystem.apps:
+            if any(dependency.app == main.app for dependency in spec.depends_on):
+                up = [each for each in self.live(spec.name) if each.asked_at is None or each.proc.alive]
+                if up:
+                    self.complain("order", f"{main} is stopped before {up[0]}, which depends on it")
+
+    def _check_kill(self, main: Main) -> None:
+        if not self.is_orderly:
+            return
+        if main.heard_at is None:
+            self.complain("unheard", f"{main} is killed and was never asked to stop")
+            return
+        app = self.wishes.apps.get(main.app)
+        specs = [main.spec, *([app.spec, *app.earlier] if app else [])]
+        patience = min(spec.kill_timeout for spec in specs)
+        if self._world.loop.now - main.heard_at < patience - _EARLY:
+            had = self._world.loop.now - main.heard_at
+            self.complain("early", f"{main} is killed after {had:g} s of its {patience:g} s")
+
+    @property
+    def is_orderly(self) -> bool:
+        """Whether nobody has set a time for the whole stop, or asked twice."""
+        return not self.wishes.hurried and self.wishes.ecosystem.runtime.shutdown_timeout is None
+
+    # -- after a turn, a step, and at rest ---------------------------------------------------------------
+
+    def after_turn(self) -> None:
+        errors = self._world.loop.errors
+        if errors:
+            for error in errors:
+                self.complain("raised", error)
+            errors.clear()
+        if self.violations:
+            raise ViolationError
+
+    def after_step(self) -> None:
+        if self._runtime.is_running:
+            for app in self._runtime.apps().values():
+                online = [each for each in app.slots.values() if each.state == "online"]
+                if online and not app.wanted:
+                    self.complain("wanted", f"{app.name}:{online[0].index} is online with wanted: false")
+                self._check_main_pids(app)
+            for text in self._runtime.neglected():
+                self.complain("neglected", text)
+        self.after_turn()
+
+    def _check_main_pids(self, app: AppFacts) -> None:
+        for each in app.slots.values():
+            main = self._mains.get(f"default/{app.name}:{each.index}:{each.incarnation}")
+            if main is None or each.state not in ("online", "starting") or not main.proc.alive:
+                continue
+            said = self._world.programs[main.proc.mark].new_main
+            if said is not None and said.alive and each.pid != said.pid:
+                self.complain("main", f"{main}: MAINPID={said.pid} was said, and pid {each.pid} counts")
+
+    def at_rest(self, *, complain: bool) -> bool:
+        """Nothing was asked for for a while, and nothing goes wrong: whether all is as it is wanted."""
+        differences = list(self._at_rest())
+        for text in differences if complain else ():
+            self.complain("rest", text)
+        self.after_turn()
+        return not differences
+
+    def _at_rest(self) -> Iterator[str]:
+        facts = self._runtime.apps()
+        for name, wish in self.wishes.apps.items():
+            yield from self._differences(wish, facts.get(name))
+        for main in self.live():
+            fact = facts.get(main.app)
+            if not any(
+                each.place == "slot" and each.incarnation == main.incarnation and each.index == main.index
+                for each in (fact.instances if fact else ())
+            ):
+                yield f"{main} lives, and is no instance"
+
+    def _differences(self, wish: AppWish, fact: AppFacts | None) -> Iterator[str]:
+        name = wish.spec.name
+        if not wish.is_named:
+            if fact is not None:
+                yield f"{name} is there, and nobody has named it"
+            return
+        if fact is None:
+            yield f"{name} is not there"
+            return
+        slots = fact.slots
+        if len(slots) != len(wish.slots) and name not in self.failed:
+            yield f"{name} has {len(slots)} instances instead of {len(wish.slots)}"
+            return
+        if any(each.place != "slot" for each in fact.instances):
+            yield f"{name}: somebody still arrives or leaves: {_states(fact)}"
+        specs = [each.spec.but(instances=1) for each in slots.values() if each.state == "online"]
+        if name not in self.failed and any(spec != specs[0] for spec in specs):
+            yield f"{name}: instances of several specs: {[spec.argv for spec in specs]}"
+        if name not in self.failed and specs and specs[0] != wish.spec.but(instances=1):
+            yield f"{name} is not what the file says: {specs[0].argv} and {wish.spec.argv}"
+        for index, wanted in enumerate(wish.slots):
+            if (each := slots.get(index)) is not None and wanted is not None:
+                yield from self._slot(wish, each, wanted=wanted)
+
+    def _slot(self, wish: AppWish, fact: InstanceFacts, *, wanted: bool) -> Iterator[str]:
+        name = f"{wish.spec.name}:{fact.index}"
+        if not wanted:
+            if fact.state not in ("stopped", "errored", "completed"):
+                yield f"{name} is {fact.state}, and somebody has stopped it"
+            return
+        if fact.state == "online" or fact.has_fate or wish.spec.schedule is not None:
+            return
+        if fact.spec.argv[0] == BROKEN and fact.state in ("backoff", "starting", "online", "preparing"):
+            return  # it may try for ever
+        if not self._waits(wish):
+            yield f"{name} is {fact.state}, and is wanted"
+
+    def _waits(self, wish: AppWish) -> bool:
+        """Whether something that it depends on is not there."""
+        if wish.was_started:
+            return False
+        facts = self._runtime.apps()
+        for dependency in wish.spec.depends_on:
+            fact = facts.get(dependency.app)
+            if fact is None or any(each.state != "online" for each in fact.slots.values()):
+                return True
+        return False
+
+
+def _states(fact: AppFacts) -> str:
+    return ", ".join(f"{each.place} {each.index}: {each.state}" for each in fact.instances)

@@ -1,0 +1,118 @@
+"""What operators and files want, written down by who plays them: nobody asks the runtime."""
+
+from pidone.ecosystem.spec import AppSpec, Ecosystem
+
+
+class AppWish:
+    """One app."""
+
+    def __init__(self, spec: AppSpec) -> None:
+        self.spec = spec
+        """As the file that was read last has it."""
+        self.earlier: list[AppSpec] = []
+        """What it may be instead, if a reload to `spec` has failed."""
+        self.slots: list[bool | None] = [spec.autostart] * spec.instances
+        """Whether each shall run; None where nobody has a clear word about it."""
+        self.is_named = True
+        """Whether the file, as far as it counts, has it at all."""
+        self.was_started = False
+        """By a person, which needs no dependencies."""
+        self.most = spec.instances
+        """There may be as many until a change of the file is carried out."""
+
+    @property
+    def is_wanted(self) -> bool | None:
+        if not self.is_named:
+            return False
+        if any(self.slots):
+            return True
+        return None if None in self.slots else False
+
+
+class Wishes:
+    """All apps, by name."""
+
+    def __init__(self, ecosystem: Ecosystem) -> None:
+        self.ecosystem = ecosystem
+        self.apps = {spec.name: AppWish(spec) for spec in ecosystem.apps}
+        self.whole_stops = False
+        self.hurried = False
+        self.put_to_rest: set[str] = set()
+        """Apps that ran until somebody stopped them, or a slot: whoever did will start them again."""
+        self.signals_failed = False
+
+    def read(self, ecosystem: Ecosystem) -> None:
+        """A file was read and taken."""
+        self.ecosystem = ecosystem
+        named = {spec.name: spec for spec in ecosystem.apps}
+        for name, app in self.apps.items():
+            if name not in named:
+                app.is_named = False
+        for name, spec in named.items():
+            known = self.apps.get(name)
+            if known is None or not known.is_named:
+                fresh = AppWish(spec)
+                if known is not None:
+                    fresh.earlier = [*known.earlier, known.spec]
+                self.apps[name] = fresh
+            else:
+                self._change(known, spec)
+
+    def _change(self, app: AppWish, spec: AppSpec) -> None:
+        if spec != app.spec:
+            app.earlier.append(app.spec)
+        differs = spec.but(instances=app.spec.instances) != app.spec
+        app.spec = spec
+        most = len(app.slots)
+        self._resize(app, spec.instances)
+        app.most = max(most, spec.instances)
+        if differs and not any(app.slots):
+            app.slots = [None] * len(app.slots)
+
+    @staticmethod
+    def _resize(app: AppWish, count: int) -> None:
+        new = app.is_wanted
+        app.most = count
+        app.slots = [*app.slots[:count], *[new] * (count - len(app.slots))]
+
+    def _meant(self, target: str) -> list[tuple[AppWish, list[int], bool]]:
+        """Apps, slots, and whether the whole of each is meant."""
+        if target == "all":
+            return [(app, list(range(len(app.slots))), True) for app in self.apps.values() if app.is_named]
+        name, _, index = target.partition(":")
+        app = self.apps.get(name)
+        if app is None or not app.is_named:
+            return []
+        if not index:
+            return [(app, list(range(len(app.slots))), True)]
+        return [(app, [int(index)], False)] if int(index) < len(app.slots) else []
+
+    def verb(self, verb: str, target: str, *args: object) -> None:
+        """An operator asked for it, and was not refused."""
+        for app, slots, is_whole in self._meant(target):
+            if verb in ("start", "restart"):
+                for slot in slots:
+                    app.slots[slot] = True
+                app.was_started = True
+            elif verb == "stop":
+                for slot in slots:
+                    app.slots[slot] = False
+            elif verb == "reload":
+                self._reload(app, slots, is_whole=is_whole)
+            elif verb == "scale":
+                self._resize(app, int(str(args[0])))
+            elif verb == "delete":
+                app.is_named = False
+                self.ecosystem = self.ecosystem.but(
+                    apps=tuple(spec for spec in self.ecosystem.apps if spec.name != app.spec.name)
+                )
+
+    @staticmethod
+    def _reload(app: AppWish, slots: list[int], *, is_whole: bool) -> None:
+        app.was_started = True
+        if not any(app.slots):
+            app.slots = [True if is_whole else None] * len(app.slots)
+            return
+        for slot in slots:
+            if app.slots[slot] is not True:
+                app.slots[slot] = None
