@@ -24,7 +24,7 @@ from pidone.control.operations import Operations
 from pidone.ecosystem.spec import AppSpec
 from pidone.host import cgroup, processes
 from pidone.init import proctree, reaper, spawn
-from pidone.listen.lazy import LazyOutfitter
+from pidone.listen.lazy import LazyBroker
 from pidone.logs.relay import Relay
 from pidone.record import Record
 from pidone.supervise import leftovers, loop, session, upkeep
@@ -242,7 +242,7 @@ def _install() -> None:
         (session._random, _random),
         (reaper.Reaper, lambda on_orphan: _RealReaper(on_orphan, now=lambda: _World.now.loop.now)),
         (Relay, lambda *_args, **_keys: _World.now.log),
-        (LazyOutfitter, lambda *_args: _World.now.outfitter),
+        (LazyBroker, lambda *_args: _World.now.broker),
         (Loading, lambda _load: SimLoading(_World.now)),
     ):
         _replace(original, instead)

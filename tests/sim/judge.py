@@ -93,7 +93,7 @@ class Judge:
     def spawned(self, proc: Proc) -> None:
         if proc.role != "main":
             return
-        spec = self._world.outfitter.equipping
+        spec = self._world.broker.preparing
         assert spec is not None
         before = self._mains.get(proc.mark)
         main = Main(proc, spec)

@@ -36,7 +36,7 @@ class World:
         self.inbox = Inbox(self.loop)
         self.kernel = Kernel(self.loop, witness, self.inbox.child_ended)
         self.kernel.run = self._run
-        self.outfitter = SimOutfitter(self)
+        self.broker = SimBroker(self)
         self.log = SimLog(self)
         self.random = Random(setup.seed)
         """What the runtime draws."""
@@ -63,8 +63,8 @@ class World:
         if proc.mark:
             count = self._launches[proc.mark] = self._launches.get(proc.mark, 0) + 1
             chance = Random(zlib.crc32(f"{self.setup.seed}/{proc.mark}/{count}".encode()))
-            app = self.outfitter.equipping
-            assert app is not None, "a spawn without its equipment"
+            app = self.broker.preparing
+            assert app is not None, "a spawn that nobody has prepared"
             self.programs[proc.mark] = Program(proc, self._behaviour(app, chance), self.kernel, self.loop)
         elif any("changes" in word for word in plan.argv):
             proc.role = "helper"
@@ -140,13 +140,13 @@ class Inbox:
     def close(self) -> None: ...
 
 
-class SimOutfitter:
+class SimBroker:
     """Ports that may be taken, and channels to programs."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self.bound: dict[tuple[str, str], AppSpec] = {}
-        self.equipping: AppSpec | None = None
+        self.preparing: AppSpec | None = None
         """Whose process is being started right now."""
 
     def open(self, app: AppSpec) -> None:
@@ -155,9 +155,9 @@ class SimOutfitter:
                 raise ListenError(f"{app.name}: port 80: Address already in use")
             self.bound[app.key()] = app
 
-    def equip(self, app: AppSpec, who: InstanceId, report: Report) -> "SimEquipment":
-        self.equipping = app
-        return SimEquipment(self._world, app, who, report)
+    def prepare(self, app: AppSpec, who: InstanceId, report: Report) -> "SimHandover":
+        self.preparing = app
+        return SimHandover(self._world, app, who, report)
 
     def retire(self, app: AppSpec, index: int) -> None: ...
 
@@ -165,7 +165,7 @@ class SimOutfitter:
         self.bound.pop(app.key(), None)
 
 
-class SimEquipment:
+class SimHandover:
     """One incarnation's channels."""
 
     env: Mapping[str, str] = EMPTY
