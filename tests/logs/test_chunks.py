@@ -10,9 +10,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from logs.relaying import NOON, app
 
-from pidone.logs.dress import dress_of
 from pidone.logs.encoder import Encoder
-from pidone.logs.files import FileSet, LogFile
+from pidone.logs.files.line_format import line_format_of
+from pidone.logs.files.logfile import LogFile
+from pidone.logs.files.logfiles import FileSet
 from pidone.logs.flow import Counts, Flow, Steps
 from pidone.logs.lines import LineBuffer
 from pidone.logs.multiline import joiner
@@ -145,8 +146,8 @@ def test_a_file_gets_the_bytes_however_they_were_cut(data: bytes, at: list[int])
     lines = text.removesuffix(b"\n").split(b"\n") if text else []
     for pattern, date in ((None, b""), ("[at]", b"at: ")):
         kept = Kept()
-        dress = dress_of(app(log_date_format=pattern), ORIGIN, lambda: NOON)
-        flowed(cut(data, at), "json", files=FileSet((cast("LogFile", kept),), dress))
+        line_format = line_format_of(app(log_date_format=pattern), ORIGIN, lambda: NOON)
+        flowed(cut(data, at), "json", files=FileSet((cast("LogFile", kept),), line_format))
         assert kept.data == b"".join(date + line + b"\n" for line in lines)
 
 

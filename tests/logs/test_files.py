@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import resource
 import socket
 import subprocess
 import time
@@ -15,7 +16,7 @@ import pytest
 from logs.relaying import NOON, app, stage
 
 from pidone.ecosystem.spec import AppSpec
-from pidone.logs.dates import date_formatter
+from pidone.logs.files.dates import date_formatter
 
 
 def run(
@@ -90,6 +91,97 @@ def test_a_full_disk_costs_one_warning_and_the_file() -> None:
     assert [r["message"] for r in found if r.get("stream") == "stdout"] == ["one", "two"]
     (warning,) = [r for r in found if r.get("event") == "log.file_failed"]
     assert (warning["path"], warning["app"], warning["level"]) == ("/dev/full", "api", "warning")
+
+
+def test_a_file_that_fails_is_tried_again_and_told_once_a_minute(tmp_path: Path) -> None:
+    """A disk that is full for three minutes: three records with a count, and what is missing in the end."""
+    disk, now = tmp_path / "disk", [NOON]
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", str(disk)], check=True)
+    try:
+        with stage(clock=lambda: now[0]) as it:
+            outlet = it.open(app(out_file=str(disk / "out.log")))
+            outlet_fd = os.dup(outlet.stdout)
+            outlet.spawned(7)
+
+            def say(text: bytes) -> None:
+                os.write(outlet_fd, text)
+                lines = it.relay.counts()[("default", "api"), "stdout"]
+                wanted = lines.lines + text.count(b"\n")
+                it.turn(lambda: lines.lines >= wanted)
+
+            (disk / "ballast").write_bytes(b"x" * 4096)
+            say(b"kept\n")
+            say(b"y" * 5000 + b"\n")
+            for _ in range(36):
+                say(b"lost\n")
+                now[0] += 5
+            (disk / "ballast").unlink()
+            say(b"back\n")
+            os.close(outlet_fd)
+            found = it.records()
+        text = (disk / "out.log").read_text()
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+    failed = [record for record in found if record.get("event") == "log.file_failed"]
+    assert [record["count"] for record in failed] == [1, 6, 6]
+    (restored,) = [record for record in found if record.get("event") == "log.file_restored"]
+    assert restored["lines"] == 37
+    assert (text[:6], text[-7:]) == ("kept\ny", "y\nback\n")
+    assert sum(record.get("message") == "lost" for record in found) == 36
+
+
+def test_no_descriptor_for_a_file_costs_only_the_file(tmp_path: Path) -> None:
+    """EMFILE is told; the file is written as soon as there is one."""
+    now = [NOON]
+    with stage(clock=lambda: now[0]) as it:
+        outlet = it.open(app(out_file=str(tmp_path / "out.log")))
+        it.say(outlet, b"one\n")
+        copy = os.dup(outlet.stdout)
+        outlet.spawned(7)
+        held: list[int] = []
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+        try:
+            with contextlib.suppress(OSError):
+                while True:
+                    held.append(os.dup(0))
+            outlet.finish()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            for fd in held:
+                os.close(fd)
+        now[0] += 20
+        os.write(copy, b"two\n")
+        os.close(copy)
+        it.turn(lambda: not it.relay._streams)
+        found = it.records()
+    assert [record["message"] for record in found if "event" not in record] == ["one", "two"]
+    (warning,) = [record for record in found if record.get("event") == "log.file_failed"]
+    assert os.strerror(errno.EMFILE) in warning["message"]
+    assert (tmp_path / "out.log").read_text() == "two\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system")
+def test_a_file_that_cannot_be_rotated_grows_on(tmp_path: Path) -> None:
+    """A folder that became read-only: all lines are there, one record tells why it is one file."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    path = disk / "out.log"
+    path.touch()
+    subprocess.run(["mount", "--bind", str(path), str(path)], check=True)  # EBUSY for a rename
+    try:
+        with stage() as it:
+            spec = app(out_file=str(path), log_max_size=1000, log_retain="2")
+            it.spawn(spec, ["seq", "100000"])
+            it.run()
+            found = it.records()
+        lines = path.read_text().split()
+    finally:
+        subprocess.run(["umount", "-l", str(path)], check=True)
+    assert lines == [str(n) for n in range(1, 100_001)]
+    (warning,) = [record for record in found if record.get("event") == "log.file_failed"]
+    assert "is not rotated" in warning["message"]
 
 
 @pytest.mark.parametrize(("size", "error"), [("4k", errno.ENOSPC), ("64k,ro", errno.EROFS)])

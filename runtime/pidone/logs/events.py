@@ -84,7 +84,10 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "channel.ignored": Event("a message of a process was not understood", ("app",)),
         "probe.shared": Event("a probe asks a port that all instances share", ("app",)),
         "log.dropped": Event("lines of an app were dropped", ("app", "lines", "reason")),
-        "log.file_failed": Event("a log file is not written any more", ("app", "path", "error")),
+        "log.file_failed": Event(
+            "a log file cannot be written, rotated or packed for now", ("app", "path", "error", "count")
+        ),
+        "log.file_restored": Event("a log file is written again", ("app", "path", "lines")),
         "control.listening": Event("the control socket or admin address is served", ("address",)),
         "control.taken": Event("another user held the socket's name and had to give way", ("address", "uid")),
         "control.error": Event("the control socket or admin address cannot be served", ("address", "error")),

@@ -14,7 +14,7 @@ from pidone.logs.timestamps import Timestamps
 from pidone.record import Record
 
 if TYPE_CHECKING:  # few apps write files
-    from pidone.logs.files import FileSet
+    from pidone.logs.files.logfiles import FileSet
 
 
 class Cancellable(Protocol):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from pathlib import Path
 
-    from pidone.logs.files import FileSet, LogFiles
+    from pidone.logs.files.logfiles import FileSet, LogFiles
     from pidone.logs.multiline import Joiner
 
 AppKey: TypeAlias = tuple[str, str]
@@ -202,9 +202,9 @@ class Relay:
         if not (app.out_file or app.error_file or app.log_file):
             return None
         if self._files is None:
-            from pidone.logs.files import LogFiles  # noqa: PLC0415 (pathlib comes with it)
+            from pidone.logs.files.logfiles import LogFiles  # noqa: PLC0415 (pathlib comes with it)
 
-            self._files = LogFiles(self._clock, self._file_failed, self._outputs)
+            self._files = LogFiles(self._clock, self, self._outputs, self._loop)
         return self._files.of(app, origin)
 
     def _limit(self, app: AppSpec) -> RateLimit:
@@ -230,15 +230,16 @@ class Relay:
             if reason == _OVERFLOW:
                 report.flush()
 
-    def _file_failed(self, app: AppSpec, path: "Path", error: OSError) -> None:
-        self.event(
-            "warning",
-            "log.file_failed",
-            f"{path} is not written any more: {error.strerror}",
-            **app.labels(),
-            path=str(path),
-            error=str(error),
-        )
+    def file_failed(self, app: AppSpec, path: "Path", what: str, error: OSError, count: int) -> None:
+        """See `AppFileNews`."""
+        told = f"{path} is not {what}: {error.strerror}" + (f" ({count} times)" if count > 1 else "")
+        fields = {**app.labels(), "path": str(path), "error": str(error)}
+        self.event("warning", "log.file_failed", told, **fields, count=count)
+
+    def file_restored(self, app: AppSpec, path: "Path", lost: int) -> None:
+        """See `AppFileNews`."""
+        told = f"{path} is written again, without {lost} lines"
+        self.event("info", "log.file_restored", told, **app.labels(), path=str(path), lines=lost)
 
     def _output_of(self, name: str) -> Output:
         return self._errors if name == "stderr" else self._output

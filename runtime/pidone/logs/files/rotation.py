@@ -1,13 +1,14 @@
 """When a log file is put aside, what it is called then, how long it is kept."""
 
 import contextlib
+import os
 import re
 import time
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Final
 
 from pidone.ecosystem.spec import Bytes, Seconds
+from pidone.logs.files.folder import Place, entries_of, status_of
 from pidone.record import Record
 
 _DAY_S: Final[Seconds] = 86_400.0
@@ -51,50 +52,45 @@ def rotation(max_size: Bytes | None, retain: str, *, compress: bool) -> Rotation
     return Rotation(max_size=max_size, keep_count=int(retain), compress=compress)
 
 
-def put_aside(path: Path, now: float) -> Path:
-    """Rename a file to its name plus the time, and return the new name. Raises OSError."""
+def put_aside(place: Place, now: float) -> str:
+    """Rename a file to its name plus the time, and return the new name. Raises OSError.
+
+    A name that is taken is left alone, also by a link; should a stranger be faster, he loses his own entry.
+    """
     whole, millis = divmod(int(now * 1000), 1000)
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(whole))
-    target = base = path.with_name(f"{path.name}.{stamp}.{millis:03d}Z")
+    target = base = f"{place.name}.{stamp}.{millis:03d}Z"
     number = 0
-    while target.exists() or target.with_name(target.name + PACKED).exists():
+    while any(status_of(place.folder, target + end) for end in ("", PACKED, PACKING)):
         number += 1
-        target = base.with_name(f"{base.name}-{number}")
-    path.rename(target)
+        target = f"{base}-{number}"
+    os.rename(place.name, target, src_dir_fd=place.folder, dst_dir_fd=place.folder)
     return target
 
 
-def expire(path: Path, rules: Rotation, now: float) -> None:
-    """Remove what was put aside of `path` and is no longer to be kept."""
-    aside = _aside(path)
-    doomed: list[list[Path]] = []
+def expire(place: Place, rules: Rotation, now: float) -> None:
+    """Remove what was put aside of a file and is no longer to be kept. Raises OSError."""
+    aside = _aside(place)
+    doomed: list[list[str]] = []
     if rules.keep_count is not None:
         doomed += aside[: max(len(aside) - rules.keep_count, 0)]
     if rules.keep_age is not None:
-        doomed += [files for files in aside if _written(files) < now - rules.keep_age]
-    for files in doomed:
-        for file in files:
-            file.unlink(missing_ok=True)
+        doomed += [names for names in aside if _written(place.folder, names) < now - rules.keep_age]
+    for names in doomed:
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=place.folder)
 
 
-def unpacked(path: Path) -> list[Path]:
-    """What was put aside of `path` and has not been packed yet, oldest first."""
-    return [file for files in _aside(path) for file in files if file.suffix not in (PACKED, PACKING)]
-
-
-def _aside(path: Path) -> list[list[Path]]:
-    """What was put aside of `path`, oldest first; each as its files: there are several while it is packed."""
-    found: dict[tuple[str, int], list[Path]] = {}
-    for entry in path.parent.iterdir():
-        if entry.name.startswith(path.name) and (name := _ASIDE.fullmatch(entry.name[len(path.name) :])):
+def _aside(place: Place) -> list[list[str]]:
+    """What was put aside of a file, oldest first; each as its names: there are several while it is packed."""
+    found: dict[tuple[str, int], list[str]] = {}
+    for entry in entries_of(place.folder):
+        if entry.startswith(place.name) and (name := _ASIDE.fullmatch(entry[len(place.name) :])):
             found.setdefault((name[1], int(name[2] or 0)), []).append(entry)
     return [found[key] for key in sorted(found)]
 
 
-def _written(files: Iterable[Path]) -> float:
+def _written(folder: int, names: Iterable[str]) -> float:
     """When something was written last; a file that has been packed and removed meanwhile does not count."""
-    latest = 0.0
-    for file in files:
-        with contextlib.suppress(FileNotFoundError):
-            latest = max(latest, file.stat().st_mtime)
-    return latest
+    return max((status.st_mtime for name in names if (status := status_of(folder, name))), default=0.0)
