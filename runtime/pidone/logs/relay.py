@@ -233,8 +233,15 @@ class Relay:
     def file_failed(self, app: AppSpec, path: "Path", what: str, error: OSError, count: int) -> None:
         """See `AppFileNews`."""
         told = f"{path} is not {what}: {error.strerror}" + (f" ({count} times)" if count > 1 else "")
-        fields = {**app.labels(), "path": str(path), "error": str(error)}
-        self.event("warning", "log.file_failed", told, **fields, count=count)
+        self.event(
+            "warning",
+            "log.file_failed",
+            told,
+            **app.labels(),
+            path=str(path),
+            error=str(error),
+            count=count,
+        )
 
     def file_restored(self, app: AppSpec, path: "Path", lost: int) -> None:
         """See `AppFileNews`."""
