@@ -36,9 +36,6 @@ _COMMON_HEADERS: Final = [
 class Front(Protocol):
     """The listener a connection belongs to."""
 
-    def admit(self, connection: "Connection", transport: asyncio.Transport) -> str | None:
-        """Take a new connection in and tell who it is; None to hang up."""
-
     def leave(self, connection: "Connection") -> None: ...
 
     def admit_stream(self, connection: "Connection") -> None:
@@ -60,8 +57,8 @@ class Connection(asyncio.BufferedProtocol):
     Who does not take its answers is not read from: what it asks for next waits in the kernel.
     """
 
-    def __init__(self, front: Front, now: Callable[[], Seconds]) -> None:
-        """`now` is the loop's time."""
+    def __init__(self, front: Front, now: Callable[[], Seconds], peer: str) -> None:
+        """`now` is the loop's time, `peer` who the client is."""
         self._front = front
         self._now = now
         self._wire = h11.Connection(h11.SERVER, max_incomplete_event_size=HEADER_BYTES)
@@ -72,7 +69,9 @@ class Connection(asyncio.BufferedProtocol):
         self._body = bytearray()
         self._source: Source | None = None
         self._task: asyncio.Future[Response] | None = None
-        self._peer = ""
+        self._peer = peer
+        self._is_aborted = False
+        """Whether it was hung up on, perhaps before it had a transport."""
         self._only_head = False
         self._is_idle = False
         self._said = 0
@@ -92,12 +91,9 @@ class Connection(asyncio.BufferedProtocol):
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 (what asyncio says of stream protocols)
         self._transport = transport
         transport.set_write_buffer_limits(high=_WRITE_AHEAD)
-        peer = self._front.admit(self, transport)
-        if peer is None:
-            transport.abort()
-            return
-        self._peer = peer
         self._is_open = True
+        if self._is_aborted:
+            transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
@@ -292,6 +288,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def abort(self) -> None:
         """Hang up at once; what was not taken is lost."""
+        self._is_aborted = True
         if self._transport is not None:
             self._transport.abort()
 

@@ -1,8 +1,16 @@
-"""One listening socket of the control side and its clients: how many, how long, and who they are."""
+"""One listening socket of the control side and its clients: how many, how long, and who they are.
+
+accept(2) is called here and not by asyncio, which takes a hundred clients in before anybody has looked at
+one, tells of a missing descriptor with a traceback for each try, and shortens the queue that the socket has.
+"""
 
 import asyncio
+import errno
+import functools
+import resource
 import socket
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 from pidone.control import peers
@@ -15,6 +23,16 @@ CONNECTIONS: Final = 256
 """Per listener; the quietest client has to go when one more comes."""
 STREAMS: Final = 16
 """Followers of events and logs, per listener; the longest has to go when one more comes."""
+_SHARE: Final = 8
+"""Of the descriptors that we may have, a listener's clients get at most one in so many."""
+_RESERVE: Final = 32
+"""Descriptors that one client at a time gets at most: apps must be started, buried and stopped whatever goes on here."""
+_BATCH: Final = 32
+"""Clients taken in before it is the turn of something else."""
+_PAUSE: Final[Seconds] = 1.0
+"""How long clients wait in the queue when there is nothing to serve them with."""
+_VANISHED: Final = (errno.EAGAIN, errno.ECONNABORTED, errno.EINTR, errno.EPERM, errno.EPROTO)
+"""Of accept(2): a client that is gone, or that a firewall forbids, is nothing to wait for."""
 _SWEEP: Final[Seconds] = 1.0
 
 
@@ -28,60 +46,104 @@ class Listener:
         parse: Callable[[str], tuple[tuple[str, ...], Mapping[str, str]]],
         handle: Callable[[Request], Answer],
         on_bug: Callable[[Exception], None],
+        on_full: Callable[[OSError], None],
         token: bytes | None = None,
     ) -> None:
-        """`sock` listens already. With a `token`, a TCP client that bears it may act."""
+        """`sock` listens already. With a `token`, a TCP client that bears it may act.
+
+        `on_full` is told what keeps clients from being taken in, each time.
+        """
         self._socket = sock
         self._is_local = sock.family == socket.AF_UNIX
         self._parse = parse
         self._handle = handle
         self._on_bug = on_bug
+        self._on_full = on_full
         self._token = token
-        self._server: asyncio.Server | None = None
-        self._opening: asyncio.Task[None] | None = None
         self._connections: dict[Connection, None] = {}
         self._streams: dict[Connection, None] = {}
+        self._opening: set[asyncio.Task[object]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._resuming: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
     def open(self) -> None:
         """Accept from the next turn on."""
-        self._opening = self._loop.create_task(self._serve())
-
-    async def _serve(self) -> None:
-        def make() -> Connection:
-            return Connection(self, self._loop.time)
-
-        if self._is_local:
-            self._server = await self._loop.create_unix_server(make, sock=self._socket)
-        else:
-            self._server = await self._loop.create_server(make, sock=self._socket)
+        self._resuming = None
+        self._loop.add_reader(self._socket.fileno(), self._accept)
 
     def close(self) -> None:
         """Stop listening and hang up on everybody."""
-        if self._opening is not None:
-            self._opening.cancel()
-        if self._server is not None:
-            self._server.close()
+        self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._resuming):
+            if timer is not None:
+                timer.cancel()
         for connection in list(self._connections):
             connection.abort()
 
-    # -- called by connections -------------------------------------------------------------------------
+    # -- new clients -----------------------------------------------------------------------------------
 
-    def admit(self, connection: Connection, transport: asyncio.Transport) -> str | None:
-        """Take in a client, if it is one of ours."""
-        peer = self._peer_of(transport)
-        if peer is None:
-            return None
-        if len(self._connections) >= CONNECTIONS:
-            self._make_room()
+    def _accept(self) -> None:
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if most == resource.RLIM_INFINITY:
+            most = _SHARE * CONNECTIONS
+        for _ in range(_BATCH):
+            try:
+                client, address = self._socket.accept()
+            except OSError as error:
+                if error.errno not in _VANISHED:
+                    self._pause(error)
+                return
+            peer = self._peer_of(client, address)
+            if peer is None:
+                client.close()
+                continue
+            is_scarce = client.fileno() >= most - _RESERVE  # accept(2) gives the lowest free number
+            if self._connections and (
+                is_scarce or len(self._connections) >= min(CONNECTIONS, most // _SHARE)
+            ):
+                self._make_room()
+            self._admit(client, peer)
+
+    def _pause(self, error: OSError) -> None:
+        """Let clients wait in the queue: without it, the loop would be told of them again at once."""
+        self._on_full(error)
+        self._loop.remove_reader(self._socket.fileno())
+        self._resuming = self._loop.call_later(_PAUSE, self.open)
+
+    def _admit(self, client: socket.socket, peer: str) -> None:
+        client.setblocking(False)
+        connection = Connection(self, self._loop.time, peer)
         self._connections[connection] = None
+        opening: asyncio.Task[object] = self._loop.create_task(
+            self._loop.connect_accepted_socket(lambda: connection, client)
+        )
+        self._opening.add(opening)
+        opening.add_done_callback(functools.partial(self._opened, connection, client))
         if self._timer is None:
             self._timer = self._loop.call_later(_SWEEP, self._sweep)
-        return peer
+
+    def _opened(self, connection: Connection, client: socket.socket, task: "asyncio.Task[object]") -> None:
+        self._opening.discard(task)
+        if task.cancelled() or task.exception() is not None:
+            self.leave(connection)
+            client.close()
+            if isinstance(error := None if task.cancelled() else task.exception(), OSError):
+                self._on_full(error)
+
+    def _peer_of(self, client: socket.socket, address: object) -> str | None:
+        """Who it is; None if he may not ask anything."""
+        if self._is_local:
+            peer = peers.of(client)
+            return f"uid {peer.uid}, pid {peer.pid}" if peers.is_ours(peer.uid) else None
+        # asyncio does this only for sockets that were made with IPPROTO_TCP by name. Without it the
+        # second of two small answers waits for the client's delayed ACK, 40 ms.
+        with suppress(OSError):  # it is gone already
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return str(address[0]) if isinstance(address, tuple) else "?"
+
+    # -- called by connections -------------------------------------------------------------------------
 
     def leave(self, connection: Connection) -> None:
         """A client is gone."""
@@ -131,17 +193,6 @@ class Listener:
         return as_json({"error": "a bug in pidone; its log says more"}, 500)
 
     # -- helpers ---------------------------------------------------------------------------------------
-
-    def _peer_of(self, transport: asyncio.Transport) -> str | None:
-        sock: socket.socket = transport.get_extra_info("socket")
-        if not self._is_local:
-            # asyncio does this only for sockets that were made with IPPROTO_TCP by name. Without it the
-            # second of two small answers waits for the client's delayed ACK, 40 ms.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            address = transport.get_extra_info("peername") or ("?",)
-            return str(address[0])
-        peer = peers.of(sock)
-        return f"uid {peer.uid}, pid {peer.pid}" if peers.is_ours(peer.uid) else None
 
     def _make_room(self) -> None:
         """Hang up on whoever is due first; those being answered come last."""

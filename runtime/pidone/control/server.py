@@ -4,21 +4,38 @@ HTTP, routes and metrics are 2 MB and 60 ms of imports. Many containers never se
 when the first one knocks; until then there is only a listening socket whose queue holds it.
 """
 
+import functools
 import os
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pidone.control import where
 from pidone.errors import ControlError
 from pidone.supervise.session import Closable, Parts
+from pidone.throttle import Throttle
 
 if TYPE_CHECKING:
     from pidone.control.listener import Listener
+    from pidone.control.unavailable import Unavailable
+    from pidone.ecosystem.spec import Seconds
 
 _TOKEN_BYTES: Final = 4096
 _KERNEL_BYTES: Final = 64 * 1024
+
+
+_RETRY: "Final[Seconds]" = 5.0
+"""After what answers could not be loaded."""
+
+
+class _Door(NamedTuple):
+    """A listening socket."""
+
+    sock: socket.socket
+    address: str
+    token: bytes | None
+    """What makes somebody who bears it more than a reader."""
 
 
 class ControlServer:
@@ -27,10 +44,12 @@ class ControlServer:
     def __init__(self, parts: Parts, environ: Mapping[str, str]) -> None:
         """Open everything that the configuration asks for; what cannot be opened is logged, and no more."""
         self._parts = parts
-        self._doors: list[tuple[socket.socket, bytes | None]] = []
-        """Sockets that nobody has knocked at yet, and the tokens of those who may act there."""
+        self._doors: list[_Door] = []
+        """Those that nobody has knocked at yet."""
         self._listeners: list[Listener] = []
         self._bound: where.Bound | None = None
+        self._unavailable: Unavailable | None = None
+        self._throttle = Throttle(parts.loop.time)
         self._alarm: Closable | None = None
         if parts.supervisor.ecosystem.alerts:
             from pidone.control.alarm import Alarm  # noqa: PLC0415 (few ecosystems have alerts)
@@ -43,9 +62,12 @@ class ControlServer:
         """Hang up and remove the socket, unless it is another runtime's by now."""
         if self._alarm is not None:
             self._alarm.close()
-        for sock, _ in self._doors:
-            self._parts.loop.remove_reader(sock.fileno())
-            sock.close()
+        if self._unavailable is not None:
+            self._unavailable.close()
+            self._unavailable = None
+        for door in self._doors:
+            self._parts.loop.remove_reader(door.sock.fileno())
+            door.sock.close()
         for listener in self._listeners:
             listener.close()
         if self._bound is not None and where.inode(self._bound.path) == self._bound.inode:
@@ -85,13 +107,24 @@ class ControlServer:
         self._listen(sock, f"[{host}]:{port}" if ":" in host else f"{host}:{port}", token)
 
     def _listen(self, sock: socket.socket, address: str, token: bytes | None = None) -> None:
-        self._doors.append((sock, token))
+        self._doors.append(_Door(sock, address, token))
         self._parts.loop.add_reader(sock.fileno(), self._knocked)
         self._parts.ledger.event("info", "control.listening", f"answering at {address}", address=address)
 
     def _knocked(self) -> None:
         """The first client, at whichever door: load what answers, and open all of them."""
-        from pidone.control.handlers import Handlers  # noqa: PLC0415 (what this method is about)
+        for door in self._doors:
+            self._parts.loop.remove_reader(door.sock.fileno())
+        try:
+            self._open_doors()
+        except Exception as error:  # noqa: BLE001 (files that an upgrade has changed can fail in any way)
+            why = f"the control side cannot be loaded: {type(error).__name__}: {error}"
+            hint = "; was pidone replaced while it ran?" if isinstance(error, ImportError) else ""
+            self._complain("load", why + hint)
+            self._turn_away(why + hint)
+
+    def _open_doors(self) -> None:
+        from pidone.control.handlers import Handlers  # noqa: PLC0415 (what `_knocked` is about)
         from pidone.control.listener import Listener  # noqa: PLC0415
         from pidone.control.metrics import Metrics  # noqa: PLC0415
         from pidone.control.operations import Operations  # noqa: PLC0415
@@ -110,15 +143,43 @@ class ControlServer:
             ]
         )
         doors, self._doors = self._doors, []
-        for sock, token in doors:
-            parts.loop.remove_reader(sock.fileno())
-            listener = Listener(sock, parse=parse, handle=router.handle, on_bug=self._bug, token=token)
+        for door in doors:
+            listener = Listener(
+                door.sock,
+                parse=parse,
+                handle=router.handle,
+                on_bug=self._bug,
+                on_full=functools.partial(self._complain, door.address),
+                token=door.token,
+            )
             listener.open()
             self._listeners.append(listener)
 
-    def _complain(self, address: str, error: Exception) -> None:
-        why = error.strerror or str(error) if isinstance(error, OSError) else str(error)
-        self._parts.ledger.event("error", "control.error", f"{address}: {why}", address=address, error=why)
+    def _turn_away(self, why: str) -> None:
+        """Tell clients why they get nothing, and try again before long."""
+        from pidone.control.unavailable import Unavailable  # noqa: PLC0415 (hardly ever needed)
+
+        self._unavailable = Unavailable(self._parts.loop, [door.sock for door in self._doors], why)
+        self._parts.loop.call_later(_RETRY, self._try_again)
+
+    def _try_again(self) -> None:
+        if self._unavailable is not None:
+            self._unavailable.close()
+            self._unavailable = None
+            self._wait_for_knocks()
+
+    def _wait_for_knocks(self) -> None:
+        for door in self._doors:
+            self._parts.loop.add_reader(door.sock.fileno(), self._knocked)
+
+    def _complain(self, address: str, error: Exception | str) -> None:
+        """Tell of a fault, of each address's once a minute with how often it came."""
+        why = str(getattr(error, "strerror", None) or error)
+        if times := self._throttle.due(address):
+            again = f" ({times} times)" if times > 1 else ""
+            self._parts.ledger.event(
+                "error", "control.error", f"{address}: {why}{again}", address=address, error=why
+            )
 
     def _bug(self, error: Exception) -> None:
         import traceback  # noqa: PLC0415 (only for a bug)

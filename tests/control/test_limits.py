@@ -1,0 +1,177 @@
+"""What the control side takes of the runtime's descriptors, and what it does when there are none."""
+
+import contextlib
+import json
+import os
+import resource
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from control.operated import Operated, UnixHTTP, operated
+from control.test_peers import STRANGER, as_user
+from harness import DEADLINE_S, PIDONE, PYTHON, Running, alive, eventually, free_port
+
+SLEEPER = """
+[[apps]]
+name = "api"
+script = "/bin/sleep"
+args = "1000"
+instances = 3
+ready_delay = 0
+min_uptime = 0
+"""
+FEW = 200
+MANY = 400
+_CROWD = """
+import socket, sys, time
+clients = []
+for _ in range(int(sys.argv[2])):
+    client = socket.socket(socket.AF_UNIX)
+    client.setblocking(False)
+    try:
+        client.connect(sys.argv[1])
+        client.send(b"GET /livez HTT")
+    except OSError:
+        pass
+    clients.append(client)
+print("there", flush=True)
+time.sleep(1000)
+"""
+
+
+@contextlib.contextmanager
+def with_few_descriptors(folder: Path) -> Iterator[Operated]:
+    """`ulimit -n 200`, as some base images and old container engines have it."""
+    (folder / "ecosystem.toml").write_text(SLEEPER)
+    path, port = folder / "control.sock", free_port()
+    words = ["--socket", str(path), "--admin", f"127.0.0.1:{port}", str(folder / "ecosystem.toml")]
+    with Running(["sh", "-c", f'ulimit -n {FEW}; exec "$@"', "sh", PIDONE, *words]) as run:
+        run.expect(event="control.listening", count=2)
+        run.expect(event="instance.online", count=3)
+        yield Operated(run, str(path), port)
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+
+
+def suffers_nothing(it: Operated) -> None:
+    """Apps that die are buried and started again; commands and probes are answered."""
+    for round_ in range(1, 4):
+        pids = {instance["pid"] for instance in it.app("api")["instances"]}
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        it.run.expect(event="instance.exit", count=3 * round_)
+        eventually(lambda: it.states("api") == ["online"] * 3)
+        after = {instance["pid"] for instance in it.app("api")["instances"]}
+        assert pids.isdisjoint(after)
+        assert all(map(alive, after))
+    assert it.command("health").returncode == 0
+    assert not it.run.find(event="runtime.error")
+    assert len(it.run.find(event="control.error")) <= 1
+    assert not it.run.err or "Traceback" not in it.run.err.text()
+
+
+def test_many_clients_on_tcp_cost_no_app_anything(tmp_path: Path) -> None:
+    """400 connections that say nothing, at 200 descriptors: deaths are seen and apps start as ever."""
+    with with_few_descriptors(tmp_path) as it, contextlib.ExitStack() as stack:
+        for _ in range(MANY):
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(("127.0.0.1", it.port))
+        suffers_nothing(it)
+        assert it.ask("/livez", tcp=True).status == 200
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs root and setpriv")
+def test_many_strangers_on_the_socket_cost_no_app_anything(tmp_path: Path) -> None:
+    """They are hung up on as soon as the kernel has told whose they are."""
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    with with_few_descriptors(tmp_path) as it:
+        Path(it.socket).chmod(0o666)
+        argv = as_user(STRANGER, sys.executable, "-c", _CROWD, it.socket, str(MANY))
+        with Running(argv, cwd="/") as crowd:
+            crowd.expect_line("there")
+            suffers_nothing(it)
+
+
+def cpu_s(pid: int) -> float:
+    """Seconds of processor time so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_without_a_descriptor_for_a_client_it_waits_and_says_so_once(tmp_path: Path) -> None:
+    """accept(2) with EMFILE: one record, no busy loop, and clients are served when there is one again."""
+    with operated(tmp_path) as it, contextlib.ExitStack() as stack:
+        pid = it.run.pid
+        limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        used = max(int(name) for name in os.listdir(f"/proc/{pid}/fd")) + 1
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (used, limits[1]))
+        before = cpu_s(pid)
+        client = stack.enter_context(contextlib.closing(UnixHTTP(it.socket)))
+        client.request("GET", "/livez")
+        record = it.run.expect(event="control.error")
+        assert "Too many open files" in record["message"]
+        time.sleep(2.5)
+        assert len(it.run.find(event="control.error")) == 1
+        assert not it.run.err or "Traceback" not in it.run.err.text()
+        assert cpu_s(pid) - before < 0.5
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+        assert client.getresponse().status == 200
+
+
+def test_the_queue_is_as_long_after_the_first_client_as_before(tmp_path: Path) -> None:
+    """300 clients that come at once wait for their turn; nobody is refused."""
+    with operated(tmp_path) as it, contextlib.ExitStack() as stack:
+        assert it.ask("/livez").status == 200
+        it.run.signal(signal.SIGSTOP)
+        try:
+            for _ in range(300):
+                client = stack.enter_context(socket.socket(socket.AF_UNIX))
+                client.setblocking(False)
+                client.connect(it.socket)
+        finally:
+            it.run.signal(signal.SIGCONT)
+        assert it.ask("/livez").status == 200
+
+
+def test_a_control_side_that_cannot_be_loaded_says_so_and_does_not_spin(tmp_path: Path) -> None:
+    """An upgrade in place takes a module away before the first client: one error, an answer, no busy loop."""
+    source = Path(PIDONE).parent
+    shutil.copytree(Path(sys.modules["pidone"].__path__[0]), tmp_path / "lib" / "pidone")
+    handlers = tmp_path / "lib" / "pidone" / "control" / "router.py"
+    (tmp_path / "ecosystem.toml").write_text(SLEEPER)
+    path = tmp_path / "control.sock"
+    argv = [PYTHON, "-B", "-m", "pidone", "--socket", str(path), str(tmp_path / "ecosystem.toml")]
+    environ = {"PYTHONPATH": str(tmp_path / "lib"), "PYTHONDONTWRITEBYTECODE": "1", "PATH": str(source)}
+    with Running(argv, env=environ, cwd=tmp_path) as run:
+        run.expect(event="control.listening")
+        run.expect(event="instance.online", count=3)
+        kept = handlers.read_text()
+        handlers.unlink()
+        shutil.rmtree(handlers.parent / "__pycache__", ignore_errors=True)
+        before = cpu_s(run.pid)
+        for _ in range(3):
+            status, body = ask(path)
+            assert status == 503
+            assert "cannot be loaded" in json.loads(body)["error"]
+        time.sleep(1)
+        [record] = run.find(event="control.error")
+        assert "ModuleNotFoundError" in record["message"]
+        assert cpu_s(run.pid) - before < 0.7
+        handlers.write_text(kept)
+        eventually(lambda: ask(path)[0] == 200, "the control side to be loaded after all", DEADLINE_S)
+
+
+def ask(path: Path) -> tuple[int, bytes]:
+    """Status and body of the probe."""
+    with contextlib.closing(UnixHTTP(str(path))) as client:
+        client.request("GET", "/livez")
+        answer = client.getresponse()
+        return answer.status, answer.read()
