@@ -1,22 +1,40 @@
-"""Variables for people's eyes: names always, values only where nothing about them looks like a secret."""
+"""What nobody may see: one list of names, patterns and habits, for every output.
+
+Variables, command lines, URLs, headers and JSON, in `env`, `check`, `describe`, events and messages. When in
+doubt a value is hidden: a name too many costs a look into the file, one too few a password.
+"""
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 MASK: Final = "***"
-_SECRET_NAME: Final = re.compile(
-    r"pass|pwd|secret|token|key|cred|auth|salt|dsn|private|cookie|session|jwt|signature|cert|license|webhook",
-    re.IGNORECASE,
+SENSITIVE: Final = (
+    r"pass|pwd|(?<![a-z])pw(?![a-z])|secret|token|key|cred|auth(?!or(?!i))|salt|dsn|private|cookie|session|jwt"
+    r"|signature|cert|license|webhook|bearer"
 )
+"""A name that holds one of these, in any case, names a secret."""
+_SECRET_NAME: Final = re.compile(SENSITIVE, re.IGNORECASE)
 _PUBLIC_NAME: Final = re.compile(
-    r"(^|_)(path|home|shell|lang|lc_\w+|version|hostname|tz|term|(old)?pwd)$", re.IGNORECASE
+    r"(^|_)(path|home|shell|lang|lc_\w+|version|hostname|tz|term)$|^(?-i:(OLD)?PWD)$", re.IGNORECASE
 )
-_USER_IN_URL: Final = re.compile(r"(://)[^\s/@]+@")
-_IN_QUERY: Final = re.compile(r"([?&;])([\w.\[\]-]+)=([^&;#\s\"']+)")
+IN_URL: Final = re.compile(r"(://)(?:[^\s/@:]+|[^\s/@:]*:[^\s\"'<>]*)@")
+"""User and password, which may hold anything but blanks and quotes: a `/`, an `@`."""
+_NAMED: Final = re.compile(
+    r"""(?<![\w.-])(["']?)([\w.\[\]-]{1,100})\1(\s*[:=]\s*)(?!//)
+        ("(?:\\.|[^"\\])*"?|'(?:\\.|[^'\\])*'?|(?:(?:bearer|basic|digest|token)\s+)?[^\s,;&"'}\]#]+)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""`password=x`, `"password": "x"`, `Authorization: Bearer x`, `?token=x`."""
 _RANDOM: Final = re.compile(r"(?=[A-Za-z0-9+/=_-]*\d)(?=[A-Za-z0-9+/=_-]*[A-Za-z])[A-Za-z0-9+/=_-]{20,}")
 _SETTING: Final = re.compile(r"^(-{0,2}\w[\w.-]*)=(.*)$", re.DOTALL)
 """`--password=x` and `PASSWORD=x`."""
+_LOGIN_OPTIONS: Final = frozenset({"-u", "--user", "--proxy-user", "-U"})
+"""Followed by `user:password`, as of curl."""
+_PASSWORD_OPTIONS: Final = {"sshpass": "-p", "redis-cli": "-a", "ldapsearch": "-w", "smbclient": "-U"}
+"""Programs whose option for a password does not say so."""
+_JOINED: Final = re.compile(r"^(mysql|mariadb)")
+"""Programs whose password follows `-p` without a blank."""
 
 
 def is_secret(name: str) -> bool:
@@ -24,18 +42,22 @@ def is_secret(name: str) -> bool:
     return bool(_SECRET_NAME.search(name)) and not _PUBLIC_NAME.search(name)
 
 
-def mask_urls(text: str) -> str:
-    """Text without user names, passwords and secret parameters in URLs."""
+def mask_named(text: str) -> str:
+    """Text without what it calls a secret itself: logins in URLs, parameters, headers, members of JSON."""
 
-    def parameter(found: re.Match[str]) -> str:
-        return f"{found[1]}{found[2]}={MASK if is_secret(found[2]) else found[3]}"
+    def named(match: re.Match[str]) -> str:
+        quote, name, mark, value = match.groups()
+        if not is_secret(name) or value == MASK:
+            return match[0]
+        own = value[0] if value[0] in "\"'" else ""
+        return f"{quote}{name}{quote}{mark}{own}{MASK}{own}"
 
-    return _IN_QUERY.sub(parameter, _USER_IN_URL.sub(rf"\1{MASK}@", text))
+    return _NAMED.sub(named, IN_URL.sub(rf"\1{MASK}@", text))
 
 
 def mask_text(text: str) -> str:
     """The same, and without words that look random."""
-    return "".join(_mask_word(word) for word in re.split(r"([:,;\s?&=]+)", mask_urls(text)))
+    return "".join(_mask_word(word) for word in re.split(r"([:,;\s?&=]+)", mask_named(text)))
 
 
 def _mask_word(word: str) -> str:
@@ -60,18 +82,34 @@ def mask(env: Mapping[str, str], secrets: Collection[str] = ()) -> dict[str, str
 
 
 def mask_args(args: Sequence[str], rest: Callable[[str], str] = mask_text) -> list[str]:
-    """A command line without values of options and variables that are called like secrets."""
+    """A command line without passwords: of options, variables, headers, logins, and of some programs."""
     shown: list[str] = []
-    hide_next = False
+    previous, program = "", ""
     for arg in args:
-        setting = _SETTING.match(arg)
-        if hide_next and not arg.startswith("-"):
-            shown.append(MASK)
-        elif setting is not None:
-            shown.append(f"{setting[1]}={mask_value(setting[1], setting[2], rest)}")
-        elif " " in arg:  # a command line in a word, for a shell
-            shown.append(" ".join(mask_args(arg.split(" "), rest)))
-        else:
-            shown.append(rest(arg))
-        hide_next = arg.startswith("-") and setting is None and bool(_SECRET_NAME.search(arg))
+        shown.append(_mask_arg(arg, previous, program, rest))
+        if "/" in arg or not arg.startswith("-"):
+            word = arg.rpartition("/")[2]
+            program = word if word in _PASSWORD_OPTIONS or _JOINED.match(word) else program
+        previous = arg
     return shown
+
+
+def _mask_arg(arg: str, previous: str, program: str, rest: Callable[[str], str]) -> str:
+    setting = _SETTING.match(arg)
+    if not arg.startswith("-") and _hides_next(previous, program):
+        return MASK
+    if previous in _LOGIN_OPTIONS and ":" in arg:
+        return arg.partition(":")[0] + ":" + MASK
+    if _JOINED.match(program) and arg.startswith("-p") and len(arg) > 2:
+        return f"-p{MASK}"
+    if setting is not None and " " not in setting[1]:
+        return f"{setting[1]}={mask_value(setting[1], setting[2], rest)}"
+    if " " in arg and ":" not in arg.split(" ", maxsplit=1)[0]:  # a command line in a word, for a shell
+        return " ".join(mask_args(mask_named(arg).split(" "), rest))
+    return rest(arg)
+
+
+def _hides_next(option: str, program: str) -> bool:
+    if not option.startswith("-") or "=" in option:
+        return False
+    return bool(_SECRET_NAME.search(option)) or _PASSWORD_OPTIONS.get(program) == option

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from pidone.ecosystem.document import Document, KeyPath
 from pidone.errors import ConfigError
-from pidone.masking import MASK, is_secret, mask_args, mask_urls
+from pidone.masking import MASK, is_secret, mask_args, mask_named
 
 _SHOWN_LENGTH: Final = 200
 _SHOWN_START: Final = 80
@@ -22,7 +22,7 @@ def shown(value: object) -> str:
     if isinstance(value, float | int) or value is None:
         text = json.dumps(value) if abs(value or 0) < 1e20 else "a huge number"
     else:
-        text = json.dumps(mask_args([str(value)], mask_urls)[0], ensure_ascii=False)
+        text = json.dumps(mask_args([str(value)], mask_named)[0], ensure_ascii=False)
     if len(text) <= _SHOWN_LENGTH:
         return text
     return f"{text[:_SHOWN_START]}...{text[_SHOWN_START + 3 - _SHOWN_LENGTH :]}"

@@ -102,6 +102,7 @@ def test_is_refused_in_node_as_well(case: str, read_files: Reader, monkeypatch: 
     code, why = IN_NODE[case]
     if "takes longer" in why or "ended before" in why:
         monkeypatch.setattr(loading, "CPU_LIMIT_S", 1)
+    if "takes longer" in why:
         monkeypatch.setattr(node, "TIME_LIMIT_S", 2.0)
     files = {
         "e.config.js": f"const p = require('p'); {code if case != 'detached child' else 'module.exports = ' + code}",

@@ -6,13 +6,12 @@ from typing import Final
 
 from pidone.ecosystem.formats.source import Source
 from pidone.errors import ConfigError
+from pidone.masking import IN_URL, MASK, SENSITIVE
 
-MASK: Final = "***"
 _MIN_SECRET_CHARS: Final = 4
 """Shorter values (`1`, `on`, `80`) would mask half of every message and protect nothing."""
 
 # Patterns are compiled where they are first used: a configuration without a mistake needs none of them.
-_SENSITIVE: Final = r"(?:pass|pwd|secret|token|key|cred|auth|salt|dsn|private|cookie|session|jwt)"
 _HARMLESS: Final = frozenset(
     [
         *("PATH", "HOME", "PWD", "OLDPWD", "USER", "LOGNAME", "SHELL", "HOSTNAME", "TERM", "SHLVL", "TZ"),
@@ -20,7 +19,7 @@ _HARMLESS: Final = frozenset(
     ]
 )
 _ASSIGNMENT: Final = rf"""(?x)
-    (?P<key> ["']? (?<![\w$]) (?: [A-Z][A-Z0-9_]+ | \w*(?i:{_SENSITIVE})\w* ) ["']? \s*[:=]\s* )
+    (?P<key> ["']? (?<![\w$]) (?: [A-Z][A-Z0-9_]+ | \w*(?i:{SENSITIVE})\w* ) ["']? \s*[:=]\s* )
     (?: "(?:\\.|[^"\\])*"?
       | '(?:\\.|[^'\\])*'? | `(?:\\.|[^`\\])*`? | [^\s,}}\]\[{{"'`](?:[^,}}\]]*[^\s,}}\]])? )
     """
@@ -30,7 +29,6 @@ _TOLD: Final = r"""(?ix)
     (?: "[^"]*" | '[^']*' | \S+ )
     """
 """In a message only what plainly names a secret: `Unexpected token: x` shall keep its x."""
-_USER_IN_URL: Final = r"(://[^\s:/@]*:)[^\s@]+@"
 _LONG_RANDOM: Final = r"[A-Za-z0-9+=_-]{32,}"
 _QUOTE_CHARS: Final = 80
 
@@ -40,7 +38,7 @@ def values_of(env: Mapping[str, str]) -> tuple[str, ...]:
     return secret_values(
         value
         for name, value in env.items()
-        if re.search(_SENSITIVE, name, re.IGNORECASE)
+        if re.search(SENSITIVE, name, re.IGNORECASE)
         or not (name in _HARMLESS or value.startswith(("/", ".")))
     )
 
@@ -56,7 +54,7 @@ def redact(text: str, values: Iterable[str]) -> str:
     """`text` without any of the values, nor of what it calls a password itself."""
     for value in values:
         text = text.replace(value, MASK)
-    text = re.sub(_USER_IN_URL, rf"\1{MASK}@", text)
+    text = IN_URL.sub(rf"\1{MASK}@", text)
     return re.sub(_TOLD, rf"\g<1>{MASK}", text)
 
 
@@ -68,7 +66,7 @@ def printable(text: str) -> str:
 def quote(line: str, column: int | None = None) -> str:
     """A source line fit for a message: short, around `column` (from 1), values of variables masked."""
     masked = re.sub(_ASSIGNMENT, rf"\g<key>{MASK}", printable(line.strip()))
-    masked = re.sub(_USER_IN_URL, rf"\1{MASK}@", masked)
+    masked = IN_URL.sub(rf"\1{MASK}@", masked)
     masked = re.sub(_LONG_RANDOM, MASK, masked)
     if len(masked) > _QUOTE_CHARS:
         start = max(0, min((column or 1) - _QUOTE_CHARS // 2, len(masked) - _QUOTE_CHARS))

@@ -9,7 +9,7 @@ from pidone.ecosystem.keys import APP_GROUPS
 from pidone.ecosystem.problems import strip_controls
 from pidone.ecosystem.spec import AppSpec, MemoryShare
 from pidone.ecosystem.values.quantities import write_duration, write_size
-from pidone.masking import mask, mask_args, mask_urls
+from pidone.masking import mask, mask_args, mask_named
 from pidone.record import Record
 
 _KINDS: Final = {key.name: key.kind for group in APP_GROUPS for key in group.keys}
@@ -28,9 +28,9 @@ def plain(value: object) -> object:
         return {str(name): plain(member) for name, member in value.items()}
     if isinstance(value, tuple | list):
         words = all(isinstance(member, str) for member in value)
-        return mask_args(value, mask_urls) if words else [plain(member) for member in value]
+        return mask_args(value, mask_named) if words else [plain(member) for member in value]
     value = os.fspath(value) if isinstance(value, os.PathLike) else getattr(value, "value", value)
-    return mask_urls(value) if isinstance(value, str) else value
+    return mask_named(value) if isinstance(value, str) else value
 
 
 def as_plain(app: AppSpec, instances: int) -> dict[str, object]:
@@ -47,7 +47,7 @@ def as_plain(app: AppSpec, instances: int) -> dict[str, object]:
 def as_text(app: AppSpec, instances: int) -> list[str]:
     """An app as lines of a readable table: what runs, then whatever is not the default."""
     mode = f"{app.exec_mode.value} x{instances}" + (" (max)" if app.instances == 0 else "")
-    lines = [f"{app.name}  [{mode}]  {' '.join(mask_args(app.argv, mask_urls))}"]
+    lines = [f"{app.name}  [{mode}]  {' '.join(mask_args(app.argv, mask_named))}"]
     default = AppSpec(name=app.name, argv=app.argv)
     for name, value in app.as_dict().items():
         if name not in _IN_THE_HEADING and value != getattr(default, name):

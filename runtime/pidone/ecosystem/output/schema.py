@@ -58,7 +58,7 @@ def json_schema() -> dict[str, object]:
     app["patternProperties"] = {
         **_properties(app, "patternProperties"),
         **{_in_camel_case(name): ignored for name in sorted(NOTHING_IN_A_CONTAINER) if "_" in name},
-        _SETS: _or_null({"description": "Laid over `env` by `--env`.", **tables.ENV.schema}),
+        _SETS: fragments.or_null({"description": "Laid over `env` by `--env`.", **tables.ENV.schema}),
     }
     # PM2 takes a table for an environment called "file".
     env_file = app["properties"]["env_file"]
@@ -67,7 +67,7 @@ def json_schema() -> dict[str, object]:
         **app,
         "properties": {
             **app["properties"],
-            **{name: _or_null(dict(kind.schema)) for name, kind in static.MEMBERS.items()},
+            **{name: fragments.or_null(dict(kind.schema)) for name, kind in static.MEMBERS.items()},
             static.IGNORED: ignored,
         },
     }
@@ -94,7 +94,9 @@ def _table(groups: tuple[Group, ...], spec: type[Record]) -> dict[str, object]:
     for key in (key for group in groups for key in group.keys):
         properties[key.name] = _described(key, default_of(key, spec))
         for alias in key.aliases:
-            properties[alias] = _or_null({**key.kind.schema, "description": f"The same as `{key.name}`."})
+            properties[alias] = fragments.or_null(
+                {**key.kind.schema, "description": f"The same as `{key.name}`."}
+            )
         for name in (key.name, *key.aliases):
             if "_" in name:
                 in_camel_case[_in_camel_case(name)] = properties[name]
@@ -112,16 +114,4 @@ def _in_camel_case(name: str) -> str:
 
 
 def _described(key: Key, default: str) -> Mapping[str, object]:
-    return _or_null({**key.kind.schema, "description": f"{key.doc} Default: {default}."})
-
-
-def _or_null(schema: dict[str, object]) -> dict[str, object]:
-    """A key that is null counts as not there."""
-    for word in ("enum", "anyOf"):
-        found = schema.get(word)
-        if isinstance(found, list):
-            return {**schema, word: [*found, None if word == "enum" else {"type": "null"}]}
-    types = schema.get("type")
-    if types is None:
-        return schema
-    return {**schema, "type": [*(types if isinstance(types, list) else [types]), "null"]}
+    return fragments.or_null({**key.kind.schema, "description": f"{key.doc} Default: {default}."})

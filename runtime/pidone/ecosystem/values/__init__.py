@@ -6,9 +6,11 @@ Strings are read as generously as PM2 reads them, and a little more.
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from pidone.ecosystem.document import KeyPath
+
+T = TypeVar("T")
 
 
 class Finding(NamedTuple):
@@ -47,7 +49,8 @@ class Kind(NamedTuple):
     """The resolved value in its most readable form; None where what was written is as readable."""
 
 
-NUMBER: Final = r"[+-]?(\d{1,20}(\.\d{1,20})?|\.\d{1,20})"
+NUMBER: Final = r"[+-]?([0-9]{1,20}(\.[0-9]{1,20})?|\.[0-9]{1,20}),*"
+"""As PM2 takes it, in the dialect that editors share with us."""
 _BEYOND: Final = 2**63
 _TRUE: Final = frozenset({"true", "yes", "on", "1"})
 _FALSE: Final = frozenset({"false", "no", "off", "0"})
@@ -56,9 +59,10 @@ _FALSE: Final = frozenset({"false", "no", "off", "0"})
 def number(value: object, expected: str = "expected a number") -> float:
     """A finite number, or text that holds one, as PM2 takes it (YAML's `instances: 4,` included)."""
     if isinstance(value, str):
-        text = value.strip().rstrip(",")
+        text = value.strip()
         if not re.fullmatch(NUMBER, text):
             raise Invalid(expected)
+        text = text.rstrip(",")
         return float(text) if "." in text else int(text)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Invalid(expected)
@@ -116,23 +120,22 @@ def parse_list(value: object, expected: str, item: Callable[[object], Any]) -> t
     """Every element, read by `item`; everything wrong in them is found."""
     if not isinstance(value, list | tuple):
         raise Invalid(expected)
-    found = []
-    wrong = []
-    for index, element in enumerate(value):
+    return tuple(each(enumerate(value), lambda _, element: item(element)))
+
+
+def each(members: Iterable[tuple[Any, Any]], read: Callable[[Any, Any], T]) -> list[T]:
+    """What `read` makes of every key and value; everything wrong in them is found. Raises Invalid."""
+    results: list[T] = []
+    wrong: list[Finding] = []
+    for key, value in members:
         try:
-            found.append(item(element))
+            results.append(read(key, value))
         except Invalid as invalid:
-            wrong += inside(index, element, invalid)
+            inner = invalid.findings or [Finding((), value, invalid.expected)]
+            wrong += [finding._replace(path=(key, *finding.path)) for finding in inner]
     if wrong:
         raise Invalid(findings=wrong)
-    return tuple(found)
-
-
-def inside(key: str | int, value: object, invalid: Invalid) -> list[Finding]:
-    """What is wrong in one member of a value, seen from the value."""
-    if not invalid.findings:
-        return [Finding((key,), value, invalid.expected)]
-    return [found._replace(path=(key, *found.path)) for found in invalid.findings]
+    return results
 
 
 def split_words(text: str) -> tuple[str, ...]:

@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
 
+from pidone.ecosystem.values import NUMBER
+
 Schema: TypeAlias = Mapping[str, object]
 
-NUMBER: Final = r"[+-]?([0-9]{1,20}(\.[0-9]{1,20})?|\.[0-9]{1,20}),*"
-"""As values.NUMBER, in the dialect that editors share with us."""
 OFF: Final[Schema] = {"const": False}
 SCALAR: Final[Schema] = {"type": ["string", "number"]}
 
@@ -71,3 +71,15 @@ OPTIONAL_TEXT: Final = either(SCALAR, OFF)
 NAMES: Final = either(OFF, SCALAR, listed(SCALAR))
 WORDS: Final = either(OFF, {"type": "string"}, listed(SCALAR))
 VARIABLES: Final = either({"type": "object", "propertyNames": {"pattern": "^[^=]+$"}}, {"type": "string"})
+
+
+def or_null(schema: Schema) -> dict[str, object]:
+    """A key that is null counts as not there."""
+    for word in ("enum", "anyOf"):
+        found = schema.get(word)
+        if isinstance(found, list):
+            return {**schema, word: [*found, None if word == "enum" else {"type": "null"}]}
+    types = schema.get("type")
+    if types is None:
+        return dict(schema)
+    return {**schema, "type": [*(types if isinstance(types, list) else [types]), "null"]}

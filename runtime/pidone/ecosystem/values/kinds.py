@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from pidone import signames
 from pidone.ecosystem.values import (
+    NUMBER,
     Invalid,
     Kind,
     fragments,
@@ -160,18 +161,15 @@ def parse_timezone(value: object) -> str | None:
     return name
 
 
-_UNITS: Final = fragments.any_case(("ms", "sec", "s", "min", "m", "h", "d", "w"))
 _DURATION: Final = fragments.either(
     {"type": "number", "minimum": 0, "maximum": quantities.LONGEST_S * 1000},
-    fragments.text(
-        rf"\+?{fragments.NUMBER.removeprefix('[+-]?')}|-0*(\.0*)?,*|(([0-9]+(\.[0-9]+)?|\.[0-9]+)\s*({_UNITS})\s*)+"
-    ),
+    fragments.text(rf"\+?{NUMBER.removeprefix('[+-]?')}|-0*(\.0*)?,*|{quantities.DURATION}"),
 )
 _SIZE: Final = fragments.either(
     {"type": "number", "minimum": 0, "maximum": quantities.LARGEST_BYTES},
-    fragments.text(r"[0-9]+(\.[0-9]+)?\s*[KMGTkmgt]?([Ii]?[Bb])?"),
+    fragments.text(quantities.SIZE),
 )
-_SHARE: Final = fragments.text(r"[0-9]{1,3}(\.[0-9]+)?\s*%\s*(/\s*[Nn])?")
+_SHARE: Final = fragments.text(quantities.SHARE)
 _PLAIN_SIGNALS: Final = fragments.any_case(name.removeprefix("SIG") for name in signames.names())
 SIGNAL_SPELLINGS: Final = (
     rf"[0-9]{{1,4}}|([Ss][Ii][Gg])?({_PLAIN_SIGNALS}|[Rr][Tt][Mm](?:[Ii][Nn]\+|[Aa][Xx]-)[0-9]{{1,4}})"

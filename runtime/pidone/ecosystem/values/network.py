@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from pidone.ecosystem.spec import Listen, Probe, Readiness
-from pidone.ecosystem.values import Invalid, Kind, fragments, kinds, parse_string, scalar_text
+from pidone.ecosystem.values import NUMBER, Invalid, Kind, fragments, kinds, parse_string, scalar_text
 from pidone.ecosystem.values.kinds import BOOL, DURATION, STRING, WORDS, integer
 from pidone.ecosystem.values.tables import parse_table, table_schema
 
@@ -261,7 +261,7 @@ READY: Final = Kind(
     "word, probe or table",
     _parse_ready,
     fragments.either(
-        fragments.text(rf"{'|'.join(sorted(_WORDS))}|none|fd:\s*{fragments.NUMBER}|log:[\s\S]*|{_TARGET}|"),
+        fragments.text(rf"{'|'.join(sorted(_WORDS))}|none|fd:\s*{NUMBER}|log:[\s\S]*|{_TARGET}|"),
         table_schema(_READY),
     ),
 )

@@ -6,6 +6,7 @@ from typing import Final
 
 from pidone.ecosystem.spec import MemoryLimit, MemoryShare, Seconds
 from pidone.ecosystem.values import NUMBER, Invalid, number
+from pidone.ecosystem.values.fragments import any_case
 
 _DURATION_UNITS: Final[Mapping[str, float]] = {
     "ms": 0.001,
@@ -17,7 +18,11 @@ _DURATION_UNITS: Final[Mapping[str, float]] = {
     "d": 86400.0,
     "w": 604800.0,
 }
-_DURATION_PART: Final = r"(\d{1,15}(?:\.\d{1,9})?|\.\d{1,9})\s*(ms|sec|s|min|m|h|d|w)\s*"
+_DURATION_PART: Final = (
+    r"([0-9]{1,15}(?:\.[0-9]{1,9})?|\.[0-9]{1,9})\s*"
+    rf"({any_case(('ms', 'sec', 's', 'min', 'm', 'h', 'd', 'w'))})\s*"
+)
+DURATION: Final = f"({_DURATION_PART})+"
 LONGEST_S: Final = 10 * 365 * 86400.0
 _SUSPICIOUS_MS: Final = 100
 _DURATION_EXPECTED: Final = 'expected a duration such as "5s", "1h30m", "500ms", or milliseconds as a number'
@@ -41,14 +46,11 @@ def _milliseconds(value: object) -> Seconds | None:
 
 
 def _with_units(value: object) -> Seconds:
-    text = str(value).strip().lower()
-    total, position = 0.0, 0
-    while found := re.compile(_DURATION_PART).match(text, position):
-        total += float(found[1]) * _DURATION_UNITS[found[2]]
-        position = found.end()
-    if not text or position != len(text):
+    if not re.fullmatch(DURATION, text := str(value).strip()):
         raise Invalid(_DURATION_EXPECTED)
-    return total
+    return sum(
+        float(count) * _DURATION_UNITS[unit.lower()] for count, unit in re.findall(_DURATION_PART, text)
+    )
 
 
 def advise_duration(value: object) -> str | None:
@@ -80,9 +82,9 @@ def write_duration(seconds: Seconds | None) -> object:
     return "".join(parts)
 
 
-_SIZE: Final = r"(?i)(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?)(i?b)?"
+SIZE: Final = r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([KMGTkmgt]?)([Ii]?[Bb])?"
 _SIZE_UNITS: Final[Mapping[str, int]] = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
-_SHARE: Final = r"(?i)(\d{1,3}(?:\.\d{1,6})?)\s*%\s*(/\s*n)?"
+SHARE: Final = r"([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*%\s*(/\s*[Nn])?"
 LARGEST_BYTES: Final = 2**60
 _SIZE_EXPECTED: Final = 'expected a size such as "500M" or "1.5G", or bytes as a number'
 _LIMIT_EXPECTED: Final = (
@@ -93,7 +95,7 @@ _LIMIT_EXPECTED: Final = (
 def parse_size(value: object, expected: str = _SIZE_EXPECTED) -> int:
     """Bytes from "500M", "1.5G", "1GB", "512k" (all by 1024, as in PM2) or a bare number of bytes."""
     if isinstance(value, str):
-        found = re.fullmatch(_SIZE, value.strip())
+        found = re.fullmatch(SIZE, value.strip())
         if not found:
             raise Invalid(expected)
         size = float(found[1]) * _SIZE_UNITS[found[2].lower()] if "." in found[1] else 0
@@ -114,7 +116,7 @@ def parse_limit(value: object) -> MemoryLimit | None:
     """A size or a share of the container's memory; 0 and false are no limit."""
     if value is False:
         return None
-    if isinstance(value, str) and (found := re.fullmatch(_SHARE, value.strip())):
+    if isinstance(value, str) and (found := re.fullmatch(SHARE, value.strip())):
         percent = float(found[1])
         if not 0 < percent <= 100:
             raise Invalid("expected a share from 1% to 100%")

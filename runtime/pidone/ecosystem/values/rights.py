@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from pidone import capabilities
 from pidone.capabilities import Capability
 from pidone.ecosystem.problems import Scope
-from pidone.ecosystem.values import Finding, Invalid, Kind, fragments, inside, number, parse_list, parse_names
+from pidone.ecosystem.values import NUMBER, Invalid, Kind, each, fragments, number, parse_list, parse_names
 
 _LARGEST_ID: Final = 2**32 - 2  # (uid_t) -1 means "unchanged" to setresuid(2)
 
@@ -134,19 +134,14 @@ LIMIT_NAMES: Final = (
 def _parse_limits(value: object) -> dict[str, tuple[int, int]]:
     if not isinstance(value, Mapping):
         raise Invalid("expected a table of limits such as {nofile = 65536}")
-    found: dict[str, tuple[int, int]] = {}
-    wrong: list[Finding] = []
-    for name, limit in value.items():
-        resource = str(name).lower().removeprefix("rlimit_")
-        try:
-            if resource not in LIMIT_NAMES:
-                raise Invalid("unknown limit; known are " + ", ".join(LIMIT_NAMES))  # noqa: TRY301
-            found[resource] = _limit_pair(limit)
-        except Invalid as invalid:
-            wrong += inside(str(name), limit, invalid)
-    if wrong:
-        raise Invalid(findings=wrong)
-    return found
+    return dict(each(value.items(), _parse_limit))
+
+
+def _parse_limit(name: object, limit: object) -> tuple[str, tuple[int, int]]:
+    resource = str(name).lower().removeprefix("rlimit_")
+    if resource not in LIMIT_NAMES:
+        raise Invalid("unknown limit; known are " + ", ".join(LIMIT_NAMES))
+    return resource, _limit_pair(limit)
 
 
 def _limit_pair(value: object) -> tuple[int, int]:
@@ -201,11 +196,11 @@ def _parse_cpus(value: object) -> str | tuple[int, ...]:
 _ID: Final = fragments.either(
     {"type": "integer", "minimum": 0, "maximum": _LARGEST_ID}, {"type": "string", "minLength": 1}
 )
-_LIMIT: Final = rf"{fragments.NUMBER}|{fragments.any_case(['unlimited', 'infinity', '-1'])}"
+_LIMIT: Final = rf"{NUMBER}|{fragments.any_case(['unlimited', 'infinity', '-1'])}"
 _LIMIT_SCHEMA: Final = fragments.either(
     {"type": "integer", "minimum": -1}, fragments.text(rf"({_LIMIT})\s*(:\s*({_LIMIT}))?")
 )
-_CPU: Final = rf"{fragments.NUMBER}\s*(-\s*{fragments.NUMBER})?"
+_CPU: Final = rf"{NUMBER}\s*(-\s*{NUMBER})?"
 _CPUS_SCHEMA: Final = fragments.either(
     {"type": "integer", "minimum": 0, "maximum": _MOST_CPUS - 1},
     fragments.text(rf"spread|{_CPU}(\s*,\s*{_CPU})*"),

@@ -10,11 +10,12 @@ from pidone.ecosystem import dotenv
 from pidone.ecosystem.problems import did_you_mean
 from pidone.ecosystem.spec import Condition, Dependency, Hook
 from pidone.ecosystem.values import (
+    NUMBER,
     Finding,
     Invalid,
     Kind,
+    each,
     fragments,
-    inside,
     number,
     parse_bool,
     parse_names,
@@ -41,34 +42,25 @@ def parse_table(value: object, members: Mapping[str, Kind], *, required: str = "
     """The resolved members of a table of ours. Everything wrong in it is found, unknown members included."""
     if not isinstance(value, Mapping):
         raise Invalid("expected a table")
-    found: dict[str, Any] = {}
-    wrong: list[Finding] = []
-    for name, member in value.items():
+
+    def read(name: object, member: object) -> tuple[str, Any]:
         kind = members.get(name) if isinstance(name, str) else None
         if kind is None:
-            hint = did_you_mean(str(name), members)
-            wrong.append(
-                Finding((str(name),), member, f"unknown key{hint or '; known are ' + ', '.join(members)}")
-            )
-            continue
-        if member is None:
-            continue
-        try:
-            found[str(name)] = kind.parse(member)
-        except Invalid as invalid:
-            wrong += inside(str(name), member, invalid)
-    if required and required not in found and not wrong:
-        wrong.append(Finding((required,), None, "is missing"))
-    if wrong:
-        raise Invalid(findings=wrong)
-    return found
+            known = did_you_mean(str(name), members) or "; known are " + ", ".join(members)
+            raise Invalid(f"unknown key{known}")
+        return str(name), None if member is None else kind.parse(member)
+
+    result = {name: member for name, member in each(value.items(), read) if member is not None}
+    if required and required not in result:
+        raise Invalid(findings=[Finding((required,), None, "is missing")])
+    return result
 
 
 def table_schema(members: Mapping[str, Kind]) -> dict[str, object]:
     """The JSON Schema of such a table."""
     return {
         "type": "object",
-        "properties": {name: dict(kind.schema) for name, kind in members.items()},
+        "properties": {name: fragments.or_null(kind.schema) for name, kind in members.items()},
         "additionalProperties": False,
     }
 
@@ -106,18 +98,8 @@ def parse_environment(value: object) -> dict[str, str]:
         value = _environment_text(value)
     if not isinstance(value, Mapping):
         raise Invalid("expected a table of variables")
-    found: dict[str, str] = {}
-    wrong: list[Finding] = []
-    for name, content in value.items():
-        try:
-            text = variable_value(content)
-            if text is not None:
-                found[variable_name(name)] = text
-        except Invalid as invalid:
-            wrong += inside(str(name), "", invalid)
-    if wrong:
-        raise Invalid(findings=wrong)
-    return found
+    pairs = each(value.items(), lambda name, content: (variable_name(name), variable_value(content)))
+    return {name: text for name, text in pairs if text is not None}
 
 
 def _environment_text(text: str) -> Mapping[str, object]:
@@ -192,19 +174,13 @@ def _parse_dependencies(value: object) -> tuple[Dependency, ...]:
             Kind("", _parse_dependency, {}), "expected names of apps, or a table of conditions"
         ).parse(value)
         return found
-    wrong: list[Finding] = []
-    named: list[Dependency] = []
-    for app, condition in value.items():
-        try:
-            if isinstance(condition, Mapping):
-                named.append(Dependency(app=str(app), **parse_table(condition, {"condition": _CONDITION})))
-            else:
-                named.append(Dependency(app=str(app), condition=_CONDITION.parse(condition)))
-        except Invalid as invalid:
-            wrong += inside(str(app), condition, invalid)
-    if wrong:
-        raise Invalid(findings=wrong)
-    return tuple(named)
+
+    def named(app: str, condition: object) -> Dependency:
+        if isinstance(condition, Mapping):
+            return Dependency(app=app, **parse_table(condition, {"condition": _CONDITION}))
+        return Dependency(app=app, condition=_CONDITION.parse(condition))
+
+    return tuple(each(value.items(), named))
 
 
 _DEPENDENCY_SCHEMA: Final = fragments.either(
@@ -248,23 +224,16 @@ _SIGNAL_ACTIONS: Final = frozenset({"stop", "reload", "forward", "reopen", "igno
 def _parse_signals(value: object) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise Invalid("expected a table of signals")
-    found: dict[str, str] = {}
-    wrong: list[Finding] = []
-    for name, action in value.items():
-        try:
-            signal = signal_name(name, "a signal such as SIGHUP as the key")
-            if signal in ("SIGKILL", "SIGSTOP", "SIGCHLD"):
-                raise Invalid("cannot be handled")  # noqa: TRY301
-            found[signal] = (
-                action
-                if isinstance(action, str) and action in _SIGNAL_ACTIONS
-                else signal_name(action, '"stop", "reload", "forward", "reopen", "ignore" or a signal')
-            )
-        except Invalid as invalid:
-            wrong += inside(str(name), action, invalid)
-    if wrong:
-        raise Invalid(findings=wrong)
-    return found
+    return dict(each(value.items(), _signal_action))
+
+
+def _signal_action(name: object, action: object) -> tuple[str, str]:
+    signal = signal_name(name, "a signal such as SIGHUP as the key")
+    if signal in ("SIGKILL", "SIGSTOP", "SIGCHLD"):
+        raise Invalid("cannot be handled")
+    if isinstance(action, str) and action in _SIGNAL_ACTIONS:
+        return signal, action
+    return signal, signal_name(action, '"stop", "reload", "forward", "reopen", "ignore" or a signal')
 
 
 EXIT_CODES: Final = list_of(integer(0, 255), "expected exit codes from 0 to 255")
@@ -407,7 +376,7 @@ RATE: Final = Kind(
     fragments.either(
         {"type": "number", "minimum": 0, "maximum": _FASTEST},
         fragments.OFF,
-        fragments.text(rf"{fragments.NUMBER}\s*(/s)?"),
+        fragments.text(rf"{NUMBER}\s*(/s)?"),
     ),
 )
 SHARE: Final = Kind("`python`", _parse_share, {"enum": ["python", "none", "", False]})

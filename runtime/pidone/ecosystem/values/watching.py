@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from pidone.ecosystem.values import (
-    Finding,
     Invalid,
     Kind,
+    each,
     fragments,
-    inside,
     number,
     parse_bool,
     parse_list,
@@ -64,18 +63,11 @@ def _parse_options(value: object) -> dict[str, Any]:
     """Only what has a meaning here, as keys of AppSpec."""
     if not isinstance(value, Mapping):
         raise Invalid("expected a table of chokidar's options")
-    found: dict[str, Any] = {}
-    wrong: list[Finding] = []
-    for name, read in _READERS.items():
-        if value.get(name) is None:
-            continue
-        try:
-            found |= read(value)
-        except Invalid as invalid:
-            wrong += inside(name, value[name], invalid)
-    if wrong:
-        raise Invalid(findings=wrong)
-    return found
+    asked = ((name, value[name]) for name in _READERS if value.get(name) is not None)
+    result: dict[str, Any] = {}
+    for keys in each(asked, lambda name, _: _READERS[name](value)):
+        result |= keys
+    return result
 
 
 def _read_ignored(options: Mapping[str, Any]) -> dict[str, Any]:
