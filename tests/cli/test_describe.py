@@ -118,8 +118,8 @@ def test_without_live_nothing_heavy_is_imported(tmp_path: Path) -> None:
     """psutil and what it brings are for those who ask."""
     with operated(tmp_path, SLEEPER) as it:
         program = (
-            "import sys; from pidone.cli.control import showing; "
-            f"showing.describe('api', socket={it.socket!r}); sys.exit('psutil' in sys.modules)"
+            "import sys; from pidone.cli.commands import run; "
+            f"sys.exit(run(['describe', 'api', '--socket', {it.socket!r}]) or 'psutil' in sys.modules)"
         )
         assert (
             subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0

@@ -76,7 +76,7 @@ import sys, pathlib
 from pidone.ecosystem.load import load
 from pidone.ecosystem.options import LoadOptions
 load(pathlib.Path({str(path)!r}), LoadOptions())
-heavy = "typer rich pydantic psutil asyncio yaml subprocess shutil difflib logging".split()
+heavy = "click rich pydantic psutil asyncio yaml subprocess shutil difflib logging".split()
 print(sorted(set(heavy) & set(sys.modules)))
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

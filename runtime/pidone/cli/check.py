@@ -3,11 +3,11 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from pidone.cli.options import EnvName, Json, family
+from pidone.cli.options import Argument, Family, env_option, json_option
 from pidone.errors import ConfigError
 from pidone.init.exitcodes import ExitCode
 
@@ -16,20 +16,16 @@ if TYPE_CHECKING:
 
 _WOULD_NOT_START = 1
 
-app = family()
+app = Family()
 
 
 @app.command("check")
-def check(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The ecosystem; - is standard input.")],
-    *,
-    as_json: Json = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Warnings are errors.")] = False,
-    env: EnvName = None,
-    only: Annotated[
-        str, typer.Option("--only", metavar="NAMES", help="Only these apps, comma separated.")
-    ] = "",
-) -> int:
+@click.argument("file", cls=Argument, help="The ecosystem; - is standard input.")
+@json_option
+@click.option("--strict", is_flag=True, help="Warnings are errors.")
+@env_option
+@click.option("--only", metavar="NAMES", default="", help="Only these apps, comma separated.")
+def check(file: str, *, as_json: bool, strict: bool, env: str | None, only: str) -> int:
     """Tell what an ecosystem means, and everything that is wrong with it."""
     from pidone.ecosystem.load import load
     from pidone.ecosystem.options import LoadOptions

@@ -1,4 +1,4 @@
-"""One typer app of all commands, which imports the module of the command in question and no other."""
+"""One program of all commands, which imports the module of the command in question and no other."""
 
 import os
 import sys
@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, Final
 
-import typer
-from typer.core import TyperCommand, TyperGroup
-from typer.main import get_group
+import click
 
 from pidone.cli.control.client import CommandError
 from pidone.cli.main import COMMANDS
@@ -28,29 +26,29 @@ TOPICS: Final = {
 """What `pidone --help` shows where; other names are spellings of these."""
 
 
-class Commands(TyperGroup):
+class Commands(click.Group):
     """Finds commands by name, without their siblings."""
 
-    # typer.Context is a subclass of what is passed here, and that has no public name.
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 (typer's signature)
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
         """Every name."""
         return ["exec", *COMMANDS]
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 (typer's signature)
+    def get_command(self, ctx: click.Context | None, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (click's)
         """The command of that name."""
         if cmd_name == "exec":  # has a parser of its own, see init/bare/
-            return TyperCommand("exec", help="Be PID 1 for one command, as tini and dumb-init are.")
+            return click.Command("exec", help="Be PID 1 for one command, as tini and dumb-init are.")
         if cmd_name not in COMMANDS:
             return None
-        return get_group(import_module(COMMANDS[cmd_name]).app).commands[cmd_name]
+        commands: dict[str, click.Command] = import_module(COMMANDS[cmd_name]).app.commands
+        return commands[cmd_name]
 
-    def format_usage(self, ctx: Any, formatter: Any) -> None:
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The ways to use the program."""
         formatter.write_usage(ctx.command_path, "[start] [OPTIONS] FILE|SCRIPT [-- ARGS...]")
         formatter.write_usage(ctx.command_path, "[start] [OPTIONS] -- COMMAND [ARGS...]", prefix="       ")
         formatter.write_usage(ctx.command_path, "COMMAND [OPTIONS] [ARGS...]", prefix="       ")
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """What there is, by topic."""
         width = max(len(name) for names in TOPICS.values() for name in names)
         for topic, names in TOPICS.items():
@@ -58,13 +56,17 @@ class Commands(TyperGroup):
                 formatter.write_dl(
                     [
                         # Equal widths in all sections; the formatter aligns within one.
-                        (name.ljust(width), self.get_command(ctx, name).get_short_help_str(formatter.width))
+                        (name.ljust(width), self._summary(ctx, name, formatter.width))
                         for name in names
                     ]
                 )
 
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command; `pidone ls | head` is no mistake, which typer would end with 1."""
+    def _summary(self, ctx: click.Context, name: str, width: int) -> str:
+        command = self.get_command(ctx, name)
+        return "" if command is None else command.get_short_help_str(width)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; `pidone ls | head` is no mistake, which click would end with 1."""
         try:
             code = super().invoke(ctx)
             sys.stdout.flush()
@@ -75,36 +77,34 @@ class Commands(TyperGroup):
         return code
 
 
-app = typer.Typer(
-    cls=Commands,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+program = Commands(
+    "pidone",
+    help="Run processes as the one foreground process of a container, and operate them while they run.",
+    epilog="`pidone COMMAND --help` tells more, `pidone start --help` how to run a FILE.",
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 110,
+        "show_default": True,
+    },
 )
-
-
-@app.callback(epilog="`pidone COMMAND --help` tells more, `pidone start --help` how to run a FILE.")
-def pidone() -> None:
-    """Run processes as the one foreground process of a container, and operate them while they run."""
 
 
 def run(words: Sequence[str]) -> int:
     """Run a command; what goes wrong becomes one line on stderr and an exit code."""
     try:
-        code = app(list(words), prog_name="pidone", standalone_mode=False)
-    except typer.TyperException as error:
+        code = program(list(words), prog_name="pidone", standalone_mode=False)
+    except click.ClickException as error:
         sys.stderr.write(_complaint(error))
         return ExitCode.USAGE
     except CommandError as error:
         sys.stderr.write(f"pidone: {error}\n")
         return error.code
-    except typer.Abort:
+    except click.Abort:
         return SIGNAL_BASE + 2
     return int(code or 0)
 
 
-def _complaint(error: typer.TyperException) -> str:
+def _complaint(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)  # of a usage error
     if context is None:
         return f"pidone: {error.format_message()}\n"

@@ -2,11 +2,11 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 
-import typer
+import click
 
-from pidone.cli.options import family
+from pidone.cli.options import Family
 
 _BASH: Final = """\
 _pidone() {
@@ -50,11 +50,12 @@ complete -c pidone -f -a '(__pidone)'
 """
 SCRIPTS: Final = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 
-app = family()
+app = Family()
 
 
 @app.command("completion")
-def completion(shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(metavar="SHELL")]) -> None:
+@click.argument("shell", type=click.Choice(tuple(SCRIPTS)))
+def completion(shell: str) -> None:
     """Print the completion script for bash, zsh or fish.
 
     `source <(pidone completion bash)` turns it on.
@@ -63,7 +64,8 @@ def completion(shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(m
 
 
 @app.command("complete", hidden=True)
-def complete(words: Annotated[list[str] | None, typer.Argument(metavar="WORD...")] = None) -> None:
+@click.argument("words", metavar="WORD...", nargs=-1)
+def complete(words: Sequence[str]) -> None:
     """Print what the last WORD may become, one per line: the shells call this."""
     for word in candidates(words or [""]):
         print(word)
@@ -101,7 +103,7 @@ def _parameter(command: Any, context: Any, before: Sequence[str], last: str) -> 
 
 
 def _others(before: Sequence[str], last: str) -> list[str]:
-    """The options of a start, whose parser is not typer's."""
+    """The options of a start, which has a parser of its own."""
     if before != ["start"] or not last.startswith("-"):
         return []
     from pidone.cli.start import OPTIONS

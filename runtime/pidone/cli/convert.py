@@ -3,11 +3,11 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
-import typer
+import click
 
-from pidone.cli.options import family
+from pidone.cli.options import Argument, Family
 from pidone.ecosystem.options import LoadOptions
 from pidone.errors import ConfigError
 from pidone.host.cpus import available_cpus
@@ -16,20 +16,14 @@ from pidone.init.exitcodes import ExitCode
 _SUFFIXES: Final = (".toml", ".json")
 
 
-app = family()
-JsonOut = Annotated[bool, typer.Option("--json", help="JSON instead of TOML, on stdout.")]
+app = Family()
 
 
 @app.command("convert")
-def convert_file(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The ecosystem; - is standard input.")],
-    *,
-    output: Annotated[
-        str | None,
-        typer.Option("--output", "-o", metavar="OUT", help="A .toml or .json file; default: TOML to stdout."),
-    ] = None,
-    as_json: JsonOut = False,
-) -> int:
+@click.argument("file", cls=Argument, help="The ecosystem; - is standard input.")
+@click.option("--output", "-o", metavar="OUT", help="A .toml or .json file; default: TOML to stdout.")
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of TOML, on stdout.")
+def convert_file(file: str, *, output: str | None, as_json: bool) -> int:
     """Translate an ecosystem of any format to a commented TOML file, or to JSON."""
     out = Path(output) if output else None
     if out and out.suffix not in _SUFFIXES:

@@ -3,11 +3,11 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
-import typer
+import click
 
-from pidone.cli.options import Json, family
+from pidone.cli.options import Argument, Family, json_option
 from pidone.ecosystem.output.text import toml_text
 from pidone.ecosystem.starters.folder import starter
 from pidone.errors import ConfigError
@@ -29,16 +29,14 @@ _IDEAS: Final = """
 """
 
 
-app = family()
+app = Family()
 
 
 @app.command("init")
-def init(
-    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where.")] = Path(),
-    *,
-    force: Annotated[bool, typer.Option("--force", "-f", help=f"Replace an {_NAME} that is there.")] = False,
-    as_json: Json = False,
-) -> int:
+@click.argument("folder", cls=Argument, metavar="[FOLDER]", type=Path, default=".", help="Where.")
+@click.option("--force", "-f", is_flag=True, help=f"Replace an {_NAME} that is there.")
+@json_option
+def init(folder: Path, *, force: bool, as_json: bool) -> int:
     """Write a first ecosystem.toml, made from what is in the folder."""
     there = [name for name in (_NAME, *_PM2S) if (folder / name).exists()]
     if there and not force:

@@ -21,7 +21,7 @@ COMMANDS = {
     "smoke": _CONTROL + "smoke",
     **dict.fromkeys(("completion", "complete"), "pidone.cli.completion"),
 }
-"""Commands that end by themselves, and the modules whose typer app has them."""
+"""Commands that end by themselves, and the modules whose family has them."""
 
 _INIT_NAMES = ("tini", "tini-static", "docker-init", "dumb-init")
 PM2_NAMES = ("pm2-runtime", "pm2-docker")
@@ -153,7 +153,7 @@ def _answer(words: list[str]) -> int | None:
 
 
 def _is_command(words: list[str]) -> bool:
-    """Whether typer's app has it; `start` starts a file, or an app of the runtime that is running already."""
+    """Whether it is one of those that end; `start` starts a file, or an app of a running runtime."""
     if words[:1] != ["start"]:
         return bool(words) and (words[0] in COMMANDS or words[0] in _HELP)
     if len(words) < 2 or words[1].startswith("-") or os.path.exists(words[1]) or "--" in words:

@@ -1,41 +1,84 @@
-"""What the commands' typer apps have in common: how they are made, and the arguments that many share."""
+"""What the commands have in common: how they are made, and the arguments and options that many share."""
 
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
 
-import typer
+import click
 
 from pidone.cli.control.client import Client
 from pidone.cli.control.targets import complete
+from pidone.ecosystem.spec import Seconds
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def family() -> typer.Typer:
-    """A typer app for the commands of one module; `pidone.cli.commands` makes one of them all.
+class Argument(click.Argument):
+    """One that `--help` explains. Click has that itself from 8.5 on; older ones are in many environments."""
 
-    Without rich: it would double the time of every usage error and --help.
-    """
-    return typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    def __init__(self, declarations: Sequence[str], help: str = "", **settings: Any) -> None:  # noqa: A002 (click's)
+        """As click's."""
+        super().__init__(declarations, **settings)
+        self.text = help
 
 
-_TARGETS = "app, app:index, id, namespace or all"
+class Command(click.Command):
+    """One whose `--help` explains its arguments before its options."""
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Socket = Annotated[
-    str | None, typer.Option("--socket", metavar="PATH", help="Control socket of the runtime.")
-]
-Target = Annotated[str, typer.Argument(metavar="TARGET", help=_TARGETS, autocompletion=complete)]
-Targets = Annotated[list[str], typer.Argument(metavar="TARGET...", help=_TARGETS, autocompletion=complete)]
-AnyTargets = Annotated[
-    list[str] | None, typer.Argument(metavar="[TARGET]...", help=_TARGETS, autocompletion=complete)
-]
-EnvName = Annotated[
-    str | None, typer.Option("--env", metavar="NAME", help="Lay env_NAME over every app's env.")
-]
-NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait until it has happened.")]
-Timeout = Annotated[float, typer.Option("--timeout", metavar="S", help="Wait at most this long.")]
-"""In seconds."""
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Both lists."""
+        arguments = [each for each in self.params if isinstance(each, Argument)]
+        if arguments:
+            with formatter.section("Arguments"):
+                formatter.write_dl([(each.human_readable_name, each.text) for each in arguments])
+        super().format_options(ctx, formatter)
 
-DASHES = {"ignore_unknown_options": True}
+
+class Family:
+    """The commands of one module; `pidone.cli.commands` makes one program of them all."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self.commands: dict[str, Command] = {}
+
+    def command(
+        self, name: str, *, also: Sequence[str] = (), **settings: Any
+    ) -> Callable[[Callable[..., int | None]], Command]:
+        """Decorate the function that is the command; `also` are other words for it."""
+
+        def add(function: Callable[..., int | None]) -> Command:
+            made = click.command(name, cls=Command, **settings)(function)
+            self.commands.update(dict.fromkeys((name, *also), made))
+            return made
+
+        return add
+
+
+TARGETS: Final = "app, app:index, id, namespace or all"
+DASHES: Final = {"ignore_unknown_options": True}
 """Context of commands with arguments that may begin with a dash: `scale api -1`, `signal api -9`."""
+
+target_argument = click.argument("target", cls=Argument, help=TARGETS, shell_complete=complete)
+targets_argument = click.argument(
+    "target",
+    cls=Argument,
+    metavar="TARGET...",
+    nargs=-1,
+    required=True,
+    help=TARGETS,
+    shell_complete=complete,
+)
+any_targets_argument = click.argument(
+    "target", cls=Argument, metavar="[TARGET]...", nargs=-1, help=TARGETS, shell_complete=complete
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+socket_option = click.option("--socket", metavar="PATH", help="Control socket of the runtime.")
+env_option = click.option("--env", metavar="NAME", help="Lay env_NAME over every app's env.")
+no_wait_option = click.option("--no-wait", is_flag=True, help="Do not wait until it has happened.")
+
+
+def timeout_option(default: Seconds) -> Callable[[_Function], _Function]:
+    """How long a command waits."""
+    return click.option("--timeout", metavar="S", type=float, default=default, help="Wait at most this long.")
 
 
 def client(socket: str | None) -> Client:

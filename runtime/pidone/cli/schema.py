@@ -1,21 +1,18 @@
 """`pidone schema`: the JSON Schema of ecosystem files for editors, or the reference page."""
 
 import json
-from typing import Annotated
 
-import typer
+import click
 
-from pidone.cli.options import Json, family
+from pidone.cli.options import Family, json_option
 
-app = family()
+app = Family()
 
 
 @app.command("schema")
-def schema(
-    *,
-    markdown: Annotated[bool, typer.Option("--markdown", help="docs/configuration.md instead.")] = False,
-    as_json: Json = True,
-) -> None:
+@click.option("--markdown", is_flag=True, help="docs/configuration.md instead.")
+@json_option
+def schema(*, markdown: bool, as_json: bool) -> None:
     """Print the JSON Schema of ecosystem files for editors, or the reference page."""
     del as_json  # it is
     if markdown:

@@ -1,6 +1,6 @@
 """`pidone [start] FILE`: read the command line and the ecosystem, run it, end with its code.
 
-This is the path into the long-lived process: the parser is a loop of our own because typer would cost 45 ms
+This is the path into the long-lived process: the parser is a loop of our own because click would cost 30 ms
 and 5 MB there.
 """
 

@@ -3,55 +3,59 @@
 import json
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-import typer
+import click
 
 from pidone.cli.control import table
 from pidone.cli.control.changes import act, failure, settle
 from pidone.cli.control.client import REFUSED, CommandError
 from pidone.cli.options import (
     DASHES,
-    AnyTargets,
-    Json,
-    NoWait,
-    Socket,
-    Target,
-    Targets,
-    Timeout,
+    Argument,
+    Family,
+    any_targets_argument,
     client,
-    family,
+    json_option,
+    no_wait_option,
+    socket_option,
+    target_argument,
+    targets_argument,
+    timeout_option,
 )
+from pidone.ecosystem.spec import Seconds
 from pidone.init.exitcodes import ExitCode
 
 _QUIET: Final = ("reset", "flush", "signal", "delete")
+_TIMEOUT: Final[Seconds] = 120.0
 
-app = family()
+app = Family()
 
 
 def _offer(verb: str, text: str) -> None:
     """A command that asks for a change of some targets and waits until it has happened."""
 
+    @app.command(verb, help=text)
+    @targets_argument
+    @no_wait_option
+    @timeout_option(_TIMEOUT)
+    @socket_option
+    @json_option
     def command(
-        target: Targets,
-        *,
-        no_wait: NoWait = False,
-        timeout: Timeout = 120.0,
-        socket: Socket = None,
-        as_json: Json = False,
+        target: Sequence[str], *, no_wait: bool, timeout: Seconds, socket: str | None, as_json: bool
     ) -> int:
         return _change(verb, target, socket, as_json=as_json, timeout=None if no_wait else timeout)
-
-    app.command(verb, help=text)(command)
 
 
 def _offer_at_once(verb: str, text: str) -> None:
     """A command that asks for a change of some targets which needs no waiting."""
 
-    def command(target: Targets, *, socket: Socket = None, as_json: Json = False) -> int:
+    @app.command(verb, help=text)
+    @targets_argument
+    @socket_option
+    @json_option
+    def command(target: Sequence[str], *, socket: str | None, as_json: bool) -> int:
         return _change(verb, target, socket, as_json=as_json, timeout=None)
-
-    app.command(verb, help=text)(command)
 
 
 _offer(
@@ -67,29 +71,32 @@ _offer_at_once("reset", "Count restarts anew.")
 
 
 @app.command("flush")
-def flush(target: AnyTargets = None, *, socket: Socket = None, as_json: Json = False) -> int:
+@any_targets_argument
+@socket_option
+@json_option
+def flush(target: Sequence[str], *, socket: str | None, as_json: bool) -> int:
     """Forget the log lines that are kept."""
     return _change("flush", target or ["all"], socket, as_json=as_json, timeout=None)
 
 
 @app.command("reopen")
-def reopen(*, socket: Socket = None, as_json: Json = False) -> None:
+@socket_option
+@json_option
+def reopen(*, socket: str | None, as_json: bool) -> None:
     """Open the log files anew, after something else has moved them away."""
     client(socket).post("api", "logs", "reopen")
     print(json.dumps({"reopened": True}) if as_json else "reopened")
 
 
 @app.command("scale", context_settings=DASHES)
+@target_argument
+@click.argument("instances", cls=Argument, metavar="N|+N|-N|max", help="max is the CPUs of the container.")
+@no_wait_option
+@timeout_option(_TIMEOUT)
+@socket_option
+@json_option
 def scale(
-    target: Target,
-    instances: Annotated[
-        str, typer.Argument(metavar="N|+N|-N|max", help="max is the CPUs of the container.")
-    ],
-    *,
-    no_wait: NoWait = False,
-    timeout: Timeout = 120.0,
-    socket: Socket = None,
-    as_json: Json = False,
+    target: str, instances: str, *, no_wait: bool, timeout: Seconds, socket: str | None, as_json: bool
 ) -> int:
     """Change the number of instances."""
     runtime = client(socket)
@@ -101,34 +108,29 @@ def scale(
 
 
 @app.command("signal", context_settings=DASHES)
-def signal(
-    target: Target,
-    name: Annotated[str, typer.Argument(metavar="SIGNAL", help="Name or number.")],
-    *,
-    socket: Socket = None,
-    as_json: Json = False,
-) -> int:
+@target_argument
+@click.argument("name", cls=Argument, metavar="SIGNAL", help="Name or number.")
+@socket_option
+@json_option
+def signal(target: str, name: str, *, socket: str | None, as_json: bool) -> int:
     """Send a signal to the main processes."""
     body = {"signal": name.removeprefix("-")}  # as kill(1) takes it
     return _report("signal", act(client(socket), target, "signal", body), as_json=as_json)
 
 
 @app.command("send", context_settings=DASHES)
-def send(
-    target: Target,
-    line: Annotated[
-        str | None, typer.Argument(metavar="[LINE]", help='For stdin; the app needs stdin = "pipe".')
-    ] = None,
-    *,
-    message: Annotated[
-        str | None,
-        typer.Option(
-            "--message", metavar="JSON", help="An IPC message; what is not JSON is sent as a string."
-        ),
-    ] = None,
-    socket: Socket = None,
-    as_json: Json = False,
-) -> int:
+@target_argument
+@click.argument(
+    "line",
+    cls=Argument,
+    metavar="[LINE]",
+    required=False,
+    help='For stdin; the app needs stdin = "pipe".',
+)
+@click.option("--message", metavar="JSON", help="An IPC message; what is not JSON is sent as a string.")
+@socket_option
+@json_option
+def send(target: str, line: str | None, *, message: str | None, socket: str | None, as_json: bool) -> int:
     """Write a line to stdin, or with --message send over IPC."""
     if (line is None) == (message is None):
         raise CommandError("send: expected either a LINE or --message", ExitCode.USAGE)
@@ -139,14 +141,12 @@ def send(
 
 
 @app.command("trigger", context_settings=DASHES)
-def trigger(
-    target: Target,
-    action: Annotated[str, typer.Argument(metavar="ACTION", help="As the app has named it.")],
-    parameter: Annotated[str | None, typer.Argument(metavar="[PARAMETER]", help="JSON, or a string.")] = None,
-    *,
-    socket: Socket = None,
-    as_json: Json = False,
-) -> int:
+@target_argument
+@click.argument("action", cls=Argument, help="As the app has named it.")
+@click.argument("parameter", cls=Argument, metavar="[PARAMETER]", required=False, help="JSON, or a string.")
+@socket_option
+@json_option
+def trigger(target: str, action: str, parameter: str | None, *, socket: str | None, as_json: bool) -> int:
     """Run an action of the app and print the replies."""
     body: dict[str, object] = {"action": action}
     if parameter is not None:

@@ -1,6 +1,6 @@
 """`health`: asked every few seconds in every container, so that it imports nothing but the socket.
 
-An interpreter that does nothing takes 10 ms; the typer app with an HTTP client would make 100 of that.
+An interpreter that does nothing takes 10 ms; click and an HTTP client would make 100 of that.
 """
 
 import os
@@ -19,7 +19,7 @@ _UNHEALTHY = 1
 
 
 def run(words: Sequence[str]) -> int | None:
-    """Answer the usual ways to ask; None for what typer shall parse, explain or refuse."""
+    """Answer the usual ways to ask; None for what click shall parse, explain or refuse."""
     live = as_json = False
     given, timeout = None, TIMEOUT
     left = iter(words)

@@ -2,36 +2,42 @@
 
 import json
 import sys
-from typing import Annotated
 
-import typer
+import click
 
 from pidone.cli.control.client import Client, CommandError
 from pidone.cli.control.targets import complete_apps
-from pidone.cli.options import Socket, client, family
+from pidone.cli.options import Argument, Family, client, socket_option
 
-app = family()
+app = Family()
 
 
 @app.command("logs")
+@click.argument(
+    "target",
+    cls=Argument,
+    metavar="[APP]",
+    required=False,
+    help="Only this app.",
+    shell_complete=complete_apps,
+)
+@click.option("--app", "name", metavar="APP", help="The same.", shell_complete=complete_apps)
+@click.option("--follow", "-f", is_flag=True, help="Go on with what comes.")
+@click.option("--lines", "-n", metavar="N", type=int, default=100, help="The last N records.")
+@click.option("--err", is_flag=True, help="Only stderr and the runtime's errors.")
+@click.option("--since", metavar="TIME", default="", help="10m, 2h, or 2026-01-31T12:00:00Z.")
+@socket_option
+@click.option("--json", "as_json", is_flag=True, help="A JSON array of the records; with -f a line for each.")
 def logs(
-    target: Annotated[
-        str | None, typer.Argument(metavar="[APP]", help="Only this app.", autocompletion=complete_apps)
-    ] = None,
+    target: str | None,
     *,
-    name: Annotated[
-        str | None, typer.Option("--app", metavar="APP", help="The same.", autocompletion=complete_apps)
-    ] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", metavar="N", help="The last N records.")] = 100,
-    err: Annotated[bool, typer.Option("--err", help="Only stderr and the runtime's errors.")] = False,
-    since: Annotated[
-        str, typer.Option("--since", metavar="TIME", help="10m, 2h, or 2026-01-31T12:00:00Z.")
-    ] = "",
-    socket: Socket = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="A JSON array of the records; with -f a line for each.")
-    ] = False,
+    name: str | None,
+    follow: bool,
+    lines: int,
+    err: bool,
+    since: str,
+    socket: str | None,
+    as_json: bool,
 ) -> None:
     """Print the last log records as they went to stdout.
 

@@ -13,13 +13,13 @@ import tty
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-import typer
+import click
 
 from pidone.cli.control import details, table
 from pidone.cli.control.client import Client, CommandError
-from pidone.cli.options import Socket, client, family
+from pidone.cli.options import Family, client, socket_option
 from pidone.ecosystem.spec import Seconds
 from pidone.init.exitcodes import SIGNAL_BASE
 
@@ -41,13 +41,13 @@ _VERBS: Final[dict[str, tuple[str, dict[str, str] | None]]] = {
 }
 
 
-app = family()
-
-JsonLines = Annotated[bool, typer.Option("--json", help="Print a line of JSON each second instead.")]
+app = Family()
 
 
 @app.command("monit")
-def monit(*, socket: Socket = None, as_json: JsonLines = False) -> None:
+@socket_option
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON each second instead.")
+def monit(*, socket: str | None, as_json: bool) -> None:
     """Watch everything live."""
     runtime = client(socket)
     if as_json:

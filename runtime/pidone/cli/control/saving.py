@@ -4,31 +4,33 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from pidone.cli.control.client import Client, CommandError
-from pidone.cli.options import Socket, client, family
+from pidone.cli.options import Argument, Family, client, socket_option
 from pidone.errors import ConfigError
 
 if TYPE_CHECKING:
     from pidone.cli.start import StartOptions
     from pidone.ecosystem.output.convert import Tables
 
-app = family()
+app = Family()
 
 
 @app.command("save")
-def save(
-    file: Annotated[
-        Path | None,
-        typer.Argument(metavar="[FILE]", help="Where to: 0600, replaced in one step; default: stdout."),
-    ] = None,
-    *,
-    socket: Socket = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The same tables as JSON.")] = False,
-) -> None:
+@click.argument(
+    "file",
+    cls=Argument,
+    metavar="[FILE]",
+    type=Path,
+    required=False,
+    help="Where to: 0600, replaced in one step; default: stdout.",
+)
+@socket_option
+@click.option("--json", "as_json", is_flag=True, help="The same tables as JSON.")
+def save(file: Path | None, *, socket: str | None, as_json: bool) -> None:
     """Write the running state, scale included, as TOML that starts it again."""
     text = text_of(client(socket), as_json=as_json)
     if file is None:

@@ -1,23 +1,29 @@
 """`ls`, `describe`, `env` and PM2's lists: what is there."""
 
 import json
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Any
 
-import typer
+import click
 
 from pidone.cli.control import table
-from pidone.cli.options import AnyTargets, Json, Socket, Target, client, family
+from pidone.cli.options import (
+    Family,
+    any_targets_argument,
+    client,
+    json_option,
+    socket_option,
+    target_argument,
+)
 
-app = family()
-
-Live = Annotated[bool, typer.Option("--live", help="Look into each process: threads, files, sockets, PSS.")]
+app = Family()
 
 
-@app.command("ls")
-@app.command("list", hidden=True)
-@app.command("ps", hidden=True)
-@app.command("status", hidden=True)
-def ls(target: AnyTargets = None, *, socket: Socket = None, as_json: Json = False) -> None:
+@app.command("ls", also=("list", "ps", "status"))
+@any_targets_argument
+@socket_option
+@json_option
+def ls(target: Sequence[str], *, socket: str | None, as_json: bool) -> None:
     """List apps and their instances. Also: list, ps, status."""
     runtime = client(socket)
     if target:
@@ -31,7 +37,11 @@ def ls(target: AnyTargets = None, *, socket: Socket = None, as_json: Json = Fals
 
 
 @app.command("describe")
-def describe(target: Target, *, live: Live = False, socket: Socket = None, as_json: Json = False) -> None:
+@target_argument
+@click.option("--live", is_flag=True, help="Look into each process: threads, files, sockets, PSS.")
+@socket_option
+@json_option
+def describe(target: str, *, live: bool, socket: str | None, as_json: bool) -> None:
     """Tell everything about an app, and what happened to it lately."""
     from pidone.cli.control import details
 
@@ -47,7 +57,10 @@ def describe(target: Target, *, live: Live = False, socket: Socket = None, as_js
 
 
 @app.command("env")
-def env(target: Target, *, socket: Socket = None, as_json: Json = False) -> None:
+@target_argument
+@socket_option
+@json_option
+def env(target: str, *, socket: str | None, as_json: bool) -> None:
     """Print the variables an app starts with; what looks like a secret is masked."""
     shown = client(socket).get("api", "apps", target, "env")
     if as_json:
@@ -61,7 +74,9 @@ def env(target: Target, *, socket: Socket = None, as_json: Json = False) -> None
 
 
 @app.command("jlist")
-def jlist(*, socket: Socket = None, as_json: Json = True) -> None:
+@socket_option
+@json_option
+def jlist(*, socket: str | None, as_json: bool) -> None:
     """Print PM2's process list as JSON, without variables."""
     del as_json  # it is
     from pidone.cli.control.pm2lists import entries
@@ -70,7 +85,9 @@ def jlist(*, socket: Socket = None, as_json: Json = True) -> None:
 
 
 @app.command("prettylist")
-def prettylist(*, socket: Socket = None, as_json: Json = False) -> None:
+@socket_option
+@json_option
+def prettylist(*, socket: str | None, as_json: bool) -> None:
     """Print PM2's process list as Node writes objects, without variables."""
     from pidone.cli.control.pm2lists import entries, inspect
 

@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as ET
 
-import typer
+import click
 
 from pidone.cli.control import table
 from pidone.cli.control.client import Client, CommandError
-from pidone.cli.options import EnvName, Json, family
+from pidone.cli.options import Argument, Family, env_option, json_option
 from pidone.ecosystem.problems import strip_controls
 from pidone.ecosystem.spec import Seconds
 from pidone.init.exitcodes import SIGNAL_BASE
@@ -43,22 +43,16 @@ class Result(Record, kw_only=True):
     failure: str = ""
 
 
-app = family()
+app = Family()
 
 
 @app.command("smoke")
-def smoke(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The ecosystem.")],
-    *,
-    env: EnvName = None,
-    junit: Annotated[
-        str | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML there; - is stdout.")
-    ] = None,
-    timeout: Annotated[
-        float, typer.Option("--timeout", metavar="S", help="For everything together.")
-    ] = 120.0,
-    as_json: Json = False,
-) -> int:
+@click.argument("file", cls=Argument, help="The ecosystem.")
+@env_option
+@click.option("--junit", metavar="FILE", help="Write JUnit XML there; - is stdout.")
+@click.option("--timeout", metavar="S", type=float, default=120.0, help="For everything together.")
+@json_option
+def smoke(file: str, *, env: str | None, junit: str | None, timeout: Seconds, as_json: bool) -> int:
     """Start an ecosystem, wait until it is ready, run its checks, stop it: for CI."""
     deadline = time.monotonic() + timeout
     signal.signal(signal.SIGTERM, _interrupted)

@@ -3,14 +3,14 @@
 import json
 import sys
 import time
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-import typer
+import click
 
 from pidone.cli.control import health as probing
 from pidone.cli.control.client import Client, CommandError
 from pidone.cli.control.targets import complete
-from pidone.cli.options import Json, Socket, Timeout, client, family
+from pidone.cli.options import TARGETS, Argument, Family, client, json_option, socket_option, timeout_option
 from pidone.ecosystem.spec import Seconds
 from pidone.init.exitcodes import ExitCode
 
@@ -20,28 +20,20 @@ _PRESTOP_DELAY: Final[Seconds] = 5.0
 _MOST_PRESTOP: Final[Seconds] = 600.0
 _PRESTOP_ANSWER: Final[Seconds] = 2.0
 
-app = family()
+app = Family()
 
 
 @app.command("wait")
-def wait(
-    target: Annotated[
-        str,
-        typer.Argument(
-            metavar="[TARGET]", help="app, app:index, id, namespace or all", autocompletion=complete
-        ),
-    ] = "all",
-    *,
-    ready: Annotated[
-        bool, typer.Option("--ready", help="Until every instance is ready: the default.")
-    ] = True,
-    stopped: Annotated[bool, typer.Option("--stopped", help="Until no process is left.")] = False,
-    timeout: Timeout = 60.0,
-    socket: Socket = None,
-    as_json: Json = False,
-) -> None:
+@click.argument(
+    "target", cls=Argument, metavar="[TARGET]", default="all", help=TARGETS, shell_complete=complete
+)
+@click.option("--ready", is_flag=True, expose_value=False, help="Until every instance is ready: the default.")
+@click.option("--stopped", is_flag=True, help="Until no process is left.")
+@timeout_option(60.0)
+@socket_option
+@json_option
+def wait(target: str, *, stopped: bool, timeout: Seconds, socket: str | None, as_json: bool) -> None:
     """Wait for an app, or for everything."""
-    del ready
     deadline = time.monotonic() + timeout
     while True:
         apps, missing = _missing(socket, target, stopped=stopped)
@@ -74,28 +66,20 @@ def _is_stopped(instance: dict[str, Any]) -> bool:
 
 
 @app.command("health")
-def health(
-    *,
-    live: Annotated[bool, typer.Option("--live", help="Only that the runtime itself answers.")] = False,
-    timeout: Timeout = probing.TIMEOUT,
-    socket: Socket = None,
-    as_json: Json = False,
-) -> int:
+@click.option("--live", is_flag=True, help="Only that the runtime itself answers.")
+@timeout_option(probing.TIMEOUT)
+@socket_option
+@json_option
+def health(*, live: bool, timeout: Seconds, socket: str | None, as_json: bool) -> int:
     """Exit with 0 if everything is ready, else with 1: for Docker's HEALTHCHECK."""
     return probing.check(socket, live=live, timeout=timeout, as_json=as_json)
 
 
-@app.command("drain")
-@app.command("prestop")
-def drain(
-    *,
-    delay: Annotated[
-        float | None,
-        typer.Option("--delay", metavar="S", help="How long to wait; default: shutdown_delay, or 5."),
-    ] = None,
-    socket: Socket = None,
-    as_json: Json = False,
-) -> None:
+@app.command("drain", also=("prestop",))
+@click.option("--delay", metavar="S", type=float, help="How long to wait; default: shutdown_delay, or 5.")
+@socket_option
+@json_option
+def drain(*, delay: Seconds | None, socket: str | None, as_json: bool) -> None:
     """Be ready no more while requests still come: for Kubernetes' preStop.
 
     Whatever happens, this ends in time and with 0: a failed preStop would only cost the grace period.
