@@ -25,6 +25,8 @@ test-k8s: $(VENV)/.ready
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	rm -rf .cache/dist && $(BIN)/hatchling build --directory .cache/dist
+	$(BIN)/check-wheel-contents .cache/dist && $(BIN)/twine check --strict .cache/dist/*
 
 bench: $(VENV)/.ready
 	$(BIN)/python -m bench $(ARGS)

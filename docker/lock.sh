@@ -8,4 +8,4 @@ lock() {
 }
 lock requirements.lock ../pyproject.toml
 lock backend/requirements.lock backend/requirements.txt
-echo 'hatchling>=1.25' | lock build.lock -
+printf '%s\n' 'hatch-fancy-pypi-readme>=24.1' 'hatchling>=1.25' | lock build.lock -
