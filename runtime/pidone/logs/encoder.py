@@ -54,7 +54,7 @@ class Encoder:
         done = 0
         while len(text) - done > self._room + SLACK:
             if not self._open_level:
-                self._open_level = levels.of_line(text, self._level)
+                self._open_level = levels.of_line(text[: self._room], self._level)
             count = self._fitting(text[done : done + self._room + SLACK])
             pieces.append(self._record(text[done : done + count], timestamp, self._open_level, partial=True))
             done += count
@@ -87,7 +87,10 @@ class Encoder:
 
     def _by_level(self, lines: bytes, timestamp: str) -> bytes:
         """Lines that are text, each with the level it tells."""
-        told = levels.of_lines(lines, self._level)
+        beginnings = lines
+        if has_longer(lines, self._room):  # as if they had come in pieces: the first one tells
+            beginnings = b"".join(line[: self._room] + b"\n" for line in lines[:-1].split(b"\n"))
+        told = levels.of_lines(beginnings, self._level)
         if isinstance(told, str):
             return self._framed(lines, timestamp, told)
         text = self._shape.escape(lines)[:-1].split(b"\n")
@@ -100,7 +103,7 @@ class Encoder:
         parts[:-1:2] = map(heads.__getitem__, told)
         parts[1::2] = text
         parts[0] = frames[told[0]][0]
-        return _with_joints(b"".join(parts))
+        return self._with_joints(b"".join(parts))
 
     def _framed(self, lines: bytes, timestamp: str, level: str) -> bytes:
         """Lines of one level."""
@@ -109,7 +112,7 @@ class Encoder:
             return self._cut_all(lines, timestamp, [level] * lines.count(b"\n"))
         prefix, suffix = self._shape.around(timestamp, level, False)
         framed = escaped[:-1].replace(b"\n", suffix + b"\n" + prefix)
-        return _with_joints(b"".join((prefix, framed, suffix, b"\n")))
+        return self._with_joints(b"".join((prefix, framed, suffix, b"\n")))
 
     def _cut_all(self, lines: bytes, timestamp: str, told: Iterable[str]) -> bytes:
         """Lines among which there are some that are too long."""
@@ -129,7 +132,7 @@ class Encoder:
     def _record(self, text: bytes, timestamp: str, level: str, *, partial: bool) -> bytes:
         prefix, suffix = self._shape.around(timestamp, level, partial)
         record = b"".join((prefix, self._shape.escape(text), suffix, b"\n"))
-        return record if self._shape.verbatim else _with_joints(record)
+        return record if self._shape.verbatim else self._with_joints(record)
 
     def _fitting(self, text: bytes) -> int:
         """How many bytes of `text` fit into one record after escaping, at least one character."""
@@ -138,7 +141,6 @@ class Encoder:
             count = character_boundary(text, max(min(count - 1, count * self._room // size), 1)) or 1
         return count
 
-
-def _with_joints(records: bytes) -> bytes:
-    """The lines of a joined message, where the format has not made something else of their ends."""
-    return records.replace(JOINT, b"\n") if JOINT in records else records
+    def _with_joints(self, records: bytes) -> bytes:
+        """The lines of a joined message, where the format has not made something else of their ends."""
+        return records.replace(JOINT, self._shape.joint) if JOINT in records else records

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from pidone.logs.escape import printable, printable_word
 from pidone.logs.own import Renderer
 from pidone.logs.shapes import ECS_VERSION, gcp_severity, logfmt_value
 
 _FIRST: Final = ("timestamp", "level", "event", "message")
+_UNDER: Final = "\n" + " " * len("00:00:00.000 pidone ") + "| "
 _PM2_STATUS: Final = {
     "instance.start": "start",
     "instance.online": "online",
@@ -87,13 +89,13 @@ def _text(colour: bool) -> Renderer:  # noqa: FBT001 - one signature for all
 
     def text(record: logging.LogRecord) -> str:
         fields = _complete(record)
-        said = f" {fields['message']}" if fields["message"] else ""
+        said = f" {printable(str(fields['message']))}".replace("\n", _UNDER) if fields["message"] else ""
         rest = "".join(
-            f" {key}={logfmt_value(value)}"
+            f" {key}={printable_word(logfmt_value(value))}"
             for key, value in fields.items()
             if key not in (*_FIRST, "exc_info")
         )
-        trace = f"\n{fields['exc_info']}" if "exc_info" in fields else ""
+        trace = f"\n{printable(fields['exc_info'])}".replace("\n", _UNDER) if "exc_info" in fields else ""
         return f"{fields['timestamp'][11:23]} {start}pidone{stop} | {fields['event']}{said}{rest}{trace}"
 
     return text

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from pidone.ecosystem.spec import Bytes
-from pidone.logs.escape import JOINT, json_text
+from pidone.logs.escape import JOINT, json_text, printable_lines
 from pidone.logs.merge import MergeKeys, Merger
 from pidone.record import Record
 
@@ -45,6 +45,8 @@ class Shape(Record, kw_only=True):
     """For formats whose records are objects that can take in an app's own fields."""
     least_line: Bytes = 0
     """A `max_line` below this does not apply."""
+    joint: bytes = b"\n"
+    """What stands between the lines of a joined message."""
     verbatim: bool = False
     """Bytes pass as they are, valid or not."""
 
@@ -128,7 +130,12 @@ def pm2_formatted_shape(origin: Origin, *, colour: bool = False) -> Shape:
         ("\x1b[31m" if origin.stream == "stderr" else "\x1b[32m", "\x1b[39m") if colour else ("", "")
     )
     frame = f"{start}{origin.instance}|{origin.app}  | {stop}".encode(errors="replace"), b""
-    return Shape(escape=_as_is, around=lambda *_: frame, least_line=LONG_LINE)
+    return Shape(
+        escape=printable_lines,
+        joint=_under(len(f"{origin.instance}|{origin.app}  ") - 2),
+        around=lambda *_: frame,
+        least_line=LONG_LINE,
+    )
 
 
 def text_shape(origin: Origin, *, colour: bool = False) -> Shape:
@@ -142,7 +149,12 @@ def text_shape(origin: Origin, *, colour: bool = False) -> Shape:
         bar = f"\x1b[{_LEVEL_COLOURS[level]}m|\x1b[0m" if colour and level in _LEVEL_COLOURS else "|"
         return f"{timestamp[11:23]} {name} {bar} ".encode(errors="replace"), b""
 
-    return Shape(escape=_as_is, around=around, least_line=LONG_LINE)
+    return Shape(
+        escape=printable_lines,
+        joint=_under(len(f"00:00:00.000 {origin.app}.{origin.instance} ")),
+        around=around,
+        least_line=LONG_LINE,
+    )
 
 
 def raw_shape(origin: Origin, *, colour: bool = False) -> Shape:
@@ -204,9 +216,13 @@ def _object_shape(keys: MergeKeys) -> Shape:
 
 
 def _as_is(text: bytes) -> bytes:
-    """Joined lines become lines again, but only after they have got their one frame (see Encoder)."""
     return text
 
 
+def _under(width: int) -> bytes:
+    """The lines of a joined message stand under their first one, so that none poses as another's."""
+    return b"\n" + b" " * width + b"| "
+
+
 def _on_one_line(text: bytes) -> bytes:
-    return text.replace(JOINT, b"\\n")
+    return printable_lines(text).replace(JOINT, b"\\n")
