@@ -4,7 +4,8 @@ import asyncio
 import signal
 from pathlib import Path
 
-from listen.fleet import Client, Fleet, Member, app_of, fetch
+import pytest
+from listen.fleet import Client, Fleet, Member, app_of, fetch, python_app
 
 SLOW = """
 require('net').connect(require('net').createServer().listen({ port: 0, exclusive: true }).address().port);
@@ -143,3 +144,68 @@ def test_drain_without_preload(fleet: Fleet, any_node: str, port: int, tmp_path:
 
     assert fleet.run(scenario()) == str(worker.pid)
     fleet.eventually(lambda: worker.heard("drained"), "the end of the channel")
+
+
+@pytest.mark.parametrize(
+    "handler", ["", "process.on('SIGTERM', () => setTimeout(() => process.exit(0), 500));"]
+)
+def test_told_to_stop_while_it_starts(
+    fleet: Fleet, any_node: str, port: int, tmp_path: Path, handler: str
+) -> None:
+    """A replacement that is not wanted any more gets no socket: the old process answers every request."""
+    script = tmp_path / "app.cjs"
+    script.write_text(SLOW)
+    (old,) = fleet.start_ready(app_of(any_node, str(script), cluster=True, env={"PORT": str(port)}))
+    late = tmp_path / "late.cjs"
+    late.write_text(
+        "console.log('begins'); for (const end = Date.now() + 700; Date.now() < end;);" + SLOW + handler
+    )
+    new = fleet.start(app_of(any_node, str(late), cluster=True, env={"PORT": str(port)}), 1)
+    fleet.eventually(lambda: "begins" in new.text(), "the program")
+    assert new.handover.drain()
+    seen: set[str] = set()
+
+    def stopped() -> bool:
+        seen.update(fleet.get_many(port, 20))
+        if new.heard("drained") and new.exit is None:
+            new.signal(signal.SIGTERM)
+        return new.exit is not None
+
+    fleet.eventually(stopped, "the end")
+    assert new.exit == 0, new.text()
+    assert seen == {str(old.pid)}
+    assert not new.heard("ready")
+
+
+def test_python_told_to_stop_while_it_starts(fleet: Fleet, port: int) -> None:
+    """The same through the shim, for a program that handles its stop late."""
+    code = """
+import http.server, os, signal, sys, time
+ends = []
+signal.signal(signal.SIGTERM, lambda *_: ends.append(1))
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(str(os.getpid()).encode())
+print("begins", flush=True)
+time.sleep(float(sys.argv[1]))
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler)
+server.timeout = 0.05
+for _ in range(int(sys.argv[2])):
+    server.handle_request()
+"""
+    (old,) = fleet.start_ready(python_app(code, "0", "10000", share="python", env={"PORT": str(port)}))
+    new = fleet.start(python_app(code, "0.5", "20", share="python", env={"PORT": str(port)}), 1)
+    fleet.eventually(lambda: "begins" in new.text(), "the program")
+    new.handover.drain()
+    new.signal(signal.SIGTERM)
+    seen: set[str] = set()
+
+    def stopped() -> bool:
+        seen.update(fleet.get_many(port, 20))
+        return new.exit is not None
+
+    fleet.eventually(stopped, "the end")
+    assert seen == {str(old.pid)}
+    assert not new.heard("ready")

@@ -18,7 +18,6 @@ from pidone.listen.readiness.ready_fd import ReadyFd
 from pidone.listen.sockets import activation
 from pidone.listen.sockets.address import of_listen
 from pidone.listen.sockets.app_ports import AppPorts
-from pidone.listen.sockets.ports import member_of
 from pidone.record import Record
 from pidone.signames import signal_name
 
@@ -50,6 +49,7 @@ class Assembly:
 
     def __init__(self, request: Request) -> None:
         self._request = request
+        self._sockets = request.ports.sockets_of(request.app, request.who.index)
         self._env: dict[str, str] = {}
         self._fds: dict[int, int] = {}
         self._pid_vars: list[str] = []
@@ -63,8 +63,9 @@ class Assembly:
         app = request.app
         try:
             self._env.update(needs.port_variable(app, request.who.index))
+            self._attachments.append(self._sockets)
             self._add_ipc()
-            self._add_sockets()
+            self._inherit_sockets()
             self._add_share()
             self._add_notify()
             self._add_ready_fd()
@@ -77,7 +78,7 @@ class Assembly:
                 attachments=self._attachments,
                 ipc=self._ipc,
                 steering=request.ports.steering,
-                member=self._member,
+                sockets=self._sockets,
                 longest_idle=needs.longest_idle(app),
                 on_drained=request.report.drained,
                 ready_probe=self._ready_probe(),
@@ -91,10 +92,6 @@ class Assembly:
         return handover
 
     @property
-    def _member(self) -> int:
-        return member_of(self._request.app, self._request.who.index)
-
-    @property
     def _label(self) -> str:
         who = self._request.who
         return f"{who.app}/{who.index}/{who.incarnation}"[:60]
@@ -103,7 +100,7 @@ class Assembly:
         return lambda: self._request.report.ready(how)
 
     def _listening(self) -> None:
-        if needs.counts_listening(self._request.app):
+        if needs.counts_listening(self._request.app) and self._sockets.begins_to_serve():
             self._request.report.ready("listening")
 
     def _message(self, value: object) -> None:
@@ -125,7 +122,7 @@ class Assembly:
         self._ipc = Ipc(
             request.loop,
             number=number + 1 if app.ready.fd == number else number,
-            sockets=request.ports.sockets_of(self._member) if is_worker else None,
+            sockets=self._sockets if is_worker else None,
             worker_id=request.worker_id,
             preload=preload,
             stop="message" if app.shutdown_with_message else signal_name(app.kill_signal),
@@ -137,14 +134,12 @@ class Assembly:
         self._fds.update(self._ipc.fds)
         self._attach(self._ipc)
 
-    def _add_sockets(self) -> None:
+    def _inherit_sockets(self) -> None:
         listens = needs.activated(self._request.app)
         if not listens:
             return
-        sockets = self._request.ports.sockets_of(self._member)
-        self._attachments.append(sockets)
         for number, entry in enumerate(listens, activation.FIRST):
-            inherited = sockets.obtain(of_listen(entry), index=0, backlog=entry.backlog)
+            inherited = self._sockets.obtain(of_listen(entry), index=0, backlog=entry.backlog)
             self._fds[number] = inherited.fileno()
             if self._ipc is not None:
                 self._ipc.inherits(number, inherited)
@@ -161,8 +156,7 @@ class Assembly:
             PythonShare(
                 request.loop,
                 app,
-                request.ports,
-                self._member,
+                self._sockets,
                 label=self._label,
                 python_path=needs.variable(app, "PYTHONPATH"),
                 on_listening=self._listening,

@@ -6,6 +6,7 @@ from typing import Any, Final, Protocol
 
 from pidone.ecosystem.spec import Seconds
 from pidone.listen.node.ipc import Ipc
+from pidone.listen.sockets.member import MemberSockets
 from pidone.listen.sockets.ports import COMMON
 from pidone.listen.sockets.steering import Steering
 
@@ -37,7 +38,7 @@ class ProcessHandover:
         attachments: Sequence[Attachment],
         ipc: Ipc | None,
         steering: Steering,
-        member: int,
+        sockets: MemberSockets,
         longest_idle: Seconds,
         on_drained: Callable[[], None],
         ready_probe: Callable[[], Coroutine[Any, Any, None]] | None,
@@ -52,7 +53,8 @@ class ProcessHandover:
         self._attachments = attachments
         self._ipc = ipc
         self._steering = steering
-        self._member = member
+        self._sockets = sockets
+        self._member = sockets.member
         self._longest_idle = longest_idle
         self._on_drained = on_drained
         self._ready_probe = ready_probe
@@ -96,6 +98,7 @@ class ProcessHandover:
     def leave(self) -> None:
         """The process is about to stop: new connections go to others, and nobody judges its health."""
         self._stop_probing()
+        self._sockets.leave()
         if self._is_serving:
             self._is_serving = False
             self._steering.serving(self._member, -1)

@@ -77,6 +77,7 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "host.unreadable": Event("something about the container cannot be read and is taken as absent"),
         "listen.open": Event("a socket was opened for an app", ("app",)),
         "listen.failed": Event("a socket for an app cannot be opened", ("app",)),
+        "listen.elsewhere": Event("a process does not listen where those beside it do", ("app",)),
         "listen.queue_unknown": Event("the kernel does not say how many connections wait", ("app",)),
         "listen.restored": Event("a process had ended a socket for all; it listens again", ("app",)),
         "listen.steering": Event("the kernel refuses the program that spreads connections", ("app",)),

@@ -32,6 +32,10 @@ _UDP_REUSE: Final = 4  # UV_UDP_REUSEADDR
 class Sockets(Protocol):
     """Where a worker's sockets come from."""
 
+    @property
+    def has_left(self) -> bool:
+        """Whether the worker was told to stop, and shall get nothing any more."""
+
     def obtain(self, address: Address, *, index: int, backlog: int) -> socket.socket:
         """The socket for an address; `index` tells several servers of one worker on one address apart.
 
@@ -117,6 +121,8 @@ class Conversation:
             self._on_ignored(f"cluster message {act!r}")
 
     def _query(self, message: dict[str, Any], sockets: Sockets) -> None:
+        if sockets.has_left:
+            return  # told to stop: without an answer it neither listens nor fails, and its stop goes on
         key = ":".join(str(message.get(name)) for name in ("address", "port", "addressType", "fd", "index"))
         try:
             found = self._find(message, key, sockets)

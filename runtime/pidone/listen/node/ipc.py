@@ -8,7 +8,7 @@ from typing import Final
 from pidone.ecosystem.spec import Seconds
 from pidone.listen.node.channel import Channel
 from pidone.listen.node.cluster import Conversation
-from pidone.listen.sockets.app_ports import MemberSockets
+from pidone.listen.sockets.member import MemberSockets
 
 EXIT_TIME: Final[Seconds] = 1.0
 """How long a drained worker that hung up may take to exit before it is stopped as any other process."""
@@ -98,8 +98,6 @@ class Ipc:
         self._channel.close()
         if self._exiting is not None:
             self._exiting.cancel()
-        if self._sockets is not None:
-            self._sockets.close()
 
     def _receive(self, message: object) -> None:
         self._conversation.receive(message)

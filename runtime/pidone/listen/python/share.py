@@ -16,7 +16,7 @@ from pidone.ecosystem.spec import AppSpec
 from pidone.listen import needs
 from pidone.listen.readiness.datagrams import Datagrams
 from pidone.listen.sockets.address import Address, Kind, of_listen
-from pidone.listen.sockets.app_ports import AppPorts, MemberSockets
+from pidone.listen.sockets.member import MemberSockets
 
 SHIM: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim")
 VARIABLE: Final = "PIDONE_SHARE"
@@ -43,8 +43,7 @@ class PythonShare:
         self,
         loop: asyncio.AbstractEventLoop,
         app: AppSpec,
-        ports: AppPorts,
-        member: int,
+        sockets: MemberSockets,
         *,
         label: str,
         python_path: str,
@@ -53,8 +52,7 @@ class PythonShare:
     ) -> None:
         """`python_path` is the PYTHONPATH that the process would have without us."""
         self._app = app
-        self._ports = ports
-        self._sockets: MemberSockets = ports.sockets_of(member)
+        self._sockets = sockets
         self._on_listening = on_listening
         self._on_ignored = on_ignored
         self._mailbox = Datagrams(loop, label, on_datagram=self._receive, on_stranger=on_ignored)
@@ -67,13 +65,12 @@ class PythonShare:
     def close(self) -> None:
         """The process ended."""
         self._mailbox.close()
-        self._sockets.close()
 
     def _receive(self, data: bytes, _descriptors: list[int], sender: bytes) -> None:
         try:
             request = json.loads(data)
             if request["do"] == "listen":
-                if self._ports.has_port(request["port"]):
+                if self._sockets.has_port(request["port"]):
                     self._on_listening()
             elif request["do"] == "bind":
                 self._bind(request, sender)

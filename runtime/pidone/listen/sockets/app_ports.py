@@ -13,9 +13,9 @@ from pidone.listen import needs
 from pidone.listen.sockets.address import Address, Kind, of_listen
 from pidone.listen.sockets.bind import explain, open_socket
 from pidone.listen.sockets.hangup import HangupWatch
+from pidone.listen.sockets.member import MemberSockets, PortKey
 from pidone.listen.sockets.ports import COMMON, Port, SinglePort, TcpPort
 from pidone.listen.sockets.steering import Steering
-from pidone.record import Record
 
 MOST_PORTS: Final = 256
 """One app that opens port after port must not leave the runtime without descriptors for the others."""
@@ -30,13 +30,6 @@ class EventLog(Protocol):
 
     def event(self, level: str, event: str, /, message: str = "", **fields: object) -> None:
         """One record of the runtime's own."""
-
-
-class _Key(Record):
-    """Several servers of one worker on one address are told apart by `index`, as in Node's primary."""
-
-    address: Address
-    index: int = 0
 
 
 class AppPorts:
@@ -57,12 +50,12 @@ class AppPorts:
         self._loop = loop
         self._log = log
         self._once = once
-        self._ports: dict[_Key, Port] = {}
+        self._ports: dict[PortKey, Port] = {}
         self._data: dict[str, object] = {}
         self._users: set[MemberSockets] = set()
         self._retiring: set[int] = set()
         self._quiet_until = 0.0
-        self._stale: set[_Key] = set()
+        self._stale: set[PortKey] = set()
         """What the configuration no longer names, but processes made from an older one still serve."""
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -81,8 +74,8 @@ class AppPorts:
             for key in set(self._ports) - known:
                 self._drop(key)
             raise
-        wanted = {_Key(of_listen(entry)) for entry in app.listen}
-        self._stale |= {_Key(of_listen(entry)) for entry in before.listen}
+        wanted = {PortKey(of_listen(entry)) for entry in app.listen}
+        self._stale |= {PortKey(of_listen(entry)) for entry in before.listen}
         self._stale -= wanted
         self._drop_stale()
         if app.balance is not before.balance:
@@ -91,36 +84,42 @@ class AppPorts:
 
     def _open_entry(self, entry: Listen) -> None:
         address = of_listen(entry)
-        if _Key(address) in self._ports or (self._waits_for_app(entry) and self.has_port(entry.port)):
+        if PortKey(address) in self._ports or (self._waits_for_app(entry) and self.has_port(entry.port)):
             return
         try:
             if self._waits_for_app(entry):
                 open_socket(address, backlog=entry.backlog).close()  # it is free, and we may have it
             else:
-                self._open(_Key(address), entry.backlog)
+                self._open(PortKey(address), entry.backlog)
         except OSError as error:
-            raise explain(address, error) from error
+            raise ListenError(f"{self._app.name}: listen: {explain(address, error)}") from error
 
-    def sockets_of(self, member: int) -> "MemberSockets":
-        """Where a process asks for more sockets."""
-        sockets = MemberSockets(self, member)
+    def sockets_of(self, app: AppSpec, slot: int) -> MemberSockets:
+        """Where a process of this app, as it is now, asks for sockets."""
+        sockets = MemberSockets(self, app, slot)
         self._users.add(sockets)
         return sockets
 
     def obtain(
         self, address: Address, *, index: int, backlog: int, member: int
-    ) -> tuple[_Key, socket.socket]:
+    ) -> tuple[PortKey, socket.socket]:
         """The socket for an address, opened if it is new. Raises OSError; the reason is logged."""
         self._retiring.discard(member)
-        key = self._known(_Key(address, index))
+        key = self._known(PortKey(address, index))
         if key is None:
-            key = _Key(address, index)
+            key = PortKey(address, index)
             try:
                 self._open(key, backlog)
             except OSError as error:
                 self._tell_failed(address, error)
                 raise
         return key, self._ports[key].for_member(member)
+
+    def missing(self, sockets: MemberSockets) -> Address | None:
+        """Where others serve and this process, for all we know, should and does not; None if it may serve."""
+        others = (other for other in self._users if other is not sockets)
+        wanting = (address for other in others if (address := sockets.lacks(other)) is not None)
+        return next(wanting, None)
 
     def has_port(self, port: int) -> bool:
         """Whether a TCP port is one of this app's."""
@@ -134,18 +133,18 @@ class AppPorts:
             self._data.setdefault(key, offered)
         return self._data.get(key)
 
-    def left(self, sockets: "MemberSockets") -> None:
+    def left(self, sockets: MemberSockets) -> None:
         """A process ended; its ports stay open for the next, unless there are no such members any more."""
         self._users.discard(sockets)
         self._drop_stale()
         self._retire_outdated()
 
-    def abandoned(self, sockets: "MemberSockets", key: _Key) -> None:
+    def abandoned(self, sockets: MemberSockets, key: PortKey) -> None:
         """A process closed its server. If it lives on and nobody else listens either, the app meant it.
 
         One that is being stopped does the same before it ends; so this waits longer than a stop can take.
         """
-        if any(_Key(of_listen(entry)) == key for entry in self._app.listen):
+        if any(PortKey(of_listen(entry)) == key for entry in self._app.listen):
             return
         longest_stop = needs.drain_time(self._app) + self._app.kill_timeout
         self._loop.call_later(longest_stop + 1, self._drop_if_unused, sockets, key)
@@ -202,13 +201,13 @@ class AppPorts:
         """Whether the app says by its bind() which address and family a port without a host means."""
         return self._app.share is not None and not of_listen(entry).host
 
-    def _known(self, wanted: _Key) -> _Key | None:
+    def _known(self, wanted: PortKey) -> PortKey | None:
         """Where the wanted socket is, or another that covers it."""
         if wanted in self._ports:
             return wanted
         if wanted.index > 0:
             return None
-        listed = (_Key(of_listen(entry)) for entry in self._app.listen)
+        listed = (PortKey(of_listen(entry)) for entry in self._app.listen)
         return next(
             (key for key in listed if key in self._ports and key.address.covers(wanted.address)), None
         )
@@ -219,7 +218,7 @@ class AppPorts:
             self._quiet_until = self._loop.time() + QUIET
             self._log.event("warning", "listen.failed", str(explain(address, error)), **self._app.labels())
 
-    def _open(self, key: _Key, backlog: int) -> None:
+    def _open(self, key: PortKey, backlog: int) -> None:
         if len(self._ports) >= MOST_PORTS:
             raise OSError(errno.EMFILE, f"an app has {MOST_PORTS} ports at most")
         blocking = needs.wants_blocking(self._app)
@@ -241,7 +240,7 @@ class AppPorts:
         self.steering.add(port)
         self._log.event("debug", "listen.open", str(port.address), **self._app.labels())
 
-    def _drop(self, key: _Key) -> None:
+    def _drop(self, key: PortKey) -> None:
         port = self._ports.pop(key, None)
         if port is not None:
             self.steering.remove(port)
@@ -253,9 +252,18 @@ class AppPorts:
         for key in unused:
             self._drop(key)
 
-    def _drop_if_unused(self, sockets: "MemberSockets", key: _Key) -> None:
+    def _drop_if_unused(self, sockets: MemberSockets, key: PortKey) -> None:
         if sockets in self._users and not any(key in user.held for user in self._users):
             self._drop(key)
+
+    def not_serving(self, sockets: MemberSockets, where: Address) -> None:
+        """As Source.not_serving."""
+        held = ", ".join(sorted(str(key.address) for key in sockets.held))
+        self._once(
+            "listen.elsewhere",
+            f"instance {sockets.slot} listens on {held}, not on {where} as the one beside it: it does not "
+            "count as ready (a program that looks whether its port is free may have taken another one)",
+        )
 
     def restored(self, address: Address, error: OSError | None) -> None:
         """As Notices.restored."""
@@ -281,39 +289,3 @@ class AppPorts:
             f"the kernel takes no BPF program for the sockets of {self._app.name}: "
             f"balance = {self._app.balance} uses the kernel's own hash, and does not avoid restarting slots",
         )
-
-
-class MemberSockets:
-    """One process's access to the ports of its app."""
-
-    def __init__(self, ports: AppPorts, member: int) -> None:
-        self.member = member
-        self.held: set[_Key] = set()
-        """What the process listens on."""
-        self._ports = ports
-        self._by_address: dict[tuple[Address, int], _Key] = {}
-
-    def obtain(self, address: Address, *, index: int, backlog: int) -> socket.socket:
-        """As Sockets.obtain."""
-        key, found = self._ports.obtain(address, index=index, backlog=backlog, member=self.member)
-        self.held.add(key)
-        self._by_address[address, index] = key
-        return found
-
-    def release(self, address: Address, *, index: int) -> None:
-        """As Sockets.release."""
-        key = self._by_address.pop((address, index), None)
-        if key is not None:
-            self.held.discard(key)
-            self._ports.abandoned(self, key)
-
-    def shared_data(self, key: str, offered: object) -> object:
-        """As Sockets.shared_data."""
-        return self._ports.shared_data(key, offered)
-
-    def spawned(self, pid: int) -> None:
-        """Nothing to do: sockets are handed over before or on request."""
-
-    def close(self) -> None:
-        """The process ended, or never began."""
-        self._ports.left(self)

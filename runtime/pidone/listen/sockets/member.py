@@ -1,0 +1,165 @@
+"""The sockets of one process: what it has been given of its app's ports, and whether it serves there."""
+
+import os
+import socket
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from pidone.ecosystem.spec import AppSpec
+from pidone.listen.sockets.address import Address, Kind
+from pidone.listen.sockets.ports import member_of
+from pidone.record import Record
+
+_NOWHERE: Final[Mapping[int, Any]] = {
+    socket.AF_INET: ("127.0.0.1", 0),
+    socket.AF_INET6: ("::1", 0),
+    socket.AF_UNIX: "",
+}
+
+
+class PortKey(Record):
+    """Several servers of one process on one address are told apart by `index`, as in Node's primary."""
+
+    address: Address
+    index: int = 0
+
+
+class Source(Protocol):
+    """The ports of the app."""
+
+    def obtain(
+        self, address: Address, *, index: int, backlog: int, member: int
+    ) -> tuple[PortKey, socket.socket]:
+        """The socket for an address, opened if it is new. Raises OSError."""
+
+    def missing(self, sockets: "MemberSockets") -> Address | None:
+        """Where the process should serve and does not."""
+
+    def not_serving(self, sockets: "MemberSockets", where: Address) -> None:
+        """A process listens, but not where it should: said once."""
+
+    def shared_data(self, key: str, offered: object) -> object:
+        """What the first process offered."""
+
+    def abandoned(self, sockets: "MemberSockets", key: PortKey) -> None:
+        """The process closed its server and lives on."""
+
+    def left(self, sockets: "MemberSockets") -> None:
+        """The process ended."""
+
+
+class MemberSockets:
+    """One process's access to the ports of its app."""
+
+    def __init__(self, ports: Source, app: AppSpec, slot: int) -> None:
+        """`app` is what the process was made from; the ports may have a later one."""
+        self.app = app
+        self.slot = slot
+        self.member = member_of(app, slot)
+        self.held: set[PortKey] = set()
+        """What the process listens on."""
+        self.serves_at: PortKey | None = None
+        """What made it ready."""
+        self._ports = ports
+        self._pid = 0
+        self._by_address: dict[tuple[Address, int], PortKey] = {}
+        self.has_left = False
+        """It was told to stop."""
+        self._deserted: list[socket.socket] = []
+
+    def obtain(self, address: Address, *, index: int, backlog: int) -> socket.socket:
+        """As Sockets.obtain. A process that was told to stop gets one to which nobody ever connects."""
+        if self.has_left:
+            return self._desert(address)
+        key, found = self._ports.obtain(address, index=index, backlog=backlog, member=self.member)
+        self.held.add(key)
+        self._by_address[address, index] = key
+        return found
+
+    def release(self, address: Address, *, index: int) -> None:
+        """As Sockets.release."""
+        key = self._by_address.pop((address, index), None)
+        if key is not None:
+            self.held.discard(key)
+            self._ports.abandoned(self, key)
+
+    def has_port(self, port: int) -> bool:
+        """Whether it has been given this TCP port."""
+        return any(key.address.kind is Kind.TCP and key.address.port == port for key in self.held)
+
+    def shared_data(self, key: str, offered: object) -> object:
+        """As Sockets.shared_data."""
+        return self._ports.shared_data(key, offered)
+
+    def begins_to_serve(self) -> bool:
+        """It listens on something. Whether that makes it ready: where its predecessor does, for instance."""
+        if self.has_left:
+            return False
+        own = [key for key in self.held if not self._is_private(key.address)]
+        if not own:
+            return False
+        where = self._ports.missing(self)
+        if where is not None:
+            self._ports.not_serving(self, where)
+            return False
+        if self.serves_at is None:
+            self.serves_at = min(own, key=lambda key: (key.address.port == 0, str(key.address), key.index))
+        return True
+
+    def lacks(self, other: "MemberSockets") -> Address | None:
+        """Where the other serves and this one should too; None if it need not, or does.
+
+        Programs that find their port busy take another one (`serve`), though it is shared. The successor in a
+        slot serves where its predecessor does, unless the ecosystem has moved it; other slots may have ports
+        of their own, but not one of the kernel's choice.
+        """
+        wanted = other.serves_at
+        if wanted is None or wanted in self.held:
+            return None
+        is_astray = wanted.address.port > 0 and all(key.address.port == 0 for key in self.held)
+        if self.slot != other.slot:
+            return wanted.address if is_astray else None
+        has_moved = _names(other.app, wanted.address) and not _names(self.app, wanted.address)
+        return None if has_moved or self.app.increment_var is not None else wanted.address
+
+    def leave(self) -> None:
+        """The process was told to stop: it gets nothing any more, and cannot become ready."""
+        self.has_left = True
+
+    def spawned(self, pid: int) -> None:
+        """The process runs."""
+        self._pid = pid
+
+    def close(self) -> None:
+        """The process ended, or never began."""
+        for deserted in self._deserted:
+            deserted.close()
+        self._deserted.clear()
+        self._ports.left(self)
+
+    def _is_private(self, address: Address) -> bool:
+        """A path with its own pid is for its helpers (tsx), and says nothing about the app."""
+        return address.kind is Kind.UNIX and str(self._pid) in os.path.basename(address.host)
+
+    def _desert(self, address: Address) -> socket.socket:
+        kind = socket.SOCK_DGRAM if address.kind is Kind.UDP else socket.SOCK_STREAM
+        family = address.families[-1]
+        deserted = socket.socket(family, kind)
+        self._deserted.append(deserted)
+        deserted.setblocking(False)
+        deserted.bind(_NOWHERE[family])
+        if kind == socket.SOCK_STREAM:
+            deserted.listen(1)
+        return deserted
+
+
+def _names(app: AppSpec, address: Address) -> bool:
+    """Whether an address stands in an app's command line, environment or `listen`."""
+    import re  # noqa: PLC0415 (after the first process has been replaced)
+
+    if address.kind is Kind.UNIX:
+        return any(address.host in text for text in (*app.argv, *app.env.values()))
+    number = re.compile(rf"(?<!\d){address.port}(?!\d)")
+    return any(entry.port == address.port for entry in app.listen) or any(
+        number.search(text) for text in (*app.argv, *app.env.values())
+    )

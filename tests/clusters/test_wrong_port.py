@@ -1,0 +1,72 @@
+"""Replacements that listen elsewhere than those before them, or only for their helpers, are not ready."""
+
+from pathlib import Path
+
+import pytest
+from clusters.site import get, node_app, running
+
+EVADES = """
+const net = require('net'), http = require('http');
+const wanted = +process.env.PORT;
+const server = http.createServer((request, response) => response.end(`${process.pid} up`));
+const probe = net.connect(wanted, '127.0.0.1');
+probe.on('connect', () => { probe.destroy(); server.listen(NEXT); });
+probe.on('error', () => server.listen(wanted));
+"""
+"""As `serve`: a port on which somebody answers is taken for busy, and another one is chosen."""
+
+
+def app_file(folder: Path, code: str) -> str:
+    """A file with this program."""
+    file = folder / "app.cjs"
+    file.write_text(code)
+    return str(file)
+
+
+@pytest.mark.parametrize("other", ["0", "wanted + 1"])
+def test_a_reload_to_another_port_fails(tmp_path: Path, node: str, port: int, other: str) -> None:
+    """It is called off, the old process stays, and the port answers."""
+    script = app_file(tmp_path, EVADES.replace("NEXT", other))
+    app = node_app(node, port, script=script, instances=1, listen_timeout=2000)
+    with running(tmp_path, app) as site:
+        before = get(port)
+        site.change(env={"GENERATION": "1"})
+        site.run.expect(event="app.reload_failed")
+        assert "not on tcp:*:" in site.run.expect(event="listen.elsewhere")["message"]
+        assert get(port) == before
+
+
+def test_a_port_that_the_file_moves(tmp_path: Path, node: str, port: int) -> None:
+    """An ecosystem that names another port has it."""
+    from harness import free_port
+
+    second = free_port()
+    with running(tmp_path, node_app(node, port, instances=2)) as site:
+        assert site.reload(env={"PORT": str(second)})["replaced"] == 2
+        assert get(second)
+        assert site.count("listen.elsewhere") == 0
+
+
+def test_ports_of_the_instances_own(tmp_path: Path, node: str, port: int) -> None:
+    """A program that adds its number to the port may go on to do so."""
+    code = """
+      require('http').createServer((request, response) => response.end('up'))
+        .listen(+process.env.PORT + +process.env.NODE_APP_INSTANCE);
+    """
+    app = node_app(node, port, script=app_file(tmp_path, code), instances=2, listen_timeout=60_000)
+    with running(tmp_path, app) as site:
+        assert site.reload()["replaced"] == 2
+        assert get(port) == get(port + 1) == "up"
+
+
+def test_a_private_pipe_is_no_readiness(tmp_path: Path, node: str, port: int) -> None:
+    """What a launcher listens on for its own helpers says nothing about the app (tsx)."""
+    code = f"""
+      require('net').createServer().listen(`{tmp_path}/${{process.pid}}.pipe`, () => setTimeout(() => {{
+        require('http').createServer((request, response) => response.end('up')).listen(+process.env.PORT);
+      }}, 500));
+    """
+    app = node_app(node, port, script=app_file(tmp_path, code), instances=1)
+    with running(tmp_path, app) as site:
+        assert site.run.find(event="instance.online")[0]["after_s"] >= 0.5
+        assert get(port) == "up"
