@@ -26,7 +26,7 @@ STREAMS: Final = 16
 _SHARE: Final = 8
 """Of the descriptors that we may have, a listener's clients get at most one in so many."""
 _RESERVE: Final = 32
-"""Descriptors that one client at a time gets at most: apps must be started, buried and stopped whatever goes on here."""
+"""Descriptors of which clients get one at most: apps are to be started, buried and stopped in any case."""
 _BATCH: Final = 32
 """Clients taken in before it is the turn of something else."""
 _PAUSE: Final[Seconds] = 1.0
