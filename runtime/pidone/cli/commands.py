@@ -11,6 +11,7 @@ import click
 from pidone.cli.control.client import CommandError
 from pidone.cli.main import COMMANDS
 from pidone.init.exitcodes import SIGNAL_BASE, ExitCode
+from pidone.logs.escape import printable
 
 TOPICS: Final = {
     "Run": ("start", "exec"),
@@ -97,7 +98,7 @@ def run(words: Sequence[str]) -> int:
         sys.stderr.write(_complaint(error))
         return ExitCode.USAGE
     except CommandError as error:
-        sys.stderr.write(f"pidone: {error}\n")
+        sys.stderr.write(f"pidone: {printable(str(error))}\n")
         return error.code
     except click.Abort:
         return SIGNAL_BASE + 2

@@ -10,6 +10,7 @@ import click
 from pidone.cli.control import table
 from pidone.cli.control.changes import act, failure, settle
 from pidone.cli.control.client import REFUSED, CommandError
+from pidone.cli.control.table import harmless
 from pidone.cli.options import (
     DASHES,
     Argument,
@@ -25,6 +26,7 @@ from pidone.cli.options import (
 )
 from pidone.ecosystem.spec import Seconds
 from pidone.init.exitcodes import ExitCode
+from pidone.logs.escape import printable_word
 
 _QUIET: Final = ("reset", "flush", "signal", "delete")
 _TIMEOUT: Final[Seconds] = 120.0
@@ -155,7 +157,7 @@ def trigger(target: str, action: str, parameter: str | None, *, socket: str | No
     if as_json:
         print(json.dumps(replies))
     else:
-        for reply in replies:
+        for reply in harmless(replies):
             text = reply.get("error") or json.dumps(reply.get("return"), ensure_ascii=False)
             print(f"[{reply['app']}:{reply['instance']}] {text}")
     return REFUSED if any("error" in reply for reply in replies) else 0
@@ -177,7 +179,7 @@ def _report(verb: str, apps: Sequence[dict[str, Any]], *, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"apps": apps}))
     elif verb not in _QUIET:
-        print(table.render(table.HEAD, table.rows(apps), right=table.RIGHT))
+        print(table.render(table.HEAD, table.rows(harmless(apps)), right=table.RIGHT))
     return 0
 
 
@@ -187,7 +189,7 @@ def _judge(verb: str, apps: Sequence[dict[str, Any]]) -> int:
         return 0
     failures = list(filter(None, (failure(verb, app) for app in apps)))
     for line in failures:
-        sys.stderr.write(f"pidone: {line}\n")
+        sys.stderr.write(f"pidone: {printable_word(line)}\n")
     return REFUSED if failures else 0
 
 

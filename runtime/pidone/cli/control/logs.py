@@ -8,6 +8,7 @@ import click
 from pidone.cli.control.client import Client, CommandError
 from pidone.cli.control.targets import complete_apps
 from pidone.cli.options import Argument, Family, client, socket_option
+from pidone.logs.escape import printable
 
 app = Family()
 
@@ -56,22 +57,23 @@ def logs(
     records = client(socket).get("api", "logs", **query)["records"]
     if as_json:
         print("[" + ", ".join(map(_in_json, records)) + "]")
-    elif records:
-        print("\n".join(records))
+    else:
+        for record in records:
+            print(printable(record))
 
 
 def _in_json(record: str) -> str:
     """The record as it is where the log format made it an object, else as a string."""
     try:
         is_object = isinstance(json.loads(record), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         is_object = False
-    return record if is_object else json.dumps(record)
+    return printable(record) if is_object else json.dumps(record)
 
 
 def _follow(runtime: Client, query: dict[str, str], *, as_json: bool) -> None:
     for event, data in runtime.stream("api", "logs", follow="1", **query):
         if event == "lost":
             raise CommandError("too slow: some records were lost")
-        sys.stdout.write((_in_json(data) if as_json else data) + "\n")
+        sys.stdout.write((_in_json(data) if as_json else printable(data)) + "\n")
         sys.stdout.flush()

@@ -19,9 +19,11 @@ import click
 
 from pidone.cli.control import details, table
 from pidone.cli.control.client import Client, CommandError
+from pidone.cli.control.table import harmless
 from pidone.cli.options import Family, client, socket_option
 from pidone.ecosystem.spec import Seconds
 from pidone.init.exitcodes import SIGNAL_BASE
+from pidone.logs.escape import printable, printable_word
 
 _REFRESH: Final[Seconds] = 1.0
 _HISTORY: Final = 30
@@ -71,7 +73,7 @@ def _live(runtime: Client, view: "View", read_key: Callable[[Seconds], str]) -> 
     due = 0.0
     while True:
         if time.monotonic() >= due:
-            view.update(runtime.get("api", "apps")["apps"])
+            view.update(harmless(runtime.get("api", "apps")["apps"]))
             view.details = _details(runtime, view.chosen) if view.details is not None else None
             due = time.monotonic() + _REFRESH
         width, height = shutil.get_terminal_size()
@@ -107,6 +109,7 @@ def _details(runtime: Client, chosen: str | None) -> list[str]:
         shown = details.ask(runtime, chosen, live=sees_processes_of(runtime))
     except CommandError:  # it was deleted a moment ago
         return []
+    shown = harmless(shown)
     return [line for app in shown["apps"] for line in details.render(shown, app).split("\n")]
 
 
@@ -144,7 +147,7 @@ class View:
 
     def say(self, text: str) -> None:
         """Show what became of a key."""
-        self._said = text
+        self._said = printable(text)
 
     def screen(self, width: int, height: int) -> str:
         """The whole screen, from its top left corner on."""
@@ -170,7 +173,7 @@ class View:
         lines = [top, *lines[first : first + shown]]
         room = max(0, height - len(lines) - 3)
         below = list(self.lines)[-room:] if self.details is None else self.details[:room]
-        tail = [printable(line)[:width] for line in below] if room else []
+        tail = [printable_word(line)[:width] for line in below] if room else []
         body = [*lines, "─" * width, *tail, *[""] * (room - len(tail)), f"{_HELP}   {self._said}"[:width]]
         return "\x1b[H" + "\r\n".join(f"{line}\x1b[K" for line in body[:height]) + "\x1b[J"
 
@@ -196,11 +199,6 @@ def readable(record: str) -> str:
         who = f"{who}:{fields['instance']}"
     what = " ".join(str(fields[name]) for name in ("event", "message") if fields.get(name))
     return f"{at} {who} {'!' if fields.get('level') in ('error', 'fatal') else '|'} {what or record}"
-
-
-def printable(text: str) -> str:
-    """Without anything that would move the cursor or change the terminal."""
-    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _follow(runtime: Client, view: View) -> None:

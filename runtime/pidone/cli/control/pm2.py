@@ -12,7 +12,9 @@ from typing import Any, Final
 from pidone.cli.control import changes, pm2shows, table
 from pidone.cli.control.client import NO_RUNTIME, NO_TARGET, Client, CommandError
 from pidone.cli.control.pm2lists import entries, inspect, status
+from pidone.cli.control.table import harmless
 from pidone.ecosystem.spec import Seconds
+from pidone.logs.escape import printable_word
 
 _FAILED: Final = 1
 """PM2 knows no other code."""
@@ -52,7 +54,7 @@ def _call(command: Callable[[Client, list[str]], int], words: list[str]) -> int:
         return command(Client.find(), words)
     except CommandError as error:
         what = re.sub(r"^there is no app '(.*?)'", r"Process or Namespace \1 not found", str(error))
-        sys.stderr.write(f"[PM2][ERROR] {what}\n")
+        sys.stderr.write(f"[PM2][ERROR] {printable_word(what)}\n")
     except KeyboardInterrupt:  # the usual end of `pm2 logs`
         pass
     except BrokenPipeError:  # `pm2 ls | head`
@@ -63,7 +65,7 @@ def _call(command: Callable[[Client, list[str]], int], words: list[str]) -> int:
 
 def _ls(runtime: Client, words: list[str]) -> int:
     del words
-    print(listing(runtime.get("api", "apps")["apps"]))
+    print(listing(harmless(runtime.get("api", "apps")["apps"])))
     return 0
 
 
@@ -138,7 +140,7 @@ def _jlist(runtime: Client, words: list[str]) -> int:
 
 def _prettylist(runtime: Client, words: list[str]) -> int:
     del words
-    print(inspect(entries(runtime.get("api", "apps")["apps"])))
+    print(inspect(harmless(entries(runtime.get("api", "apps")["apps"]))))
     return 0
 
 
@@ -146,7 +148,7 @@ def _verb(verb: str, action: str) -> Callable[[Client, list[str]], int]:
     def change(runtime: Client, words: list[str]) -> int:
         failures: list[str] = []
         for target in _targets(words, verb):
-            apps = changes.act(runtime, target, verb)
+            apps = harmless(changes.act(runtime, target, verb))
             print(f"[PM2] Applying action {action}ProcessId on app [{target}](ids: {_ids(apps)})")
             if verb != "delete":
                 apps = changes.settle(runtime, target, timeout=_LONG)
@@ -157,9 +159,9 @@ def _verb(verb: str, action: str) -> Callable[[Client, list[str]], int]:
             if verb == "delete":
                 _wait_gone(runtime, {app["name"] for app in apps})
         if verb != "reload":
-            print(listing(_apps(runtime)))
+            print(listing(harmless(_apps(runtime))))
         for line in failures:
-            sys.stderr.write(f"[PM2][ERROR] {line}\n")
+            sys.stderr.write(f"[PM2][ERROR] {printable_word(line)}\n")
         return _FAILED if failures else 0
 
     return change

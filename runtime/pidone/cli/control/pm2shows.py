@@ -9,12 +9,14 @@ from typing import Any
 from pidone.cli.control import table
 from pidone.cli.control.client import Client, CommandError
 from pidone.cli.control.pm2lists import entries
+from pidone.cli.control.table import harmless
+from pidone.logs.escape import printable
 
 
 def describe(runtime: Client, words: Sequence[str]) -> int:
     """A table for each process of the app."""
     target = named(words, "describe")
-    shown = runtime.get("api", "apps", target)
+    shown = harmless(runtime.get("api", "apps", target))
     commands = {each["name"]: each["command"] for each in shown["details"]}
     uptimes = {each["id"]: each["uptime_s"] for app in shown["apps"] for each in app["instances"]}
     for each in entries(shown["apps"]):
@@ -57,7 +59,7 @@ def _box(rows: Sequence[tuple[str, str]]) -> str:
 
 def env(runtime: Client, words: Sequence[str]) -> int:
     """Names and values, masked."""
-    for app in runtime.get("api", "apps", named(words, "env"), "env")["apps"]:
+    for app in harmless(runtime.get("api", "apps", named(words, "env"), "env")["apps"]):
         for name, value in app["env"].items():
             print(f"{name}: {value}")
     return 0
@@ -84,11 +86,11 @@ def logs(runtime: Client, words: Sequence[str]) -> int:
     records = runtime.get("api", "logs", **query)["records"] if apps else []
     kept = [line for record in records if (line := show(record)) is not None]
     for line in kept[len(kept) - min(int(lines) if lines.isdecimal() else 15, len(kept)) :]:
-        print(line)
+        print(printable(line))
     if "--nostream" not in options and apps:
         sys.stdout.flush()
         for line in _following(runtime, {**query, "lines": "0"}, show):
-            print(line, flush=True)
+            print(printable(line), flush=True)
     return 0
 
 
@@ -170,7 +172,7 @@ def trigger(runtime: Client, words: Sequence[str]) -> int:
         for each in app["instances"]
     }
     print(f"{len(replies)} process{'es have' if len(replies) > 1 else ' has'} received command {action}")
-    for reply in replies:
+    for reply in harmless(replies):
         number, namespace = ids.get((reply["app"], reply["instance"]), (reply["instance"], "default"))
         said = json.dumps(reply.get("error", reply.get("return")), ensure_ascii=False, separators=(",", ":"))
         print(f"[{reply['app']}:{number}:{namespace}]={said}")

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from pidone.cli.control import table
+from pidone.cli.control.table import harmless
 from pidone.cli.options import (
     Family,
     any_targets_argument,
@@ -33,7 +34,7 @@ def ls(target: Sequence[str], *, socket: str | None, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"apps": apps}))
     else:
-        print(table.render(table.HEAD, table.rows(apps), right=table.RIGHT))
+        print(table.render(table.HEAD, table.rows(harmless(apps)), right=table.RIGHT))
 
 
 @app.command("describe")
@@ -49,6 +50,7 @@ def describe(target: str, *, live: bool, socket: str | None, as_json: bool) -> N
     if as_json:
         print(json.dumps(shown))
         return
+    shown = harmless(shown)
     for each in shown["apps"]:
         print(_description(each, details.of(shown, each)["command"]))
         print(details.render(shown, each))
@@ -66,6 +68,7 @@ def env(target: str, *, socket: str | None, as_json: bool) -> None:
     if as_json:
         print(json.dumps(shown))
         return
+    shown = harmless(shown)
     for each in shown["apps"]:
         if len(shown["apps"]) > 1:
             print(f"# {each['name']}")
@@ -92,7 +95,7 @@ def prettylist(*, socket: str | None, as_json: bool) -> None:
     from pidone.cli.control.pm2lists import entries, inspect
 
     shown = entries(client(socket).get("api", "apps")["apps"])
-    print(json.dumps(shown) if as_json else inspect(shown))
+    print(json.dumps(shown) if as_json else inspect(harmless(shown)))
 
 
 def _description(app: dict[str, Any], argv: list[str]) -> str:

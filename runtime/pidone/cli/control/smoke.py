@@ -23,6 +23,7 @@ from pidone.ecosystem.problems import strip_controls
 from pidone.ecosystem.spec import Seconds
 from pidone.init.exitcodes import SIGNAL_BASE
 from pidone.interpreter import module_argv
+from pidone.logs.escape import printable, printable_word
 from pidone.record import Record
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _run(file: str, env_name: str | None, folder: Path, deadline: float) -> list
             stop = _step("stop", lambda: _stop(process, deadline))
     results.append(stop)
     if any(result.failure for result in results):
-        sys.stderr.write(log.read_text(errors="replace"))
+        sys.stderr.write("\n".join(map(printable, log.read_text(errors="replace").split("\n"))))
         sys.stderr.write(f"pidone: smoke failed after {time.monotonic() - began:.1f} s; the log is above\n")
     return results
 
@@ -214,7 +215,7 @@ def _report(results: Sequence[Result], as_json: bool, junit: str | None) -> None
     if as_json:
         print(json.dumps({"steps": [result.as_dict() for result in results]}))
     elif junit != "-":
-        rows = [["failed" if r.failure else "ok", r.name, f"{r.took:.2f}s", r.failure] for r in results]
+        rows = [_row(result) for result in results]
         print(table.render(("result", "step", "time", ""), rows, right=(2,)))
     if junit is not None:
         text = _junit(results)
@@ -225,6 +226,11 @@ def _report(results: Sequence[Result], as_json: bool, junit: str | None) -> None
                 Path(junit).write_text(text, encoding="utf-8")
             except OSError as error:
                 raise CommandError(f"{junit}: {error.strerror}") from None
+
+
+def _row(result: Result) -> list[str]:
+    state = "failed" if result.failure else "ok"
+    return [state, result.name, f"{result.took:.2f}s", printable_word(result.failure)]
 
 
 def _junit(results: Sequence[Result]) -> str:

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
+from pidone.logs.escape import printable_word
+
 _COLOURS: Final = {
     "online": 32,
     "completed": 32,
@@ -19,6 +21,17 @@ _COLOURS: Final = {
 def wants_colour() -> bool:
     """A terminal, and nobody who minds (https://no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def harmless(value: Any) -> Any:
+    """A value that was JSON with every string in it, names included, fit for a line of a terminal."""
+    if isinstance(value, str):
+        return printable_word(value)
+    if isinstance(value, dict):
+        return {harmless(name): harmless(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [harmless(each) for each in value]
+    return value
 
 
 def render(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:

@@ -13,6 +13,7 @@ from pidone.cli.control.targets import complete
 from pidone.cli.options import TARGETS, Argument, Family, client, json_option, socket_option, timeout_option
 from pidone.ecosystem.spec import Seconds
 from pidone.init.exitcodes import ExitCode
+from pidone.logs.escape import printable
 
 _POLL: Final[Seconds] = 0.05
 _PRESTOP_DELAY: Final[Seconds] = 5.0
@@ -89,7 +90,7 @@ def drain(*, delay: Seconds | None, socket: str | None, as_json: bool) -> None:
         runtime = Client(client(socket).path, _PRESTOP_ANSWER)
         overview = runtime.post("api", "drain")
     except CommandError as error:
-        sys.stderr.write(f"pidone: {error}\n")
+        sys.stderr.write(f"pidone: {printable(str(error))}\n")
         return
     if delay is None:
         delay = overview["shutdown_delay_s"] or _PRESTOP_DELAY
