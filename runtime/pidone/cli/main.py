@@ -23,7 +23,7 @@ COMMANDS = {
 }
 """Commands that end by themselves, and the modules whose family has them."""
 
-_INIT_NAMES = ("tini", "tini-static", "docker-init", "dumb-init")
+INIT_NAMES = ("tini", "tini-static", "docker-init", "dumb-init")
 PM2_NAMES = ("pm2-runtime", "pm2-docker")
 _HELP = ("-h", "--help")
 
@@ -47,7 +47,7 @@ def dispatch(argv: list[str]) -> int:
 
 def _dispatch(argv: list[str]) -> int:
     name = argv[0].rpartition("/")[2]
-    if name in _INIT_NAMES or (argv[1:2] == ["exec"] and name not in PM2_NAMES):
+    if name in INIT_NAMES or (argv[1:2] == ["exec"] and name not in PM2_NAMES):
         from pidone.init.bare.main import run as run_bare
 
         os._exit(run_bare(argv))  # finalising the interpreter would only keep others waiting

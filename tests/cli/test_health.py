@@ -1,0 +1,45 @@
+"""`health` where process 1 of the container is not a runtime that answers."""
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from harness import DEADLINE_S, PIDONE
+
+ALONE = ("unshare", "--fork", "--pid", "--mount-proc")
+
+
+def as_process_1(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command line as process 1, where no runtime can be found."""
+    return subprocess.run(
+        [*ALONE, *words],
+        env={**os.environ, "PIDONE_SOCKET": str(folder / "nobody.sock")},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize("init", [("pidone", "exec"), ("tini",), ("dumb-init",)], ids=" ".join)
+def test_an_init_of_one_command_is_healthy_while_that_runs(tmp_path: Path, init: Sequence[str]) -> None:
+    """`docker run IMAGE exec -- COMMAND` inherits the image's HEALTHCHECK, and nobody answers on a socket."""
+    (tmp_path / init[0]).symlink_to(PIDONE)
+    done = as_process_1(tmp_path, str(tmp_path / init[0]), *init[1:], "--", PIDONE, "health")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "one command" in done.stdout
+    asked = as_process_1(tmp_path, str(tmp_path / init[0]), *init[1:], "--", PIDONE, "health", "--json")
+    assert '"healthy": true' in asked.stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_another_process_1_is_not_healthy(tmp_path: Path) -> None:
+    """Nor does it help to name a socket at which nobody answers."""
+    done = as_process_1(tmp_path, "sh", "-c", f"{PIDONE} health; exit $?")
+    assert (done.returncode, done.stdout) == (1, "")
+    words = [PIDONE, "exec", "--", PIDONE, "health", "--socket", str(tmp_path / "nobody.sock")]
+    done = as_process_1(tmp_path, *words)
+    assert (done.returncode, done.stdout) == (1, "")
