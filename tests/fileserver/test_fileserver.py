@@ -1,6 +1,7 @@
 """The static file server, from outside."""
 
 import base64
+import os
 import signal
 import socket
 from collections.abc import Iterator, Sequence
@@ -122,6 +123,61 @@ def test_a_part_of_a_file(folder: Path, wanted: str, code: int, body: str, told:
         assert response.headers["Accept-Ranges"] == "bytes"
         if code == 206:
             assert response.headers["Content-Type"] == "video/mp4"
+
+
+def test_links_lead_nowhere_outside(folder: Path) -> None:
+    """Whoever may make one there, by an upload for instance, need not be able to read what the server can."""
+    secret = folder.parent / "secret.txt"
+    beside = folder.parent / "site-2"
+    beside.mkdir()
+    (beside / "index.html").write_text("beside")
+    (folder / "out.txt").symlink_to(secret)
+    (folder / "relative.txt").symlink_to("../secret.txt")
+    (folder / "twice.txt").symlink_to("out.txt")
+    (folder / "passwd").symlink_to("/etc/passwd")
+    (folder / "up").symlink_to("..")
+    (folder / "beside").symlink_to("../site-2")
+    (folder / "own").mkdir()
+    (folder / "own" / "index.html").symlink_to(secret)
+    (folder / "404.html").symlink_to(secret)
+    (folder / "loop").symlink_to("loop")
+    with served(folder, PM2_SERVE_FTP="true") as site:
+        out = ("/out.txt", "/relative.txt", "/twice.txt", "/passwd", "/up/secret.txt", "/beside/", "/loop")
+        for path in (*out, "/own/index.html", "/up/", "/nothing"):
+            for headers in ({}, {"Range": "bytes=0-3"}):
+                response, body = site.get(path, **headers)
+                assert response.status == 404, path
+                assert "secret" not in body.partition("Index of")[0]
+        assert "secret" not in site.get("/own/")[1].partition("Index of")[0]
+
+
+def test_links_within_the_folder_are_followed(folder: Path) -> None:
+    """As deployments use them; the folder itself may be one, and lead elsewhere from one moment to the next."""
+    (folder / "alias.js").symlink_to("app.js")
+    (folder / "absolute.js").symlink_to(folder / "app.js")
+    (folder / "manual").symlink_to("docs")
+    current = folder.parent / "current"
+    current.symlink_to(folder)
+    with served(current) as site:
+        assert [site.get(path)[1] for path in ("/alias.js", "/absolute.js", "/manual/")] == [
+            "js",
+            "js",
+            "docs",
+        ]
+        other = folder.parent / "next"
+        other.mkdir()
+        (other / "index.html").write_text("new home")
+        current.unlink()
+        current.symlink_to(other)
+        assert site.get("/")[1] == "new home"
+        assert site.status("/alias.js") == 404
+
+
+def test_a_pipe_in_the_folder_is_not_waited_for(folder: Path) -> None:
+    """What is no file is not there."""
+    os.mkfifo(folder / "pipe")
+    with served(folder) as site:
+        assert site.status("/pipe") == 404
 
 
 def test_a_part_of_what_has_changed_is_the_whole(folder: Path) -> None:

@@ -1,7 +1,8 @@
 """What is answered: files of a folder, its homepage, lists of what is in it, or that there is no such thing.
 
 Names that begin with a dot (`.env`, `.git`) are never served, except RFC 8615's `/.well-known/`. Symbolic
-links are followed: whoever can make one in the folder could put the file there as well.
+links are followed within the folder and not out of it: who may make one there, perhaps by an upload, need not
+be able to read what we can. The folder itself may be a link, of a deployment for instance.
 """
 
 import base64
@@ -9,10 +10,13 @@ import binascii
 import hmac
 import html
 import os
+import stat
 from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler
-from typing import Any, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from pidone.fileserver.ranges import Part, part_of
@@ -92,9 +96,16 @@ class Handler(SimpleHTTPRequestHandler):
         if found is None:
             return self._missing()
         self.path = found
-        file = self.translate_path(found)
-        part = self._part_asked_for(file)
-        return super().send_head() if part is None else self._send_part(file, part)
+        local = self.translate_path(found)
+        if os.path.isdir(local):
+            if not found.endswith("/"):
+                return super().send_head()  # to the same with a slash
+            index = self._index_of(local)
+            if index is None:
+                return self.list_directory(local)
+            local = index
+        file = self._opened(local)
+        return self._missing() if file is None else self._send(file, local)
 
     def end_headers(self) -> None:
         """As PM2's: anybody's pages may read what is public."""
@@ -133,22 +144,68 @@ class Handler(SimpleHTTPRequestHandler):
             # Without the query: it is the one part that may hold what is nobody's business.
             self.log_message(f"%s {format}", urlsplit(getattr(self, "path", "?")).path, *args)
 
-    def _part_asked_for(self, path: str) -> range | None:
+    def _index_of(self, folder: str) -> str | None:
+        files = (os.path.join(folder, each) for each in _INDEXES)
+        return next((each for each in files if self._is_inside(each) and os.path.isfile(each)), None)
+
+    def _opened(self, path: str) -> BinaryIO | None:
+        """A regular file inside of the root; what has been looked at is what was opened, not its name."""
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return None
+        if stat.S_ISREG(os.fstat(fd).st_mode) and self._is_inside(f"/proc/self/fd/{fd}"):
+            return os.fdopen(fd, "rb")
+        os.close(fd)
+        return None
+
+    def _is_inside(self, path: str) -> bool:
+        """Whether it is in the root, wherever links lead."""
+        root = os.path.realpath(self._site.root).rstrip("/")
+        try:
+            real = os.path.realpath(path)
+        except ValueError:  # NUL, or half a pair of surrogates: no name of a file
+            return False
+        return real == (root or "/") or real.startswith(root + "/")
+
+    def _send(self, file: BinaryIO, path: str) -> Any:
+        """Answer with a file, or with as much of it as is asked for and not there yet."""
+        status = os.fstat(file.fileno())
+        part = None if self.path.endswith("/") else self._part_asked_for(status)
+        if part is not None:
+            return self._send_part(file, part, path)
+        if self._has_it(status):
+            file.close()
+            self.send_response(HTTPStatus.NOT_MODIFIED)
+            self.end_headers()
+            return None
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", self.guess_type(path))
+        self.send_header("Content-Length", str(status.st_size))
+        self.send_header("Last-Modified", self.date_time_string(status.st_mtime))
+        self.end_headers()
+        return file
+
+    def _has_it(self, status: os.stat_result) -> bool:
+        """Whether the client's copy is no older (RFC 9110, 13.1.3)."""
+        given = self.headers.get("If-Modified-Since")
+        if given is None or "If-None-Match" in self.headers:
+            return False
+        try:
+            at = parsedate_to_datetime(given)
+        except ValueError:
+            return False
+        return int(status.st_mtime) <= (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+    def _part_asked_for(self, status: os.stat_result) -> range | None:
         """The bytes of a file that a client wants; None if it gets the whole, or may have it already."""
         if self.command != "GET" or "Range" not in self.headers or "If-Modified-Since" in self.headers:
             return None
-        if not os.path.isfile(path):
-            return None
-        status = os.stat(path)
         if self.headers.get("If-Range") not in (None, self.date_time_string(status.st_mtime)):
             return None  # the file has changed since the client got its other parts
         return part_of(self.headers["Range"], status.st_size)
 
-    def _send_part(self, path: str, part: range) -> Any:
-        try:
-            file = open(path, "rb")  # noqa: SIM115  # who sends it closes it
-        except OSError:
-            return self._missing()
+    def _send_part(self, file: BinaryIO, part: range, path: str) -> Any:
         status = os.fstat(file.fileno())
         if not part:
             file.close()
@@ -179,26 +236,27 @@ class Handler(SimpleHTTPRequestHandler):
         local = self._local(path)
         if local is None or not os.path.isdir(local):
             return local is not None and os.path.isfile(local) and not path.endswith("/")
-        return self._site.lists or any(os.path.isfile(os.path.join(local, each)) for each in _INDEXES)
+        return self._site.lists or self._index_of(local) is not None
 
     def _is_file(self, name: str) -> bool:
         local = self._local(f"/{name}")
         return bool(name) and local is not None and os.path.isfile(local)
 
     def _local(self, path: str) -> str | None:
-        """The file that a path means, inside the root whatever its `..` say; None for hidden ones."""
+        """The file that a path means, inside the root whatever it says or links to; None for hidden ones."""
         local = self.translate_path(path)
         parts = local.removeprefix(self._site.root).split(os.sep)
-        return None if any(part.startswith(".") and part != ".well-known" for part in parts) else local
+        is_hidden = any(part.startswith(".") and part != ".well-known" for part in parts)
+        return None if is_hidden or not self._is_inside(local) else local
 
     def _missing(self) -> None:
         """404, with the page that the site has for it."""
-        try:
-            with open(os.path.join(self._site.root, "404.html"), "rb") as file:
-                page = file.read()
-        except OSError:
+        file = self._opened(os.path.join(self._site.root, "404.html"))
+        if file is None:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
+        with file:
+            page = file.read()
         self.log_error("code %d", HTTPStatus.NOT_FOUND)
         self._answer(HTTPStatus.NOT_FOUND, "text/html", page)
 
