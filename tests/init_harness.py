@@ -68,11 +68,13 @@ def started(argv: Sequence[str], **kwargs: Any) -> Running:
 
 def only_child(run: Running) -> int:
     """The pid of the init's one child, once it has become the command."""
-    own = command_of(run.pid)
-    return eventually(
-        lambda: next((pid for pid in children(run.pid) if command_of(pid) not in (own, "", "?")), None),
-        "the command",
-    )
+
+    def executed() -> int | None:
+        found = children(run.pid)  # before its name is looked at: the shell that starts it has no children
+        own = command_of(run.pid)
+        return next((pid for pid in found if command_of(pid) not in (own, "", "?")), None)
+
+    return eventually(executed, "the command")
 
 
 def close_stdin(run: Running) -> None:

@@ -76,7 +76,11 @@ def test_the_wheel_installs_one_package_and_one_program(built: Mapping[str, Path
     version = PROJECT["project"]["version"]
     tops = {name.partition("/")[0] for name in names}
     assert tops == {"pidone", f"pidone-{version}.data", f"pidone-{version}.dist-info"}
-    assert [name for name in names if ".data/" in name] == [f"pidone-{version}.data/scripts/pidone"]
+    scripts = f"pidone-{version}.data/scripts"
+    assert sorted(name for name in names if ".data/" in name) == [
+        f"{scripts}/pidone",
+        f"{scripts}/pidone-direct",
+    ]
     tracked = {
         str(path.relative_to(ROOT / "runtime"))
         for path in (ROOT / "runtime/pidone").rglob("*")
@@ -94,7 +98,7 @@ def test_an_installation_has_the_package_under_its_own_name_only(
     subprocess.run([sys.executable, "-m", "pip", "install", *options, str(built["wheel"])], check=True)
     version = PROJECT["project"]["version"]
     assert {path.name for path in tmp_path.iterdir()} == {"pidone", f"pidone-{version}.dist-info", "bin"}
-    assert [path.name for path in (tmp_path / "bin").iterdir()] == ["pidone"]
+    assert {path.name for path in (tmp_path / "bin").iterdir()} == {"pidone", "pidone-direct"}
     record = (tmp_path / f"pidone-{version}.dist-info" / "RECORD").read_text().splitlines()
     files = [line.partition(",")[0] for line in record]
     assert len(files) == len(set(files))

@@ -48,7 +48,7 @@ class Shared:
 
     def command(self, uid: int, *words: str) -> "subprocess.CompletedProcess[str]":
         """A command of ours as somebody."""
-        return self.python(uid, PIDONE, *words, "--socket", str(self.socket))
+        return self.python(uid, "-I", "-m", "pidone", *words, "--socket", str(self.socket))
 
     def python(self, uid: int, *argv: str) -> "subprocess.CompletedProcess[str]":
         """Anything as somebody."""
