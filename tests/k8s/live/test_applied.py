@@ -101,8 +101,10 @@ def test_the_local_one_too(backend: Space) -> None:
     for pod in backend.get("pods"):
         for container in pod["status"]["containerStatuses"]:
             assert container["restartCount"] == 0, pod["metadata"]["name"]
-    backend.kubectl("wait", "job/migrate", "--for=condition=Complete", f"--timeout={READY_S}s")
-    assert backend.get("job/migrate")["status"]["succeeded"] == 1
+    chosen = ("job", "--selector", "app.kubernetes.io/name=migrate")
+    backend.kubectl("wait", *chosen, "--for=condition=Complete", f"--timeout={READY_S}s")
+    (job,) = json.loads(backend.kubectl("get", *chosen, "--output", "json"))["items"]
+    assert job["status"]["succeeded"] == 1
     with load(backend, rate=50) as program:
         report = program.finish()
     assert report["failed"] == 0, report

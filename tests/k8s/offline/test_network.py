@@ -11,6 +11,12 @@ STRANGER = Peer("somewhere", {"app.kubernetes.io/name": "backend", "app.kubernet
 """Called like ours, in another namespace."""
 PROMETHEUS = Peer("monitoring", {"app": "prometheus"})
 NAMES = Peer("kube-system", {"k8s-app": "kube-dns"})
+OPENSHIFT = Peer("openshift-dns", {"dns.operator.openshift.io/daemonset-dns": "default"})
+OPENSHIFT_DNS = 5353
+ON_THE_NODE = Peer(address="169.254.20.10")
+"""NodeLocal DNSCache, https://kubernetes.io/docs/tasks/administer-cluster/nodelocaldns/"""
+METADATA = Peer(address="169.254.169.254")
+"""What clouds give credentials at."""
 OUTSIDE = Peer()
 
 
@@ -46,9 +52,12 @@ def test_what_has_to_work_is_open(local: dict[str, Peer], caller: str, callee: s
 @pytest.mark.parametrize("name", ["backend", "background", "migrate"])
 @pytest.mark.parametrize("protocol", ["TCP", "UDP"])
 def test_names_are_found(local: dict[str, Peer], name: str, protocol: str) -> None:
-    """By the cluster's own DNS, and by nobody else's."""
+    """By the cluster's own DNS, wherever that is, and by nobody else's."""
     assert may_call(policies("local"), local[name], NAMES, DNS, protocol)
+    assert may_call(policies("local"), local[name], ON_THE_NODE, DNS, protocol)
+    assert may_call(policies("local"), local[name], OPENSHIFT, OPENSHIFT_DNS, protocol)
     assert not may_call(policies("local"), local[name], OUTSIDE, DNS, protocol)
+    assert not may_call(policies("local"), local[name], METADATA, DNS, protocol)
 
 
 @pytest.mark.parametrize(
