@@ -103,7 +103,7 @@ def test_the_local_one_too(backend: Space) -> None:
             assert container["restartCount"] == 0, pod["metadata"]["name"]
     chosen = ("job", "--selector", "app.kubernetes.io/name=migrate")
     backend.kubectl("wait", *chosen, "--for=condition=Complete", f"--timeout={READY_S}s")
-    (job,) = json.loads(backend.kubectl("get", *chosen, "--output", "json"))["items"]
+    (job,) = backend.get(*chosen)
     assert job["status"]["succeeded"] == 1
     with load(backend, rate=50) as program:
         report = program.finish()

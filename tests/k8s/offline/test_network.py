@@ -25,10 +25,16 @@ def policies(overlay: str) -> list[Object]:
     return [each for each in build(f"overlays/{overlay}") if each["kind"] == "NetworkPolicy"]
 
 
+def pods(overlay: str) -> dict[str, Peer]:
+    """The pods of an overlay, by the name that they have as a label."""
+    made = map(Peer.of, workloads(build(f"overlays/{overlay}")))
+    return {pod.labels["app.kubernetes.io/name"]: pod for pod in made}
+
+
 @pytest.fixture(scope="module")
 def local() -> dict[str, Peer]:
     """The pods of the overlay with everything in it, by what makes them, and some who are not in it."""
-    made = {each.name.partition("/")[2]: Peer.of(each) for each in workloads(build("overlays/local"))}
+    made = pods("local")
     others = {"stranger": STRANGER, "prometheus": PROMETHEUS, "names": NAMES, "outside": OUTSIDE}
     return {**made, **others}
 
@@ -81,8 +87,8 @@ def test_everything_else_is_closed(local: dict[str, Peer], caller: str, callee: 
 
 def test_production_reaches_an_external_database_and_bus() -> None:
     """Wherever they are; and nothing else outside."""
-    made = {each.name: Peer.of(each) for each in workloads(build("overlays/production"))}
-    for name in ("Deployment/backend", "Deployment/background", "Job/migrate"):
+    made = pods("production")
+    for name in ("backend", "background", "migrate"):
         assert all(may_call(policies("production"), made[name], OUTSIDE, port) for port in (POSTGRES, REDIS))
         assert not may_call(policies("production"), made[name], OUTSIDE, 443)
 
