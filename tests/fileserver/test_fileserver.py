@@ -152,7 +152,7 @@ def test_links_lead_nowhere_outside(folder: Path) -> None:
 
 
 def test_links_within_the_folder_are_followed(folder: Path) -> None:
-    """As deployments use them; the folder itself may be one, and lead elsewhere from one moment to the next."""
+    """As deployments use them; the folder itself may be one, and lead elsewhere a moment later."""
     (folder / "alias.js").symlink_to("app.js")
     (folder / "absolute.js").symlink_to(folder / "app.js")
     (folder / "manual").symlink_to("docs")
