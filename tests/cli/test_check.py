@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from harness import pidone
 
-from pidone.cli.commands import run as run_command
+from pidone.cli.click_app import run as run_command
 
 
 def run(words: list[str]) -> int:

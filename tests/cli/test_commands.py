@@ -8,8 +8,7 @@ import pytest
 from control.operated import command
 from harness import PIDONE, PYTHON
 
-from pidone.cli.commands import TOPICS
-from pidone.cli.main import COMMANDS
+from pidone.cli.registry import COMMANDS, TOPICS
 
 SPELLINGS = {"list", "ps", "status", "complete"}
 """Names that --help does not list: other words for `ls`, and what only the shells call."""
@@ -83,9 +82,9 @@ def test_a_reader_that_has_enough_is_no_failure() -> None:
 def test_a_command_imports_its_own_module_only() -> None:
     """Neither its siblings nor what would make it slow."""
     loaded = loaded_by("ls", "--socket", "/nonexistent/socket")
-    assert "pidone.cli.control.showing" in loaded
-    ours = {name for name in loaded if name.startswith("pidone.cli.control.")}
-    assert not ours - {f"pidone.cli.control.{name}" for name in ("showing", "client", "table", "targets")}
+    assert "pidone.cli.operate.showing" in loaded
+    ours = {name for name in loaded if name.startswith("pidone.cli.operate.")}
+    assert not ours - {f"pidone.cli.operate.{name}" for name in ("showing", "client", "table", "suggestions")}
     assert not loaded & {"rich", "pydantic", "asyncio", "pidone.supervise", "pidone.init.bare"}
 
 
@@ -98,8 +97,8 @@ def test_health_and_starts_do_not_pay_for_click() -> None:
 def test_every_command_refuses_what_it_does_not_know() -> None:
     """Help and usage errors of every command, in one process."""
     code = (
-        "from pidone.cli.commands import run\n"
-        "from pidone.cli.main import COMMANDS\n"
+        "from pidone.cli.click_app import run\n"
+        "from pidone.cli.registry import COMMANDS\n"
         "for name in COMMANDS:\n"
         "    assert run([name, '--help']) == 0, name\n"
         "    assert run([name, '--no-such-option']) == 64, name\n"

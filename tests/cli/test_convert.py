@@ -12,8 +12,8 @@ from harness import PIDONE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pidone.cli.commands import run as run_command
-from pidone.cli.convert import converted
+from pidone.cli.click_app import run as run_command
+from pidone.cli.prepare.convert import converted
 from pidone.ecosystem.environment import escape, expand
 from pidone.ecosystem.load import load, read_document, resolve
 from pidone.ecosystem.options import LoadOptions

@@ -12,7 +12,7 @@ import pytest
 from control.operated import SLEEPER, operated
 from harness import DEADLINE_S, PIDONE, PYTHON, Running, command_of, eventually, free_port, hold
 
-from pidone.cli.control import details, live
+from pidone.cli.operate import description, live
 
 SERVER = f'''
 [[apps]]
@@ -118,7 +118,7 @@ def test_without_live_nothing_heavy_is_imported(tmp_path: Path) -> None:
     """psutil and what it brings are for those who ask."""
     with operated(tmp_path, SLEEPER) as it:
         program = (
-            "import sys; from pidone.cli.commands import run; "
+            "import sys; from pidone.cli.click_app import run; "
             f"sys.exit(run(['describe', 'api', '--socket', {it.socket!r}]) or 'psutil' in sys.modules)"
         )
         assert (
@@ -148,7 +148,7 @@ def test_what_is_not_allowed_is_left_empty(root: None) -> None:
     with Running([*as_nobody, "/bin/sleep", "1000"]) as run:
         eventually(lambda: command_of(run.pid) == "/bin/sleep 1000", "setpriv to have become it")
         program = (
-            "import json, psutil; from pidone.cli.control import live; "
+            "import json, psutil; from pidone.cli.operate import live; "
             f"print(json.dumps(live.measure(psutil.Process({run.pid}))))"
         )
         done = subprocess.run(
@@ -187,7 +187,7 @@ def test_what_does_not_run_is_described_as_configured(tmp_path: Path) -> None:
 )
 def test_capabilities_have_names(mask: str | None, text: str) -> None:
     """Whichever way round is shorter; a number for what is newer than we are."""
-    assert details.capabilities(mask) == text
+    assert description.capabilities(mask) == text
 
 
 def test_describe_tells_instances_apart(tmp_path: Path) -> None:

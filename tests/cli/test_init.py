@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from harness import pidone
 
-from pidone.cli.commands import run as run_command
+from pidone.cli.click_app import run as run_command
 from pidone.ecosystem.load import load
 from pidone.ecosystem.options import LoadOptions
 from pidone.ecosystem.spec import AppSpec

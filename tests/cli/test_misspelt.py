@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from harness import pidone
 
-from pidone.cli.misspelt import refuse_misspelt
+from pidone.cli.prepare.misspelt import refuse_misspelt
 from pidone.errors import UsageError
 
 

@@ -1,6 +1,6 @@
 """The peer's command line."""
 
-from pidone.cli.pm2_runtime import parse
+from pidone.cli.pm2.runtime import parse
 
 
 def test_start_is_optional_and_options_stand_anywhere() -> None:

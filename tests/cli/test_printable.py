@@ -13,7 +13,7 @@ from cli.screen import read_until
 from control.operated import Operated
 from harness import DEADLINE_S, PIDONE, PYTHON, eventually, pidone
 
-from pidone.cli.control.table import harmless
+from pidone.cli.operate.table import harmless
 
 _EVIL = "\x1b[2K\r\x1b]0;owned\x07\x9b31m\u202eforged"
 _APP = f"""

@@ -12,8 +12,8 @@ from control.browser import CHROMIUM, browser
 from control.operated import Operated, command, operated
 from harness import DEADLINE_S, PIDONE, PYTHON, free_port, pidone
 
-from pidone.cli.control.pm2 import _COMMANDS as PM2_COMMANDS
-from pidone.cli.main import COMMANDS
+from pidone.cli.pm2.dispatch import _COMMANDS as PM2_COMMANDS
+from pidone.cli.registry import COMMANDS
 
 ECOSYSTEM = """
 [runtime]
@@ -364,7 +364,7 @@ def test_the_dashboard_tells_no_secret(it: Operated) -> None:
 def test_a_bug_in_a_command_shows_no_variables(folder: Path) -> None:
     """A traceback has lines of code and no values: no pretty one with every local variable."""
     code = (
-        "import sys, pidone.cli.commands as c, pidone.cli.control.showing as s\n"
+        "import sys, pidone.cli.click_app as c, pidone.cli.operate.showing as s\n"
         "def ask(*words):\n    secret = 'can' + 'ary'\n    raise RuntimeError\n"
         "s.client = ask\nc.run(['ls'])\n"
     )

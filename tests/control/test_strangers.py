@@ -15,7 +15,7 @@ import pytest
 from control.test_peers import OWNER, ROOT, STRANGER, as_user, runtime_of
 from harness import DEADLINE_S, PIDONE, Running, eventually
 
-from pidone.control import where
+from pidone.control import socket_file
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs root and setpriv"
@@ -272,14 +272,14 @@ def test_root_takes_its_name_back_from_whatever_holds_it(public: Path) -> None:
         else:
             path.touch()
         os.chown(path, STRANGER, STRANGER, follow_symlinks=False)
-        bound = where.bind(str(path), {})
+        bound = socket_file.bind(str(path), {})
         bound.sock.close()
         assert (bound.path, bound.taken_from) == (str(path), STRANGER)
         path.unlink()
     assert len(list(public.iterdir())) == 3
     path.touch()  # root's own is a mistake that is told
     with pytest.raises(FileExistsError, match="no socket"):
-        where.bind(str(path), {})
+        socket_file.bind(str(path), {})
 
 
 def test_of_those_who_start_at_the_same_moment_one_has_the_name(tmp_path: Path) -> None:
@@ -287,14 +287,14 @@ def test_of_those_who_start_at_the_same_moment_one_has_the_name(tmp_path: Path) 
     path = str(tmp_path / "s")
     script = """
 import sys, time
-from pidone.control import where
+from pidone.control import socket_file
 time.sleep(max(0, float(sys.argv[2]) - time.time()))
 try:
-    bound = where.bind(sys.argv[1], {})
+    bound = socket_file.bind(sys.argv[1], {})
 except BlockingIOError:
     print("beside", flush=True)
 else:
-    print("bound", bound.inode if hasattr(bound, "inode") else where.inode(sys.argv[1]), flush=True)
+    print("bound", bound.inode if hasattr(bound, "inode") else socket_file.inode(sys.argv[1]), flush=True)
     sys.stdin.read()
 """
     for _ in range(5):

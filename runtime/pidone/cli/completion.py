@@ -2,11 +2,12 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import click
 
-from pidone.cli.options import Family
+from pidone.cli.options import CommandSet
+from pidone.cli.registry import COMMANDS, TOPICS
 
 _BASH: Final = """\
 _pidone() {
@@ -50,7 +51,7 @@ complete -c pidone -f -a '(__pidone)'
 """
 SCRIPTS: Final = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 
-app = Family()
+app = CommandSet()
 
 
 @app.command("completion")
@@ -73,33 +74,17 @@ def complete(words: Sequence[str]) -> None:
 
 def candidates(words: Sequence[str]) -> list[str]:
     """What the last word may become."""
-    from pidone.cli.commands import TOPICS, Commands
-
     *before, last = words
     if not before:
         return sorted(name for names in TOPICS.values() for name in names if name.startswith(last))
-    command = Commands(name="pidone").get_command(None, before[0])
-    if command is None:
+    if before[0] not in COMMANDS:
         return []
-    with command.make_context(before[0], before[1:], resilient_parsing=True) as context:
-        items = _parameter(command, context, before, last).shell_complete(context, last)
-    found = {item.value for item in items if item.type == "plain"}
-    return sorted(found | set(_others(before, last)))
+    from click.shell_completion import ShellComplete
 
+    from pidone.cli.click_app import program
 
-def _parameter(command: Any, context: Any, before: Sequence[str], last: str) -> Any:
-    """What the last word belongs to: an option that waits for its value, an argument, or the command."""
-    options = [each for each in command.params if each.param_type_name == "option" and not each.is_flag]
-    for option in options:
-        if before[-1] in option.opts:
-            return option
-    arguments = [each for each in command.params if each.param_type_name == "argument"]
-    if last.startswith("-") or not arguments:
-        return command
-    for argument in arguments:
-        if argument.nargs == -1 or not context.params.get(argument.name):
-            return argument
-    return arguments[-1]
+    items = ShellComplete(program, {}, "pidone", "").get_completions(list(before), last)
+    return sorted({item.value for item in items if item.type == "plain"}.union(_others(before, last)))
 
 
 def _others(before: Sequence[str], last: str) -> list[str]:

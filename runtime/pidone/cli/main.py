@@ -3,28 +3,12 @@
 import os
 import sys
 
+from pidone.cli.registry import COMMANDS, INIT_NAMES, PM2_NAMES
+
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
     from pidone.ecosystem.spec import Ecosystem
 
-_CONTROL = "pidone.cli.control."
-COMMANDS = {
-    **{name: f"pidone.cli.{name}" for name in ("check", "convert", "init", "schema")},
-    **dict.fromkeys(("ls", "list", "ps", "status", "describe", "env"), _CONTROL + "showing"),
-    **dict.fromkeys(("jlist", "prettylist"), _CONTROL + "showing"),
-    **dict.fromkeys(("start", "stop", "restart", "reload", "delete", "scale"), _CONTROL + "acting"),
-    **dict.fromkeys(("signal", "send", "trigger", "reset", "flush", "reopen"), _CONTROL + "acting"),
-    **dict.fromkeys(("wait", "health", "drain", "prestop"), _CONTROL + "waiting"),
-    "logs": _CONTROL + "logs",
-    "monit": _CONTROL + "monit",
-    "save": _CONTROL + "saving",
-    "smoke": _CONTROL + "smoke",
-    **dict.fromkeys(("completion", "complete"), "pidone.cli.completion"),
-}
-"""Commands that end by themselves, and the modules whose family has them."""
-
-INIT_NAMES = ("tini", "tini-static", "docker-init", "dumb-init")
-PM2_NAMES = ("pm2-runtime", "pm2-docker")
 _HELP = ("-h", "--help")
 
 
@@ -53,7 +37,7 @@ def _dispatch(argv: list[str]) -> int:
         os._exit(run_bare(argv))  # finalising the interpreter would only keep others waiting
     words = argv[1:]
     if name == "pm2":
-        from pidone.cli.control.pm2 import run as run_pm2
+        from pidone.cli.pm2.dispatch import run as run_pm2
 
         return run_pm2(argv)
     if name not in PM2_NAMES and (code := _answer(words)) is not None:
@@ -72,7 +56,7 @@ def _start(words: list[str], name: str) -> int:
     inbox = SignalInbox()
     _occupy_standard_descriptors()
     if name in PM2_NAMES:
-        from pidone.cli.pm2_runtime import answer
+        from pidone.cli.pm2.runtime import answer
 
         code = answer(words)
         if code is not None:
@@ -90,7 +74,7 @@ def _start(words: list[str], name: str) -> int:
         with suppress(OSError):  # gone; what needs it will say so
             os.chdir(cwd)  # a reading of its own process: later ones name files as the first one did
         if name in PM2_NAMES:
-            from pidone.cli.pm2_runtime import load_words
+            from pidone.cli.pm2.runtime import load_words
         else:
             from pidone.cli.start import load_words
 
@@ -130,12 +114,12 @@ def _occupy_standard_descriptors() -> None:
 def _answer(words: list[str]) -> int | None:
     """Run what is not a start; None for what becomes the long-lived process."""
     if words[:1] == ["health"]:
-        from pidone.cli.control.health import run as run_health
+        from pidone.cli.operate.health import run as run_health
 
         if (code := run_health(words[1:])) is not None:
             return code
     if _is_command(words):
-        from pidone.cli.commands import run as run_command
+        from pidone.cli.click_app import run as run_command
 
         return run_command(words)
     own = words[: words.index("--")] if "--" in words else words
@@ -158,6 +142,6 @@ def _is_command(words: list[str]) -> bool:
         return bool(words) and (words[0] in COMMANDS or words[0] in _HELP)
     if len(words) < 2 or words[1].startswith("-") or os.path.exists(words[1]) or "--" in words:
         return False
-    from pidone.control.where import find
+    from pidone.control.socket_file import find
 
     return bool(find(os.environ))

@@ -5,8 +5,8 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from pidone.cli.control.client import Client
-from pidone.cli.control.targets import complete
+from pidone.cli.operate.client import Client
+from pidone.cli.operate.suggestions import complete
 from pidone.ecosystem.spec import Seconds
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -33,8 +33,8 @@ class Command(click.Command):
         super().format_options(ctx, formatter)
 
 
-class Family:
-    """The commands of one module; `pidone.cli.commands` makes one program of them all."""
+class CommandSet:
+    """The commands of one module; `pidone.cli.click_app` makes one program of them all."""
 
     def __init__(self) -> None:
         """None yet."""

@@ -204,7 +204,7 @@ def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> 
 
 def load_words(words: Sequence[str], cwd: str) -> Ecosystem:
     """Read what the words of a command line name. Raises UsageError or ConfigError."""
-    from pidone.cli.misspelt import refuse_misspelt
+    from pidone.cli.prepare.misspelt import refuse_misspelt
 
     refuse_misspelt(words, cwd, os.environ)
     return load_options(parse(words), cwd)
@@ -255,11 +255,11 @@ def what_to_load(options: StartOptions, cwd: str, cpus: int) -> "tuple[tuple[str
 
 
 def _operate(parts: "Parts") -> "Closable | None":
-    from pidone.control import where
+    from pidone.control import socket_file
 
     settings = parts.supervisor.runtime
     is_unwatched = settings.admin is None and not parts.supervisor.ecosystem.alerts
-    if is_unwatched and where.configured(settings.socket, os.environ) == where.OFF:
+    if is_unwatched and socket_file.configured(settings.socket, os.environ) == socket_file.OFF:
         return None
     from pidone.control.server import ControlServer
 
@@ -268,7 +268,9 @@ def _operate(parts: "Parts") -> "Closable | None":
 
 def _keep_socket_path() -> None:
     """PIDONE_SOCKET means the same after we have left this folder, for our apps as well."""
-    path = os.environ.get("PIDONE_SOCKET", "")  # not where.VARIABLE: its module is imported when apps run
+    path = os.environ.get(
+        "PIDONE_SOCKET", ""
+    )  # not socket_file.VARIABLE: its module is imported when apps run
     if path not in ("", "none"):
         os.environ["PIDONE_SOCKET"] = os.path.abspath(path)
 

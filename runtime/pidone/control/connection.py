@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 import h11
 
-from pidone.control.messages import Answer, Request, Response, Side, Source, Stream, as_json
+from pidone.control.messages import Answer, Feed, Request, Response, Side, Stream, as_json
 from pidone.ecosystem.spec import Bytes, Seconds
 
 HEADER_BYTES: Final[Bytes] = 16 * 1024
@@ -67,7 +67,7 @@ class Connection(asyncio.BufferedProtocol):
         """Whether anything may still be said; a client that was hung up on may not have taken all yet."""
         self._head: h11.Request | None = None
         self._body = bytearray()
-        self._source: Source | None = None
+        self._source: Feed | None = None
         self._task: asyncio.Future[Response] | None = None
         self._peer = peer
         self._is_aborted = False

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from pidone.control import recall
+from pidone.control import log_query
 from pidone.control.details import Details
 from pidone.control.messages import TEXT, Answer, Refusal, Request, Response, Side, Stream, as_json
 from pidone.control.operations import Operations
 from pidone.control.router import Access, Route
-from pidone.control.streams import EventSource, LogSource, event_view, split
+from pidone.control.streams import EventStream, LogStream, event_view, split
 from pidone.control.targets import Target
 from pidone.control.views import app_view
 from pidone.masking import mask, mask_args
@@ -151,14 +151,14 @@ class Handlers:
 
     def events(self, request: Request) -> Answer:
         """What happens, as a stream."""
-        lines = recall.parse_count(request.query.get("lines", ""), 0)
+        lines = log_query.parse_count(request.query.get("lines", ""), 0)
         app = request.query.get("app")
 
         def wanted(happening: Happening) -> bool:
             return app is None or happening.details.get("app") == app
 
         return Stream(
-            lambda sender: EventSource(
+            lambda sender: EventStream(
                 self._parts.ledger,
                 sender,
                 backlog=lines,
@@ -170,10 +170,10 @@ class Handlers:
     def logs(self, request: Request) -> Answer:
         """The last records, and with `follow` those to come."""
         query = request.query
-        lines = recall.parse_count(query.get("lines", ""), _DEFAULT_LINES)
-        wanted = recall.choose(
+        lines = log_query.parse_count(query.get("lines", ""), _DEFAULT_LINES)
+        wanted = log_query.choose(
             errors_only=query.get("err", "") in ("1", "true"),
-            since=recall.parse_since(query.get("since", ""), time.time()),
+            since=log_query.parse_since(query.get("since", ""), time.time()),
         )
         key = None
         if name := query.get("app"):
@@ -186,7 +186,7 @@ class Handlers:
         if query.get("follow", "") not in ("1", "true"):
             return as_json({"records": records})
         return Stream(
-            lambda sender: LogSource(
+            lambda sender: LogStream(
                 self._parts.relay,
                 sender,
                 app=key,

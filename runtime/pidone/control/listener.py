@@ -15,8 +15,8 @@ from typing import Final
 
 from pidone.control import peers
 from pidone.control.connection import Connection
+from pidone.control.cross_site import is_foreign
 from pidone.control.messages import Answer, Refusal, Request, Response, Side, Stream, as_json
-from pidone.control.origin import is_foreign
 from pidone.ecosystem.spec import Seconds
 
 CONNECTIONS: Final = 256

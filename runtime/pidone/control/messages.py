@@ -71,7 +71,7 @@ class Sender(Protocol):
         """The stream is over."""
 
 
-class Source(Protocol):
+class Feed(Protocol):
     """What feeds a stream."""
 
     def flowing(self) -> None:
@@ -84,7 +84,7 @@ class Source(Protocol):
 class Stream(Record):
     """An answer that goes on: text/event-stream, fed by what `begin` returns."""
 
-    begin: Callable[[Sender], Source]
+    begin: Callable[[Sender], Feed]
 
 
 Answer: TypeAlias = Response | Stream | Awaitable[Response]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pidone.control import where
+from pidone.control import socket_file
 from pidone.errors import ControlError
 from pidone.supervise.session import Closable, Parts
 from pidone.throttle import Throttle
@@ -47,7 +47,7 @@ class ControlServer:
         self._doors: list[_Door] = []
         """Those that nobody has knocked at yet."""
         self._listeners: list[Listener] = []
-        self._bound: where.Bound | None = None
+        self._bound: socket_file.Bound | None = None
         self._unavailable: Unavailable | None = None
         self._throttle = Throttle(parts.loop.time)
         self._alarm: Closable | None = None
@@ -70,18 +70,18 @@ class ControlServer:
             door.sock.close()
         for listener in self._listeners:
             listener.close()
-        if self._bound is not None and where.inode(self._bound.path) == self._bound.inode:
+        if self._bound is not None and socket_file.inode(self._bound.path) == self._bound.inode:
             with suppress(OSError):  # read-only by now: the next runtime replaces what nobody listens at
                 os.unlink(self._bound.path)
 
     def _open_local(self, environ: Mapping[str, str]) -> None:
         setting = self._parts.supervisor.runtime.socket
-        if where.configured(setting, environ) == where.OFF:
+        if socket_file.configured(setting, environ) == socket_file.OFF:
             return
         try:
-            bound = self._bound = where.bind(setting, environ)
+            bound = self._bound = socket_file.bind(setting, environ)
         except OSError as error:
-            self._complain(where.configured(setting, environ) or "the control socket", error)
+            self._complain(socket_file.configured(setting, environ) or "the control socket", error)
             return
         if bound.taken_from is not None:
             self._parts.ledger.event(
@@ -125,11 +125,11 @@ class ControlServer:
 
     def _open_doors(self) -> None:
         from pidone.control.handlers import Handlers  # noqa: PLC0415 (what `_knocked` is about)
+        from pidone.control.healthz import Probes  # noqa: PLC0415
         from pidone.control.listener import Listener  # noqa: PLC0415
         from pidone.control.metrics import Metrics  # noqa: PLC0415
         from pidone.control.operations import Operations  # noqa: PLC0415
         from pidone.control.page import Page  # noqa: PLC0415
-        from pidone.control.probes import Probes  # noqa: PLC0415
         from pidone.control.router import Router, parse  # noqa: PLC0415
 
         parts = self._parts

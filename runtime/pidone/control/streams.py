@@ -35,7 +35,7 @@ def frame(data: str, event: str = "") -> bytes:
     return (name + "".join(f"data: {line}\n" for line in lines) + "\n").encode(errors="replace")
 
 
-class EventSource:
+class EventStream:
     """Events of the runtime from now on, after the last `backlog` ones."""
 
     def __init__(
@@ -86,7 +86,7 @@ class EventSource:
             self._sender.send(b": still here\n\n")
 
 
-class LogSource:
+class LogStream:
     """Records of one app, or of all, from now on, after those already chosen."""
 
     def __init__(

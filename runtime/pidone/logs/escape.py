@@ -1,8 +1,9 @@
 r"""Text made safe for who reads it: whole chunks for JSON quotes, and anything at all for a terminal.
 
-A terminal obeys what it is shown: `\r`, ESC [2K and OSC let an app overwrite another's line, hide it, or write
-to the clipboard (https://invisible-island.net/xterm/ctlseqs/ctlseqs.html). So whatever shows an app's words to
-people shows control characters as `cat -v` does, `^[` for ESC. Colours may stay in lines, and end with them.
+A terminal obeys what it is shown: `\r`, ESC [2K and OSC let an app overwrite another's line, hide it, or
+write to the clipboard (https://invisible-island.net/xterm/ctlseqs/ctlseqs.html). So whatever shows an app's
+words to people shows control characters as `cat -v` does, `^[` for ESC. Colours may stay in lines, and end
+with them.
 """
 
 import functools

@@ -10,7 +10,7 @@ from harness import PIDONE
 from k8s.offline.tools import K8S, OVERLAYS, REPOSITORY, build
 from k8s.offline.workloads import Workload, seconds, workloads, written
 
-from pidone.control import metrics, probes
+from pidone.control import healthz, metrics
 from pidone.ecosystem.consistency import MARGIN
 from pidone.init.exitcodes import ExitCode
 
@@ -85,7 +85,7 @@ def test_pidone_itself_has_nothing_to_say_against_it(source: str, tmp_path: Path
 @pytest.mark.parametrize("source", SOURCES)
 def test_probes_ask_where_pidone_answers(source: str) -> None:
     """The port is the ecosystem's `admin`, and the paths are those of pidone's probes."""
-    paths = set(re.findall(r'"(/\w+z)"', Path(probes.__file__).read_text()))
+    paths = set(re.findall(r'"(/\w+z)"', Path(healthz.__file__).read_text()))
     assert paths == {"/livez", "/readyz", "/startupz"}
     for workload in supervised(source):
         ports = {port["name"]: port["containerPort"] for port in workload.main["ports"]}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pidone.cli.options import Argument, Family, env_option, json_option
+from pidone.cli.options import Argument, CommandSet, env_option, json_option
 from pidone.errors import ConfigError
 from pidone.init.exitcodes import ExitCode
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _WOULD_NOT_START = 1
 
-app = Family()
+app = CommandSet()
 
 
 @app.command("check")

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 import h11
 
-from pidone.control import peers, where
+from pidone.control import peers, socket_file
 from pidone.ecosystem.spec import Seconds
 from pidone.errors import ControlError
 
@@ -49,9 +49,9 @@ class Client:
         if given is not None:
             return cls(given)
         environ = os.environ if environ is None else environ
-        found = where.find(environ)
+        found = socket_file.find(environ)
         if not found:
-            raise CommandError(where.none_found(environ), NO_RUNTIME)
+            raise CommandError(socket_file.none_found(environ), NO_RUNTIME)
         return cls(found[0])
 
     def get(self, *segments: str, **query: str) -> Any:

@@ -17,10 +17,10 @@ from typing import Any, Final
 
 import click
 
-from pidone.cli.control import details, table
-from pidone.cli.control.client import Client, CommandError
-from pidone.cli.control.table import harmless
-from pidone.cli.options import Family, client, socket_option
+from pidone.cli.operate import description, table
+from pidone.cli.operate.client import Client, CommandError
+from pidone.cli.operate.table import harmless
+from pidone.cli.options import CommandSet, client, socket_option
 from pidone.ecosystem.spec import Seconds
 from pidone.init.exitcodes import SIGNAL_BASE
 from pidone.logs.escape import printable, printable_word
@@ -43,7 +43,7 @@ _VERBS: Final[dict[str, tuple[str, dict[str, str] | None]]] = {
 }
 
 
-app = Family()
+app = CommandSet()
 
 
 @app.command("monit")
@@ -101,16 +101,16 @@ def _live(runtime: Client, view: "View", read_key: Callable[[Seconds], str]) -> 
 
 def _details(runtime: Client, chosen: str | None) -> list[str]:
     """What `describe --live` says of the app under the cursor, as far as it can be seen from here."""
-    from pidone.cli.control.live import sees_processes_of
+    from pidone.cli.operate.live import sees_processes_of
 
     if chosen is None:
         return []
     try:
-        shown = details.ask(runtime, chosen, live=sees_processes_of(runtime))
+        shown = description.ask(runtime, chosen, live=sees_processes_of(runtime))
     except CommandError:  # it was deleted a moment ago
         return []
     shown = harmless(shown)
-    return [line for app in shown["apps"] for line in details.render(shown, app).split("\n")]
+    return [line for app in shown["apps"] for line in description.render(shown, app).split("\n")]
 
 
 class View:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pidone.cli.control.client import Client, CommandError
-from pidone.cli.options import Argument, Family, client, socket_option
+from pidone.cli.operate.client import Client, CommandError
+from pidone.cli.options import Argument, CommandSet, client, socket_option
 from pidone.errors import ConfigError
 
 if TYPE_CHECKING:
     from pidone.cli.start import StartOptions
     from pidone.ecosystem.output.convert import Tables
 
-app = Family()
+app = CommandSet()
 
 
 @app.command("save")
@@ -68,7 +68,7 @@ def text_of(runtime: Client, *, as_json: bool = False) -> str:
 
 def _started_as(runtime: Client, overview: Mapping[str, Any]) -> "StartOptions":
     """The command line of the runtime. From /proc and not from an answer, as it may hold secrets."""
-    from pidone.cli.control.live import sees_processes_of
+    from pidone.cli.operate.live import sees_processes_of
 
     if not sees_processes_of(runtime):
         raise CommandError("the runtime is in another PID namespace; save inside of the container")
@@ -81,10 +81,10 @@ def _started_as(runtime: Client, overview: Mapping[str, Any]) -> "StartOptions":
 
 
 def _parsed(name: str, words: list[str]) -> "StartOptions":
-    from pidone.cli.main import PM2_NAMES
+    from pidone.cli.registry import PM2_NAMES
 
     if name in PM2_NAMES:
-        from pidone.cli.pm2_runtime import parse as parse_pm2_runtime
+        from pidone.cli.pm2.runtime import parse as parse_pm2_runtime
 
         return parse_pm2_runtime(words)[0]
     from pidone.cli.start import parse

@@ -3,7 +3,7 @@
 import time
 from typing import Any, Final
 
-from pidone.cli.control.client import Client, CommandError
+from pidone.cli.operate.client import Client, CommandError
 from pidone.ecosystem.spec import Seconds
 from pidone.init.exitcodes import ExitCode
 

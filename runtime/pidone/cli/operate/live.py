@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 import psutil
 
-from pidone.cli.control.client import Client
+from pidone.cli.operate.client import Client
 from pidone.masking import mask_args
 
 T = TypeVar("T")

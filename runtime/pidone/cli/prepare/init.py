@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from pidone.cli.options import Argument, Family, json_option
+from pidone.cli.options import Argument, CommandSet, json_option
 from pidone.ecosystem.output.text import toml_text
 from pidone.ecosystem.starters.folder import starter
 from pidone.errors import ConfigError
@@ -29,7 +29,7 @@ _IDEAS: Final = """
 """
 
 
-app = Family()
+app = CommandSet()
 
 
 @app.command("init")

@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from pidone.cli.options import Argument, Family
+from pidone.cli.options import Argument, CommandSet
 from pidone.ecosystem.options import LoadOptions
 from pidone.errors import ConfigError
 from pidone.host.cpus import available_cpus
@@ -16,7 +16,7 @@ from pidone.init.exitcodes import ExitCode
 _SUFFIXES: Final = (".toml", ".json")
 
 
-app = Family()
+app = CommandSet()
 
 
 @app.command("convert")

@@ -4,9 +4,9 @@ import json
 
 import click
 
-from pidone.cli.options import Family, json_option
+from pidone.cli.options import CommandSet, json_option
 
-app = Family()
+app = CommandSet()
 
 
 @app.command("schema")

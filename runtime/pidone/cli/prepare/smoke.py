@@ -16,9 +16,9 @@ from xml.etree import ElementTree as ET
 
 import click
 
-from pidone.cli.control import table
-from pidone.cli.control.client import Client, CommandError
-from pidone.cli.options import Argument, Family, env_option, json_option
+from pidone.cli.operate import table
+from pidone.cli.operate.client import Client, CommandError
+from pidone.cli.options import Argument, CommandSet, env_option, json_option
 from pidone.ecosystem.problems import strip_controls
 from pidone.ecosystem.spec import Seconds
 from pidone.init.exitcodes import SIGNAL_BASE
@@ -44,7 +44,7 @@ class Result(Record, kw_only=True):
     failure: str = ""
 
 
-app = Family()
+app = CommandSet()
 
 
 @app.command("smoke")

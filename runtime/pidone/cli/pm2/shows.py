@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from pidone.cli.control import table
-from pidone.cli.control.client import Client, CommandError
-from pidone.cli.control.pm2lists import entries
-from pidone.cli.control.table import harmless
+from pidone.cli.operate import table
+from pidone.cli.operate.client import Client, CommandError
+from pidone.cli.operate.table import harmless
+from pidone.cli.pm2.lists import entries
 from pidone.logs.escape import printable
 
 

@@ -7,10 +7,18 @@ from typing import Any, Final
 
 import click
 
-from pidone.cli.control import health as probing
-from pidone.cli.control.client import Client, CommandError
-from pidone.cli.control.targets import complete
-from pidone.cli.options import TARGETS, Argument, Family, client, json_option, socket_option, timeout_option
+from pidone.cli.operate import health as probing
+from pidone.cli.operate.client import Client, CommandError
+from pidone.cli.operate.suggestions import complete
+from pidone.cli.options import (
+    TARGETS,
+    Argument,
+    CommandSet,
+    client,
+    json_option,
+    socket_option,
+    timeout_option,
+)
 from pidone.ecosystem.spec import Seconds
 from pidone.init.exitcodes import ExitCode
 from pidone.logs.escape import printable
@@ -21,7 +29,7 @@ _PRESTOP_DELAY: Final[Seconds] = 5.0
 _MOST_PRESTOP: Final[Seconds] = 600.0
 _PRESTOP_ANSWER: Final[Seconds] = 2.0
 
-app = Family()
+app = CommandSet()
 
 
 @app.command("wait")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pidone.cli.control.client import Client, CommandError
+from pidone.cli.operate.client import Client, CommandError
 
 _TIMEOUT_S = 1.0
 

@@ -7,14 +7,14 @@ from typing import Any, Final
 
 import click
 
-from pidone.cli.control import table
-from pidone.cli.control.changes import act, failure, settle
-from pidone.cli.control.client import REFUSED, CommandError
-from pidone.cli.control.table import harmless
+from pidone.cli.operate import table
+from pidone.cli.operate.client import REFUSED, CommandError
+from pidone.cli.operate.settling import act, failure, settle
+from pidone.cli.operate.table import harmless
 from pidone.cli.options import (
     DASHES,
     Argument,
-    Family,
+    CommandSet,
     any_targets_argument,
     client,
     json_option,
@@ -31,7 +31,7 @@ from pidone.logs.escape import printable_word
 _QUIET: Final = ("reset", "flush", "signal", "delete")
 _TIMEOUT: Final[Seconds] = 120.0
 
-app = Family()
+app = CommandSet()
 
 
 def _offer(verb: str, text: str) -> None:

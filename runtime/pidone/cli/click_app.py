@@ -4,30 +4,17 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, Final
+from typing import Any
 
 import click
 
-from pidone.cli.control.client import CommandError
-from pidone.cli.main import COMMANDS
+from pidone.cli.operate.client import CommandError
+from pidone.cli.registry import COMMANDS, TOPICS
 from pidone.init.exitcodes import SIGNAL_BASE, ExitCode
 from pidone.logs.escape import printable
 
-TOPICS: Final = {
-    "Run": ("start", "exec"),
-    "Prepare": ("init", "check", "convert", "schema", "smoke"),
-    "Look": ("ls", "describe", "env", "logs", "monit", "jlist", "prettylist"),
-    "Act": (
-        *("stop", "restart", "reload", "scale", "delete", "signal", "send", "trigger", "reset", "flush"),
-        *("reopen", "save"),
-    ),
-    "Probes, hooks and scripts": ("health", "wait", "drain", "prestop"),
-    "Shell": ("completion",),
-}
-"""What `pidone --help` shows where; other names are spellings of these."""
 
-
-class Commands(click.Group):
+class LazyGroup(click.Group):
     """Finds commands by name, without their siblings."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
@@ -78,7 +65,7 @@ class Commands(click.Group):
         return code
 
 
-program = Commands(
+program = LazyGroup(
     "pidone",
     help="Run processes as the one foreground process of a container, and operate them while they run.",
     epilog="`pidone COMMAND --help` tells more, `pidone start --help` how to run a FILE.",

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
-from pidone.cli.main import COMMANDS
+from pidone.cli.registry import COMMANDS
 from pidone.errors import UsageError
 
 _ALSO = ("exec", "start")

@@ -7,8 +7,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from pidone.cli.main import INIT_NAMES
-from pidone.control import peers, where
+from pidone.cli.registry import INIT_NAMES
+from pidone.control import peers, socket_file
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _is_run_as_init() -> bool:
 
 
 def _found() -> str:
-    found = where.find(os.environ)
+    found = socket_file.find(os.environ)
     if not found:
-        raise ValueError(where.none_found(os.environ))
+        raise ValueError(socket_file.none_found(os.environ))
     return found[0]

@@ -5,12 +5,12 @@ import sys
 
 import click
 
-from pidone.cli.control.client import Client, CommandError
-from pidone.cli.control.targets import complete_apps
-from pidone.cli.options import Argument, Family, client, socket_option
+from pidone.cli.operate.client import Client, CommandError
+from pidone.cli.operate.suggestions import complete_apps
+from pidone.cli.options import Argument, CommandSet, client, socket_option
 from pidone.logs.escape import printable
 
-app = Family()
+app = CommandSet()
 
 
 @app.command("logs")

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from pidone.cli.control import changes, pm2shows, table
-from pidone.cli.control.client import NO_RUNTIME, NO_TARGET, Client, CommandError
-from pidone.cli.control.pm2lists import entries, inspect, status
-from pidone.cli.control.table import harmless
+from pidone.cli.operate import settling, table
+from pidone.cli.operate.client import NO_RUNTIME, NO_TARGET, Client, CommandError
+from pidone.cli.operate.table import harmless
+from pidone.cli.pm2 import shows
+from pidone.cli.pm2.lists import entries, inspect, status
 from pidone.ecosystem.spec import Seconds
 from pidone.logs.escape import printable_word
 
@@ -148,11 +149,11 @@ def _verb(verb: str, action: str) -> Callable[[Client, list[str]], int]:
     def change(runtime: Client, words: list[str]) -> int:
         failures: list[str] = []
         for target in _targets(words, verb):
-            apps = harmless(changes.act(runtime, target, verb))
+            apps = harmless(settling.act(runtime, target, verb))
             print(f"[PM2] Applying action {action}ProcessId on app [{target}](ids: {_ids(apps)})")
             if verb != "delete":
-                apps = changes.settle(runtime, target, timeout=_LONG)
-                failures += filter(None, (changes.failure(verb, app) for app in apps if verb != "stop"))
+                apps = settling.settle(runtime, target, timeout=_LONG)
+                failures += filter(None, (settling.failure(verb, app) for app in apps if verb != "stop"))
             for app in apps:
                 for instance in app["instances"]:
                     print(f"[PM2] [{app['name']}]({instance['id']}) ✓")
@@ -220,12 +221,12 @@ def _scale(runtime: Client, words: list[str]) -> int:
     if len(words) < 2:
         raise CommandError("scale: missing required argument `number'")
     before = {app["name"]: app["scale"] for app in runtime.get("api", "apps", words[0])["apps"]}
-    apps = changes.act(runtime, words[0], "scale", {"instances": words[1]})
+    apps = settling.act(runtime, words[0], "scale", {"instances": words[1]})
     if all(app["scale"] == before.get(app["name"]) for app in apps):
         raise CommandError("Nothing to do")
     if any(app["scale"] > before.get(app["name"], 0) for app in apps):
         print("[PM2] Scaling up application")
-    changes.settle(runtime, words[0], timeout=_LONG)
+    settling.settle(runtime, words[0], timeout=_LONG)
     return _ls(runtime, [])
 
 
@@ -264,7 +265,7 @@ def _signal(runtime: Client, words: list[str]) -> int:
     name, target = words[:2]
     what = f"process {'id' if target.isdecimal() else 'name'} {target}"
     print(f"[PM2] Sending signal to {what}")
-    changes.act(runtime, target, "signal", {"signal": name})
+    settling.act(runtime, target, "signal", {"signal": name})
     print(f"successfully sent signal {name} to {what}")
     return 0
 
@@ -278,13 +279,13 @@ def _send(runtime: Client, words: list[str]) -> int:
 
 def _reset(runtime: Client, words: list[str]) -> int:
     for target in _targets(words, "reset"):
-        for instance in _by_id(changes.act(runtime, target, "reset")):
+        for instance in _by_id(settling.act(runtime, target, "reset")):
             print(f"[PM2] Resetting meta for process id {instance['id']}")
     return _ls(runtime, [])
 
 
 def _flush(runtime: Client, words: list[str]) -> int:
-    changes.act(runtime, words[0] if words else "all", "flush")
+    settling.act(runtime, words[0] if words else "all", "flush")
     print("[PM2] Logs flushed")
     return 0
 
@@ -300,7 +301,7 @@ def _reload_logs(runtime: Client, words: list[str]) -> int:
 def _save(runtime: Client, words: list[str]) -> int:
     """PM2 has one place for it. Ours holds TOML, and is for people: nothing reads it by itself."""
     del words
-    from pidone.cli.control.saving import replace, text_of
+    from pidone.cli.operate.saving import replace, text_of
 
     print("[PM2] Saving current process list...")
     home = Path(os.environ.get("PM2_HOME") or Path.home() / ".pm2")
@@ -322,7 +323,7 @@ def _kill(runtime: Client, words: list[str]) -> int:
 
 def _monit(runtime: Client, words: list[str]) -> int:
     del words
-    from pidone.cli.commands import run as run_command
+    from pidone.cli.click_app import run as run_command
 
     return run_command(["monit", "--socket", runtime.path])
 
@@ -344,11 +345,11 @@ _COMMANDS: Final[Mapping[str, Callable[[Client, list[str]], int]]] = {
     "ping": _ping,
     "sendSignal": _signal,
     "kill": _kill,
-    "logs": pm2shows.logs,
-    **dict.fromkeys(("describe", "desc", "info", "show"), pm2shows.describe),
-    "env": pm2shows.env,
+    "logs": shows.logs,
+    **dict.fromkeys(("describe", "desc", "info", "show"), shows.describe),
+    "env": shows.env,
     "send": _send,
-    "trigger": pm2shows.trigger,
+    "trigger": shows.trigger,
     "reset": _reset,
     "flush": _flush,
     "reloadLogs": _reload_logs,

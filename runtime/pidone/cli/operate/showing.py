@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from pidone.cli.control import table
-from pidone.cli.control.table import harmless
+from pidone.cli.operate import table
+from pidone.cli.operate.table import harmless
 from pidone.cli.options import (
-    Family,
+    CommandSet,
     any_targets_argument,
     client,
     json_option,
@@ -17,7 +17,7 @@ from pidone.cli.options import (
     target_argument,
 )
 
-app = Family()
+app = CommandSet()
 
 
 @app.command("ls", also=("list", "ps", "status"))
@@ -44,16 +44,16 @@ def ls(target: Sequence[str], *, socket: str | None, as_json: bool) -> None:
 @json_option
 def describe(target: str, *, live: bool, socket: str | None, as_json: bool) -> None:
     """Tell everything about an app, and what happened to it lately."""
-    from pidone.cli.control import details
+    from pidone.cli.operate import description
 
-    shown = details.ask(client(socket), target, live=live)
+    shown = description.ask(client(socket), target, live=live)
     if as_json:
         print(json.dumps(shown))
         return
     shown = harmless(shown)
     for each in shown["apps"]:
-        print(_description(each, details.of(shown, each)["command"]))
-        print(details.render(shown, each))
+        print(_description(each, description.of(shown, each)["command"]))
+        print(description.render(shown, each))
     for event in shown["events"]:
         print(f"{event['timestamp']}  {event['event']:<22} {_details(event)}")
 
@@ -82,7 +82,7 @@ def env(target: str, *, socket: str | None, as_json: bool) -> None:
 def jlist(*, socket: str | None, as_json: bool) -> None:
     """Print PM2's process list as JSON, without variables."""
     del as_json  # it is
-    from pidone.cli.control.pm2lists import entries
+    from pidone.cli.pm2.lists import entries
 
     print(json.dumps(entries(client(socket).get("api", "apps")["apps"])))
 
@@ -92,7 +92,7 @@ def jlist(*, socket: str | None, as_json: bool) -> None:
 @json_option
 def prettylist(*, socket: str | None, as_json: bool) -> None:
     """Print PM2's process list as Node writes objects, without variables."""
-    from pidone.cli.control.pm2lists import entries, inspect
+    from pidone.cli.pm2.lists import entries, inspect
 
     shown = entries(client(socket).get("api", "apps")["apps"])
     print(json.dumps(shown) if as_json else inspect(harmless(shown)))

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from pidone.cli.control import table
-from pidone.cli.control.client import Client, CommandError
+from pidone.cli.operate import table
+from pidone.cli.operate.client import Client, CommandError
 
 _CAPABILITIES: Final = (
     "chown", "dac_override", "dac_read_search", "fowner", "fsetid", "kill", "setgid", "setuid", "setpcap",
@@ -41,7 +41,7 @@ def ask(runtime: Client, target: str, *, live: bool) -> dict[str, Any]:
         shown: dict[str, Any] = runtime.get("api", "apps", target)
         return shown
     shown = runtime.get("api", "apps", target, pss="1")
-    from pidone.cli.control import live as processes
+    from pidone.cli.operate import live as processes
 
     if not processes.sees_processes_of(runtime):
         raise CommandError("--live: the processes are in another PID namespace; ask inside of the container")

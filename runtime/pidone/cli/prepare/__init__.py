@@ -1,0 +1,1 @@
+"""Commands that get an ecosystem ready: check, convert, init, schema, smoke."""
