@@ -9,8 +9,8 @@ from ecosystem.documents import ENVIRON, app, options, read, refused, wrong
 
 from pidone.contracts import InstanceId
 from pidone.ecosystem.document import NODE_PATH
-from pidone.ecosystem.environment import expand
 from pidone.ecosystem.load import load
+from pidone.ecosystem.references import expand
 from pidone.ecosystem.spec import AppSpec
 from pidone.supervise.environment import Environment
 

@@ -12,6 +12,7 @@ from pidone.ecosystem.problems import Scope, did_you_mean, shown
 from pidone.ecosystem.programs import serving
 from pidone.ecosystem.programs.program import Program, Request
 from pidone.ecosystem.programs.program import resolve as resolve_program
+from pidone.ecosystem.references import UnsetVariableError, expand
 from pidone.ecosystem.spec import AppSpec, ExecMode, MemoryShare, Readiness, Seconds
 from pidone.ecosystem.values import Invalid, Kind, kinds, tables, watching
 from pidone.ecosystem.values.quantities import write_size
@@ -146,8 +147,8 @@ class Reader:
         """A table with its `${VAR}` replaced, in the languages that have them."""
         if self.document.language in EXPANDED:
             try:
-                found: Mapping[str, object] = environment.expand(raw, self.options.environ, self.unset)
-            except environment.UnsetVariableError as error:
+                found: Mapping[str, object] = expand(raw, self.options.environ, self.unset)
+            except UnsetVariableError as error:
                 key = ".".join(map(str, error.path))
                 scope.error(f"{key}: {error}", *error.path)
             else:

@@ -99,29 +99,29 @@ def _circles(graph: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
 
 
 def _check_ports(apps: Sequence[AppSpec], scopes: Sequence[Scope]) -> None:
-    claimed: list[tuple[AppSpec, Listen]] = []
+    claimed: dict[tuple[str, object], list[tuple[AppSpec, Listen]]] = {}
     for app, scope in zip(apps, scopes, strict=True):
         own: set[str] = set()
         for listen in app.listen:
             if listen.name in own:
                 scope.error(f"listen: the name {shown(listen.name)} is used twice", "listen")
             own.add(listen.name)
-            for other, theirs in claimed:
+            others = claimed.setdefault((listen.kind, listen.port or listen.host), [])
+            for other, theirs in others:
                 if _collide(listen, theirs):
                     whose = "twice" if other is app else f'by app "{other.name}" too'
                     scope.error(f"listen = {shown(spelt(listen))}: claimed {whose}", "listen")
-            claimed.append((app, listen))
+            others.append((app, listen))
 
 
 def _collide(one: Listen, other: Listen) -> bool:
-    if one.kind != other.kind:
-        return False
+    """Whether two sockets of one kind and port (or path) cannot both be opened."""
     if one.kind == "unix":
-        return one.host == other.host
+        return True
     same_host = one.host == other.host or bool(
         {one.host, other.host} & _ANY and _same_family(one.host, other.host)
     )
-    return one.port != 0 and one.port == other.port and same_host
+    return one.port != 0 and same_host
 
 
 def _same_family(one: str, other: str) -> bool:

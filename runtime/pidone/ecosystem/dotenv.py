@@ -4,9 +4,10 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from pidone.ecosystem.references import Reference, lookup, substitute
+
 _ASSIGNMENT: Final = r"(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.\-]*)[ \t]*(?:=|:[ \t]+)[ \t]*"
 _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t"}
-_REFERENCE: Final = r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?:(:?-)([^{}]*))?\}"
 _COMMENT: Final = r"(^|[ \t]+)#.*"
 
 
@@ -69,10 +70,8 @@ def _unescape(found: re.Match[str]) -> str:
 
 
 def _expand(value: str, known: Mapping[str, str]) -> str:
-    def replacement(found: re.Match[str]) -> str:
-        current = known.get(found[1])
-        if current or (current is not None and found[2] != ":-"):
-            return current
-        return found[3] or ""
+    def replacement(reference: Reference) -> str:
+        current = lookup(reference, known)
+        return current if current is not None else _expand(reference.rest, known)
 
-    return re.sub(_REFERENCE, replacement, value)
+    return substitute(value, replacement) if "${" in value else value

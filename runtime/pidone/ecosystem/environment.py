@@ -1,17 +1,15 @@
 """The variables an app gets: files, sets, secrets and references, merged in PM2's order."""
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from pidone.ecosystem import dotenv
 from pidone.ecosystem.files import read_file
 from pidone.ecosystem.problems import Scope, shown
 
 _LARGEST_FILE: Final = 1024 * 1024
-_DEEPEST: Final = 100
 
 
 class Environment(NamedTuple):
@@ -95,70 +93,6 @@ def _read(path: Path) -> str:
     if b"\0" in text:
         raise OSError(0, "holds a NUL character")
     return text.decode(errors="replace")
-
-
-# References -------------------------------------------------------------------------------------------------
-
-_REFERENCE: Final = r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)(?:(:?[-?])((?:[^{}]|\$\{[^{}]*\})*))?\}"
-
-
-class UnsetVariableError(ValueError):
-    """`${NAME:?message}` of a variable that is not there."""
-
-    path: tuple[str | int, ...] = ()
-    """Where it stands in the value that was to be expanded."""
-
-
-def expand(value: Any, environ: Mapping[str, str], unset: set[str]) -> Any:
-    """`${NAME}`, `${NAME:-default}`, `${NAME-default}`, `${NAME:?message}` in every text of a value.
-
-    `$${` is a literal `${`; a lone `$` means nothing. Names without value or default are added to `unset` and
-    become empty. Raises UnsetVariableError.
-    """
-    return _expand(value, environ, unset, 0)
-
-
-def _expand(value: Any, environ: Mapping[str, str], unset: set[str], depth: int) -> Any:
-    if depth > _DEEPEST:
-        return value
-    if isinstance(value, str):
-        return _expand_text(value, environ, unset, depth) if "${" in value else value
-    if isinstance(value, Mapping):
-        return {key: _expand_at(key, item, environ, unset, depth + 1) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_expand_at(index, item, environ, unset, depth + 1) for index, item in enumerate(value)]
-    return value
-
-
-def _expand_at(key: str | int, value: Any, environ: Mapping[str, str], unset: set[str], depth: int) -> Any:
-    try:
-        return _expand(value, environ, unset, depth)
-    except UnsetVariableError as error:
-        error.path = (key, *error.path)
-        raise
-
-
-def _expand_text(text: str, environ: Mapping[str, str], unset: set[str], depth: int) -> str:
-    def replacement(found: re.Match[str]) -> str:
-        escaped, name, operator, rest = found.groups()
-        if escaped:
-            return found[0][1:]
-        current = environ.get(name)
-        if current is not None and (current or not (operator or "").startswith(":")):
-            return current
-        if operator and operator.endswith("?"):
-            raise UnsetVariableError(f"${{{name}}} is not set" + (f": {rest}" if rest else ""))
-        if operator:
-            return str(_expand(rest, environ, unset, depth + 1))
-        unset.add(name)
-        return ""
-
-    return re.sub(_REFERENCE, replacement, text)
-
-
-def escape(text: str) -> str:
-    """Text that `expand` turns into this text."""
-    return re.sub(_REFERENCE, lambda found: "$" + found[0], text)
 
 
 def home_of(environ: Mapping[str, str]) -> str:

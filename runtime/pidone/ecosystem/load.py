@@ -8,10 +8,10 @@ from typing import Any, Final
 from pidone.ecosystem import consistency, keys
 from pidone.ecosystem.app import EXPANDED, Entry, Reader, option, parse_value, report_unknown
 from pidone.ecosystem.document import Document
-from pidone.ecosystem.environment import UnsetVariableError, expand
 from pidone.ecosystem.formats import read
 from pidone.ecosystem.options import LoadOptions
 from pidone.ecosystem.problems import Problems, Scope, did_you_mean, shown
+from pidone.ecosystem.references import UnsetVariableError, expand
 from pidone.ecosystem.spec import AppSpec, Dependency, Ecosystem, Origin, RuntimeSpec
 
 _WHOLE: Final = ("smoke", "alerts")
@@ -188,17 +188,17 @@ def _report(reader: Reader) -> None:
 def _only(apps: tuple[AppSpec, ...], names: tuple[str, ...], top: Scope) -> tuple[AppSpec, ...]:
     if not names:
         return apps
-    known = {app.name for app in apps}
+    known, chosen = {app.name for app in apps}, {*names}
     for name in names:
         if name not in known:
             top.error(f"--only {shown(name)}: there is no such app{did_you_mean(name, known)}")
     kept = []
     for app in apps:
-        if app.name not in names:
+        if app.name not in chosen:
             continue
-        left_out = [dependency.app for dependency in app.depends_on if dependency.app not in names]
+        left_out = [dependency.app for dependency in app.depends_on if dependency.app not in chosen]
         if left_out:
             top.warn(f'app "{app.name}": it depends on {", ".join(left_out)}, which --only leaves out')
-        remaining: tuple[Dependency, ...] = tuple(d for d in app.depends_on if d.app in names)
+        remaining: tuple[Dependency, ...] = tuple(d for d in app.depends_on if d.app in chosen)
         kept.append(app.but(depends_on=remaining))
     return tuple(kept)

@@ -8,6 +8,8 @@ from pidone.ecosystem.document import Document, KeyPath
 from pidone.errors import ConfigError
 from pidone.masking import MASK, is_secret, mask_args, mask_named
 
+_MOST_WORDS: Final = 1000
+"""Among more it takes longer than the hint is worth, as each word is compared with each."""
 _SHOWN_LENGTH: Final = 200
 _SHOWN_START: Final = 80
 """How much of it is the beginning; the end of a path says more."""
@@ -32,7 +34,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean "x"?`, or nothing when no known word is near."""
     from difflib import get_close_matches  # noqa: PLC0415  # only when something is wrong
 
-    near = get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    words = [*known]
+    near = get_close_matches(word.lower(), words, n=1, cutoff=0.6) if len(words) <= _MOST_WORDS else []
     return f'; did you mean "{near[0]}"?' if near else ""
 
 

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 _CHUNK = 65536
-CPU_LIMIT_S = 5
+CPU_LIMIT_S = 10
 """Of computing, whatever part of a CPU there is for it; the longest legitimate reading takes two."""
-WALL_LIMIT_S = 60.0
-"""Of everything: long enough for the CPU limit where a container has a twelfth of a CPU."""
+WALL_LIMIT_S = 90.0
+"""Of everything: long enough for the CPU limit where a container has a ninth of a CPU."""
 MEMORY_LIMIT_BYTES = 384 << 20
 """Address space that the child may add to what it was born with."""
 _GRACE_S = 1.0

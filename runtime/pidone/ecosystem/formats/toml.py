@@ -28,5 +28,7 @@ def parse(source: Source) -> Parsed:
             raise problem(source, message, line=int(place["line"]), column=int(place["column"])) from None
         last = source.text.rstrip().count("\n") + 1
         raise problem(source, f"{message}, and the file ends", line=last) from None
+    except ValueError:  # int() refuses more than 4300 digits
+        raise problem(source, "holds a number with thousands of digits") from None
     except RecursionError:
         raise problem(source, "is nested too deeply") from None

@@ -12,10 +12,10 @@ from typing import Any, Final, NamedTuple
 from pidone.ecosystem import keys, static
 from pidone.ecosystem.app import EXPANDED, Sorted, sort_keys
 from pidone.ecosystem.document import Document
-from pidone.ecosystem.environment import UnsetVariableError, escape, expand
 from pidone.ecosystem.load import resolve
 from pidone.ecosystem.options import LoadOptions
 from pidone.ecosystem.problems import Problems
+from pidone.ecosystem.references import UnsetVariableError, escape, expand
 from pidone.ecosystem.spec import AppSpec, Ecosystem
 from pidone.ecosystem.values import Invalid, Kind, tables
 from pidone.errors import ConfigError

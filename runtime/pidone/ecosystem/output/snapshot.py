@@ -12,10 +12,10 @@ from pidone import signames
 from pidone.ecosystem import keys, static
 from pidone.ecosystem.app import EXPANDED, sort_keys
 from pidone.ecosystem.document import Document
-from pidone.ecosystem.environment import escape
 from pidone.ecosystem.options import LoadOptions
 from pidone.ecosystem.output.convert import Tables, Target, convert, in_order
 from pidone.ecosystem.problems import Problems
+from pidone.ecosystem.references import escape
 from pidone.ecosystem.spec import AppSpec
 from pidone.ecosystem.values import tables
 from pidone.ecosystem.values.quantities import write_duration

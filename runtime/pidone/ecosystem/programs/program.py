@@ -307,21 +307,26 @@ def _first_of(names: tuple[str, ...], request: Request, path: Path) -> tuple[str
 
 def _on_path(name: str, request: Request) -> Path | None:
     """The executable file of a name or path, as execvp(3) would find it, the active virtualenv first."""
+    cwd = str(request.cwd)
     if "/" in name:
-        path = Path(os.path.normpath(request.cwd / name))
-        return path if path.is_file() and os.access(path, os.X_OK) else None
+        path = os.path.normpath(os.path.join(cwd, name))
+        return Path(path) if _is_executable(path) else None
     folders = request.env.get("PATH", os.defpath).split(":")
     if virtualenv := request.env.get("VIRTUAL_ENV"):
         folders.insert(0, f"{virtualenv}/bin")
     for folder in folders:
         # An empty entry is the working directory, as in the shell.
-        path = request.cwd / folder / name
-        try:
-            if path.is_file() and os.access(path, os.X_OK):
-                return path
-        except (OSError, ValueError):  # too long, or not a path at all
-            continue
+        path = os.path.join(cwd, folder, name)
+        if _is_executable(path):
+            return Path(path)
     return None
+
+
+def _is_executable(path: str) -> bool:
+    try:
+        return os.path.isfile(path) and os.access(path, os.X_OK)
+    except ValueError:  # not a path at all
+        return False
 
 
 def _executable(path: Path, request: Request) -> str:

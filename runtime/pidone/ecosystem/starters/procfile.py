@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pidone.ecosystem.environment import escape
 from pidone.ecosystem.output.convert import Tables
 from pidone.ecosystem.programs.program import is_plain
+from pidone.ecosystem.references import escape
 from pidone.ecosystem.values import split_words
 
 _LINE: Final = r"([A-Za-z0-9_-]+):\s*(.+)"

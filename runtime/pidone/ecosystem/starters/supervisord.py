@@ -9,8 +9,8 @@ from configparser import Error, RawConfigParser
 from pathlib import Path
 from typing import Any, Final
 
-from pidone.ecosystem.environment import escape
 from pidone.ecosystem.output.convert import Tables
+from pidone.ecosystem.references import escape
 from pidone.ecosystem.values import Invalid, parse_bool
 from pidone.errors import ConfigError
 
