@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from pidone.cli.click_app import run as run_command
 from pidone.cli.prepare.convert import converted
-from pidone.ecosystem.references import escape, expand
 from pidone.ecosystem.load import load, read_document, resolve
 from pidone.ecosystem.options import LoadOptions
+from pidone.ecosystem.references import escape, expand
 from pidone.ecosystem.spec import Ecosystem
 from pidone.errors import ConfigError
 

@@ -175,7 +175,7 @@ def _errors(value: object, folder: Path, monkeypatch: pytest.MonkeyPatch) -> lis
     except ConfigError as error:
         # db and other names of examples are no apps of theirs
         return [line for line in str(error).split("\n") if "there is no such app" not in line]
-    return [line for line in found.warnings if "unknown key" in line]
+    return [line for line in found.warnings if "unknown key" in line or "PM2" in line]
 
 
 @pytest.mark.parametrize("fixture", ALL, ids=str)

@@ -183,14 +183,73 @@ def test_a_node_command_in_a_cluster_is_run_by_node(box: Box) -> None:
     assert box.argv(script="next", args="start") == ["next", "start"]
 
 
-def test_blanks_mean_the_shell(box: Box) -> None:
-    """sh is enough, the command gets the signals, arguments are kept, and it is said."""
-    box.commands("sh", "dotnet")
-    assert box.argv(script="dotnet run -c Release") == ["sh", "-c", "exec dotnet run -c Release"]
-    assert "through the shell" in box.notices[0]
-    assert box.argv(script="cd x && ./run") == ["sh", "-c", "cd x && ./run"]
-    assert box.argv(script="dotnet run", args=["a b"]) == ["sh", "-c", 'exec dotnet run "$@"', "sh", "a b"]
+def test_a_command_line_needs_no_shell(box: Box) -> None:
+    """A text that a shell would only split is split here, so that signals and the channel arrive."""
+    box.commands("sh", "dotnet", "node", "gunicorn")
+    box.file("start.sh", mode=0o755)
+    assert box.argv(script="dotnet run -c 'a b'") == ["dotnet", "run", "-c", "a b"]
+    assert box.argv(script="gunicorn app:app -b :80", exec_mode="fork") == [
+        "gunicorn",
+        "app:app",
+        "-b",
+        ":80",
+    ]
+    assert box.argv(language="toml", script="dotnet run", args=["a b"]) == ["dotnet", "run", "a b"]
+    assert box.argv(script="./start.sh --x") == ["sh", "./start.sh", "--x"]
+    app = box.app(script="node express.js --x", instances=2)
+    assert (app.exec_mode, app.argv[1:]) == (ExecMode.CLUSTER, ("express.js", "--x"))
+    assert not box.notices
     assert '"nope" is not a command' in box.error(script="nope at all")
+
+
+def test_what_a_shell_is_for_goes_through_one(box: Box) -> None:
+    """bash where there is one; it is said. Arguments are kept in TOML, in PM2's files as there."""
+    box.commands("sh")
+    assert box.argv(script="cd x && ./run") == ["sh", "-c", "cd x && ./run"]
+    assert "through the shell" in box.notices[0]
+    box.commands("bash")
+    assert box.argv(script="source ./a && [[ $X = y ]]") == ["bash", "-c", "source ./a && [[ $X = y ]]"]
+    assert box.argv(language="toml", script="a && b", args=["c"]) == ["bash", "-c", 'a && b "$@"', "sh", "c"]
+    assert box.argv(script="a && b", args=["c"]) == ["bash", "-c", "a && b"]
+    assert "args: a script with blanks does not get them" in box.warnings[0]
+
+
+def test_python_prints_at_once(box: Box) -> None:
+    """PYTHONUNBUFFERED for Python and for commands that Python runs, unless somebody says otherwise."""
+    box.commands("python3", "node")
+    for name, line in (("gunicorn", "#!/usr/bin/python3.12"), ("serve-js", "#!/usr/bin/env node")):
+        (box.bin / name).write_text(f"{line}\n")
+        (box.bin / name).chmod(0o755)
+    box.file("app.py")
+    box.file("app.js")
+    for script in ("app.py", "gunicorn app:app", "python3 -m x"):
+        assert box.app(script=script).env["PYTHONUNBUFFERED"] == "1"
+    assert box.app(script="app.py", env={"PYTHONUNBUFFERED": ""}).env["PYTHONUNBUFFERED"] == ""
+    assert "PYTHONUNBUFFERED" not in box.app(script="app.py", environ={"PYTHONUNBUFFERED": "0"}).env
+    for other in ("app.js", "serve-js"):
+        assert "PYTHONUNBUFFERED" not in box.app(script=other).env
+
+
+@pytest.mark.parametrize(
+    ("version", "argv"),
+    [
+        ("v20.20.2", None),
+        ("v22.6.0", ["node", "--experimental-strip-types", "./app.ts"]),
+        ("v22.18.0", ["node", "./app.ts"]),
+        ("v23.0.0", ["node", "--experimental-strip-types", "./app.ts"]),
+        ("v24.1.0", ["node", "./app.ts"]),
+    ],
+)
+def test_typescript_by_node_itself(box: Box, version: str, argv: list[str] | None) -> None:
+    """Where nothing made for it is there, and only if Node is new enough."""
+    (box.bin / "node").write_text(f"#!/bin/sh\necho {version}\n")
+    (box.bin / "node").chmod(0o755)
+    box.file("app.ts")
+    if argv is None:
+        assert "needs bun or tsx or ts-node (or Node from 22.6 on)" in box.error(script="app.ts")
+    else:
+        assert box.argv(script="app.ts") == argv
+        assert box.app(script="app.ts", instances=2).exec_mode is ExecMode.CLUSTER
 
 
 def test_a_file_with_blanks_in_its_name_is_a_file(box: Box) -> None:

@@ -71,6 +71,9 @@ def _start(words: list[str], name: str) -> int:
     def load() -> "Ecosystem":
         from contextlib import suppress
 
+        from pidone.init.bare.execute import undo_locale_coercion
+
+        undo_locale_coercion()  # PEP 538 is about our own interpreter, not about what a file sees
         with suppress(OSError):  # gone; what needs it will say so
             os.chdir(cwd)  # a reading of its own process: later ones name files as the first one did
         if name in PM2_NAMES:

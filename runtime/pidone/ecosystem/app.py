@@ -1,30 +1,29 @@
 """One app: the keys of a file become an AppSpec."""
 
+import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
-from pidone.ecosystem import environment, keys
+from pidone.ecosystem import environment, keys, pm2
 from pidone.ecosystem.document import NODE_PATH, Document
+from pidone.ecosystem.entries import Entry, Sorted, option, parse_value, report_unknown, sort_keys
 from pidone.ecosystem.options import LoadOptions
-from pidone.ecosystem.problems import Scope, did_you_mean, shown
+from pidone.ecosystem.problems import Problems, Scope, shown
 from pidone.ecosystem.programs import serving
 from pidone.ecosystem.programs.program import Program, Request
 from pidone.ecosystem.programs.program import resolve as resolve_program
 from pidone.ecosystem.references import UnsetVariableError, expand
 from pidone.ecosystem.spec import AppSpec, ExecMode, MemoryShare, Readiness, Seconds
-from pidone.ecosystem.values import Invalid, Kind, kinds, tables, watching
+from pidone.ecosystem.values import kinds, tables, watching
 from pidone.ecosystem.values.quantities import write_size
 from pidone.ecosystem.values.rights import Account, credentials
 from pidone.ecosystem.values.tables import HOOK_NAMES
-from pidone.masking import MASK, is_secret
 
 T = TypeVar("T")
 
-EXPANDED: Final = frozenset({"toml", "yaml"})
-"""Languages whose texts may hold `${VAR}`; JavaScript has process.env, and PM2 takes JSON as it is."""
-_TIME_FORMAT: Final = "YYYY-MM-DDTHH:mm:ss"
+TIME_FORMAT: Final = "YYYY-MM-DDTHH:mm:ss"
 _LONGEST_NAME: Final = 200
 _SHORTEST_INTERVAL: Final = 0.05
 _USER_NAMES: Final = ("USER", "LOGNAME")
@@ -32,95 +31,7 @@ _FIELDS: Final = frozenset(AppSpec.field_names())
 _LOG_FILES: Final = ("out_file", "error_file", "log_file")
 
 
-class Entry(NamedTuple):
-    """A key as the file spells it, with its value as the file has it."""
-
-    spelling: str
-    value: object
-
-
-def option(name: str, value: object) -> Entry:
-    """A key that the command line has: messages name what was typed."""
-    return Entry(f"--{name.replace('_', '-')}", value)
-
-
 _NOTHING: Final = Entry("script", None)
-
-
-class Sorted(NamedTuple):
-    """The keys of one app by what they are."""
-
-    known: dict[str, Entry]
-    """By canonical name."""
-    sets: dict[str, Entry]
-    """`env_production` by `production`."""
-    ignored: list[str]
-    """Spellings that mean nothing in a container."""
-    unknown: list[str]
-
-
-def sort_keys(raw: Mapping[str, object], scope: Scope) -> Sorted:
-    """Recognise every key of an app. A key that is spelt twice counts by its canonical name."""
-    found = Sorted({}, {}, [], [])
-    for spelling, value in raw.items():
-        key = keys.find(spelling, keys.APP_KEYS)
-        # PM2 takes `env_file: {...}` as an environment called "file"; only there it is one.
-        if (
-            spelling.startswith("env_")
-            and (key is None or isinstance(value, Mapping))
-            and spelling != "env_from_files"
-        ):
-            found.sets[spelling.removeprefix("env_")] = Entry(spelling, value)
-        elif key is None:
-            ignored = (
-                spelling in keys.NOTHING_IN_A_CONTAINER or keys.snake(spelling) in keys.NOTHING_IN_A_CONTAINER
-            )
-            (found.ignored if ignored else found.unknown).append(spelling)
-        elif key.name not in found.known or spelling == key.name:
-            if key.name in found.known:
-                scope.warn(
-                    f"{found.known[key.name].spelling} is the same key as {key.name}, which counts", spelling
-                )
-            found.known[key.name] = Entry(spelling, value)
-        else:
-            scope.warn(
-                f"{spelling} is the same key as {found.known[key.name].spelling}, which counts", spelling
-            )
-    return found
-
-
-def report_unknown(
-    unknown: list[str], known: Iterator[str] | list[str], scope: Scope, *, strict: bool
-) -> None:
-    """Name keys that nobody knows: errors in our own dialect, warnings in PM2's."""
-    words = list(known)
-    for spelling in unknown:
-        message = f"{spelling}: unknown key{did_you_mean(keys.snake(spelling), words)}"
-        if strict:
-            scope.error(message, spelling)
-        else:
-            scope.warn(message, spelling)
-
-
-def parse_value(kind: Kind, entry: Entry, scope: Scope) -> Any:
-    """The resolved value, or None after everything wrong in it has been reported."""
-    try:
-        advice = kind.advise(entry.value)
-        value = kind.parse(entry.value)
-    except Invalid as invalid:
-        secret = entry.spelling.startswith(("env", "secrets"))
-        if not invalid.findings:
-            scope.wrong(entry.spelling, entry.value, invalid.expected, secret=secret)
-        for found in invalid.findings:
-            dotted = entry.spelling + "".join(f"[{k}]" if isinstance(k, int) else f".{k}" for k in found.path)
-            nested = scope.at(entry.spelling)
-            hidden = found.value is not None and is_secret(str(found.path[-1:]))
-            quoted = MASK if secret else shown(MASK if hidden else found.value)
-            nested.error(f"{dotted} = {quoted}: {found.expected}", *found.path)
-        return None
-    if advice:
-        scope.warn(f"{entry.spelling} = {shown(entry.value)}: {advice}", entry.spelling)
-    return value
 
 
 class Reader:
@@ -143,9 +54,23 @@ class Reader:
         also_known = ("apps",) if len(self.document.apps) == 1 else ()
         return self.read_expanded(self.expanded(raw, scope), scope, also_known=also_known)
 
+    def name_of(self, raw: Mapping[str, object]) -> str:
+        """What the app is called, without looking at the rest of it."""
+        unheard = Problems(self.document, "").top()
+        with contextlib.suppress(UnsetVariableError):
+            raw = expand(raw, self.options.environ, set()) if self.document.has_references else raw
+        known = sort_keys({str(name): value for name, value in raw.items()}, unheard).known
+        known |= {name: option(name, value) for name, value in self.options.overrides.items()}
+        values: dict[str, Any] = {
+            name: parse_value(keys.APP_KEYS[name].kind, known[name], unheard)
+            for name in ("name", "script", "name_prefix", "append_env_to_name")
+            if name in known and known[name].value is not None
+        }
+        return self._name(values, unheard)
+
     def expanded(self, raw: Mapping[str, object], scope: Scope) -> Mapping[str, object]:
         """A table with its `${VAR}` replaced, in the languages that have them."""
-        if self.document.language in EXPANDED:
+        if self.document.has_references:
             try:
                 found: Mapping[str, object] = expand(raw, self.options.environ, self.unset)
             except UnsetVariableError as error:
@@ -168,7 +93,11 @@ class Reader:
 
     def _values(self, found: Sorted, scope: Scope) -> dict[str, Any]:
         entries = {name: Entry(name, value) for name, value in self.options.defaults.items()}
-        entries |= found.known
+        known = found.known
+        if self.document.is_pm2s:
+            is_pm2 = self.options.personality != "pidone"
+            known = pm2.entries_as_pm2(known, scope, only_pm2s=is_pm2)
+        entries |= known
         entries |= {name: option(name, value) for name, value in self.options.overrides.items()}
         values = {}
         for name, entry in entries.items():
@@ -184,14 +113,20 @@ class Reader:
             scope.error('script is missing: say what to run, e.g. script = "app.js"', entry.spelling)
         account: Account | None = values.pop("uid", None)
         cwd = self._cwd(values, scope)
-        if deleted := tuple(name for name, value in self.document.env.items() if value is None):
-            values["unset_env"] = (*values.get("unset_env", ()), *deleted)
-        if account and account.name is None:  # nobody knows its name; the one that we have is another's
-            values["unset_env"] = (*values.get("unset_env", ()), *_USER_NAMES)
+        # Of a user without a name the one that we have is another's.
+        names = _USER_NAMES if account and account.name is None else ()
+        deleted = (name for name, value in self.document.env.items() if value is None)
+        if unset := tuple(dict.fromkeys((*values.get("unset_env", ()), *deleted, *names))):
+            values["unset_env"] = unset
         variables = self._environment(values, found, cwd, account, scope)
+        if any(char.isspace() for char in values.get("script", "")) and self.document.is_pm2s:
+            self._drop_args(values, cwd, scope)
         program = self._program(values, variables.variables, cwd, scope)
         name = self._name(values, scope)
-        variables.variables.update(program.env if program else {})
+        if program:
+            inherited = self._inherited(values)
+            defaults = {name: value for name, value in program.env_defaults.items() if name not in inherited}
+            variables = variables._replace(variables={**defaults, **variables.variables, **program.env})
         result = {key: value for key, value in values.items() if key in _FIELDS}
         result |= self._stopping(values)
         result |= credentials(values, account, scope, must_exist=self.options.must_exist)
@@ -199,10 +134,16 @@ class Reader:
         result |= _readiness(values, program, result["exec_mode"], scope)
         if program:
             result |= _defaults(program, values)
-        result |= _logs(values, cwd, variables.variables)
+        home = variables.variables.get("HOME") or environment.home_of(self.options.environ)
+        result |= _logs(values, cwd, home, result["exec_mode"], is_pm2s=self.document.is_pm2s)
         if hooks := {name: values[name] for name in HOOK_NAMES if name in values}:
             result["hooks"] = {**values.get("hooks", {}), **hooks}
         result |= watching.merged(values)
+        if values.get("restart_delay") and values.get("exp_backoff_restart_delay"):
+            if self.document.is_pm2s:  # there the back-off alone counts
+                result.pop("restart_delay")
+            else:
+                scope.warn("restart_delay comes on top of exp_backoff_restart_delay", "restart_delay")
         _check_memory(values, scope)
         _check_age(values, result, scope)
         result |= _scheduled(values, scope)
@@ -256,6 +197,14 @@ class Reader:
         for set_name, entry in found.sets.items():
             if entry.value is None:
                 continue
+            if self.document.is_pm2s and not isinstance(entry.value, Mapping):
+                scope.warn(f"{entry.spelling}: ignored, as it is no object of variables", entry.spelling)
+                continue
+            if self.document.is_pm2s and set_name == "file":
+                scope.notice(
+                    "env_file: an object is the environment of `--env file`, as under PM2",
+                    entry.spelling,
+                )
             variables = parse_value(tables.ENV, entry, scope)
             if variables and set_name == self.options.env_name and chosen:
                 merged |= variables
@@ -286,9 +235,6 @@ class Reader:
         script = values.get("script")
         if script is None or (self.options.must_exist and not cwd.is_dir()):  # the latter is told already
             return None
-        unset = values.get("unset_env", ())
-        inherited = {} if values.get("filter_env") is True else self.options.environ
-        inherited = {name: value for name, value in inherited.items() if name not in unset}
         return resolve_program(
             Request(
                 script=_real_node(script),
@@ -296,12 +242,29 @@ class Reader:
                 interpreter=_real_node(values.get("interpreter")),
                 interpreter_args=values.get("interpreter_args", ()),
                 cwd=cwd,
-                env={"PATH": self.options.environ.get("PATH", os.defpath), **inherited, **variables},
+                env={
+                    "PATH": self.options.environ.get("PATH", os.defpath),
+                    **self._inherited(values),
+                    **variables,
+                },
                 cluster=values.get("exec_mode") is ExecMode.CLUSTER,
                 must_exist=self.options.must_exist,
             ),
             scope,
         )
+
+    def _inherited(self, values: Mapping[str, Any]) -> Mapping[str, str]:
+        unset = values.get("unset_env", ())
+        inherited = {} if values.get("filter_env") is True else self.options.environ
+        return {name: value for name, value in inherited.items() if name not in unset}
+
+    def _drop_args(self, values: dict[str, Any], cwd: Path, scope: Scope) -> None:
+        """PM2 hands a script with blanks to a shell, which does not pass `args` on."""
+        if values.get("args") and not _is_file(cwd, values["script"]):
+            scope.warn(
+                "args: a script with blanks does not get them, as under PM2; write them into script", "args"
+            )
+            del values["args"]
 
     def _folder_of(self, needed: str, cwd: Path, scope: Scope) -> Path:
         """The folder to start in: PM2 takes its own working directory, many files mean theirs."""
@@ -315,7 +278,7 @@ class Reader:
         return cwd
 
     def _name(self, values: Mapping[str, Any], scope: Scope) -> str:
-        name = values.get("name") or Path(values.get("script", "app").replace("\0", "")).stem or "app"
+        name = values.get("name") or Path((values.get("script") or "app").replace("\0", "")).stem or "app"
         if not name.isprintable() or len(name) > _LONGEST_NAME or not name.strip():
             scope.error(
                 f"name = {shown(name)}: expected a printable name of at most {_LONGEST_NAME} characters",
@@ -411,19 +374,20 @@ def _readiness(
     return {"ready": Readiness(listen=True)} if values.get("share") == "python" else {}
 
 
-def _logs(values: Mapping[str, Any], cwd: Path, variables: Mapping[str, str]) -> dict[str, Any]:
+def _logs(
+    values: Mapping[str, Any], cwd: Path, home: str, mode: ExecMode, *, is_pm2s: bool
+) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key in _LOG_FILES:
         path = values.get(key)
         if path:
-            home = variables.get("HOME") or "/"
             found[key] = os.path.normpath(cwd / (home + path[1:] if path.startswith("~/") else path))
-    if values.get("time") and "log_date_format" not in values:
-        found["log_date_format"] = _TIME_FORMAT
+    if values.get("time") and (is_pm2s or "log_date_format" not in values):
+        found["log_date_format"] = TIME_FORMAT
     if values.get("log_type") == "raw":
         found["log_type"] = None
     if "merge_logs" not in values:
-        found["merge_logs"] = "instances" not in values
+        found["merge_logs"] = "instances" not in values and mode is ExecMode.FORK
     return found
 
 

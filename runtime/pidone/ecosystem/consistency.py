@@ -1,6 +1,7 @@
 """What can only be wrong between apps, or between them and the whole: names, dependencies, ports, time."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import count
 from typing import Final
 
 from pidone.ecosystem.problems import Scope, did_you_mean, shown
@@ -17,17 +18,29 @@ With it the default stop of nine seconds just fits the ten of Docker.
 """
 
 
-def check(apps: Sequence[AppSpec], places: Sequence[Scope]) -> None:
+def check(
+    apps: Sequence[AppSpec], places: Sequence[Scope], left_out: Collection[str], *, is_pm2s: bool
+) -> list[AppSpec]:
     """Report a name used twice, unknown and circular dependencies, a port claimed twice.
 
-    `places` says where each of the apps stands in the file.
+    Args:
+        apps: Those that run.
+        places: Where each of them stands in the file.
+        left_out: Names of those that do not.
+        is_pm2s: PM2 runs two apps of one name, and knows no dependencies: then the apps are changed so that
+            they can run.
     """
+    apps = _with_own_names(apps, places, is_pm2s=is_pm2s)
     scopes = [
         place._replace(label=f"app {shown(app.name)}: ") for app, place in zip(apps, places, strict=True)
     ]
-    _check_names(apps, scopes)
+    apps = [
+        _with_known_dependencies(app, scope, apps, left_out, is_pm2s=is_pm2s)
+        for app, scope in zip(apps, scopes, strict=True)
+    ]
     _check_dependencies(apps, scopes)
     _check_ports(apps, scopes)
+    return apps
 
 
 def check_time(runtime: RuntimeSpec, apps: Sequence[AppSpec], top: Scope) -> None:
@@ -49,30 +62,55 @@ def check_time(runtime: RuntimeSpec, apps: Sequence[AppSpec], top: Scope) -> Non
         )
 
 
-def _check_names(apps: Sequence[AppSpec], scopes: Sequence[Scope]) -> None:
+def _with_own_names(apps: Sequence[AppSpec], places: Sequence[Scope], *, is_pm2s: bool) -> Sequence[AppSpec]:
     first: dict[tuple[str, str], int] = {}
+    named: list[AppSpec] = []
     for index, app in enumerate(apps):
         if app.key() in first:
             of = f' in namespace "{app.namespace}"' if app.namespace != "default" else ""
-            scopes[index].error(
-                f"the name is used twice{of} (app #{first[app.key()] + 1} has it too)", "name"
-            )
+            what = f"the name is used twice{of} (app #{first[app.key()] + 1} has it too)"
+            scope = places[index]._replace(label=f"app {shown(app.name)}: ")
+            if not is_pm2s:
+                scope.error(what, "name")
+            else:
+                app = app.but(name=_free_name(app, first))  # noqa: PLW2901
+                scope.warn(f"{what}; this one is called {app.name} here", "name")
         first.setdefault(app.key(), index)
+        named.append(app)
+    return named
+
+
+def _free_name(app: AppSpec, taken: Collection[tuple[str, str]]) -> str:
+    return next(name for number in count(2) if (app.namespace, name := f"{app.name}-{number}") not in taken)
+
+
+def _with_known_dependencies(
+    app: AppSpec, scope: Scope, apps: Sequence[AppSpec], left_out: Collection[str], *, is_pm2s: bool
+) -> AppSpec:
+    """The app without dependencies on others that do not run."""
+    if not app.depends_on:
+        return app
+    names = {other.name for other in apps}
+    if gone := [each.app for each in app.depends_on if each.app in left_out]:
+        scope.warn(f"it depends on {', '.join(gone)}, which --only leaves out")
+    for each in app.depends_on:
+        if each.app not in names and each.app not in left_out:
+            hint = did_you_mean(each.app, names)
+            say = scope.warn if is_pm2s else scope.error
+            say(f"depends_on = {shown(each.app)}: there is no such app{hint}", "depends_on")
+    return app.but(depends_on=tuple(each for each in app.depends_on if each.app in names))
 
 
 def _check_dependencies(apps: Sequence[AppSpec], scopes: Sequence[Scope]) -> None:
     names = {app.name: app for app in apps}
     for app, scope in zip(apps, scopes, strict=True):
         for dependency in app.depends_on:
-            if dependency.app not in names:
-                hint = did_you_mean(dependency.app, names)
-                scope.error(f"depends_on = {shown(dependency.app)}: there is no such app{hint}", "depends_on")
-            elif dependency.condition is Condition.COMPLETED and names[dependency.app].autorestart:
+            if dependency.condition is Condition.COMPLETED and names[dependency.app].autorestart:
                 scope.warn(
                     f'waits until "{dependency.app}" has completed, but that restarts for ever (autorestart)',
                     "depends_on",
                 )
-    for circle in _circles({app.name: [d.app for d in app.depends_on if d.app in names] for app in apps}):
+    for circle in _circles({app.name: [each.app for each in app.depends_on] for app in apps}):
         index = next(index for index, app in enumerate(apps) if app.name == circle[0])
         scopes[index].error("depends_on goes in a circle: " + " -> ".join(circle), "depends_on")
 

@@ -44,6 +44,16 @@ class Document(Record, kw_only=True):
         return self.language == "toml"
 
     @property
+    def has_references(self) -> bool:
+        """Whether texts may hold `${VAR}`; JavaScript has process.env, and PM2 takes JSON as it is."""
+        return self.language in ("toml", "yaml")
+
+    @property
+    def is_pm2s(self) -> bool:
+        """Whether it is in a language of PM2's, whose users expect PM2's meaning of a value."""
+        return self.language in ("json", "yaml", "javascript")
+
+    @property
     def name(self) -> str:
         """How messages name the file."""
         return str(self.source) if self.source else "<stdin>"

@@ -1,6 +1,7 @@
 """The variables an app gets: files, sets, secrets and references, merged in PM2's order."""
 
 import os
+import pwd
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -96,5 +97,10 @@ def _read(path: Path) -> str:
 
 
 def home_of(environ: Mapping[str, str]) -> str:
-    """HOME, or / where nobody set it."""
-    return environ.get("HOME") or os.sep
+    """HOME, or else what the passwd file says, or / where nobody knows."""
+    if environ.get("HOME"):
+        return environ["HOME"]
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:  # a random uid, as on OpenShift
+        return os.sep

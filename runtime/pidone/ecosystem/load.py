@@ -3,18 +3,20 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pidone.ecosystem import consistency, keys
-from pidone.ecosystem.app import EXPANDED, Entry, Reader, option, parse_value, report_unknown
+from pidone.ecosystem.app import Reader
 from pidone.ecosystem.document import Document
+from pidone.ecosystem.entries import Entry, option, parse_value, report_unknown
 from pidone.ecosystem.formats import read
 from pidone.ecosystem.options import LoadOptions
 from pidone.ecosystem.problems import Problems, Scope, did_you_mean, shown
 from pidone.ecosystem.references import UnsetVariableError, expand
-from pidone.ecosystem.spec import AppSpec, Dependency, Ecosystem, Origin, RuntimeSpec
+from pidone.ecosystem.spec import AppSpec, Ecosystem, Origin, RuntimeSpec
+from pidone.errors import ConfigError
 
-_WHOLE: Final = ("smoke", "alerts")
+_LISTS: Final = ("smoke", "alerts")
 _PATHS: Final = ("socket", "admin_token_file")
 """Of the `[runtime]` table."""
 _OFF: Final = "none"
@@ -22,10 +24,22 @@ GRACE_VARIABLE: Final = "PIDONE_TERMINATION_GRACE"
 """Stands in for `termination_grace`, which belongs beside the number of the engine, not into a file."""
 
 
+class Examined(NamedTuple):
+    """What a document means, as far as it can be told, and everything that is wrong with it."""
+
+    ecosystem: Ecosystem
+    errors: tuple[str, ...]
+
+
 def load(source: Path | None, options: LoadOptions) -> Ecosystem:
     """Read an ecosystem file (None: standard input). Raises ConfigError with everything that is wrong."""
     origin = None if source is None else Origin.of(os.path.join(options.cwd, source))
     return resolve(read_document(source, options), options).but(origin=origin)
+
+
+def examine_file(source: Path | None, options: LoadOptions) -> Examined:
+    """As `load`, for who wants to see what is good, too. Raises ConfigError if nothing can be told."""
+    return examine(read_document(source, options), options)
 
 
 def read_document(source: Path | None, options: LoadOptions) -> Document:
@@ -50,6 +64,14 @@ def document_of(argv: Sequence[str]) -> Document:
 
 def resolve(document: Document, options: LoadOptions, title: str = "") -> Ecosystem:
     """What a document means. Raises ConfigError with one line for each thing that is wrong."""
+    examined = examine(document, options, title)
+    if examined.errors:
+        raise ConfigError("\n".join(examined.errors))
+    return examined.ecosystem
+
+
+def examine(document: Document, options: LoadOptions, title: str = "") -> Examined:
+    """The same for somebody who wants to see what is good, too."""
     problems = Problems(document, title or document.name)
     top = problems.top()
     document, unset = _expanded(document, options, top)
@@ -62,23 +84,33 @@ def resolve(document: Document, options: LoadOptions, title: str = "") -> Ecosys
         top.warn(f"--name is ignored: there are {len(document.apps)} apps")
         overrides = {key: value for key, value in options.overrides.items() if key != "name"}
         reader.options = options.but(overrides=overrides)
-    found = [(reader.read(index, app), top.at(index)) for index, app in enumerate(document.apps)]
+    only = _only_known(reader)
+    names = [reader.name_of(app) for app in document.apps] if only else []
+    read = [
+        (reader.read(index, app), top.at(index))
+        for index, app in enumerate(document.apps)
+        if not only or names[index] in only
+    ]
     if "static" in document.top:
         from pidone.ecosystem import static  # noqa: PLC0415  # few files have any
 
-        found += static.read(reader)
-    apps = tuple(app for app, _ in found)
-    if not apps:
+        served = static.read(reader)
+        names += [app.name for app, _ in served]
+        read += [(app, place) for app, place in served if not only or app.name in only]
+    for name in only - {*names} if only else ():
+        top.error(f"--only {shown(name)}: there is no such app{did_you_mean(name, names)}")
+    apps = [app for app, _ in read]
+    if not apps and not problems.errors:
         top.error("there is no app to run")
-    consistency.check(apps, [place for _, place in found])
+    left_out = {*names} - only if only else set()
+    apps = consistency.check(apps, [place for _, place in read], left_out, is_pm2s=document.is_pm2s)
     runtime = _read_runtime(reader)
-    rest = _read_whole(reader)
+    rest = _read_lists(reader)
     _report(reader)
-    apps = tuple(_with_fields(app, runtime.log_fields) for app in _only(apps, options.only, top))
+    apps = [_with_fields(app, runtime.log_fields) for app in apps]
     consistency.check_time(runtime, apps, top)
-    problems.raise_errors()
-    return Ecosystem(
-        apps=apps,
+    ecosystem = Ecosystem(
+        apps=tuple(apps),
         runtime=runtime,
         **rest,
         source=str(document.source) if document.source else None,
@@ -86,15 +118,25 @@ def resolve(document: Document, options: LoadOptions, title: str = "") -> Ecosys
         warnings=tuple(dict.fromkeys(problems.warnings)),
         notices=(*document.notices, *dict.fromkeys(problems.notices)),
     )
+    return Examined(ecosystem, tuple(dict.fromkeys(problems.errors)))
+
+
+def _only_known(reader: Reader) -> set[str]:
+    """The apps that `--only` names; a script or command is the only one anyway."""
+    only = {*reader.options.only}
+    if only and reader.document.language == "command":
+        reader.top.notice("--only is ignored: it is for files with several apps")
+        return set()
+    return only
 
 
 def _expanded(document: Document, options: LoadOptions, top: Scope) -> tuple[Document, set[str]]:
     """The tables beside the apps with their `${VAR}` replaced, and the variables that are not set."""
     unset: set[str] = set()
-    if document.language not in EXPANDED:
+    if not document.has_references:
         return document, unset
     found = dict(document.top)
-    for name in ("runtime", *_WHOLE):
+    for name in ("runtime", *_LISTS):
         try:
             if name in found:
                 found[name] = expand(found[name], options.environ, unset)
@@ -149,12 +191,12 @@ def _with_fields(app: AppSpec, fields: Mapping[str, str]) -> AppSpec:
     return app.but(log_fields={**fields, **app.log_fields}) if fields else app
 
 
-def _read_whole(reader: Reader) -> dict[str, Any]:
+def _read_lists(reader: Reader) -> dict[str, Any]:
     """The top-level keys beside apps and runtime."""
     found: dict[str, Any] = {}
     unknown = []
     for name, value in reader.document.top.items():
-        if name in _WHOLE and value is not None:
+        if name in _LISTS and value is not None:
             from pidone.ecosystem.values import checks  # noqa: PLC0415  # few files have any
 
             parsed = parse_value(checks.KINDS[name], Entry(name, value), reader.top)
@@ -180,25 +222,9 @@ def _report(reader: Reader) -> None:
         top.warn(f"${{{name}}} is not set and becomes empty; ${{{name}:-}} says that this is meant")
     deploy = reader.document.top.get("deploy")
     known = {*reader.env_sets, *(deploy if isinstance(deploy, Mapping) else ())}
+    if options.hints and known and not options.env_name:
+        sets = ", ".join(f"env_{name}" for name in sorted(known))
+        top.notice(f"{sets}: only used if --env names it")
     if options.env_name and options.env_name not in known:
         hint = did_you_mean(options.env_name, known) if known else ""
         top.warn(f"--env {options.env_name}: no app has env_{options.env_name}{hint}")
-
-
-def _only(apps: tuple[AppSpec, ...], names: tuple[str, ...], top: Scope) -> tuple[AppSpec, ...]:
-    if not names:
-        return apps
-    known, chosen = {app.name for app in apps}, {*names}
-    for name in names:
-        if name not in known:
-            top.error(f"--only {shown(name)}: there is no such app{did_you_mean(name, known)}")
-    kept = []
-    for app in apps:
-        if app.name not in chosen:
-            continue
-        left_out = [dependency.app for dependency in app.depends_on if dependency.app not in chosen]
-        if left_out:
-            top.warn(f'app "{app.name}": it depends on {", ".join(left_out)}, which --only leaves out')
-        remaining: tuple[Dependency, ...] = tuple(d for d in app.depends_on if d.app in chosen)
-        kept.append(app.but(depends_on=remaining))
-    return tuple(kept)

@@ -26,6 +26,8 @@ class LoadOptions(Record, kw_only=True, hidden=("environ",)):
     """Keys for apps that do not have them, e.g. `watch` from `--watch`."""
     runtime: Mapping[str, object] = EMPTY
     """Keys laid over those of the `[runtime]` table."""
+    hints: bool = False
+    """Whether to say as well what a start need not, for somebody who looks at a file."""
     must_exist: bool = True
     """Whether programs, folders, files and users must exist on this machine."""
     argv: tuple[str, ...] = ()

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from pidone.ecosystem.document import Document, KeyPath
-from pidone.errors import ConfigError
 from pidone.masking import MASK, is_secret, mask_args, mask_named
 
 _MOST_WORDS: Final = 1000
@@ -53,11 +52,6 @@ class Problems:
         self.errors: list[str] = []
         self.warnings: list[str] = []
         self.notices: list[str] = []
-
-    def raise_errors(self) -> None:
-        """End the reading here if anything is wrong. Raises ConfigError with one line per problem."""
-        if self.errors:
-            raise ConfigError("\n".join(dict.fromkeys(self.errors)))
 
     def top(self) -> "Scope":
         """The place at the top of the file."""

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pidone.ecosystem.app import Entry, Reader, parse_value
+from pidone.ecosystem.app import Reader
+from pidone.ecosystem.entries import Entry, parse_value
 from pidone.ecosystem.problems import Scope, shown
 from pidone.ecosystem.programs.serving import DEFAULT_PORT, PORT, SCRIPT, VARIABLES
 from pidone.ecosystem.spec import AppSpec

@@ -41,10 +41,7 @@ def test_console_output_is_a_notice_and_not_a_value(monkeypatch: pytest.MonkeyPa
     """What a configuration prints is told as a notice."""
     monkeypatch.chdir(CASES / "34_console_noise")
     document = read(Path("ecosystem.config.js"), env=ENV, argv=[], cpus=4)
-    assert document.notices == (
-        "ecosystem.config.js: it prints: loading { a: 1 }",
-        "ecosystem.config.js: it prints: x",
-    )
+    assert document.notices == ("ecosystem.config.js: it prints: loading { a: 1 } (and more lines)",)
 
 
 def test_variables_that_dotenv_loads_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

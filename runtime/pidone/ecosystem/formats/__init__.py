@@ -4,6 +4,7 @@ Everything is read where it is asked for: whoever must not be burdened or endang
 asks in a child (`supervise/loading.py`), which sets the limits.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -39,7 +40,12 @@ def read(source: Path | None, *, env: Mapping[str, str], argv: Sequence[str], cp
         raise ConfigError(f"{loaded.name}: needs more memory than a configuration may have") from None
     except RecursionError:
         raise ConfigError(f"{loaded.name}: is nested too deeply") from None
-    found = shape(parsed.value, loaded.name)
+    try:
+        found = shape(parsed.value, loaded.name)
+    except ConfigError as error:
+        if language == languages.JAVASCRIPT and re.search(r"\bmodule\.export\s*=", loaded.text):
+            raise ConfigError(f"{error}; module.export is written with an s: module.exports") from None
+        raise
     return Document(
         apps=found.apps,
         top=found.top,

@@ -196,6 +196,10 @@ def _explain(source: Source, error: MarkedYAMLError) -> Exception:
         message = "holds more than one document (---); an ecosystem is one"
     elif r"'\t'" in message:
         message = "a tab where YAML wants spaces"
+    elif "mapping values are not allowed" in message:
+        message = 'a key where none can stand: is the line above indented like it, or does a text hold ": "?'
+    elif "expected <block end>" in message or "did not find expected" in message:
+        message = f"indented otherwise than the lines around it ({message})"
     if mark is None:
         return problem(source, message)
     return problem(source, message, line=mark.line + 1, column=mark.column + 1)

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from pidone.ecosystem import keys, static
-from pidone.ecosystem.app import EXPANDED, Sorted, sort_keys
+from pidone.ecosystem import keys, pm2, static
+from pidone.ecosystem.app import TIME_FORMAT
 from pidone.ecosystem.document import Document
+from pidone.ecosystem.entries import Sorted, sort_keys
 from pidone.ecosystem.load import resolve
 from pidone.ecosystem.options import LoadOptions
 from pidone.ecosystem.problems import Problems
@@ -90,14 +91,23 @@ def _sorted(raw: Mapping[str, object]) -> Sorted:
 
 
 def _app(found: Sorted, spec: AppSpec, values: "_Values", cwd: str | None) -> Mapping[str, object]:
+    known = found.known
+    if values.is_pm2s:
+        known = pm2.entries_as_pm2(known, Problems(_NO_DOCUMENT, "").top(), only_pm2s=False)
+        if spec.log_date_format == TIME_FORMAT and "time" in known:  # which counts there
+            known.pop("log_date_format", None)
+        if "depends_on" in known and not spec.depends_on:  # on apps that are not there
+            known.pop("depends_on")
+        if not spec.args:  # a script with blanks does not get any
+            known.pop("args", None)
     app = {
         name: values.of(keys.APP_KEYS[name].kind, entry.value)
-        for name, entry in found.known.items()
+        for name, entry in known.items()
         if entry.value is not None and name not in ("cwd", "env")
     }
     app |= values.environment(found.known["env"].value if "env" in found.known else None, spec)
     for entry in found.sets.values():
-        if entry.value is not None:
+        if entry.value is not None and (isinstance(entry.value, Mapping) or not values.is_pm2s):
             app[entry.spelling] = values.of(tables.ENV, entry.value)
     if cwd:
         app["cwd"] = values.literal(cwd)
@@ -134,7 +144,8 @@ class _Values:
     def __init__(self, document: Document, options: LoadOptions, target: Target) -> None:
         self._document = document
         self._environ = options.environ
-        self._from_references = document.language in EXPANDED
+        self.is_pm2s = document.is_pm2s
+        self._from_references = document.has_references
         self._target = target
 
     def of(self, kind: Kind, value: object) -> object:

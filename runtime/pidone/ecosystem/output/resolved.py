@@ -47,7 +47,8 @@ def as_plain(app: AppSpec, instances: int) -> dict[str, object]:
 def as_text(app: AppSpec, instances: int) -> list[str]:
     """An app as lines of a readable table: what runs, then whatever is not the default."""
     mode = f"{app.exec_mode.value} x{instances}" + (" (max)" if app.instances == 0 else "")
-    lines = [f"{app.name}  [{mode}]  {' '.join(mask_args(app.argv, mask_named))}"]
+    command = app.argv or (app.script, *app.args)  # as written, where it is not there yet
+    lines = [f"{app.name}  [{mode}]  {' '.join(mask_args(command, mask_named))}"]
     default = AppSpec(name=app.name, argv=app.argv)
     for name, value in app.as_dict().items():
         if name not in _IN_THE_HEADING and value != getattr(default, name):

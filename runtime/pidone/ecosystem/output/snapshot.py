@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from pidone import signames
 from pidone.ecosystem import keys, static
-from pidone.ecosystem.app import EXPANDED, sort_keys
 from pidone.ecosystem.document import Document
+from pidone.ecosystem.entries import sort_keys
 from pidone.ecosystem.options import LoadOptions
 from pidone.ecosystem.output.convert import Tables, Target, convert, in_order
 from pidone.ecosystem.problems import Problems
@@ -74,7 +74,7 @@ def snapshot(document: Document, how: LoadOptions, running: Mapping[tuple[str, s
 
 def _as_started(document: Document, how: LoadOptions) -> Document:
     """The document with what the command line laid over and under it."""
-    has_references = document.language in EXPANDED
+    has_references = document.has_references
 
     def literal(value: object) -> object:
         if isinstance(value, list | tuple):

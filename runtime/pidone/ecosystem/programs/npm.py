@@ -5,9 +5,13 @@ variables that npm would set and programs look at.
 """
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from pidone.ecosystem.files import read_file
+from pidone.masking import is_secret
 
 RUNNERS: Final = frozenset({"npm", "yarn", "pnpm"})
 _RUN: Final = frozenset({"run", "run-script"})
@@ -47,6 +51,8 @@ def direct_command(words: tuple[str, ...], cwd: Path) -> Direct | Indirect:
         text = "node server.js"
     if not isinstance(text, str):
         return Indirect(f"package.json in {cwd} has no script {json.dumps(name)}")
+    if words[0] == "yarn" and any((folder / ".pnp.cjs").exists() for folder in (cwd, *cwd.parents)):
+        return Indirect("the packages are Yarn's Plug'n'Play, which only yarn resolves")
     if f"pre{name}" in scripts or f"post{name}" in scripts:
         return Indirect(f"there is a pre{name} or post{name} script")
     env, command = _leading_assignments(text.split())
@@ -56,14 +62,43 @@ def direct_command(words: tuple[str, ...], cwd: Path) -> Direct | Indirect:
         or command[0] in (*RUNNERS, "npx", "cd", "exec", "export")
     ):
         return Indirect(f"its script needs a shell: {text}")
-    env |= {
-        "npm_lifecycle_event": name,
-        "npm_lifecycle_script": text,
-        "npm_package_name": str(package.get("name", "")),
-        "npm_package_version": str(package.get("version", "")),
-        "npm_package_json": str(cwd / "package.json"),
-    }
-    return Direct((*command, *extra), text, env, cwd / "node_modules/.bin")
+    env |= {"npm_command": "run-script", "npm_lifecycle_event": name, "npm_lifecycle_script": text}
+    env |= {"npm_package_json": str(cwd / "package.json"), "INIT_CWD": str(cwd)}
+    for key in ("name", "version", "config", "engines", "bin"):
+        env |= _flat(f"npm_package_{key}", package.get(key, ""))
+    return Direct((*command, *extra), text, {**_settings(cwd), **env}, cwd / "node_modules/.bin")
+
+
+def _flat(name: str, value: object) -> dict[str, str]:
+    """`npm_package_config_port` and its like, as npm makes them."""
+    if isinstance(value, dict):
+        return {k: v for key, item in value.items() for k, v in _flat(f"{name}_{key}", item).items()}
+    return {} if isinstance(value, list) else {re.sub(r"[^A-Za-z0-9_]", "_", name): str(value)}
+
+
+def _settings(cwd: Path) -> dict[str, str]:
+    """The project's .npmrc as variables; what is about registries and logins stays out."""
+    try:
+        text = read_file(cwd / ".npmrc", _LARGEST_BYTES).decode(errors="replace")
+    except OSError:
+        return {}
+    env: dict[str, str] = {}
+    for line in text.splitlines():
+        key, equals, value = (part.strip() for part in line.partition("="))
+        if equals and re.fullmatch(r"[a-z][a-z0-9-]*", key) and not is_secret(key):
+            env[f"npm_config_{key.replace('-', '_')}"] = value.strip("\"'")
+    if options := env.get("npm_config_node_options"):
+        env["NODE_OPTIONS"] = options
+    return env
+
+
+def runner_variables(runner: Path) -> dict[str, str]:
+    """What a runner says of itself, for scripts that ask who runs them."""
+    real = Path(os.path.realpath(runner))
+    version = next(
+        (str(_package(folder)["version"]) for folder in real.parents if "version" in _package(folder)), "?"
+    )
+    return {"npm_execpath": str(real), "npm_config_user_agent": f"{runner.name}/{version} linux"}
 
 
 def _script_name(words: tuple[str, ...]) -> tuple[str, tuple[str, ...]] | None:
@@ -87,8 +122,7 @@ def _script_name(words: tuple[str, ...]) -> tuple[str, tuple[str, ...]] | None:
 
 def _package(cwd: Path) -> dict[str, object]:
     try:
-        with (cwd / "package.json").open("rb") as file:
-            package = json.loads(file.read(_LARGEST_BYTES))
+        package = json.loads(read_file(cwd / "package.json", _LARGEST_BYTES))
     except (OSError, ValueError, RecursionError):
         return {}
     return package if isinstance(package, dict) else {}

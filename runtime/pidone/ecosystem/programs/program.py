@@ -14,13 +14,15 @@ from pidone.ecosystem.problems import Scope, shown
 from pidone.ecosystem.programs import npm, serving
 from pidone.ecosystem.values import split_words
 
+_TYPESCRIPT: Final = ("bun", "tsx", "ts-node")
 _BY_EXTENSION: Final[Mapping[str, tuple[str, ...]]] = {
     ".js": ("node", "bun"),
     ".cjs": ("node", "bun"),
     ".mjs": ("node", "bun"),
-    ".ts": ("bun", "tsx", "ts-node"),
-    ".mts": ("bun", "tsx", "ts-node"),
-    ".tsx": ("bun", "tsx", "ts-node"),
+    ".ts": _TYPESCRIPT,
+    ".mts": _TYPESCRIPT,
+    ".cts": _TYPESCRIPT,
+    ".tsx": _TYPESCRIPT,
     ".py": ("python3", "python"),
     ".rb": ("ruby",),
     ".php": ("php",),
@@ -31,6 +33,8 @@ _BY_EXTENSION: Final[Mapping[str, tuple[str, ...]]] = {
 }
 NO_VARIABLES: Final[Mapping[str, str]] = MappingProxyType({})
 _NODE_LIKE: Final = frozenset({"node", "nodejs", "bun"})
+_PYTHON: Final = r"(python|pypy)[0-9.]*$"
+_UNBUFFERED: Final = MappingProxyType({"PYTHONUNBUFFERED": "1"})
 _SHEBANG_BYTES: Final = 256  # BINPRM_BUF_SIZE, include/uapi/linux/binfmts.h
 _SHELL_SYNTAX: Final = r"[;&|<>()`$*?\[\]{}~#!\n\\\"']"
 _ASSIGNMENT: Final = r"[A-Za-z_][A-Za-z0-9_]*="
@@ -64,6 +68,8 @@ class Program(NamedTuple):
     interpreter: str = "none"
     env: Mapping[str, str] = NO_VARIABLES
     """Variables that the way of starting it implies."""
+    env_defaults: Mapping[str, str] = NO_VARIABLES
+    """Variables it gets where nobody has said anything else."""
     defaults: Mapping[str, Any] = NO_VARIABLES
     """Keys of the app whose defaults are others for this program."""
 
@@ -84,7 +90,11 @@ class Missing(Exception):  # noqa: N818  # becomes an error of the file
 def resolve(request: Request, scope: Scope) -> Program | None:
     """The program of an app, or None after its problem has been reported."""
     try:
-        return _resolve(request, scope)
+        program = _resolve(request, scope)
+        if request.interpreter_args and program.interpreter == "none":
+            scope.warn("interpreter_args: dropped, as no interpreter runs this script", "interpreter_args")
+        is_python = not program.defaults and _is_python(program, request)  # not our own file server
+        return program._replace(env_defaults=_UNBUFFERED) if is_python else program
     except Missing as missing:
         scope.error(f"{missing.key} = {shown(missing.value)}: {missing.why}", missing.key)
         return None
@@ -101,8 +111,20 @@ def _resolve(request: Request, scope: Scope) -> Program:
     if launcher:
         return launcher
     if path is None and any(char.isspace() for char in request.script):
-        return _through_shell(request, scope)
+        words = plain_words(request.script)
+        return _command_line(words, request, scope) if words else _through_shell(request, scope)
     return _script(request, path, scope)
+
+
+def _is_python(program: Program, request: Request) -> bool:
+    """Whether its prints would wait in a buffer: Python, or a command that Python runs (gunicorn ...)."""
+    if re.match(_PYTHON, os.path.basename(program.interpreter)):
+        return True
+    command = Path(program.argv[0])
+    if re.match(_PYTHON, command.name):
+        return True
+    shebang = _shebang(_head(command, request._replace(must_exist=False)))
+    return bool(shebang) and bool(re.match(_PYTHON, os.path.basename(shebang[0])))
 
 
 def _script_path(request: Request) -> Path | None:
@@ -134,7 +156,7 @@ def _package_script(request: Request, scope: Scope) -> Program | None:
     """`npm start` and its like, run as what package.json says where that is a plain command."""
     if request.interpreter not in (None, "none", "bash", "sh"):
         return None
-    words = split_words(request.script) if is_plain(request.script) else ()
+    words = plain_words(request.script)
     if not words or words[0] not in npm.RUNNERS:
         return None
     found = npm.direct_command((*words, *request.args), request.cwd)
@@ -145,6 +167,12 @@ def _package_script(request: Request, scope: Scope) -> Program | None:
             )
         return None
     env = {**found.env, "PATH": f"{found.bin_path}:{request.env.get('PATH', os.defpath)}"}
+    if runner := _on_path(words[0], request):
+        env |= npm.runner_variables(runner)
+    if node := _on_path("node", request):
+        env |= {"npm_node_execpath": str(node), "NODE": str(node)}
+    if "NODE_OPTIONS" in request.env:
+        env.pop("NODE_OPTIONS", None)
     inner = request._replace(
         script=found.words[0], args=found.words[1:], interpreter=None, env={**request.env, **env}
     )
@@ -160,32 +188,39 @@ def _package_script(request: Request, scope: Scope) -> Program | None:
     return _script(inner._replace(cluster=True), path, scope)._replace(env=env)
 
 
-def is_plain(text: str) -> bool:
-    """Whether a shell would only split the text into words."""
-    words = text.split()
-    return (
-        not re.search(_SHELL_SYNTAX, text)
-        and bool(words)
-        and words[0] not in _SHELL_WORDS
-        and not re.match(_ASSIGNMENT, words[0])
-    )
+def plain_words(text: str) -> tuple[str, ...]:
+    """The words of a command line that a shell would only split; empty if it would do more."""
+    unquoted = re.sub("['\"]", "", text)  # quotes we understand ourselves
+    words = unquoted.split()
+    if (
+        not words
+        or re.search(_SHELL_SYNTAX, unquoted)
+        or words[0] in _SHELL_WORDS
+        or re.match(_ASSIGNMENT, words[0])
+    ):
+        return ()
+    return split_words(text)
 
 
 def _through_shell(request: Request, scope: Scope) -> Program:
-    shell = _on_path("sh", request)
+    shell = _on_path("bash", request) or _on_path("sh", request)  # as PM2
     if shell is None and request.must_exist:
-        raise Missing("script", request.script, "holds blanks, and there is no sh to run it")
-    # `exec` makes the command the process that gets the signals; only a single plain command allows it.
-    text = f"exec {request.script}" if is_plain(request.script) else request.script
-    if is_plain(request.script) and request.must_exist and not _on_path(request.script.split()[0], request):
-        raise Missing(
-            "script", request.script, f"{shown(request.script.split()[0])} is not a command found on PATH"
-        )
+        raise Missing("script", request.script, "needs a shell, and there is no bash or sh to run it")
     rest = ("sh", *request.args) if request.args else ()
-    scope.notice(
-        f"script = {shown(request.script)} runs through the shell, because it holds blanks", "script"
-    )
-    return Program(argv=(str(shell or "sh"), "-c", text + (' "$@"' if rest else ""), *rest))
+    scope.notice(f"script = {shown(request.script)} runs through the shell, whose syntax it has", "script")
+    return Program(argv=(str(shell or "sh"), "-c", request.script + (' "$@"' if rest else ""), *rest))
+
+
+def _command_line(words: tuple[str, ...], request: Request, scope: Scope) -> Program:
+    """A text that needs no shell is split and run as it is: signals, readiness and the channel arrive."""
+    inner = request._replace(script=words[0], args=(*words[1:], *request.args))
+    path = _script_path(inner) if "/" in words[0] else _on_path(words[0], inner)
+    if path is None and request.must_exist:
+        why = f"{shown(words[0])} is not a command found on PATH"
+        raise Missing("script", request.script, why if "/" not in words[0] else _why_missing(inner))
+    if path is not None and path.name in _NODE_LIKE:
+        return Program((str(path), *request.interpreter_args, *inner.args), path.name)
+    return _script(inner, path if "/" in words[0] else None, scope)
 
 
 # Files and commands -----------------------------------------------------------------------------------------
@@ -233,6 +268,8 @@ def _by_content(request: Request, path: Path, scope: Scope) -> Program:
             raise Missing(
                 "script", request.script, f"its first line asks for {shebang[0]}, which does not exist"
             )
+    if candidates == _TYPESCRIPT and (native := _typescript_by_node(request, path)):
+        return _interpreted(native, "node", path, request)
     if candidates:
         words = _first_of(candidates, request, path)
         name = os.path.basename(words[0])  # a word, not a path
@@ -281,8 +318,7 @@ def _named_interpreter(name: str, request: Request, scope: Scope) -> tuple[str, 
     found = _on_path(_home(name, request), request)
     if found:
         return (str(found),)
-    local = request.cwd / "node_modules/.bin" / name
-    if "/" not in name and os.access(local, os.X_OK):
+    if "/" not in name and (local := _local(name, request)):
         return (str(local),)
     if request.must_exist:
         raise Missing(
@@ -295,14 +331,30 @@ def _named_interpreter(name: str, request: Request, scope: Scope) -> tuple[str, 
 
 def _first_of(names: tuple[str, ...], request: Request, path: Path) -> tuple[str, ...]:
     for name in names:
-        local = request.cwd / "node_modules/.bin" / name
-        if found := _on_path(name, request):
+        if found := _on_path(name, request) or (_local(name, request) if names == _TYPESCRIPT else None):
             return (str(found),)
-        if path.suffix.endswith(("ts", "tsx")) and os.access(local, os.X_OK):
-            return (str(local),)
     if request.must_exist:
-        raise Missing("script", request.script, f"needs {' or '.join(names)}, which is not on PATH")
+        also = " (or Node from 22.6 on)" if names == _TYPESCRIPT and path.suffix != ".tsx" else ""
+        raise Missing("script", request.script, f"needs {' or '.join(names)}{also}, which is not on PATH")
     return (names[0],)
+
+
+def _typescript_by_node(request: Request, path: Path) -> tuple[str, ...]:
+    """The image's Node with what it needs for TypeScript, where nothing is there that is made for it."""
+    if any(_on_path(name, request) or _local(name, request) for name in _TYPESCRIPT):
+        return ()
+    node = _on_path("node", request)
+    if node is None or not request.must_exist or path.suffix == ".tsx":
+        return ()
+    from pidone.ecosystem.programs.node import typescript_flags  # noqa: PLC0415  # hardly ever needed
+
+    flags = typescript_flags(node)
+    return () if flags is None else (str(node), *flags)
+
+
+def _local(name: str, request: Request) -> Path | None:
+    path = request.cwd / "node_modules/.bin" / name
+    return path if os.access(path, os.X_OK) else None
 
 
 def _on_path(name: str, request: Request) -> Path | None:

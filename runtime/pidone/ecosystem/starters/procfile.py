@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from pidone.ecosystem.output.convert import Tables
-from pidone.ecosystem.programs.program import is_plain
+from pidone.ecosystem.programs.program import plain_words
 from pidone.ecosystem.references import escape
-from pidone.ecosystem.values import split_words
 
 _LINE: Final = r"([A-Za-z0-9_-]+):\s*(.+)"
 _RELEASE: Final = "release"
@@ -36,7 +35,8 @@ def _app(name: str, command: str) -> dict[str, Any]:
 
 def command_keys(command: str) -> Mapping[str, Any]:
     """`script` and `args`; a shell is left to what needs one."""
-    if not is_plain(re.sub("['\"]", "", command)):  # quotes we understand ourselves
+    words = plain_words(command)
+    if not words:
         return {"script": escape(command)}
-    script, *args = split_words(command)
+    script, *args = words
     return {"script": script, "args": args} if args else {"script": script}

@@ -1,11 +1,15 @@
 """JavaScript: evaluated by our engine or by the image's Node, with Node's modules and built-ins."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from pidone.ecosystem.formats.javascript import engine
 from pidone.ecosystem.formats.plain import Plain
 from pidone.ecosystem.formats.source import Parsed, Source
 from pidone.errors import ConfigError
+
+_CUT: Final = ": ... and more, not shown"
+_PRINTS: Final = ": it prints: "
 
 
 def parse(
@@ -23,7 +27,15 @@ def parse(
         result = _with_node(source, around, needed)
     plain = Plain(source.name)
     value = plain.value(result.value)
-    return Parsed(value, notices=(*result.notices, *plain.notices), env=dict(result.env))
+    return Parsed(value, notices=(*_one_note(result.notices), *plain.notices), env=dict(result.env))
+
+
+def _one_note(notices: Sequence[str]) -> Iterator[str]:
+    """What a file prints is one note, however much it is."""
+    printed = [notice for notice in notices if _PRINTS in notice]
+    yield from (notice for notice in notices if _PRINTS not in notice and not notice.endswith(_CUT))
+    if printed:
+        yield printed[0] + (" (and more lines)" if len(printed) > 1 else "")
 
 
 def _with_node(source: Source, around: engine.Surroundings, needed: engine.NodeNeeded) -> engine.Evaluated:

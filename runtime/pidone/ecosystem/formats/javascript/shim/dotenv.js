@@ -4,7 +4,7 @@
 
   const parse = (source) => {
     const found = {};
-    for (const [, key, raw] of String(source).replace(/\r\n?/g, '\n').matchAll(ENTRY)) {
+    for (const [, key, raw] of String(source).replace(/^\ufeff/, '').replace(/\r\n?/g, '\n').matchAll(ENTRY)) {
       const trimmed = raw.trim();
       const quoted = /^(['"`])([\s\S]*)\1$/.exec(trimmed);
       let value = quoted ? quoted[2] : trimmed;

@@ -1,0 +1,80 @@
+"""What PM2 makes of values that our own kinds would refuse or read otherwise, for files in its languages.
+
+Nothing that PM2 starts is refused: what it ignores is named and left out. Measured with pm2 7.0.4.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from pidone.ecosystem.entries import Entry
+from pidone.ecosystem.keys import APP_KEYS
+from pidone.ecosystem.problems import Scope, shown
+from pidone.ecosystem.values import Invalid
+from pidone.ecosystem.values.tables import HOOK_NAMES
+
+_WORD: Final = re.compile(r"""[^\s"'=]+="[^"]*"|[^\s"'=]+='[^']*'|"[^"]*"|'[^']*'|\S+""")
+_SPLIT: Final = ("args", "interpreter_args", "ignore_watch")
+_NUMERIC: Final = re.compile(r"\s*[+-]?([0-9.]+|max)[0-9,]*\s*")
+
+
+def split(text: str) -> list[str]:
+    """As PM2 splits a text: quotes around a word go, quotes inside of one stay."""
+    words = [word[1:-1] if _is_quoted(word) else word for word in _WORD.findall(text)]
+    return [word for word in words if word.strip()]
+
+
+def _is_quoted(word: str) -> bool:
+    return len(word) > 1 and word[0] == word[-1] and word[0] in "\"'"
+
+
+def entries_as_pm2(known: Mapping[str, Entry], scope: Scope, *, only_pm2s: bool) -> dict[str, Entry]:
+    """The entries that count; `only_pm2s` leaves out keys that PM2 itself does not know."""
+    result: dict[str, Entry] = {}
+    unknown: list[str] = []
+    for name, entry in known.items():
+        if entry.value is None:
+            continue
+        if only_pm2s and APP_KEYS[name].ours:
+            unknown.append(entry.spelling)
+        elif (kept := _entry(name, entry, scope)) is not None:
+            result[name] = kept
+    if unknown:
+        scope.notice(
+            f"PM2 does not know {', '.join(unknown)}, so nothing comes of it under this name; "
+            "started as `pidone FILE` it counts",
+            unknown[0],
+        )
+    return result
+
+
+def _entry(name: str, entry: Entry, scope: Scope) -> Entry | None:
+    key, value = APP_KEYS[name], entry.value
+    if name in _SPLIT and isinstance(value, str):
+        return Entry(entry.spelling, split(value))
+    if name == "instances" and isinstance(value, str) and value and not _NUMERIC.fullmatch(value.lower()):
+        scope.warn(f"instances = {shown(value)}: PM2 takes any word for all CPUs; write max", entry.spelling)
+        return Entry(entry.spelling, "max")
+    if name == "log_file" and value is True:
+        scope.warn("log_file = true: there is no default folder for log files; name a path", entry.spelling)
+        return None
+    try:
+        key.kind.parse(value)
+    except Invalid as invalid:
+        if value == "":
+            scope.warn(f'{entry.spelling} = "": taken as not set, as PM2 does', entry.spelling)
+            return None
+        if _is_accidental(name, entry):  # nobody meant our key: PM2 knows none of that name
+            expected = invalid.expected or invalid.findings[0].expected
+            scope.warn(
+                f"{entry.spelling}: ignored, as PM2 does; as a key of pidone's it is wrong: {expected}",
+                entry.spelling,
+            )
+            return None
+    return entry
+
+
+def _is_accidental(name: str, entry: Entry) -> bool:
+    return (
+        entry.spelling == "group" or (name == "ready" and isinstance(entry.value, bool)) or name in HOOK_NAMES
+    )

@@ -1,0 +1,161 @@
+"""Files that PM2 starts start here: its meaning of a value, and a word about what it ignores."""
+
+import os
+import pwd
+from typing import Any
+
+import pytest
+from ecosystem.documents import ENVIRON, document, options, read, refused
+
+from pidone.ecosystem.load import examine, resolve
+from pidone.ecosystem.pm2 import split
+from pidone.ecosystem.spec import ExecMode
+
+PM2: dict[str, Any] = {"personality": "pm2-runtime"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "field", "value"),
+    [
+        ({"max_memory_restart": ""}, "max_memory_restart", None),
+        ({"exec_mode": ""}, "exec_mode", ExecMode.FORK),
+        ({"instances": ""}, "instances", 1),
+        ({"instances": "auto"}, "instances", 0),
+        ({"log_file": True}, "log_file", None),
+        ({"kill_timeout": ""}, "kill_timeout", 8.0),
+        ({"ready": True}, "ready", None),
+        ({"group": "web-no-such"}, "gid", None),
+        ({"pre_start": [{"cmd": "x"}]}, "hooks", {}),
+        ({"depends_on": ["nobody"]}, "depends_on", ()),
+    ],
+)
+def test_what_pm2_tolerates(keys: dict[str, Any], field: str, value: Any) -> None:
+    """A warning, and PM2's meaning; in TOML it stays an error."""
+    app = {"script": "/bin/true", "name": "a", **keys}
+    found = read(app, language="javascript")
+    assert value is None or getattr(found.apps[0], field) == value
+    assert any(next(iter(keys)) in warning for warning in found.warnings), found.warnings
+    assert refused(app, language="toml")
+
+
+def test_sets_that_are_texts() -> None:
+    """`env_x: 'text'` is no environment."""
+    found = read({"script": "/bin/true", "env_x": "text"}, language="json")
+    assert "env_x: ignored" in found.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('--d="e f" x', ['--d="e f"', "x"]),
+        ("'a b' \"c d\"", ["a b", "c d"]),
+        ("'it''s'", ["it", "s"]),
+        ("--a=1  --b", ["--a=1", "--b"]),
+        ("", []),
+    ],
+)
+def test_texts_are_split_as_by_pm2(text: str, words: list[str]) -> None:
+    """Quotes inside a word stay; TOML honours them."""
+    assert split(text) == words
+    assert read({"script": "/bin/true", "args": text}, language="json").apps[0].args == tuple(words)
+
+
+def test_a_text_of_patterns_is_split_in_pm2s_files() -> None:
+    """`ignore_watch: 'a b'`."""
+    assert read({"script": "x", "ignore_watch": "a b"}, language="json").apps[0].ignore_watch == ("a", "b")
+    assert read({"script": "x", "ignore_watch": "a b"}).apps[0].ignore_watch == ("a b",)
+
+
+def test_own_keys_mean_nothing_under_pm2s_name() -> None:
+    """They are named once; as `pidone FILE` they count, and in TOML always."""
+    app = {"script": "/bin/true", "pre_start": "npm run build", "depends_on": ["x"], "kill_timeout": 5000}
+    found = read(app, language="javascript", **PM2)
+    assert (found.apps[0].hooks, found.apps[0].kill_timeout) == ({}, 5.0)
+    (notice,) = [line for line in found.notices if "PM2 does not know" in line]
+    assert "pre_start, depends_on" in notice
+    assert read({"script": "/bin/true", "pre_start": "x"}, language="javascript").apps[0].hooks
+    assert read({"script": "/bin/true", "pre_start": "x"}, **PM2).apps[0].hooks
+
+
+def test_two_apps_of_one_name_run_in_pm2s_files() -> None:
+    """Told apart by a number."""
+    apps = ({"script": "/bin/true", "name": "a"}, {"script": "/bin/false", "name": "a"})
+    found = read(*apps, language="json")
+    assert [app.name for app in found.apps] == ["a", "a-2"]
+    assert "this one is called a-2" in found.warnings[0]
+    assert "the name is used twice" in refused(*apps)[0]
+
+
+def test_only_the_chosen_apps_are_checked() -> None:
+    """One file for many images: what another app needs need not be here."""
+    apps = ({"script": "/bin/true", "name": "a"}, {"script": "no-such-program", "name": "b", "nonsense": 1})
+    how = options(must_exist=True, only=("a",))
+    found = resolve(document(*apps, language="json"), how)
+    assert [app.name for app in found.apps] == ["a"]
+    assert (found.warnings, found.notices) == ((), ())
+    prefixed = {"script": "/bin/true", "name_prefix": "x", "name": "${WHO:-a}"}
+    assert read(prefixed, *apps, only=("x:a",)).apps[0].name == "x:a"
+
+
+def test_time_lays_its_format_over_another() -> None:
+    """As under PM2; in TOML the format counts."""
+    keys = {"script": "/bin/true", "time": True, "log_date_format": "YYYY"}
+    assert read(keys, language="json").apps[0].log_date_format == "YYYY-MM-DDTHH:mm:ss"
+    assert read(keys).apps[0].log_date_format == "YYYY"
+
+
+def test_the_back_off_counts_alone() -> None:
+    """`restart_delay` beside it: not at all in PM2's files, with a warning in TOML."""
+    keys = {"script": "/bin/true", "restart_delay": 900000, "exp_backoff_restart_delay": 100}
+    assert read(keys, language="json").apps[0].restart_delay == 0.0
+    found = read(keys)
+    assert found.apps[0].restart_delay == 900.0
+    assert "restart_delay comes on top" in found.warnings[0]
+
+
+def test_merge_logs_is_for_one_fork() -> None:
+    """A cluster's files have indices even without `instances`."""
+    assert read({"script": "a.js"}).apps[0].merge_logs
+    assert not read({"script": "a.js", "exec_mode": "cluster"}).apps[0].merge_logs
+
+
+def test_the_home_of_log_files() -> None:
+    """The app's HOME, else ours, else the passwd entry's."""
+    keys = {"script": "/bin/true", "out_file": "~/logs/o.log"}
+    assert read({**keys, "env": {"HOME": "/h"}}).apps[0].out_file == "/h/logs/o.log"
+    assert read(keys).apps[0].out_file == f"{ENVIRON['HOME']}/logs/o.log"
+    from_passwd = read(keys, environ={"PATH": "/bin"}).apps[0].out_file
+    assert from_passwd == f"{pwd.getpwuid(os.geteuid()).pw_dir}/logs/o.log"
+
+
+def test_a_check_tells_all_it_can() -> None:
+    """The apps beside the errors; misspelt keys although a script is missing; sets that nothing asks for."""
+    app = {
+        "script": "dist/not-built.js",
+        "name": "a",
+        "instnaces": 2,
+        "env_production": {"A": 1},
+        "kill_timeout": 5000,
+    }
+    examined = examine(document(app, language="javascript"), options(must_exist=True, hints=True))
+    (error,) = examined.errors
+    assert "not found in /" in error
+    assert examined.ecosystem.apps[0].kill_timeout == 5.0
+    assert any('did you mean "instances"' in line for line in examined.ecosystem.warnings)
+    assert any("env_production: only used if --env names it" in line for line in examined.ecosystem.notices)
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [("cluster", "exec_mode"), ("workers", "instances"), ("environment", "env"), ("directory", "cwd")],
+)
+def test_what_others_call_a_key(key: str, meant: str) -> None:
+    """The message says what it is called here."""
+    (line,) = refused({"script": "/bin/true", key: True})
+    assert f"{key}: unknown key; it is called {meant} here" in line
+
+
+def test_dropped_arguments_of_an_interpreter() -> None:
+    """Where no interpreter runs the script."""
+    found = read({"script": "/bin/true", "interpreter": "none", "interpreter_args": "-x"})
+    assert "interpreter_args: dropped" in found.warnings[0]
