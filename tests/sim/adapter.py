@@ -60,7 +60,6 @@ class AppFacts(Record, kw_only=True):
     wanted: bool
     spec: AppSpec
     instances: tuple[InstanceFacts, ...]
-    is_replacing: bool
 
     @property
     def slots(self) -> dict[int, InstanceFacts]:
@@ -155,15 +154,24 @@ class Runtime:
                 yield f"{app.name}: not watched"
 
 
+def _actual(app: App) -> Any:
+    return getattr(app, "actual", app)
+
+
+def _is_wanted(app: App) -> bool:
+    wanted: Any = app.wanted
+    return wanted if isinstance(wanted, bool) else wanted.is_on
+
+
 def _facts(app: App) -> AppFacts:
     places: tuple[tuple[str, list[Instance]], ...] = (
         ("slot", list(app.instances.values())),
-        ("arriving", app.arriving),
-        ("leaving", app.leaving),
+        ("arriving", _actual(app).arriving),
+        ("leaving", _actual(app).leaving),
     )
     return AppFacts(
         name=app.name,
-        wanted=app.wanted,
+        wanted=_is_wanted(app),
         spec=app.spec,
         instances=tuple(
             InstanceFacts(
@@ -178,7 +186,6 @@ def _facts(app: App) -> AppFacts:
             for place, members in places
             for each in members
         ),
-        is_replacing=app.is_replacing,
     )
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import signal
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -163,7 +164,9 @@ class History:
     def _said(self, level: str, event: str, message: str, fields: dict[str, object]) -> None:
         about = " ".join(str(fields[key]) for key in ("app", "instance", "pid") if key in fields)
         self._log.append(f"t={self._world.loop.now:g}    {event} {about} {message}")
-        if event == "app.reload_failed":
+        if event == "runtime.error":
+            self._world.loop.errors.append(str(fields.get("exc_info", message)))
+        elif event == "app.reload_failed":
             self._judge.failed.add(str(fields["app"]))
         elif event == "config.rejected" and self._before_reading is not None:
             self._restore(self._before_reading)
@@ -177,6 +180,7 @@ class History:
         if self._runtime.is_running and self._world.loaded is not None:
             self._before_reading = copy.deepcopy(self._wishes)
             self._wishes.read(self._world.loaded)
+            self._wishes.put_to_rest &= {spec.name for spec in self._world.loaded.apps}
 
     def _restore(self, wishes: Wishes) -> None:
         self._wishes.__dict__.update(wishes.__dict__)
@@ -223,14 +227,20 @@ class History:
     def do_forward(self, number: int) -> None:
         self._world.inbox.post(number)
 
-    def do_trigger(self, app: str, action: str) -> None:
-        def heard(answers: list[dict[str, object]]) -> None:
-            for answer in answers:
-                said = str(answer.get("return", ""))
-                if said and not said.endswith(f":{action}"):
-                    self._judge.complain("trigger", f"asked {app} for {action!r}, was told {said!r}")
+    def do_trigger(self, app: str, *actions: str) -> None:
+        """Several people ask at once, and each wants an answer to what was asked."""
+        asked = self._judge.live(app)
+        for action in actions:
+            self._runtime.trigger(app, action, partial(self._answered, action, asked))
 
-        self._runtime.trigger(app, action, heard)
+    def _answered(self, action: str, asked: list[Main], answers: list[dict[str, object]]) -> None:
+        for answer in answers:
+            said = str(answer.get("return", ""))
+            if said and not said.endswith(f":{action}"):
+                self._judge.complain("trigger", f"asked for {action!r}, was told {said!r}")
+            silent = [each for each in asked if each.index == answer["instance"]]
+            if not said and len(silent) == 1 and silent[0].proc.alive and silent[0].asked_at is None:
+                self._judge.complain("trigger", f"asked {silent[0]} for {action!r}, it told, {answer}")
 
     def do_reset(self, target: str) -> None:
         self._runtime.verb("reset", target)

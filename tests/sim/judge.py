@@ -13,6 +13,7 @@ from sim.world import World
 from pidone.ecosystem.spec import AppSpec, ExecMode
 from pidone.record import Record
 
+FINAL: Final = ("stopped", "errored", "completed")
 _EARLY: Final = 0.001
 
 
@@ -28,8 +29,8 @@ class Violation(Record):
         return f"t={self.at:g} {self.what}: {self.text}"
 
 
-class ViolationError(Exception):
-    """Ends a history that has shown a violation."""
+class ViolationError(BaseException):
+    """Ends a history that has shown a violation, whatever the runtime would do about an exception."""
 
 
 def can_overlap(app: AppSpec) -> bool:
@@ -66,6 +67,8 @@ class Judge:
         self.violations: list[Violation] = []
         self.failed: set[str] = set()
         """Apps of which a reload was called off: they may be what they were before."""
+        self._doubtful: list[Main] = []
+        """Started in this instant."""
         self._mains: dict[str, Main] = {}
         """By mark."""
         self._world: World
@@ -109,15 +112,19 @@ class Judge:
                 self.complain(
                     "surge", f"{main}: {surplus} more than one in a slot; max_surge {spec.max_surge}"
                 )
-        self._check_wish(main)
+        self._doubtful.append(main)
 
     def _surplus(self, app: str) -> int:
         lives = self.live(app)
         return len(lives) - len({each.index for each in lives})
 
     def _check_wish(self, main: Main) -> None:
-        if not self._runtime.is_running and self._runtime.phase not in ("LINGERING", "NEW"):
-            self.complain("late", f"{main} is started in phase {self._runtime.phase}")
+        """Of one that was started; who is told to stop in the same instant was overtaken by the wish."""
+        if main.asked_at is not None or not main.proc.alive:
+            return
+        if self._runtime.phase not in ("NEW", "RUNNING", "LINGERING"):
+            if not self._dependents(main):  # while they stop they may need it
+                self.complain("late", f"{main} is started in phase {self._runtime.phase}")
             return
         app = self.wishes.apps.get(main.app)
         if app is None or not app.is_named:
@@ -164,9 +171,12 @@ class Judge:
             return
         if program.behaviour.unhealthy_after is not None or main.spec.max_memory_restart is not None:
             return  # who is sick may go at once, and who does not fit its limit is ended
-        for other in self.live(main.app):
-            beside = self._world.programs[other.proc.mark]
-            if other.index == main.index and other is not main and beside.online and other.asked_at is None:
+        for other in self._mains.values():
+            # Who is dead and not buried yet is a successor as far as anybody can know.
+            is_there = self._world.kernel.procs.get(other.proc.pid) is other.proc
+            if (other.app, other.index) != (main.app, main.index) or other is main or not is_there:
+                continue
+            if self._world.programs[other.proc.mark].online and other.asked_at is None:
                 return
         self.complain("capacity", f"{main} has to leave, and nobody serves in its place")
 
@@ -180,13 +190,17 @@ class Judge:
         )
 
     def _check_order(self, main: Main) -> None:
-        if self._runtime.phase != "STOPPING" or not self.is_orderly:
-            return
-        for spec in self.wishes.ecosystem.apps:
-            if any(dependency.app == main.app for dependency in spec.depends_on):
-                up = [each for each in self.live(spec.name) if each.asked_at is None or each.proc.alive]
-                if up:
-                    self.complain("order", f"{main} is stopped before {up[0]}, which depends on it")
+        if self._runtime.phase == "STOPPING" and self.is_orderly and (up := self._dependents(main)):
+            self.complain("order", f"{main} is stopped before {up[0]}, which depends on it")
+
+    def _dependents(self, main: Main) -> list[Main]:
+        """Who lives and depends on it, as the file says."""
+        return [
+            each
+            for spec in self.wishes.ecosystem.apps
+            if any(dependency.app == main.app for dependency in spec.depends_on)
+            for each in self.live(spec.name)
+        ]
 
     def _check_kill(self, main: Main) -> None:
         if not self.is_orderly:
@@ -197,8 +211,11 @@ class Judge:
         app = self.wishes.apps.get(main.app)
         specs = [main.spec, *([app.spec, *app.earlier] if app else [])]
         patience = min(spec.kill_timeout for spec in specs)
-        if self._world.loop.now - main.heard_at < patience - _EARLY:
-            had = self._world.loop.now - main.heard_at
+        # Without a time of its own, a drain is part of `kill_timeout`.
+        shares = any(spec.drain_timeout is None for spec in specs)
+        begun = main.asked_at if shares and main.asked_at is not None else main.heard_at
+        had = self._world.loop.now - begun
+        if had < patience - _EARLY:
             self.complain("early", f"{main} is killed after {had:g} s of its {patience:g} s")
 
     @property
@@ -210,6 +227,10 @@ class Judge:
 
     def after_turn(self) -> None:
         errors = self._world.loop.errors
+        if self._doubtful and self._world.loop.next_due != self._world.loop.now:
+            doubtful, self._doubtful = self._doubtful, []
+            for main in doubtful:
+                self._check_wish(main)
         if errors:
             for error in errors:
                 self.complain("raised", error)
@@ -267,10 +288,11 @@ class Judge:
             yield f"{name} is not there"
             return
         slots = fact.slots
-        if len(slots) != len(wish.slots) and name not in self.failed:
+        counts = name not in self.failed and wish.is_wanted and not self._waits(wish)
+        if len(slots) != len(wish.slots) and counts:
             yield f"{name} has {len(slots)} instances instead of {len(wish.slots)}"
             return
-        if any(each.place != "slot" for each in fact.instances):
+        if any(each.place != "slot" and each.state not in FINAL for each in fact.instances):
             yield f"{name}: somebody still arrives or leaves: {_states(fact)}"
         specs = [each.spec.but(instances=1) for each in slots.values() if each.state == "online"]
         if name not in self.failed and any(spec != specs[0] for spec in specs):
@@ -284,7 +306,7 @@ class Judge:
     def _slot(self, wish: AppWish, fact: InstanceFacts, *, wanted: bool) -> Iterator[str]:
         name = f"{wish.spec.name}:{fact.index}"
         if not wanted:
-            if fact.state not in ("stopped", "errored", "completed"):
+            if fact.state not in FINAL:
                 yield f"{name} is {fact.state}, and somebody has stopped it"
             return
         if fact.state == "online" or fact.has_fate or wish.spec.schedule is not None:

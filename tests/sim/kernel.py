@@ -183,7 +183,10 @@ class Kernel:
     # -- os --------------------------------------------------------------------------------------------
 
     def kill(self, pid: int, number: int, /) -> None:
-        if pid <= 0:
+        if pid < -1:
+            self.killpg(-pid, number)
+            return
+        if pid in (0, -1):
             raise AssertionError(f"kill({pid}, {number})")
         proc = self.procs.get(pid)
         if proc is None:
@@ -279,7 +282,7 @@ class Kernel:
         return None if proc is None else proc.seen()
 
     def proc_snapshot(self) -> dict[int, Process]:
-        self._descriptor()
+        self._descriptor()  # as one for the whole of it
         return {pid: proc.seen() for pid, proc in self.procs.items()}
 
     def proc_children(self, pid: int) -> list[int]:

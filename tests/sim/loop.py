@@ -48,6 +48,7 @@ class SimLoop:
         self._readers: dict[int, Handle] = {}
         self._readable: dict[int, None] = {}
         self._order = itertools.count()
+        self._handler: Callable[[Any, dict[str, Any]], object] | None = None
 
     # -- as asyncio's ----------------------------------------------------------------------------------
 
@@ -94,10 +95,15 @@ class SimLoop:
 
     def close(self) -> None: ...
 
+    def set_exception_handler(self, handler: Callable[[Any, dict[str, Any]], object] | None) -> None:
+        self._handler = handler
+
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         error = context.get("exception")
         text = "".join(traceback.format_exception(error)) if error else str(context.get("message"))
         self.errors.append(text)
+        if self._handler is not None:
+            self._handler(self, context)
 
     def run_forever(self) -> None:
         self.driver()

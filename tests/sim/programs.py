@@ -16,6 +16,7 @@ SMALL: Final = 10 * MIB
 """What a process uses at first."""
 LARGE: Final = 200 * MIB
 """What it uses once it has leaked; above every limit of the setups."""
+SLOW_REPLY: Final = 2.0
 STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
 
@@ -82,7 +83,7 @@ def some(random: Random, *, is_job: bool, ready_after: float, trouble: float) ->
         unhealthy_after=random.choice((0.1, 0.5, 2.0, 10.0)) if maybe(0.1) else None,
         new_main_after=random.choice((0.0, 0.2, 1.0)) if maybe(0.05) else None,
         extends=maybe(0.05),
-        reply_after=random.choice((0.0, 0.05, 0.5, 3.0)),
+        reply_after=random.choice((0.0, 0.05, 0.5)),
         leaks_after=random.choice((0.0, 2.0, 10.0)) if maybe(0.4) else None,
     )
 
@@ -131,8 +132,10 @@ class Program:
         if message == "shutdown":
             self._stop()
         elif isinstance(message, str):
-            reply = {"type": "axm:reply", "data": {"return": f"{self.proc.mark}:{message}"}}
-            self._later(self.behaviour.reply_after, lambda: self._say(lambda voice: voice.message(reply)))
+            data = {"return": f"{self.proc.mark}:{message}", "action_name": message}
+            reply = {"type": "axm:reply", "data": data}
+            delay = SLOW_REPLY if message == "slow" else self.behaviour.reply_after
+            self._later(delay, lambda: self._say(lambda voice: voice.message(reply)))
 
     # -- helpers -----------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from sim.steps import Step
 from pidone.ecosystem.spec import AppSpec, Ecosystem, RuntimeSpec
 
 _KEPT: Final = ("name", "argv", "args", "cwd")
-MOST_TRIES: Final = 1500
+MOST_TRIES: Final = 600
 
 
 def shrink(setup: Setup, steps: tuple[Step, ...]) -> tuple[Setup, tuple[Step, ...], Result]:

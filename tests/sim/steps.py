@@ -63,7 +63,7 @@ def _args(what: str, setup: Setup, random: Random) -> tuple[str | int | float, .
     return {
         "crash": (name, random.randrange(3), random.choice((1, 0, 9, 11))),
         "forward": (int(random.choice((signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH))),),
-        "trigger": (name, random.choice(("one", "two"))),
+        "trigger": (name, *random.choice((("fast",), ("slow", "fast"), ("fast", "slow")))),
         "reset": (_target(random),),
         "hold": (random.choice((0.05, 0.2, 1.0)),),
         "break_next": (random.choice(_EFFECTS), random.choice((1, 1, 1, 2, 5, 20))),
