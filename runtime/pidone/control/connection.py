@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 import h11
 
-from pidone.control.messages import Answer, Feed, Request, Response, Side, Stream, as_json
+from pidone.control.messages import EVENTS, Answer, Feed, Request, Response, Side, Stream, as_json
 from pidone.ecosystem.spec import Bytes, Seconds
 
 HEADER_BYTES: Final[Bytes] = 16 * 1024
@@ -268,7 +268,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _begin_stream(self, stream: Stream) -> None:
         self._front.admit_stream(self)
-        headers = [("content-type", "text/event-stream"), *_COMMON_HEADERS]
+        headers = [("content-type", EVENTS), *_COMMON_HEADERS]
         self._write(h11.Response(status_code=200, headers=headers))
         if self._only_head:
             self.end()

@@ -1,14 +1,14 @@
-"""The API: each route's handler, thin over operations and views; openapi.py describes it."""
+"""The API: its table of routes, from which openapi.py describes it, and their handlers."""
 
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from pidone.control import log_query
 from pidone.control.details import Details
-from pidone.control.messages import TEXT, Answer, Refusal, Request, Response, Side, Stream, as_json
+from pidone.control.messages import EVENTS, JSON, Answer, Refusal, Request, Response, Side, Stream, as_json
 from pidone.control.operations import Operations
 from pidone.control.router import Access, Route
 from pidone.control.streams import EventStream, LogStream, event_view, split
@@ -37,31 +37,41 @@ class Handlers:
 
     def routes(self) -> list[Route]:
         """Everything below /api."""
-        read, act, local = Access.READ, Access.ACT, Access.LOCAL
+        read, act, local, one = Access.READ, Access.ACT, Access.LOCAL, "/api/apps/{target}"
+        does = self._operations
+        rolling = "Replace its instances one by one, each new one ready before its old one leaves."
+        changes: dict[str, tuple[Callable[[list[Target]], None], str]] = {
+            "start": (does.start, "Start what does not run."),
+            "stop": (does.stop, "Stop it; the runtime stays."),
+            "restart": (does.restart, "End it and start it afresh, all instances at once."),
+            "reload": (does.reload, rolling),
+            "reset": (does.reset, "Count restarts anew."),
+            "delete": (does.delete, "Stop it and forget it."),
+            "flush": (self._flush, "Forget the records that are kept of it."),
+        }
+        told = ("lines", "app", "follow", "err", "since")
         return [
-            Route("GET", "/api", read, self.overview),
-            Route("GET", "/api/openapi.json", read, self.openapi),
-            Route("GET", "/api/apps", read, self.apps),
-            Route("GET", "/api/apps/{target}", read, self.app),
-            Route("GET", "/api/apps/{target}/env", local, self.env),
-            Route("DELETE", "/api/apps/{target}", act, self._changes("delete", self._operations.delete)),
-            Route("POST", "/api/apps/{target}/delete", act, self._changes("delete", self._operations.delete)),
-            Route("POST", "/api/apps/{target}/start", act, self._changes("start", self._operations.start)),
-            Route("POST", "/api/apps/{target}/stop", act, self._changes("stop", self._operations.stop)),
-            Route(
-                "POST", "/api/apps/{target}/restart", act, self._changes("restart", self._operations.restart)
+            Route("GET", "/api", read, self.overview, "The runtime itself.", "Overview"),
+            Route("GET", "/api/apps", read, self.apps, "Every app."),
+            Route("GET", one, read, self.app, "Everything about a target.", "Described", query=("pss",)),
+            Route("GET", f"{one}/env", local, self.env, "Its variables, masked.", "Object"),
+            Route("DELETE", one, act, self._changes("delete", does.delete), "Stop it and forget it."),
+            *(
+                Route("POST", f"{one}/{verb}", act, self._changes(verb, change), summary)
+                for verb, (change, summary) in changes.items()
             ),
-            Route("POST", "/api/apps/{target}/reload", act, self._changes("reload", self._operations.reload)),
-            Route("POST", "/api/apps/{target}/reset", act, self._changes("reset", self._operations.reset)),
-            Route("POST", "/api/apps/{target}/scale", act, self.scale),
-            Route("POST", "/api/apps/{target}/signal", act, self.signal),
-            Route("POST", "/api/apps/{target}/send", act, self.send),
-            Route("POST", "/api/apps/{target}/trigger", act, self.trigger),
-            Route("POST", "/api/apps/{target}/flush", act, self.flush),
-            Route("GET", "/api/events", read, self.events),
-            Route("GET", "/api/logs", read, self.logs),
-            Route("POST", "/api/drain", act, self.drain),
-            Route("POST", "/api/logs/reopen", act, self.reopen),
+            Route("POST", f"{one}/scale", act, self.scale, "Change the number.", body="Scale"),
+            Route("POST", f"{one}/signal", act, self.signal, "Signal the main processes.", body="Signal"),
+            Route("POST", f"{one}/send", act, self.send, "A line, or an IPC message.", "Reached", "Message"),
+            Route("POST", f"{one}/trigger", act, self.trigger, "Run an action.", "Replies", "Action"),
+            Route(
+                "GET", "/api/events", read, self.events, "What happens.", query=told[:2], content=(EVENTS,)
+            ),
+            Route(
+                "GET", "/api/logs", read, self.logs, "Records.", "Records", query=told, content=(JSON, EVENTS)
+            ),
+            Route("POST", "/api/logs/reopen", act, self.reopen, "Open the log files anew.", "Overview"),
+            Route("POST", "/api/drain", act, self.drain, "Be ready no more; a stop follows.", "Overview"),
         ]
 
     # -- reading ---------------------------------------------------------------------------------------
@@ -96,13 +106,6 @@ class Handlers:
             "words": len(words),
             "cwd": self._parts.supervisor.ecosystem.cwd,
         }
-
-    def openapi(self, request: Request) -> Answer:
-        """The description of all this."""
-        del request
-        from pidone.control.openapi import document  # noqa: PLC0415 (asked for once in a while)
-
-        return as_json(document(self._parts.version))
 
     def apps(self, request: Request) -> Answer:
         """Every app."""
@@ -238,14 +241,6 @@ class Handlers:
     async def _trigger(self, targets: list[Target], action: str, parameter: object) -> Response:
         return as_json({"replies": await self._operations.trigger(targets, action, parameter)})
 
-    def flush(self, request: Request) -> Answer:
-        """Forget the records that are kept."""
-        targets = self._targets(request)
-        for app in _apps(targets):
-            self._parts.relay.flush(app.spec.key())
-        self._note(request, "flush", targets)
-        return self._show(targets)
-
     def drain(self, request: Request) -> Answer:
         """Be ready no more."""
         if not self._parts.supervisor.is_draining:
@@ -260,6 +255,10 @@ class Handlers:
         return self.overview(request)
 
     # -- helpers ---------------------------------------------------------------------------------------
+
+    def _flush(self, targets: list[Target]) -> None:
+        for app in _apps(targets):
+            self._parts.relay.flush(app.spec.key())
 
     def _changes(self, action: str, change: Callable[[list[Target]], None]) -> Callable[[Request], Answer]:
         """A handler for an operation that needs nothing but its target."""
@@ -298,9 +297,16 @@ class Handlers:
         return as_json({"apps": shown, **extra})
 
 
-def text(body: str, status: int = 200) -> Response:
-    """An answer for people and probes."""
-    return Response(status, body.encode(), TEXT)
+def described(version: str, routes: Sequence[Route]) -> Route:
+    """The route that tells of all the others, and of itself once it is one of them."""
+
+    def openapi(request: Request) -> Answer:
+        del request
+        from pidone.control.openapi import document  # noqa: PLC0415 (asked for once in a while)
+
+        return as_json(document(version, routes))
+
+    return Route("GET", "/api/openapi.json", Access.READ, openapi, "This.", "Object")
 
 
 def _chosen(app: App, targets: list[Target]) -> list[Instance]:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from pidone.control.messages import TEXT, Answer, Request, Response
-from pidone.control.router import Access, Route
+from pidone.control.router import Access, Handler, Route
 from pidone.control.views import app_state
 from pidone.supervise.app import App
 from pidone.supervise.ledger import Happening
@@ -28,9 +28,9 @@ class Probes:
     def routes(self) -> list[Route]:
         """The three paths."""
         return [
-            Route("GET", "/livez", Access.READ, self.live),
-            Route("GET", "/readyz", Access.READ, self.ready),
-            Route("GET", "/startupz", Access.READ, self.started),
+            _probe("/livez", self.live, "The runtime's loop turns."),
+            _probe("/readyz", self.ready, "Every app that must be ready is, and no stop was asked for."),
+            _probe("/startupz", self.started, "Everything has been ready at least once."),
         ]
 
     def live(self, request: Request) -> Answer:
@@ -66,3 +66,8 @@ class Probes:
 
     def _look(self) -> None:
         self._was_ready = self._was_ready or self._supervisor.is_ready
+
+
+def _probe(path: str, handler: Handler, summary: str) -> Route:
+    query = ("verbose",) if path == "/readyz" else ()
+    return Route("GET", path, Access.READ, handler, summary, "Text", query=query, content=(TEXT,))

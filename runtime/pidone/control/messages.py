@@ -10,6 +10,7 @@ from pidone.record import EMPTY, Record
 
 JSON: Final = "application/json"
 TEXT: Final = "text/plain; charset=utf-8"
+EVENTS: Final = "text/event-stream"
 
 
 class Side(Enum):

@@ -61,7 +61,11 @@ class Metrics:
 
     def routes(self) -> list[Route]:
         """The one path."""
-        return [Route("GET", "/metrics", Access.READ, self.metrics)]
+        return [
+            Route(
+                "GET", "/metrics", Access.READ, self.metrics, "OpenMetrics.", "Text", content=(CONTENT_TYPE,)
+            )
+        ]
 
     def metrics(self, request: Request) -> Answer:
         """Everything now."""

@@ -1,8 +1,13 @@
-"""The OpenAPI 3.1 description of the API, served at /api/openapi.json; imported only when somebody asks."""
+"""The OpenAPI 3.1 description of the API: made from the routes, served at /api/openapi.json.
 
-from collections.abc import Mapping
+Imported only when somebody asks.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from pidone.control.messages import EVENTS, JSON, TEXT
+from pidone.control.router import Access, Route
 from pidone.control.views import STATES
 
 _NULLABLE_INT: Final = {"type": ["integer", "null"]}
@@ -133,7 +138,28 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
             "oneOf": [{"type": "null"}, _object(name=_STRING, words=_INT, cwd=_STRING)],
         },
     ),
+    "Text": _STRING,
+    "Object": {"type": "object"},
+    "Records": _object(records=_array(_STRING)),
+    "Reached": _object(reached=_INT),
+    "Replies": _object(replies=_array({"type": "object"})),
+    "Scale": _object(
+        instances={
+            "oneOf": [
+                {"type": "integer", "minimum": 1},
+                {"type": "string", "pattern": r"^([+-]?\d{1,4}|max)$"},
+            ]
+        }
+    ),
+    "Signal": _object(signal={"type": ["string", "integer"]}),
+    "Message": {"oneOf": [_object(line=_STRING), _object(message={})]},
+    "Action": {
+        "type": "object",
+        "required": ["action"],
+        "properties": {"action": {"type": "string", "minLength": 1, "maxLength": 200}, "parameter": {}},
+    },
 }
+"""What routes name as their `reply` and `body`."""
 
 _TARGET: Final = {
     "name": "target",
@@ -142,53 +168,24 @@ _TARGET: Final = {
     "description": "An app, `app:index`, `namespace/app`, PM2's id, a namespace, or `all`.",
     "schema": {"type": "string", "minLength": 1},
 }
-
-
-def _query(name: str, description: str, schema: object) -> dict[str, Any]:
-    return {"name": name, "in": "query", "description": description, "schema": schema}
-
-
-_LINES: Final = _query("lines", "How many of the last ones.", {"type": "integer", "minimum": 0})
-_APP: Final = _query("app", "Only this app.", _STRING)
-_FOLLOW: Final = _query("follow", "Go on with what comes, as a stream.", {"enum": ["0", "1"]})
-_BODIES: Final[Mapping[str, Any]] = {
-    "scale": _object(
-        instances={
-            "oneOf": [
-                {"type": "integer", "minimum": 1},
-                {"type": "string", "pattern": r"^([+-]?\d{1,4}|max)$"},
-            ]
-        }
-    ),
-    "signal": _object(signal={"type": ["string", "integer"]}),
-    "send": {"oneOf": [_object(line=_STRING), _object(message={})]},
-    "trigger": {
-        "type": "object",
-        "required": ["action"],
-        "properties": {"action": {"type": "string", "minLength": 1, "maxLength": 200}, "parameter": {}},
-    },
-}
-_VERBS: Final = {
-    "start": "Start what does not run.",
-    "stop": "Stop it; the runtime stays.",
-    "restart": "End it and start it afresh, all instances at once.",
-    "reload": "Replace its instances one by one, each new one ready before its old one leaves.",
-    "reset": "Count restarts anew.",
-    "delete": "Stop it and forget it.",
-    "flush": "Forget the records that are kept of it.",
-    "scale": "Change the number of instances.",
-    "signal": "Send a signal to the main processes.",
-    "send": "Write a line to stdin, or send an IPC message.",
-    "trigger": "Run an action of the app and collect the replies.",
-}
-_OTHER_REPLIES: Final = {
-    "send": _object(reached=_INT),
-    "trigger": _object(replies=_array({"type": "object"})),
+_YES: Final = {"enum": ["0", "1"]}
+_QUERIES: Final[Mapping[str, tuple[str, Any]]] = {
+    "verbose": ("Say which app.", _STRING),
+    "pss": ("Measure PSS as well; on the unix socket only.", _YES),
+    "lines": ("How many of the last ones.", {"type": "integer", "minimum": 0}),
+    "app": ("Only this app.", _STRING),
+    "follow": ("Go on with what comes, as a stream.", _YES),
+    "err": ("Only errors.", _YES),
+    "since": ("A duration such as `10m`, or a time.", _STRING),
 }
 
 
-def document(version: str) -> dict[str, Any]:
+def document(version: str, routes: Iterable[Route]) -> dict[str, Any]:
     """The whole description."""
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        item = paths.setdefault(route.path, {"parameters": [_TARGET]} if "{target}" in route.path else {})
+        item[route.method.lower()] = _operation(route)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -196,67 +193,7 @@ def document(version: str) -> dict[str, Any]:
             "version": version,
             "description": "Full control on the unix socket; on TCP reading only, and acting with the token.",
         },
-        "paths": {
-            "/livez": {"get": _text("The runtime's loop turns.")},
-            "/readyz": {
-                "get": _text(
-                    "Every app that must be ready is, and no stop was asked for.",
-                    _query("verbose", "Say which app.", _STRING),
-                )
-            },
-            "/startupz": {"get": _text("Everything has been ready at least once.")},
-            "/metrics": {"get": _content("OpenMetrics.", "application/openmetrics-text")},
-            "/": {"get": _content("The dashboard.", "text/html")},
-            "/api": {"get": _get("The runtime itself.", _ref("Overview"))},
-            "/api/openapi.json": {"get": _get("This.", {"type": "object"})},
-            "/api/apps": {"get": _get("Every app.", _ref("Apps"))},
-            "/api/apps/{target}": {
-                "parameters": [_TARGET],
-                "get": {
-                    **_get("Everything about a target, and what happened to it.", _ref("Described"), 404),
-                    "parameters": [
-                        _query("pss", "Measure PSS as well; on the unix socket only.", {"enum": ["0", "1"]})
-                    ],
-                },
-                "delete": _action(_VERBS["delete"], _ref("Apps")),
-            },
-            "/api/apps/{target}/env": {
-                "parameters": [_TARGET],
-                "get": _get("Its variables, masked; on the unix socket only.", {"type": "object"}, 403, 404),
-            },
-            **{
-                f"/api/apps/{{target}}/{verb}": {
-                    "parameters": [_TARGET],
-                    "post": _action(text, _OTHER_REPLIES.get(verb, _ref("Apps")), _BODIES.get(verb)),
-                }
-                for verb, text in _VERBS.items()
-            },
-            "/api/events": {"get": _stream("Events of the runtime.", _LINES, _APP)},
-            "/api/logs": {
-                "get": {
-                    "summary": "The last records, and those to come.",
-                    "parameters": [
-                        _LINES,
-                        _APP,
-                        _FOLLOW,
-                        _query("err", "Only errors.", {"enum": ["0", "1"]}),
-                        _query("since", "A duration such as `10m`, or a time.", _STRING),
-                    ],
-                    "responses": {
-                        "200": {
-                            "description": "As JSON, or as a stream with `follow=1`.",
-                            "content": {
-                                "application/json": {"schema": _object(records=_array(_STRING))},
-                                "text/event-stream": {},
-                            },
-                        },
-                        **_errors(400, 404),
-                    },
-                }
-            },
-            "/api/logs/reopen": {"post": _action("Open the log files anew.", _ref("Overview"))},
-            "/api/drain": {"post": _action("Be ready no more; a stop will follow.", _ref("Overview"))},
-        },
+        "paths": paths,
         "components": {
             "schemas": dict(_SCHEMAS),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
@@ -264,52 +201,39 @@ def document(version: str) -> dict[str, Any]:
     }
 
 
-def _errors(*statuses: int) -> dict[str, Any]:
-    content = {"application/json": {"schema": _ref("Error")}}
-    return {str(status): {"description": "Refused.", "content": content} for status in statuses}
-
-
-def _get(summary: str, schema: object, *errors: int) -> dict[str, Any]:
-    good = {"description": "Found.", "content": {"application/json": {"schema": schema}}}
-    return {"summary": summary, "responses": {"200": good, **_errors(*errors)}}
-
-
-def _action(summary: str, schema: object, body: object = None) -> dict[str, Any]:
-    good = {"description": "Begun.", "content": {"application/json": {"schema": schema}}}
-    made: dict[str, Any] = {
-        "summary": summary,
-        "security": [{}, {"token": []}],
-        "responses": {"200": good, **_errors(400, 403, 404, 409)},
+def _operation(route: Route) -> dict[str, Any]:
+    content = {
+        each.partition(";")[0]: {} if each == EVENTS else {"schema": _ref(route.reply)}
+        for each in route.content
     }
-    if body is not None:
-        made["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+    responses = {"200": {"description": "Done.", "content": content}}
+    if route.content == (TEXT,):
+        responses["503"] = {"description": "No.", "content": content}
+    error = {"description": "Refused.", "content": {JSON: {"schema": _ref("Error")}}}
+    made: dict[str, Any] = {
+        "summary": route.summary,
+        "parameters": [_query(name) for name in route.query],
+        "responses": {**responses, **dict.fromkeys(_errors(route), error)},
+    }
+    if route.access is Access.ACT:
+        made["security"] = [{}, {"token": []}]
+    if route.body is not None:
+        made["requestBody"] = {"required": True, "content": {JSON: {"schema": _ref(route.body)}}}
     return made
 
 
-def _text(summary: str, *parameters: object) -> dict[str, Any]:
-    content = {"text/plain": {"schema": _STRING}}
-    return {
-        "summary": summary,
-        "parameters": list(parameters),
-        "responses": {
-            "200": {"description": "Yes.", "content": content},
-            "503": {"description": "No.", "content": content},
-        },
-    }
+def _errors(route: Route) -> Iterator[str]:
+    """How it may be refused."""
+    if route.access is Access.ACT or "lines" in route.query:
+        yield "400"
+    if route.access is not Access.READ:
+        yield "403"
+    if route.access is Access.ACT or "{target}" in route.path or "app" in route.query:
+        yield "404"
+    if route.access is Access.ACT:
+        yield "409"
 
 
-def _content(summary: str, content_type: str) -> dict[str, Any]:
-    content = {content_type: {"schema": _STRING}}
-    return {"summary": summary, "responses": {"200": {"description": "Now.", "content": content}}}
-
-
-def _stream(summary: str, *parameters: object) -> dict[str, Any]:
-    content: dict[str, Any] = {"text/event-stream": {}}
-    return {
-        "summary": summary,
-        "parameters": list(parameters),
-        "responses": {
-            "200": {"description": "Until the client goes.", "content": content},
-            **_errors(400),
-        },
-    }
+def _query(name: str) -> dict[str, Any]:
+    description, schema = _QUERIES[name]
+    return {"name": name, "in": "query", "description": description, "schema": schema}

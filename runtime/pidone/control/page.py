@@ -19,7 +19,7 @@ class Page:
 
     def routes(self) -> list[Route]:
         """The one path."""
-        return [Route("GET", "/", Access.READ, self.page)]
+        return [Route("GET", "/", Access.READ, self.page, "The dashboard.", "Text", content=("text/html",))]
 
     def page(self, request: Request) -> Answer:
         """The page with a policy (w3.org/TR/CSP3) that lets nothing but itself run.

@@ -5,7 +5,7 @@ from enum import Enum, auto
 from typing import Final, TypeAlias
 from urllib.parse import parse_qsl, unquote
 
-from pidone.control.messages import Answer, Refusal, Request, Response, Side
+from pidone.control.messages import JSON, Answer, Refusal, Request, Response, Side
 from pidone.record import Record
 
 _MOST_PARAMETERS: Final = 32
@@ -26,12 +26,21 @@ Handler: TypeAlias = Callable[[Request], Answer]
 
 
 class Route(Record):
-    """One operation; a segment `{target}` matches anything."""
+    """One operation, and what openapi.py says of it; a segment `{target}` matches anything."""
 
     method: str
     path: str
     access: Access
     handler: Handler
+    summary: str
+    reply: str = "Apps"
+    """The schema of a good answer, by its name in openapi.py."""
+    body: str | None = None
+    """The schema of what has to be sent."""
+    query: tuple[str, ...] = ()
+    """Parameters, by name."""
+    content: tuple[str, ...] = (JSON,)
+    """Types of a good answer."""
 
     @property
     def segments(self) -> tuple[str, ...]:

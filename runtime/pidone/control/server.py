@@ -124,7 +124,7 @@ class ControlServer:
             self._turn_away(why + hint)
 
     def _open_doors(self) -> None:
-        from pidone.control.handlers import Handlers  # noqa: PLC0415 (what `_knocked` is about)
+        from pidone.control.handlers import Handlers, described  # noqa: PLC0415 (what `_knocked` is about)
         from pidone.control.healthz import Probes  # noqa: PLC0415
         from pidone.control.listener import Listener  # noqa: PLC0415
         from pidone.control.metrics import Metrics  # noqa: PLC0415
@@ -134,14 +134,14 @@ class ControlServer:
 
         parts = self._parts
         operations = Operations(parts)
-        router = Router(
-            [
-                *Probes(parts).routes(),
-                *Metrics(parts).routes(),
-                *Handlers(parts, operations).routes(),
-                *Page().routes(),
-            ]
-        )
+        routes = [
+            *Probes(parts).routes(),
+            *Metrics(parts).routes(),
+            *Handlers(parts, operations).routes(),
+            *Page().routes(),
+        ]
+        routes.append(described(parts.version, routes))
+        router = Router(routes)
         doors, self._doors = self._doors, []
         for door in doors:
             listener = Listener(
