@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test sim test-docker test-k8s lint bench clean
+.PHONY: run test sim test-docker test-k8s lint bench release-dry-run clean
 
 run: $(VENV)/.sample
 	cd docker/backend && PATH="$(CURDIR)/$(BIN):$$PATH" pidone ecosystem.toml
@@ -30,6 +30,10 @@ lint: $(VENV)/.ready
 
 bench: $(VENV)/.ready
 	$(BIN)/python -m bench $(ARGS)
+
+# All that a tag does, short of publishing.
+release-dry-run: $(VENV)/.ready
+	$(BIN)/python .ci/release.py dry-run
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
