@@ -183,7 +183,7 @@ def test_env_chooses_an_environment(tmp_path: Path) -> None:
     [
         ((), "no FILE, SCRIPT or COMMAND"),
         (("--evn", "x", "f"), "unknown option --evn: did you mean --env?"),
-        (("a.toml", "b.toml"), "one FILE at a time"),
+        (("a.js", "b.js"), "only ecosystem files are taken together"),
         (("f.toml", "--env"), "--env needs a value"),
     ],
 )

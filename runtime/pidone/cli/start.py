@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from pidone.supervise.session import Closable, Parts
 
 USAGE: Final = """\
-usage: pidone [start] [OPTIONS] FILE [-- ARGS...]
+usage: pidone [start] [OPTIONS] [FILE...] [-- ARGS...]
        pidone [start] [OPTIONS] SCRIPT [-- ARGS...]
        pidone [start] [OPTIONS] -- COMMAND [ARGS...]
 
 Runs the apps of an ecosystem FILE (or one SCRIPT or COMMAND) in the foreground until they have ended or
-SIGTERM, SIGINT or SIGQUIT asks for a stop; a second one kills. SIGHUP reads FILE again.
+SIGTERM, SIGINT or SIGQUIT asks for a stop; a second one kills. SIGHUP reads FILE again. Without a FILE it is
+the ecosystem.toml (or another ecosystem.*) of this folder; of several FILEs, or a folder of them, later ones
+win key by key.
 
   --env NAME           lay env_NAME over every app's env
   --only NAMES         only these apps, comma separated
@@ -54,6 +56,8 @@ class StartOptions(Record, kw_only=True):
 
     target: str | None = None
     """An ecosystem file or a script."""
+    more: tuple[str, ...] = ()
+    """Further files, laid over the first."""
     rest: tuple[str, ...] = ()
     """What follows `--`: the arguments of every app, or the command when there is no target."""
     env_name: str | None = None
@@ -75,9 +79,10 @@ class StartOptions(Record, kw_only=True):
         return self.target is None and not self.rest
 
 
-def parse(words: Sequence[str]) -> StartOptions:
-    """Parse what follows `pidone [start]`. Raises UsageError."""
+def parse(words: Sequence[str], default: str | None = None) -> StartOptions:
+    """Parse what follows `pidone [start]`; `default` is the file if none is named. Raises UsageError."""
     target: str | None = None
+    more: list[str] = []
     rest: tuple[str, ...] = ()
     settings: dict[str, object] = {}
     overrides: dict[str, object] = {}
@@ -88,11 +93,10 @@ def parse(words: Sequence[str]) -> StartOptions:
             rest = tuple(iterator)
             break
         if not word.startswith("-") or word == "-":
-            if target is not None:
-                raise UsageError(
-                    f"one FILE at a time: {target!r} and {word!r} (arguments of an app follow --)"
-                )
-            target = word
+            if target is None:
+                target = word
+            else:
+                more.append(word)
             continue
         name, given, value = word.partition("=")
         if name in _SWITCHES:
@@ -106,11 +110,14 @@ def parse(words: Sequence[str]) -> StartOptions:
         else:
             raise UsageError(f"unknown option {name}{_did_you_mean(name)}")
     if target is None and not rest:
+        target = default
+    if target is None and not rest:
         raise UsageError("no FILE, SCRIPT or COMMAND")
     only = str(settings.get("only", ""))
     env_name = settings.get("env")
     return StartOptions(
         target=target,
+        more=tuple(more),
         rest=rest,
         env_name=None if env_name is None else str(env_name),
         only=tuple(name for name in only.replace(",", " ").split() if name),
@@ -207,7 +214,14 @@ def load_words(words: Sequence[str], cwd: str) -> Ecosystem:
     from pidone.cli.prepare.misspelt import refuse_misspelt
 
     refuse_misspelt(words, cwd, os.environ)
-    return load_options(parse(words), cwd)
+    return load_options(parse(words, default=default_file(cwd)), cwd)
+
+
+def default_file(cwd: str) -> str | None:
+    """The ecosystem of a folder, for whoever names none."""
+    from pidone.ecosystem.formats.languages import USUAL_NAMES
+
+    return next((name for name in USUAL_NAMES if os.path.isfile(os.path.join(cwd, name))), None)
 
 
 def load_options(options: StartOptions, cwd: str) -> Ecosystem:
@@ -239,11 +253,18 @@ def what_to_load(options: StartOptions, cwd: str, cpus: int) -> "tuple[tuple[str
 
     target = options.target
     is_file = target is not None and (target == "-" or is_ecosystem_file(Path(cwd, target)))
+    for word in options.more:
+        if not is_file or not is_ecosystem_file(Path(cwd, word)):
+            raise UsageError(
+                f"only ecosystem files are taken together: {target!r} and {word!r}"
+                " (arguments of an app follow --)"
+            )
     command = () if is_file else (*((target,) if target is not None else ()), *options.rest)
     return command, LoadOptions(
         env_name=options.env_name,
         only=options.only,
         args=options.rest if is_file else (),
+        more=tuple(map(Path, options.more)),
         cwd=Path(cwd),
         overrides=options.overrides,
         defaults=options.defaults,

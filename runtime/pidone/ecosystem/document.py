@@ -13,9 +13,8 @@ KeyPath: TypeAlias = tuple[str | int, ...]
 """Where a value stands, from the top of the file: `("apps", 0, "instances")`."""
 
 
-def _nowhere(path: KeyPath) -> int | None:
+def _nowhere(path: KeyPath) -> None:
     del path
-    return None
 
 
 class Document(Record, kw_only=True):
@@ -37,6 +36,9 @@ class Document(Record, kw_only=True):
     line_of: Callable[[KeyPath], int | None] = computed(factory=lambda: _nowhere)
     """The line (from 1) where a value stands, if the language allows to tell. Paths start at the apps:
     `(0, "instances")` is that key of the first app; top-level keys start with their name."""
+
+    file_of: Callable[[KeyPath], str | None] = computed(factory=lambda: _nowhere)
+    """The file that a value is from, where several make up the document."""
 
     @property
     def strict(self) -> bool:

@@ -9,12 +9,13 @@ from pidone.ecosystem import consistency, keys
 from pidone.ecosystem.app import Reader
 from pidone.ecosystem.document import Document
 from pidone.ecosystem.entries import Entry, option, parse_value, report_unknown
-from pidone.ecosystem.formats import read
+from pidone.ecosystem.formats import is_ecosystem_file, read
 from pidone.ecosystem.options import LoadOptions
 from pidone.ecosystem.problems import Problems, Scope, did_you_mean, shown
 from pidone.ecosystem.references import UnsetVariableError, expand
 from pidone.ecosystem.spec import AppSpec, Ecosystem, Origin, RuntimeSpec
 from pidone.errors import ConfigError
+from pidone.record import EMPTY
 
 _LISTS: Final = ("smoke", "alerts")
 _PATHS: Final = ("socket", "admin_token_file")
@@ -29,6 +30,8 @@ class Examined(NamedTuple):
 
     ecosystem: Ecosystem
     errors: tuple[str, ...]
+    sources: Mapping[str, Mapping[str, str]] = EMPTY
+    """App to key to the file that says it, where several make up the whole."""
 
 
 def load(source: Path | None, options: LoadOptions) -> Ecosystem:
@@ -44,9 +47,30 @@ def examine_file(source: Path | None, options: LoadOptions) -> Examined:
 
 def read_document(source: Path | None, options: LoadOptions) -> Document:
     """What a file says, before it is asked what it means. Raises ConfigError."""
+
     # Messages name the file as the user did, as long as that is where it is.
-    path = source if source is None or options.cwd == Path.cwd() else options.cwd / source
-    return read(path, env=options.environ, argv=options.argv, cpus=options.cpus)
+    def one(file: Path | None) -> Document:
+        path = file if file is None or options.cwd == Path.cwd() else options.cwd / file
+        return read(path, env=options.environ, argv=options.argv, cpus=options.cpus)
+
+    files = [part for file in (source, *options.more) for part in _files_of(file, options.cwd)]
+    documents = [one(file) for file in files]
+    if len(documents) == 1 and "include" not in documents[0].top:
+        return documents[0]
+    from pidone.ecosystem.compose import composed, with_includes  # noqa: PLC0415  # hardly ever needed
+
+    whole = composed([with_includes(document, one, options.cwd) for document in documents], options.cwd)
+    return whole.but(source=documents[0].source)
+
+
+def _files_of(source: Path | None, cwd: Path) -> Sequence[Path | None]:
+    """A file, or the ecosystem files of a folder in the order of their names."""
+    if source is None or not (cwd / source).is_dir():
+        return (source,)
+    files = [source / path.name for path in sorted((cwd / source).iterdir()) if is_ecosystem_file(path)]
+    if not files:
+        raise ConfigError(f"{source}: is a directory without an ecosystem file in it")
+    return files
 
 
 def from_command(argv: Sequence[str], options: LoadOptions) -> Ecosystem:
@@ -118,7 +142,18 @@ def examine(document: Document, options: LoadOptions, title: str = "") -> Examin
         warnings=tuple(dict.fromkeys(problems.warnings)),
         notices=(*document.notices, *dict.fromkeys(problems.notices)),
     )
-    return Examined(ecosystem, tuple(dict.fromkeys(problems.errors)))
+    return Examined(ecosystem, tuple(dict.fromkeys(problems.errors)), _sources(reader))
+
+
+def _sources(reader: Reader) -> Mapping[str, Mapping[str, str]]:
+    document = reader.document
+    found: dict[str, dict[str, str]] = {}
+    for index, app in enumerate(document.apps):
+        for spelling in app:
+            key = keys.find(spelling, keys.APP_KEYS)
+            if file := document.file_of((index, spelling)):
+                found.setdefault(reader.name_of(app), {})[key.name if key else spelling] = file
+    return found
 
 
 def _only_known(reader: Reader) -> set[str]:

@@ -12,6 +12,8 @@ class LoadOptions(Record, kw_only=True, hidden=("environ",)):
 
     env_name: str | None = None
     """`--env NAME`: lay `env_NAME` over `env`."""
+    more: tuple[Path, ...] = ()
+    """Further files, each laid over those before it."""
     only: tuple[str, ...] = ()
     """Names of the apps to keep; empty keeps all."""
     args: tuple[str, ...] = ()

@@ -87,6 +87,8 @@ class Scope(NamedTuple):
         self.error(f"{key} = {quoted}: {expected}", key)
 
     def _line(self, message: str, keys: KeyPath) -> str:
-        line = self.problems.document.line_of((*self.path, *keys))
-        where = f"{self.problems.title}:{line}" if line else self.problems.title
+        path = (*self.path, *keys)
+        line = self.problems.document.line_of(path)
+        file = self.problems.document.file_of(path) or self.problems.title
+        where = f"{file}:{line}" if line else file
         return strip_controls(f"{where}: {self.label}{message}")

@@ -10,19 +10,21 @@ from pidone.cli.options import Argument, CommandSet, env_option, json_option
 from pidone.errors import ConfigError
 from pidone.init.exitcodes import ExitCode
 
+_USUAL = "ecosystem.toml"
 _WOULD_NOT_START = 1
 
 app = CommandSet()
 
 
 @app.command("check")
-@click.argument("file", cls=Argument, help="The ecosystem; - is standard input.")
+@click.argument("file", cls=Argument, nargs=-1, help="The ecosystem (later ones win); - is standard input.")
 @json_option
 @click.option("--strict", is_flag=True, help="Warnings are errors.")
 @env_option
 @click.option("--only", metavar="NAMES", default="", help="Only these apps, comma separated.")
-def check(file: str, *, as_json: bool, strict: bool, env: str | None, only: str) -> int:
+def check(file: tuple[str, ...], *, as_json: bool, strict: bool, env: str | None, only: str) -> int:
     """Tell what an ecosystem means, and everything that is wrong with it."""
+    from pidone.cli.start import default_file
     from pidone.ecosystem.load import Examined, examine_file
     from pidone.ecosystem.options import LoadOptions
     from pidone.ecosystem.output.resolved import as_plain, as_text
@@ -33,22 +35,26 @@ def check(file: str, *, as_json: bool, strict: bool, env: str | None, only: str)
     cpus = available_cpus()
     names = tuple(only.replace(",", " ").split())
     try:
-        source = None if file == "-" else Path(file)
-        start = ("start", file, *(("--env", env) if env else ()))
-        how = LoadOptions(env_name=env, only=names, cpus=cpus, argv=start, hints=True)
+        found = default_file(str(Path.cwd())) if not file else None
+        first, *others = file or (found or _USUAL,)
+        source = None if first == "-" else Path(first)
+        more = tuple(map(Path, others))
+        start = ("start", *(file or (first,)), *(("--env", env) if env else ()))
+        how = LoadOptions(env_name=env, only=names, more=more, cpus=cpus, argv=start, hints=True)
         examined: Examined = in_child(lambda: examine_file(source, how))
     except ConfigError as error:
         examined = Examined(Ecosystem(apps=()), tuple(str(error).split("\n")))
-    ecosystem, errors = examined
+    ecosystem, errors, sources = examined
     counted = [(spec, spec.count(cpus)) for spec in ecosystem.apps]
     remarks = [*ecosystem.warnings, *ecosystem.notices]
     if as_json:
         apps = [as_plain(spec, count) for spec, count in counted]
-        told = {"apps": apps, "warnings": remarks, **({"errors": errors} if errors else {})}
+        told = {"apps": apps, "warnings": remarks}
+        told |= {name: value for name, value in (("errors", errors), ("sources", sources)) if value}
         print(json.dumps(told, ensure_ascii=False, indent=2))
     else:
         for spec, count in counted:
-            print("\n".join(as_text(spec, count)))
+            print("\n".join(as_text(spec, count, sources.get(spec.name, {}))))
     kinds = (("error", errors), ("warning", ecosystem.warnings), ("note", ecosystem.notices))
     for word, lines in kinds[: 1 if as_json else 3]:
         for line in lines:

@@ -32,6 +32,8 @@ def read(source: Path | None, *, env: Mapping[str, str], argv: Sequence[str], cp
         ConfigError: it cannot be read. The message holds one line per problem: file, line, column, text,
             remedy.
     """
+    if source and (what := languages.FOREIGN.get(source.name)):
+        raise ConfigError(f"{source}: {what}; `pidone init` makes an ecosystem.toml of what it says")
     loaded = load(source)
     language = languages.of(loaded)
     try:
@@ -63,6 +65,10 @@ def _parse(source: Source, language: str, env: Mapping[str, str], argv: Sequence
         from pidone.ecosystem.formats import toml  # noqa: PLC0415
 
         return toml.parse(source)
+    if language == languages.PROCFILE:
+        from pidone.ecosystem.formats import procfile  # noqa: PLC0415
+
+        return procfile.parse(source)
     if language == languages.YAML:
         from pidone.ecosystem.formats import yaml12  # noqa: PLC0415
 

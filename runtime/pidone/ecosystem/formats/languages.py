@@ -12,6 +12,13 @@ JSON: Final = "json"
 YAML: Final = "yaml"
 TOML: Final = "toml"
 
+PROCFILE: Final = "procfile"
+
+USUAL_NAMES: Final = (
+    "ecosystem.toml", "ecosystem.config.js", "ecosystem.config.cjs", "ecosystem.config.mjs",
+    "ecosystem.config.ts", "ecosystem.json", "ecosystem.yaml", "ecosystem.yml",
+)  # fmt: skip
+"""Of files that are found without being named."""
 _BY_SUBSTRING: Final = (
     (".json", JSON),
     (".yml", YAML),
@@ -19,6 +26,8 @@ _BY_SUBSTRING: Final = (
     (".config.js", JAVASCRIPT),
     (".config.cjs", JAVASCRIPT),
     (".config.mjs", JAVASCRIPT),
+    (".config.ts", JAVASCRIPT),
+    (".config.mts", JAVASCRIPT),
 )
 """PM2's rule, in its order: part of the name, so that `x.json5` and `x.config.js.bak` count."""
 _JAVASCRIPT_SUFFIXES: Final = (".js", ".cjs", ".mjs")
@@ -29,11 +38,24 @@ _TOML_START: Final = r"""(?m)^\s*(?:\[\[?[\w.\-"' ]+\]\]?\s*(?:\#.*)?$|[\w.\-"']
 _EXPORTS: Final = r"(?m)\bmodule\.exports\s*=|\bexports\.\w+\s*=|^\s*export\s+(?:default|const|let|var)\s"
 
 
+FOREIGN: Final = {
+    "supervisord.conf": "is of supervisord",
+    "Dockerfile": "builds an image",
+    "compose.yaml": "is of docker compose",
+    "compose.yml": "is of docker compose",
+    "docker-compose.yml": "is of docker compose",
+    "docker-compose.yaml": "is of docker compose",
+}
+"""Files that say what runs, in other programs' words."""
+
+
 def by_name(path: Path) -> str | None:
     """The language that the file's name tells."""
     name = path.name
     if name.endswith(".toml"):
         return TOML
+    if name.startswith("Procfile"):
+        return PROCFILE
     for part, language in _BY_SUBSTRING:
         if part in name:
             return language
@@ -83,6 +105,10 @@ def is_ecosystem_file(path: Path) -> bool:
     name = path.name
     if str(path) == "-" or name.endswith(".toml") or any(part in name for part, _ in _BY_SUBSTRING):
         return True
+    if name in FOREIGN or (name.startswith("Procfile") and path.is_file()):
+        return True
+    if path.is_dir() and not any((path / main).exists() for main in ("package.json", "index.js")):
+        return any(is_ecosystem_file(each) for each in path.iterdir() if each.is_file())
     if not name.endswith(_JAVASCRIPT_SUFFIXES):
         return False
     return _exports_apps(path, any_shape=bool(_NAMED_LIKE_ONE & set(name.lower().split(".")[:-1])))

@@ -9,7 +9,9 @@ from pidone.ecosystem.formats.secrets import printable
 from pidone.errors import ConfigError
 from pidone.record import Record
 
-_TOP_KEYS: Final = frozenset({"apps", "pm2", "deploy", "static", "runtime", "smoke", "alerts", "$schema"})
+_TOP_KEYS: Final = frozenset(
+    {"apps", "pm2", "deploy", "static", "runtime", "smoke", "alerts", "include", "$schema"}
+)
 _EXAMPLE: Final = "{script: 'server.js'}"
 _SKIPPED: Final = (None, False, "", 0)
 """What `condition && {...}` leaves in a list when the condition is false."""

@@ -35,7 +35,7 @@ NOTHING_IN_A_CONTAINER: Final = frozenset(
 )  # fmt: skip
 """PM2's keys about its daemon, its cloud service and desktops: accepted, named once, without effect."""
 
-TOP_LEVEL: Final = ("apps", "runtime", "deploy", "static", "smoke", "alerts", "pm2", "$schema")
+TOP_LEVEL: Final = ("apps", "runtime", "deploy", "static", "smoke", "alerts", "include", "pm2", "$schema")
 
 _CAMEL: Final = r"(?<=[a-z0-9])([A-Z])"
 

@@ -10,7 +10,7 @@ from pidone.ecosystem.problems import strip_controls
 from pidone.ecosystem.spec import AppSpec, MemoryShare
 from pidone.ecosystem.values.quantities import write_duration, write_size
 from pidone.masking import mask, mask_args, mask_named
-from pidone.record import Record
+from pidone.record import EMPTY, Record
 
 _KINDS: Final = {key.name: key.kind for group in APP_GROUPS for key in group.keys}
 _IN_THE_HEADING: Final = frozenset(
@@ -44,16 +44,22 @@ def as_plain(app: AppSpec, instances: int) -> dict[str, object]:
     }
 
 
-def as_text(app: AppSpec, instances: int) -> list[str]:
-    """An app as lines of a readable table: what runs, then whatever is not the default."""
+def as_text(app: AppSpec, instances: int, sources: Mapping[str, str] = EMPTY) -> list[str]:
+    """An app as lines of a readable table: what runs, then whatever is not the default.
+
+    `sources` says for a key which file it is from, where there are several.
+    """
     mode = f"{app.exec_mode.value} x{instances}" + (" (max)" if app.instances == 0 else "")
     command = app.argv or (app.script, *app.args)  # as written, where it is not there yet
     lines = [f"{app.name}  [{mode}]  {' '.join(mask_args(command, mask_named))}"]
     default = AppSpec(name=app.name, argv=app.argv)
     for name, value in app.as_dict().items():
         if name not in _IN_THE_HEADING and value != getattr(default, name):
-            lines.append(f"    {name:<26} {_written(name, value)}")
+            told = f"    {name:<26} {_written(name, value)}"
+            lines.append(f"{told}  ({sources[name]})" if name in sources else told)
     lines += [f"    env {name:<22} {value}" for name, value in mask(app.env, app.secrets).items()]
+    if files := sorted({*sources.values()}):
+        lines[0] += f"  ({', '.join(files)})"
     return [strip_controls(line) for line in lines]
 
 

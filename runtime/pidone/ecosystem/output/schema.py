@@ -37,6 +37,7 @@ def json_schema() -> dict[str, object]:
             "apps": apps,
             "pm2": apps,
             "runtime": _table((RUNTIME_GROUP,), RuntimeSpec),
+            "include": {"description": "Files that this one is laid over.", **fragments.NAMES},
             "smoke": {"description": "Checks of `pidone smoke`.", **checks.SMOKE.schema},
             "alerts": {"description": "Conditions over the running apps.", **checks.ALERTS.schema},
             "deploy": {"type": "object", "description": "PM2's; only `deploy.NAME.env` counts."},
@@ -50,6 +51,7 @@ def json_schema() -> dict[str, object]:
             {"required": ["pm2"]},
             {"required": ["deploy"]},
             {"required": ["static"]},
+            {"required": ["include"]},
         ],
     }
     app: dict[str, Any] = _table(APP_GROUPS, AppSpec)

@@ -4,19 +4,18 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from pidone.ecosystem.formats.procfile import processes
 from pidone.ecosystem.output.convert import Tables
 from pidone.ecosystem.programs.program import plain_words
 from pidone.ecosystem.references import escape
 
-_LINE: Final = r"([A-Za-z0-9_-]+):\s*(.+)"
 _RELEASE: Final = "release"
 _FIRST_PORT: Final = 5000  # foreman's
 
 
 def from_procfile(text: str) -> Tables:
     """One app per process type; `release` runs to its end before the others start, as on Heroku."""
-    found = [match for line in text.splitlines() if (match := re.fullmatch(_LINE, line.strip()))]
-    apps = [_app(match[1], match[2]) for match in found]
+    apps = [_app(name, command) for _, name, command in processes(text)]
     if any(app["name"] == _RELEASE for app in apps):
         for app in apps:
             if app["name"] == _RELEASE:
