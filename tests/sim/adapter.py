@@ -240,6 +240,7 @@ def _install() -> None:
         (proctree.read, _call("proc_read")),
         (proctree.snapshot, _call("proc_snapshot")),
         (proctree.children, _call("proc_children")),
+        (proctree.is_ours, lambda: True),
         (processes.read_process, lambda _pid: True),
         (processes.tree_memory, lambda tree, _threshold: tree.rss),
         (processes.TreeSampler, lambda: SimSampler(_World.now)),

@@ -7,6 +7,14 @@ import os
 
 from pidone.csignal import signal
 
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+SENT, GONE, REFUSED = "sent", "gone", "refused"
+"""What became of a signal; no enum, as the bare init needs this module."""
+
 
 class Process:
     """One process as /proc/PID/stat described it at one moment."""
@@ -33,24 +41,111 @@ class Process:
         return self.state in "ZXx"
 
     def send(self, signum: int) -> bool:
-        """Signal this very process; False if it is gone or not ours to signal, even if its pid lives on.
+        """Signal this very process; False if it is gone or not ours to signal, even if its pid lives on."""
+        return self.deliver(signum) == SENT
 
-        A pidfd is taken first and the start time compared after, so a reused pid is never hit.
+    def deliver(self, signum: int) -> str:
+        """Signal this very process: SENT, GONE or REFUSED (EPERM). Raises nothing.
+
+        A pidfd is taken first and the start time compared after, so a reused pid is never hit. Where neither
+        can be had (no descriptor is left, no pidfd in this kernel), the pid alone has to do: it was read just
+        now, and a signal must not depend on anything that may be wanting when it is needed most.
         """
         try:
             descriptor = os.pidfd_open(self.pid)
         except ProcessLookupError:
-            return False
-        except OSError:  # no pidfd: Linux before 5.3, or a sandbox without it
-            return self._is_current() and _kill(self.pid, signum)
+            return GONE
+        except OSError:  # EMFILE; Linux before 5.3, or a sandbox without it
+            return deliver(self.pid, signum) if self._is_current() else GONE
         try:
-            return self._is_current() and _pidfd_kill(descriptor, signum)
+            return _deliver_to(descriptor, self.pid, signum) if self._is_current() else GONE
         finally:
             os.close(descriptor)
 
     def _is_current(self) -> bool:
-        now = read(self.pid)
+        try:
+            now = read(self.pid)
+        except OSError:
+            return True
         return now is not None and now.start_ticks == self.start_ticks
+
+
+class Group:
+    """All members of a process group that nobody can look at, as one that can be signalled."""
+
+    __slots__ = ("pid", "start_ticks", "state")
+    is_dead = False
+
+    def __init__(self, leader: int) -> None:
+        """With 1 as the leader: everybody in our PID namespace, for its process 1."""
+        self.pid = -leader
+        self.start_ticks = 0
+        self.state = "?"
+
+    def deliver(self, signum: int) -> str:
+        """As `Process.deliver`."""
+        return deliver(self.pid, signum)
+
+
+def deliver(target: int, signum: int) -> str:
+    """Signal a pid, or a group by its negative: SENT, GONE or REFUSED. Needs no descriptor and no /proc."""
+    try:
+        os.kill(target, signum)
+    except PermissionError:
+        return REFUSED
+    except OSError:  # ESRCH
+        return GONE
+    return SENT
+
+
+def _deliver_to(descriptor: int, pid: int, signum: int) -> str:
+    try:
+        signal.pidfd_send_signal(descriptor, signum)
+    except ProcessLookupError:
+        return GONE
+    except PermissionError:
+        return REFUSED
+    except OSError:  # a sandbox that has the one call and not the other
+        return deliver(pid, signum)
+    return SENT
+
+
+class Look:
+    """Everybody at one moment, and who belongs to whom; made once for many questions."""
+
+    __slots__ = ("_by_group", "_by_parent", "_by_session", "processes")
+
+    def __init__(self, processes: dict[int, Process]) -> None:
+        self.processes = processes
+        self._by_parent: dict[int, list[int]] = {}
+        self._by_group: dict[int, list[int]] = {}
+        self._by_session: dict[int, list[int]] = {}
+        for pid, process in processes.items():
+            self._by_parent.setdefault(process.ppid, []).append(pid)
+            self._by_group.setdefault(process.pgrp, []).append(pid)
+            self._by_session.setdefault(process.session, []).append(pid)
+
+    def led_by(self, pid: int) -> set[int]:
+        """The process, its group and its session, as far as they are there."""
+        return {*self._by_group.get(pid, ()), *self._by_session.get(pid, ()), pid} & self.processes.keys()
+
+    def families(self, roots: "Iterable[int]") -> set[int]:
+        """These and all their descendants."""
+        found = list(roots)
+        seen = set(found)
+        for parent in found:
+            new = [child for child in self._by_parent.get(parent, ()) if child not in seen]
+            found += new
+            seen.update(new)
+        return seen
+
+
+def is_ours() -> bool:
+    """Whether /proc speaks of our PID namespace; another one's numbers would hit the wrong processes."""
+    try:
+        return os.readlink("/proc/self") == str(os.getpid())
+    except OSError:
+        return False
 
 
 def read(pid: int) -> Process | None:
@@ -128,19 +223,3 @@ def members(
         for process in known.values()
         if (pgrp is None or process.pgrp == pgrp) and (session is None or process.session == session)
     ]
-
-
-def _kill(pid: int, signum: int) -> bool:
-    try:
-        os.kill(pid, signum)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
-
-
-def _pidfd_kill(descriptor: int, signum: int) -> bool:
-    try:
-        signal.pidfd_send_signal(descriptor, signum)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from pidone.init.bare.output import complain
 from pidone.init.exitcodes import SIGNAL_BASE
 from pidone.record import Record
 from pidone.signames import signal_name
@@ -33,6 +34,15 @@ class ExitStatus(Record):
         return f"code {self.code}" if self.signal is None else signal_name(self.signal)
 
 
+def has_children() -> bool:
+    """Whether any child is left, dead or alive; nobody is buried for it."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
 class Reaper:
     """Collects every dead child; the only caller of waitid in the process."""
 
@@ -47,6 +57,8 @@ class Reaper:
         self._on_orphan = on_orphan
         self.orphans = 0
         """Adopted processes buried so far."""
+        self.on_failure: Callable[[Exception], None] = _report
+        """Hears what an owner raised: a bug, or a call that failed. All others are buried all the same."""
 
     def watch(self, pid: int, on_exit: Callable[[ExitStatus], None]) -> None:
         """Tell `on_exit` when the child ends; to be called in the same turn that forked it."""
@@ -75,12 +87,20 @@ class Reaper:
 
     def _bury(self, result: os.waitid_result) -> None:
         owner = self._owners.pop(result.si_pid, None)
-        if owner is not None:
-            owner(_status(result))
-            return
-        self.orphans += 1
-        if self._on_orphan is not None:
-            self._on_orphan(result.si_pid)
+        self.orphans += owner is None
+        try:
+            if owner is not None:
+                owner(_status(result))
+            elif self._on_orphan is not None:
+                self._on_orphan(result.si_pid)
+        except Exception as error:  # noqa: BLE001 (one's failure is nobody else's: each dead child is buried)
+            self.on_failure(error)
+
+
+def _report(error: Exception) -> None:
+    from pidone.errors import describe_bug  # noqa: PLC0415 (nobody else needs it here)
+
+    complain(describe_bug(error))
 
 
 def _status(result: os.waitid_result) -> ExitStatus:

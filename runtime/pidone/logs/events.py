@@ -74,6 +74,10 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "watch.failed": Event("files are not watched for now"),
         "hook.done": Event("a hook's command ended well", _HOOK),
         "hook.failed": Event("a hook's command failed", _HOOK),
+        "rights.missing": Event(
+            "the rights of this process do not allow something for an app",
+            ("setting", "capability", "pid", "app"),
+        ),
         "host.unreadable": Event("something about the container cannot be read and is taken as absent"),
         "listen.open": Event("a socket was opened for an app", ("app",)),
         "listen.failed": Event("a socket for an app cannot be opened", ("app",)),

@@ -3,7 +3,8 @@
 import os
 import signal
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
+from functools import partial
 from typing import Final
 
 from pidone.contracts import Clock, Handover, InstanceId, LogSink, LogSource, Outlet, Report, SocketBroker
@@ -15,7 +16,8 @@ from pidone.init.spawn import SpawnPlan, spawn
 from pidone.listen import needs
 from pidone.supervise.commands import plan_for
 from pidone.supervise.environment import Environment
-from pidone.supervise.leftovers import Clearance, Kin
+from pidone.supervise.leftovers import Clearance, Kin, Looks
+from pidone.supervise.refusals import RightsReport
 from pidone.supervise.stdin import StdinPipe
 
 RESERVE: Final = 16
@@ -42,6 +44,8 @@ class ForkLauncher:
         self._broker = broker
         self._count = count
         self._environment = Environment(environ)
+        self._looks = Looks(clock)
+        self._rights = RightsReport(log)
         self._clearances: set[Clearance] = set()
 
     def launch(
@@ -53,6 +57,7 @@ class ForkLauncher:
         on_exit: Callable[[ExitStatus], None],
     ) -> "ForkedProcess":
         """Start one incarnation. Raises SpawnError; then nothing is left of the attempt."""
+        self._rights.look_at(app)
         with ExitStack() as undo:
             try:
                 handover = self._broker.prepare(app, who, report)
@@ -69,8 +74,8 @@ class ForkLauncher:
                 raise SpawnError(f"descriptors: {error.strerror}") from error
             pid = spawn(self._plan(app, who, handover, outlet, stdin))
             undo.pop_all()
-        kin = Kin(pid, self._environment.mark(who), self._reaper.owns)
-        process = ForkedProcess(self, pid, kin, outlet, handover, on_exit, announces=_announces(app))
+        kin = Kin(pid, self._environment.mark(who), self._reaper.owns, self._looks)
+        process = ForkedProcess(self, app, pid, kin, outlet, handover, on_exit, announces=_announces(app))
         if stdin:
             stdin.spawned()
             process.stdin = stdin
@@ -114,14 +119,18 @@ class ForkLauncher:
         for clearance in tuple(self._clearances):
             clearance.check()
 
-    def clear(self, kin: Kin, on_gone: Callable[[], None]) -> Clearance | None:
+    def refused(self, app: AppSpec, pid: int, number: int) -> None:
+        """The kernel does not let us signal a process of this app."""
+        self._rights.refused(app, pid, number)
+
+    def clear(self, app: AppSpec, kin: Kin, on_gone: Callable[[], None]) -> Clearance | None:
         """Begin to end what is left of an incarnation; None if there is nothing."""
 
         def gone() -> None:
             self._clearances.discard(clearance)
             on_gone()
 
-        clearance = Clearance(kin.alive, self._clock, gone)
+        clearance = Clearance(kin.alive, self._clock, gone, partial(self.refused, app))
         if not clearance.begin():
             return None
         self._clearances.add(clearance)
@@ -134,6 +143,7 @@ class ForkedProcess:
     def __init__(
         self,
         launcher: ForkLauncher,
+        app: AppSpec,
         pid: int,
         kin: Kin,
         outlet: Outlet,
@@ -146,6 +156,7 @@ class ForkedProcess:
         self.pid = pid
         self.announces = announces
         self._launcher = launcher
+        self._app = app
         self._kin = kin
         self._outlet = outlet
         self._handover = handover
@@ -162,17 +173,25 @@ class ForkedProcess:
 
     def signal(self, number: int) -> None:
         """Signal the main process. It is not reaped yet, so the pid is still its own."""
-        if self._kin.main_is_alive:
-            with suppress(ProcessLookupError):
-                os.kill(self.pid, number)
+        if self._kin.main_is_alive and proctree.deliver(self.pid, number) == proctree.REFUSED:
+            self._launcher.refused(self._app, self.pid, number)
 
     def stop(self, number: int) -> None:
-        """Signal the main process, after noting who its descendants are."""
+        """Signal the main process, after noting who its descendants are, as far as that can be told.
+
+        Noted before, since it may be gone a moment later, and they with it out of our sight.
+        """
         self._kin.remember()
         self.signal(number)
-        main = proctree.read(self.pid)
-        if main is not None and main.state == "T":  # a stopped process hears nothing but SIGKILL
+        if self._is_stopped():  # it hears nothing but SIGKILL
             self.signal(signal.SIGCONT)
+
+    def _is_stopped(self) -> bool:
+        try:
+            main = proctree.read(self.pid)
+        except OSError:
+            return False
+        return main is not None and main.state == "T"
 
     def follow(self, pid: int) -> None:
         """Take `pid` for the main process from now on."""
@@ -198,14 +217,14 @@ class ForkedProcess:
             self._clearance.kill()
             return
         self._kin.remember()
-        kin = self._kin.alive()
         self.signal(signal.SIGKILL)
-        for process in kin:
-            process.send(signal.SIGKILL)
+        self._kin.send_to_group(signal.SIGKILL)
+        for process in self._kin.alive():
+            process.deliver(signal.SIGKILL)
 
     def end_leftovers(self, on_gone: Callable[[], None]) -> bool:
         """Ask what the main process left behind to end; False if there is nothing."""
-        self._clearance = self._launcher.clear(self._kin, on_gone)
+        self._clearance = self._launcher.clear(self._app, self._kin, on_gone)
         if self._clearance is None:
             return False
         if self._killed:
@@ -215,7 +234,7 @@ class ForkedProcess:
     def main_ended(self, status: ExitStatus) -> None:
         """The reaper buried the main process: drain its pipes, then tell the owner."""
         followed, self._followed = self._followed, None
-        if followed is not None and proctree.read(followed) is not None:
+        if followed is not None and proctree.deliver(followed, 0) != proctree.GONE:
             self.pid = followed
             self._launcher.follow(followed, self.main_ended)
             return

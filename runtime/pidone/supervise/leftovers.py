@@ -1,13 +1,21 @@
-"""What a main process leaves behind: found, asked to end, killed, and waited for, without a fixed sleep."""
+"""What a main process leaves behind: found, asked to end, killed, and waited for, without a fixed sleep.
+
+Who there is can only be read from /proc, and that may fail: no descriptor is left, it is not mounted, or it
+is another PID namespace's. No signal waits for it: the main process and its group are reached without.
+"""
 
 import os
 import signal
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeAlias, TypeVar
 
 from pidone.contracts import Clock, Timer
 from pidone.ecosystem.spec import Seconds
 from pidone.init import proctree
+from pidone.init.reaper import has_children
+from pidone.init.spare import SpareDescriptor
+
+T = TypeVar("T")
 
 POLL: Final[Seconds] = 0.05
 """Most leftovers are adopted by us, so that their end is a SIGCHLD; a member of the group whose parent lives
@@ -17,62 +25,112 @@ MARK: Final = "PIDONE_INSTANCE"
 """Variable that marks every process of an incarnation, so that one that left its group and session by a
 double fork can still be told from the others' (readable for our own user, or with CAP_SYS_PTRACE)."""
 
+Target: TypeAlias = proctree.Process | proctree.Group
+
+
+class Looks:
+    """Looks at /proc for all who ask: once in a turn of the loop, and with a descriptor of its own."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Whether /proc is of our PID namespace is found out here, once."""
+        self._clock = clock
+        self._is_ours = proctree.is_ours()
+        self._spare = SpareDescriptor()
+        self._latest: proctree.Look | None = None
+
+    def look(self) -> proctree.Look | None:
+        """Everybody, as of this turn; None if that cannot be told."""
+        return self._latest or self.look_anew()
+
+    def look_anew(self) -> proctree.Look | None:
+        """Everybody, as of now."""
+        processes = self._read(proctree.snapshot)
+        if processes is None:
+            return None
+        if self._latest is None:
+            self._clock.call_later(0.0, self._forget)
+        self._latest = proctree.Look(processes)
+        return self._latest
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the next look is a new one."""
+        return self._latest is None
+
+    def below(self, pid: int) -> list[proctree.Process]:
+        """The descendants of one process now, cheaper than everybody; none if that cannot be told."""
+        found = self._read(lambda: [proctree.read(each) for each in proctree.descendants(pid)])
+        return [process for process in found or () if process is not None]
+
+    def children(self) -> list[int]:
+        """Our own children; none if that cannot be told."""
+        return self._read(lambda: proctree.children(os.getpid())) or []
+
+    def _read(self, ask: Callable[[], T]) -> T | None:
+        if not self._is_ours:
+            return None
+        with self._spare:
+            try:
+                return ask()
+            except OSError:  # ENFILE, ENOMEM; a /proc that somebody has unmounted
+                return None
+
+    def _forget(self) -> None:
+        self._latest = None
+
 
 class Kin:
     """The processes that belong to one incarnation."""
 
-    def __init__(self, main: int, mark: str, owned: Callable[[int], bool]) -> None:
+    def __init__(self, main: int, mark: str, owned: Callable[[int], bool], looks: Looks) -> None:
         """`main` led its own process group; `mark` is its value of MARK; `owned` knows the main processes."""
         self._main = main
         self._mark = f"{MARK}={mark}".encode()
         self._owned = owned
+        self._looks = looks
         self._remembered: dict[int, int] = {}
         self.main_is_alive = True
 
     def remember(self) -> None:
         """Note the present descendants by pid and start time: some may leave the group before they end."""
-        processes = proctree.snapshot()
-        for pid in proctree.descendants(self._main, processes):
-            self._remembered[pid] = processes[pid].start_ticks
+        self._remembered.update(
+            (process.pid, process.start_ticks) for process in self._looks.below(self._main)
+        )
 
-    def alive(self) -> list[proctree.Process]:
+    def send_to_group(self, number: int) -> str:
+        """Signal the main process's group, which needs no look at anything."""
+        return proctree.deliver(-self._main, number) if self._group_is_ours() else proctree.GONE
+
+    def alive(self) -> list[Target]:
         """Everything of the incarnation that has not ended, except the main process itself."""
-        strays = set(self._strays())
-        if not strays and not self._group_exists():
+        strays = {pid for pid in self._looks.children() if not self._owned(pid)}
+        has_group = self._group_exists()
+        if not strays and not has_group:
             return []
-        processes = proctree.snapshot()
-        roots = [process.pid for process in processes.values() if self._is_mine(process, strays)]
-        mine = set(roots)
-        for root in roots:
-            mine.update(proctree.descendants(root, processes))
-        mine.discard(self._main)
-        return [processes[pid] for pid in mine if not processes[pid].is_dead]
+        was_fresh = self._looks.is_fresh
+        look = self._looks.look()
+        found = None if look is None else self._among(look, strays)
+        if not found and not was_fresh and look is not None:  # somebody may have been born in this turn
+            look = self._looks.look_anew()
+            found = None if look is None else self._among(look, strays)
+        if found is None:
+            return [proctree.Group(self._main)] if has_group else []
+        return found
 
-    def _strays(self) -> list[int]:
-        """Orphans that we adopted: one cheap read, and nearly always empty."""
-        return [pid for pid in proctree.children(os.getpid()) if not self._owned(pid)]
+    def _among(self, look: proctree.Look, strays: set[int]) -> list[Target]:
+        known = look.processes
+        roots = look.led_by(self._main) if self._group_is_ours() else set()
+        roots |= {pid for pid, ticks in self._remembered.items() if _is_same(known.get(pid), ticks)}
+        roots |= {pid for pid in strays & known.keys() if self._is_marked(pid)}
+        mine = look.families(roots) - {self._main}
+        return [known[pid] for pid in mine if not known[pid].is_dead]
 
     def _group_exists(self) -> bool:
-        if not self._group_is_ours():
-            return False
-        try:
-            os.killpg(self._main, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return True
+        return self.send_to_group(0) != proctree.GONE
 
     def _group_is_ours(self) -> bool:
         """A main process that starts after ours ended may get its pid, and then the group is that one's."""
         return self.main_is_alive or not self._owned(self._main)
-
-    def _is_mine(self, process: proctree.Process, strays: set[int]) -> bool:
-        if self._main in (process.pgrp, process.session, process.pid) and self._group_is_ours():
-            return True
-        if self._remembered.get(process.pid) == process.start_ticks:
-            return True
-        return process.pid in strays and self._is_marked(process.pid)
 
     def _is_marked(self, pid: int) -> bool:
         try:
@@ -82,11 +140,22 @@ class Kin:
             return False
 
 
-def our_descendants() -> list[proctree.Process]:
+def _is_same(process: proctree.Process | None, start_ticks: int) -> bool:
+    return process is not None and process.start_ticks == start_ticks
+
+
+def our_descendants() -> list[Target]:
     """Everything below this process that has not ended, whoever started it."""
-    processes = proctree.snapshot()
-    below = proctree.descendants(os.getpid(), processes)
-    return [processes[pid] for pid in below if not processes[pid].is_dead]
+    ourselves = os.getpid()
+    try:
+        look = proctree.Look(proctree.snapshot()) if proctree.is_ours() else None
+    except OSError:
+        look = None
+    if look is not None:
+        below = look.families([ourselves]) - {ourselves}
+        return [look.processes[pid] for pid in below if not look.processes[pid].is_dead]
+    # Without a look: all but process 1 are its descendants, and kill(2) knows a name for them.
+    return [proctree.Group(1)] if ourselves == 1 and has_children() else []
 
 
 class Clearance:
@@ -94,14 +163,19 @@ class Clearance:
 
     def __init__(
         self,
-        find: Callable[[], list[proctree.Process]],
+        find: Callable[[], list[Target]],
         clock: Clock,
         on_gone: Callable[[], None],
+        on_refused: Callable[[int, int], None] = lambda _pid, _number: None,
     ) -> None:
-        """`find` tells who is left; `on_gone` is called once, when nobody is."""
+        """`find` tells who is left; `on_gone` is called once, when nobody is.
+
+        `on_refused` hears the pid of each that may not be signalled, and the signal.
+        """
         self._find = find
         self._clock = clock
         self._on_gone: Callable[[], None] | None = on_gone
+        self._on_refused = on_refused
         self._signal = signal.SIGTERM
         self._told: set[tuple[int, int]] = set()
         self._timer: Timer | None = None
@@ -136,14 +210,15 @@ class Clearance:
         on_gone, self._on_gone = self._on_gone, None
         on_gone()
 
-    def _tell(self, processes: list[proctree.Process]) -> None:
+    def _tell(self, processes: list[Target]) -> None:
         for process in processes:
             identity = (process.pid, process.start_ticks)
             if identity not in self._told:
                 self._told.add(identity)
-                process.send(self._signal)
+                if process.deliver(self._signal) == proctree.REFUSED:
+                    self._on_refused(process.pid, self._signal)
                 if process.state == "T":  # a stopped process cannot hear SIGTERM
-                    process.send(signal.SIGCONT)
+                    process.deliver(signal.SIGCONT)
 
     def _wait(self) -> None:
         if self._timer is not None:

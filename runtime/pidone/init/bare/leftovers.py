@@ -24,7 +24,7 @@ class Leftovers:
 
     def send(self, number: int) -> int:
         """Signal each of them once, and continue those that are stopped so that they can act; how many."""
-        if not _proc_is_ours():
+        if not proctree.is_ours():
             return self._send_blindly(number)
         known = proctree.snapshot()
         pids = proctree.descendants(os.getpid(), known) + self._members(known)
@@ -37,7 +37,7 @@ class Leftovers:
 
     def strangers(self) -> list[int]:
         """Living members of the group, once we have no children any more; zombies are not ours to bury."""
-        if dispositions.send(-self._group, 0) is not None or not _proc_is_ours():
+        if dispositions.send(-self._group, 0) is not None or not proctree.is_ours():
             return []
         known = proctree.snapshot()
         return [pid for pid in self._members(known) if not known[pid].is_dead]
@@ -92,11 +92,3 @@ def _signal_descriptor() -> int:
     if descriptor < 0:
         raise OSError(get_errno(), os.strerror(get_errno()))
     return descriptor
-
-
-def _proc_is_ours() -> bool:
-    """Whether /proc speaks of our PID namespace; another one's numbers would hit the wrong processes."""
-    try:
-        return os.readlink("/proc/self") == str(os.getpid())
-    except OSError:
-        return False

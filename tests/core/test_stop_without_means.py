@@ -1,0 +1,200 @@
+"""A stop that the system makes difficult: every app hears SIGTERM, and nobody pays for another."""
+
+import os
+import resource
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from harness import PIDONE, Running, alive, descendants, eventually, pidone
+from writing import FOREVER, ecosystem, shell
+
+from pidone.contracts import Timer
+from pidone.init import proctree
+from pidone.init.reaper import ExitStatus, Reaper
+from pidone.init.spawn import SpawnPlan, spawn
+from pidone.supervise.leftovers import Kin, Looks
+
+POLITE = "trap 'echo heard TERM; exit 0' TERM; echo up; while :; do sleep 0.05; done"
+STUBBORN = "trap '' TERM; echo up; while :; do sleep 0.05; done"
+
+
+def take_descriptors(run: Running) -> None:
+    """None is left, and none will be: as with EMFILE from every call."""
+    resource.prlimit(run.pid, resource.RLIMIT_NOFILE, (3, 3))
+
+
+@pytest.mark.parametrize("pid1", [False, True])
+def test_no_descriptor_is_needed(tmp_path: Path, root: None, *, pid1: bool) -> None:
+    """Neither for SIGTERM nor for SIGKILL, nor to bury who has ended."""
+    file = ecosystem(tmp_path, shell("a", POLITE), shell("b", STUBBORN, kill_timeout="300ms"))
+    with pidone(file, pid1=pid1) as run:
+        run.expect(event="instance.online", count=2)
+        take_descriptors(run)
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 124  # b had to be killed
+        assert run.find(app="a", message="heard TERM")
+        assert run.find(event="instance.exit", app="b", signal="SIGKILL")
+        assert run.err is not None
+        assert run.err.text() == ""
+
+
+def test_an_end_without_descriptors_is_buried(tmp_path: Path) -> None:
+    """And the next one is too: the reaper goes on whatever happens to one."""
+    file = ecosystem(tmp_path, shell("a", "echo up; exec sleep 1000", autorestart=False), shell("b", POLITE))
+    with pidone(file) as run:
+        run.expect(event="instance.online", count=2)
+        (sleeper,) = [pid for pid in descendants(run.pid) if _is(pid, "sleep 1000")]
+        take_descriptors(run)
+        os.kill(sleeper, signal.SIGKILL)
+        run.expect(event="instance.exit", app="a")
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+        assert run.find(app="b", message="heard TERM")
+
+
+def _is(pid: int, command: str) -> bool:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip() == command
+
+
+WITHOUT_PROC = {
+    "another namespace's": "exec",
+    "not mounted": "mount -t tmpfs none /proc && exec",
+}
+
+
+@pytest.mark.parametrize("how", WITHOUT_PROC)
+def test_without_a_proc_of_ours(tmp_path: Path, root: None, how: str) -> None:
+    """Its numbers are not believed; groups and kill(-1) reach whom they have to."""
+    daemon = "setsid sh -c 'trap \"echo daemon heard TERM; exit 0\" TERM; while :; do sleep 0.05; done' &"
+    file = ecosystem(tmp_path, shell("a", f"{daemon} {POLITE}"), shell("b", POLITE))
+    unshared = ["unshare", "--fork", "--pid", "--mount", "sh", "-c", f'{WITHOUT_PROC[how]} "$@"', "sh"]
+
+    with Running([*unshared, PIDONE, "--socket", "none", file]) as run:
+        run.expect(event="instance.online", count=2)
+        (process_1,) = [pid for pid in descendants(run.pid) if _is_pidone(pid) and _parent(pid) == run.pid]
+        began = time.monotonic()
+        os.kill(process_1, signal.SIGTERM)
+        assert run.wait() == 0
+        assert time.monotonic() - began < 5
+        assert len(run.find(message="heard TERM")) == 2
+        assert run.find(message="daemon heard TERM")
+
+
+def _is_pidone(pid: int) -> bool:
+    return b"pidone-direct" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv")
+def test_an_app_that_may_not_be_signalled_costs_nobody_else(tmp_path: Path, root: None) -> None:
+    """Root without CAP_KILL: told at the start and at the stop, with the key; all others are stopped."""
+    file = ecosystem(
+        tmp_path,
+        shell("theirs", f"echo up; {FOREVER}", cwd="/", uid="nobody", kill_timeout="300ms"),
+        *(shell(f"ours{n}", POLITE) for n in range(3)),
+        runtime={"shutdown_timeout": "1500ms"},
+    )
+
+    with Running(["setpriv", "--bounding-set=-kill", "--inh-caps=-kill", PIDONE, file]) as run:
+        told = run.expect(event="rights.missing", app="theirs", level="warning")
+        assert (told["setting"], told["capability"]) == ("uid", "CAP_KILL")
+        assert "uid = 65534" in told["message"]
+        assert "--cap-add KILL" in told["message"]
+        run.expect(message="up", count=4)
+        theirs = run.find(event="instance.start", app="theirs")[0]["pid"]
+        left = [theirs, *descendants(theirs)]
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 124
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)  # adopted by us
+        assert len(run.find(message="heard TERM")) == 3
+        (refused,) = run.find(event="rights.missing", level="error")
+        assert (refused["app"], refused["capability"]) == ("theirs", "CAP_KILL")
+        assert "SIGTERM may not be sent to process" in refused["message"]
+        assert run.err is not None
+        assert run.err.text() == ""
+
+
+def test_an_owner_that_fails_keeps_nobody_from_being_buried() -> None:
+    """A bug, or a call of its that failed: it is told, and the next child has its turn."""
+    reaper = Reaper()
+    failures: list[Exception] = []
+    reaper.on_failure = failures.append
+    ended: list[ExitStatus] = []
+
+    def fail(status: ExitStatus) -> None:
+        raise OSError(24, f"{status}")
+
+    for on_exit in (fail, ended.append, fail, ended.append):
+        reaper.watch(spawn(SpawnPlan(argv=("/bin/true",), env={})), on_exit)
+    eventually(lambda: reaper.reap() or (len(ended) == 2 and len(failures) == 2), "all to be buried")
+    assert not reaper.reap()
+
+
+class Turns:
+    """A clock whose turns are counted by hand."""
+
+    def __init__(self) -> None:
+        self.calls: list[Callable[[], None]] = []
+
+    def time(self) -> float:
+        return 0.0
+
+    def call_later(self, delay: float, callback: Callable[[], None], /) -> Timer:
+        assert delay == 0
+        self.calls.append(callback)
+        return self
+
+    def cancel(self) -> None: ...
+
+    def end_turn(self) -> None:
+        calls, self.calls = self.calls, []
+        for call in calls:
+            call()
+
+
+def test_many_ask_and_one_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a hundred incarnations left behind is found by one scan in each turn of the loop."""
+    scans: list[int] = []
+    real = proctree.snapshot
+
+    def counted() -> dict[int, proctree.Process]:
+        scans.append(1)
+        return real()
+
+    monkeypatch.setattr(proctree, "snapshot", counted)
+    with Running(["sh", "-c", "sleep 60 & sleep 60 & wait"], start_new_session=True) as shell_:
+        eventually(lambda: len(descendants(shell_.pid)) == 2, "its children")
+        turns = Turns()
+        looks = Looks(turns)
+        kin = [Kin(shell_.pid, "x", lambda pid: pid == shell_.pid, looks) for _ in range(100)]
+        for _ in range(3):
+            for each in kin:
+                each.remember()
+                assert {process.pid for process in each.alive()} == set(descendants(shell_.pid))
+            turns.end_turn()
+    assert len(scans) == 3
+
+
+def test_a_signal_is_sent_without_looking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When nothing can be opened, a process that was seen a moment ago is still signalled."""
+
+    def refuse(*_: object, **__: object) -> int:
+        raise OSError(24, "Too many open files")
+
+    with Running(["sleep", "60"]) as sleeper:
+        process = eventually(lambda: proctree.read(sleeper.pid))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pidfd_open", refuse)
+            patch.setattr(proctree, "open", refuse, raising=False)
+            assert process.deliver(signal.SIGTERM) == proctree.SENT
+        assert sleeper.wait() == 128 + signal.SIGTERM
+        assert not alive(sleeper.pid)
