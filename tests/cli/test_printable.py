@@ -86,7 +86,7 @@ def test_what_it_says_can_be_read(evil: Operated) -> None:
     assert "busy ^[[2K" in described
     assert "<U+202E>forged" in described
     assert "NAME=first^JSECOND=forged^[[2J" in evil.command("env", "evil").stdout
-    assert "\x1b[32mgreen\x1b[0m and ^[[2K" in evil.command("logs", "evil").stdout
+    assert "\\u001b[32mgreen\\u001b[0m and \\u001b[2K" in evil.command("logs", "evil").stdout
 
 
 def test_colours_stay_on_a_terminal_and_end_with_the_line(evil: Operated) -> None:

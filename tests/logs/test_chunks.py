@@ -14,10 +14,11 @@ from pidone.logs.encoder import Encoder
 from pidone.logs.files.line_format import line_format_of
 from pidone.logs.files.logfile import LogFile
 from pidone.logs.files.logfiles import FileSet
-from pidone.logs.flow import Counts, Flow, Steps
+from pidone.logs.formats.choice import FORMATS
+from pidone.logs.formats.shape import Origin, Shape
 from pidone.logs.lines import LineBuffer
 from pidone.logs.multiline import joiner
-from pidone.logs.shapes import SHAPES, Origin, Shape, json_shape
+from pidone.logs.pipeline import Counts, LinePipeline, Stages
 from pidone.logs.timestamps import Timestamps
 
 ORIGIN = Origin(app="a", instance=0, pid=1, stream="stdout", fields={})
@@ -65,28 +66,28 @@ def flowed(
     files: FileSet | None = None,
 ) -> bytes:
     """What a stream of some format does, without its pipe; also the formats that cut late cut early here."""
-    late = SHAPES[name](ORIGIN)
+    late = FORMATS[name](False).shape(ORIGIN)
     shape = Shape(escape=late.escape, around=late.around, merger=late.merger, verbatim=late.verbatim)
     encoder = Encoder(shape, level="info", max_line=max_line)
     out: list[bytes] = []
-    steps = Steps(
+    stages = Stages(
         encoder=encoder,
         timestamps=Timestamps(lambda: NOON),
         counts=Counts(),
-        put=out.append,
+        put=lambda records, _text, _now: out.append(records),
         verbatim=shape.verbatim,
         joiner=joiner(multiline, encoder.room) if multiline else None,
         files=files,
     )
-    flow, buffer = Flow(steps, lambda _delay, _callback: NoTimer()), LineBuffer()
+    pipeline, buffer = LinePipeline(stages, lambda _delay, _callback: NoTimer()), LineBuffer()
     for part in parts:
         if lines := buffer.feed(part):
-            flow.lines(lines, lines.count(b"\n"))
-        if len(buffer.unfinished) > flow.room:
-            buffer.unfinished = flow.unfinished(buffer.unfinished)
+            pipeline.lines(lines, lines.count(b"\n"))
+        if len(buffer.unfinished) > pipeline.room:
+            buffer.unfinished = pipeline.unfinished(buffer.unfinished)
     if rest := buffer.flush():
-        flow.lines(rest, 1)
-    flow.ended()
+        pipeline.lines(rest, 1)
+    pipeline.ended()
     return b"".join(out)
 
 
@@ -117,7 +118,7 @@ def test_a_held_message_before_the_pieces_of_a_line() -> None:
 
 
 @pytest.mark.parametrize("multiline", [None, "auto", r"^\S"])
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", FORMATS)
 @settings(max_examples=40, deadline=None)
 @given(data=FRAGMENTS, at=st.lists(st.integers(0, 5000), max_size=20))
 def test_every_format_is_the_same_however_it_was_cut(
@@ -178,7 +179,7 @@ JSON_LINES = st.lists(
 def test_lines_of_a_kind_at_once_are_what_they_are_one_by_one(lines: list[str], times: int) -> None:
     """Objects with the same fields are merged together; nobody can tell."""
     written = [line.encode() + b"\n" for line in lines for _ in range(times)]
-    encoder = Encoder(json_shape(ORIGIN), level="info", max_line=400)
+    encoder = Encoder(FORMATS["json"](False).shape(ORIGIN), level="info", max_line=400)
     together = encoder.encode(b"".join(written), NOW) if written else b""
     assert together == b"".join(encoder.encode(line, NOW) for line in written)
 

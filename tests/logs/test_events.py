@@ -150,7 +150,7 @@ def test_own_events_as_text_and_logfmt() -> None:
         )
     with stage(log_format="text") as it:
         it.relay.event("info", "instance.exit", "it ended", app="api", code=0)
-        assert it.text() == b"12:04:43.697 pidone | instance.exit it ended app=api code=0\n"
+        assert it.text() == b"12:04:43.697 pidone | instance.exit api: it ended code=0\n"
 
 
 @pytest.mark.parametrize("log_format", ["json", "ecs", "gcp"])

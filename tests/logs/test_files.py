@@ -154,7 +154,7 @@ def test_no_descriptor_for_a_file_costs_only_the_file(tmp_path: Path) -> None:
         now[0] += 20
         os.write(copy, b"two\n")
         os.close(copy)
-        it.turn(lambda: not it.relay._streams)
+        it.turn(lambda: not it.relay._readers)
         found = it.records()
     assert [record["message"] for record in found if "event" not in record] == ["one", "two"]
     (warning,) = [record for record in found if record.get("event") == "log.file_failed"]

@@ -31,7 +31,7 @@ IDENTITY = {"app": "api", "instance": 2, "pid": 77, "stream": "stdout"}
     [
         ("logfmt", f'ts={NOON_TEXT} level=info app=api instance=2 pid=77 stream=stdout msg="say \\"hi\\""'),
         ("raw", 'say "hi"'),
-        ("text", '12:04:43.697 api.2 | say "hi"'),
+        ("text", '12:04:43.697 api.2  | say "hi"'),
         (
             "pm2",
             (

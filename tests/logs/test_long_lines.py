@@ -9,7 +9,7 @@ import pytest
 from logs.relaying import Reader, Stage, app, stage
 
 from pidone.ecosystem.spec import AppSpec
-from pidone.logs.shapes import LONG_LINE
+from pidone.logs.formats.shape import LONG_LINE
 
 LENGTH = 10 * 1024 * 1024
 LINE = (b"0123456789 \xf0\x9f\x98\x80 gr\xc3\xbcn\t" * (LENGTH // 23 + 1))[:LENGTH].decode(errors="ignore")
@@ -56,7 +56,7 @@ def test_a_huge_line_as_json(max_line: int, *, slowly: bool) -> None:
 
 @pytest.mark.parametrize("slowly", [False, True], ids=["", "stalled"])
 @pytest.mark.parametrize("max_line", [16 * 1024, WHOLE])
-@pytest.mark.parametrize(("name", "start"), [("raw", b""), ("text", b"12:04:43.697 api.0 | ")])
+@pytest.mark.parametrize(("name", "start"), [("raw", b""), ("text", b"12:04:43.697 api.0  | ")])
 def test_a_huge_line_as_text(name: str, start: bytes, max_line: int, *, slowly: bool) -> None:
     """What cannot say that it is partial is cut at a mebibyte, or not at all if `max_line` is above that."""
     out = written(name, app(max_line=max_line), slowly=slowly)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from logs.relaying import app, stage
 
-from pidone.logs import flow
+from pidone.logs import pipeline
 from pidone.logs.escape import JOINT
 from pidone.logs.multiline import joiner
 
@@ -135,7 +135,7 @@ def test_what_a_program_dies_with_is_one_message(
     assert "\n" in said
     slowly = 'while IFS= read -r line; do echo "$line" >&2; echo between; done < "$0"; echo after >&2'
     (tmp_path / "said").write_text(said + "\n")
-    monkeypatch.setattr(flow, "PATIENCE", 60.0)  # a busy machine may pause between two lines
+    monkeypatch.setattr(pipeline, "PATIENCE", 60.0)  # a busy machine may pause between two lines
     with stage() as it:
         it.spawn(
             app(multiline=language if mode == "own" else "auto"),

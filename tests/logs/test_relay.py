@@ -118,7 +118,7 @@ def test_a_grandchild_with_the_pipe_delays_nothing_and_is_still_heard(tmp_path: 
         it.spawn(app(), ["sh", "-c", f"(read x < {go}; echo later) & echo now"])
         it.run()
         go.write_text("x\n")
-        it.turn(lambda: not it.relay._streams)
+        it.turn(lambda: not it.relay._readers)
         records = it.records()
         assert [r.get("event") or r["message"] for r in records] == ["now", "instance.exit", "later"]
     for pid in harness.children(os.getpid()):

@@ -1,34 +1,32 @@
-"""Picking records of the log: by stream, level and time, as far as the log's format tells them."""
+"""Picking records of the log: by stream, level and time."""
 
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from pidone.control.messages import Refusal
 
 MOST_LINES: Final = 10_000
-_TIMES: Final = ("timestamp", "time", "@timestamp")
-_STREAMS: Final = ("stream", "labels.stream", "type")
-_STDERR: Final = ("stderr", "err", "error")
 
 
 def choose(*, errors_only: bool, since: float | None) -> Callable[[str], bool]:
     """What decides about a record; `since` is in seconds since 1970.
 
-    Only formats whose records are objects (or logfmt) tell the stream and the full time; a record that tells
-    nothing is kept, because leaving out what was asked for is worse than showing too much.
+    An app may give its lines times of its own; one that cannot be read is kept, because leaving out what was
+    asked for is worse than showing too much.
     """
     if not errors_only and since is None:
         return lambda _record: True
 
     def wanted(record: str) -> bool:
-        fields = _fields(record)
-        if errors_only and (stream := _first(fields, _STREAMS)) is not None and stream not in _STDERR:
+        fields = json.loads(record)
+        is_error = (
+            fields["stream"] == "stderr" if "stream" in fields else fields["level"] in ("error", "fatal")
+        )
+        if errors_only and not is_error:
             return False
-        if errors_only and fields and "event" in fields and stream is None:
-            return fields.get("level") in ("error", "fatal")
-        return since is None or (at := _time(_first(fields, _TIMES))) is None or at >= since
+        return since is None or (at := _time(fields.get("timestamp"))) is None or at >= since
 
     return wanted
 
@@ -58,24 +56,6 @@ def parse_count(text: str, default: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 9):
         raise Refusal(400, "lines: expected a number")
     return min(int(text), MOST_LINES)
-
-
-def _fields(record: str) -> dict[str, Any]:
-    if record.startswith("{"):
-        try:
-            value = json.loads(record)
-        except (ValueError, RecursionError):
-            return {}
-        return value if isinstance(value, dict) else {}
-    if record.startswith("ts="):  # logfmt: what we need stands before the message and has no quotes
-        words = record.partition(" msg=")[0].split(" ")
-        pairs = dict(word.split("=", 1) for word in words if "=" in word)
-        return {"timestamp": pairs.pop("ts", None), **pairs}
-    return {}
-
-
-def _first(fields: dict[str, Any], names: tuple[str, ...]) -> object:
-    return next((fields[name] for name in names if name in fields), None)
 
 
 def _time(value: object) -> float | None:

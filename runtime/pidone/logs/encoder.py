@@ -6,9 +6,8 @@ from typing import Final
 from pidone.ecosystem.spec import Bytes
 from pidone.logs import levels
 from pidone.logs.escape import JOINT, utf8
+from pidone.logs.formats.shape import ObjectLines, Shape
 from pidone.logs.lines import character_boundary, has_longer
-from pidone.logs.merge import Merger
-from pidone.logs.shapes import Shape
 
 SLACK: Final = 8
 r"""Bytes beyond the limit before an unfinished line is cut: a UTF-8 character or `\r\n` may be incomplete."""
@@ -65,7 +64,7 @@ class Encoder:
         level, self._open_level = self._open_level, ""
         return self._framed(line, timestamp, level)
 
-    def _merged(self, merger: Merger, lines: bytes, timestamp: str) -> bytes:
+    def _merged(self, merger: ObjectLines, lines: bytes, timestamp: str) -> bytes:
         """Among the lines there may be JSON objects."""
         level, most = self._level, self._max_record
         if lines.startswith(b"{") and (all_merged := merger.records(lines, timestamp, level, most)):
@@ -74,7 +73,7 @@ class Encoder:
         others: list[bytes] = []
         for line in lines[:-1].split(b"\n"):
             merged = merger.record(line, timestamp, level) if line.startswith(b"{") else None
-            if merged is None or len(merged) > most:
+            if merged is None or len(merged) > most or len(line) > self._room:
                 others.append(line)
                 continue
             if others:

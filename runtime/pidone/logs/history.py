@@ -1,14 +1,23 @@
-"""The last records of every app, and followers that get the new ones: bounded, and never waited for."""
+"""The last records of every app, and followers that get the new ones: bounded, and never waited for.
+
+Records are those of the format `json`, whatever stdout shows: who reads them renders them. Where stdout has
+another format they are made only when somebody wants them.
+"""
 
 import heapq
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
-from typing import Final
+from typing import Final, TypeAlias
 
 from pidone.ecosystem.spec import Bytes
 
+ToJson: TypeAlias = Callable[[bytes], bytes]
+"""Makes records of the lines that were kept of an app."""
+
 KEPT: Final[Bytes] = 32 * 1024
 """Records per app that are kept in memory."""
+_RECORD: Final[Bytes] = 128
+"""About what a record has besides its line."""
 FOLLOWER_LIMIT: Final[Bytes] = 512 * 1024
 """What may wait for a follower before it is given up."""
 
@@ -48,35 +57,55 @@ class Follower:
             self._wake()
 
 
+class _Kept:
+    """Some records of an app, or the lines to make them of."""
+
+    __slots__ = ("_data", "_to_json", "number", "size")
+
+    def __init__(self, number: int, data: bytes, to_json: ToJson | None) -> None:
+        """`number` is the order of arrival."""
+        self.number = number
+        self._data = data
+        self._to_json = to_json
+        self.size = len(data)
+        """Of the records, about."""
+        if to_json:
+            self.size += _RECORD * max(data.count(b"\n"), 1)
+
+    @property
+    def records(self) -> bytes:
+        return self._to_json(self._data) if self._to_json else self._data
+
+
 class History:
-    """Records as they went to stdout, by app; the key None holds the runtime's own events."""
+    """Records by app."""
 
     def __init__(self) -> None:
-        self._kept: dict[Hashable, deque[tuple[int, bytes]]] = {}
+        self._kept: dict[Hashable, deque[_Kept]] = {}
         self._sizes: dict[Hashable, int] = {}
         self._followers: list[Follower] = []
         self._count = 0
 
-    def add(self, key: Hashable, records: bytes) -> None:
-        """Whole records of one app."""
-        for follower in list(self._followers) if self._followers else ():
-            if follower.key is None or follower.key == key:
-                follower.push(records)
-        if len(records) > KEPT:
-            records = records[records.find(b"\n", len(records) - KEPT - 1) + 1 :]
-        kept = self._kept.setdefault(key, deque())
+    def add(self, key: Hashable, data: bytes, to_json: ToJson | None = None) -> None:
+        """Whole records of one app; with `to_json` the lines to make them of."""
+        if self._followers:
+            self._tell_followers(key, data, to_json)
+        most = KEPT if to_json is None else KEPT * len(data) // (len(data) + _RECORD * data.count(b"\n") + 1)
+        if len(data) > most:
+            data = data[data.find(b"\n", len(data) - most - 1) + 1 :][-KEPT:]
         self._count += 1
-        kept.append((self._count, records))
-        size = self._sizes.get(key, 0) + len(records)
-        while size > KEPT:
-            size -= len(kept.popleft()[1])
+        kept = _Kept(self._count, data, to_json)
+        all_kept = self._kept.setdefault(key, deque())
+        all_kept.append(kept)
+        size = self._sizes.get(key, 0) + kept.size
+        while size > KEPT and len(all_kept) > 1:
+            size -= all_kept.popleft().size
         self._sizes[key] = size
 
     def last(self, key: Hashable = None) -> bytes:
         """The records that are kept of one app; with None of everybody, in the order they were put out."""
-        if key is not None:
-            return b"".join(records for _, records in self._kept.get(key, ()))
-        return b"".join(records for _, records in self._all())
+        kept = self._all() if key is None else self._kept.get(key, ())
+        return b"".join(each.records for each in kept)
 
     def follow(self, wake: Callable[[], None], key: Hashable = None) -> Follower:
         """Get new records from now on; `wake` is called from the loop when there are some."""
@@ -89,8 +118,15 @@ class History:
         self._kept.pop(key, None)
         self._sizes.pop(key, None)
 
-    def _all(self) -> Iterator[tuple[int, bytes]]:
-        return heapq.merge(*self._kept.values())
+    def _tell_followers(self, key: Hashable, data: bytes, to_json: ToJson | None) -> None:
+        interested = [follower for follower in self._followers if follower.key in (None, key)]
+        if interested:
+            records = to_json(data) if to_json else data
+            for follower in interested:
+                follower.push(records)
+
+    def _all(self) -> Iterator[_Kept]:
+        return heapq.merge(*self._kept.values(), key=lambda each: each.number)
 
     def _leave(self, follower: Follower) -> None:
         if follower in self._followers:

@@ -1,12 +1,16 @@
 """How severe a line is, by what it says of itself: common prefixes, and the level fields of JSON loggers."""
 
 import functools
+import math
 import re
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from pidone.record import Record
 
+FIELDS: Final = ("level", "severity", "log.level", "lvl", "levelname", "loglevel")
+"""Where JSON loggers put it, the usual ones first."""
 _NAMES: Final = {
     "trace": ("trace",),
     "debug": ("debug",),
@@ -103,6 +107,17 @@ def of_line(line: bytes, default: str) -> str:
     """The level of one line, or of the beginning of one."""
     told = of_lines(line + b"\n", default)
     return told if isinstance(told, str) else told[0]
+
+
+def of_fields(own: Mapping[str, Any]) -> str | None:
+    """The level that an app's logger gives its own line; None if it gives none that is known."""
+    for key in FIELDS:
+        value = own.get(key)
+        if isinstance(value, str):
+            return BY_NAME.get(value.lower())
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            return of_number(value)
+    return None
 
 
 def of_number(value: float) -> str:

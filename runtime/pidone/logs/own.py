@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from pidone.logs.events import LEVEL_NUMBERS, check
 from pidone.logs.timestamps import Timestamps
@@ -13,36 +13,31 @@ _NAMES: Final = {
     LEVEL_NUMBERS[name]: name for name in ("trace", "debug", "info", "warning", "error", "fatal")
 }
 
-Renderer: TypeAlias = Callable[[logging.LogRecord], str]
-"""Makes one line of a record whose `msg` is a dict: `timestamp`, `level`, `event`, `message` and more."""
-
 
 class OwnEvents(logging.Handler):
     """Takes what is logged anywhere in the process (asyncio's complaints too) and puts it out as records."""
 
     def __init__(
         self,
-        put: Callable[[bytes], None],
+        put: Callable[[logging.LogRecord], None],
         later: Callable[[Callable[[], None]], object],
         timestamps: Timestamps,
         *,
         level: str,
-        make_renderer: Callable[[], Renderer],
         fields: Mapping[str, str] = EMPTY,
     ) -> None:
         """`later` runs a callback when this turn of the loop is over; `fields` are those of every record.
 
-        `make_renderer` may import what it needs then: python-json-logger costs 12 ms and 1.2 MiB, more than
-        all the rest of the relay. Apps are spawned first; the events of that turn keep their timestamps and
-        wait for its end.
+        `put` gets records whose `msg` is a dict: `timestamp`, `level`, `event`, `message` and more. It may
+        have to import what costs more than all the rest of the relay. Apps are spawned first; the events of
+        the first turn keep their timestamps and wait for its end.
         """
         super().__init__(LEVEL_NUMBERS.get(level.lower(), logging.INFO))
         self._put = put
         self._later = later
         self._timestamps = timestamps
-        self._make_renderer = make_renderer
         self._fields = fields
-        self._renderer: Renderer | None = None
+        self._is_first_turn = True
         self._waiting: list[logging.LogRecord] = []
         self._logger = logging.getLogger(LOGGER)
 
@@ -75,7 +70,7 @@ class OwnEvents(logging.Handler):
         record.msg = {"timestamp": self._timestamps.now(), "level": level, **fields, **given}
         record.args = None
         self._waiting.append(record)
-        if self._renderer:
+        if not self._is_first_turn:
             self.render()
         elif len(self._waiting) == 1:
             self._later(self.render)
@@ -84,8 +79,7 @@ class OwnEvents(logging.Handler):
         """Put out what waits."""
         if not self._waiting:
             return
-        if self._renderer is None:
-            self._renderer = self._make_renderer()
+        self._is_first_turn = False
         waiting, self._waiting = self._waiting, []
         for record in waiting:
-            self._put(self._renderer(record).encode(errors="replace") + b"\n")
+            self._put(record)

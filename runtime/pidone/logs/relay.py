@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from pidone.contracts import LogSource, Outlet
 from pidone.ecosystem.spec import AppSpec, Bytes, RuntimeSpec, Seconds
-from pidone.logs.console import choose_format, wants_colour
 from pidone.logs.encoder import Encoder
-from pidone.logs.flow import Counts, Flow, Steps
+from pidone.logs.formats.choice import FORMATS, choose_format, wants_colour
+from pidone.logs.formats.shape import Format, Origin
 from pidone.logs.history import Follower, History
 from pidone.logs.limits import DropReport, RateLimit
-from pidone.logs.outlet import Gate, PipeOutlet, Stream
 from pidone.logs.output import Output
 from pidone.logs.own import OwnEvents
-from pidone.logs.own_shapes import own_renderer
-from pidone.logs.shapes import SHAPES, Origin
+from pidone.logs.pipeline import Counts, LinePipeline, Stages
+from pidone.logs.pipes import Gate, PipeOutlet, PipeReader
 from pidone.logs.timestamps import Timestamps, WallClock
 from pidone.record import EMPTY
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+    from logging import LogRecord
     from pathlib import Path
 
     from pidone.logs.files.logfiles import FileSet, LogFiles
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 AppKey: TypeAlias = tuple[str, str]
 """Namespace and name."""
 
-_WITH_FIELDS: Final = frozenset({"json", "gcp", "ecs", "logfmt"})
-"""Formats whose lines of apps have `log_fields`, so that the runtime's own events have them too."""
+_STORED: Final = "json"
+"""The format of what is kept in memory, whatever stdout shows."""
 _RATE_LIMIT: Final = "rate_limit"
 _OVERFLOW: Final = "overflow"
 _STREAM_LEVEL: Final = {"stdout": "info", "stderr": "error"}
@@ -62,14 +62,15 @@ class Relay:
             on_stdout_lost: Called once, from the loop, when stdout is found closed or broken.
         """
         self._loop = loop
-        self._format = choose_format(runtime.log_format, stdout_fd)
-        self._colour = wants_colour(stdout_fd)
+        name = choose_format(runtime.log_format, stdout_fd)
+        self._format = FORMATS[name](wants_colour(stdout_fd))
+        self._stored = self._format if name == _STORED else FORMATS[_STORED](False)
         self._timestamps = Timestamps(clock)
         self._output = Output(loop, stdout_fd, on_lost=on_stdout_lost, on_room=self._resume)
         self._errors = self._output
-        if self._format == "raw":
+        if name == "raw":
             self._errors = Output(loop, stderr_fd, on_lost=lambda _error: None, on_room=self._resume)
-        self._streams: OrderedDict[Stream, None] = OrderedDict()
+        self._readers: OrderedDict[PipeReader, None] = OrderedDict()
         self._history = History()
         self._counts: dict[tuple[AppKey, str], Counts] = {}
         self._limits: dict[AppKey, RateLimit] = {}
@@ -82,22 +83,21 @@ class Relay:
             loop.call_soon,
             self._timestamps,
             level=runtime.log_level,
-            make_renderer=lambda: own_renderer(self._format, colour=self._colour),
-            fields=runtime.log_fields if self._format in _WITH_FIELDS else EMPTY,
+            fields=runtime.log_fields if self._format.has_fields else EMPTY,
         )
         self._own.install()
 
     def open(self, source: LogSource, on_line: Callable[[str], object] | None = None) -> Outlet:
         """Make the pipes of one incarnation; `on_line` sees lines until it returns something true."""
 
-        def make_stream(fd: int, name: str, pid: int) -> Stream:
+        def make_reader(fd: int, name: str, pid: int) -> PipeReader:
             gate = self._gate(source.app, name)
-            flow = Flow(self._steps(source, name, pid, on_line), self._loop.call_later)
-            stream = Stream(self._loop, fd, flow, gate, on_read=self._after_read, on_end=self._drop)
-            self._streams[stream] = None
-            return stream
+            lines = LinePipeline(self._stages(source, name, pid, on_line), self._loop.call_later)
+            reader = PipeReader(self._loop, fd, lines, gate, on_read=self._after_read, on_end=self._drop)
+            self._readers[reader] = None
+            return reader
 
-        return PipeOutlet(make_stream)
+        return PipeOutlet(make_reader)
 
     def event(self, level: str, event: str, /, message: str = "", **fields: object) -> None:
         """Log one of `events.EVENTS`; see `LogSink.event`."""
@@ -109,7 +109,7 @@ class Relay:
             self._files.reopen()
 
     def last(self, app: AppKey | None = None) -> bytes:
-        """The last records of an app, or of everybody, as they went to stdout."""
+        """The last records of an app, or of everybody, in the format `json`."""
         return self._history.last(app)
 
     def follow(self, wake: Callable[[], None], app: AppKey | None = None) -> Follower:
@@ -144,12 +144,12 @@ class Relay:
         """
         until = time.monotonic() + limit
         done = True
-        while self._streams and done:  # more may be in the pipes than fits into the queue at once
+        while self._readers and done:  # more may be in the pipes than fits into the queue at once
             self._drain_pipes()
             done = self._drain_outputs(patience, until) and time.monotonic() < until
-        for stream in self._streams:
-            stream.close()
-        self._streams.clear()
+        for reader in self._readers:
+            reader.close()
+        self._readers.clear()
         for report in self._drops.values():
             report.flush()
         self._own.render()
@@ -162,31 +162,32 @@ class Relay:
         return done
 
     def _drain_pipes(self) -> None:
-        for stream in list(self._streams):
-            stream.drain()
-            if stream.drained:
-                stream.close()
-                self._drop(stream)
+        for reader in list(self._readers):
+            reader.drain()
+            if reader.drained:
+                reader.close()
+                self._drop(reader)
 
     def _drain_outputs(self, patience: Seconds, until: Seconds) -> bool:
         drained = [output.drain(patience, until) for output in {self._output, self._errors}]
         return all(drained)
 
-    def _steps(
+    def _stages(
         self, source: LogSource, name: str, pid: int, on_line: Callable[[str], object] | None
-    ) -> Steps:
+    ) -> Stages:
         """What the app's configuration says shall happen to a stream."""
         app, key = source.app, source.app.key()
         origin = Origin(app=app.name, instance=source.who.index, pid=pid, stream=name, fields=app.log_fields)
-        shape = SHAPES[self._format](origin, colour=self._colour)
+        shape = self._format.shape(origin)
         output = self._output_of(name)
         drops = app.overflow == "drop"
         encoder = Encoder(shape, level=_STREAM_LEVEL[name], max_line=app.max_line)
-        return Steps(
+        put = functools.partial(self._put, output, key, self._to_json(app, origin))
+        return Stages(
             encoder=encoder,
             timestamps=self._timestamps,
             counts=self._counts.setdefault((key, name), Counts()),
-            put=None if app.disable_logs else functools.partial(self._put, output, key),
+            put=None if app.disable_logs else put,
             verbatim=shape.verbatim,
             on_line=on_line,
             limit=self._limit(app) if app.rate_limit else None,
@@ -254,30 +255,46 @@ class Relay:
     def _gate(self, app: AppSpec, name: str) -> Gate:
         return _OPEN if app.overflow == "drop" or app.disable_logs else self._output_of(name)
 
-    def _put(self, output: Output, key: AppKey, records: bytes) -> None:
+    def _to_json(self, app: AppSpec, origin: Origin) -> Encoder | None:
+        """Makes the stored records of a stream, if those of stdout are others."""
+        if self._stored is self._format:
+            return None
+        return Encoder(self._stored.shape(origin), level=_STREAM_LEVEL[origin.stream], max_line=app.max_line)
+
+    def _put(
+        self, output: Output, key: AppKey, stored: Encoder | None, records: bytes, text: bytes, now: str
+    ) -> None:
         self._own.render()
-        self._history.add(key, records)
+        if stored is None:
+            self._history.add(key, records)
+        else:
+            whole = text if text.endswith(b"\n") else text + b"\n"
+            self._history.add(key, whole, lambda lines: stored.encode(lines, now))
         output.put(records)
 
-    def _put_own(self, record: bytes) -> None:
-        self._history.add(("", ""), record)
+    def _put_own(self, event: "LogRecord") -> None:
+        record = _line(self._format, event)
+        if self._stored is self._format:
+            self._history.add(("", ""), record)
+        else:
+            self._history.add(("", ""), b"", lambda _: _line(self._stored, event))
         self._errors.put(record)
 
-    def _after_read(self, stream: Stream) -> None:
+    def _after_read(self, reader: PipeReader) -> None:
         """Everybody gets a turn before the same stream is read again, also when stdout is the bottleneck."""
-        self._streams.move_to_end(stream)
-        if stream.held_up:
-            for waiting in self._streams:
+        self._readers.move_to_end(reader)
+        if reader.held_up:
+            for waiting in self._readers:
                 waiting.pause()
 
-    def _drop(self, stream: Stream) -> None:
+    def _drop(self, reader: PipeReader) -> None:
         """It has ended, in whatever way: a runtime sees millions of short processes."""
-        self._streams.pop(stream, None)
+        self._readers.pop(reader, None)
 
     def _resume(self) -> None:
         self._report_overflow()
-        for stream in list(self._streams):
-            stream.resume()
+        for reader in list(self._readers):
+            reader.resume()
 
 
 class _AlwaysOpen:
@@ -288,6 +305,10 @@ class _AlwaysOpen:
 
 
 _OPEN: Final = _AlwaysOpen()
+
+
+def _line(of: Format, event: "LogRecord") -> bytes:
+    return of.event(event).encode(errors="replace") + b"\n"
 
 
 def _never(_delay: Seconds, _callback: Callable[[], None]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 
 import click
 
@@ -9,6 +10,8 @@ from pidone.cli.operate.client import Client, CommandError
 from pidone.cli.operate.suggestions import complete_apps
 from pidone.cli.options import Argument, CommandSet, client, socket_option
 from pidone.logs.escape import printable
+from pidone.logs.formats.choice import wants_colour
+from pidone.logs.formats.text import Console
 
 app = CommandSet()
 
@@ -40,7 +43,7 @@ def logs(
     socket: str | None,
     as_json: bool,
 ) -> None:
-    """Print the last log records as they went to stdout.
+    """Print the last log records: for people on a terminal, else a JSON object per line.
 
     The runtime keeps 32 KiB per app, in memory.
     """
@@ -56,24 +59,25 @@ def logs(
         return
     records = client(socket).get("api", "logs", **query)["records"]
     if as_json:
-        print("[" + ", ".join(map(_in_json, records)) + "]")
-    else:
-        for record in records:
-            print(printable(record))
+        print("[" + ", ".join(map(printable, records)) + "]")
+        return
+    show = _show()
+    for record in records:
+        print(show(record))
 
 
-def _in_json(record: str) -> str:
-    """The record as it is where the log format made it an object, else as a string."""
-    try:
-        is_object = isinstance(json.loads(record), dict)
-    except (ValueError, RecursionError):
-        is_object = False
-    return printable(record) if is_object else json.dumps(record)
+def _show() -> Callable[[str], str]:
+    """How a record is shown on this stdout."""
+    if not sys.stdout.isatty():
+        return printable
+    console = Console(colour=wants_colour(sys.stdout.fileno()))
+    return lambda record: console.record(json.loads(record))
 
 
 def _follow(runtime: Client, query: dict[str, str], *, as_json: bool) -> None:
+    show = printable if as_json else _show()
     for event, data in runtime.stream("api", "logs", follow="1", **query):
         if event == "lost":
             raise CommandError("too slow: some records were lost")
-        sys.stdout.write((_in_json(data) if as_json else printable(data)) + "\n")
+        sys.stdout.write(show(data) + "\n")
         sys.stdout.flush()

@@ -118,17 +118,14 @@ def _following(runtime: Client, query: Mapping[str, str], show: Callable[[str], 
 
 
 def _shape(options: Mapping[str, str], ids: Mapping[tuple[str, int], int]) -> Callable[[str], str | None]:
-    """How a record is shown, or None for what others say; in other formats than JSON it stays as it is."""
+    """How a record is shown, or None for what others say."""
     wanted = {"--out": "stdout", "--err": "stderr"}
     streams = {stream for option, stream in wanted.items() if option in options} or {"stdout", "stderr"}
     width = max((len(name) for name, _ in ids), default=0)
 
     def show(record: str) -> str | None:
-        try:
-            fields = json.loads(record)
-        except ValueError:
-            return record
-        if not isinstance(fields, dict) or "app" not in fields or "stream" not in fields:
+        fields = json.loads(record)
+        if "stream" not in fields:
             return None  # an event of the runtime
         found = ids.get((fields["app"], fields.get("instance", 0)))
         if found is None or fields["stream"] not in streams:

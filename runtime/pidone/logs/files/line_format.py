@@ -6,7 +6,8 @@ from typing import TypeAlias
 
 from pidone.ecosystem.spec import AppSpec
 from pidone.logs.files.dates import date_formatter
-from pidone.logs.shapes import Origin, pm2_json_shape
+from pidone.logs.formats.pm2 import pm2_json_shape
+from pidone.logs.formats.shape import Origin
 from pidone.logs.timestamps import Timestamps, WallClock
 
 LineFormat: TypeAlias = Callable[[bytes], bytes]

@@ -11,7 +11,7 @@ from pidone.logs.files.line_format import LineFormat, line_format_of
 from pidone.logs.files.logfile import LogFile
 from pidone.logs.files.packing import Loop
 from pidone.logs.files.rotation import Rotation, rotation
-from pidone.logs.shapes import Origin
+from pidone.logs.formats.shape import Origin
 from pidone.logs.timestamps import WallClock
 from pidone.record import Record
 

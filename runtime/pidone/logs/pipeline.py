@@ -35,14 +35,14 @@ class Counts:
         """Lines that were not put out, for whatever reason."""
 
 
-class Steps(Record, kw_only=True):
+class Stages(Record, kw_only=True):
     """What is configured for a stream; everything that is None is left out."""
 
     encoder: Encoder
     timestamps: Timestamps
     counts: Counts
-    put: Callable[[bytes], None] | None
-    """Where records go; None with `disable_logs`."""
+    put: Callable[[bytes, bytes, str], None] | None
+    """Takes records, the text they were made of, and their timestamp; None with `disable_logs`."""
     verbatim: bool = False
     """Invalid UTF-8 is passed on (format `raw`)."""
     on_line: Callable[[str], object] | None = None
@@ -66,15 +66,15 @@ class _Fate(Enum):
     """stdout had no room for a piece of it, so the others would make no sense."""
 
 
-class Flow:
-    """See `outlet.Flow`."""
+class LinePipeline:
+    """The `LineSink` of one stream of an app."""
 
     def __init__(
-        self, steps: Steps, call_later: Callable[[Seconds, Callable[[], None]], Cancellable]
+        self, stages: Stages, call_later: Callable[[Seconds, Callable[[], None]], Cancellable]
     ) -> None:
-        self._steps = steps
+        self._stages = stages
         self._call_later = call_later
-        self._on_line = steps.on_line
+        self._on_line = stages.on_line
         self._patience: Cancellable | None = None
         self._fate: _Fate | None = None
         """Of the line whose pieces are coming."""
@@ -84,101 +84,105 @@ class Flow:
     @property
     def room(self) -> Bytes:
         """How long an unfinished line may get; of a longer one the encoder certainly cuts something off."""
-        return self._steps.encoder.room + SLACK + MAX_UTF8_BYTES
+        return self._stages.encoder.room + SLACK + MAX_UTF8_BYTES
 
     def lines(self, lines: bytes, count: int) -> None:
         r"""So many whole lines, each ended by `\n`."""
-        steps = self._steps
-        steps.counts.lines += count
-        steps.counts.bytes += len(lines)
+        stages = self._stages
+        stages.counts.lines += count
+        stages.counts.bytes += len(lines)
         if self._on_line:
             self._show(lines)
         if self._fate:
             lines = self._last_piece(lines)
-        if steps.limit and lines:
-            lines, dropped = steps.limit.admit(lines)
-            self._dropped(dropped, steps.limited)
+        if stages.limit and lines:
+            lines, dropped = stages.limit.admit(lines)
+            self._dropped(dropped, stages.limited)
         if lines:
             self._pass_on(lines)
 
     def unfinished(self, line: bytes) -> bytes:
         """A line that is too long to wait for its end; returns what is still to come out."""
-        steps = self._steps
+        stages = self._stages
         if self._fate is None:
             self._impatient()
             self._fate = self._fate_of_one()
-        records, text, rest = steps.encoder.encode_open(line, steps.timestamps.now())
-        steps.counts.bytes += len(text)
+        now = stages.timestamps.now()
+        records, text, rest = stages.encoder.encode_open(line, now)
+        stages.counts.bytes += len(text)
         end = len(line) - line.endswith(b"\r")  # which belongs to the end of the line, if that comes next
-        self._put_piece(line[self._filed : end], records)
+        self._put_piece(line[self._filed : end], records, now)
         self._filed = len(rest) - (len(line) - end)
         return rest
 
     def ended(self) -> None:
         """Nothing is to be held back, so that it all stands before the exit."""
         self._impatient()
-        for report in (self._steps.limited, self._steps.overflowed):
+        for report in (self._stages.limited, self._stages.overflowed):
             if report:
                 report.flush()
 
     def _pass_on(self, lines: bytes) -> None:
         """Lines that the rate limit has let pass."""
-        steps = self._steps
-        if steps.files:
-            steps.files.write(lines)
-        if steps.put is None:
+        stages = self._stages
+        if stages.files:
+            stages.files.write(lines)
+        if stages.put is None:
             return
-        text = lines if steps.verbatim else utf8(lines)
-        if steps.joiner:
-            text = steps.joiner.feed(text)
-            self._be_patient(steps.joiner)
+        text = lines if stages.verbatim else utf8(lines)
+        if stages.joiner:
+            text = stages.joiner.feed(text)
+            self._be_patient(stages.joiner)
         self._encode(text)
 
     def _encode(self, text: bytes) -> None:
-        steps = self._steps
-        if not text or steps.put is None:
+        stages = self._stages
+        if not text or stages.put is None:
             return
-        if steps.is_full and steps.is_full():
-            self._dropped(text.count(b"\n") + (text.count(JOINT) if steps.joiner else 0), steps.overflowed)
+        if stages.is_full and stages.is_full():
+            self._dropped(text.count(b"\n") + (text.count(JOINT) if stages.joiner else 0), stages.overflowed)
             return
-        steps.put(steps.encoder.encode(text, steps.timestamps.now()))
+        now = stages.timestamps.now()
+        stages.put(stages.encoder.encode(text, now), utf8(text) if stages.verbatim else text, now)
 
     def _fate_of_one(self) -> _Fate:
         """Of a line that begins."""
-        steps = self._steps
-        if steps.limit is None or not steps.limit.admit(b"\n")[1]:
+        stages = self._stages
+        if stages.limit is None or not stages.limit.admit(b"\n")[1]:
             return _Fate.PASSES
-        self._dropped(1, steps.limited)
+        self._dropped(1, stages.limited)
         return _Fate.REFUSED
 
     def _last_piece(self, lines: bytes) -> bytes:
         """The end of a line whose pieces have come; returns the other lines."""
-        steps = self._steps
+        stages = self._stages
         end = lines.index(b"\n") + 1
         line = lines[:end]
-        records = steps.encoder.encode_end(line if steps.verbatim else utf8(line), steps.timestamps.now())
-        self._put_piece(line[self._filed :], records)
+        now = stages.timestamps.now()
+        records = stages.encoder.encode_end(line if stages.verbatim else utf8(line), now)
+        self._put_piece(line[self._filed :], records, now)
         self._fate, self._filed = None, 0
         return lines[end:]
 
-    def _put_piece(self, text: bytes, records: bytes) -> None:
+    def _put_piece(self, text: bytes, records: bytes, now: str) -> None:
         """A part of a long line, and the records that it makes."""
-        steps = self._steps
+        stages = self._stages
         if self._fate is _Fate.REFUSED:
             return
-        if steps.files:
-            steps.files.write(text)
-        if self._fate is _Fate.TORN or steps.put is None:
+        if stages.files:
+            stages.files.write(text)
+        if self._fate is _Fate.TORN or stages.put is None:
             return
-        if steps.is_full and steps.is_full():
+        if stages.is_full and stages.is_full():
             self._fate = _Fate.TORN
-            self._dropped(1, steps.overflowed)
+            self._dropped(1, stages.overflowed)
             return
-        steps.put(records)
+        if records:
+            stages.put(records, utf8(text), now)
 
     def _dropped(self, lines: int, report: DropReport | None) -> None:
         if lines and report:
-            self._steps.counts.dropped += lines
+            self._stages.counts.dropped += lines
             report.add(lines)
 
     def _show(self, lines: bytes) -> None:
@@ -197,5 +201,5 @@ class Flow:
         if self._patience:
             self._patience.cancel()
             self._patience = None
-        if self._steps.joiner:
-            self._encode(self._steps.joiner.flush())
+        if self._stages.joiner:
+            self._encode(self._stages.joiner.flush())

@@ -7,20 +7,21 @@ python-json-logger has imported already; it is imported when the first such line
 """
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from operator import add, itemgetter
 from typing import Any, Final
 
 from pidone.ecosystem.spec import Bytes
-from pidone.logs.levels import BY_NAME, of_number
+from pidone.logs.levels import FIELDS, of_fields, of_number
 from pidone.logs.lines import has_longer
 from pidone.record import Record
 
-_FOREIGN_LEVELS: Final = ("level", "severity", "log.level", "lvl")
 _RENAMED: Final = "app_"
-"""Put before an app's own field that has the name of an identity key and another value."""
+"""Put before an app's own field that has the name of a key of ours and another value."""
+_EVENT: Final = "event"
+"""Records that have this field are the runtime's own. structlog calls its message so."""
+_MESSAGE: Final = "message"
 _BIG_NUMBER: Final = re.compile(rb"[0-9]{19}|[eE]\+?[0-9]{3}")
 _BRACE: Final = 0x7B
 
@@ -45,7 +46,7 @@ class Merger:
         self._keys = keys
         self._fixed = {**keys.extra, **keys.identity}
         self._ours = frozenset((keys.timestamp, keys.level, *self._fixed))
-        self._foreign = frozenset(_FOREIGN_LEVELS) - {keys.level}
+        self._foreign = frozenset(FIELDS) - {keys.level}
         self._openings: dict[tuple[frozenset[str], str], bytes] = {}
         self._now = ""
         self._orjson: tuple[Callable[[bytes], Any], Callable[[Any], bytes]] | None = None
@@ -67,8 +68,15 @@ class Merger:
         names = frozenset[str]().union(*owns)
         ours = self._ours & names
         level_key = self._keys.level
-        if not all(all(key in own for own in owns) for key in ours) or not self._agree(lines, owns):
+        if (
+            not all(all(key in own for own in owns) for key in ours)
+            or not self._agree(lines, owns)
+            or (_EVENT in names and not _are_all_messages(lines, owns))
+        ):
             return None
+        if _EVENT in names:
+            each = [line.replace(b'"event"', b'"message"') for line in each]
+            ours |= self._ours & {_MESSAGE}
         self._at(timestamp)
         stated = [own.get(level_key, "") for own in owns]
         kinds = {*map(type, stated)}
@@ -83,7 +91,7 @@ class Merger:
         elif kinds == {str}:
             rests = [line[1:] for line in each]
             foreign = level_key not in ours and not self._foreign.isdisjoint(names)
-            told = [_foreign_level(own) or level for own in owns] if foreign else []
+            told = [of_fields(own) or level for own in owns] if foreign else []
         else:
             return None
         if told:
@@ -107,15 +115,17 @@ class Merger:
         if not own:  # a dict for sure: the line begins with a brace
             return None
         self._at(timestamp)
+        if _EVENT in own:
+            return self._rebuilt(line, of_fields(own) or level)
         ours = self._ours.intersection(own)
         start = b"{"
         stated = own.get(self._keys.level, "")
         if stated.__class__ is not str:
-            level = _foreign_level(own) or level
+            level = of_fields(own) or level
             ours -= {self._keys.level}
             start = self._numbered(stated) if stated.__class__ is int else b""
         elif self._keys.level not in ours and not self._foreign.isdisjoint(own):
-            level = _foreign_level(own) or level
+            level = of_fields(own) or level
         if not start or not line.startswith(start) or not self._agree(line, (own,)):
             return self._rebuilt(line, level)
         return self._opening(ours, level) + line[len(start) :] + b"\n"
@@ -171,7 +181,10 @@ class Merger:
             own: dict[str, Any] = loads(line)
             record = {keys.timestamp: self._now, keys.level: "", **self._fixed}
             for key, value in own.items():
-                if key not in keys.identity:
+                if key == _EVENT:
+                    is_message = isinstance(value, str) and _MESSAGE not in own
+                    record[_MESSAGE if is_message else _free_name(key, own)] = value
+                elif key not in keys.identity:
                     record[key] = value
                 elif not _is_same(value, keys.identity[key]):
                     record[_free_name(key, own)] = value
@@ -180,6 +193,15 @@ class Merger:
             return dumps(record) + b"\n"
         except ValueError:
             return None
+
+
+def _are_all_messages(text: bytes, owns: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether each object has an `event` that is its message, and the word stands nowhere else in it."""
+    return (
+        text.count(b'"event"') == len(owns)
+        and b"\\u00" not in text  # may be a letter of a key
+        and all(isinstance(own.get(_EVENT), str) and _MESSAGE not in own for own in owns)
+    )
 
 
 def _is_same(value: object, ours: object) -> bool:
@@ -192,17 +214,6 @@ def _free_name(key: str, own: Mapping[str, Any]) -> str:
     while name in own:
         name = _RENAMED + name
     return name
-
-
-def _foreign_level(own: Mapping[str, Any]) -> str | None:
-    """What an app's logger says about its own line."""
-    for key in _FOREIGN_LEVELS:
-        value = own.get(key)
-        if isinstance(value, str):
-            return BY_NAME.get(value.lower())
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            return of_number(value)
-    return None
 
 
 def _dumps(value: Any) -> bytes:

@@ -21,8 +21,8 @@ _SLICE_LINES: Final = 4096
 what the queue holds, and those of ordinary lines stay in the caches."""
 
 
-class Flow(Protocol):
-    """What is done with the lines of one stream."""
+class LineSink(Protocol):
+    """Takes the lines of one stream."""
 
     @property
     def room(self) -> int:
@@ -48,17 +48,17 @@ class Gate(Protocol):
     def overfull(self) -> bool: ...
 
 
-class Stream:
+class PipeReader:
     """The read end of one pipe."""
 
     def __init__(
         self,
         loop: "AbstractEventLoop",
         fd: int,
-        flow: Flow,
+        sink: LineSink,
         gate: Gate,
-        on_read: Callable[["Stream"], None],
-        on_end: Callable[["Stream"], None],
+        on_read: Callable[["PipeReader"], None],
+        on_end: Callable[["PipeReader"], None],
     ) -> None:
         """`on_read` is called after every read of the loop, `on_end` once everything was handed over.
 
@@ -66,7 +66,7 @@ class Stream:
         """
         self._loop = loop
         self._fd = fd
-        self._flow = flow
+        self._sink = sink
         self._gate = gate
         self._on_read = on_read
         self._on_end = on_end
@@ -157,8 +157,8 @@ class Stream:
             return 0
         self._backlog += self._buffer.feed(data)
         self._work(last_words=last_words)
-        if len(self._buffer.unfinished) > self._flow.room and not self._backlog:
-            self._buffer.unfinished = self._flow.unfinished(self._buffer.unfinished)
+        if len(self._buffer.unfinished) > self._sink.room and not self._backlog:
+            self._buffer.unfinished = self._sink.unfinished(self._buffer.unfinished)
         return len(data)
 
     def _work(self, *, last_words: bool = False) -> None:
@@ -168,7 +168,7 @@ class Stream:
                 return
             end, count = _slice_of(self._backlog)
             lines, self._backlog = self._backlog[:end], self._backlog[end:]
-            self._flow.lines(lines, count)
+            self._sink.lines(lines, count)
 
     def _end(self) -> None:
         """A last line without an end is a line."""
@@ -176,7 +176,7 @@ class Stream:
         self._work(last_words=True)
         if self._backlog:
             return
-        self._flow.ended()
+        self._sink.ended()
         if self.closed:
             self._on_end(self)
 
@@ -194,15 +194,15 @@ def _slice_of(lines: bytes) -> tuple[Bytes, int]:
 class PipeOutlet:
     """stdout and stderr of one incarnation; see `contracts.Outlet`."""
 
-    def __init__(self, make_stream: Callable[[int, str, int], Stream]) -> None:
-        """`make_stream` is called with a read end, `stdout` or `stderr`, and the pid that writes.
+    def __init__(self, make_reader: Callable[[int, str, int], PipeReader]) -> None:
+        """`make_reader` is called with a read end, `stdout` or `stderr`, and the pid that writes.
 
         Raises OSError when no descriptors are left.
         """
-        self._make_stream = make_stream
+        self._make_reader = make_reader
         self._reads: list[int] = []
         self._writes: list[int] = []
-        self._streams: list[Stream] = []
+        self._readers: list[PipeReader] = []
         try:
             for _ in range(2):
                 read, write = os.pipe()  # close-on-exec, both ends
@@ -227,13 +227,13 @@ class PipeOutlet:
     def spawned(self, pid: int) -> None:
         """The process runs as `pid`: close the write ends here and start reading."""
         self._close_writes()
-        self._streams = [
-            self._make_stream(fd, name, pid)
+        self._readers = [
+            self._make_reader(fd, name, pid)
             for fd, name in zip(self._reads, ("stdout", "stderr"), strict=True)
         ]
         self._reads.clear()
-        for stream in self._streams:
-            stream.resume()
+        for reader in self._readers:
+            reader.resume()
 
     def finish(self) -> None:
         """The process ended, or never started: see `contracts.Outlet.finish`."""
@@ -241,9 +241,9 @@ class PipeOutlet:
         for fd in self._reads:
             os.close(fd)
         self._reads.clear()
-        for stream in self._streams:
-            stream.drain()
-        self._streams.clear()
+        for reader in self._readers:
+            reader.drain()
+        self._readers.clear()
 
     def _close_writes(self) -> None:
         for fd in self._writes:
