@@ -8,8 +8,11 @@ import sys
 import time
 from typing import Final
 
-from sim.history import history_of, play
+from sim.directed import directed
+from sim.history import Result, history_of, play
+from sim.setups import Setup
 from sim.shrink import described, shrink
+from sim.steps import Step
 
 _CHUNK: Final = 200
 _SHOWN: Final = 80
@@ -37,15 +40,24 @@ def replay(seed: int, *, shrinks: bool) -> int:
     result = play(setup, steps)
     if shrinks and result.violations:
         setup, steps, result = shrink(setup, steps)
+    show(setup, steps, result)
+    return 1 if result.violations else 0
+
+
+def show(setup: Setup, steps: tuple[Step, ...], result: Result) -> None:
+    """What it consists of, and what happened."""
     print(described(setup, steps))
     print("\n".join(result.log[-_SHOWN:]))
     for violation in result.violations:
         print(violation)
-    return 1 if result.violations else 0
 
 
 def many(start: int, end: int, *, jobs: int, most: int) -> int:
     """Play all; show the first few that fail."""
+    failed = [name for name, history in directed().items() if play(*history).violations]
+    for name in failed:
+        print(f"\n=== {name}:")
+        show(*shrink(*directed()[name]))
     began = time.monotonic()
     chunks = [(first, min(first + _CHUNK, end)) for first in range(start, end, _CHUNK)]
     failures: dict[int, str] = {}
@@ -60,7 +72,7 @@ def many(start: int, end: int, *, jobs: int, most: int) -> int:
     for seed in sorted(failures)[:most]:
         print(f"\n=== seed {seed} (make sim SEED={seed}), shrunk:")
         replay(seed, shrinks=True)
-    return 1 if failures else 0
+    return 1 if failures or failed else 0
 
 
 def failing(seeds: tuple[int, int]) -> dict[int, str]:

@@ -192,6 +192,8 @@ class History:
             self._runtime.verb(verb, target, *args)
             return
         before = copy.deepcopy(self._wishes)
+        if self._judge.live(target.partition(":")[0]):
+            self._wishes.begun.add(target)
         self._wishes.verb(verb, target, *args)
         name, _, index = target.partition(":")
         for app in self._wishes.apps if target == "all" else (name,):
@@ -220,6 +222,14 @@ class History:
     def do_leak(self, app: str) -> None:
         for program in self._world.of(app):
             program.leak()
+
+    def do_stubborn(self, app: str) -> None:
+        for program in self._world.of(app):
+            program.be_stubborn()
+
+    def do_hand_over(self, app: str) -> None:
+        for program in self._world.of(app):
+            program.hand_over()
 
     def do_touch(self, app: str) -> None:
         self._world.touch(app)

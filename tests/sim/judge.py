@@ -194,12 +194,13 @@ class Judge:
             self.complain("order", f"{main} is stopped before {up[0]}, which depends on it")
 
     def _dependents(self, main: Main) -> list[Main]:
-        """Who lives and depends on it, as the file says."""
+        """Who lives and depends on it, as the file says and the spec it was started from."""
         return [
             each
             for spec in self.wishes.ecosystem.apps
             if any(dependency.app == main.app for dependency in spec.depends_on)
             for each in self.live(spec.name)
+            if any(dependency.app == main.app for dependency in each.spec.depends_on)
         ]
 
     def _check_kill(self, main: Main) -> None:
@@ -292,7 +293,10 @@ class Judge:
         if len(slots) != len(wish.slots) and counts:
             yield f"{name} has {len(slots)} instances instead of {len(wish.slots)}"
             return
-        if any(each.place != "slot" and each.state not in FINAL for each in fact.instances):
+        by_the_clock = wish.spec.max_age is not None or wish.spec.cron_restart is not None
+        if not by_the_clock and any(
+            each.place != "slot" and each.state not in FINAL for each in fact.instances
+        ):
             yield f"{name}: somebody still arrives or leaves: {_states(fact)}"
         specs = [each.spec.but(instances=1) for each in slots.values() if each.state == "online"]
         if name not in self.failed and any(spec != specs[0] for spec in specs):

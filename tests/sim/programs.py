@@ -112,7 +112,7 @@ class Program:
         for child in does.children:
             self._fork(child)
         self._later(does.unhealthy_after, lambda: self._say(lambda voice: voice.failed("probe")))
-        self._later(does.new_main_after, self._hand_over)
+        self._later(does.new_main_after, self.hand_over)
         self._later(does.ready_after, self._become_ready)
         self._later(does.leaks_after, self.leak)
         self._later(does.ends_after, self._end)
@@ -122,6 +122,10 @@ class Program:
     def leak(self) -> None:
         """Use more than any limit allows."""
         self.size = LARGE
+
+    def be_stubborn(self) -> None:
+        """Take all the time it can get to finish what it has, and to stop."""
+        self.behaviour = self.behaviour.but(drains_after=8.0, stops_after=None)
 
     def drain(self) -> None:
         """Asked to take no more connections."""
@@ -176,7 +180,8 @@ class Program:
         proc.on_signal = signalled
         return proc
 
-    def _hand_over(self) -> None:
+    def hand_over(self) -> None:
+        """Say that a child is the main process from now on (MAINPID=), and live on."""
         if not self.proc.alive or self._is_stopping:
             return
         self.new_main = self._fork(Child(own_session=False, stops_after=0.1))

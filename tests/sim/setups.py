@@ -23,6 +23,8 @@ from pidone.record import Record
 NAMES: Final = ("db", "api", "web", "job")
 BROKEN: Final = "/bin/broken"
 """A program that ends with 1 as soon as it starts."""
+FAT: Final = "/bin/fat"
+"""A program that does not fit its memory limit."""
 JOB: Final = "/bin/job"
 """A program that ends when its work is done."""
 SLOW: Final = "/bin/slow"

@@ -40,6 +40,8 @@ class Wishes:
         self.put_to_rest: set[str] = set()
         """Apps that ran until somebody stopped them, or a slot: whoever did will start them again."""
         self.signals_failed = False
+        self.begun: set[str] = set()
+        """Targets whose app has had a process."""
 
     def read(self, ecosystem: Ecosystem) -> None:
         """A file was read and taken."""
@@ -66,8 +68,10 @@ class Wishes:
         most = len(app.slots)
         self._resize(app, spec.instances)
         app.most = max(most, spec.instances)
-        if differs and not any(app.slots):
-            app.slots = [None] * len(app.slots)
+        if differs:
+            app.was_started = False  # what it depends on counts again
+            if not any(app.slots):
+                app.slots = [None] * len(app.slots)
 
     @staticmethod
     def _resize(app: AppWish, count: int) -> None:
@@ -90,6 +94,8 @@ class Wishes:
     def verb(self, verb: str, target: str, *args: object) -> None:
         """An operator asked for it, and was not refused."""
         for app, slots, is_whole in self._meant(target):
+            if not is_whole and verb in ("start", "restart", "reload") and target not in self.begun:
+                app.slots = [None if wanted else wanted for wanted in app.slots]
             if verb in ("start", "restart"):
                 for slot in slots:
                     app.slots[slot] = True

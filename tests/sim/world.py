@@ -12,7 +12,7 @@ from typing import Any, Final
 from sim.kernel import Kernel, Proc, Witness
 from sim.loop import SimLoop
 from sim.programs import MIB, Behaviour, Program, good, some
-from sim.setups import BROKEN, JOB, SLOW, SLOW_READY, Setup
+from sim.setups import BROKEN, FAT, JOB, SLOW, SLOW_READY, Setup
 
 from pidone.contracts import InstanceId, LogSource, Report
 from pidone.ecosystem.spec import AppSpec, Ecosystem, ExecMode
@@ -78,6 +78,8 @@ class World:
     def _behaviour(self, app: AppSpec, chance: Random) -> Behaviour:
         if app.argv[0] == BROKEN:
             return Behaviour(ready_after=None, ends_after=0.02, end_code=1)
+        if app.argv[0] == FAT and not self.calm:
+            return Behaviour(leaks_after=0.0)
         ready_after = SLOW_READY if app.argv[0] == SLOW else 0.1
         is_job = app.argv[0] == JOB
         if self.calm:

@@ -1,0 +1,117 @@
+"""Histories that somebody has met: each was a failure once, and is played before those by chance."""
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+
+from sim.programs import MIB
+from sim.setups import BROKEN, FAT, SLOW, Setup
+from sim.steps import Step
+
+from pidone.ecosystem.spec import AppSpec, Dependency, Ecosystem, ExecMode, Listen, Readiness
+
+History: TypeAlias = tuple[Setup, tuple[Step, ...]]
+
+_SHARED: Final[Mapping[str, Any]] = {"exec_mode": ExecMode.CLUSTER, "ready": Readiness(ipc=True)}
+_PORT: Final = (Listen(name="http", port=80),)
+
+
+def _app(name: str, *, program: str = "/bin/app", version: str = "v0", **keys: Any) -> AppSpec:
+    return AppSpec(name=name, argv=(program, version), args=(version,), cwd=f"/{name}", **keys)
+
+
+def _needs(*names: str) -> tuple[Dependency, ...]:
+    return tuple(Dependency(app=name) for name in names)
+
+
+def _history(*steps: tuple[Any, ...], files: list[list[AppSpec]], probe: int = 3) -> History:
+    """`probe` says what is tried at rest: 0 a reload, 1 a leak, 2 a changed file, 3 nothing but time."""
+    versions = tuple(Ecosystem(apps=tuple(apps), cpus=2) for apps in files)
+    setup = Setup(seed=probe, trouble=0.0, versions=versions)
+    return setup, tuple(Step(after, what, args) for after, what, *rest in steps for args in (tuple(rest),))
+
+
+def directed() -> dict[str, History]:
+    """All of them, by what they are about."""
+    db, api = _app("db"), _app("api", listen=_PORT, depends_on=_needs("db"))
+    swapped = [
+        _app("web"),
+        _app("api", program=BROKEN, version="v1", listen=_PORT, depends_on=_needs("web")),
+    ]
+    three = _app("api", instances=3, **_SHARED)
+    changed = _app("api", version="v1", instances=3, **_SHARED)
+    limited = _app("api", program=FAT, ready=Readiness(ipc=True), max_memory_restart=100 * MIB)
+    slow_end: Mapping[str, Any] = {"drain_timeout": 20.0, "kill_timeout": 3.0}
+    drained = _app("api", instances=2, depends_on=_needs("db"), **slow_end, **_SHARED)
+    own_start = _app("db", autostart=False)
+    return {
+        "a file drops a dependency and its dependent fails to change": _history(
+            (2.0, "file", 1),
+            (5.0, "stop_whole"),
+            files=[[db, api], [_app("api", program=BROKEN, version="v1", listen=_PORT)]],
+        ),
+        "two apps swap their depends_on and one fails to change": _history(
+            (2.0, "file", 1),
+            (5.0, "stop_whole"),
+            files=[[_app("web", depends_on=_needs("api")), _app("api", listen=_PORT)], swapped],
+        ),
+        "the last instance is stopped by its number": _history(
+            (2.0, "verb", "stop", "api:0"), (5.0, "verb", "start", "api:0"), files=[[_app("api")]]
+        ),
+        "a reload of one slot, a changed file, and that slot scaled away": _history(
+            (2.0, "verb", "reload", "api:2"),
+            (0.1, "file", 1),
+            (0.1, "verb", "scale", "api", 1),
+            (0.5, "verb", "reload", "api"),
+            files=[[three], [changed]],
+            probe=0,
+        ),
+        "stopped, and reloaded while it stops": _history(
+            (2.0, "verb", "stop", "api"),
+            (0.0, "verb", "reload", "api"),
+            files=[[_app("api", watch=(".",), max_memory_restart=100 * MIB)]],
+            probe=1,
+        ),
+        "given up for its size, and restarted": _history(
+            (60.0, "verb", "restart", "api"),
+            (5.0, "reset", "api"),
+            files=[[limited, _app("db")]],
+            probe=1,
+        ),
+        "a drain that takes longer than the stop, down a chain": _history(
+            (2.0, "stubborn", "api"), (1.0, "stop_whole"), files=[[db, drained]]
+        ),
+        "a cluster that listens later than listen_timeout": _history(
+            (10.0, "reset", "api"), files=[[_app("api", program=SLOW, **_SHARED)]], probe=0
+        ),
+        "two ask for an action at once": _history(
+            (2.0, "trigger", "api", "slow", "fast"), (20.0, "reset", "api"), files=[[_app("api", **_SHARED)]]
+        ),
+        "another main process, while the old one lives": _history(
+            (2.0, "hand_over", "api"),
+            (1.0, "reset", "api"),
+            files=[[_app("api", ready=Readiness(notify=True))]],
+        ),
+        "stopped, and changed in the file while it stops": _history(
+            (2.0, "verb", "stop", "db"),
+            (0.0, "file", 1),
+            files=[[_app("db")], [_app("db", version="v1")]],
+        ),
+        "started by a person, and changed in the file": _history(
+            (2.0, "verb", "start", "db"),
+            (2.0, "file", 1),
+            files=[[own_start, _app("web")], [own_start.but(argv=("/bin/app", "v1")), _app("web")]],
+        ),
+        "scaled down and up again before the old one has gone": _history(
+            (2.0, "verb", "scale", "db", 1),
+            (0.0, "verb", "scale", "db", 3),
+            files=[[_app("db", instances=3)]],
+        ),
+        "deleted, and named again by the file before it has gone": _history(
+            (2.0, "verb", "delete", "db"), (0.0, "file", 0), files=[[_app("db"), _app("web")]]
+        ),
+        "too old for its time, while everything stops": _history(
+            (2.0, "stubborn", "api"),
+            (1.0, "stop_whole"),
+            files=[[_app("db", max_age=5.0), _app("api", depends_on=_needs("db"))]],
+        ),
+    }
