@@ -1,6 +1,7 @@
 """`pidone init`."""
 
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,16 @@ def test_a_supervisord_conf(tmp_path: Path) -> None:
         ({"app.py": "app = Flask(__name__)\n"}, (None, "gunicorn", ("app:app",))),
         ({"manage.py": "", "site/wsgi.py": ""}, (None, "gunicorn", ("site.wsgi",))),
         ({"server.py": "print()"}, (None, "server.py", ())),
-        ({}, ("app", "./start.sh", ())),
+        ({"go.mod": "module example.org/x/api\n"}, ("api", "go", ("run", "."))),
+        ({"Gemfile": "gem 'puma'\n", "config.ru": ""}, (None, "bundle", ("exec", "puma"))),
+        (
+            {"composer.json": {}, "public/index.php": ""},
+            (None, "php", ("-S", "0.0.0.0:8000", "-t", "public")),
+        ),
+        (
+            {"Dockerfile": 'FROM a\nCMD x\nFROM b\nENTRYPOINT ["tini", "--"]\nCMD ["node", "s.js"]\n'},
+            ("node", "node", ("s.js",)),
+        ),
     ],
 )
 def test_what_is_in_the_folder(files: dict[str, Any], expected: tuple[Any, ...], tmp_path: Path) -> None:
@@ -130,6 +140,86 @@ def test_what_is_in_the_folder(files: dict[str, Any], expected: tuple[Any, ...],
         (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content))
     ((name, app),) = made(tmp_path).items()
     assert (name, app.script, app.args) == (expected[0] or tmp_path.name, *expected[1:])
+
+
+def test_a_script_that_is_not_there_is_not_written(tmp_path: Path) -> None:
+    """Where nothing says what runs, the file says so, and how to go on."""
+    assert run([str(tmp_path)]) == 0
+    text = (tmp_path / "ecosystem.toml").read_text()
+    assert "Nothing here says what to run" in text
+    assert "script" not in tomllib.loads(text)["apps"][0]
+
+
+def test_ideas_become_keys_by_uncommenting_them(tmp_path: Path) -> None:
+    """They stand in the app, before its tables."""
+    (tmp_path / "Procfile").write_text("web: serve $PORT\n")
+    assert run([str(tmp_path)]) == 0
+    text = (tmp_path / "ecosystem.toml").read_text()
+    assert text.startswith("#:schema https://")
+    assert tomllib.loads(text.replace("# instances =", "instances ="))["apps"][0]["instances"] == "max"
+
+
+@pytest.mark.parametrize(
+    ("command", "args", "listen"),
+    [
+        (
+            '["gunicorn", "app:app", "-b", "0.0.0.0:8000", "-w", "2"]',
+            ["app:app", "-w", "2"],
+            ["0.0.0.0:8000"],
+        ),
+        ("gunicorn --bind=:8000 app:app", ["app:app"], [":8000"]),
+        ("uvicorn m:a --host 0.0.0.0 --port 80", ["m:a", "--fd", "{fd}"], ["0.0.0.0:80"]),
+        ("exec hypercorn m:a -b 0.0.0.0:80", ["m:a", "-b", "fd://{fd}"], ["0.0.0.0:80"]),
+        ('["sh", "-c", "exec uvicorn m:a --port 80"]', ["m:a", "--fd", "{fd}"], ["127.0.0.1:80"]),
+    ],
+)
+def test_a_port_becomes_a_socket_to_share(
+    command: str, args: list[str], listen: list[str], tmp_path: Path
+) -> None:
+    """Of servers that take one."""
+    (tmp_path / "Dockerfile").write_text(f"FROM a\nCMD {command}\n")
+    assert run([str(tmp_path)]) == 0
+    (app,) = tomllib.loads((tmp_path / "ecosystem.toml").read_text())["apps"]
+    assert (app["args"], app["listen"]) == (args, listen)
+
+
+def test_a_compose_file(tmp_path: Path) -> None:
+    """Services with commands; others are named, and nobody depends on them."""
+    (tmp_path / "compose.yaml").write_text(
+        """services:
+  api:
+    build: .
+    command: gunicorn app:app
+    environment: [A=1, "B=x=y"]
+    depends_on: {db: {condition: service_healthy}, migrate: {condition: service_completed_successfully}}
+    stop_grace_period: 20s
+  migrate: {build: ., command: [./migrate, --all], restart: "no"}
+  db: {image: postgres}
+"""
+    )
+    apps = made(tmp_path)
+    assert list(apps) == ["api", "migrate"]
+    assert apps["api"].env["B"] == "x=y"
+    assert apps["api"].kill_timeout == 20.0
+    assert [(each.app, each.condition.value) for each in apps["api"].depends_on] == [("migrate", "completed")]
+    assert not apps["migrate"].autorestart
+    assert "db (image postgres)" in (tmp_path / "ecosystem.toml").read_text()
+
+
+def test_numbers_of_supervisords_processes_keep_their_zeros(tmp_path: Path) -> None:
+    """In a command by the shell, in a variable by counting; what can be done by neither is told."""
+    (tmp_path / "supervisord.conf").write_text(
+        "[program:a]\ncommand=serve --port=91%(process_num)02d\nnumprocs=3\npriority=5\n"
+        'environment=PORT="91%(process_num)02d",ID="x%(process_num)02d-y"\n'
+        "[eventlistener:e]\ncommand=x\n"
+    )
+    app = made(tmp_path)["a"]
+    assert app.script == "serve --port=91$(printf %02d $NODE_APP_INSTANCE)"
+    assert (app.increment_var, app.env["PORT"]) == ("PORT", "9100")
+    text = (tmp_path / "ecosystem.toml").read_text()
+    assert "ID of environment" in text
+    assert "eventlistener:e" in text
+    assert "order is that of priority" in text
 
 
 @pytest.mark.parametrize("name", ["ecosystem.toml", "ecosystem.config.js"])

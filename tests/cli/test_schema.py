@@ -205,6 +205,11 @@ def test_the_command_prints_it() -> None:
     assert json.loads(done.stdout) == json_schema()
 
 
+def test_the_published_schema_is_up_to_date() -> None:
+    """`pidone schema > docs/ecosystem.schema.json` makes it so; the first line of new files names it."""
+    assert json.loads((ROOT / "docs/ecosystem.schema.json").read_text()) == json_schema()
+
+
 def test_the_reference_page_is_up_to_date() -> None:
     """`pidone schema --markdown > docs/configuration.md` makes it so."""
     done = subprocess.run([PIDONE, "schema", "--markdown"], capture_output=True, check=True, text=True)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -24,6 +25,8 @@ from pidone.ecosystem.values.tables import HOOK_NAMES
 T = TypeVar("T")
 
 TIME_FORMAT: Final = "YYYY-MM-DDTHH:mm:ss"
+_TARGET: Final = re.compile(r"all|\d+|.+:\d+|.+/.+|/.*/")
+"""What commands take for something else than a name."""
 _LONGEST_NAME: Final = 200
 _SHORTEST_INTERVAL: Final = 0.05
 _USER_NAMES: Final = ("USER", "LOGNAME")
@@ -282,6 +285,12 @@ class Reader:
         if not name.isprintable() or len(name) > _LONGEST_NAME or not name.strip():
             scope.error(
                 f"name = {shown(name)}: expected a printable name of at most {_LONGEST_NAME} characters",
+                "name",
+            )
+        elif _TARGET.fullmatch(name):
+            say = scope.warn if self.document.is_pm2s else scope.error
+            say(
+                f"name = {shown(name)}: is not a name for commands (all, an id, app:index, namespace/app)",
                 "name",
             )
         if values.get("append_env_to_name") and self.options.env_name:

@@ -1,7 +1,7 @@
 """From a file, or a command line, to an Ecosystem: the one way in."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -13,7 +13,7 @@ from pidone.ecosystem.formats import is_ecosystem_file, read
 from pidone.ecosystem.options import LoadOptions
 from pidone.ecosystem.problems import Problems, Scope, did_you_mean, shown
 from pidone.ecosystem.references import UnsetVariableError, expand
-from pidone.ecosystem.spec import AppSpec, Ecosystem, Origin, RuntimeSpec
+from pidone.ecosystem.spec import Alert, AppSpec, Ecosystem, Origin, RuntimeSpec
 from pidone.errors import ConfigError
 from pidone.record import EMPTY
 
@@ -130,6 +130,7 @@ def examine(document: Document, options: LoadOptions, title: str = "") -> Examin
     apps = consistency.check(apps, [place for _, place in read], left_out, is_pm2s=document.is_pm2s)
     runtime = _read_runtime(reader)
     rest = _read_lists(reader)
+    _check_alerts(rest.get("alerts", ()), {app.name for app in apps} | left_out, top)
     _report(reader)
     apps = [_with_fields(app, runtime.log_fields) for app in apps]
     consistency.check_time(runtime, apps, top)
@@ -244,6 +245,19 @@ def _read_lists(reader: Reader) -> dict[str, Any]:
         unknown.remove(name)
     report_unknown(unknown, list(keys.TOP_LEVEL), reader.top, strict=reader.document.strict)
     return found
+
+
+def _check_alerts(alerts: Sequence[Alert], names: Collection[str], top: Scope) -> None:
+    for index, alert in enumerate(alerts):
+        for name in alert.apps:
+            if name not in names:
+                hint = did_you_mean(name, names)
+                top.error(
+                    f"alerts[{index}].apps = {shown(name)}: there is no such app{hint}",
+                    "alerts",
+                    index,
+                    "apps",
+                )
 
 
 def _report(reader: Reader) -> None:

@@ -18,15 +18,15 @@ _PM2S: Final = (
     "ecosystem.config.js", "ecosystem.config.cjs", "ecosystem.config.mjs", "ecosystem.json", "ecosystem.yml",
     "ecosystem.yaml", "pm2.config.js", "pm2.json", "process.json", "process.yml",
 )  # fmt: skip
-_IDEAS: Final = """
-# What many services want as well; `pidone schema --markdown` describes every key:
-#   instances = "max"              as many processes as this container may use CPUs
-#   listen = [3000]                a port that reloads do not close
-#   ready = "http:/health"         when it can work
-#   health = "http:/health"        whether it still does
-#   max_memory_restart = "80%/n"   replaced before the kernel kills it
-#   depends_on = ["other"]         apps that come first
-"""
+_IDEAS: Final = (
+    "What many services want as well; `pidone schema --markdown` describes every key:",
+    'instances = "max"  # as many processes as this container may use CPUs',
+    "listen = [3000]  # a port that reloads do not close",
+    'ready = "http:/health"  # when it can work',
+    'health = "http:/health"  # whether it still does',
+    'max_memory_restart = "80%/n"  # replaced before the kernel kills it',
+    'depends_on = ["other"]  # apps that come first',
+)
 
 
 app = CommandSet()
@@ -47,7 +47,9 @@ def init(folder: Path, *, force: bool, as_json: bool) -> int:
         )
     try:
         found = starter(folder)
-        text = toml_text(found.tables, f"Made by `pidone init` from {found.made_of}.") + _IDEAS
+        used = {key for app in found.tables.apps[:1] for key in app}
+        ideas = [idea for idea in _IDEAS if idea.partition(" ")[0] not in used]
+        text = toml_text(found.tables, f"Made by `pidone init` from {found.made_of}.", ideas)
         (folder / _NAME).write_text(text, encoding="utf-8")
     except ConfigError as error:
         return _refuse(ExitCode.CONFIG, str(error))

@@ -44,6 +44,8 @@ class Tables(NamedTuple):
     runtime: Mapping[str, object] = EMPTY
     rest: Mapping[str, object] = EMPTY
     """Other top-level keys."""
+    remarks: tuple[str, ...] = ()
+    """What a reader of the file should know."""
 
 
 class Converted(NamedTuple):

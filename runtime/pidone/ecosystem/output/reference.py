@@ -49,9 +49,9 @@ translates any format, `pidone init` writes a first file, and `pidone schema` is
 - **Relative paths** start at the app's `cwd`; a relative `cwd` starts at the file's folder in TOML and at the
   working directory of the runtime elsewhere, as in PM2.
 
-- **`include`** at the top, as `include = ["conf.d/*.toml", "base.config.js"]`, lays the file over others, key by
-  key; so do several FILEs on the command line, or a folder of them: the later one wins, and `pidone check` tells
-  which file a value is from. A `Procfile` is a FILE too; `PORT` is counted as foreman does.
+- **`include`** at the top, as `include = ["conf.d/*.toml", "base.config.js"]`, lays the file over others, key
+  by key; so do several FILEs on the command line, or a folder of them: the later one wins, and `pidone check`
+  tells which file a value is from. A `Procfile` is a FILE too; `PORT` is counted as foreman does.
 
 Keys marked * are pidone's own; PM2 does not know them.
 """

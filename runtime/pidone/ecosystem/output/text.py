@@ -1,7 +1,7 @@
 """Tables as the text of a file: TOML with comments, or JSON."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import tomli_w
@@ -10,6 +10,8 @@ from pidone.ecosystem.keys import APP_KEYS, RUNTIME_KEYS, Key
 from pidone.ecosystem.output.convert import Tables
 from pidone.ecosystem.problems import strip_controls
 
+_SCHEMA: Final = "#:schema https://raw.githubusercontent.com/pidone/pidone/main/docs/ecosystem.schema.json"
+"""For editors that know Taplo; `pidone schema` prints the same."""
 _WIDTH: Final = 110
 _OBVIOUS: Final = frozenset({"name", "script", "args", "cwd", "env", "interpreter"})
 
@@ -21,15 +23,20 @@ def json_text(found: Tables) -> str:
     return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
 
 
-def toml_text(found: Tables, heading: str) -> str:
-    """As TOML; `heading` becomes its first comment. A key is explained where it first occurs."""
+def toml_text(found: Tables, heading: str, ideas: Sequence[str] = ()) -> str:
+    """As TOML; `heading` becomes its first comment. A key is explained where it first occurs.
+
+    `ideas` are lines for the first app, which are keys of its once they are uncommented.
+    """
     explained: set[str] = set(_OBVIOUS)
-    parts = [[f"# {strip_controls(line)}" for line in heading.splitlines()]]
+    comments = [*heading.splitlines(), *found.remarks]
+    parts = [[_SCHEMA, *(f"# {strip_controls(line)}" for line in comments)]]
     rest = {name: tomli_w.dumps({name: value}) for name, value in found.rest.items()}
     # Lists that are short enough to be written inline must stand before the first table.
     parts += [[text.rstrip()] for text in rest.values() if not text.startswith("[")]
     for app, left_out in zip(found.apps, found.left_out or [()] * len(found.apps), strict=True):
-        lines = ["[[apps]]", *_table("apps", app, APP_KEYS, explained)]
+        lines = ["[[apps]]", *_table("apps", app, APP_KEYS, explained, ideas)]
+        ideas = ()
         if left_out:
             lines.insert(1, "# Left out, because they mean nothing: " + strip_controls(", ".join(left_out)))
         parts.append(lines)
@@ -40,9 +47,13 @@ def toml_text(found: Tables, heading: str) -> str:
 
 
 def _table(
-    name: str, table: Mapping[str, object], known: Mapping[str, Key], explained: set[str]
+    name: str,
+    table: Mapping[str, object],
+    known: Mapping[str, Key],
+    explained: set[str],
+    ideas: Sequence[str] = (),
 ) -> Iterator[str]:
-    """The lines of a table below its header: values first, then the tables in it."""
+    """The lines of a table below its header: values first, comments, then the tables in it."""
     below: list[str] = []
     for key, value in table.items():
         text = tomli_w.dumps({key: value}).rstrip()
@@ -50,6 +61,7 @@ def _table(
             below += ["", tomli_w.dumps({name: {key: value}}).rstrip()]
         else:
             yield from _commented(text, known.get(key), explained)
+    yield from (f"# {idea}" for idea in ideas)
     yield from below
 
 

@@ -32,6 +32,7 @@ _BY_EXTENSION: Final[Mapping[str, tuple[str, ...]]] = {
     ".ls": ("lsc",),
 }
 NO_VARIABLES: Final[Mapping[str, str]] = MappingProxyType({})
+_LOCAL_FOLDERS: Final = (".venv/bin", "venv/bin", "node_modules/.bin", "vendor/bin", "bin")
 _NODE_LIKE: Final = frozenset({"node", "nodejs", "bun"})
 _PYTHON: Final = r"(python|pypy)[0-9.]*$"
 _UNBUFFERED: Final = MappingProxyType({"PYTHONUNBUFFERED": "1"})
@@ -216,8 +217,7 @@ def _command_line(words: tuple[str, ...], request: Request, scope: Scope) -> Pro
     inner = request._replace(script=words[0], args=(*words[1:], *request.args))
     path = _script_path(inner) if "/" in words[0] else _on_path(words[0], inner)
     if path is None and request.must_exist:
-        why = f"{shown(words[0])} is not a command found on PATH"
-        raise Missing("script", request.script, why if "/" not in words[0] else _why_missing(inner))
+        raise Missing("script", request.script, f"{shown(words[0])} is {_why_missing(inner)}")
     if path is not None and path.name in _NODE_LIKE:
         return Program((str(path), *request.interpreter_args, *inner.args), path.name)
     return _script(inner, path if "/" in words[0] else None, scope)
@@ -397,4 +397,8 @@ def _why_not_executable(path: Path) -> str:
 
 def _why_missing(request: Request) -> str:
     where = f"not found in {request.cwd}"
-    return where if "/" in request.script else where + " and no command of that name is on PATH"
+    if "/" in request.script:
+        return where
+    local = (f"{folder}/{request.script}" for folder in _LOCAL_FOLDERS)
+    hint = next((f"; there is ./{path}" for path in local if os.access(request.cwd / path, os.X_OK)), "")
+    return f"{where} and no command of that name is on PATH{hint}"

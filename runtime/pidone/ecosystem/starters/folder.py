@@ -1,6 +1,7 @@
 """A first ecosystem for a folder, by what is in it."""
 
 import json
+import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -8,14 +9,18 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from pidone.ecosystem.output.convert import Tables
-from pidone.ecosystem.starters.procfile import command_keys, from_procfile
+from pidone.ecosystem.starters.commands import command_keys
+from pidone.ecosystem.starters.containers import COMPOSE_FILES, from_compose, from_dockerfile
+from pidone.ecosystem.starters.procfile import from_procfile
 from pidone.ecosystem.starters.supervisord import from_supervisord
 
 _PORT: Final = 8000
+_ANY: Final = "0.0.0.0"  # noqa: S104  # as servers write it
 _NODE_MAINS: Final = ("server.js", "index.js", "app.js", "dist/index.js", "dist/server.js", "dist/main.js")
 _PYTHON_MAINS: Final = ("main.py", "app.py", "server.py", "asgi.py", "wsgi.py")
 _SUPERVISORD: Final = ("supervisord.conf", "etc/supervisord.conf", "supervisor/supervisord.conf")
-_EXAMPLE: Final = {"name": "app", "script": "./start.sh"}
+_BINARIES: Final = ("app", "server", "main")
+_NOTHING: Final = "Nothing here says what to run: write script = ... below."
 
 
 class Starter(NamedTuple):
@@ -26,9 +31,9 @@ class Starter(NamedTuple):
 
 
 def starter(folder: Path) -> Starter:
-    """Look at a folder. What says most counts: a Procfile, then a supervisord.conf, then what can be guessed.
+    """Look at a folder. What says most counts: other programs' files come before guesses.
 
-    Raises ConfigError for a supervisord.conf that cannot be read.
+    Raises ConfigError for one of them that cannot be read.
     """
     procfile = folder / "Procfile"
     if procfile.is_file() and (found := from_procfile(procfile.read_text(errors="replace"))).apps:
@@ -36,12 +41,63 @@ def starter(folder: Path) -> Starter:
     for name in _SUPERVISORD:
         if (folder / name).is_file() and (found := from_supervisord(folder / name)).apps:
             return Starter(found, name)
-    node, python = _node(folder), _python(folder)
-    apps = [app for app in (node, python) if app]
-    if apps:
-        names = ("package.json" if node else "", "the Python files" if python else "")
-        return Starter(Tables(apps=tuple(apps)), " and ".join(filter(None, names)))
-    return Starter(Tables(apps=(_EXAMPLE,)), "an example: nothing here says what to run")
+    if (folder / "Dockerfile").is_file() and (found := from_dockerfile(folder / "Dockerfile")).apps:
+        return Starter(found, "Dockerfile")
+    for name in COMPOSE_FILES:
+        if (folder / name).is_file() and (found := from_compose(folder / name)).apps:
+            return Starter(found, name)
+    guessed = {
+        "package.json": _node(folder),
+        "the Python files": _python(folder),
+        "go.mod": _go(folder),
+        "Gemfile": _ruby(folder),
+        "composer.json": _php(folder),
+    }
+    if apps := {source: app for source, app in guessed.items() if app}:
+        return Starter(Tables(apps=tuple(apps.values())), " and ".join(apps))
+    return Starter(Tables(apps=({"name": "app"},), remarks=(_NOTHING,)), "nothing that says what to run")
+
+
+def _go(folder: Path) -> Mapping[str, Any] | None:
+    if not (folder / "go.mod").is_file():
+        return None
+    module = re.search(r"(?m)^module\s+(\S+)", (folder / "go.mod").read_text(errors="replace"))
+    name = module[1].rstrip("/").rpartition("/")[2] if module else folder.resolve().name
+    candidates = (*(f"{where}{binary}" for binary in (name, *_BINARIES) for where in ("bin/", "")),)
+    binary = next(
+        (each for each in candidates if os.access(folder / each, os.X_OK) and (folder / each).is_file()), None
+    )
+    return (
+        {"name": name, "script": f"./{binary}"}
+        if binary
+        else {"name": name, "script": "go", "args": ["run", "."]}
+    )
+
+
+def _ruby(folder: Path) -> Mapping[str, Any] | None:
+    if not (folder / "Gemfile").is_file():
+        return None
+    gems = (folder / "Gemfile").read_text(errors="replace")
+    name = folder.resolve().name
+    if (folder / "config.ru").is_file():
+        server = "puma" if re.search(r"""gem\s+['"]puma""", gems) else "rackup"
+        return {"name": name, "script": "bundle", "args": ["exec", server]}
+    main = next((main for main in ("app.rb", "main.rb", "server.rb") if (folder / main).is_file()), None)
+    return {"name": name, "script": "bundle", "args": ["exec", "ruby", main]} if main else None
+
+
+def _php(folder: Path) -> Mapping[str, Any] | None:
+    if not (folder / "composer.json").is_file():
+        return None
+    name = folder.resolve().name
+    if (folder / "artisan").is_file():
+        return {
+            "name": name,
+            "script": "php",
+            "args": ["artisan", "serve", f"--host={_ANY}", f"--port={_PORT}"],
+        }
+    root = next((root for root in ("public", "web", ".") if (folder / root / "index.php").is_file()), None)
+    return {"name": name, "script": "php", "args": ["-S", f"{_ANY}:{_PORT}", "-t", root]} if root else None
 
 
 def _node(folder: Path) -> Mapping[str, Any] | None:

@@ -1,13 +1,11 @@
 """A Procfile (https://devcenter.heroku.com/articles/procfile) as an ecosystem."""
 
 import re
-from collections.abc import Mapping
 from typing import Any, Final
 
 from pidone.ecosystem.formats.procfile import processes
 from pidone.ecosystem.output.convert import Tables
-from pidone.ecosystem.programs.program import plain_words
-from pidone.ecosystem.references import escape
+from pidone.ecosystem.starters.commands import command_keys
 
 _RELEASE: Final = "release"
 _FIRST_PORT: Final = 5000  # foreman's
@@ -30,12 +28,3 @@ def _app(name: str, command: str) -> dict[str, Any]:
     if re.search(r"\$\{?PORT\b", command):
         app["env"] = {"PORT": f"${{PORT:-{_FIRST_PORT}}}"}
     return app
-
-
-def command_keys(command: str) -> Mapping[str, Any]:
-    """`script` and `args`; a shell is left to what needs one."""
-    words = plain_words(command)
-    if not words:
-        return {"script": escape(command)}
-    script, *args = words
-    return {"script": script, "args": args} if args else {"script": script}

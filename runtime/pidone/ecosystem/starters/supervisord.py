@@ -15,6 +15,7 @@ from pidone.ecosystem.values import Invalid, parse_bool
 from pidone.errors import ConfigError
 
 _PROGRAM: Final = "program:"
+_NOT_RUN: Final = frozenset({"eventlistener", "fcgi-program", "rpcinterface", "inet_http_server"})
 _SECONDS: Final = {"startsecs": "min_uptime", "stopwaitsecs": "kill_timeout"}
 _AS_THEY_ARE: Final = {
     "user": "uid",
@@ -33,6 +34,7 @@ _HANDLED: Final = frozenset(
     )
 )  # fmt: skip
 _INSTANCE: Final = "$NODE_APP_INSTANCE"
+_COUNTED: Final = r"(\d+)(?:\$\(printf %0(\d+)d \$NODE_APP_INSTANCE\)|\$NODE_APP_INSTANCE())"
 
 
 def from_supervisord(path: Path) -> Tables:
@@ -51,8 +53,18 @@ def from_supervisord(path: Path) -> Tables:
         if name in namespaces:
             app["namespace"] = namespaces[name]
         apps.append(app)
-        left_out.append(tuple(key for key in program if key not in _HANDLED))
-    return Tables(apps=tuple(apps), left_out=tuple(left_out))
+        counted = {
+            key for key, value in _variables(program.get("environment", "")).items() if _INSTANCE in value
+        }
+        lost = (f"{key} of environment" for key in sorted(counted - {app.get("increment_var")}))
+        left_out.append((*(key for key in program if key not in _HANDLED), *lost))
+    others = [each for each in parser.sections() if each.partition(":")[0] in _NOT_RUN]
+    remarks: tuple[str, ...] = (
+        (f"Left out, because it has no meaning here: {', '.join(others)}.",) if others else ()
+    )
+    if any("priority" in parser[section] for section in names):
+        remarks += ("The order is that of priority; depends_on makes apps wait for others.",)
+    return Tables(apps=tuple(apps), left_out=tuple(left_out), remarks=remarks)
 
 
 def _read(path: Path) -> RawConfigParser:
@@ -81,9 +93,14 @@ def _expanded(value: str, name: str) -> str:
     """Its `%(...)s` in our words. `here` is the file's folder, where a relative cwd starts as well."""
     value = re.sub(r"%\(ENV_(\w+)\)[sd]", r"%{\1}", escape(value))
     value = re.sub(r"%\((program_name|group_name)\)[sd]", lambda _: name, value)
-    value = re.sub(r"%\(process_num\)0?\d*[sd]", lambda _: _INSTANCE, value)
+    value = re.sub(r"%\(process_num\)(0\d+)?\d*[sd]", _number, value)
     value = value.replace("%(here)s", ".").replace("%(numprocs)s", "1")
     return value.replace("%{", "${").replace("%%", "%")
+
+
+def _number(found: re.Match[str]) -> str:
+    """The number of the instance, as the shell writes it."""
+    return f"$(printf %{found[1]}d {_INSTANCE})" if found[1] else _INSTANCE
 
 
 def _app(name: str, program: Mapping[str, str], shared: Mapping[str, str]) -> dict[str, Any]:
@@ -91,7 +108,8 @@ def _app(name: str, program: Mapping[str, str], shared: Mapping[str, str]) -> di
     if "directory" in program:
         app["cwd"] = program["directory"]
     if variables := {**shared, **_variables(program.get("environment", ""))}:
-        app["env"] = variables
+        app["env"] = _plain(variables)
+        app |= _counted(variables)
     app |= _restarts(program)
     app |= {ours: f"{program[theirs]}s" for theirs, ours in _SECONDS.items() if theirs in program}
     app |= {ours: program[theirs] for theirs, ours in _AS_THEY_ARE.items() if program.get(theirs)}
@@ -100,12 +118,26 @@ def _app(name: str, program: Mapping[str, str], shared: Mapping[str, str]) -> di
         del app["instances"]
     for theirs, ours in _FILES.items():
         file = program.get(theirs, "NONE")
+        file = re.sub(rf"[-_.]?(\$\(printf \S+ \{_INSTANCE}\)|\{_INSTANCE})", "", file)  # we number them
         if file.upper() not in _NO_FILE and not file.startswith(("/dev/", "/proc/")):
             app[ours] = file
     if "out_file" not in app:  # then the rest of what is about log files means nothing
         for key in ("log_max_size", "log_retain"):
             app.pop(key, None)
     return app
+
+
+def _counted(variables: Mapping[str, str]) -> dict[str, Any]:
+    """`PORT=91%(process_num)02d`: a number that grows by one with each instance."""
+    for name, value in variables.items():
+        if _INSTANCE in value and (number := re.fullmatch(_COUNTED, value)):
+            padding = int(number[2] or number[3] or "1")
+            return {"increment_var": name, "env": {**_plain(variables), name: number[1] + "0" * padding}}
+    return {}
+
+
+def _plain(variables: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in variables.items() if _INSTANCE not in value}
 
 
 def _command(command: str) -> Mapping[str, Any]:

@@ -1,5 +1,6 @@
 """The top-level `smoke` and `alerts` lists: what they are and how they are read."""
 
+import re
 from typing import Final
 
 from pidone.ecosystem.spec import Alert, SmokeCheck
@@ -49,13 +50,21 @@ _ALERT_CONDITIONS: Final = (
 )
 
 
+_SHORTEST_S: Final = 1.0
+
+
 def _parse_alert(value: object) -> Alert:
     found = parse_table(value, ALERT_MEMBERS)
     conditions = [name for name in _ALERT_CONDITIONS if name in found]
     if not conditions:
         raise Invalid("expected at least one of " + ", ".join(_ALERT_CONDITIONS))
-    if not str(found.get("webhook", "http://")).startswith(("http://", "https://")):
-        raise Invalid(findings=[Finding(("webhook",), found["webhook"], "expected a URL")])
+    if "webhook" in found and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", found["webhook"]):
+        raise Invalid(
+            findings=[Finding(("webhook",), found["webhook"], 'expected a URL such as "https://host/path"')]
+        )
+    if found.get("cooldown", _SHORTEST_S) < _SHORTEST_S:
+        wanted = f"expected {_SHORTEST_S:g} s or more: it would be told without end"
+        raise Invalid(findings=[Finding(("cooldown",), value["cooldown"], wanted)])  # type: ignore[index]
     return Alert(**{"name": " ".join(conditions), **found})
 
 

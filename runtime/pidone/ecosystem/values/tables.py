@@ -358,7 +358,7 @@ WATCH: Final = Kind(
     "boolean, path or list of paths",
     _parse_watch,
     fragments.either({"type": "boolean"}, fragments.NAMES),
-    write=list,
+    write=lambda value: list(value) or False,
 )
 RETAIN: Final = Kind(
     "count or age",
