@@ -3,13 +3,35 @@
 import os
 import sys
 
-from pidone.cli.registry import COMMANDS, INIT_NAMES, PM2_NAMES
+from pidone.cli.registry import COMMANDS, INIT_NAMES, PM2_NAMES, SHELLS
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from pidone.ecosystem.spec import Ecosystem
 
-_HELP = ("-h", "--help")
+
+START = "start"
+"""Become the runtime of a FILE, SCRIPT or `-- COMMAND`; also whatever is wrong and has to be told."""
+COMMAND = "command"
+"""One of our commands."""
+PROGRAM = "program"
+"""Somebody else's: run as `pidone exec -- ` would run it."""
+OTHER_NAME = "other name"
+"""What we are under the name that is the first word."""
+HELP = "help"
+VERSION = "version"
+
+_FIXED = {
+    **dict.fromkeys(("help", "-h", "--help"), HELP),
+    **dict.fromkeys(("version", "-v", "-V", "--version"), VERSION),
+}
+_NAMES = {
+    **dict.fromkeys((*INIT_NAMES, *PM2_NAMES, "pm2"), OTHER_NAME),
+    **dict.fromkeys(SHELLS, PROGRAM),
+}
+"""With or without a folder."""
 
 
 def dispatch(argv: list[str]) -> int:
@@ -30,19 +52,104 @@ def dispatch(argv: list[str]) -> int:
 
 
 def _dispatch(argv: list[str]) -> int:
-    name = argv[0].rpartition("/")[2]
-    if name in INIT_NAMES or (argv[1:2] == ["exec"] and name not in PM2_NAMES):
-        from pidone.init.bare.main import run as run_bare
-
-        os._exit(run_bare(argv))  # finalising the interpreter would only keep others waiting
-    words = argv[1:]
+    name, words = argv[0].rpartition("/")[2], argv[1:]
+    if name in INIT_NAMES or (words[:1] == ["exec"] and name not in PM2_NAMES):
+        return _exec(argv)
     if name == "pm2":
         from pidone.cli.pm2.dispatch import run as run_pm2
 
         return run_pm2(argv)
-    if name not in PM2_NAMES and (code := _answer(words)) is not None:
-        return code
-    return _start(words[1:] if words[:1] == ["start"] and name not in PM2_NAMES else words, name)
+    if name in PM2_NAMES:
+        return _start(words, name)
+    if words[:1] == ["health"]:
+        from pidone.cli.operate.health import run as run_health
+
+        if (code := run_health(words[1:])) is not None:
+            return code
+    return _MEANINGS[_meaning(words)](words)
+
+
+def _meaning(words: list[str]) -> str:
+    """What `pidone WORDS...` asks for."""
+    first = words[0] if words else ""
+    fixed = _FIXED.get(first) or _NAMES.get(first.rpartition("/")[2])
+    if fixed is not None:
+        return fixed
+    if not first or first.startswith("-") or (words[1:] == [] and os.path.isfile(first)):
+        return START
+    # Not before it is needed: process 1 has no signal handlers yet.
+    from pidone.cli.first_word import is_meant_for_a_program, is_program, is_target_of_a_runtime
+
+    if first == START:
+        return COMMAND if is_target_of_a_runtime(words) else START
+    if first in COMMANDS:
+        return PROGRAM if is_meant_for_a_program(words) else COMMAND
+    return PROGRAM if is_program(words) else START
+
+
+def _exec(argv: list[str]) -> "NoReturn":
+    """Be an init for one command."""
+    from pidone.init.bare.main import run
+
+    os._exit(run(argv))  # finalising the interpreter would only keep others waiting
+
+
+def _command(words: list[str]) -> int:
+    from pidone.cli.click_app import run
+
+    code = run(words)
+    from pidone.cli.first_word import is_ambiguous
+
+    if code == os.EX_UNAVAILABLE and is_ambiguous(words[0]):
+        from pidone.init.bare.output import complain
+
+        name = words[0]
+        complain(f"for the program {name} say `exec -- {name}`; to ask a container, `docker exec` into it")
+    return code
+
+
+def _help(words: list[str]) -> int:
+    """Of the whole, or of the command that follows."""
+    words = words[1:]
+    if words[:1] == ["start"]:
+        from pidone.cli.start import USAGE
+
+        print(USAGE, end="")
+        return 0
+    if words[:1] == ["exec"]:
+        return _exec(["pidone", "exec", "--help"])
+    from pidone.cli.click_app import run
+
+    return run([*words[:1], "--help"])
+
+
+def _as_other_name(words: list[str]) -> int:
+    return _dispatch(words)
+
+
+def _version(words: list[str]) -> int:
+    from pidone import __version__
+
+    del words
+    print(f"pidone {__version__}")
+    return 0
+
+
+def _run_or_explain(words: list[str]) -> int:
+    words = words[1:] if words[:1] == ["start"] else words
+    own = words[: words.index("--")] if "--" in words else words
+    is_question = any(word in ("-h", "--help") for word in own)
+    return _help(["help", "start"]) if is_question else _start(words, "pidone")
+
+
+_MEANINGS = {
+    START: _run_or_explain,
+    COMMAND: _command,
+    PROGRAM: lambda words: _exec(["pidone", "exec", "--", *words]),
+    OTHER_NAME: _as_other_name,
+    HELP: _help,
+    VERSION: _version,
+}
 
 
 def _start(words: list[str], name: str) -> int:
@@ -112,39 +219,3 @@ def _occupy_standard_descriptors() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDONLY)  # the lowest free number, which is this one
-
-
-def _answer(words: list[str]) -> int | None:
-    """Run what is not a start; None for what becomes the long-lived process."""
-    if words[:1] == ["health"]:
-        from pidone.cli.operate.health import run as run_health
-
-        if (code := run_health(words[1:])) is not None:
-            return code
-    if _is_command(words):
-        from pidone.cli.click_app import run as run_command
-
-        return run_command(words)
-    own = words[: words.index("--")] if "--" in words else words
-    if "--version" in own[:1]:
-        from pidone import __version__
-
-        print(f"pidone {__version__}")
-        return 0
-    if any(word in _HELP for word in own):
-        from pidone.cli.start import USAGE
-
-        print(USAGE, end="")
-        return 0
-    return None
-
-
-def _is_command(words: list[str]) -> bool:
-    """Whether it is one of those that end; `start` starts a file, or an app of a running runtime."""
-    if words[:1] != ["start"]:
-        return bool(words) and (words[0] in COMMANDS or words[0] in _HELP)
-    if len(words) < 2 or words[1].startswith("-") or os.path.exists(words[1]) or "--" in words:
-        return False
-    from pidone.control.socket_file import find
-
-    return bool(find(os.environ))

@@ -34,3 +34,4 @@ TOPICS = {
 INIT_NAMES = ("tini", "tini-static", "docker-init", "dumb-init")
 """Names under which we are what they are; `pidone exec` is the same."""
 PM2_NAMES = ("pm2-runtime", "pm2-docker")
+SHELLS = ("sh", "ash", "bash", "busybox", "csh", "dash", "fish", "ksh", "mksh", "tcsh", "zsh")

@@ -19,5 +19,9 @@ def refuse_misspelt(words: Sequence[str], cwd: str, environ: Mapping[str, str]) 
     if not word.isalpha() or os.path.exists(os.path.join(cwd, word)):
         return
     near = get_close_matches(word.lower(), [*COMMANDS, *_ALSO], n=1, cutoff=_NEARNESS)
-    if near and not shutil.which(word, path=environ.get("PATH")):
+    if shutil.which(word, path=environ.get("PATH")):
+        return
+    if near:
         raise UsageError(f'{word}: no such file or command; did you mean "pidone {near[0]}"?')
+    if len(words) > 1 and words[1] != "--":
+        raise UsageError(f"{word}: no such file, no command of pidone, and no program on PATH")

@@ -1,0 +1,146 @@
+"""`ENTRYPOINT ["pidone"]` and any CMD: the table in docs/docker.md, as process 1, on pipes and a tty."""
+
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from control.operated import operated
+from harness import DEADLINE_S, PIDONE, PYTHON
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("unshare") or not shutil.which("script"),
+    reason="needs root, unshare and script",
+)
+FOLDER = {
+    "start.sh": "#!/bin/sh\necho started $1\nexit 3\n",
+    "ecosystem.toml": '[[apps]]\nname = "one"\nscript = "true"\nautorestart = false\n',
+    "sort": "#!/bin/sh\necho of ours\n",
+}
+PROGRAMS = {"reset": "#!/bin/sh\necho resets $@\n", "gunicorn": "#!/bin/sh\necho serves $@; exit 4\n"}
+TABLE = [
+    # a program
+    ("ls -la /", 0, "etc"),
+    ("env", 0, "PATH="),
+    ("env A=b sh -c 'echo $A'", 0, "b"),
+    ("gunicorn --name x app:app", 4, "serves --name x app:app"),
+    ("/bin/echo hello", 0, "hello"),
+    ("./start.sh web", 3, "started web"),
+    (f"{PYTHON} -c 'print(6 * 7)'", 0, "42"),
+    ("sh -c 'exit 5'", 5, ""),
+    ("bash -c 'kill -9 $$'", 137, ""),
+    ("sh -c 'sleep 0.2 & exit 6'", 6, ""),
+    ("/bin/sh -c 'echo $PPID'", 0, "1"),
+    ("reset", 0, "resets"),
+    ("gunicron app:app", 64, "no such file, no command of pidone, and no program on PATH"),
+    # ours, though there are programs of that name
+    ("ls", 69, "exec -- ls"),
+    ("ls /etc", 69, "exec -- ls"),
+    ("ls --help", 0, "List apps"),
+    ("check ecosystem.toml", 0, "one"),
+    # other names
+    ("tini -- sh -c 'exit 8'", 8, ""),
+    ("/usr/bin/tini -g -- sh -c 'exit 8'", 8, ""),
+    ("dumb-init sh -c 'exit 9'", 9, ""),
+    ("pm2-runtime --version", 0, "0."),
+    ("pm2-runtime ecosystem.toml", 0, "one"),
+    ("pm2 --version", 0, "0."),
+    ("exec -- sh -c 'exit 7'", 7, ""),
+    # runtimes
+    ("ecosystem.toml", 0, "runtime.exit"),
+    ("start ecosystem.toml", 0, "runtime.exit"),
+    ("./start.sh -- web", 75, "started web"),
+    ("--no-autorestart ./start.sh", 3, "runtime.exit"),
+    ("--no-autorestart -- sh -c 'exit 0'", 0, "runtime.exit"),
+    # about ourselves
+    ("help", 0, "Usage: pidone"),
+    ("--help", 0, "Usage: pidone"),
+    ("-h", 0, "Usage: pidone"),
+    ("--", 64, "no FILE, SCRIPT or COMMAND"),
+    ("reload all", 69, "control.sock"),
+    ("help reload", 0, "Replace instance by instance"),
+    ("help start", 0, "usage: pidone [start]"),
+    ("help exec", 0, "Usage: pidone exec"),
+    ("version", 0, "pidone 0."),
+    ("--version", 0, "pidone 0."),
+    ("-v", 0, "pidone 0."),
+    ("-V", 0, "pidone 0."),
+    ("lss", 64, 'did you mean "pidone ls"?'),
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A container's working directory."""
+    for name, text in {**FOLDER, **{f"bin/{name}": text for name, text in PROGRAMS.items()}}.items():
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+        file.chmod(0o755 if text.startswith("#!") else 0o644)
+    return tmp_path
+
+
+def as_process_1(folder: Path, words: str, *, terminal: bool) -> "subprocess.CompletedProcess[str]":
+    """Run to the end in a PID namespace of its own, with a socket folder of its own too."""
+    inside = f"exec {PIDONE} {words}"
+    argv = ["unshare", "--fork", "--pid", "--mount-proc", "sh", "-c", inside]
+    if terminal:
+        argv = ["script", "-qec", shlex.join(argv), "/dev/null"]
+    socket = str(folder / "control.sock")
+    environ = {
+        "PATH": f"{folder}/bin:{os.environ['PATH']}",
+        "PIDONE_SOCKET": socket,
+        "TERM": "xterm",
+        "SHELL": "/bin/sh",
+    }
+    return subprocess.run(
+        argv,
+        cwd=folder,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("terminal", [False, True], ids=["pipe", "terminal"])
+@pytest.mark.parametrize(("words", "code", "said"), TABLE, ids=[words for words, _, _ in TABLE])
+def test_a_first_word_means(folder: Path, words: str, code: int, said: str, *, terminal: bool) -> None:
+    """What it does anywhere else, or what it does as ours."""
+    done = as_process_1(folder, words, terminal=terminal)
+    assert (done.returncode, said in done.stdout) == (code, True), done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_the_table_is_the_documented_one() -> None:
+    """Each first word of the table in the documentation is tried here."""
+    text = (Path(__file__).parents[2] / "docs/docker.md").read_text()
+    table = text.partition("### What the first word means")[2].partition("\n##")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| `")]
+    documented = {word.split()[0] for row in rows for word in row.split("|")[1].split("`")[1::2]}
+    tried = {shlex.split(words)[0].rpartition("/")[2] for words, _, _ in TABLE}
+    assert {word.rpartition("/")[2] for word in documented} <= tried
+    assert len(rows) > 8
+
+
+def test_a_program_has_the_terminal(folder: Path) -> None:
+    """`docker run -it IMAGE bash`: a shell with job control, and no complaint that there is none."""
+    done = as_process_1(folder, "bash -ic 'tty; sleep 0.1 & wait; jobs; echo done'", terminal=True)
+    assert done.returncode == 0
+    assert "/dev/pts/" in done.stdout or "/dev/" in done.stdout
+    assert "no job control" not in done.stdout
+    assert "done" in done.stdout
+
+
+def test_beside_a_runtime_a_verb_is_ours(tmp_path: Path) -> None:
+    """`docker exec CONTAINER pidone ls -la` is a mistake that is told, not the program."""
+    with operated(tmp_path) as it:
+        assert it.command("ls").returncode == 0
+        done = it.command("ls", "-la")
+        assert (done.returncode, done.stdout) == (64, "")
+        assert it.command("env").returncode == 64
