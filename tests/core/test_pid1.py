@@ -91,7 +91,7 @@ def test_a_stop_signal_stops_in_order(tmp_path: Path, number: int, *, pid1: bool
         assert run.find(event="instance.exit", code=0, reason="stop")
 
 
-@pytest.mark.parametrize("name", ["SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGCONT"])
+@pytest.mark.parametrize("name", ["SIGUSR1", "SIGUSR2", "SIGCONT"])
 def test_signals_for_the_apps_are_forwarded(tmp_path: Path, name: str) -> None:
     """Every instance's main process gets them."""
     file = ecosystem(tmp_path, python(tmp_path, "a", PRINT_SIGNALS, instances=2, exec_mode="fork"))

@@ -9,8 +9,8 @@ from docker.apps import TELLTALE
 from docker.containers import Container, mounted
 from harness import eventually
 
-STOPS = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
-FORWARDED = {signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGCONT}
+STOPS = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGPWR, signal.SIGRTMIN + 3}
+FORWARDED = {signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT}
 READS_AGAIN = {signal.SIGHUP}
 FORCED = {signal.SIGKILL, signal.SIGSTOP}
 """Those that the kernel does not ask about, even PID 1, when they come from outside the container."""

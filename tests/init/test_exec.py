@@ -146,9 +146,9 @@ def test_rewriting(options: list[str], seen: dict[int, list[int]]) -> None:
         assert {number: seen_for(run, number) for number in seen} == seen
 
 
-@pytest.mark.parametrize(("option", "reached"), [("--group", True), ("--single-child", False)])
+@pytest.mark.parametrize(("option", "reached"), [("--group", True), ("--single-child", False), ("-v", False)])
 def test_the_group_or_the_command_alone(option: str, *, reached: bool) -> None:
-    """By default all of the command's group gets the signal, with --single-child only the command."""
+    """By default only the command gets the signal, with --group all of its group."""
     script = 'trap "echo told \\$!" USR1; "$@" & wait; wait; wait'  # before anybody can say `ready`
     with started([*exec_(option), "sh", "-c", script, "sh", *ECHO]) as run:
         run.signal(signal.SIGUSR1)

@@ -61,10 +61,10 @@ def parsed(*args: str) -> Options:
 
 
 def test_defaults() -> None:
-    """Without options: the group, ten seconds, orphans where possible."""
+    """Without options: the command alone, ten seconds, orphans where possible."""
     options = parse(["command", "--grace", "x"])
     assert options.command == ["command", "--grace", "x"]
-    assert (options.group, options.subreaper, options.verbose) == (True, None, False)
+    assert (options.group, options.subreaper, options.verbose) == (False, None, False)
     assert (options.grace_s, options.pdeath_signal) == (10.0, 0)
     assert (options.rewrite, options.map_exit) == ({}, {})
 

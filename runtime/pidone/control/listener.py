@@ -85,7 +85,10 @@ class Listener:
     # -- new clients -----------------------------------------------------------------------------------
 
     def _accept(self) -> None:
-        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        try:
+            most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        except OSError:  # a sandbox that knows no prlimit64(2): the usual limit then
+            most = 1024
         if most == resource.RLIM_INFINITY:
             most = _SHARE * CONNECTIONS
         for _ in range(_BATCH):

@@ -32,7 +32,10 @@ class Server(ThreadingHTTPServer):
         listening.setblocking(False)  # another instance may be quicker to accept
         self._connections: set[socket.socket] = set()
         self._has_ended = threading.Condition()
-        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        try:
+            files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        except OSError:  # a sandbox that knows no prlimit64(2): the usual limit then
+            files = 1024
         self._most = _MOST_CONNECTIONS if files < 0 else min(_MOST_CONNECTIONS, files // 3)
 
     @property

@@ -39,7 +39,7 @@ def cpu_limits(root: AnyPath = "/", affinity: AbstractSet[int] | None = None) ->
     """
     notes: Notes = []
     hierarchies = find_hierarchies(root, notes)
-    allowed = frozenset(os.sched_getaffinity(0) if affinity is None else affinity)
+    allowed = affinity_of_ours(root, notes) if affinity is None else frozenset(affinity)
     # The kernel applies the cpuset to the affinity itself. Reading it matters where it does not show there
     # (gVisor, some container runtimes with their own /sys); one that contradicts the affinity is ignored.
     cpuset = _cpuset(hierarchies, notes)
@@ -48,6 +48,19 @@ def cpu_limits(root: AnyPath = "/", affinity: AbstractSet[int] | None = None) ->
         quota=_quota(hierarchies, notes),
         notes=tuple(notes),
     )
+
+
+def affinity_of_ours(root: AnyPath = "/", notes: Notes | None = None) -> frozenset[int]:
+    """The CPUs that the scheduler allows us; where a sandbox refuses the question, as /proc has them."""
+    try:
+        return frozenset(os.sched_getaffinity(0))
+    except OSError as error:
+        note(notes, f"sched_getaffinity: {error.strerror}")
+    for line in (read(f"{root}/proc/self/status") or "").splitlines():
+        name, _, value = line.partition(":")
+        if name == "Cpus_allowed_list" and (found := parse_cpu_list(value.strip())):
+            return found
+    return frozenset(range(os.cpu_count() or 1))
 
 
 def _quota(hierarchies: Hierarchies, notes: Notes) -> float | None:

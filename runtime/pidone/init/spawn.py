@@ -19,6 +19,7 @@ from typing import Final, NoReturn
 
 from pidone.errors import SpawnError
 from pidone.init.exitcodes import ExitCode
+from pidone.init.failure import explain
 from pidone.record import EMPTY, Record
 
 _RESETTABLE: Final = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
@@ -57,6 +58,8 @@ class SpawnPlan(Record, kw_only=True):
     no_new_privs: bool = False
     oom_score_adj: int | None = None
     cpu_affinity: tuple[int, ...] | None = None
+    parent_death_signal: int = 0
+    """What the kernel sends it when we end before it; 0 is nothing."""
 
     @property
     def needs_fork(self) -> bool:
@@ -65,6 +68,7 @@ class SpawnPlan(Record, kw_only=True):
             self.pid_vars
             or self.limits
             or self.no_new_privs
+            or self.parent_death_signal
             or any(
                 right is not None
                 for right in (
@@ -99,7 +103,7 @@ def spawn(plan: SpawnPlan) -> int:
     that failed; nothing is left of the attempt then.
     """
     try:
-        return _fork(plan) if plan.needs_fork else _posix_spawn(plan)
+        return _fork(plan) if plan.needs_fork else _posix_spawn_or_fork(plan)
     except OSError as error:  # no descriptor is left, or /dev/null is missing
         raise SpawnError(f"descriptors: {error.filename or plan.argv[0]}: {error.strerror}") from error
 
@@ -109,6 +113,18 @@ def exit_code_of(error: SpawnError) -> ExitCode:
     cause = error.__cause__
     missing = isinstance(cause, OSError) and cause.errno in _MISSING
     return ExitCode.NOT_FOUND if missing else ExitCode.NOT_EXECUTABLE
+
+
+def _posix_spawn_or_fork(plan: SpawnPlan) -> int:
+    try:
+        return _posix_spawn(plan)
+    except SpawnError as error:
+        cause = error.__cause__
+        if not isinstance(cause, OSError) or cause.errno not in (errno.EPERM, errno.ENOSYS):
+            raise
+    # A sandbox that knows no clone3(2) (Docker before 20.10.10) answers EPERM, which the C library takes for
+    # an answer; fork() uses the old call. If it was the program that is refused, fork() will say so.
+    return _fork(plan)
 
 
 def _posix_spawn(plan: SpawnPlan) -> int:
@@ -126,7 +142,7 @@ def _posix_spawn(plan: SpawnPlan) -> int:
                 setsigdef=_RESETTABLE,
             )
         except OSError as error:
-            raise SpawnError(f"exec: {plan.argv[0]}: {error.strerror}") from error
+            raise SpawnError(f"exec: {plan.argv[0]}: {explain(plan.argv[0], error)}") from error
         finally:
             # The runtime lives in /: it pins no mount, and every path it keeps is absolute.
             os.chdir("/")
@@ -157,7 +173,7 @@ def _descriptors(plan: SpawnPlan) -> Iterator[Mapping[int, int]]:
 
 
 def _fork(plan: SpawnPlan) -> int:
-    if plan.no_new_privs or _keeps_capabilities(plan.uid):
+    if plan.no_new_privs or plan.parent_death_signal or _keeps_capabilities(plan.uid):
         import ctypes  # noqa: F401, PLC0415 (for prctl: loaded here rather than between fork and exec)
 
     with _descriptors(plan) as wanted:
@@ -199,6 +215,7 @@ def _become(plan: SpawnPlan, wanted: Mapping[int, int], failure: int) -> NoRetur
             step = f"cwd: {plan.cwd}"
             os.chdir(plan.cwd)
         env = {**plan.env, **dict.fromkeys(plan.pid_vars, str(os.getpid()))}
+        _set_parent_death_signal(plan)
         step = "signals"
         for number in _RESETTABLE:
             signal.signal(number, signal.SIG_DFL)
@@ -206,6 +223,8 @@ def _become(plan: SpawnPlan, wanted: Mapping[int, int], failure: int) -> NoRetur
         step = f"exec: {plan.argv[0]}"
         os.execve(plan.argv[0], plan.argv, env)  # noqa: S606 (running programs without a shell is the product)
     except OSError as error:
+        if step.startswith("exec: "):
+            _report(failure, error.errno or errno.EIO, f"{step}: {explain(plan.argv[0], error)}")
         hint = _HINTS.get(step, "") if error.errno in (errno.EPERM, errno.EACCES, errno.EINVAL) else ""
         _report(failure, error.errno or errno.EIO, f"{step}: {error.strerror}{hint}")
     except BaseException as error:  # noqa: BLE001 (a child that is still us must end here, whatever it was)
@@ -270,6 +289,15 @@ def _set_no_new_privs(plan: SpawnPlan) -> None:
         from pidone.init import prctl  # noqa: PLC0415 (already loaded by the parent)
 
         prctl.set_no_new_privs()
+
+
+def _set_parent_death_signal(plan: SpawnPlan) -> None:
+    """After the credentials, whose change would clear it; where it cannot be had, the app does without."""
+    if plan.parent_death_signal:
+        from pidone.init import prctl  # noqa: PLC0415 (already loaded by the parent)
+
+        with contextlib.suppress(OSError):
+            prctl.set_parent_death_signal(plan.parent_death_signal)
 
 
 _RIGHTS: Final = (

@@ -74,6 +74,9 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "watch.failed": Event("files are not watched for now"),
         "hook.done": Event("a hook's command ended well", _HOOK),
         "hook.failed": Event("a hook's command failed", _HOOK),
+        "runtime.signal": Event(
+            "a signal arrived that goes to nobody, though it may have been meant", ("signal",)
+        ),
         "rights.missing": Event(
             "the rights of this process do not allow something for an app",
             ("setting", "capability", "pid", "app"),

@@ -5,6 +5,7 @@ Whatever an app may not have, they do not have either: everything that runs in i
 
 import os
 import signal
+import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
@@ -38,9 +39,23 @@ def plan_for(
     )
 
 
+def give(app: AppSpec, *descriptors: int) -> None:
+    """Make pipes of ours the app's user's, so that it can open /dev/stdout and /proc/self/fd/1 anew.
+
+    Where we may not, that is told before the first start of the app.
+    """
+    if app.uid in (None, os.geteuid()):
+        return
+    for descriptor in descriptors:
+        with suppress(OSError):
+            if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+                os.fchown(descriptor, app.uid, -1 if app.gid is None else app.gid)
+
+
 def start(app: AppSpec, command: tuple[str, ...], env: Mapping[str, str], *, stdout: int, stderr: int) -> int:
     """Start a command in the name of an app; its pid, which leads a process group. Raises SpawnError."""
     argv = (find_program(command[0], app.cwd, env), *command[1:])
+    give(app, stdout, stderr)
     return spawn(plan_for(app, argv, env, stdout=stdout, stderr=stderr))
 
 

@@ -1,10 +1,22 @@
 """The variables an instance starts with: inherited, then the app's, then those that tell instances apart."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from pidone.contracts import InstanceId
 from pidone.ecosystem.spec import AppSpec
 from pidone.supervise.leftovers import MARK
+
+FOR_US: Final = (
+    "NOTIFY_SOCKET",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "LISTEN_PID",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+)
+"""What we were told by sd_notify(3), sd_listen_fds(3) and sd_watchdog_enabled(3): an app that took it for its
+own would speak in our name."""
 
 
 def environment_of(app: AppSpec, inherited: Mapping[str, str]) -> dict[str, str]:
@@ -50,7 +62,7 @@ class Environment:
 
 
 def _inherits(app: AppSpec, name: str) -> bool:
-    if name in app.unset_env:
+    if name in FOR_US or name in app.unset_env:
         return False
     if isinstance(app.filter_env, bool):
         return not app.filter_env

@@ -14,7 +14,7 @@ from pidone.init import proctree
 from pidone.init.reaper import ExitStatus, Reaper
 from pidone.init.spawn import SpawnPlan, spawn
 from pidone.listen import needs
-from pidone.supervise.commands import plan_for
+from pidone.supervise.commands import give, plan_for
 from pidone.supervise.environment import Environment
 from pidone.supervise.leftovers import Clearance, Kin, Looks
 from pidone.supervise.refusals import RightsReport
@@ -45,6 +45,7 @@ class ForkLauncher:
         self._count = count
         self._environment = Environment(environ)
         self._looks = Looks(clock)
+        self._is_process_1 = os.getpid() == 1  # whose end is everybody's
         self._rights = RightsReport(log)
         self._clearances: set[Clearance] = set()
 
@@ -94,7 +95,9 @@ class ForkLauncher:
             stdout=outlet.stdout,
             stderr=outlet.stderr,
         )
+        give(app, outlet.stdout, outlet.stderr, *([stdin.child_end] if stdin else ()))
         return plan.but(
+            parent_death_signal=app.kill_signal if app.die_with_runtime and not self._is_process_1 else 0,
             stdin=stdin.child_end if stdin else 0 if app.stdin == "inherit" else None,
             fds=handover.fds,
             pid_vars=handover.pid_vars,

@@ -199,6 +199,8 @@ def _close_all_but(kept: int) -> None:
 def _limit(which: int, value: int) -> None:
     """Set a soft limit, as far as the hard limit allows."""
     import resource  # noqa: PLC0415 (as above)
+    from contextlib import suppress  # noqa: PLC0415
 
-    _, hard = resource.getrlimit(which)
-    resource.setrlimit(which, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
+    with suppress(OSError, ValueError):  # a sandbox without prlimit64(2): then there is no such limit
+        _, hard = resource.getrlimit(which)
+        resource.setrlimit(which, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))

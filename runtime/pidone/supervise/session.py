@@ -19,7 +19,7 @@ from pidone.supervise.launcher import ForkLauncher
 from pidone.supervise.ledger import Ledger
 from pidone.supervise.loop import new_event_loop
 from pidone.supervise.reread import Reread
-from pidone.supervise.signalmap import Reaction, SignalAction, reactions
+from pidone.supervise.signalmap import HINTS, Reaction, SignalAction, reactions
 from pidone.supervise.supervisor import Ending, Phase, Supervisor
 from pidone.supervise.upkeep import Upkeep
 
@@ -111,6 +111,7 @@ class Session:
             on_loaded=self._loaded,
             on_failed=self._not_loaded,
         )
+        self._hinted: set[int] = set()
         self._is_reaping = False
         self._ending: Ending | None = None
         self._control: Closable | None = None
@@ -216,6 +217,11 @@ class Session:
                     self._reap()
             elif number in self._reactions:
                 self._react(number, self._reactions[number])
+            elif number in HINTS and number not in self._hinted:
+                self._hinted.add(number)
+                name = signal_name(number)
+                message = f"{name} goes to nobody: {HINTS[number]}"
+                self._ledger.event("info", "runtime.signal", message, signal=name)
 
     def _react(self, number: int, reaction: Reaction) -> None:
         if reaction.action is SignalAction.STOP:

@@ -31,13 +31,21 @@ DEFAULTS: Final[Mapping[int, SignalAction]] = {
     signal.SIGTERM: SignalAction.STOP,
     signal.SIGINT: SignalAction.STOP,
     signal.SIGQUIT: SignalAction.STOP,
+    signal.SIGPWR: SignalAction.STOP,  # LXC's
+    signal.SIGRTMIN + 3: SignalAction.STOP,  # systemd's, and so of images that descend from one with it
     signal.SIGHUP: SignalAction.RELOAD,
     signal.SIGUSR1: SignalAction.FORWARD,
     signal.SIGUSR2: SignalAction.FORWARD,
-    signal.SIGWINCH: SignalAction.FORWARD,
     signal.SIGCONT: SignalAction.FORWARD,
 }
 """All others are ignored: PID 1 does not feel them; elsewhere they must not kill us and leave the apps."""
+
+
+HINTS: Final[Mapping[int, str]] = {
+    signal.SIGWINCH: "a terminal was resized, or it is the image's STOPSIGNAL, as httpd's and php-apache's: "
+    'then set STOPSIGNAL SIGTERM there, or SIGWINCH = "stop" in [runtime.signals]; apps get it by "forward"'
+}
+"""Signals that nobody gets unless the file says so, though an image may mean them."""
 
 
 def reactions(settings: Mapping[str, str]) -> dict[int, Reaction]:

@@ -4,13 +4,14 @@ import os
 from contextlib import suppress
 
 from pidone.contracts import LogSink
+from pidone.host.cpus import affinity_of_ours
 from pidone.init.proctree import descendants
 from pidone.supervise.app import App
 
 
 def share_of(index: int, count: int) -> tuple[int, ...]:
     """The CPUs of one of `count` instances: neighbouring ones, or one each where there are too few."""
-    allowed = sorted(os.sched_getaffinity(0))
+    allowed = sorted(affinity_of_ours())
     if count >= len(allowed):
         return (allowed[index % len(allowed)],)
     share = index % count

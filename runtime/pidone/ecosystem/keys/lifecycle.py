@@ -103,6 +103,12 @@ STOP: Final = Group(
             "How long it may take to stop before SIGKILL.",
             default="`8s`; `1600ms` under the name pm2-runtime",
         ),
+        Key(
+            "die_with_runtime",
+            kinds.BOOL,
+            "Whether the kernel sends it `kill_signal` when a runtime that is not process 1 was killed.",
+            ours=True,
+        ),
         Key("treekill", kinds.BOOL, "SIGKILL what is left of its descendants too."),
         Key(
             "shutdown_with_message",

@@ -3,6 +3,7 @@
 import re
 import resource
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -41,5 +42,6 @@ def _version(node: Path) -> tuple[int, int]:
 def _lift_limits() -> None:
     """Those of the child that reads an ecosystem are not for Node, which reserves a lot of address space."""
     for which in (resource.RLIMIT_AS, resource.RLIMIT_NPROC):
-        _, hard = resource.getrlimit(which)
-        resource.setrlimit(which, (hard, hard))
+        with suppress(OSError, ValueError):  # a sandbox without prlimit64(2): then none was set either
+            _, hard = resource.getrlimit(which)
+            resource.setrlimit(which, (hard, hard))

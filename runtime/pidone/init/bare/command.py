@@ -72,6 +72,7 @@ class Init:
         """Whether the last word the command had from us was a stop signal."""
         self._end_requested = False
         """Whether SIGTERM or SIGINT came by: the next one is impatient."""
+        self._may_signal = True
         self._had_terminal = False
         """Whether ^C went to the command's group and not to us: the first that we see is a second one."""
 
@@ -97,7 +98,8 @@ class Init:
                 self._handle(signal.sigwaitinfo(dispositions.CATCHABLE))
         finally:  # even a bug of ours shall not cut the others off
             self._had_terminal = jobcontrol.take_back(self._child)
-            self._see_off(leftovers.Leftovers(self._child))
+            if self._may_signal:  # else there is nothing that we could do for anybody, and no end to wait for
+                self._see_off(leftovers.Leftovers(self._child))
         code = os.waitstatus_to_exitcode(self._status)
         code = code if code >= 0 else 128 - code
         return self._options.map_exit.get(code, code)
@@ -114,18 +116,31 @@ class Init:
         sent = self._options.rewrite.get(number, number)
         if sent == _CONTINUE:
             jobcontrol.hand_over(self._child, os.getpgrp())
-        if sent:
-            self._send(sent)
+        was_sent = sent != 0 and self._send(sent)
+        if was_sent:
             self._stop_requested = sent in _STOPS
             self._end_requested |= number in _REQUESTS
         if self._options.verbose:
-            self._log(f"signal {number} arrived, " + (f"sent {sent}" if sent else "dropped"))
+            what = "dropped" if not sent else f"sent {sent}" if was_sent else "nobody is there to have it"
+            self._log(f"signal {number} arrived, {what}")
 
-    def _send(self, number: int) -> None:
-        if self._options.group and dispositions.send(-self._child, number) is None:
-            return
-        if self._status is None:  # the group may not exist yet, or not any more; the command does
-            dispositions.send(self._child, number)
+    def _send(self, number: int) -> bool:
+        """Whether it was sent. Raises Quit if the command may not be signalled, as tini ends then."""
+        # After the command's end its group is who is left; before it the group may not exist yet.
+        targets = [-self._child] if self._options.group or self._status is not None else []
+        targets += [self._child] if self._status is None else []
+        for target in targets:
+            error = dispositions.send(target, number)
+            if error is None:
+                return True
+            if error.errno == errno.EPERM and self._status is None:
+                self._may_signal = False
+                from pidone.signames import signal_name  # noqa: PLC0415 - only an error needs it
+
+                why = f"{signal_name(number)} may not be sent to the command, which runs as another user"
+                say(2, f"pidone exec: {why} (that takes CAP_KILL)\n")
+                raise Quit(1)
+        return False
 
     def _reap(self) -> bool:
         """Collect whatever has ended; whether we still have children."""
@@ -203,7 +218,13 @@ def _become(command: list[str], former_group: int, former_pid: int) -> int:
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
     failure = execvp(command)
     missing = failure.errno in (errno.ENOENT, errno.ENOTDIR)
-    say(2, f"pidone exec: {command[0]}: {'command not found' if missing else failure.strerror}\n")
+    from pidone.init.failure import explain  # noqa: PLC0415 - only an error needs it
+
+    why = explain(command[0], failure)
+    say(
+        2,
+        f"pidone exec: {command[0]}: {'command not found' if missing and why == failure.strerror else why}\n",
+    )
     return 127 if missing else 126
 
 

@@ -13,8 +13,8 @@ Run COMMAND as the init of a container does: forward every signal to it, bury ev
 orphan, and end with its exit code (128 + n if signal n ended it). What COMMAND leaves
 behind gets SIGTERM, time to obey, then SIGKILL; pidone ends when the last one is gone.
 
-  -g, --group               signal COMMAND's whole process group (the default)
-  -c, --single-child        signal COMMAND only
+  -g, --group               signal COMMAND's whole process group
+  -c, --single-child        signal COMMAND only (the default)
   -r, --rewrite SIG:SIG     send the second signal when the first arrives; SIG:0 or SIG:none drops it
   -e, --map-exit CODE[:TO]  end with TO, or 0, when COMMAND's exit code is CODE
   -t, --grace SECONDS       time between SIGTERM and SIGKILL for what COMMAND leaves behind (10)
@@ -26,8 +26,8 @@ behind gets SIGTERM, time to obey, then SIGKILL; pidone ends when the last one i
 
 -r and -e may be repeated. Signals are written TERM, SIGTERM, 15 or RTMIN+3. A second SIGTERM or SIGINT
 while pidone waits for what is left behind kills at once.
-Exit codes of its own: 64 wrong usage, 70 internal error, 71 no process could be started
-or no orphan adopted, 126 COMMAND cannot be executed, 127 COMMAND not found.
+Exit codes of its own: 1 COMMAND may not be signalled, 64 wrong usage, 70 internal error, 71 no process could
+be started or no orphan adopted, 126 COMMAND cannot be executed, 127 COMMAND not found.
 """
 
 _SHORT = "gcr:e:t:sSp:vh"
@@ -59,7 +59,7 @@ class Options:
 
     def __init__(self) -> None:
         self.command: list[str] = []
-        self.group = True
+        self.group = False
         self.subreaper: bool | None = None
         """Whether orphans must be adopted; None: where possible."""
         self.verbose = False

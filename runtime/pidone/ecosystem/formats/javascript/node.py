@@ -11,6 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from pidone.ecosystem.document import NODE_PATH
@@ -130,11 +131,12 @@ def _read(descriptor: int, deadline: float) -> bytes | None:
 def _confine() -> None:
     """Between fork and exec: Node needs address space, but no network and no gigabytes."""
     _lift(resource.RLIMIT_AS)
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(
-        resource.RLIMIT_DATA,
-        (_DATA_BYTES if hard == resource.RLIM_INFINITY else min(_DATA_BYTES, hard), hard),
-    )
+    with suppress(OSError, ValueError):  # a sandbox without prlimit64(2)
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(
+            resource.RLIMIT_DATA,
+            (_DATA_BYTES if hard == resource.RLIM_INFINITY else min(_DATA_BYTES, hard), hard),
+        )
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # prctl(2): should we be killed, Node ends as well
     # A network namespace of its own, if there may be one: root can, others where user namespaces are allowed.
@@ -144,5 +146,6 @@ def _confine() -> None:
 
 
 def _lift(which: int) -> None:
-    _, hard = resource.getrlimit(which)
-    resource.setrlimit(which, (hard, hard))
+    with suppress(OSError, ValueError):
+        _, hard = resource.getrlimit(which)
+        resource.setrlimit(which, (hard, hard))

@@ -1,0 +1,190 @@
+"""Surroundings that refuse, tell or take away what they should not: calls, signals, variables, ourselves."""
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+import seccomp
+from harness import PIDONE, PYTHON, Running, alive, eventually, pidone
+from writing import FOREVER, ecosystem, shell
+
+POLITE = "trap 'echo heard TERM; exit 0' TERM; echo up; while :; do sleep 0.05; done"
+CALLS = {
+    "clone3": [seccomp.CLONE3],
+    "prlimit64": [seccomp.PRLIMIT64],
+    "sched_getaffinity": [seccomp.SCHED_GETAFFINITY],
+    "pidfd": [seccomp.PIDFD_OPEN, seccomp.PIDFD_SEND_SIGNAL],
+    "pidfd_send_signal": [seccomp.PIDFD_SEND_SIGNAL],
+    "all": [
+        *(seccomp.CLONE3, seccomp.CLOSE_RANGE, seccomp.PIDFD_OPEN, seccomp.PIDFD_SEND_SIGNAL),
+        *(seccomp.OPENAT2, seccomp.FACCESSAT2, seccomp.EPOLL_PWAIT2, seccomp.SCHED_GETAFFINITY),
+    ],
+}
+
+
+def sandboxed(number: int, calls: list[int]) -> list[str]:
+    """What follows runs where these calls are answered with an error."""
+    return [PYTHON, "-I", seccomp.__file__, str(number), ",".join(map(str, calls))]
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSYS], ids=lambda number: errno.errorcode[number])
+@pytest.mark.parametrize("name", CALLS)
+def test_newer_calls_may_be_refused(tmp_path: Path, root: None, name: str, number: int) -> None:
+    """EPERM is what engines older than a call answer, ENOSYS kernels: both mean that there is none."""
+    stray = "setsid sh -c 'trap \"\" TERM; sleep 1000' & "
+    apps = [shell("a", POLITE), shell("b", stray + FOREVER, kill_timeout="300ms", uid="nobody", cwd="/")]
+    file = ecosystem(tmp_path, *apps)
+    with Running([*sandboxed(number, CALLS[name]), PIDONE, "--socket", str(tmp_path / "s"), file]) as run:
+        run.expect(event="instance.online", count=2)
+        listed = [PIDONE, "ls", "--socket", str(tmp_path / "s")]
+        eventually((tmp_path / "s").exists, "the socket")
+        assert subprocess.run(listed, check=False, capture_output=True).returncode == 0
+        run.signal(signal.SIGTERM)
+        assert run.wait() in (0, 124)
+        assert run.find(message="heard TERM")
+        assert not run.find(event="instance.spawn_failed")
+        assert run.err is not None
+        assert "Traceback" not in run.err.text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGRTMIN + 3, signal.SIGPWR])
+def test_stop_signals_of_other_inits(tmp_path: Path, number: int) -> None:
+    """What an image inherits from a base with systemd, and what LXC sends, stops in order."""
+    with pidone(ecosystem(tmp_path, shell("a", POLITE))) as run:
+        run.expect(message="up")
+        run.signal(number)
+        assert run.wait() == 0
+        assert run.find(message="heard TERM")
+
+
+def test_a_resized_terminal_concerns_nobody(tmp_path: Path) -> None:
+    """Apache stops at it. One record says what to set if it was meant."""
+    file = ecosystem(tmp_path, shell("a", "trap 'echo resized' WINCH; " + POLITE))
+    with pidone(file) as run:
+        run.expect(message="up")
+        for _ in range(3):
+            run.signal(signal.SIGWINCH)
+            eventually(lambda: run.find(event="runtime.signal"), "the record")
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+        assert not run.find(message="resized")
+        (told,) = run.find(event="runtime.signal")
+        assert "STOPSIGNAL" in told["message"]
+
+
+@pytest.mark.parametrize(("meaning", "message"), [("stop", "heard TERM"), ("forward", "resized")])
+def test_a_resized_terminal_may_be_meant(tmp_path: Path, meaning: str, message: str) -> None:
+    """As the file says."""
+    script = "trap 'echo resized' WINCH; " + POLITE
+    file = ecosystem(tmp_path, shell("a", script), runtime={"signals": {"SIGWINCH": meaning}})
+    with pidone(file) as run:
+        run.expect(message="up")
+        run.signal(signal.SIGWINCH)
+        run.expect(message=message)
+
+
+FOR_US = {
+    "NOTIFY_SOCKET": "/nowhere/notify",
+    "LISTEN_FDS": "1",
+    "LISTEN_FDNAMES": "web",
+    "LISTEN_PID": "1",
+    "WATCHDOG_USEC": "1000000",
+    "WATCHDOG_PID": "1",
+}
+
+
+def test_what_our_manager_tells_us_is_not_for_apps(tmp_path: Path) -> None:
+    """Nor for hooks and probes; what an app's own env says is."""
+    show = "env | grep -E '^(NOTIFY_|LISTEN_|WATCHDOG_)' >> {0}; echo end >> {0}"
+    marks = [tmp_path / name for name in ("app", "hook", "probe")]
+    app, hook, probe = (["/bin/sh", "-c", show.format(mark)] for mark in marks)
+    one = shell("a", "", env={"LISTEN_FDNAMES": "mine"}, post_start=hook, ready={"exec": probe})
+    one["args"] = ["-c", f"{app[2]}; {FOREVER}"]
+    with pidone(ecosystem(tmp_path, one), env=FOR_US) as run:
+        run.expect(event="instance.online")
+        for mark in marks:
+            eventually(lambda mark=mark: mark.exists() and "end" in mark.read_text(), mark.name)  # type: ignore[misc]
+            assert mark.read_text().splitlines()[:2] == ["LISTEN_FDNAMES=mine", "end"]
+
+
+@pytest.mark.parametrize("pid1", [False, True])
+def test_an_app_of_another_user_opens_its_output_anew(tmp_path: Path, root: None, *, pid1: bool) -> None:
+    """As nginx does with /dev/stdout and /dev/stderr, and many with /proc/self/fd/1."""
+    script = "echo one >/dev/stdout; echo two >/proc/self/fd/1; echo three >/dev/stderr; exec sleep 1000"
+    hook = ["/bin/sh", "-c", "echo four >/dev/stdout"]
+    file = ecosystem(tmp_path, shell("a", script, cwd="/", uid="nobody", post_start=hook))
+    with pidone(file, pid1=pid1) as run:
+        for word in ("one", "two", "three", "four"):
+            run.expect(message=word)
+
+
+@pytest.mark.parametrize("stays", [False, True])
+def test_apps_end_with_a_runtime_that_was_killed(tmp_path: Path, *, stays: bool) -> None:
+    """Where it is not process 1, whose end is everybody's; unless they shall not."""
+    keys = {"die_with_runtime": False} if stays else {}
+    with pidone(ecosystem(tmp_path, shell("a", "exec sleep 1000", **keys))) as run:
+        app = run.expect(event="instance.start")["pid"]
+        run.signal(signal.SIGKILL)
+        run.wait()
+        if stays:
+            assert alive(app)
+            os.kill(app, signal.SIGKILL)
+        eventually(lambda: not alive(app), "the app's end")
+        os.waitpid(app, 0)
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv")
+def test_exec_that_may_not_signal_says_so_and_ends(root: None) -> None:
+    """As tini does; a command of another user may run under it."""
+    command = [PIDONE, "exec", "-v", "--", "setpriv", "--reuid=65534", "--clear-groups", "sleep", "1000"]
+    argv = ["setpriv", "--bounding-set=-kill", "--inh-caps=-kill", "--", *command]
+    with Running(argv) as run:
+        assert run.err is not None
+        err = run.err
+        eventually(lambda: "started" in err.text(), "the start")
+        child = eventually(lambda: _only_child(run.pid), "the command")
+        eventually(lambda: Path(f"/proc/{child}").stat().st_uid == 65534, "the command to be somebody else")
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 1
+        assert "SIGTERM may not be sent to the command" in err.text()
+        assert "CAP_KILL" in err.text()
+        assert "sent 15" not in err.text()
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def _only_child(pid: int) -> int | None:
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(found[0]) if found else None
+
+
+BROKEN = {
+    "crlf": (b"#!/bin/sh\r\necho\r\n", "its first line ends with CR LF"),
+    "interpreter": (b"#!/no/such/shell -e\n", "its interpreter /no/such/shell does not exist"),
+    "loader": (None, "its dynamic loader does not exist"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_program_that_cannot_run_says_why(tmp_path: Path, kind: str) -> None:
+    """Under exec and as an app: "No such file" is not what anybody would look for."""
+    content, message = BROKEN[kind]
+    if content is None:
+        content = Path("/bin/true").resolve().read_bytes()
+        start = (
+            content.index(b"/lib64/ld-linux") if b"/lib64/ld-linux" in content else content.index(b"/lib/ld-")
+        )
+        content = content[:start] + b"/nope" + content[start + 5 :]
+    program = tmp_path / "program"
+    program.write_bytes(content)
+    program.chmod(0o755)
+    done = subprocess.run([PIDONE, "exec", str(program)], capture_output=True, text=True, check=False)
+    assert (done.returncode, message in done.stderr) == (127, True)
+    app = {"name": "a", "script": str(program), "interpreter": "none", "autorestart": False}
+    with pidone(ecosystem(tmp_path, app)) as run:
+        assert run.wait() == 127
+        assert message in run.find(event="instance.spawn_failed")[0]["message"]
