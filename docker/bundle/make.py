@@ -8,37 +8,52 @@ FOLDER can then be copied anywhere, into any image: it holds its own dynamic loa
     libexec/      python3, the launcher as an ordinary interpreter: what pidone starts its own helpers with
     lib/          loader, libraries, interpreter
     lib/python3.X the standard library and the packages, in one folder: nothing has to be told where they are
+    lib/python3X.zip  what no start needs of them, compressed: where an interpreter looks first anyway
+    lib/tls       OpenSSL, compressed: see tls.py
+    sbom.cdx.json what all of it is made of
 """
 
 import compileall
+import lzma
+import py_compile
 import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import zipfile
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from py_compile import PycInvalidationMode
+
+from sbom import bill_of_materials
 
 VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 UNUSED = (
     "__pycache__",
     "_osx_support.py",
-    "_pydecimal.py",  # stands in for an extension that is there, as do these two
-    "_pydatetime.py",
+    "_pydatetime.py",  # stands in for an extension that is there, as does this one
     "_pyio.py",
     "_pyrepl",
+    "__hello__.py",
+    "__phello__",
+    "antigravity.py",
     "bdb.py",
     "cProfile.py",
     "cmd.py",
     "code.py",
+    "codeop.py",
+    "colorsys.py",
+    "compileall.py",
     "config-*",
     "curses",
     "dbm",
     "dist-packages",
     "doctest.py",
+    "filecmp.py",
+    "fileinput.py",
     "ensurepip",
     "ftplib.py",
     "idlelib",
@@ -46,6 +61,7 @@ UNUSED = (
     "lib2to3",
     "mailbox.py",
     "modulefinder.py",
+    "multiprocessing",  # see EMPTY
     "optparse.py",
     "pdb.py",
     "pickletools.py",
@@ -57,6 +73,9 @@ UNUSED = (
     "pyclbr.py",
     "pydoc.py",
     "pydoc_data",
+    "rlcompleter.py",
+    "sched.py",
+    "shelve.py",
     "site-packages",
     "sitecustomize.py",  # the distribution's, often a link out of the folder
     "smtplib.py",
@@ -65,6 +84,7 @@ UNUSED = (
     "tabnanny.py",
     "test",
     "tests",
+    "this.py",
     "timeit.py",
     "tkinter",
     "trace.py",
@@ -84,21 +104,28 @@ UNUSED = (
 
 UNUSED_BELOW = {
     "encodings": re.compile(r"(?!aliases|ascii|charmap|idna|latin_1|punycode|raw_|unicode_|utf_|__init__)"),
+    "asyncio": re.compile(r"__main__"),
+    "email": re.compile(r"mime"),
+    "http": re.compile(r"cookies"),
+    "logging": re.compile(r"config|handlers"),
+    "sysconfig": re.compile(r"__main__"),
     "xml": re.compile(r"dom|sax"),
     "ctypes": re.compile(r"_aix|macholib|wintypes"),
 }
 """The same within these packages. Text is always UTF-8 here: the launcher says so to the interpreter."""
 
 UNUSED_EXTENSIONS = re.compile(
-    r"_(codecs_|ctypes_test|curses|dbm|gdbm|hashlib|interp|lsprof|multibytecodec|sqlite3|test|tkinter|xx)"
+    r"_(codecs_|ctypes_test|curses|dbm|decimal|gdbm|hashlib|interp|lsprof|multi|posixshmem|sqlite3|test|tkinter|uuid|xx)"
     r"|readline|xx"
 )
-"""OpenSSL is for webhooks; hashlib has functions of its own for what pidone needs."""
+"""OpenSSL is for webhooks; hashlib has functions of its own for what pidone needs, `_pydecimal` decimals."""
 
 UNUSED_PACKAGES = (
     "__pycache__",
     "*.pyi",
     "_win*",
+    "_ps[abow]*",  # psutil on other systems
+    "_pssunos.py",
     "_yaml*.so",  # PyYAML reads without libyaml as well, and pidone's own resolver needs it to
     "mypy.py",  # pydantic's plug-ins for other programs
     "_hypothesis_plugin.py",
@@ -110,8 +137,75 @@ UNUSED_PACKAGES = (
     "tests",
 )
 
-EMPTY = "anyio.py"
-"""watchfiles imports anyio for the half of it that pidone does not use."""
+EMPTY = {"anyio.py": "", "watchfiles/run.py": "run_process = arun_process = None\n"}
+"""watchfiles imports anyio, and with `run` multiprocessing, for the halves of it that pidone does not use."""
+
+COLD = (
+    *(
+        "_pydecimal",
+        "_strptime",
+        "argparse",
+        "calendar",
+        "click",
+        "configparser",
+        "cronsim",
+        "csv",
+        "decimal",
+        "difflib",
+    ),
+    *("email", "fractions", "ftplib", "gettext", "graphlib", "gzip", "html", "http", "importlib/metadata"),
+    *(
+        "importlib/resources",
+        "ipaddress",
+        "lzma",
+        "mimetypes",
+        "netrc",
+        "numbers",
+        "optparse",
+        "pickle",
+        "pprint",
+    ),
+    *(
+        "psutil",
+        "pyexpat",
+        "pythonjsonlogger/msgspec",
+        "quopri",
+        "statistics",
+        "sysconfig",
+        "tarfile",
+        "tomli_w",
+    ),
+    *(
+        "tomllib",
+        "typing_extensions",
+        "urllib",
+        "uu",
+        "uuid",
+        "xml",
+        "yaml",
+        "zipfile",
+        "zipimport",
+        "shlex",
+        "stringprep",
+    ),
+    *(
+        "bz2",
+        "getpass",
+        "pty",
+        "nturl2path",
+        "ntpath",
+        "imghdr",
+        "plistlib",
+        "secrets",
+        "_aix_support",
+    ),
+)
+"""What only commands, readers of files and rare moments import. No extension can be loaded out of a zip."""
+
+COLD_STARTS = "_sysconfigdata_"
+
+TLS = ("libzstd.so", "libcrypto.so", "libssl.so")
+"""OpenSSL and what only that needs, in the order in which they can be loaded."""
 
 INVALIDATION = PycInvalidationMode.UNCHECKED_HASH
 """Checked by nothing: the same sources give the same bytes, whenever they are built."""
@@ -119,7 +213,10 @@ INVALIDATION = PycInvalidationMode.UNCHECKED_HASH
 WITHOUT_DOCSTRINGS = 2  # as -OO: a tenth of everything
 LOADER = re.compile(r"/ld(-linux|64|-musl)?[-\w]*\.so")
 OWN = "pidone"
-LICENCE = re.compile(r"licen[cs]e|copying|notice|authors", re.IGNORECASE)
+FOR_APPS = "shim"
+"""Sources that the interpreter of an app runs, whatever that is."""
+KEPT = re.compile(r"licen[cs]e|copying|notice|authors|^METADATA$", re.IGNORECASE)
+"""Of what describes a package: what its licence asks for, and what scanners look for."""
 
 
 def main(venv: Path, folder: Path) -> None:
@@ -130,8 +227,13 @@ def main(venv: Path, folder: Path) -> None:
     copy_packages(venv / "lib" / VERSION / "site-packages", library)
     keep_bytecode_only(library)
     shutil.copy2(Path(sys.executable).resolve(), interpreter)
-    for path in needed([interpreter, *library.rglob("*.so")]):
+    libraries = [*needed([interpreter, *library.rglob("*.so")])]
+    for path in libraries:
         shutil.copy2(path.resolve(), folder / "lib" / ("ld.so" if LOADER.search(str(path)) else path.name))
+    strip(folder / "lib")
+    pack_tls(folder / "lib", library)
+    pack_cold(library, folder / "lib" / f"{VERSION.replace('.', '')}.zip")
+    (folder / "sbom.cdx.json").write_text(bill_of_materials(library, libraries))
 
 
 def copy_standard_library(library: Path) -> None:
@@ -149,29 +251,90 @@ def copy_standard_library(library: Path) -> None:
 
 
 def copy_packages(packages: Path, library: Path) -> None:
-    """Copy them; of what describes them, only licences stay, and pidone's own description."""
+    """Copy them; of what describes them stay licences and the fields of METADATA, without its long text."""
     shutil.copytree(packages, library, ignore=shutil.ignore_patterns(*UNUSED_PACKAGES), dirs_exist_ok=True)
-    (library / EMPTY).touch()
+    for name, text in EMPTY.items():
+        (library / name).write_text(text)
     for described in library.glob("*.dist-info"):
+        if described.name.startswith(("anyio-", "idna-")):
+            shutil.rmtree(described)
+            continue
         for path in [path for path in described.rglob("*") if path.is_file()]:
-            if not LICENCE.search(path.name) and not described.name.startswith("pidone-"):
+            if not KEPT.search(path.name):
                 path.unlink()
+        metadata = described / "METADATA"
+        metadata.write_text(
+            metadata.read_text(encoding="utf-8").partition("\n\n")[0] + "\n", encoding="utf-8"
+        )
 
 
 def keep_bytecode_only(library: Path) -> None:
-    """Replace sources by their bytecode, except pidone's own: for tracebacks, and some are run by others."""
-    own = library / OWN
+    """Replace sources by their bytecode. Ours keeps its docstrings, which are the help of commands."""
     compiled = partial(
-        compileall.compile_dir, quiet=2, invalidation_mode=INVALIDATION, stripdir=library, prependdir=""
+        compileall.compile_dir,
+        quiet=2,
+        invalidation_mode=INVALIDATION,
+        stripdir=library,
+        prependdir="",
+        legacy=True,
     )
-    compiled(library, legacy=True, optimize=WITHOUT_DOCSTRINGS)
+    compiled(library / OWN, optimize=0)
+    aside = library.with_name(OWN)
+    (library / OWN).rename(aside)
+    compiled(library, optimize=WITHOUT_DOCSTRINGS)
+    aside.rename(library / OWN)
     for source in library.rglob("*.py"):
         bytecode = source.with_suffix(".pyc")
-        if source.is_relative_to(own):
+        if FOR_APPS in source.parts:
             bytecode.unlink(missing_ok=True)
         elif bytecode.exists():
             source.unlink()
-    compiled(own)
+
+
+def strip(folder: Path) -> None:
+    """Take the symbols out of everything native."""
+    native = [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and (".so" in path.name or path.name == "python3")
+    ]
+    subprocess.run(["strip", "--strip-unneeded", *map(str, native)], check=True)
+
+
+def pack_tls(folder: Path, library: Path) -> None:
+    """Compress OpenSSL, and put tls.py in the place of the extension that needs it. See there."""
+    packed = folder / "tls"
+    packed.mkdir()
+    for number, name in enumerate(TLS):
+        for path in folder.glob(f"{name}*"):
+            text = lzma.compress(path.read_bytes(), preset=9 | lzma.PRESET_EXTREME)
+            (packed / f"{number}-{path.name}.xz").write_bytes(text)
+            path.unlink()
+    (extension,) = (library / "lib-dynload").glob("_ssl.*.so")
+    extension.rename(packed / "_ssl.so")
+    source = Path(__file__).with_name("tls.py")
+    py_compile.compile(
+        str(source), str(library / "_ssl.pyc"), dfile="_ssl.py", invalidation_mode=INVALIDATION, doraise=True
+    )
+
+
+def is_cold(module: Path) -> bool:
+    """Whether it, or a package that it is in, is in the list."""
+    names = module.with_suffix("").parts
+    return names[0].startswith(COLD_STARTS) or any(
+        "/".join(names[:length]) in COLD for length in range(1, len(names) + 1)
+    )
+
+
+def pack_cold(library: Path, archive: Path) -> None:
+    """Move what no start needs into the archive. The same content makes the same bytes."""
+    paths = [path for path in sorted(library.rglob("*.pyc")) if is_cold(path.relative_to(library))]
+    paths = [path for path in paths if path.parent == library or not any(path.parent.glob("*.so"))]
+    with zipfile.ZipFile(archive, "w") as packed:
+        for path in paths:
+            entry = zipfile.ZipInfo(str(path.relative_to(library)))
+            packed.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED, 9)
+            path.unlink()
 
 
 def needed(programs: Iterable[Path]) -> Iterator[Path]:
