@@ -251,6 +251,51 @@ def test_save_of_a_command_line_starts_the_same_again(tmp_path: Path) -> None:
         assert [(app["name"], app["scale"], app["cwd"]) for app in apps] == [("z", 3, str(tmp_path))]
 
 
+def test_an_instance_stands_for_its_app_where_that_is_scaled(tmp_path: Path) -> None:
+    """Also where it is the one that goes."""
+    with operated(tmp_path) as it:
+        done = it.command("scale", "api:1", "1")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert it.app("api")["scale"] == 1
+        assert it.command("scale", "0", "+1", "--json").returncode == 0
+        assert it.app("api")["scale"] == 2
+        assert not it.run.find(event="runtime.error")
+
+
+def test_waiting_for_jobs_is_over_when_they_need_not_run(tmp_path: Path) -> None:
+    """One that has done its work and one that waits for its time are as ready as `health` says."""
+    jobs = """
+    [[apps]]
+    name = "done"
+    script = "true"
+    autorestart = false
+    [[apps]]
+    name = "later"
+    script = "true"
+    schedule = "0 0 1 1 *"
+    """
+    with operated(tmp_path, jobs, "--no-auto-exit") as it:
+        eventually(lambda: it.command("health").returncode == 0)
+        done = it.command("wait", "--timeout", "5")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert it.command("wait", "later", "--timeout", "5").returncode == 0
+
+
+def test_regular_expressions_are_targets(tmp_path: Path) -> None:
+    """`restart '/http-[12]/'` as PM2 has it: every app whose name matches; matched in the command."""
+    apps = "".join(SLEEPER.replace('"api"', f'"{name}"') for name in ("http-1", "http-2", "http-3", "db"))
+    with operated(tmp_path, apps) as it:
+        shown = json.loads(it.command("ls", "/^http/", "--json").stdout)["apps"]
+        assert [app["name"] for app in shown] == ["http-1", "http-2", "http-3"]
+        assert it.command("stop", "/http-[12]/").returncode == 0
+        assert [it.app(name)["state"] for name in ("http-1", "http-2", "http-3", "db")] == [
+            *("stopped", "stopped", "online", "online")
+        ]
+        done = it.command("restart", "/nothing/")
+        assert (done.returncode, "no app matches /nothing/" in done.stderr) == (66, True)
+        assert "unterminated" in it.command("restart", "/[/").stderr
+
+
 @pytest.fixture
 def pm2(tmp_path: Path) -> str:
     """Our command under PM2's name."""

@@ -54,7 +54,8 @@ def test_everything_fine_is_0_and_one_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("check", "why"),
     [
-        ('http = "http://127.0.0.1:{port}/nothing"', "status 404"),
+        ('http = "http://127.0.0.1:{port}/nothing"', "status 404, expected 200 to 399"),
+        ('http = "http://127.0.0.1:{port}/"\nstatus = 404', "got 200, expected 404"),
         ('http = "http://127.0.0.1:{port}/"\ncontains = "absent"', "does not contain"),
         ('exec = ["/bin/false"]', "exit code 1"),
         ('exec = ["/bin/sleep", "100"]\ntimeout = "200ms"', "not within"),

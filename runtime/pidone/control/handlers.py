@@ -203,7 +203,8 @@ class Handlers:
 
     def scale(self, request: Request) -> Answer:
         """`{"instances": N | "+N" | "-N" | "max"}`."""
-        targets = self._targets(request)
+        # An instance stands for its app, and may be gone afterwards.
+        targets = [Target(app) for app in _apps(self._targets(request))]
         self._operations.scale(targets, request.document().get("instances"))
         self._note(request, "scale", targets)
         return self._show(targets)

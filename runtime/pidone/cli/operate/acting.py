@@ -9,6 +9,7 @@ import click
 
 from pidone.cli.operate import table
 from pidone.cli.operate.client import REFUSED, CommandError
+from pidone.cli.operate.patterns import expand
 from pidone.cli.operate.settling import act, failure, settle
 from pidone.cli.operate.table import harmless
 from pidone.cli.options import (
@@ -105,7 +106,7 @@ def scale(
     apps = act(runtime, target, "scale", {"instances": instances})
     if no_wait:
         return _report("scale", apps, as_json=as_json)
-    apps = settle(runtime, target, timeout)
+    apps = [each for app in apps for each in settle(runtime, f"{app['namespace']}/{app['name']}", timeout)]
     return _report("scale", apps, as_json=as_json) or _judge("scale", apps)
 
 
@@ -168,6 +169,7 @@ def _change(
 ) -> int:
     """Ask for it and, with a `timeout`, wait until it has happened."""
     runtime = client(socket)
+    targets = expand(runtime, targets)
     apps = [app for target in targets for app in act(runtime, target, verb)]
     if timeout is None:
         return _report(verb, apps, as_json=as_json)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from pidone.cli.operate import table
+from pidone.cli.operate.patterns import expand
 from pidone.cli.operate.table import harmless
 from pidone.cli.options import (
     CommandSet,
@@ -28,7 +29,7 @@ def ls(target: Sequence[str], *, socket: str | None, as_json: bool) -> None:
     """List apps and their instances. Also: list, ps, status."""
     runtime = client(socket)
     if target:
-        apps = [app for each in target for app in runtime.get("api", "apps", each)["apps"]]
+        apps = [app for each in expand(runtime, target) for app in runtime.get("api", "apps", each)["apps"]]
     else:
         apps = runtime.get("api", "apps")["apps"]
     if as_json:

@@ -65,9 +65,14 @@ def _missing(socket: str | None, target: str, *, stopped: bool) -> tuple[list[di
         f"{app['name']}:{instance['index']} {instance['state']}"
         for app in apps
         for instance in app["instances"]
-        if not (_is_stopped(instance) if stopped else instance["ready"])
+        if not (_is_stopped(instance) if stopped else _is_ready(app, instance))
     ]
     return apps, ", ".join(late)
+
+
+def _is_ready(app: dict[str, Any], instance: dict[str, Any]) -> bool:
+    """As `health` has it: a job may have done its work, or wait for its time."""
+    return instance["ready"] or (app["ready"] and instance["state"] in ("completed", "stopped"))
 
 
 def _is_stopped(instance: dict[str, Any]) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from pidone.cli.operate import settling, table
 from pidone.cli.operate.client import NO_RUNTIME, NO_TARGET, Client, CommandError
+from pidone.cli.operate.patterns import expand
 from pidone.cli.operate.table import harmless
 from pidone.cli.pm2 import shows
 from pidone.cli.pm2.lists import entries, inspect, status
@@ -148,7 +149,7 @@ def _prettylist(runtime: Client, words: list[str]) -> int:
 def _verb(verb: str, action: str) -> Callable[[Client, list[str]], int]:
     def change(runtime: Client, words: list[str]) -> int:
         failures: list[str] = []
-        for target in _targets(words, verb):
+        for target in expand(runtime, _targets(words, verb)):
             apps = harmless(settling.act(runtime, target, verb))
             print(f"[PM2] Applying action {action}ProcessId on app [{target}](ids: {_ids(apps)})")
             if verb != "delete":
@@ -226,7 +227,8 @@ def _scale(runtime: Client, words: list[str]) -> int:
         raise CommandError("Nothing to do")
     if any(app["scale"] > before.get(app["name"], 0) for app in apps):
         print("[PM2] Scaling up application")
-    settling.settle(runtime, words[0], timeout=_LONG)
+    for app in apps:
+        settling.settle(runtime, f"{app['namespace']}/{app['name']}", timeout=_LONG)
     return _ls(runtime, [])
 
 
@@ -278,7 +280,7 @@ def _send(runtime: Client, words: list[str]) -> int:
 
 
 def _reset(runtime: Client, words: list[str]) -> int:
-    for target in _targets(words, "reset"):
+    for target in expand(runtime, _targets(words, "reset")):
         for instance in _by_id(settling.act(runtime, target, "reset")):
             print(f"[PM2] Resetting meta for process id {instance['id']}")
     return _ls(runtime, [])

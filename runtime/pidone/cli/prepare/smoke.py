@@ -163,7 +163,8 @@ def _http(check: "SmokeCheck", url: str, timeout: Seconds) -> str:
             status, body = error.code, error.read(_MOST_BYTES)
     good = 200 <= status < 400 if check.status is None else status == check.status
     if not good:
-        return f"status {status}"
+        expected = f"got {status}, expected {check.status}"
+        return f"status {status}, expected 200 to 399" if check.status is None else expected
     return _contains(check, body)
 
 
