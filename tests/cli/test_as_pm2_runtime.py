@@ -118,10 +118,10 @@ def test_a_script_with_arguments(start: Start, tmp_path: Path) -> None:
     script = tmp_path / "hello.sh"
     script.write_text('echo "hello $*"\n')
     script.chmod(0o755)
-    code, out, err = told(start("hello.sh", "--no-autorestart", "--web", "--", "--json", "x y"))
+    code, out, err = told(start("hello.sh", "--no-autorestart", "--trace", "--", "--json", "x y"))
     assert code == 0
     assert "hello --json x y" in out
-    assert any("--web" in line for line in err)
+    assert any("--trace" in line for line in err)
 
 
 def test_delay_is_in_seconds_and_can_be_stopped(start: Start, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import struct
@@ -331,10 +332,50 @@ def test_under_the_name_pm2_existing_scripts_work(tmp_path: Path, pm2: str) -> N
         assert run("id", "api").stdout == "[ 0, 1, 2 ]\n"
         assert run("sendSignal", "SIGCONT", "api").returncode == 0
         assert run("stop", "nobody").returncode == 1
-        assert run("update").returncode == 1
+        assert run("update").returncode == 0
         assert run("logs", "--nostream", "--lines", "3").returncode == 0
         assert run("kill").returncode == 0
         assert it.run.wait() == 0
+
+
+def test_pm2s_lists_and_lines_have_its_shapes(tmp_path: Path, pm2: str) -> None:
+    """`jlist`: an absolute path and the version of the package; `logs --json` and `--format`: no header."""
+    (tmp_path / "package.json").write_text('{"version": "3.2.1"}')
+    (tmp_path / "app.py").write_text("import time; print('a b', flush=True); time.sleep(1000)")
+    ecosystem = f"""
+    [runtime]
+    log_format = "raw"
+    [[apps]]
+    name = "web"
+    script = "app.py"
+    interpreter = "{PYTHON}"
+    cwd = "{tmp_path}"
+    """
+    (tmp_path / "ecosystem.toml").write_text(ecosystem)
+    path = str(tmp_path / "control.sock")
+    with pidone("--socket", path, str(tmp_path / "ecosystem.toml")) as run:
+        run.expect_line("a b")
+
+        def ask(*words: str) -> str:
+            return command(*words, name=pm2, env={"PIDONE_SOCKET": path}).stdout
+
+        [entry] = eventually(lambda: json.loads(ask("jlist") or "[]"))
+        assert entry["pm2_env"]["pm_exec_path"] == str(tmp_path / "app.py")
+        assert entry["pm2_env"]["version"] == "3.2.1"
+        [line] = ask("logs", "web", "--json", "--nostream").splitlines()
+        shown = json.loads(line)
+        assert {name: shown[name] for name in ("message", "type", "process_id", "app_name")} == {
+            "message": "a b",
+            "type": "out",
+            "process_id": 0,
+            "app_name": "web",
+        }
+        line = ask("logs", "web", "--format", "--nostream")
+        assert re.fullmatch(
+            r"timestamp=\d{4}-\d\d-\d\d-\d\d:\d\d:\d\d\+0000 app=web id=0 type=out message=a b\n", line
+        )
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
 
 
 PM2_SAYS = {

@@ -1,14 +1,19 @@
 """`ENTRYPOINT ["pidone"]` and any CMD: the table in docs/docker.md, as process 1, on pipes and a tty."""
 
+import contextlib
 import os
 import shlex
 import shutil
+import signal
 import subprocess
+import urllib.request
 from pathlib import Path
 
 import pytest
 from control.operated import operated
-from harness import DEADLINE_S, PIDONE, PYTHON
+from harness import DEADLINE_S, PIDONE, PYTHON, Running, eventually, free_port
+
+from pidone.cli.pm2.runtime import parse
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("unshare") or not shutil.which("script"),
@@ -144,3 +149,75 @@ def test_beside_a_runtime_a_verb_is_ours(tmp_path: Path) -> None:
         done = it.command("ls", "-la")
         assert (done.returncode, done.stdout) == (64, "")
         assert it.command("env").returncode == 64
+
+
+@pytest.fixture
+def pm2(tmp_path: Path) -> str:
+    """Our command under PM2's name."""
+    path = tmp_path / "names" / "pm2"
+    path.parent.mkdir()
+    shutil.copy(PIDONE, path)
+    return str(path)
+
+
+def run_pm2(pm2: str, *words: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+    """Where no runtime is."""
+    environ = {"PATH": os.environ["PATH"], "PIDONE_SOCKET": str(folder / "none.sock"), "HOME": str(folder)}
+    return subprocess.run(
+        [pm2, *words],
+        cwd=folder,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def test_pm2_start_in_the_foreground_is_pm2_runtime(folder: Path, pm2: str) -> None:
+    """`CMD ["pm2", "start", "e.toml", "--no-daemon"]` runs; without that it says which line to write."""
+    done = run_pm2(pm2, "start", "ecosystem.toml", "--no-daemon", folder=folder)
+    assert (done.returncode, "starts 1 apps" in done.stdout + done.stderr) == (0, True), done
+    assert "ignored" not in done.stderr
+    done = run_pm2(pm2, "start", "ecosystem.toml", folder=folder)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert 'write CMD ["pm2-runtime", "ecosystem.toml"]' in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("install pm2-logrotate", "set pm2-logrotate:max_size 10M", "startup", "startup systemd -u app"),
+        *("save", "update", "unstartup", "uninstall pm2-logrotate", "resurrect", "link a b"),
+    ],
+)
+def test_what_pm2_does_in_a_dockerfile_breaks_no_build(folder: Path, pm2: str, words: str) -> None:
+    """It ends with 0 and says what there is in its place."""
+    done = run_pm2(pm2, *words.split(), folder=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"[PM2][WARN] {words.split(maxsplit=1)[0]}: ")
+    assert "log_max_size" in done.stdout or not words.startswith("install")
+
+
+def test_pm2_web_serves_the_reading_side(folder: Path) -> None:
+    """`pm2-runtime start e.js --web PORT`; without a number it is PM2's own, 9615."""
+    port = free_port()
+    (folder / "stay.toml").write_text('[[apps]]\nname = "one"\nscript = "/bin/sleep"\nargs = "1000"\n')
+    words = ("pm2-runtime", "start", "stay.toml", "--web", str(port))
+    with Running([PIDONE, *words], cwd=folder, env={"PIDONE_SOCKET": str(folder / "s.sock")}) as run:
+
+        def ask(path: str) -> int:
+            with (
+                contextlib.suppress(OSError),
+                urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer,
+            ):
+                return int(answer.status)
+            return 0
+
+        assert eventually(lambda: ask("/livez")) == 200
+        assert ask("/metrics") == ask("/") == 200
+        run.signal(signal.SIGINT)
+        assert run.wait() == 0
+    assert parse(["e.js", "--web"])[0].runtime["admin"] == ":9615"
+    assert parse(["--web=80", "e.js"])[0].runtime["admin"] == ":80"

@@ -27,10 +27,9 @@ def is_ambiguous(command: str) -> bool:
     """Whether one of our commands is a program too, in a container with no runtime that it could talk to."""
     if not program(command) or not _is_first_process():
         return False
-    from pidone.control.peers import listening
-    from pidone.control.socket_file import find
+    from pidone.control.socket_file import is_served
 
-    return not any(map(listening, find(os.environ)))
+    return not is_served(os.environ)
 
 
 def program(word: str) -> str | None:
@@ -65,14 +64,18 @@ def _is_called(words: list[str]) -> bool:
     """Whether a file is a program with arguments of its own: `./start.sh web` starts nothing of ours."""
     if len(words) == 1 or "/" not in words[0] or not program(words[0]):
         return False
+    from pathlib import Path
+
     from pidone.cli.start import parse
+    from pidone.ecosystem.formats import is_ecosystem_file
     from pidone.errors import UsageError
 
+    if is_ecosystem_file(Path(words[0])):
+        return False
     try:
-        parse(words)
+        return bool(parse(words).more)
     except UsageError:
         return True
-    return False
 
 
 def _could_be_ours(words: list[str]) -> bool:

@@ -56,9 +56,9 @@ def _dispatch(argv: list[str]) -> int:
     if name in INIT_NAMES or (words[:1] == ["exec"] and name not in PM2_NAMES):
         return _exec(argv)
     if name == "pm2":
-        from pidone.cli.pm2.dispatch import run as run_pm2
+        from pidone.cli.pm2.dispatch import is_foreground, run
 
-        return run_pm2(argv)
+        return _start(words, PM2_NAMES[0]) if is_foreground(words) else run(argv)
     if name in PM2_NAMES:
         return _start(words, name)
     if words[:1] == ["health"]:

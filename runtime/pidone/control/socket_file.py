@@ -170,6 +170,11 @@ def find(environ: Mapping[str, str]) -> list[str]:
     return [path for path, peer in _candidates(environ) if peers.is_believed(path, peer)]
 
 
+def is_served(environ: Mapping[str, str]) -> bool:
+    """Whether there is a runtime that a command could talk to."""
+    return any(peers.listening(path) is not None for path in find(environ))
+
+
 def none_found(environ: Mapping[str, str]) -> str:
     """Why `find` finds nothing."""
     if environ.get(VARIABLE) == OFF:

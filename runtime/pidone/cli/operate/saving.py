@@ -83,7 +83,9 @@ def _started_as(runtime: Client, overview: Mapping[str, Any]) -> "StartOptions":
 def _parsed(name: str, words: list[str]) -> "StartOptions":
     from pidone.cli.registry import PM2_NAMES
 
-    if name in PM2_NAMES:
+    if words and words[0].rpartition("/")[2] in (*PM2_NAMES, "pm2"):  # `pidone pm2-runtime FILE`
+        name, *words = words
+    if name.rpartition("/")[2] in (*PM2_NAMES, "pm2"):
         from pidone.cli.pm2.runtime import parse as parse_pm2_runtime
 
         return parse_pm2_runtime(words)[0]

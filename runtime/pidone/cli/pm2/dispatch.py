@@ -1,5 +1,6 @@
 """`pm2 ...`, when the command is called by that name: PM2's arguments, output shapes and exit codes."""
 
+import json
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ from pidone.cli.operate.patterns import expand
 from pidone.cli.operate.table import harmless
 from pidone.cli.pm2 import shows
 from pidone.cli.pm2.lists import entries, inspect, status
+from pidone.control.socket_file import is_served
 from pidone.ecosystem.spec import Seconds
 from pidone.logs.escape import printable_word
 
@@ -28,10 +30,30 @@ _VALUED: Final = frozenset(
     {"--env", "--only", "-i", "--instances", "-n", "--name", "--log-date-format", "--cron"}
 )
 """Options of PM2 that are followed by a value, which is no target."""
+_INSTEAD: Final = {
+    "install": 'modules do not exist here; for pm2-logrotate: log_max_size = "10M", log_retain, log_compress',
+    "uninstall": "modules do not exist here",
+    "set": "module settings do not exist here; keys of the ecosystem file and [runtime] take their place",
+    **dict.fromkeys(
+        ("startup", "unstartup"), "the container engine starts containers: its restart policy does this"
+    ),
+    "resurrect": "what runs is what the file says; `pm2 save` writes a file to start from",
+    "update": "a new version is a new image; there is no daemon that would have to be replaced",
+    **dict.fromkeys(("link", "unlink", "plus", "login", "register"), "there is no cloud service behind this"),
+}
+"""Commands that have nothing to do in a container, and what does it in their place."""
 _HEAD: Final = (
     *("id", "name", "namespace", "version", "mode", "pid", "uptime"),
     *("↺", "status", "cpu", "mem", "user", "watching"),
 )
+
+
+_WRITE: Final = "nothing runs in the background of a container; in place of `pm2 start`, write CMD {}"
+
+
+def is_foreground(words: Sequence[str]) -> bool:
+    """Whether `pm2 WORDS...` becomes the runtime: `pm2 start FILE --no-daemon` where there is none yet."""
+    return words[:1] == ["start"] and "--no-daemon" in words and not is_served(os.environ)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -45,6 +67,9 @@ def run(argv: Sequence[str]) -> int:
 
         print(__version__)
         return 0
+    if words[0] in _INSTEAD or (words[0] in ("save", "dump") and not is_served(os.environ)):
+        print(f"[PM2][WARN] {words[0]}: {_INSTEAD.get(words[0], 'nothing runs yet that could be saved')}")
+        return 0
     if words[0] not in _COMMANDS:
         sys.stderr.write(f"[PM2][ERROR] {words[0]}: there is no such command in a container\n")
         return _FAILED
@@ -55,6 +80,8 @@ def _call(command: Callable[[Client, list[str]], int], words: list[str]) -> int:
     try:
         return command(Client.find(), words)
     except CommandError as error:
+        if command is _COMMANDS["start"] and error.code == NO_RUNTIME:
+            error = CommandError(_WRITE.format(json.dumps(["pm2-runtime", *words])))
         what = re.sub(r"^there is no app '(.*?)'", r"Process or Namespace \1 not found", str(error))
         sys.stderr.write(f"[PM2][ERROR] {printable_word(what)}\n")
     except KeyboardInterrupt:  # the usual end of `pm2 logs`
@@ -134,8 +161,6 @@ def _user(pid: int) -> str:
 
 def _jlist(runtime: Client, words: list[str]) -> int:
     del words
-    import json
-
     print(json.dumps(entries(runtime.get("api", "apps")["apps"])))
     return 0
 

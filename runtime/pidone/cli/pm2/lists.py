@@ -1,8 +1,10 @@
 """`jlist` and `prettylist`: PM2's list in PM2's shape, for scripts that parse it; without variables."""
 
+import functools
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -12,6 +14,7 @@ _STATUS: Final = {
     "backoff": "waiting restart",
     "completed": "stopped",
 }
+_MOST_BYTES: Final = 1024 * 1024
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_$][\w$]*")
 
 
@@ -55,7 +58,7 @@ def entry(app: Mapping[str, Any], instance: Mapping[str, Any], now_ms: int) -> d
             "pm_err_log_path": "/dev/null",
             "pm_pid_path": "",
             "unique_id": f"{app['namespace']}/{app['name']}/{instance['index']}",
-            "version": "N/A",
+            "version": _version(_path(app)),
             "node_version": "N/A",
             "versioning": None,
             "env": {},
@@ -73,8 +76,26 @@ def entry(app: Mapping[str, Any], instance: Mapping[str, Any], now_ms: int) -> d
 
 
 def _path(app: Mapping[str, Any]) -> str:
+    """Absolute, as PM2 has it: in the app's folder, else on PATH."""
     script: str = app["script"]
-    return os.path.normpath(os.path.join(app["cwd"], script)) if "/" in script else script
+    path = os.path.normpath(os.path.join(app["cwd"], script))
+    return path if "/" in script or os.path.exists(path) else shutil.which(script) or script
+
+
+@functools.cache
+def _version(path: str) -> str:
+    """That of the package.json nearest above a script."""
+    folder = os.path.dirname(path)
+    while folder.startswith("/"):
+        try:
+            with open(os.path.join(folder, "package.json"), encoding="utf-8") as file:
+                version = json.loads(file.read(_MOST_BYTES)).get("version")
+        except (OSError, ValueError, AttributeError):
+            version = None
+        if isinstance(version, str):
+            return version
+        folder = os.path.dirname(folder) if folder != "/" else ""
+    return "N/A"
 
 
 def inspect(value: object, indent: str = "") -> str:

@@ -31,12 +31,14 @@ pidone under the name of PM2's runtime: the same command line, SIGINT as stop si
   --interpreter PROGRAM    what runs the script
   --max-memory-restart SIZE, -c, --cron PATTERN, --output FILE, --error FILE
                            the keys of these names, for apps that do not have them
+  --web [PORT]             serve the dashboard, metrics and the read-only API there; 9615
   -h, --help               this text
   -V, --version            the version
 
 `pidone --help` shows what else there is.
 """
 
+_WEB_PORT: Final = "9615"
 _SWITCHES: Final = {
     "--no-auto-exit": ("runtime", "auto_exit", False),
     "--json": ("runtime", "log_format", "pm2"),
@@ -46,6 +48,7 @@ _SWITCHES: Final = {
     "--no-autorestart": ("defaults", "autorestart", False),
     "--no-autostart": ("defaults", "autostart", False),
     "--watch": ("defaults", "watch", True),
+    "--no-daemon": ("settings", "foreground", True),
 }
 _VALUES: Final = {
     "-i": ("overrides", "instances"),
@@ -100,9 +103,10 @@ def parse(words: Sequence[str]) -> tuple[StartOptions, tuple[str, ...]]:
                 warnings.append(f"{name} needs a value and is ignored")
                 continue
             found[where][key] = value if given else left.pop(0)
-        elif name in _IGNORED or name == "--web":
-            takes_value = _IGNORED.get(name, int(bool(left) and left[0].isdecimal()))
-            del left[: 0 if given else takes_value]
+        elif name == "--web":
+            found["runtime"]["admin"] = f":{value or _port(left)}"
+        elif name in _IGNORED:
+            del left[: 0 if given else _IGNORED[name]]
             warnings.append(f"{name} means nothing here and is ignored")
         elif word.startswith("-") and word != "-":
             warnings.append(f"{name}: unknown option, ignored")
@@ -113,6 +117,11 @@ def parse(words: Sequence[str]) -> tuple[StartOptions, tuple[str, ...]]:
     warnings += [f"{extra}: only one file is started, ignored" for extra in targets[1:]]
     options = _collected(found, targets[0] if targets else None, tuple(rest))
     return options.but(argv=("start", *(words[1:] if started else words))), tuple(warnings)
+
+
+def _port(left: list[str]) -> str:
+    """The port that follows `--web`, taken out; PM2's own if none does."""
+    return left.pop(0) if left and left[0].isdecimal() else _WEB_PORT
 
 
 def _collected(

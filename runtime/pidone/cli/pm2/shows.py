@@ -71,9 +71,9 @@ def logs(runtime: Client, words: Sequence[str]) -> int:
     target = targets[0] if targets else "all"
     few = f"[{target}] process" + ("es" if target == "all" else "")
     lines = options.get("--lines", "15")
-    print(
-        f"[TAILING] Tailing last {lines} lines for {few} (change the value with --lines option)", flush=True
-    )
+    if not options.keys() & {"--json", "--format"}:
+        tailing = f"[TAILING] Tailing last {lines} lines for {few} (change the value with --lines option)"
+        print(tailing, flush=True)
     try:
         apps = runtime.get("api", "apps", target)["apps"]
     except CommandError:
@@ -137,10 +137,22 @@ def _shape(options: Mapping[str, str], ids: Mapping[tuple[str, int], int]) -> Ca
             kind = "err" if fields["stream"] == "stderr" else "out"
             shown = {"message": message, "timestamp": fields.get("timestamp"), "type": kind}
             return json.dumps({**shown, "process_id": found, "app_name": fields["app"]}, ensure_ascii=False)
+        if "--format" in options:
+            kind = "error" if fields["stream"] == "stderr" else "out"
+            at = _second(str(fields.get("timestamp")))
+            return f"timestamp={at} app={fields['app']} id={found} type={kind} message={message}"
         at = f"{fields.get('timestamp')}: " if "--timestamp" in options else ""
         return f"{found}|{fields['app']:<{width}} | {at}{message}"
 
     return show
+
+
+def _second(timestamp: str) -> str:
+    """`2026-11-20-23:04:39+0000`, PM2's way; what is no time stays."""
+    try:
+        return datetime.fromisoformat(timestamp).strftime("%Y-%m-%d-%H:%M:%S%z")
+    except ValueError:
+        return timestamp
 
 
 def named(words: Sequence[str], command: str) -> str:
