@@ -12,24 +12,42 @@ from pidone.record import Record
 FIELDS: Final = ("level", "severity", "log.level", "lvl", "levelname", "loglevel")
 """Where JSON loggers put it, the usual ones first."""
 _NAMES: Final = {
-    "trace": ("trace",),
-    "debug": ("debug",),
-    "info": ("info", "notice", "information"),
-    "warning": ("warn", "warning"),
+    "trace": ("trace", "finest", "finer"),
+    "debug": ("debug", "fine", "verbose", "silly"),
+    "info": ("info", "notice", "information", "note", "log", "config", "system"),
+    "warning": ("warn", "warning", "deprecated"),
     "error": ("error", "err", "severe"),
     "fatal": ("fatal", "critical", "crit", "panic", "alert", "emerg", "emergency"),
 }
 LEVELS: Final = tuple(_NAMES)
 """From harmless to fatal."""
 BY_NAME: Final = MappingProxyType({word: level for level, words in _NAMES.items() for word in words})
-_BY_LETTER: Final = {"I": "info", "W": "warning", "E": "error", "F": "fatal"}  # glog, klog
+_BY_LETTER: Final = {"D": "debug", "I": "info", "W": "warning", "E": "error", "F": "fatal", "C": "fatal"}
+"""Of glog, klog, tornado, Jupyter."""
 _BY_SYSLOG: Final = ("fatal", "fatal", "fatal", "error", "warning", "info", "info", "debug")  # sd-daemon(3)
+_BY_MARK: Final = {
+    ".": "debug",  # Redis, serverLogRaw() in server.c
+    "-": "debug",
+    "*": "info",
+    "#": "warning",
+    **dict.fromkeys(('"', "***", "pid", "|", "AM", "PM", "ENGINE"), "info"),  # see the signs
+    **dict.fromkeys(("DETAIL", "HINT", "STATEMENT", "CONTEXT", "QUERY", "LOCATION"), "info"),  # PostgreSQL
+    "Parse": "error",  # PHP
+}
 
 _INITIALS: Final = "".join(sorted({word[0] for word in BY_NAME}))
+_ANY: Final = "|".join(sorted(BY_NAME, key=len, reverse=True))
+_CAPITAL: Final = "|".join(
+    ("DETAIL", "HINT", "STATEMENT", "CONTEXT", "QUERY", "LOCATION", *_ANY.upper().split("|"))
+)
+_AFTER: Final = r"(?=[\]):>|\s,/]|\Z)"
 _CLOCK: Final = "[0-9]{2}:[0-9]{2}"
 _DATED: Final = rf"[\[0-9]{{1,5}}+(?:[-/][0-9]{{2}}[-/][0-9]{{2}}[T ][0-9]{{2}})?+:{_CLOCK}"
-_ZONE: Final = r"[0-9.,Z]*+(?: ?[+-][0-9:]{4,5}+| UTC| GMT)?+\]?+"
-_LOGGER: Final = r"[ \t|-]*+(?:\[[^\]\n]{1,40}\] )?(?:[\w.:/-]++ - )?"
+_ZONE: Final = r"[0-9.,Z]*+(?: ?[+-][0-9:]{4,5}+| [A-Z]{3,4})?+\]?+:?+"
+_BETWEEN: Final = r"(?: kid[0-9]++)?[ \t|-]*+(?:[0-9]++ )?(?:\[[^\]\n]{1,40}\] ){0,4}?"
+_LOGGER: Final = _BETWEEN + r"(?:[\w.:/-]++ - |[\w.-]{1,60}+/|\w{1,60}+@\S+ )?"
+_MONTH: Final = "[A-Z][a-z]{2}"
+_CLIENT: Final = r"(?:[0-9A-Fa-f.:-]{1,45}+ \S+ \S+ )?"
 
 
 class _Sign(Record):
@@ -49,13 +67,52 @@ _SIGNS: Final = (
     _Sign(rf"([A-Z]{{1,11}})(?=(?<=[A-Z]{{3}})[\]):>|\s,]|\Z|[0-9]{{4}} [0-9]{{2}}:{_CLOCK})"),
     # `[warn] text`, `<3>text`
     _Sign(r"[\[(<]([A-Za-z]{3,11}|[0-7]) *+[\])>]", ((b"[", b"(", b"<"),)),
-    # `Error: text`; `Error in` may be prose
+    # `Error: text`; `Error in` may be prose.
     _Sign(rf"([{_INITIALS}{_INITIALS.upper()}][a-z]{{2,10}})[:|]", ((b":", b"|"),)),
-    # `2026-11-20 23:04:39,123 - name - WARNING - text`, `[2026-11-20 23:04:39 +0000] [7] [INFO] text`
+    # `2026-11-20 23:04:39,123 - name - WARNING - text`, `[2026-11-20 23:04:39 +0000] [7] [INFO] text`,
+    # winston's `2026-11-20T23:04:39Z error: text`, Celery's `[2026-11-20 23:04:39,123: INFO/Main] text`,
+    # locust's `[2026-11-20 23:04:39,123] host/INFO/x: text`, MariaDB's `2026-11-20 23:04:39 0 [Note] text`
     _Sign(
-        rf"{_DATED}{_ZONE}{_LOGGER}[\[(<]?+([A-Z]{{3,11}}+(?=[\]):>|\s,]|\Z)|[a-z]{{3,11}}+(?= *+[\])>]))",
+        rf"{_DATED}{_ZONE}{_LOGGER}"
+        rf"(?:[\[(<]?+({_CAPITAL}){_AFTER}|[\[(<]((?i:{_ANY}))(?= *+[\])>])|({_ANY})(?=[\])>:]))",
         ((b":",),),
     ),
+    # Redis: `7:M 20 Nov 2026 23:04:39.123 * text`
+    _Sign(
+        rf"[0-9]{{1,7}}:[A-Z] [0-9]{{2}} {_MONTH} [0-9]{{4}} [0-9:.]++ ([*#.-]) ",
+        ((b":M ", b":S ", b":C ", b":X "),),
+    ),
+    # Apache: `[Fri Nov 20 23:04:39.123456 2026] [core:notice] [pid 7] text`
+    _Sign(
+        rf"\[{_MONTH} {_MONTH} [ 0-9]{{2}} [0-9:.]++ [0-9]{{4}}\] \[(?:\w{{0,40}}+:)?({_ANY})[0-9]?\]",
+        ((b"] [",),),
+    ),
+    # php-fpm: `[20-Nov-2026 23:04:39] NOTICE: text`; Tomcat: `20-Nov-2026 23:04:39.123 INFO [main] text`
+    _Sign(
+        rf"\[?[0-9]{{2}}-{_MONTH}-[0-9]{{4}} [0-9:.]++(?: UTC)?\]? ({_CAPITAL}){_AFTER}",
+        ((b"-",), (b":",)),
+    ),
+    # PHP: `PHP Warning:  text`, in its own log after a date
+    _Sign(
+        rf"(?:\[[0-9]{{2}}-{_MONTH}-[0-9]{{4}} [^\]\n]{{8,40}}\] )?"
+        "PHP (Fatal|Parse|Warning|Notice|Deprecated)",
+        ((b"PHP ",),),
+    ),
+    # Jupyter, tornado: `[I 2026-11-20 23:04:39.123 ServerApp] text`
+    _Sign(rf"\[([DIWEFC]) [0-9-]{{6,10}} [0-9]{{2}}:{_CLOCK}", ((b"[",),)),
+    # access lines: `127.0.0.1 - - [20/Nov/2026 23:04:39] "GET / HTTP/1.1" 200 -`, Django's without a client,
+    # CherryPy: `[20/Nov/2026:23:04:39] ENGINE text`
+    _Sign(
+        rf"{_CLIENT}\[[0-9]{{2}}/{_MONTH}/[0-9]{{4}}[ :][0-9:]++(?: [+-][0-9]{{4}})?\] "
+        r'("(?=[A-Z]{3,10} [^"\n]*")|ENGINE)',
+        ((b"] ",), (b"/",)),
+    ),
+    # uwsgi: `*** Starting uWSGI`, `[pid: 7|app: 0|req: 1/1] text`
+    _Sign(r"(?:\[(?=pid: ))?(\*\*\*(?= )|pid(?=: [0-9]+\|))", ((b"*** ", b"[pid: "),)),
+    # squid: `2026/11/20 23:04:39 kid1| text`
+    _Sign(rf"{_DATED}(?: kid[0-9]++)?(\|) ", ((b"| ",),)),
+    # java.util.logging: `Nov 20, 2026 11:04:39 PM com.x.Y main`, the level is in the next line
+    _Sign(rf"{_MONTH} [0-9]{{1,2}}, [0-9]{{4}} [0-9:]++ ([AP]M) \S+ \S+$", ((b"AM ", b"PM "),)),
     # logfmt: `time="2026-11-20T10:00:00Z" level=warning msg="x"`
     _Sign(
         r'(?:[\w.@/-]+=(?:"[^"\n]{0,80}"|[^ "\n]{0,80}) ){0,8}?(?:level|lvl|severity)="?([A-Za-z]+)',
@@ -63,8 +120,8 @@ _SIGNS: Final = (
     ),
     # JSON, in formats that do not merge it
     _Sign(
-        r'\{[^\n]{0,400}?"(?:level|severity|log\.level)" ?: ?"?([A-Za-z]+|\d{1,9})',
-        ((b"{",), (b'level"', b'"severity"')),
+        r'\{[^\n]{0,400}?"(?:level|severity|log\.level|levelname)" ?: ?"?([A-Za-z]+|\d{1,9})',
+        ((b"{",), (b'level"', b'"severity"', b'levelname"')),
     ),
 )
 """The first sign that tells a level counts."""
@@ -75,7 +132,7 @@ _COLOUR: Final = r"\x1b\[[0-9;]*m"
 @functools.cache
 def _compiled(pattern: str) -> re.Pattern[bytes]:
     """Compiled when the first line comes: the first apps start without waiting for it."""
-    return re.compile(pattern.encode())
+    return re.compile(pattern.encode(), re.MULTILINE)
 
 
 def of_lines(lines: bytes, default: str) -> str | list[str]:
@@ -93,7 +150,7 @@ def of_lines(lines: bytes, default: str) -> str | list[str]:
         if all(any(word in lines for word in words) for words in sign.needs) and (
             _compiled(rf"\n{sign.start}").search(text)
         ):
-            words = _compiled(rf"\n(?:{sign.start}|)").findall(text)
+            words = _words(_compiled(rf"\n(?:{sign.start}|)").findall(text))
             meanings = {word: _level(word) for word in set(words)}
             if any(meanings.values()):
                 also = [meanings[word] for word in words]
@@ -101,6 +158,11 @@ def of_lines(lines: bytes, default: str) -> str | list[str]:
     if len(set(told)) <= 1:
         return (told[0] if told else "") or default
     return [level or default for level in told]
+
+
+def _words(found: list[bytes] | list[tuple[bytes, ...]]) -> list[bytes]:
+    """What `findall` gives where a pattern has one group, or several of which one matches."""
+    return [each if isinstance(each, bytes) else b"".join(each) for each in found]
 
 
 def of_line(line: bytes, default: str) -> str:
@@ -131,4 +193,4 @@ def _level(token: bytes) -> str:
     text = token.decode()
     if text.isdecimal():
         return of_number(int(text)) if len(text) > 1 else _BY_SYSLOG[int(text)]
-    return _BY_LETTER.get(text) or BY_NAME.get(text.lower(), "")
+    return _BY_LETTER.get(text) or _BY_MARK.get(text) or BY_NAME.get(text.lower(), "")
