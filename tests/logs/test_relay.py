@@ -61,12 +61,12 @@ def test_any_bytes_come_out_as_the_same_text(written: bytes, messages: list[str]
 
 
 def test_both_streams_are_told_apart() -> None:
-    """stderr has its own stream name and the level error."""
+    """stderr has its own stream name, and the level warning unless a line tells another."""
     with stage() as it:
         it.spawn(app(), ["sh", "-c", "echo out; echo err >&2"])
         it.run()
         found = {(r["stream"], r["level"], r["message"]) for r in it.records() if "event" not in r}
-        assert found == {("stdout", "info", "out"), ("stderr", "error", "err")}
+        assert found == {("stdout", "info", "out"), ("stderr", "warning", "err")}
 
 
 PYTHON = """

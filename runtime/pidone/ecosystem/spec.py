@@ -278,6 +278,13 @@ class AppSpec(Record, kw_only=True, hidden=("env",)):
     max_line: Bytes = 16 * 1024
     rate_limit: int | None = None
     """Lines per second; None is unlimited."""
+    stderr_level: str = "warning"
+    """Of lines on stderr that do not tell theirs."""
+    strip_colors: bool = False
+    log_redact: tuple[str, ...] = ()
+    """Regular expressions; of what they match the first group, or all, becomes `***`."""
+    log_drop: tuple[str, ...] = ()
+    """Regular expressions; a line in which one is found goes nowhere."""
     overflow: str = "block"
     """`block` (back-pressure) or `drop` (counted) when stdout does not keep up."""
 

@@ -32,7 +32,7 @@ _BY_MARK: Final = {
     "#": "warning",
     **dict.fromkeys(('"', "***", "pid", "|", "AM", "PM", "ENGINE"), "info"),  # see the signs
     **dict.fromkeys(("DETAIL", "HINT", "STATEMENT", "CONTEXT", "QUERY", "LOCATION"), "info"),  # PostgreSQL
-    "Parse": "error",  # PHP
+    **dict.fromkeys(("Parse", "Exception", "aceback", "ception", "aught"), "error"),
 }
 
 _INITIALS: Final = "".join(sorted({word[0] for word in BY_NAME}))
@@ -42,8 +42,8 @@ _CAPITAL: Final = "|".join(
 )
 _AFTER: Final = r"(?=[\]):>|\s,/]|\Z)"
 _CLOCK: Final = "[0-9]{2}:[0-9]{2}"
-_DATED: Final = rf"[\[0-9]{{1,5}}+(?:[-/][0-9]{{2}}[-/][0-9]{{2}}[T ][0-9]{{2}})?+:{_CLOCK}"
-_ZONE: Final = r"[0-9.,Z]*+(?: ?[+-][0-9:]{4,5}+| [A-Z]{3,4})?+\]?+:?+"
+_DATED: Final = rf"[\[0-9]{{1,5}}+(?:[-/][0-9]{{2}}[-/][0-9]{{2}}[T ]{{1,2}}[0-9]{{1,2}})?+:{_CLOCK}"
+_ZONE: Final = rf"[0-9.,Z]*+(?: ?[+-][0-9:]{{4,5}}+| (?!(?:{_CAPITAL})\b)[A-Z]{{3,4}})?+\]?+:?+"
 _BETWEEN: Final = r"(?: kid[0-9]++)?[ \t|-]*+(?:[0-9]++ )?(?:\[[^\]\n]{1,40}\] ){0,4}?"
 _LOGGER: Final = _BETWEEN + r"(?:[\w.:/-]++ - |[\w.-]{1,60}+/|\w{1,60}+@\S+ )?"
 _MONTH: Final = "[A-Z][a-z]{2}"
@@ -111,6 +111,15 @@ _SIGNS: Final = (
     _Sign(r"(?:\[(?=pid: ))?(\*\*\*(?= )|pid(?=: [0-9]+\|))", ((b"*** ", b"[pid: "),)),
     # squid: `2026/11/20 23:04:39 kid1| text`
     _Sign(rf"{_DATED}(?: kid[0-9]++)?(\|) ", ((b"| ",),)),
+    # `Traceback (most recent call last):`, `KeyError: 'x'`, `java.lang.IllegalStateException: text`, Go's
+    # `panic: text` is above, `Exception in thread "main" ...`, `Uncaught Error: text`
+    _Sign(
+        r"[A-Za-z_][\w.$]{0,100}?(?:(Error|Exception)(?=:|$)|(?<=Tr)(aceback) \(most recent|"
+        r"(?<=Ex)(ception) in thread|(?<=Unc)(aught) )",
+        ((b"Error", b"Exception", b"Traceback", b"Uncaught"),),
+    ),
+    # Python's warnings: `/app/x.py:893: SecurityWarning: text`
+    _Sign(r"[/\w<][^\s:]{0,200}:[0-9]{1,6}: \w{0,40}?(Warning): ", ((b"Warning: ",),)),
     # java.util.logging: `Nov 20, 2026 11:04:39 PM com.x.Y main`, the level is in the next line
     _Sign(rf"{_MONTH} [0-9]{{1,2}}, [0-9]{{4}} [0-9:]++ ([AP]M) \S+ \S+$", ((b"AM ", b"PM "),)),
     # logfmt: `time="2026-11-20T10:00:00Z" level=warning msg="x"`

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Protocol
 from pidone.ecosystem.spec import Bytes, Seconds
 from pidone.logs.encoder import SLACK, Encoder
 from pidone.logs.escape import JOINT, utf8
+from pidone.logs.formats.shape import LONG_LINE
 from pidone.logs.limits import DropReport, RateLimit
 from pidone.logs.lines import MAX_UTF8_BYTES
 from pidone.logs.multiline import PATIENCE, Joiner
 from pidone.logs.timestamps import Timestamps
 from pidone.record import Record
 
-if TYPE_CHECKING:  # few apps write files
+if TYPE_CHECKING:  # few apps write files, or need a filter
     from pidone.logs.files.logfiles import FileSet
+    from pidone.logs.filters import LineFilter
 
 
 class Cancellable(Protocol):
@@ -50,6 +52,8 @@ class Stages(Record, kw_only=True):
     limit: RateLimit | None = None
     limited: DropReport | None = None
     files: "FileSet | None" = None
+    line_filter: "LineFilter | None" = None
+    """For `log_drop`, `log_redact` and `strip_colors`, which need whole lines."""
     joiner: Joiner | None = None
     is_full: Callable[[], bool] | None = None
     """With `overflow = "drop"`: whether stdout has no room now."""
@@ -84,6 +88,8 @@ class LinePipeline:
     @property
     def room(self) -> Bytes:
         """How long an unfinished line may get; of a longer one the encoder certainly cuts something off."""
+        if self._stages.line_filter:
+            return LONG_LINE
         return self._stages.encoder.room + SLACK + MAX_UTF8_BYTES
 
     def lines(self, lines: bytes, count: int) -> None:
@@ -93,6 +99,8 @@ class LinePipeline:
         stages.counts.bytes += len(lines)
         if self._on_line:
             self._show(lines)
+        if stages.line_filter:
+            lines = stages.line_filter(lines)
         if self._fate:
             lines = self._last_piece(lines)
         if stages.limit and lines:
@@ -104,6 +112,9 @@ class LinePipeline:
     def unfinished(self, line: bytes) -> bytes:
         """A line that is too long to wait for its end; returns what is still to come out."""
         stages = self._stages
+        if stages.line_filter:  # a secret may not be cut in two: beyond LONG_LINE, lines are
+            self.lines(line + b"\n", 1)
+            return b""
         if self._fate is None:
             self._impatient()
             self._fate = self._fate_of_one()

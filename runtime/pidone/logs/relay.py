@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pidone.logs.files.logfiles import FileSet, LogFiles
+    from pidone.logs.filters import LineFilter
     from pidone.logs.multiline import Joiner
 
 AppKey: TypeAlias = tuple[str, str]
@@ -35,7 +36,7 @@ _STORED: Final = "json"
 """The format of what is kept in memory, whatever stdout shows."""
 _RATE_LIMIT: Final = "rate_limit"
 _OVERFLOW: Final = "overflow"
-_STREAM_LEVEL: Final = {"stdout": "info", "stderr": "error"}
+_STREAMS: Final = ("stdout", "stderr")
 
 
 class Relay:
@@ -133,7 +134,7 @@ class Relay:
                 report.flush()
         if self._files is not None:
             self._files.forget(app)
-        for name in _STREAM_LEVEL:
+        for name in _STREAMS:
             self._counts.pop((app, name), None)
 
     def close(self, patience: Seconds, limit: Seconds) -> bool:
@@ -181,7 +182,7 @@ class Relay:
         shape = self._format.shape(origin)
         output = self._output_of(name)
         drops = app.overflow == "drop"
-        encoder = Encoder(shape, level=_STREAM_LEVEL[name], max_line=app.max_line)
+        encoder = Encoder(shape, level=_level_of(app, name), max_line=app.max_line)
         put = functools.partial(self._put, output, key, self._to_json(app, origin))
         return Stages(
             encoder=encoder,
@@ -193,6 +194,7 @@ class Relay:
             limit=self._limit(app) if app.rate_limit else None,
             limited=self._drop_report(app, _RATE_LIMIT) if app.rate_limit else None,
             files=self._file_set(app, origin),
+            line_filter=_line_filter(app),
             joiner=None if shape.verbatim else _joiner(app, encoder.room),
             is_full=(lambda: output.full) if drops else None,
             overflowed=self._drop_report(app, _OVERFLOW) if drops else None,
@@ -259,7 +261,7 @@ class Relay:
         """Makes the stored records of a stream, if those of stdout are others."""
         if self._stored is self._format:
             return None
-        return Encoder(self._stored.shape(origin), level=_STREAM_LEVEL[origin.stream], max_line=app.max_line)
+        return Encoder(self._stored.shape(origin), level=_level_of(app, origin.stream), max_line=app.max_line)
 
     def _put(
         self, output: Output, key: AppKey, stored: Encoder | None, records: bytes, text: bytes, now: str
@@ -313,6 +315,19 @@ def _line(of: Format, event: "LogRecord") -> bytes:
 
 def _never(_delay: Seconds, _callback: Callable[[], None]) -> None:
     """Somebody else sees to it."""
+
+
+def _line_filter(app: AppSpec) -> "LineFilter | None":
+    if not (app.log_drop or app.log_redact or app.strip_colors):
+        return None
+    from pidone.logs.filters import line_filter  # noqa: PLC0415 (few apps filter lines)
+
+    return line_filter(drop=app.log_drop, redact=app.log_redact, strip_colors=app.strip_colors)
+
+
+def _level_of(app: AppSpec, stream: str) -> str:
+    """Of lines that do not tell theirs."""
+    return app.stderr_level if stream == "stderr" else "info"
 
 
 def _joiner(app: AppSpec, room: Bytes) -> "Joiner | None":

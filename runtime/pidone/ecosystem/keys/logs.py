@@ -54,6 +54,27 @@ LOGS: Final = Group(
             "Join the lines of a traceback: `python`, `node`, `java`, `auto`, or a pattern of first lines.",
             ours=True,
         ),
+        Key(
+            "stderr_level",
+            kinds.choice("trace", "debug", "info", "warning", "error", "fatal"),
+            "Level of lines on stderr that do not tell theirs.",
+            ours=True,
+        ),
+        Key("strip_colors", kinds.BOOL, "Take the codes of colours out of lines.", ours=True),
+        Key(
+            "log_redact",
+            tables.PATTERNS,
+            "Patterns of secrets: what matches (the first group, if there is one) becomes `***`.",
+            ours=True,
+            default="none",
+        ),
+        Key(
+            "log_drop",
+            tables.PATTERNS,
+            "Patterns of noise: a line in which one is found goes nowhere.",
+            ours=True,
+            default="none",
+        ),
         Key("max_line", kinds.SIZE, "Longest record; longer lines are split.", ours=True),
         Key("rate_limit", tables.RATE, "Lines a second; more are dropped and counted.", ours=True),
         Key(

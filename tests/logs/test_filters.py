@@ -1,0 +1,101 @@
+"""Noise is dropped, secrets and colours are taken out, before a line gets anywhere."""
+
+import time
+from pathlib import Path
+
+import pytest
+from logs.relaying import app, stage
+
+from pidone.ecosystem.spec import AppSpec
+from pidone.ecosystem.values.__init__ import Invalid
+from pidone.ecosystem.values.tables import PATTERNS
+from pidone.logs.filters import line_filter
+
+
+def said(spec: AppSpec, text: bytes, *, stream: str = "stdout") -> list[str]:
+    with stage() as it:
+        outlet = it.open(spec)
+        it.say(outlet, text, stream=stream)
+        outlet.spawned(7)
+        outlet.finish()
+        return it.messages()
+
+
+def test_noise_goes_nowhere(tmp_path: Path) -> None:
+    """Neither to stdout nor to a file; a pattern may be anchored at the line."""
+    log = tmp_path / "log"
+    spec = app(log_drop=("GET /healthz", "^DEBUG", "end$"), out_file=str(log))
+    kept = ["GET /", "x DEBUG", "ends"]
+    assert said(spec, b"GET /\nGET /healthz\nDEBUG x\nx DEBUG\nthe end\nends\n") == kept
+    assert log.read_text().splitlines() == kept
+
+
+@pytest.mark.parametrize(
+    ("patterns", "line", "expected"),
+    [
+        (("Bearer [a-z0-9]+",), "auth Bearer abc1 ok", "auth *** ok"),
+        ((r"password=(\S+)",), "password=x&y password=z", "password=*** password=***"),
+        ((r"(?<=token=)\w+", r"\A\d+"), "12 token=abc", "*** token=***"),
+        ((r"a(b)?c",), "ac abc", "ac a***c"),
+        (("ü+",), "grün", "gr***n"),
+        ((r"key\s+\w+",), "key", "key"),
+    ],
+)
+def test_secrets_are_hidden(patterns: tuple[str, ...], line: str, expected: str) -> None:
+    """The first group, or all that matches; never across lines."""
+    assert said(app(log_redact=patterns), f"{line}\nnext\n".encode()) == [expected, "next"]
+
+
+def test_a_secret_in_a_long_line_or_amid_two_reads_is_hidden() -> None:
+    """The pattern sees whole lines, also those that become several records."""
+    line = b"x" * 16_370 + b" password=" + b"s" * 60 + b" " + b"y" * 40_000
+    with stage() as it:
+        outlet = it.open(app(log_redact=(r"password=(\S+)",)))
+        it.say(outlet, line[:16_400])
+        outlet.spawned(7)
+        it.turn(lambda: True)
+        outlet.finish()
+        text = "".join(it.messages())
+    assert "password=***" in text
+    assert "ssss" not in "".join(said(app(log_redact=(r"password=(\S+)",)), line + b"\n"))
+
+
+def test_colours_are_taken_out_when_asked() -> None:
+    """Of records and files; the level is found all the same."""
+    assert said(app(strip_colors=True), b"\x1b[1;31mred\x1b[0m plain\n") == ["red plain"]
+
+
+def test_the_level_of_unlabelled_stderr_is_configurable() -> None:
+    """Only of lines that tell none."""
+    with stage() as it:
+        outlet = it.open(app(stderr_level="info"))
+        it.say(outlet, b"plain\nERROR: x\n", stream="stderr")
+        outlet.spawned(7)
+        outlet.finish()
+        assert [record["level"] for record in it.records()] == ["info", "error"]
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(a|a)*b", "(.*x)*", "((ab)*)*", "(x+|y)+", "(?:(?=a+)b)+"])
+def test_a_pattern_that_may_take_for_ever_is_refused(pattern: str) -> None:
+    """Whoever writes the lines could stop the runtime with it."""
+    with pytest.raises(Invalid, match="for ever"):
+        PATTERNS.parse([pattern])
+
+
+@pytest.mark.parametrize(
+    "pattern", ["a+b+", "(ab)+", "(?:a|b)*+", "a|b+", r"(?:\d{1,3}\.){3}\d+", "[a-z]+@[a-z.]+"]
+)
+def test_other_patterns_are_taken(pattern: str) -> None:
+    """They are as quick as the line is long, or nearly."""
+    assert PATTERNS.parse(pattern) == (pattern,)
+
+
+def test_filters_cost_little() -> None:
+    """Lines among which none matches are looked at once and not copied."""
+    lines = b"2026-11-20 hello from app number 12345 ok\n" * 1500
+    keep = line_filter(drop=("GET /healthz",), redact=(r"password=(\S+)",), strip_colors=True)
+    assert keep(lines) is lines
+    began = time.perf_counter()
+    for _ in range(100):
+        keep(lines)
+    assert time.perf_counter() - began < 2.0
