@@ -7,7 +7,7 @@ import pytest
 from logs.relaying import app, stage
 
 from pidone.ecosystem.spec import AppSpec
-from pidone.ecosystem.values.__init__ import Invalid
+from pidone.ecosystem.values import Invalid
 from pidone.ecosystem.values.tables import PATTERNS
 from pidone.logs.filters import line_filter
 
