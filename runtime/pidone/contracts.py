@@ -83,6 +83,14 @@ class Handover(Protocol):
     def fds(self) -> Mapping[int, int]:
         """Child's descriptor number to ours; ours stay open here until `spawned`."""
 
+    @property
+    def before_exec(self) -> Callable[[], None] | None:
+        """What the child does last before it becomes the program, if anything."""
+
+    @property
+    def announces(self) -> bool:
+        """Whether the process will be heard of when it listens; known when it runs."""
+
     def spawned(self, pid: int) -> None:
         """The process runs: close what only it needs and start listening to its channels."""
 
@@ -166,6 +174,8 @@ class NoHandover(Record):
     env: Mapping[str, str] = EMPTY
     pid_vars: tuple[str, ...] = ()
     fds: Mapping[int, int] = EMPTY
+    before_exec: Callable[[], None] | None = None
+    announces: bool = False
 
     def spawned(self, pid: int) -> None: ...
 

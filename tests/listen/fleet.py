@@ -138,6 +138,7 @@ class Fleet:
                 stderr=sink.fileno(),
                 fds=handover.fds,
                 pid_vars=handover.pid_vars,
+                before_exec=handover.before_exec,
                 uid=app.uid,
                 gid=app.gid,
             )

@@ -203,13 +203,9 @@ def test_plain_apps_cost_nothing(keys: dict[str, Any], is_needed: bool) -> None:
 
 
 def test_cluster_that_cannot_share(fleet: Fleet) -> None:
-    """A package manager in cluster mode is refused; a program we know nothing about is warned of once."""
+    """A package manager in cluster mode is refused."""
     with pytest.raises(ListenError, match=r"run the script that package\.json names"):
         fleet.broker.open(app_of("/usr/bin/npm", "start", cluster=True))
-    app = app_of("/bin/sleep", "60", cluster=True, instances=2)
-    fleet.broker.open(app)
-    fleet.broker.open(app)
-    assert len(fleet.log.of("listen.unshared")) == 1
 
 
 def test_ready_fd_may_not_collide(fleet: Fleet, port: int) -> None:

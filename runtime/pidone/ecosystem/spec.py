@@ -211,7 +211,7 @@ class AppSpec(Record, kw_only=True, hidden=("env",)):
     listen: tuple[Listen, ...] = ()
     balance: Balance = Balance.SHARED
     share: str | None = None
-    """`python` puts the bind() shim in front of an unmodified Python program."""
+    """`python`: the bind() shim; `kernel`: seccomp's notifications; `none`: neither, also in cluster mode."""
 
     # Rights and limits
     uid: int | None = None

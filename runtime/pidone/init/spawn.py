@@ -14,7 +14,7 @@ import gc
 import os
 import resource
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NoReturn
 
 from pidone.errors import SpawnError
@@ -60,12 +60,15 @@ class SpawnPlan(Record, kw_only=True):
     cpu_affinity: tuple[int, ...] | None = None
     parent_death_signal: int = 0
     """What the kernel sends it when we end before it; 0 is nothing."""
+    before_exec: Callable[[], None] | None = None
+    """The child's last step of all, with the rights of the program. It must not raise, nor need a thread."""
 
     @property
     def needs_fork(self) -> bool:
         """Whether something has to be done between fork and exec that posix_spawn cannot do."""
         return bool(
             self.pid_vars
+            or self.before_exec
             or self.limits
             or self.no_new_privs
             or self.parent_death_signal
@@ -220,6 +223,8 @@ def _become(plan: SpawnPlan, wanted: Mapping[int, int], failure: int) -> NoRetur
         for number in _RESETTABLE:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        if plan.before_exec is not None:
+            plan.before_exec()
         step = f"exec: {plan.argv[0]}"
         os.execve(plan.argv[0], plan.argv, env)  # noqa: S606 (running programs without a shell is the product)
     except OSError as error:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from pidone.contracts import InstanceId, Report
 from pidone.ecosystem.spec import AppSpec
@@ -20,6 +20,9 @@ from pidone.listen.sockets.address import of_listen
 from pidone.listen.sockets.app_ports import AppPorts
 from pidone.record import Record
 from pidone.signames import signal_name
+
+if TYPE_CHECKING:
+    from pidone.listen.kernel.share import KernelShare
 
 _Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
@@ -55,6 +58,7 @@ class Assembly:
         self._pid_vars: list[str] = []
         self._attachments: list[Attachment] = []
         self._ipc: Ipc | None = None
+        self._kernel: KernelShare | None = None
         self._leave: Callable[[], None] = lambda: None
 
     def handover(self) -> ProcessHandover:
@@ -69,6 +73,7 @@ class Assembly:
             self._add_share()
             self._add_notify()
             self._add_ready_fd()
+            self._add_kernel_share()
             handover = ProcessHandover(
                 request.loop,
                 argv=activation.fill_in(app.argv, needs.activated(app), app.name),
@@ -77,6 +82,8 @@ class Assembly:
                 fds=self._fds,
                 attachments=self._attachments,
                 ipc=self._ipc,
+                kernel=self._kernel,
+                listens_aloud=needs.is_cluster_worker(app) or needs.shares_python(app),
                 steering=request.ports.steering,
                 sockets=self._sockets,
                 longest_idle=needs.longest_idle(app),
@@ -163,6 +170,26 @@ class Assembly:
                 on_ignored=request.on_ignored,
             )
         )
+
+    def _add_kernel_share(self) -> None:
+        request, app = self._request, self._request.app
+        if not (needs.shares_kernel(app) and request.ports.kernel_may_share()):
+            return
+        from pidone.listen.kernel import seccomp  # noqa: PLC0415 (ctypes takes milliseconds)
+        from pidone.listen.kernel.share import KernelShare  # noqa: PLC0415
+
+        if not seccomp.is_known():
+            request.ports.kernel_refuses("it takes Linux 5.9 on x86-64 or arm64")
+            return
+        self._kernel = KernelShare(
+            request.loop,
+            app,
+            self._sockets,
+            above=max(self._fds, default=2) + 1,
+            on_listening=self._listening,
+            on_refused=request.ports.kernel_refuses,
+        )
+        self._attachments.append(self._kernel)
 
     def _add_notify(self) -> None:
         request, app = self._request, self._request.app

@@ -90,13 +90,6 @@ class PortBroker:
                     "probe.shared",
                     f"port {port} is that of all instances: a probe of it says nothing about one",
                 )
-        if needs.is_unshared(app):
-            self._once(
-                app,
-                "listen.unshared",
-                "cluster mode shares the ports of Node and Python programs by itself; this one has to set "
-                "SO_REUSEPORT, or to take its sockets from `listen`, or its port from `increment_var`",
-            )
 
     def _ignored(self, app: AppSpec, who: InstanceId, reason: str) -> None:
         self._once(app, "channel.ignored", f"ignored what instance {who.index} sent: {reason}", key=reason)

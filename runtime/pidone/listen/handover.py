@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pidone.ecosystem.spec import Seconds
 from pidone.listen.node.ipc import Ipc
 from pidone.listen.sockets.member import MemberSockets
 from pidone.listen.sockets.ports import COMMON
 from pidone.listen.sockets.steering import Steering
+
+if TYPE_CHECKING:
+    from pidone.listen.kernel.share import KernelShare
 
 EMPTYING: Final[Seconds] = 1.0
 """Longest wait for a slot's queue before its process is told to stop accepting."""
@@ -37,6 +40,8 @@ class ProcessHandover:
         fds: Mapping[int, int],
         attachments: Sequence[Attachment],
         ipc: Ipc | None,
+        kernel: "KernelShare | None",
+        listens_aloud: bool,
         steering: Steering,
         sockets: MemberSockets,
         longest_idle: Seconds,
@@ -52,6 +57,9 @@ class ProcessHandover:
         self._loop = loop
         self._attachments = attachments
         self._ipc = ipc
+        self._kernel = kernel
+        self._listens_aloud = listens_aloud
+        self.before_exec = None if kernel is None else kernel.before_exec
         self._steering = steering
         self._sockets = sockets
         self._member = sockets.member
@@ -64,6 +72,10 @@ class ProcessHandover:
         self._is_online = False
         self._is_serving = False
         self._is_closed = False
+
+    @property
+    def announces(self) -> bool:
+        return self._listens_aloud or (self._kernel is not None and self._kernel.is_working)
 
     def spawned(self, pid: int) -> None:
         for attachment in self._attachments:

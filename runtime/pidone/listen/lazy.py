@@ -18,7 +18,7 @@ def needs_handover(app: AppSpec) -> bool:
     return bool(
         app.listen
         or app.exec_mode is ExecMode.CLUSTER
-        or app.share is not None
+        or app.share in ("python", "kernel")
         or app.ready.is_reported
         or app.health is not None
         or app.increment_var is not None

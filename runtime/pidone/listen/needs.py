@@ -7,6 +7,7 @@ from pidone.ecosystem.spec import AppSpec, ExecMode, Listen, Seconds
 from pidone.errors import ListenError
 from pidone.listen.node import program
 from pidone.listen.sockets import activation
+from pidone.listen.sockets.address import Address, Kind, of_listen
 
 _LONGEST_IDLE: Final[Seconds] = 2.0
 _VERSION: Final = "0123456789.t"
@@ -26,8 +27,21 @@ def has_ipc(app: AppSpec) -> bool:
 def shares_python(app: AppSpec) -> bool:
     """Whether the bind() shim is used: on request, or for Python in cluster mode without `listen`."""
     if app.share is not None:
-        return True
+        return app.share == "python"
     return app.exec_mode is ExecMode.CLUSTER and not app.listen and is_python(app.argv)
+
+
+def shares_kernel(app: AppSpec) -> bool:
+    """Whether the kernel asks about its bind(): on request, or in cluster mode where nothing else shares."""
+    if app.share is not None:
+        return app.share == "kernel"
+    return (
+        app.exec_mode is ExecMode.CLUSTER
+        and not app.listen
+        and app.increment_var is None
+        and not shares_python(app)
+        and not program.is_node(app.argv)
+    )
 
 
 def has_inherited_drain(app: AppSpec) -> bool:
@@ -92,8 +106,8 @@ def own_port(app: AppSpec, index: int) -> int | None:
 
 def check(app: AppSpec) -> None:
     """Refuse what can never work. Raises ListenError."""
-    if app.share not in (None, "python"):
-        raise ListenError(f"{app.name}: share = {app.share!r}: only `python` is known")
+    if app.share not in (None, "python", "kernel", "none"):
+        raise ListenError(f"{app.name}: share = {app.share!r}: python, kernel and none are known")
     first_free = activation.FIRST + len(activated(app))
     if app.ready.fd is not None and app.ready.fd < first_free:
         raise ListenError(
@@ -111,7 +125,7 @@ def check(app: AppSpec) -> None:
 
 def activated(app: AppSpec) -> tuple[Listen, ...]:
     """The entries of `listen` that are passed by number; those of the shim are asked for by bind()."""
-    return () if app.share is not None else app.listen
+    return () if app.share in ("python", "kernel") else app.listen
 
 
 def wants_blocking(app: AppSpec) -> bool:
@@ -122,13 +136,14 @@ def wants_blocking(app: AppSpec) -> bool:
     return bool(activated(app)) and not is_cluster_worker(app)
 
 
-def is_unshared(app: AppSpec) -> bool:
-    """Whether several instances in cluster mode have no means to share a port that we know of."""
-    return (
-        app.exec_mode is ExecMode.CLUSTER
-        and app.instances != 1
-        and not app.listen
-        and app.increment_var is None
-        and not shares_python(app)
-        and not program.is_node(app.argv)
-    )
+def shared_as(app: AppSpec, exact: Address) -> Address | None:
+    """What is shared where a program binds `exact`; None if that is its own business.
+
+    Without `listen` that is every TCP port it names; with `listen`, those.
+    """
+    if not app.listen:
+        return exact if exact.kind is Kind.TCP else None
+    for entry in app.listen:
+        if entry.kind == exact.kind and entry.port == exact.port:
+            return of_listen(entry) if of_listen(entry).host else exact
+    return None

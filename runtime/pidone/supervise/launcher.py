@@ -13,7 +13,6 @@ from pidone.errors import ListenError, SpawnError
 from pidone.init import proctree
 from pidone.init.reaper import ExitStatus, Reaper
 from pidone.init.spawn import SpawnPlan, spawn
-from pidone.listen import needs
 from pidone.supervise.commands import give, plan_for
 from pidone.supervise.environment import Environment
 from pidone.supervise.leftovers import Clearance, Kin, Looks
@@ -76,13 +75,13 @@ class ForkLauncher:
             pid = spawn(self._plan(app, who, handover, outlet, stdin))
             undo.pop_all()
         kin = Kin(pid, self._environment.mark(who), self._reaper.owns, self._looks)
-        process = ForkedProcess(self, app, pid, kin, outlet, handover, on_exit, announces=_announces(app))
+        handover.spawned(pid)
+        process = ForkedProcess(self, app, pid, kin, outlet, handover, on_exit, announces=handover.announces)
         if stdin:
             stdin.spawned()
             process.stdin = stdin
         self._reaper.watch(pid, process.main_ended)
         outlet.spawned(pid)
-        handover.spawned(pid)
         return process
 
     def _plan(
@@ -101,6 +100,7 @@ class ForkLauncher:
             stdin=stdin.child_end if stdin else 0 if app.stdin == "inherit" else None,
             fds=handover.fds,
             pid_vars=handover.pid_vars,
+            before_exec=handover.before_exec,
             cpu_affinity=_affinity(app, who.index, self._count(app)),
         )
 
@@ -257,11 +257,6 @@ def _keep_a_reserve() -> None:
     finally:
         for fd in spare:
             os.close(fd)
-
-
-def _announces(app: AppSpec) -> bool:
-    """Node's cluster protocol and the Python shim report that a process listens, without being asked to."""
-    return app.ready.is_reported or needs.is_cluster_worker(app) or needs.shares_python(app)
 
 
 def _affinity(app: AppSpec, index: int, count: int) -> tuple[int, ...] | None:

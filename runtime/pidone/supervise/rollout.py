@@ -43,7 +43,7 @@ class Cluster(Protocol):
 
 def can_overlap(app: AppSpec) -> bool:
     """Whether two processes of one slot can serve at the same time."""
-    shares = app.exec_mode is ExecMode.CLUSTER or bool(app.listen) or app.share is not None
+    shares = app.exec_mode is ExecMode.CLUSTER or bool(app.listen) or app.share not in (None, "none")
     return shares and app.max_surge > 0
 
 

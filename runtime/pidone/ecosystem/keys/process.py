@@ -145,7 +145,7 @@ PORTS: Final = Group(
         Key(
             "share",
             tables.SHARE,
-            "`python`: an unmodified Python program binds the runtime's socket.",
+            "`python`: an unmodified Python program binds the runtime's socket; `kernel`: any program does.",
             ours=True,
         ),
     ),

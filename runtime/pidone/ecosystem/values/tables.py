@@ -387,10 +387,10 @@ def _parse_rate(value: object) -> int | None:
 
 def _parse_share(value: object) -> str | None:
     if value is False or value in ("", "none"):
-        return None
-    if value == "python":
-        return "python"
-    raise Invalid('expected "python"')
+        return "none"
+    if value in ("python", "kernel"):
+        return str(value)
+    raise Invalid('expected "python", "kernel" or "none"')
 
 
 ENV: Final = Kind("table of variables", parse_environment, fragments.VARIABLES)
@@ -421,4 +421,6 @@ RATE: Final = Kind(
         fragments.text(rf"{NUMBER}\s*(/s)?"),
     ),
 )
-SHARE: Final = Kind("`python`", _parse_share, {"enum": ["python", "none", "", False]})
+SHARE: Final = Kind(
+    "`python`, `kernel`, `none`", _parse_share, {"enum": ["python", "kernel", "none", "", False]}
+)

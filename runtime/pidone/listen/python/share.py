@@ -15,7 +15,7 @@ from typing import Any, Final
 from pidone.ecosystem.spec import AppSpec
 from pidone.listen import needs
 from pidone.listen.readiness.datagrams import Datagrams
-from pidone.listen.sockets.address import Address, Kind, of_listen
+from pidone.listen.sockets.address import Address, Kind
 from pidone.listen.sockets.member import MemberSockets
 
 SHIM: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim")
@@ -97,10 +97,6 @@ class PythonShare:
         port, host = int(request["port"]), str(request["host"])
         if not host:
             host = "::" if request["family"] == socket.AF_INET6 else "0.0.0.0"  # noqa: S104 (asked for)
-        exact = Address(Kind.TCP, host, port, v6_only=bool(request["v6only"]))
-        if not self._app.listen:
-            return exact if port else None
-        for entry in self._app.listen:
-            if entry.kind == Kind.TCP and entry.port == port:
-                return of_listen(entry) if of_listen(entry).host else exact
-        return None
+        if port == 0:
+            return None
+        return needs.shared_as(self._app, Address(Kind.TCP, host, port, v6_only=bool(request["v6only"])))

@@ -55,6 +55,7 @@ class AppPorts:
         self._users: set[MemberSockets] = set()
         self._retiring: set[int] = set()
         self._quiet_until = 0.0
+        self._kernel_shares = True
         self._stale: set[PortKey] = set()
         """What the configuration no longer names, but processes made from an older one still serve."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -120,6 +121,10 @@ class AppPorts:
         others = (other for other in self._users if other is not sockets)
         wanting = (address for other in others if (address := sockets.lacks(other)) is not None)
         return next(wanting, None)
+
+    def is_held_by_others(self, sockets: MemberSockets, address: Address) -> bool:
+        """As Source.is_held_by_others."""
+        return any(key.address == address for user in self._users if user is not sockets for key in user.held)
 
     def has_port(self, port: int) -> bool:
         """Whether a TCP port is one of this app's."""
@@ -199,7 +204,7 @@ class AppPorts:
 
     def _waits_for_app(self, entry: Listen) -> bool:
         """Whether the app says by its bind() which address and family a port without a host means."""
-        return self._app.share is not None and not of_listen(entry).host
+        return self._app.share in ("python", "kernel") and not of_listen(entry).host
 
     def _known(self, wanted: PortKey) -> PortKey | None:
         """Where the wanted socket is, or another that covers it."""
@@ -263,6 +268,19 @@ class AppPorts:
             "listen.elsewhere",
             f"instance {sockets.slot} listens on {held}, not on {where} as the one beside it: it does not "
             "count as ready (a program that looks whether its port is free may have taken another one)",
+        )
+
+    def kernel_may_share(self) -> bool:
+        """Whether `share = "kernel"` can be tried: nothing has refused it yet."""
+        return self._kernel_shares
+
+    def kernel_refuses(self, why: str) -> None:
+        """Processes that start from now on are on their own."""
+        self._kernel_shares = False
+        self._once(
+            "listen.unshared",
+            f"the kernel cannot be asked to share the ports of {self._app.name}: {why}; its processes "
+            "bind by themselves, and only one of them can",
         )
 
     def restored(self, address: Address, error: OSError | None) -> None:

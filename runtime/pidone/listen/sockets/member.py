@@ -32,6 +32,9 @@ class Source(Protocol):
     ) -> tuple[PortKey, socket.socket]:
         """The socket for an address, opened if it is new. Raises OSError."""
 
+    def is_held_by_others(self, sockets: "MemberSockets", address: Address) -> bool:
+        """Whether another process has this socket already."""
+
     def missing(self, sockets: "MemberSockets") -> Address | None:
         """Where the process should serve and does not."""
 
@@ -82,6 +85,10 @@ class MemberSockets:
         if key is not None:
             self.held.discard(key)
             self._ports.abandoned(self, key)
+
+    def is_held_by_others(self, address: Address) -> bool:
+        """Whether another process of the app has this socket already."""
+        return self._ports.is_held_by_others(self, address)
 
     def has_port(self, port: int) -> bool:
         """Whether it has been given this TCP port."""

@@ -1,0 +1,1 @@
+"""Any program in any language shares its port: the kernel asks us about its bind() and listen()."""

@@ -1,0 +1,166 @@
+"""`share = "kernel"`: one process, and its children, whose bind() and listen() are answered by us.
+
+At bind() our socket takes the place of the program's, behind the same number; at listen() we learn that it
+serves. Everything else goes on untouched: this shares ports and is no boundary for anybody.
+"""
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import importlib
+import os
+import socket
+from collections.abc import Callable
+from types import ModuleType
+from typing import Final
+
+from pidone.ecosystem.spec import AppSpec
+from pidone.listen import needs
+from pidone.listen.kernel import seccomp
+from pidone.listen.kernel.caller import Caller
+from pidone.listen.kernel.seccomp import Call
+from pidone.listen.sockets.address import Kind
+from pidone.listen.sockets.member import MemberSockets
+
+_BACKLOG: Final = 511
+_PER_TURN: Final = 16
+_MESSAGE_BYTES: Final = 64
+
+
+class KernelShare:
+    """The listener of one process's filter."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        app: AppSpec,
+        sockets: MemberSockets,
+        *,
+        above: int,
+        on_listening: Callable[[], None],
+        on_refused: Callable[[str], None],
+    ) -> None:
+        """`above`: the child puts its own descriptors into the numbers below.
+
+        `on_refused` hears why the process could not be asked about, or could not be looked at.
+        """
+        self._loop = loop
+        self._app = app
+        self._sockets = sockets
+        self._on_listening = on_listening
+        self._on_refused = on_refused
+        self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._theirs = socket.socket(fileno=fcntl.fcntl(theirs, fcntl.F_DUPFD_CLOEXEC, above))
+        self._ours.setblocking(False)
+        self._install = seccomp.prepare()
+        self._listener = -1
+        self._given: set[int] = set()
+        """Inodes of the sockets that it has from us."""
+
+    def before_exec(self) -> None:
+        """In the child, last before exec: install the filter and send its listener, or why there is none."""
+        try:
+            listener = self._install()
+        except OSError as error:
+            self._theirs.send(str(error.errno).encode())
+            return
+        socket.send_fds(self._theirs, [b"0"], [listener])
+        os.close(listener)
+
+    @property
+    def is_working(self) -> bool:
+        """Whether the process is asked about; known when it runs."""
+        return self._listener >= 0
+
+    def spawned(self, pid: int) -> None:  # noqa: ARG002
+        """Take the listener."""
+        self._theirs.close()
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._ours, _MESSAGE_BYTES, 1)
+        except BlockingIOError:  # the child never came that far
+            data, descriptors = b"", []
+        self._ours.close()
+        if descriptors:
+            self._listener = descriptors[0]
+            os.set_inheritable(self._listener, False)
+            self._loop.add_reader(self._listener, self._serve)
+        elif data:
+            self._on_refused(_explain(int(data)))
+
+    def close(self) -> None:
+        """The process ended. What it left behind gets ENOSYS from now on, by the kernel."""
+        self._theirs.close()
+        self._ours.close()
+        if self._listener >= 0:
+            self._loop.remove_reader(self._listener)
+            os.close(self._listener)
+            self._listener = -1
+
+    def _serve(self) -> None:
+        """Answer one call; the loop comes back while there are more."""
+        try:
+            call = seccomp.receive(self._listener)
+        except OSError:  # ENOTCONN: nobody is left who has this filter
+            self._loop.remove_reader(self._listener)
+            return
+        if call is None:
+            return
+        try:
+            is_answered = self._answer(call)
+        except OSError as error:
+            is_answered = False
+            if error.errno in (errno.EPERM, errno.EACCES):
+                self._on_refused("to look at its processes takes their user, or CAP_SYS_PTRACE")
+        if not is_answered:
+            seccomp.let_go(self._listener, call.id)
+
+    def _answer(self, call: Call) -> bool:
+        """Whether the call has been answered; otherwise it goes on by itself. Raises OSError as False."""
+        caller = Caller(call)
+        with contextlib.closing(caller):
+            if not call.is_bind:
+                if os.fstat(caller.socket.fileno()).st_ino in self._given:
+                    self._on_listening()
+                return False
+            exact = caller.address()
+            address = None if exact is None else needs.shared_as(self._app, exact)
+            if address is None or not seccomp.is_waiting(self._listener, call.id):
+                return False
+            is_alone = self._sockets.has_left or not self._sockets.is_held_by_others(address)
+            try:
+                found = self._sockets.obtain(address, index=0, backlog=_BACKLOG)
+            except OSError as error:
+                seccomp.finish(self._listener, call.id, error.errno or errno.EINVAL)
+                return True
+            if is_alone or not caller.blocks():
+                # The flag belongs to all who have the socket: a program that polls must never meet one that
+                # blocks, and one that blocks sets the flag for its likes.
+                found.setblocking(caller.blocks())
+            _options().carry_over(caller.socket, found.fileno())
+            seccomp.replace(
+                self._listener,
+                call.id,
+                found.fileno(),
+                caller.descriptor,
+                close_on_exec=caller.closes_on_exec(),
+            )
+            self._given.add(os.fstat(found.fileno()).st_ino)
+            seccomp.finish(self._listener, call.id)
+            if address.kind is Kind.UDP:  # which nobody listens on
+                self._on_listening()
+            return True
+
+
+def _options() -> ModuleType:
+    """The shim's module, which is no part of our package: an app's interpreter runs it."""
+    return importlib.import_module("pidone.listen.python.shim.pidone_options")
+
+
+def _explain(number: int) -> str:
+    if number == errno.EBUSY:
+        return "another program is asked about its system calls already (a filter with a listener: EBUSY)"
+    return (
+        f"the kernel, or the container's profile, refuses the filter ({errno.errorcode.get(number, number)})"
+    )
