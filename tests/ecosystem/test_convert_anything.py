@@ -79,6 +79,7 @@ def test_converting_changes_no_meaning(
     except ConfigError:
         assume(False)
         raise
+    assume(not any("is not a name for commands" in line for line in before.warnings))  # refused by TOML
     target = Target(Path("/"), has_references=suffix == ".toml")
     converted = convert(original, options(), target).tables
     text = toml_text(converted, "x") if target.has_references else json_text(converted)

@@ -2,14 +2,17 @@
 
 import os
 import pwd
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ecosystem.documents import ENVIRON, document, options, read, refused
 
 from pidone.ecosystem.load import examine, resolve
+from pidone.ecosystem.output.convert import Target, convert
 from pidone.ecosystem.pm2 import split
 from pidone.ecosystem.spec import ExecMode
+from pidone.errors import ConfigError
 
 PM2: dict[str, Any] = {"personality": "pm2-runtime"}
 
@@ -153,6 +156,22 @@ def test_what_others_call_a_key(key: str, meant: str) -> None:
     """The message says what it is called here."""
     (line,) = refused({"script": "/bin/true", key: True})
     assert f"{key}: unknown key; it is called {meant} here" in line
+
+
+def test_an_env_file_that_may_be_missing(tmp_path: Path) -> None:
+    """In TOML if it says so; in PM2's files always, before and after a conversion."""
+    how: dict[str, Any] = {"cwd": tmp_path, "must_exist": True}
+    (tmp_path / "there").write_text("A=1\n")
+    files = ["there", {"path": "missing", "required": False}]
+    new = document({"script": "/bin/true", "env_file": files}, source=f"{tmp_path}/e.toml")
+    found = resolve(new, options(**how))
+    assert "missing" in found.warnings[0]
+    old = document({"script": "/bin/true", "env_file": "missing"}, language="json")
+    assert "missing" in resolve(old, options(**how)).warnings[0]
+    converted = convert(old, options(**how), Target(tmp_path, has_references=True)).tables
+    assert converted.apps[0]["env_file"] == [{"path": "missing", "required": False}]
+    with pytest.raises(ConfigError, match="missing"):
+        resolve(document({"script": "/bin/true", "env_file": "missing"}), options(**how))
 
 
 def test_dropped_arguments_of_an_interpreter() -> None:

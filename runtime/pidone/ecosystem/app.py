@@ -191,24 +191,14 @@ class Reader:
             if account.name:
                 merged |= dict.fromkeys(_USER_NAMES, account.name)
         files = [
-            name for name in values.get("env_file", ()) if self.options.must_exist or _is_file(cwd, name)
+            file for file in values.get("env_file", ()) if self.options.must_exist or _is_file(cwd, file.path)
         ]
         merged |= environment.read_env_files(files, cwd, environ, scope)
         merged |= self._deploy_environment()
         merged |= values.get("env", {})
         chosen = found.sets.get(self.options.env_name or "")
         for set_name, entry in found.sets.items():
-            if entry.value is None:
-                continue
-            if self.document.is_pm2s and not isinstance(entry.value, Mapping):
-                scope.warn(f"{entry.spelling}: ignored, as it is no object of variables", entry.spelling)
-                continue
-            if self.document.is_pm2s and set_name == "file":
-                scope.notice(
-                    "env_file: an object is the environment of `--env file`, as under PM2",
-                    entry.spelling,
-                )
-            variables = parse_value(tables.ENV, entry, scope)
+            variables = self._set(set_name, entry, scope)
             if variables and set_name == self.options.env_name and chosen:
                 merged |= variables
         if "port" in values:
@@ -217,6 +207,22 @@ class Reader:
         if self.options.must_exist:
             secrets = environment.read_secrets(values.get("secrets", False), merged, environ, cwd, scope)
         return environment.Environment({**merged, **secrets}, tuple(secrets))
+
+    def _set(self, name: str, entry: Entry, scope: Scope) -> dict[str, str] | None:
+        """The variables of an `env_NAME`, wanted or not: what is wrong in them is told."""
+        if entry.value is None:
+            return None
+        if self.document.is_pm2s:
+            if not isinstance(entry.value, Mapping):
+                scope.warn(f"{entry.spelling}: ignored, as it is no object of variables", entry.spelling)
+                return None
+            if name == "file":
+                scope.notice(
+                    "env_file: an object is the environment of `--env file`, as under PM2", entry.spelling
+                )
+            entry = Entry(entry.spelling, pm2.with_nulls(entry.value))
+        variables: dict[str, str] | None = parse_value(tables.ENV, entry, scope)
+        return variables
 
     def _deploy_environment(self) -> dict[str, str]:
         deploy = self.document.top.get("deploy")

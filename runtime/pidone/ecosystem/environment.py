@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from pidone.ecosystem import dotenv
 from pidone.ecosystem.files import read_file
 from pidone.ecosystem.problems import Scope, shown
+from pidone.ecosystem.values.tables import EnvFile
 
 _LARGEST_FILE: Final = 1024 * 1024
 
@@ -21,19 +22,19 @@ class Environment(NamedTuple):
 
 
 def read_env_files(
-    names: Sequence[str], base: Path, environ: Mapping[str, str], scope: Scope
+    files: Sequence[EnvFile], base: Path, environ: Mapping[str, str], scope: Scope
 ) -> dict[str, str]:
     """The variables of dotenv files, later ones over earlier ones.
 
     A missing file is an error in our dialect. PM2 reads none of them, and its users' images often have none.
     """
     found: dict[str, str] = {}
-    for name in names:
+    for name, required in files:
         try:
             found |= dotenv.parse(_read(base / name), {**environ, **found})
         except OSError as error:
-            is_missing = isinstance(error, FileNotFoundError) and not scope.problems.document.strict
-            say = scope.warn if is_missing else scope.error
+            may_be_missing = not required or not scope.problems.document.strict
+            say = scope.warn if isinstance(error, FileNotFoundError) and may_be_missing else scope.error
             say(f"env_file = {shown(name)}: cannot be read: {error.strerror}", "env_file")
         except dotenv.DotenvError as error:
             scope.error(f"env_file = {shown(name)}: {error}", "env_file")

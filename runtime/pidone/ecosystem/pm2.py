@@ -49,29 +49,51 @@ def entries_as_pm2(known: Mapping[str, Entry], scope: Scope, *, only_pm2s: bool)
 
 
 def _entry(name: str, entry: Entry, scope: Scope) -> Entry | None:
-    key, value = APP_KEYS[name], entry.value
-    if name in _SPLIT and isinstance(value, str):
-        return Entry(entry.spelling, split(value))
-    if name == "instances" and isinstance(value, str) and value and not _NUMERIC.fullmatch(value.lower()):
-        scope.warn(f"instances = {shown(value)}: PM2 takes any word for all CPUs; write max", entry.spelling)
-        return Entry(entry.spelling, "max")
+    value = entry.value
     if name == "log_file" and value is True:
         scope.warn("log_file = true: there is no default folder for log files; name a path", entry.spelling)
         return None
+    if isinstance(value, str):
+        value = _text(name, entry, value, scope)
+    if name == "env":
+        if isinstance(value, Mapping) and (nulls := [key for key, each in value.items() if each is None]):
+            scope.warn(f'{nulls[0]} = null: becomes the text "null", as under PM2', entry.spelling, nulls[0])
+        value = with_nulls(value)
+    return Entry(entry.spelling, value) if _is_wanted(name, value, entry, scope) else None
+
+
+def _text(name: str, entry: Entry, value: str, scope: Scope) -> object:
+    if name in _SPLIT:
+        return split(value)
+    if name == "instances" and value and not _NUMERIC.fullmatch(value.lower()):
+        scope.warn(f"instances = {shown(value)}: PM2 takes any word for all CPUs; write max", entry.spelling)
+        return "max"
+    return value
+
+
+def _is_wanted(name: str, value: object, entry: Entry, scope: Scope) -> bool:
+    """Whether PM2 would make anything of it; what is simply wrong is told later."""
     try:
-        key.kind.parse(value)
+        APP_KEYS[name].kind.parse(value)
     except Invalid as invalid:
         if value == "":
             scope.warn(f'{entry.spelling} = "": taken as not set, as PM2 does', entry.spelling)
-            return None
+            return False
         if _is_accidental(name, entry):  # nobody meant our key: PM2 knows none of that name
             expected = invalid.expected or invalid.findings[0].expected
             scope.warn(
                 f"{entry.spelling}: ignored, as PM2 does; as a key of pidone's it is wrong: {expected}",
                 entry.spelling,
             )
-            return None
-    return entry
+            return False
+    return True
+
+
+def with_nulls(value: object) -> object:
+    """Variables of PM2's files: null becomes the text that Node makes of it."""
+    if not isinstance(value, Mapping):
+        return value
+    return {name: "null" if content is None else content for name, content in value.items()}
 
 
 def _is_accidental(name: str, entry: Entry) -> bool:

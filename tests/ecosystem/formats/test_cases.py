@@ -5,11 +5,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import npm
 import pytest
-from ecosystem.formats.support import ENV, everything
+from ecosystem.formats.support import ENV, Reader, everything
 
 from pidone.ecosystem.formats import read
 from pidone.ecosystem.formats.shapes import shape
+from pidone.errors import ConfigError
 
 CASES = Path(__file__).parent / "cases"
 ROWS = [json.loads(line) for line in (CASES / "expected_node.jsonl").read_text().splitlines()]
@@ -42,6 +44,34 @@ def test_console_output_is_a_notice_and_not_a_value(monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(CASES / "34_console_noise")
     document = read(Path("ecosystem.config.js"), env=ENV, argv=[], cpus=4)
     assert document.notices == ("ecosystem.config.js: it prints: loading { a: 1 } (and more lines)",)
+
+
+TYPESCRIPT = """import { name } from './shared.ts'
+interface App { name: string; script: string }
+const apps: App[] = [{ name, script: 'a.js' as string }]
+export default { apps } satisfies { apps: App[] }
+"""
+
+
+def test_typescript_is_read(read_files: Reader) -> None:
+    """Types are taken away by the image's Node; an import of another such file too."""
+    path = f"{Path(npm.node('22')).parent}:{ENV['PATH']}"
+    files = {"ecosystem.config.ts": TYPESCRIPT, "shared.ts": "export const name: string = 'from-types'"}
+    assert read_files(files, env={"PATH": path}).apps == ({"name": "from-types", "script": "a.js"},)
+
+
+def test_typescript_by_a_package_of_the_project(read_files: Reader, tmp_path: Path) -> None:
+    """Where Node itself cannot."""
+    modules = npm.modules("sucrase-3", "sucrase@3")
+    (tmp_path / "node_modules").symlink_to(modules)
+    files = {"ecosystem.config.ts": TYPESCRIPT, "shared.ts": "export const name: string = 'from-types'"}
+    assert read_files(files).apps == ({"name": "from-types", "script": "a.js"},)
+
+
+def test_typescript_without_anything_for_it(read_files: Reader, without_node: dict[str, str]) -> None:
+    """It is said what would do."""
+    with pytest.raises(ConfigError, match="nothing here takes its types away"):
+        read_files({"ecosystem.config.ts": TYPESCRIPT}, env=without_node)
 
 
 def test_variables_that_dotenv_loads_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,8 +97,9 @@ ENVIRONMENT: Final = Group(
         Key("env", tables.ENV, "Variables, laid over the runtime's own environment.", default="none"),
         Key(
             "env_file",
-            kinds.NAMES,
-            "dotenv files whose variables lie under `env` and over the runtime's environment.",
+            tables.ENV_FILES,
+            "dotenv files whose variables lie under `env` and over the runtime's environment; one with "
+            "`required = false` may be missing.",
             ours=True,
             default="none",
         ),

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from pidone.ecosystem import keys, pm2, static
 from pidone.ecosystem.app import TIME_FORMAT
 from pidone.ecosystem.document import Document
-from pidone.ecosystem.entries import Sorted, sort_keys
+from pidone.ecosystem.entries import Entry, Sorted, sort_keys
 from pidone.ecosystem.load import resolve
 from pidone.ecosystem.options import LoadOptions
 from pidone.ecosystem.problems import Problems
@@ -94,6 +94,12 @@ def _sorted(raw: Mapping[str, object]) -> Sorted:
 
 def _app(found: Sorted, spec: AppSpec, values: "_Values", cwd: str | None) -> Mapping[str, object]:
     known = found.known
+    written = found.known.get("env_file")
+    if (
+        values.is_pm2s and written and written.value is not None and values.is_strict_next
+    ):  # may be missing there
+        files = (file._replace(required=False) for file in tables.ENV_FILES.parse(written.value))
+        found.known["env_file"] = Entry("env_file", tables.write_env_files((*files,)))
     if values.is_pm2s:
         known = pm2.entries_as_pm2(known, Problems(_NO_DOCUMENT, "").top(), only_pm2s=False)
         if spec.log_date_format == TIME_FORMAT and "time" in known:  # which counts there
@@ -107,10 +113,11 @@ def _app(found: Sorted, spec: AppSpec, values: "_Values", cwd: str | None) -> Ma
         for name, entry in known.items()
         if entry.value is not None and name not in ("cwd", "env")
     }
-    app |= values.environment(found.known["env"].value if "env" in found.known else None, spec)
+    app |= values.environment(known["env"].value if "env" in known else None, spec)
     for entry in found.sets.values():
         if entry.value is not None and (isinstance(entry.value, Mapping) or not values.is_pm2s):
-            app[entry.spelling] = values.of(tables.ENV, entry.value)
+            variables = pm2.with_nulls(entry.value) if values.is_pm2s else entry.value
+            app[entry.spelling] = values.of(tables.ENV, variables)
     if cwd:
         app["cwd"] = values.literal(cwd)
     return in_order(app)
@@ -147,6 +154,7 @@ class _Values:
         self._document = document
         self._environ = options.environ
         self.is_pm2s = document.is_pm2s
+        self.is_strict_next = target.has_references
         self._from_references = document.has_references
         self._target = target
 

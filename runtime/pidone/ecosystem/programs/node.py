@@ -1,11 +1,11 @@
 """What the image's Node can run by itself."""
 
 import re
-import resource
 import subprocess
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
+
+from pidone.ecosystem.helper_process import allow_a_process, allow_memory
 
 _STRIPS: Final = (22, 18)
 """From this version on Node takes TypeScript as it is (23.6 and later too)."""
@@ -24,6 +24,7 @@ def typescript_flags(node: Path) -> tuple[str, ...] | None:
 
 def _version(node: Path) -> tuple[int, int]:
     """(0, 0) if it does not say."""
+    allow_a_process()
     try:
         told = subprocess.run(
             [node, "--version"],
@@ -31,17 +32,9 @@ def _version(node: Path) -> tuple[int, int]:
             text=True,
             timeout=_PATIENCE_S,
             check=False,
-            preexec_fn=_lift_limits,
+            preexec_fn=allow_memory,
         ).stdout
     except (OSError, subprocess.SubprocessError):
         return (0, 0)
     version = re.match(r"v(\d+)\.(\d+)", told)
     return (int(version[1]), int(version[2])) if version else (0, 0)
-
-
-def _lift_limits() -> None:
-    """Those of the child that reads an ecosystem are not for Node, which reserves a lot of address space."""
-    for which in (resource.RLIMIT_AS, resource.RLIMIT_NPROC):
-        with suppress(OSError, ValueError):  # a sandbox without prlimit64(2): then none was set either
-            _, hard = resource.getrlimit(which)
-            resource.setrlimit(which, (hard, hard))

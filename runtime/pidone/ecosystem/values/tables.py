@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from re import _parser as parser  # the only way to see what a pattern is made of
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pidone import signames
 from pidone.ecosystem import dotenv
@@ -19,11 +19,13 @@ from pidone.ecosystem.values import (
     fragments,
     number,
     parse_bool,
+    parse_list,
     parse_names,
     parse_string,
     scalar_text,
 )
 from pidone.ecosystem.values.kinds import (
+    BOOL,
     DURATION,
     SIGNAL,
     SIGNAL_SPELLINGS,
@@ -115,6 +117,44 @@ def _environment_text(text: str) -> Mapping[str, object]:
         return dotenv.parse(text, {})
     except dotenv.DotenvError as error:
         raise Invalid(f"expected NAME=VALUE lines ({error})") from None
+
+
+class EnvFile(NamedTuple):
+    """One entry of `env_file`."""
+
+    path: str
+    required: bool = True
+
+
+_ENV_FILE: Final = {"path": STRING, "required": BOOL}
+
+
+def _parse_env_file(value: object) -> EnvFile:
+    if isinstance(value, Mapping):
+        return EnvFile(**parse_table(value, _ENV_FILE, required="path"))
+    return EnvFile(parse_string(value))
+
+
+def _parse_env_files(value: object) -> tuple[EnvFile, ...]:
+    if value is False or value == "":
+        return ()
+    return parse_list(value if isinstance(value, list | tuple) else [value], "", _parse_env_file)
+
+
+def write_env_files(files: tuple[EnvFile, ...]) -> list[object]:
+    """As they are written."""
+    return [file.path if file.required else {"path": file.path, "required": False} for file in files]
+
+
+_ENV_FILE_SCHEMA: Final = fragments.either(
+    fragments.SCALAR, {**table_schema(_ENV_FILE), "required": ["path"]}
+)
+ENV_FILES: Final = Kind(
+    "path, `{path, required}`, or list of them",
+    _parse_env_files,
+    fragments.either(fragments.OFF, _ENV_FILE_SCHEMA, fragments.listed(_ENV_FILE_SCHEMA)),
+    write=write_env_files,
+)
 
 
 def _parse_secrets(value: object) -> bool | Mapping[str, str | None]:

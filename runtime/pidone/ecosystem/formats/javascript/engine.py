@@ -65,7 +65,7 @@ def evaluate(source: Source, around: Surroundings, *, as_expression: bool) -> Ev
         NodeNeeded: the file uses what the engine lacks, or the same, and it requires a package.
     """
     bundle = f"(function (ask, facts) {{ 'use strict'; {shim_text(*_PARTS)}\n}})"
-    host = Host(first_line=bundle.count("\n") + 2)
+    host = Host(first_line=bundle.count("\n") + 2, env=around.env)
     result = _run(bundle, _facts(source, around, host, as_expression=as_expression), host)
     hidden = (*values_of(around.env), *secret_values(result["secrets"]))
     if "error" in result:

@@ -68,8 +68,9 @@ class _File(Record):
 class Host:
     """Answers the shim; remembers which source lines belong to which file."""
 
-    def __init__(self, first_line: int) -> None:
+    def __init__(self, first_line: int, env: Mapping[str, str]) -> None:
         """The engine names no files in its stacks, so every file gets lines of its own from `first_line`."""
+        self._env = env
         self._next_line = first_line
         self._files: list[_File] = []
         self.third_party: str | None = None
@@ -119,12 +120,20 @@ class Host:
         if text is None:
             data = _read_regular(path, MAX_SOURCE_BYTES)
             text = data.decode("utf-8-sig", "replace")
+        if path.endswith((".ts", ".mts", ".cts")):
+            from pidone.ecosystem.formats.javascript import typescript  # noqa: PLC0415 hardly ever needed
+
+            try:
+                text = typescript.without_types(text, path, self._env)
+            except typescript.NoStripperError as error:
+                return {"error": str(error)}
         if path.endswith(".json") and path not in self._given:
             return {"kind": "json", "text": text}
         if path.endswith(".node"):
             return {"error": f"{path} is a native module, which cannot be loaded here"}
-        is_module = path.endswith(".mjs") or (
-            not path.endswith(".cjs") and package_json(_nearest_package(path)).get("type") == "module"
+        is_module = path.endswith((".mjs", ".mts")) or (
+            not path.endswith((".cjs", ".cts"))
+            and package_json(_nearest_package(path)).get("type") == "module"
         )
         if not (is_module or _MODULE_WORDS.search(text)):
             return self._script(path, _without_hashbang(text))

@@ -16,7 +16,7 @@ NODE_MODULES: Final = frozenset(
     ]
 )
 _SHIMMED_PACKAGES: Final = frozenset({"dotenv", "dotenv/config"})
-_EXTENSIONS: Final = ("", ".js", ".json", ".cjs", ".mjs")
+_EXTENSIONS: Final = ("", ".js", ".json", ".cjs", ".mjs", ".ts")
 _CONDITIONS: Final = ("node", "require", "default", "import")
 _MAX_PACKAGE_JSON_BYTES: Final = 1 << 20
 

@@ -18,9 +18,11 @@ from pidone.ecosystem.document import NODE_PATH
 from pidone.ecosystem.formats.javascript.engine import Evaluated, Surroundings, explain, file_of
 from pidone.ecosystem.formats.javascript.esm import rewrite
 from pidone.ecosystem.formats.javascript.host import Place, shim_text
+from pidone.ecosystem.formats.javascript.typescript import SUFFIXES, without_types
 from pidone.ecosystem.formats.plain import MAX_TEXT
 from pidone.ecosystem.formats.secrets import printable, redact, values_of
 from pidone.ecosystem.formats.source import Source
+from pidone.ecosystem.helper_process import allow_a_process, allow_memory
 from pidone.errors import ConfigError
 
 _HEAP_MIB: Final = 128
@@ -47,13 +49,14 @@ def evaluate(source: Source, around: Surroundings, *, node: str) -> Evaluated:
         ConfigError: as the engine does, or Node itself fails.
     """
     file = file_of(source)
+    text = without_types(source.text, file, around.env) if file.endswith(SUFFIXES) else source.text
     facts = {
         "file": file,
-        "text": source.text,
+        "text": text,
         "argv": around.process_argv(str(source.path)),
         "cpus": around.cpus,
         "execPath": NODE_PATH,
-        "isModule": file.endswith(".mjs") or rewrite(source.text.removeprefix("#!")).is_module,
+        "isModule": file.endswith((".mjs", ".mts")) or rewrite(text.removeprefix("#!")).is_module,
     }
     data = _run(node, facts, around.env, deadline=time.monotonic() + TIME_LIMIT_S)
     if data is None:
@@ -88,7 +91,7 @@ def _run(node: str, facts: Mapping[str, Any], env: Mapping[str, str], *, deadlin
 
     Nothing of Node is alive afterwards: it may not start processes, and is killed and reaped here.
     """
-    _lift(resource.RLIMIT_NPROC)
+    allow_a_process()
     reading, writing = os.pipe()
     code = shim_text("serialize", "node_runner")
     process = subprocess.Popen(
@@ -130,7 +133,7 @@ def _read(descriptor: int, deadline: float) -> bytes | None:
 
 def _confine() -> None:
     """Between fork and exec: Node needs address space, but no network and no gigabytes."""
-    _lift(resource.RLIMIT_AS)
+    allow_memory()
     with suppress(OSError, ValueError):  # a sandbox without prlimit64(2)
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(
@@ -143,9 +146,3 @@ def _confine() -> None:
     # Else the file could connect, as under PM2.
     if libc.unshare(_CLONE_NEWNET) != 0:
         libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
-
-
-def _lift(which: int) -> None:
-    with suppress(OSError, ValueError):
-        _, hard = resource.getrlimit(which)
-        resource.setrlimit(which, (hard, hard))

@@ -1,0 +1,185 @@
+"""The same small case under PM2's own runtime and under ours by that name: what the user sees is the same.
+
+Skipped, with a reason, where npm cannot provide pm2.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import npm
+import pytest
+from harness import PIDONE, eventually
+
+SHOW = """console.log('SEEN ' + JSON.stringify({
+  argv: process.argv.slice(2), ...Object.fromEntries((process.env.SHOW || '').split(',').filter(Boolean)
+    .map((name) => [name, process.env[name] ?? null])) }));
+setInterval(() => {}, 1000);
+"""
+
+
+@pytest.fixture(scope="module")
+def peer() -> str:
+    """PM2's own runtime."""
+    if shutil.which("node") is None:
+        pytest.skip("no node to run pm2 with")
+    return str(npm.modules("pm2-7", "pm2@7") / ".bin" / "pm2-runtime")
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> str:
+    """Ours by that name."""
+    link = tmp_path / "bin" / "pm2-runtime"
+    link.parent.mkdir()
+    link.symlink_to(PIDONE)
+    return str(link)
+
+
+class Seen:
+    """What a run shows: its lines, and how it ends."""
+
+    def __init__(self, command: list[str], folder: Path, home: Path, **env: str) -> None:
+        self.file = home / "out"
+        home.mkdir()
+        with self.file.open("wb") as out:
+            self.process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env={**_environ(), "PM2_HOME": str(home), "PIDONE_SOCKET": "none", **env},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def lines(self, mark: str = "SEEN ") -> list[str]:
+        """What apps said so far."""
+        return [line.partition(mark)[2] for line in self.file.read_text().splitlines() if mark in line]
+
+    def wait_for(self, count: int) -> list[str]:
+        """So many lines."""
+        eventually(lambda: len(self.lines()) >= count, f"{count} lines", 30)
+        return self.lines()
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, float]:
+        """Exit code, and how long it took."""
+        began = time.monotonic()
+        self.process.send_signal(number)
+        return self.process.wait(30), time.monotonic() - began
+
+    def end(self) -> None:
+        """Leave nothing behind."""
+        if self.process.poll() is None:
+            self.stop()
+
+
+def _environ() -> dict[str, str]:
+    kept = ("PATH", "HOME", "LANG", "TERM")
+    return {name: os.environ[name] for name in kept if name in os.environ}
+
+
+@pytest.fixture
+def both(peer: str, ours: str, tmp_path: Path) -> Iterator[Any]:
+    """Runs a command line under either."""
+    folder = tmp_path / "app"
+    folder.mkdir()
+    (folder / "show.js").write_text(SHOW)
+    runs: list[Seen] = []
+
+    def run(*words: str, count: int = 1, **env: str) -> tuple[list[Any], list[Any]]:
+        seen = []
+        for number, program in enumerate((peer, ours)):
+            runs.append(Seen([program, *words], folder, tmp_path / f"home{len(runs)}{number}", **env))
+            seen.append([_value(line) for line in runs[-1].wait_for(count)])
+        return seen[0], seen[1]
+
+    run.folder = folder  # type: ignore[attr-defined]  # for tests that write more into it
+    yield run
+    for each in runs:
+        each.end()
+
+
+def _value(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return line
+
+
+def ecosystem(folder: Path, *apps: dict[str, Any]) -> str:
+    """A file of PM2's."""
+    text = ",\n".join(json.dumps({"name": "a", "script": "show.js", **app}) for app in apps)
+    (folder / "ecosystem.config.js").write_text(f"module.exports = {{apps: [{text}]}}")
+    return "ecosystem.config.js"
+
+
+CASES: dict[str, dict[str, Any]] = {
+    "quotes inside arguments": {"args": "--d=\"e f\" 'it''s' \"a b\" -x"},
+    "arguments as a list": {"args": ["a b", "--x=1"]},
+    "null in env": {"env": {"SHOW": "N,E,F", "N": None, "E": "", "F": False}},
+    "objects in env": {"env": {"SHOW": "O", "O": {"a": 1}}},
+    "numbers in env": {"env": {"SHOW": "A,B", "A": 1.5, "B": 1e21}},
+    "tolerated: max_memory_restart": {"max_memory_restart": ""},
+    "tolerated: exec_mode": {"exec_mode": ""},
+    "tolerated: group": {"group": "no-such-group-here"},
+    "tolerated: ready": {"ready": True},
+    "tolerated: pre_start": {"pre_start": [{"cmd": "x"}]},
+    "tolerated: depends_on": {"depends_on": ["nobody"]},
+    "own keys do nothing": {"pre_start": "touch touched; false", "env": {"SHOW": "HOME"}},
+    "a set that is a text": {"env_x": "text"},
+    "env_file as an object": {"env_file": {"A": "1"}, "env": {"SHOW": "A"}},
+    "port": {"port": 3000, "env": {"SHOW": "PORT"}},
+    "instance_var": {"instance_var": "ID", "env": {"SHOW": "ID"}},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_app_sees_the_same(case: str, both: Any) -> None:
+    """Arguments and variables, whatever the file writes them as."""
+    theirs, own = both(ecosystem(both.folder, CASES[case]))
+    assert own == theirs
+    assert not (both.folder / "touched").exists()
+
+
+def test_a_text_for_bash(both: Any) -> None:
+    """`source`, `[[ ]]`; and `args` beside it, which nobody sees."""
+    (both.folder / "env.sh").write_text("X=y\n")
+    script = "source ./env.sh && [[ $X = y ]] && node show.js $X"
+    theirs, own = both(ecosystem(both.folder, {"script": script, "args": "no"}))
+    assert own == theirs == [{"argv": ["y"]}]
+
+
+def test_two_apps_of_one_name_run(both: Any) -> None:
+    """PM2's own example has it."""
+    theirs, own = both(ecosystem(both.folder, {"args": "1"}, {"args": "2"}), count=2)
+    key = json.dumps
+    assert sorted(own, key=key) == sorted(theirs, key=key) == [{"argv": ["1"]}, {"argv": ["2"]}]
+
+
+def test_python_prints_at_once(both: Any) -> None:
+    """Although nobody has set PYTHONUNBUFFERED."""
+    if shutil.which("python") is None:
+        pytest.skip("no python for pm2 to find")
+    (both.folder / "main.py").write_text("import time\nprint('SEEN now')\ntime.sleep(600)\n")
+    theirs, own = both("main.py")
+    assert own == theirs == ["now"]
+
+
+def test_a_script_with_options_for_files(both: Any) -> None:
+    """`--only` beside a script means nothing."""
+    theirs, own = both("show.js", "--only", "APP", "--", "x")
+    assert own == theirs == [{"argv": ["x"]}]
+
+
+def test_only_the_chosen_app_is_looked_at(both: Any) -> None:
+    """One file for many images."""
+    other = {"name": "b", "script": "show.js", "cwd": str(both.folder), "args": "b"}
+    file = ecosystem(both.folder, {"args": "a"}, other)
+    theirs, own = both(file, "--only", "b")
+    assert own == theirs == [{"argv": ["b"]}]
