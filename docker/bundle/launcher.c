@@ -2,7 +2,7 @@
  *
  * PREFIX/bin/pidone ARGS, called by NAME, becomes
  *   PREFIX/lib/ld.so --library-path PREFIX/lib --argv0 PREFIX/libexec/python3 PREFIX/lib/python3
- *     -I -S -X utf8 PREFIX/lib/start.py NAME ARGS
+ *     -I -S -X utf8 -X mask=MASK PREFIX/lib/start.py NAME ARGS
  * and called as python3, which pidone does for helpers of its own, an ordinary interpreter:
  *   PREFIX/lib/ld.so --library-path PREFIX/lib --argv0 PREFIX/libexec/python3 PREFIX/lib/python3 ARGS
  *
@@ -10,6 +10,7 @@
  * path is an argument because LD_LIBRARY_PATH would reach every app. execve keeps the PID, so this may be PID 1.
  */
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,9 +18,20 @@
 
 extern char **environ;
 
+/* As process 1 a signal without a handler is lost: they wait until there is one. The mask is handed on for the apps. */
+static void hold_signals(char *option, size_t size) {
+  sigset_t all, before;
+  unsigned long long mask = 0;
+  sigfillset(&all);
+  sigprocmask(SIG_BLOCK, &all, &before);
+  for (int number = 1; number <= 64; number++)
+    if (sigismember(&before, number) == 1) mask |= 1ULL << (number - 1);
+  snprintf(option, size, "mask=%llx", mask);
+}
+
 int main(int argc, char **argv) {
   char prefix[PATH_MAX], loader[PATH_MAX + 32], libraries[PATH_MAX + 32], python[PATH_MAX + 32], start[PATH_MAX + 32];
-  char executable[PATH_MAX + 32];
+  char executable[PATH_MAX + 32], mask[32] = "mask=0";
   ssize_t length = readlink("/proc/self/exe", prefix, sizeof prefix - 1); /* follows the links named like inits */
   if (length < 0) {
     perror("pidone: /proc/self/exe");
@@ -37,8 +49,9 @@ int main(int argc, char **argv) {
   snprintf(start, sizeof start, "%s/lib/start.py", prefix);
   char *name = argc ? argv[0] : "pidone", *slash = strrchr(name, '/');
   char *front[] = {loader, "--library-path", libraries, "--argv0", executable, python,
-                   "-I", "-S", "-X", "utf8", start, name};
+                   "-I", "-S", "-X", "utf8", "-X", mask, start, name};
   size_t count = strcmp(slash ? slash + 1 : name, "python3") ? sizeof front / sizeof *front : 6;
+  if (count > 6 && getpid() == 1) hold_signals(mask, sizeof mask);
   char **all = calloc(count + argc + 1, sizeof *all);
   if (!all) return 70;
   memcpy(all, front, count * sizeof *front);

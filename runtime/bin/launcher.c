@@ -1,10 +1,11 @@
 /* The `pidone` of a virtual environment: starts the environment's interpreter with the options that keep out what an
  * image sets for its apps' Python. Installers write a script's first line without options, and a shell in between would
  * lose variables whose names are not its own kind (discovery.type). Called by NAME, BIN/pidone ARGS becomes
- *   INTERPRETER -I -S -X utf8 -X pidone=NAME BIN/pidone-direct ARGS
+ *   INTERPRETER -I -S -X utf8 -X mask=MASK -X pidone=NAME BIN/pidone-direct ARGS
  * with the INTERPRETER that the installer wrote into the first line of pidone-direct. execve keeps the PID.
  */
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +18,21 @@ static int fail(const char *what) {
   return 70; /* EX_SOFTWARE */
 }
 
+/* As process 1 a signal without a handler is lost: they wait until there is one. The mask is handed on for the apps. */
+static void hold_signals(char *option, size_t size) {
+  sigset_t all, before;
+  unsigned long long mask = 0;
+  sigfillset(&all);
+  sigprocmask(SIG_BLOCK, &all, &before);
+  for (int number = 1; number <= 64; number++)
+    if (sigismember(&before, number) == 1) mask |= 1ULL << (number - 1);
+  snprintf(option, size, "mask=%llx", mask);
+}
+
 int main(int argc, char **argv) {
   char path[PATH_MAX], direct[PATH_MAX + 8], line[PATH_MAX + 8], name[PATH_MAX + 8];
+  char mask[32] = "mask=0";
+  if (getpid() == 1) hold_signals(mask, sizeof mask);
   if (!realpath((const char *)getauxval(AT_EXECFN), path)) return fail("its own file"); /* may be a link named tini */
   snprintf(direct, sizeof direct, "%s-direct", path);
   FILE *script = fopen(direct, "re");
@@ -26,7 +40,7 @@ int main(int argc, char **argv) {
   line[strcspn(line, "\r\n")] = 0;
   char *interpreter = line + 2 + strspn(line + 2, " ");
   snprintf(name, sizeof name, "pidone=%s", argc ? argv[0] : "pidone");
-  char *front[] = {interpreter, "-I", "-S", "-X", "utf8", "-X", name, direct};
+  char *front[] = {interpreter, "-I", "-S", "-X", "utf8", "-X", mask, "-X", name, direct};
   size_t count = sizeof front / sizeof *front;
   char **all = calloc(count + argc + 1, sizeof *all);
   if (!all) return fail("memory");

@@ -188,3 +188,28 @@ def test_a_program_that_cannot_run_says_why(tmp_path: Path, kind: str) -> None:
     with pidone(ecosystem(tmp_path, app)) as run:
         assert run.wait() == 127
         assert message in run.find(event="instance.spawn_failed")[0]["message"]
+
+
+@pytest.mark.parametrize("words", [["ecosystem"], ["exec", "sleep", "1000"]], ids=["start", "exec"])
+def test_a_stop_in_the_first_moment_of_process_1(tmp_path: Path, root: None, words: list[str]) -> None:
+    """While there is only an interpreter that starts: the signal waits for its handler."""
+    file = ecosystem(tmp_path, shell("a", FOREVER))
+    argv = [PIDONE, *(file if word == "ecosystem" else word for word in words)]
+    for _ in range(5):
+        with Running(argv, pid1=True) as run:
+            child = eventually(lambda pid=run.process.pid: _only_child(pid), "process 1", every=0.0)  # type: ignore[misc]
+            eventually(lambda pid=child: _is_starting(pid), "the interpreter", every=0.0)  # type: ignore[misc]
+            os.kill(child, signal.SIGTERM)
+            assert run.wait() in (0, 143)
+
+
+def _is_starting(pid: int) -> bool:
+    return "python" in os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+
+
+def test_commands_as_process_1_can_be_interrupted(root: None) -> None:
+    """What has no signal handlers finds its signals as they were."""
+    with Running([PIDONE, "exec", "grep", "SigBlk", "/proc/self/status"], pid1=True) as run:
+        assert run.wait() == 0
+        assert run.out is not None
+        assert run.out.text().split() == ["SigBlk:", "0" * 16]

@@ -57,8 +57,12 @@ def _dispatch(argv: list[str]) -> int:
         return _exec(argv)
     if name == "pm2":
         from pidone.cli.pm2.dispatch import is_foreground, run
+        from pidone.init.bare.dispositions import let_signals_in
 
-        return _start(words, PM2_NAMES[0]) if is_foreground(words) else run(argv)
+        if is_foreground(words):
+            return _start(words, PM2_NAMES[0])
+        let_signals_in()
+        return run(argv)
     if name in PM2_NAMES:
         return _start(words, name)
     if words[:1] == ["health"]:
@@ -95,6 +99,9 @@ def _exec(argv: list[str]) -> "NoReturn":
 
 
 def _command(words: list[str]) -> int:
+    from pidone.init.bare.dispositions import let_signals_in
+
+    let_signals_in()
     from pidone.cli.click_app import run
 
     code = run(words)

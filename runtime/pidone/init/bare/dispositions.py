@@ -1,6 +1,7 @@
 """Signals at the level of the process: the mask and the dispositions we were given, and sending one."""
 
 import os
+import sys
 
 from pidone.csignal import signal
 
@@ -12,7 +13,24 @@ _PYTHONS_OWN = (signal.SIGPIPE, signal.SIGXFSZ)
 
 def block_all() -> set[int]:
     """Block every signal, so that each waits for us to ask for it; the mask we were given."""
-    return set(signal.pthread_sigmask(signal.SIG_BLOCK, CATCHABLE))
+    blocked = set(signal.pthread_sigmask(signal.SIG_BLOCK, CATCHABLE))
+    before = mask_before_us()
+    return blocked if before is None else before
+
+
+def mask_before_us() -> set[int] | None:
+    """The mask that our launcher was given, if it blocked all signals before there was an interpreter."""
+    given = sys._xoptions.get("mask")  # noqa: SLF001 - as documented for -X
+    if os.getpid() != 1 or not isinstance(given, str):
+        return None
+    return {number for number in CATCHABLE if int(given, 16) >> (number - 1) & 1}
+
+
+def let_signals_in() -> None:
+    """For what has no signal handlers of its own: as it was before our launcher."""
+    mask = mask_before_us()
+    if mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def inherited_ignored() -> set[int]:
