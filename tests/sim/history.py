@@ -1,6 +1,5 @@
 """One history: a world, a runtime in it, steps from outside, then calm, and the end."""
 
-import copy
 import signal
 from functools import partial
 from random import Random
@@ -16,12 +15,14 @@ from sim.world import World
 
 from pidone.record import Record
 
-CALM: Final = 120.0
-"""Seconds without input after which everything has to be as it is wanted."""
-LOOKS: Final = 12
-PROBES: Final = 24
+CALM: Final = 30.0
+"""Seconds without input after which it is looked whether everything is as it is wanted."""
+LOOKS: Final = 16
+"""Most looks, after which it has to be."""
+PROBES: Final = 40
+BETWEEN_PROBES: Final = 6.0
 _BY_ITSELF: Final = ("completed", "app", "gave-up", "idle")
-BETWEEN_LOOKS: Final = 1.3
+BETWEEN_LOOKS: Final = 7.3
 LONGEST_STOP: Final = 300.0
 
 
@@ -124,7 +125,7 @@ class History:
             elif kind != "age":
                 self._world.loop.run(getattr(self, f"do_{kind}"), name)
         for _ in range(PROBES):
-            self._world.loop.advance(CALM / LOOKS)
+            self._world.loop.advance(BETWEEN_PROBES)
             self._judge.after_step()
             if not any(main.proc.alive for mains in old.values() for main in mains):
                 self._rest()
@@ -154,9 +155,10 @@ class History:
         left = self._judge.live()
         if left and not self._wishes.signals_failed:
             self._judge.complain("left", f"{left[0]} lives on")
-        by_itself = not self._wishes.whole_stops and ending.reason in _BY_ITSELF
-        if by_itself and self._wishes.put_to_rest:
-            self._judge.complain("ended", f"{ending.reason}, though {self._wishes.put_to_rest} rest")
+        ends_all = any(spec.essential for spec in self._wishes.ecosystem.apps)
+        by_itself = not (self._wishes.whole_stops or ends_all) and ending.reason in _BY_ITSELF
+        if by_itself and (rests := self._wishes.rests()):
+            self._judge.complain("ended", f"{ending.reason}, though {', '.join(rests)} was put to rest")
 
     def _note(self, text: str) -> None:
         self._log.append(f"t={self._world.loop.now:g} -- {text}")
@@ -178,9 +180,8 @@ class History:
 
     def _file_is_read(self) -> None:
         if self._runtime.is_running and self._world.loaded is not None:
-            self._before_reading = copy.deepcopy(self._wishes)
+            self._before_reading = self._wishes.copy()
             self._wishes.read(self._world.loaded)
-            self._wishes.put_to_rest &= {spec.name for spec in self._world.loaded.apps}
 
     def _restore(self, wishes: Wishes) -> None:
         self._wishes.__dict__.update(wishes.__dict__)
@@ -191,7 +192,7 @@ class History:
         if not self._runtime.is_running or self._runtime.operations is None:
             self._runtime.verb(verb, target, *args)
             return
-        before = copy.deepcopy(self._wishes)
+        before = self._wishes.copy()
         if self._judge.live(target.partition(":")[0]):
             self._wishes.begun.add(target)
         self._wishes.verb(verb, target, *args)
@@ -200,11 +201,13 @@ class History:
             live = self._judge.live(app)
             if verb != "reload":
                 self._judge.free(app, [int(index)] if index else [each.index for each in live])
-            if verb == "stop" and any(not index or each.index == int(index) for each in live):
-                if (wish := self._wishes.apps.get(app)) is not None and wish.is_named:
-                    self._wishes.put_to_rest.add(app)
+            meant = {f"{app}:{each.index}" for each in live if not index or each.index == int(index)}
+            if verb == "stop":
+                self._wishes.put_to_rest |= meant
             elif verb in ("start", "restart", "delete", "reload"):
-                self._wishes.put_to_rest.discard(app)
+                whose = target if index else f"{app}:"
+                rests = self._wishes.put_to_rest
+                self._wishes.put_to_rest = {each for each in rests if not each.startswith(whose)}
         if not self._runtime.verb(verb, target, *args):
             self._log.append("    refused")
             self._restore(before)

@@ -14,6 +14,7 @@ from pidone.ecosystem.spec import AppSpec, ExecMode
 from pidone.record import Record
 
 FINAL: Final = ("stopped", "errored", "completed")
+_ON_THE_WAY: Final = ("backoff", "preparing", "starting", "stopping", "draining", "leaving")
 _EARLY: Final = 0.001
 
 
@@ -172,13 +173,19 @@ class Judge:
         if program.behaviour.unhealthy_after is not None or main.spec.max_memory_restart is not None:
             return  # who is sick may go at once, and who does not fit its limit is ended
         for other in self._mains.values():
-            # Who is dead and not buried yet is a successor as far as anybody can know.
-            is_there = self._world.kernel.procs.get(other.proc.pid) is other.proc
-            if (other.app, other.index) != (main.app, main.index) or other is main or not is_there:
+            if (other.app, other.index) != (main.app, main.index) or other is main:
+                continue
+            if not self._is_there(other):
                 continue
             if self._world.programs[other.proc.mark].online and other.asked_at is None:
                 return
         self.complain("capacity", f"{main} has to leave, and nobody serves in its place")
+
+    def _is_there(self, main: Main) -> bool:
+        """As far as anybody can know: not dead, or not buried yet; itself, or whom it has named instead."""
+        procs, said = self._world.kernel.procs, self._world.programs[main.proc.mark].new_main
+        itself = procs.get(main.proc.pid) is main.proc
+        return itself or (said is not None and procs.get(said.pid) is said)
 
     def _counts(self, main: Main, app: AppWish) -> bool:
         return (
@@ -204,7 +211,7 @@ class Judge:
         ]
 
     def _check_kill(self, main: Main) -> None:
-        if not self.is_orderly:
+        if not self.is_orderly or self.wishes.signals_failed:
             return
         if main.heard_at is None:
             self.complain("unheard", f"{main} is killed and was never asked to stop")
@@ -274,7 +281,7 @@ class Judge:
         for main in self.live():
             fact = facts.get(main.app)
             if not any(
-                each.place == "slot" and each.incarnation == main.incarnation and each.index == main.index
+                each.incarnation == main.incarnation and each.index == main.index
                 for each in (fact.instances if fact else ())
             ):
                 yield f"{main} lives, and is no instance"
@@ -315,8 +322,9 @@ class Judge:
             return
         if fact.state == "online" or fact.has_fate or wish.spec.schedule is not None:
             return
-        if fact.spec.argv[0] == BROKEN and fact.state in ("backoff", "starting", "online", "preparing"):
-            return  # it may try for ever
+        by_the_clock = wish.spec.max_age is not None or wish.spec.cron_restart is not None
+        if (fact.spec.argv[0] == BROKEN or by_the_clock) and fact.state in _ON_THE_WAY:
+            return  # it tries for ever, or is being replaced just now
         if not self._waits(wish):
             yield f"{name} is {fact.state}, and is wanted"
 

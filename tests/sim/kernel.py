@@ -186,8 +186,12 @@ class Kernel:
         if pid < -1:
             self.killpg(-pid, number)
             return
-        if pid in (0, -1):
-            raise AssertionError(f"kill({pid}, {number})")
+        if pid == -1:
+            for proc in list(self.procs.values()):
+                self.deliver(proc, number)
+            return
+        if not pid:
+            raise AssertionError(f"kill(0, {number}) would hit ourselves")
         proc = self.procs.get(pid)
         if proc is None:
             raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))

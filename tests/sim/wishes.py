@@ -20,6 +20,12 @@ class AppWish:
         self.most = spec.instances
         """There may be as many until a change of the file is carried out."""
 
+    def copy(self) -> "AppWish":
+        """As it is now."""
+        other = AppWish.__new__(AppWish)
+        other.__dict__.update(self.__dict__, earlier=[*self.earlier], slots=[*self.slots])
+        return other
+
     @property
     def is_wanted(self) -> bool | None:
         if not self.is_named:
@@ -38,10 +44,18 @@ class Wishes:
         self.whole_stops = False
         self.hurried = False
         self.put_to_rest: set[str] = set()
-        """Apps that ran until somebody stopped them, or a slot: whoever did will start them again."""
+        """Instances (`app:slot`) that ran until somebody stopped them, and will start them again."""
         self.signals_failed = False
         self.begun: set[str] = set()
         """Targets whose app has had a process."""
+
+    def copy(self) -> "Wishes":
+        """As they are now."""
+        other = Wishes.__new__(Wishes)
+        apps = {name: app.copy() for name, app in self.apps.items()}
+        changes = {"apps": apps, "put_to_rest": {*self.put_to_rest}, "begun": {*self.begun}}
+        other.__dict__.update(self.__dict__, **changes)
+        return other
 
     def read(self, ecosystem: Ecosystem) -> None:
         """A file was read and taken."""
@@ -65,7 +79,7 @@ class Wishes:
             app.earlier.append(app.spec)
         differs = spec.but(instances=app.spec.instances) != app.spec
         app.spec = spec
-        most = len(app.slots)
+        most = max(app.most, len(app.slots))
         self._resize(app, spec.instances)
         app.most = max(most, spec.instances)
         if differs:
@@ -78,6 +92,12 @@ class Wishes:
         new = app.is_wanted
         app.most = count
         app.slots = [*app.slots[:count], *[new] * (count - len(app.slots))]
+
+    def rests(self) -> list[str]:
+        """Who was put to rest, as far as there is such a slot."""
+        counts = {name: len(app.slots) for name, app in self.apps.items() if app.is_named}
+        named = (each.partition(":") for each in self.put_to_rest)
+        return [f"{name}:{slot}" for name, _, slot in named if int(slot) < counts.get(name, 0)]
 
     def _meant(self, target: str) -> list[tuple[AppWish, list[int], bool]]:
         """Apps, slots, and whether the whole of each is meant."""
@@ -117,7 +137,8 @@ class Wishes:
     def _reload(app: AppWish, slots: list[int], *, is_whole: bool) -> None:
         app.was_started = True
         if not any(app.slots):
-            app.slots = [True if is_whole else None] * len(app.slots)
+            clear = is_whole and None not in app.slots
+            app.slots = [True if clear else None] * len(app.slots)
             return
         for slot in slots:
             if app.slots[slot] is not True:
