@@ -139,12 +139,12 @@ class History:
         wish = self._wishes.apps[name]
         spec = wish.spec
         concerned = {
-            "reload": name not in self._judge.failed and spec.argv[0] != BROKEN,
+            "reload": spec.argv[0] != BROKEN,
             "leak": spec.max_memory_restart is not None,
             "touch": bool(spec.watch),
             "age": bool(spec.max_age or spec.cron_restart),
         }
-        if not wish.is_named or not spec.autorestart or not concerned[kind]:
+        if name in self._judge.failed or not (wish.is_named and spec.autorestart and concerned[kind]):
             return []
         return [main for main in self._judge.live(name) if self._world.programs[main.proc.mark].online]
 

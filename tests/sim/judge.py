@@ -124,7 +124,7 @@ class Judge:
         if main.asked_at is not None or not main.proc.alive:
             return
         if self._runtime.phase not in ("NEW", "RUNNING", "LINGERING"):
-            if not self._dependents(main):  # while they stop they may need it
+            if not self._is_needed(main):
                 self.complain("late", f"{main} is started in phase {self._runtime.phase}")
             return
         app = self.wishes.apps.get(main.app)
@@ -199,6 +199,14 @@ class Judge:
     def _check_order(self, main: Main) -> None:
         if self._runtime.phase == "STOPPING" and self.is_orderly and (up := self._dependents(main)):
             self.complain("order", f"{main} is stopped before {up[0]}, which depends on it")
+
+    def _is_needed(self, main: Main) -> bool:
+        """Whether anything is left of who depends on it, and may need it until its own end."""
+        names = {
+            each.name for each in self.wishes.ecosystem.apps for d in each.depends_on if d.app == main.app
+        }
+        left = (each.mark.partition("/")[2].rpartition(":") for each in self._world.kernel.procs.values())
+        return any(slot.rpartition(":")[0] in names for slot, _, _ in left)
 
     def _dependents(self, main: Main) -> list[Main]:
         """Who lives and depends on it, as the file says and the spec it was started from."""
