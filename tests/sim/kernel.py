@@ -187,8 +187,8 @@ class Kernel:
             self.killpg(-pid, number)
             return
         if pid == -1:
-            for proc in list(self.procs.values()):
-                self.deliver(proc, number)
+            for everybody in list(self.procs.values()):
+                self.deliver(everybody, number)
             return
         if not pid:
             raise AssertionError(f"kill(0, {number}) would hit ourselves")

@@ -1,12 +1,11 @@
 """From a hook to a running process: with the app's folder, rights and log, in a process group of its own."""
 
-import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 
 from pidone.contracts import InstanceId, LogSink, LogSource
 from pidone.ecosystem.spec import AppSpec, Hook
 from pidone.errors import SpawnError
+from pidone.init import proctree
 from pidone.init.reaper import ExitStatus, Reaper
 from pidone.supervise.commands import start
 from pidone.supervise.hooks import HookEvent
@@ -55,5 +54,4 @@ class AppHookLauncher:
 
     def kill(self, pid: int, signal_number: int) -> None:
         """Signal the whole group: spawn() made the hook its leader, so no other process is in it."""
-        with suppress(ProcessLookupError):
-            os.killpg(pid, signal_number)
+        proctree.deliver(-pid, signal_number)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from pidone.contracts import Clock, Handover, InstanceId, LogSink, LogSource, Outlet, Report, SocketBroker
-from pidone.ecosystem.spec import AppSpec
+from pidone.ecosystem.spec import AppSpec, Seconds
 from pidone.errors import ListenError, SpawnError
 from pidone.init import proctree
 from pidone.init.reaper import ExitStatus, Reaper
@@ -19,6 +19,9 @@ from pidone.supervise.leftovers import Clearance, Kin, Looks
 from pidone.supervise.refusals import RightsReport
 from pidone.supervise.stdin import StdinPipe
 
+FOLLOWED_POLL: Final[Seconds] = 0.25
+"""A main process that an app has named (MAINPID=) is looked at this often while its parent is not us: nobody
+else is told when it ends."""
 RESERVE: Final = 16
 """Descriptors that no start may take: a stop has to look into /proc, the file is read again, clients come."""
 
@@ -116,6 +119,10 @@ class ForkLauncher:
         """Hear about the end of a descendant that will be adopted by us."""
         self._reaper.watch(pid, on_exit)
 
+    def later(self, delay: Seconds, look: Callable[[], None]) -> None:
+        """Look at something again."""
+        self._clock.call_later(delay, look)
+
     def orphan_buried(self, pid: int) -> None:
         """An adopted process was reaped: it may have been the last one somebody waits for."""
         del pid
@@ -168,7 +175,12 @@ class ForkedProcess:
         self._killed = False
         self.stdin: StdinPipe | None = None
         """Its stdin, if that is a pipe of ours."""
-        self._followed: int | None = None
+        self._started = pid
+        """Whom we have started, and are told of by the kernel."""
+        self._named: proctree.Process | None = None
+        """Who is the main process instead, by the app's word, as long as the one we started lives."""
+        self._asked_by: int | None = None
+        """The signal by which it was asked to stop."""
 
     def online(self) -> None:
         """The process counts as ready: its ports may take connections, its health is watched."""
@@ -176,8 +188,15 @@ class ForkedProcess:
 
     def signal(self, number: int) -> None:
         """Signal the main process. It is not reaped yet, so the pid is still its own."""
-        if self._kin.main_is_alive and proctree.deliver(self.pid, number) == proctree.REFUSED:
+        if not self._kin.main_is_alive:
+            return
+        named = self._named
+        outcome = proctree.deliver(self.pid, number) if named is None else named.deliver(number)
+        if outcome == proctree.REFUSED:
             self._launcher.refused(self._app, self.pid, number)
+        elif outcome == proctree.GONE and named is not None:
+            self._return_to_started()
+            self.signal(number)
 
     def stop(self, number: int) -> None:
         """Signal the main process, after noting who its descendants are, as far as that can be told.
@@ -185,6 +204,7 @@ class ForkedProcess:
         Noted before, since it may be gone a moment later, and they with it out of our sight.
         """
         self._kin.remember()
+        self._asked_by = number
         self.signal(number)
         if self._is_stopped():  # it hears nothing but SIGKILL
             self.signal(signal.SIGCONT)
@@ -197,9 +217,42 @@ class ForkedProcess:
         return main is not None and main.state == "T"
 
     def follow(self, pid: int) -> None:
-        """Take `pid` for the main process from now on."""
-        if pid != self.pid:
-            self._followed = pid
+        """Take `pid` for the main process from now on: it is signalled and shown, and its end is the end.
+
+        While the one that we started lives beside it, that is its parent: should the named one end first,
+        the other is the main process again, and is asked to stop if that was being done.
+        """
+        if pid == self.pid or not self._kin.main_is_alive:
+            return
+        if pid == self._started:
+            self._return_to_started()
+            return
+        named = self._look_at(pid)
+        if named is not None and not named.is_dead:
+            was_looked_at, self._named, self.pid = self._named is not None, named, pid
+            if not was_looked_at:
+                self._launcher.later(FOLLOWED_POLL, self._look_at_named)
+
+    def _look_at(self, pid: int) -> proctree.Process | None:
+        try:
+            return proctree.read(pid)
+        except OSError:  # no descriptor is left
+            return self._named
+
+    def _look_at_named(self) -> None:
+        named = self._named
+        if named is None:
+            return
+        now = self._look_at(named.pid)
+        if now is None or now.is_dead or now.start_ticks != named.start_ticks:
+            self._return_to_started()
+            if self._asked_by is not None:
+                self.signal(self._asked_by)
+        else:
+            self._launcher.later(FOLLOWED_POLL, self._look_at_named)
+
+    def _return_to_started(self) -> None:
+        self._named, self.pid = None, self._started
 
     def write(self, data: bytes) -> bool:
         """Put something into its stdin."""
@@ -221,6 +274,8 @@ class ForkedProcess:
             return
         self._kin.remember()
         self.signal(signal.SIGKILL)
+        if self._named is not None and self._kin.main_is_alive:
+            proctree.deliver(self._started, signal.SIGKILL)
         self._kin.send_to_group(signal.SIGKILL)
         for process in self._kin.alive():
             process.deliver(signal.SIGKILL)
@@ -236,10 +291,10 @@ class ForkedProcess:
 
     def main_ended(self, status: ExitStatus) -> None:
         """The reaper buried the main process: drain its pipes, then tell the owner."""
-        followed, self._followed = self._followed, None
-        if followed is not None and proctree.deliver(followed, 0) != proctree.GONE:
-            self.pid = followed
-            self._launcher.follow(followed, self.main_ended)
+        named, self._named = self._named, None
+        if named is not None and named.deliver(0) != proctree.GONE:
+            self._started = named.pid  # adopted by us now
+            self._launcher.follow(named.pid, self.main_ended)
             return
         self._kin.main_is_alive = False
         if self.stdin is not None:

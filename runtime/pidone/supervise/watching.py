@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from pidone.contracts import LogSink, Timer
 from pidone.ecosystem.spec import AppSpec, Seconds
 from pidone.errors import SpawnError
+from pidone.init import proctree
 from pidone.init.reaper import ExitStatus, Reaper
 from pidone.init.spawn import SpawnPlan, spawn
 from pidone.interpreter import module_argv
@@ -188,7 +189,7 @@ class _Helper:
         """Nobody listens any more."""
         self._is_heard = False
         if self._reaper.owns(self._pid):
-            os.kill(self._pid, signal.SIGKILL)  # it holds nothing that needs an orderly end
+            proctree.deliver(self._pid, signal.SIGKILL)  # it holds nothing that needs an orderly end
         self._close()
 
     def _read(self) -> None:

@@ -1,0 +1,60 @@
+"""Which process of an app is the main one: who is signalled, shown and asked to stop (MAINPID=)."""
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+from harness import PIDONE, eventually, pidone
+from writing import ecosystem, python
+
+NAMES_ITS_CHILD = """
+import os, signal, socket, sys, time
+def heard(number, frame):
+    print("heard", signal.Signals(number).name, "as", "child" if child == 0 else "parent", flush=True)
+    if number == signal.SIGTERM:
+        sys.exit(0)
+child = None
+for number in (signal.SIGTERM, signal.SIGUSR1):
+    signal.signal(number, heard)
+child = os.fork()
+if child == 0:
+    print("child runs", flush=True)
+else:
+    notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notify.connect("\\0" + os.environ["NOTIFY_SOCKET"][1:])
+    notify.send(f"MAINPID={child}\\nREADY=1".encode())
+    print("its child is", child, flush=True)
+while True:
+    time.sleep(0.02)
+"""
+
+
+def test_the_named_process_is_the_main_one(tmp_path: Path) -> None:
+    """Signals and the stop go to it while its parent lives, and `ls` shows it; its parent stops after it."""
+    file = ecosystem(tmp_path, python(tmp_path, "a", NAMES_ITS_CHILD, ready="notify", kill_timeout="20s"))
+    socket = tmp_path / "control"
+    with pidone(file, env={"PIDONE_SOCKET": str(socket)}) as run:
+        named = int(run.expect_line("its child is").rstrip('"}').split()[-1])
+        run.expect(event="instance.online")
+        eventually(socket.exists, "the control socket")
+        eventually(lambda: _shown_pid(socket) == named, "the named pid in `ls`")
+        run.signal(signal.SIGUSR1)
+        run.expect_line("heard SIGUSR1 as child")
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+        heard = [r["message"] for r in run.records if str(r.get("message", "")).startswith("heard")]
+        assert heard == ["heard SIGUSR1 as child", "heard SIGTERM as child", "heard SIGTERM as parent"]
+        assert not run.find(event="instance.kill")
+
+
+def _shown_pid(socket: Path) -> int:
+    done = subprocess.run(
+        [PIDONE, "jlist"],
+        env={**os.environ, "PIDONE_SOCKET": str(socket)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(json.loads(done.stdout)[0]["pid"])
