@@ -7,6 +7,7 @@ import resource
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -143,14 +144,16 @@ def test_the_queue_is_as_long_after_the_first_client_as_before(tmp_path: Path) -
 
 def test_a_control_side_that_cannot_be_loaded_says_so_and_does_not_spin(tmp_path: Path) -> None:
     """An upgrade in place takes a module away before the first client: one error, an answer, no busy loop."""
-    source = Path(PIDONE).parent
     shutil.copytree(Path(sys.modules["pidone"].__path__[0]), tmp_path / "lib" / "pidone")
     handlers = tmp_path / "lib" / "pidone" / "control" / "router.py"
     (tmp_path / "ecosystem.toml").write_text(SLEEPER)
     path = tmp_path / "control.sock"
-    argv = [PYTHON, "-B", "-m", "pidone", "--socket", str(path), str(tmp_path / "ecosystem.toml")]
-    environ = {"PYTHONPATH": str(tmp_path / "lib"), "PYTHONDONTWRITEBYTECODE": "1", "PATH": str(source)}
-    with Running(argv, env=environ, cwd=tmp_path) as run:
+    start = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); from pidone.cli.main import dispatch; "
+        "sys.exit(dispatch(['pidone', *sys.argv[1:]]))"
+    )
+    words = ["--socket", str(path), str(tmp_path / "ecosystem.toml")]
+    with Running([PYTHON, "-B", "-I", "-c", start, str(tmp_path / "lib"), *words], cwd=tmp_path) as run:
         run.expect(event="control.listening")
         run.expect(event="instance.online", count=3)
         kept = handlers.read_text()
@@ -175,3 +178,34 @@ def ask(path: Path) -> tuple[int, bytes]:
         client.request("GET", "/livez")
         answer = client.getresponse()
         return answer.status, answer.read()
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--admin", "127.0.0.1:{port}"), "admin = '127.0.0.1:{port}': Address already in use"),
+        (("--admin", ":{port}"), "admin = ':{port}': Address already in use"),
+        (("--admin", "127.0.0.1:99999"), "expected [HOST:]PORT"),
+        (("--admin", "no.such.host.invalid:80"), "admin = 'no.such.host.invalid:80': "),
+        (("--admin", "127.0.0.1:{free}", "--admin-token-file", "/nothing"), "admin_token_file = '/nothing'"),
+        (("--admin", "127.0.0.1:{free}", "--admin-token-file", "/dev/null"), "the file is empty"),
+    ],
+)
+def test_an_admin_address_that_cannot_be_served_ends_the_start(
+    tmp_path: Path, words: tuple[str, ...], why: str
+) -> None:
+    """Like any other wrong setting: 78, one line, and nothing was started."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ports = {"port": str(taken.getsockname()[1]), "free": str(free_port())}
+        (tmp_path / "ecosystem.toml").write_text(SLEEPER)
+        given = [word.format(**ports) for word in words]
+        done = subprocess.run(
+            [PIDONE, "--socket", "none", *given, str(tmp_path / "ecosystem.toml")],
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
+        )
+    assert (done.returncode, done.stdout) == (78, "")
+    assert why.format(**ports) in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -19,7 +19,9 @@ from pidone.record import EMPTY, Record
 from pidone.supervise.loading import Interrupted, Loading
 
 if TYPE_CHECKING:
+    from pidone.control.admin import Admin
     from pidone.ecosystem.options import LoadOptions
+    from pidone.ecosystem.spec import RuntimeSpec
     from pidone.supervise.session import Closable, Parts
 
 USAGE: Final = """\
@@ -193,11 +195,18 @@ def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> 
     _adopt_orphans()
     _keep_socket_path()
     os.chdir("/")
-    around = Surroundings(
-        inbox=inbox, environ=dict(os.environ), version=__version__, load=load, operate=_operate
-    )
     try:
+        around = Surroundings(
+            inbox=inbox,
+            environ=dict(os.environ),
+            version=__version__,
+            load=load,
+            operate=_operating(ecosystem.runtime),
+        )
         ending = Session(ecosystem, around).run()
+    except ConfigError as error:
+        leave_message(Ending(ExitCode.CONFIG, "config", str(error)))
+        return _refuse(ExitCode.CONFIG, str(error))
     except ListenError as error:
         leave_message(Ending(ExitCode.CONFIG, "listen", str(error)))
         return _refuse(ExitCode.CONFIG, str(error))
@@ -275,16 +284,25 @@ def what_to_load(options: StartOptions, cwd: str, cpus: int) -> "tuple[tuple[str
     )
 
 
-def _operate(parts: "Parts") -> "Closable | None":
-    from pidone.control import socket_file
+def _operating(settings: "RuntimeSpec") -> "Callable[[Parts], Closable | None]":
+    """What opens the control side once the first apps run. Raises ConfigError, ListenError."""
+    admin: Admin | None = None
+    if settings.admin is not None:
+        from pidone.control.admin import open_admin
 
-    settings = parts.supervisor.runtime
-    is_unwatched = settings.admin is None and not parts.supervisor.ecosystem.alerts
-    if is_unwatched and socket_file.configured(settings.socket, os.environ) == socket_file.OFF:
-        return None
-    from pidone.control.server import ControlServer
+        admin = open_admin(settings.admin, settings.admin_token_file)
 
-    return ControlServer(parts, os.environ)
+    def operate(parts: "Parts") -> "Closable | None":
+        from pidone.control import socket_file
+
+        is_off = socket_file.configured(parts.supervisor.runtime.socket, os.environ) == socket_file.OFF
+        if is_off and admin is None and not parts.supervisor.ecosystem.alerts:
+            return None
+        from pidone.control.server import ControlServer
+
+        return ControlServer(parts, os.environ, admin)
+
+    return operate
 
 
 def _keep_socket_path() -> None:

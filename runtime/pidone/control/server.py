@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pidone.control import socket_file
-from pidone.errors import ControlError
+from pidone.control.admin import Admin
 from pidone.supervise.session import Closable, Parts
 from pidone.throttle import Throttle
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from pidone.control.listener import Listener
     from pidone.control.unavailable import Unavailable
     from pidone.ecosystem.spec import Seconds
-
-_TOKEN_BYTES: Final = 4096
-_KERNEL_BYTES: Final = 64 * 1024
 
 
 _RETRY: "Final[Seconds]" = 5.0
@@ -41,8 +38,8 @@ class _Door(NamedTuple):
 class ControlServer:
     """Listens on the unix socket and, if asked to, on TCP."""
 
-    def __init__(self, parts: Parts, environ: Mapping[str, str]) -> None:
-        """Open everything that the configuration asks for; what cannot be opened is logged, and no more."""
+    def __init__(self, parts: Parts, environ: Mapping[str, str], admin: Admin | None = None) -> None:
+        """Open the control socket, if there shall be one; where that is impossible is logged, and no more."""
         self._parts = parts
         self._doors: list[_Door] = []
         """Those that nobody has knocked at yet."""
@@ -56,7 +53,8 @@ class ControlServer:
 
             self._alarm = Alarm(parts, environ)
         self._open_local(environ)
-        self._open_admin()
+        if admin is not None:
+            self._listen(*admin)
 
     def close(self) -> None:
         """Hang up and remove the socket, unless it is another runtime's by now."""
@@ -92,19 +90,6 @@ class ControlServer:
                 uid=bound.taken_from,
             )
         self._listen(bound.sock, bound.path)
-
-    def _open_admin(self) -> None:
-        runtime = self._parts.supervisor.runtime
-        if runtime.admin is None:
-            return
-        try:
-            token = None if runtime.admin_token_file is None else read_token(runtime.admin_token_file)
-            sock = bind_admin(runtime.admin)
-        except (OSError, ControlError) as error:
-            self._complain(runtime.admin, error)
-            return
-        host, port = sock.getsockname()[:2]
-        self._listen(sock, f"[{host}]:{port}" if ":" in host else f"{host}:{port}", token)
 
     def _listen(self, sock: socket.socket, address: str, token: bytes | None = None) -> None:
         self._doors.append(_Door(sock, address, token))
@@ -188,44 +173,3 @@ class ControlServer:
         frames = traceback.extract_tb(error.__traceback__)
         place = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else "?"
         self._parts.ledger.event("error", "runtime.error", f"{type(error).__name__} at {place}")
-
-
-def bind_admin(address: str) -> socket.socket:
-    """Listen on `[HOST:]PORT`. Raises OSError, ControlError.
-
-    A port alone means every address: probes and scrapes come from outside of the container.
-    """
-    host, _, port = address.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not (port.isascii() and port.isdigit() and int(port) < 65536):
-        raise ControlError("expected [HOST:]PORT")
-    if host in ("", "*"):
-        if socket.has_dualstack_ipv6():
-            return _nonblocking(
-                socket.create_server(
-                    ("::", int(port)), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128
-                )
-            )
-        host = "0.0.0.0"  # noqa: S104 (what a port alone means)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return _nonblocking(socket.create_server((host, int(port)), family=family, backlog=128))
-
-
-def _nonblocking(sock: socket.socket) -> socket.socket:
-    """Its clients inherit small buffers: the kernel would keep megabytes for each that does not read."""
-    for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
-        sock.setsockopt(socket.SOL_SOCKET, option, _KERNEL_BYTES)
-    sock.setblocking(False)
-    return sock
-
-
-def read_token(path: str) -> bytes:
-    """The token in a file, without the line end. Raises ControlError."""
-    try:
-        with open(path, "rb") as file:
-            token = file.read(_TOKEN_BYTES).strip()
-    except OSError as error:
-        raise ControlError(f"{path}: {error.strerror}") from None
-    if not token:
-        raise ControlError(f"{path} is empty")
-    return token
