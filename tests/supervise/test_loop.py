@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import resource
 import subprocess
 import sys
 import textwrap
@@ -209,3 +210,39 @@ def test_asyncio_is_imported_only_after_a_moment() -> None:
     """
     shown = subprocess.run([PYTHON, "-c", textwrap.dedent(code)], capture_output=True, check=True, text=True)
     assert shown.stdout.split() == ["False", "False", "True", "False"], sys.executable
+
+
+def test_a_loop_that_cannot_be_had_yet_is_asked_for_again(
+    make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without a descriptor for epoll, readers and timers go on as before; later the real loop takes over."""
+    monkeypatch.setattr("pidone.supervise.loop.TRY_AGAIN_S", 0.05)
+    loop = make_loop(0.0)
+    read, write = os.pipe()
+    heard: list[bytes] = []
+    held: list[int] = []
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def hear() -> None:
+        heard.append(os.read(read, 9))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for fd in held:
+            os.close(fd)
+        loop.call_later(0.2, loop.stop)
+
+    loop.add_reader(read, hear)
+    loop.call_later(0.02, os.write, write, b"late")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                held.append(os.dup(0))
+        loop.run_forever()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert heard == [b"late"]
+    assert attached(loop)
+    assert "the event loop cannot be had yet" in caplog.text
+    loop.remove_reader(read)
+    os.close(read)
+    os.close(write)

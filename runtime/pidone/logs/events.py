@@ -92,6 +92,10 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "channel.ignored": Event("a message of a process was not understood", ("app",)),
         "probe.shared": Event("a probe asks a port that all instances share", ("app",)),
         "log.dropped": Event("lines of an app were dropped", ("app", "lines", "reason")),
+        "log.pipe_failed": Event(
+            "an app's lines are read late because the kernel does not watch its pipe",
+            ("app", "error", "count"),
+        ),
         "log.file_failed": Event(
             "a log file cannot be written, rotated or packed for now", ("app", "path", "error", "count")
         ),

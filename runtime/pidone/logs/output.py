@@ -157,7 +157,7 @@ class Output:
             return
         try:
             self._loop.add_writer(writer.fd, self._flush)
-        except PermissionError:  # epoll(7): EPERM for a file that cannot be polled
+        except OSError:  # epoll_ctl(2): EPERM for a file that cannot be polled, ENOSPC for one too many
             self._waiting = self._loop.call_later(_RETRY_S, self._retry).cancel
         else:
             self._waiting = lambda: self._loop.remove_writer(writer.fd)

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
-from pidone.ecosystem.spec import Bytes
+from pidone.ecosystem.spec import Bytes, Seconds
 from pidone.logs.lines import LineBuffer
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ PIPE_SIZE: Final[Bytes] = 256 * 1024
 """Of each pipe, where the system allows it (pipe-user-pages-soft is shared by all processes of a user)."""
 READ_SIZE: Final[Bytes] = 64 * 1024
 """Bytes of one stream per turn of the loop, so that every stream and every signal gets its turn."""
+LOOK_AFTER: Final[Seconds] = 0.05
+"""How often a pipe is read that the kernel does not watch."""
 _SLICE: Final[Bytes] = 32 * 1024
 _SLICE_LINES: Final = 4096
 """So much is processed without asking whether stdout still has room: the records of a slice are a fraction of
@@ -59,10 +61,12 @@ class PipeReader:
         gate: Gate,
         on_read: Callable[["PipeReader"], None],
         on_end: Callable[["PipeReader"], None],
+        on_failure: Callable[[OSError], None],
     ) -> None:
         """`on_read` is called after every read of the loop, `on_end` once everything was handed over.
 
-        `on_end` may be called from within any method here, and more than once.
+        `on_end` may be called from within any method here, and more than once; so may `on_failure`, when the
+        kernel watches no more pipes (this one is read by the clock then), or does not let it be read.
         """
         self._loop = loop
         self._fd = fd
@@ -70,6 +74,8 @@ class PipeReader:
         self._gate = gate
         self._on_read = on_read
         self._on_end = on_end
+        self._on_failure = on_failure
+        self._look_due = False
         self._buffer = LineBuffer()
         self._backlog = b""
         self._reading = False
@@ -104,8 +110,7 @@ class PipeReader:
         else:
             self._work()
         if not (self.closed or self._backlog or self._reading or self._gate.full):
-            self._reading = True
-            self._loop.add_reader(self._fd, self._turn)
+            self._watch()
 
     def pause(self) -> None:
         """If stdout has no room, leave in the pipe what is in the pipe."""
@@ -138,6 +143,24 @@ class PipeReader:
         os.close(self._fd)
         self._fd = -1
 
+    def _watch(self) -> None:
+        if self._look_due:
+            return
+        try:
+            self._loop.add_reader(self._fd, self._turn)
+        except OSError as error:  # epoll_ctl(2): ENOSPC, ENOMEM
+            self._on_failure(error)
+            self._look_due = True
+            self._loop.call_later(LOOK_AFTER, self._look)
+        else:
+            self._reading = True
+
+    def _look(self) -> None:
+        self._look_due = False
+        if not self.closed and not self._gate.full:
+            self._turn()
+        self.resume()
+
     def _turn(self) -> None:
         self._read(last_words=False)
         if not self.done:
@@ -151,6 +174,9 @@ class PipeReader:
             data = os.read(self._fd, READ_SIZE)
         except BlockingIOError:
             return 0
+        except OSError as error:
+            self._on_failure(error)
+            data = b""
         if not data:
             self.close()
             self._end()

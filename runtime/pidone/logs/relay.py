@@ -19,6 +19,7 @@ from pidone.logs.pipeline import Counts, LinePipeline, Stages
 from pidone.logs.pipes import Gate, PipeOutlet, PipeReader
 from pidone.logs.timestamps import Timestamps, WallClock
 from pidone.record import EMPTY
+from pidone.throttle import Throttle
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -76,6 +77,7 @@ class Relay:
         self._counts: dict[tuple[AppKey, str], Counts] = {}
         self._limits: dict[AppKey, RateLimit] = {}
         self._clock = clock
+        self._throttle = Throttle(time.monotonic)
         self._outputs = (stdout_fd, stderr_fd)
         self._files: LogFiles | None = None
         self._drops: dict[tuple[AppKey, str], DropReport] = {}
@@ -94,7 +96,15 @@ class Relay:
         def make_reader(fd: int, name: str, pid: int) -> PipeReader:
             gate = self._gate(source.app, name)
             lines = LinePipeline(self._stages(source, name, pid, on_line), self._loop.call_later)
-            reader = PipeReader(self._loop, fd, lines, gate, on_read=self._after_read, on_end=self._drop)
+            reader = PipeReader(
+                self._loop,
+                fd,
+                lines,
+                gate,
+                on_read=self._after_read,
+                on_end=self._drop,
+                on_failure=functools.partial(self._pipe_failed, source.app),
+            )
             self._readers[reader] = None
             return reader
 
@@ -232,6 +242,11 @@ class Relay:
         for (_, reason), report in self._drops.items():
             if reason == _OVERFLOW:
                 report.flush()
+
+    def _pipe_failed(self, app: AppSpec, error: OSError) -> None:
+        if count := self._throttle.due(app.key()):
+            told = f"the pipe of an instance is not watched: {error.strerror}"
+            self.event("warning", "log.pipe_failed", told, **app.labels(), error=str(error), count=count)
 
     def file_failed(self, app: AppSpec, path: "Path", what: str, error: OSError, count: int) -> None:
         """See `AppFileNews`."""

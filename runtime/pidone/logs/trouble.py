@@ -4,9 +4,8 @@ from collections.abc import Callable
 from typing import Final
 
 from pidone.ecosystem.spec import Seconds
+from pidone.throttle import Throttle
 
-TELL_EVERY: Final[Seconds] = 60.0
-"""A record a minute, however often something fails."""
 RETRY_AFTER: Final[Seconds] = 10.0
 """So long what has failed is left alone: a full disk is not asked for every line."""
 
@@ -18,8 +17,7 @@ class Trouble:
         """`tell` gets the latest failure, and how many there were since it was told last."""
         self._tell = tell
         self._clock = clock
-        self._count = 0
-        self._told_at: Seconds | None = None
+        self._throttle = Throttle(clock)
         self._failed_at: Seconds | None = None
 
     @property
@@ -34,11 +32,8 @@ class Trouble:
 
     def failed(self, error: OSError) -> None:
         """Once more."""
-        self._count += 1
-        self._failed_at = now = self._clock()
-        if self._told_at is None or abs(now - self._told_at) >= TELL_EVERY:
-            self._told_at = now
-            count, self._count = self._count, 0
+        self._failed_at = self._clock()
+        if count := self._throttle.due(None):
             self._tell(error, count)
 
     def try_again(self) -> None:

@@ -5,6 +5,7 @@ say its first words. EarlyLoop is what a start needs of a loop: callbacks, timer
 hands everything over to asyncio's after a moment, or as soon as somebody asks for more than that.
 """
 
+import os
 import select
 import sys
 import time
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 EARLY_TIME_S: Final = 0.08
 """How long the first apps are attended to before asyncio is imported."""
+TRY_AGAIN_S: Final = 5.0
+"""Until asyncio's loop is asked for once more, after it could not be had."""
 
 
 def new_event_loop() -> "AbstractEventLoop":
@@ -95,10 +98,17 @@ class EarlyLoop:
     def run_forever(self) -> None:
         """As asyncio's."""
         hand_over_at = self.time() + self._early_time
-        while not self._stopped and self._real is None and (left := hand_over_at - self.time()) > 0:
-            self._turn(left)
-        if not self._stopped:
-            self._attach().run_forever()
+        while not self._stopped and self._real is None:
+            if (left := hand_over_at - self.time()) > 0:
+                self._turn(left)
+                continue
+            try:
+                self._attach()
+            except (OSError, ImportError) as error:  # no descriptor: apps are attended to here
+                _tell(error)
+                hand_over_at = self.time() + TRY_AGAIN_S
+        if self._real is not None and not self._stopped:
+            self._real.run_forever()
 
     def __getattr__(self, name: str) -> Any:
         """Everything else is asked of the real loop, which has to be there then."""
@@ -135,11 +145,17 @@ class EarlyLoop:
     def _attach(self) -> "AbstractEventLoop":
         if self._real is not None:
             return self._real
-        real = self._real = _import_asyncio()
-        for fd, call in self._readers.items():
-            real.add_reader(fd, call.run)
-        for fd, call in self._writers.items():
-            real.add_writer(fd, call.run)
+        _need_descriptors()
+        real = _import_asyncio()
+        try:
+            for fd, call in self._readers.items():
+                real.add_reader(fd, call.run)
+            for fd, call in self._writers.items():
+                real.add_writer(fd, call.run)
+        except OSError:
+            real.close()
+            raise
+        self._real = real
         for call in sorted(self._timers, key=lambda call: call.when):
             call.hand_over(real)
         for known in (self._readers, self._writers, self._timers):  # or what ends later would be held here
@@ -169,6 +185,24 @@ class _EarlyCall:
     def hand_over(self, real: "AbstractEventLoop") -> None:
         if not self._cancelled:
             self._cancel_real = real.call_at(self.when, self.run).cancel
+
+
+def _tell(error: Exception) -> None:
+    """`logging` is there long before this is needed: the runtime's own events go through it."""
+    import logging  # noqa: PLC0415 (this module itself imports next to nothing)
+
+    logging.getLogger(__name__).warning("the event loop cannot be had yet: %s", error)
+
+
+def _need_descriptors() -> None:
+    """Raises OSError where there are fewer than a loop takes: one that is made by half is never closed."""
+    spare: list[int] = []
+    try:
+        for _ in range(2):
+            spare += os.pipe()
+    finally:
+        for fd in spare:
+            os.close(fd)
 
 
 def _import_asyncio() -> "AbstractEventLoop":

@@ -1,0 +1,62 @@
+"""A kernel that watches no more descriptors, or lets one not be read, costs no line and nobody else's."""
+
+import errno
+import os
+
+import pytest
+from logs.relaying import Stage, app, stage
+
+
+def unwatched(it: Stage, monkeypatch: pytest.MonkeyPatch, *fds: int) -> list[int]:
+    """Let epoll_ctl refuse; returns what was asked for."""
+    asked: list[int] = []
+    add = it.loop.add_reader
+
+    def add_reader(fd: int, *rest: object) -> object:
+        if fds and fd not in fds:
+            return add(fd, *rest)  # type: ignore[arg-type]
+        asked.append(fd)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(it.loop, "add_reader", add_reader)
+    return asked
+
+
+def test_a_pipe_that_is_not_watched_is_read_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All lines arrive, one record tells, and once there is room the kernel watches again."""
+    with stage() as it:
+        asked = unwatched(it, monkeypatch)
+        it.spawn(app(), ["sh", "-c", "for i in 1 2 3; do echo $i; sleep 0.1; done"])
+        it.turn(lambda: it.relay.counts()[("default", "api"), "stdout"].lines >= 2)
+        assert len(asked) > 2
+        monkeypatch.undo()
+        it.run()
+        it.turn(lambda: not it.relay._readers)
+        found = it.records()
+    assert [record["message"] for record in found if "event" not in record] == ["1", "2", "3"]
+    (told,) = [record for record in found if record.get("event") == "log.pipe_failed"]
+    assert (told["app"], told["level"]) == ("api", "warning")
+
+
+def test_a_pipe_that_cannot_be_read_ends_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """EIO is an outcome of that pipe."""
+    with stage() as it:
+        outlets = [it.open(app(name)) for name in ("bad", "good")]
+        for outlet in outlets:
+            it.say(outlet, b"line\n")
+        bad = outlets[0]._reads[0]  # type: ignore[attr-defined]
+        read = os.read
+
+        def failing(fd: int, size: int) -> bytes:
+            if fd == bad:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return read(fd, size)
+
+        for outlet in outlets:
+            outlet.spawned(7)
+        monkeypatch.setattr(os, "read", failing)
+        it.turn(lambda: not it.relay._readers)
+        monkeypatch.undo()
+        found = it.records()
+    assert [record["app"] for record in found if "event" not in record] == ["good"]
+    assert [record["app"] for record in found if record.get("event") == "log.pipe_failed"] == ["bad"]
