@@ -76,7 +76,7 @@ class Assembly:
             self._add_kernel_share()
             handover = ProcessHandover(
                 request.loop,
-                argv=activation.fill_in(app.argv, needs.activated(app), app.name),
+                argv=activation.fill_in(self._argv(), needs.activated(app), app.name),
                 env=self._env,
                 pid_vars=tuple(self._pid_vars),
                 fds=self._fds,
@@ -97,6 +97,10 @@ class Assembly:
             raise
         self._leave = handover.leave
         return handover
+
+    def _argv(self) -> tuple[str, ...]:
+        app = self._request.app
+        return program.without_launcher(app) if needs.is_cluster_worker(app) else app.argv
 
     @property
     def _label(self) -> str:
@@ -179,7 +183,7 @@ class Assembly:
         from pidone.listen.kernel.share import KernelShare  # noqa: PLC0415
 
         if not seccomp.is_known():
-            request.ports.kernel_refuses("it takes Linux 5.9 on x86-64 or arm64")
+            self._kernel_refused("it takes Linux 5.9 on x86-64 or arm64")
             return
         self._kernel = KernelShare(
             request.loop,
@@ -187,9 +191,13 @@ class Assembly:
             self._sockets,
             above=max(self._fds, default=2) + 1,
             on_listening=self._listening,
-            on_refused=request.ports.kernel_refuses,
+            on_refused=self._kernel_refused,
         )
         self._attachments.append(self._kernel)
+
+    def _kernel_refused(self, why: str) -> None:
+        if not needs.shares_python(self._request.app):  # which shares what goes through Python's sockets
+            self._request.ports.kernel_refuses(why)
 
     def _add_notify(self) -> None:
         request, app = self._request, self._request.app

@@ -32,14 +32,17 @@ def shares_python(app: AppSpec) -> bool:
 
 
 def shares_kernel(app: AppSpec) -> bool:
-    """Whether the kernel asks about its bind(): on request, or in cluster mode where nothing else shares."""
+    """Whether the kernel asks about its bind(): on request, or in cluster mode, where it is not Node.
+
+    Python has the shim besides: what that does not see (servers that bind outside Python, or by a class of
+    their own) the kernel does.
+    """
     if app.share is not None:
         return app.share == "kernel"
     return (
         app.exec_mode is ExecMode.CLUSTER
         and not app.listen
         and app.increment_var is None
-        and not shares_python(app)
         and not program.is_node(app.argv)
     )
 

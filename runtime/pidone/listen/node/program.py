@@ -9,6 +9,7 @@ PRELOAD: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "drain
 _NAMES: Final = ("node", "nodejs")
 _VERSION: Final = "0123456789.-"
 _RUNNERS: Final = ("npm", "npx", "npm-cli.js", "npx-cli.js", "yarn", "yarnpkg", "yarn.js", "pnpm", "pnpx")
+_SCRIPTS: Final = (".ts", ".mts", ".cts", ".tsx", ".js", ".mjs", ".cjs", ".jsx")
 _SHEBANG_BYTES: Final = 256
 
 
@@ -21,6 +22,28 @@ def is_package_runner(argv: tuple[str, ...]) -> bool:
     """Whether a package manager stands between us and the app, and would keep the IPC channel for itself."""
     words = [word for word in argv if not word.startswith("-")][:2]
     return any(os.path.basename(word) in _RUNNERS for word in words)
+
+
+def without_launcher(app: AppSpec) -> tuple[str, ...]:
+    """The command line of a cluster worker; tsx, which would start Node as a child, becomes `--import`.
+
+    The child would be outside of the cluster: the launcher has the channel, and takes it for its own.
+    """
+    launcher = os.path.realpath(app.argv[0])
+    loader = os.path.join(os.path.dirname(launcher), "loader.mjs")
+    is_tsx = os.path.basename(launcher) == "cli.mjs" and "tsx" in launcher.split(os.sep)
+    script = app.argv[1:]
+    if not is_tsx or not os.path.exists(loader) or not script or not _is_script(script[0]):
+        return app.argv
+    from pathlib import Path  # noqa: PLC0415 (few apps are written in TypeScript)
+    from shutil import which  # noqa: PLC0415
+
+    node = which("node", path=app.env.get("PATH"))
+    return app.argv if node is None else (node, "--import", Path(loader).as_uri(), *script)
+
+
+def _is_script(word: str) -> bool:
+    return not word.startswith("-") and os.path.splitext(word)[1] in _SCRIPTS
 
 
 def preload_env(app: AppSpec, users: str) -> dict[str, str] | None:

@@ -19,6 +19,7 @@ from typing import Any
 
 import pidone_drain
 import pidone_environment
+import pidone_imports
 import pidone_options
 import pidone_sockets
 import pidone_uvloop
@@ -39,6 +40,7 @@ def install() -> None:
     setattr(socket.socket, "bind", bind)  # noqa: B010 (mypy forbids the plain assignment)
     setattr(socket.socket, "listen", listen)  # noqa: B010
     pidone_uvloop.expect(serve)
+    pidone_imports.expect("portend", _share_is_free)
 
 
 def bind(self: socket.socket, address: Any) -> None:
@@ -109,6 +111,11 @@ def getsockopt(self: socket.socket, level: int, option: int, *size: int) -> Any:
     if level == socket.SOL_SOCKET and option == socket.SO_ACCEPTCONN and value and _is_tcp(self):
         _report(self.getsockname()[1])
     return value
+
+
+def _share_is_free(portend: Any) -> None:
+    """CherryPy looks whether somebody answers on its port before it binds; those are its likes."""
+    portend.free = lambda *_args, **_kwargs: None
 
 
 def _is_tcp(sock: socket.socket) -> bool:
