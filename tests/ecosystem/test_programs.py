@@ -214,6 +214,26 @@ def test_what_a_shell_is_for_goes_through_one(box: Box) -> None:
     assert "args: a script with blanks does not get them" in box.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("keys", "hint"),
+    [
+        ({"script": "uvicorn a:b --port 80", "exec_mode": "cluster"}, 'share = "python"'),
+        ({"script": "rusty", "exec_mode": "cluster"}, 'share = "kernel"'),
+        ({"script": "rusty", "exec_mode": "cluster", "listen": [80]}, ""),
+        ({"script": "uvicorn a:b", "exec_mode": "cluster", "share": "python"}, ""),
+        ({"script": "rusty", "instances": 2}, ""),
+        ({"script": "node x.js", "instances": 2}, ""),
+    ],
+)
+def test_a_cluster_that_shares_nothing_is_told_what_would(box: Box, keys: dict[str, Any], hint: str) -> None:
+    """Instead of EADDRINUSE in the second instance."""
+    box.commands("rusty", "node")
+    (box.bin / "uvicorn").write_text("#!/usr/bin/python3\n")
+    (box.bin / "uvicorn").chmod(0o755)
+    box.app(**keys)
+    assert any(hint in notice for notice in box.notices) if hint else not box.notices
+
+
 def test_python_prints_at_once(box: Box) -> None:
     """PYTHONUNBUFFERED for Python and for commands that Python runs, unless somebody says otherwise."""
     box.commands("python3", "node")

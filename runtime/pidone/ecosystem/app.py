@@ -138,6 +138,7 @@ class Reader:
         if program:
             result |= _defaults(program, values)
         home = variables.variables.get("HOME") or environment.home_of(self.options.environ)
+        self._hint_at_sharing(values, result, program, scope)
         result |= _logs(values, cwd, home, result["exec_mode"], is_pm2s=self.document.is_pm2s)
         if hooks := {name: values[name] for name in HOOK_NAMES if name in values}:
             result["hooks"] = {**values.get("hooks", {}), **hooks}
@@ -266,6 +267,24 @@ class Reader:
         unset = values.get("unset_env", ())
         inherited = {} if values.get("filter_env") is True else self.options.environ
         return {name: value for name, value in inherited.items() if name not in unset}
+
+    def _hint_at_sharing(
+        self, values: Mapping[str, Any], result: Mapping[str, Any], program: Program | None, scope: Scope
+    ) -> None:
+        """Name what would let instances share their ports, where nothing does."""
+        is_cluster = result["exec_mode"] is ExecMode.CLUSTER
+        several = is_cluster or (self.options.hints and values.get("instances", 1) != 1)
+        if not several or program is None or program.is_node or values.get("share"):
+            return
+        if result.get("listen") or values.get("increment_var"):
+            return
+        way = "python" if "PYTHONUNBUFFERED" in program.env_defaults else "kernel"
+        mode = 'exec_mode = "cluster"' if is_cluster else "instances"
+        scope.notice(
+            f'{mode}: nothing here shares a port among the instances; share = "{way}" does, or'
+            " listen = [PORT] for a server that takes sockets",
+            "exec_mode" if is_cluster else "instances",
+        )
 
     def _drop_args(self, values: dict[str, Any], cwd: Path, scope: Scope) -> None:
         """PM2 hands a script with blanks to a shell, which does not pass `args` on."""

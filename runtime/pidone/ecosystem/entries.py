@@ -53,7 +53,7 @@ def sort_keys(raw: Mapping[str, object], scope: Scope) -> Sorted:
         # PM2 takes `env_file: {...}` as an environment called "file"; only there it is one.
         if (
             spelling.startswith("env_")
-            and (key is None or isinstance(value, Mapping))
+            and (key is None or (isinstance(value, Mapping) and not scope.problems.document.strict))
             and spelling != "env_from_files"
         ):
             result.sets[spelling.removeprefix("env_")] = Entry(spelling, value)
@@ -106,7 +106,8 @@ def parse_value(kind: Kind, entry: Entry, scope: Scope) -> Any:
             nested = scope.at(entry.spelling)
             hidden = finding.value is not None and is_secret(str(finding.path[-1:]))
             quoted = MASK if secret else shown(MASK if hidden else finding.value)
-            nested.error(f"{dotted} = {quoted}: {finding.expected}", *finding.path)
+            what = "" if finding.value is None and finding.expected == "is missing" else f" = {quoted}"
+            nested.error(f"{dotted}{what}: {finding.expected}", *finding.path)
         return None
     if advice:
         scope.warn(f"{entry.spelling} = {shown(entry.value)}: {advice}", entry.spelling)

@@ -7,6 +7,7 @@ from typing import Final
 from pidone.ecosystem.formats.plain import Plain
 from pidone.ecosystem.formats.secrets import problem
 from pidone.ecosystem.formats.source import Parsed, Source
+from pidone.errors import ConfigError
 
 _PLACE: Final = re.compile(r"\s*\(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$")
 
@@ -29,6 +30,10 @@ def parse(source: Source) -> Parsed:
         last = source.text.rstrip().count("\n") + 1
         raise problem(source, f"{message}, and the file ends", line=last) from None
     except ValueError:  # int() refuses more than 4300 digits
-        raise problem(source, "holds a number with thousands of digits") from None
+        digits = re.search(r"\d{4301}", source.text)
+        line = source.text.count("\n", 0, digits.start()) + 1 if digits else None
+        raise ConfigError(
+            f"{source.name}{f':{line}' if line else ''}: holds a number with thousands of digits"
+        ) from None
     except RecursionError:
         raise problem(source, "is nested too deeply") from None

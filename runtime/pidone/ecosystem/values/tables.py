@@ -169,6 +169,8 @@ def _parse_secrets(value: object) -> bool | Mapping[str, str | None]:
 def _parse_filter(value: object) -> bool | tuple[str, ...]:
     if isinstance(value, bool) or value in ("true", "false"):
         return parse_bool(value)
+    if isinstance(value, int | float):
+        raise Invalid("expected true, false, or names of variables")
     return parse_names(value)
 
 
@@ -347,6 +349,8 @@ def _parse_log_file(value: object) -> str | None:
 def _parse_watch(value: object) -> tuple[str, ...]:
     if isinstance(value, bool) or value in ("true", "false"):
         return (".",) if parse_bool(value) else ()
+    if isinstance(value, int | float):
+        raise Invalid("expected true, false, a path or a list of paths")
     return parse_names(value)
 
 
