@@ -1,5 +1,6 @@
 """The connection pool: one per process, sized by the settings, the same SQL on SQLite and Postgres."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,12 +12,16 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from chat.admission import Admission, RefusedError
 from chat.settings import Settings
 
-CONNECT_TIMEOUT_S = 3.0
+CONNECT_TIMEOUT_S = 1.0
+"""For all that comes before a statement: a place in the pool, the connection, whether it still answers."""
+POOL_TIMEOUT_S = 0.8
+"""For the place alone: shorter, because others being slow is no outage."""
 STATEMENT_TIMEOUT_S = 5.0
-POOL_TIMEOUT_S = 2.0
-"""A request waits this long for a free connection before it is refused: a queue must not grow unseen."""
+WAITING_PER_CONNECTION = 20
+"""More requests than that for each connection of the pool are refused at once: no queue grows unseen."""
 
 
 class UnavailableError(Exception):
@@ -28,20 +33,37 @@ class Database:
 
     def __init__(self, settings: Settings) -> None:
         self._engine = _sqlite(settings) if settings.is_sqlite else _postgres(settings)
+        self._connect_timeout_s = CONNECT_TIMEOUT_S * settings.patience
+        self.most_waiting = WAITING_PER_CONNECTION * settings.pool_size
+        self._admission = Admission(settings.pool_size + self.most_waiting)
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection for queries, each of which is its own transaction. Raises UnavailableError."""
         with _failures_translated():
-            async with self._engine.connect() as connection:
+            async with self._connection() as connection:
                 yield await connection.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """One transaction, committed and durable when the block is left. Raises UnavailableError."""
         with _failures_translated():
-            async with self._engine.begin() as connection:
+            async with self._connection() as connection, connection.begin():
                 yield connection
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+        with self._admission.place():
+            with self._admission.attempt():
+                try:
+                    async with asyncio.timeout(self._connect_timeout_s):
+                        connection = await self._engine.connect()
+                except PoolTimeoutError:
+                    raise RefusedError("no connection became free") from None
+            try:
+                yield connection
+            finally:
+                await connection.close()
 
     async def check(self) -> None:
         """Ask the database something. Raises UnavailableError."""
@@ -59,7 +81,9 @@ def _failures_translated() -> Iterator[None]:
         yield
     except (IntegrityError, ProgrammingError):
         raise  # our mistake, not an outage
-    except (DBAPIError, PoolTimeoutError, OSError) as error:  # OSError covers refusal and timeouts
+    except RefusedError as error:
+        raise UnavailableError(str(error)) from None
+    except (DBAPIError, OSError) as error:  # OSError covers refusal and timeouts
         raise UnavailableError(f"{type(error).__name__}: {error}") from error
 
 
