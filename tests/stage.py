@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pidone.contracts import InstanceId, NoHandover, Report
+from pidone.contracts import Clock, InstanceId, NoHandover, Report
 from pidone.ecosystem.spec import AppSpec
 from pidone.errors import SpawnError
 from pidone.init.reaper import ExitStatus
+from pidone.supervise.app import App
 from pidone.supervise.collaborators import World
 
 
@@ -72,6 +73,7 @@ class FakeProcess:
     has_channel: bool = False
     followed: int | None = None
     was_online: bool = False
+    turn: Callable[[], None] = lambda: None
     _on_gone: Callable[[], None] | None = None
 
     def online(self) -> None:
@@ -116,6 +118,7 @@ class FakeProcess:
             return
         self.main_alive = False
         self.on_exit(ExitStatus(code=None if signal else code, signal=signal))
+        self.turn()
 
     def leftovers_end(self) -> None:
         """Let what it left behind end."""
@@ -123,12 +126,38 @@ class FakeProcess:
             self.leftovers = 0
             assert self._on_gone is not None
             self._on_gone()
+            self.turn()
+
+
+class TurningReport:
+    """Passes on what a process reports, each report in a turn of the loop."""
+
+    def __init__(self, report: Report, turn: Callable[[], None]) -> None:
+        self._report = report
+        self._turn = turn
+
+    def ready(self, how: str) -> None:
+        self._report.ready(how)
+        self._turn()
+
+    def failed(self, why: str) -> None:
+        self._report.failed(why)
+        self._turn()
+
+    def drained(self) -> None:
+        self._report.drained()
+        self._turn()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._report, name)
 
 
 class FakeLauncher:
     """Hands out FakeProcesses; `fail` makes the next launches fail."""
 
-    def __init__(self) -> None:
+    def __init__(self, turn: Callable[[], None] = lambda: None) -> None:
+        """`turn` is what follows whatever a process does: a turn of the loop."""
+        self.turn = turn
         self.launched: list[FakeProcess] = []
         self.fail = 0
         self.leftovers = 0
@@ -144,8 +173,9 @@ class FakeLauncher:
         process = FakeProcess(
             1000 + len(self.launched),
             who,
-            report,
+            TurningReport(report, self.turn),
             on_exit,
+            turn=self.turn,
             leftovers=self.leftovers,
             drains=self.drains,
             has_channel=self.has_channel,
@@ -209,12 +239,27 @@ class FakeBroker:
         self.closed.append(app.name)
 
 
+class Turns:
+    """Looks at an app in the next turn of the loop, as the supervisor does."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+
+    def app_changed(self, app: App) -> None:
+        self.clock.call_later(0, lambda: self.look(app))
+
+    def look(self, app: App) -> None:
+        again = app.reconcile(self.clock.time(), lambda: False).look_at
+        if again is not None:
+            self.clock.call_later(again - self.clock.time(), lambda: self.look(app))
+
+
 class Stage:
     """All fakes together."""
 
     def __init__(self, random: Callable[[], float] = lambda: 0.5) -> None:
         self.clock = FakeClock()
-        self.launcher = FakeLauncher()
+        self.launcher = FakeLauncher(turn=self.clock.advance)
         self.log = FakeLog()
         self.broker = FakeBroker()
         self.world = World(self.clock, self.launcher, self.log, self.broker, random)

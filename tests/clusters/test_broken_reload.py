@@ -28,7 +28,7 @@ def test_broken_code_takes_nothing_down(tmp_path: Path, node: str, port: int, ba
     with running(tmp_path, app) as site, Load(port, keep_alive=False) as load:
         old = site.pids()
         load.more(200)
-        limit: dict[str, Any] = {"listen_timeout": 700} if how == "silent" else {}
+        limit: dict[str, Any] = {"listen_timeout": 700, "reload_timeout": 700} if how == "silent" else {}
         site.change(**limit, env={"BREAK": how, "GENERATION": "1"})
         failed = site.run.expect(event="app.reload_failed")
         assert failed["replaced"] == 0

@@ -48,6 +48,7 @@ while True:
 SERVES = """
 import os, select, signal, socket, threading, time
 listening = socket.socket(fileno=3)
+listening.setblocking(False)
 kept, ended = [], []
 signal.signal(signal.SIGTERM, lambda number, frame: ended.append(number))
 def leak():

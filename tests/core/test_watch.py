@@ -14,6 +14,7 @@ from writing import FOREVER, ecosystem, python, shell
 SERVES = """
 import select, signal, socket, sys
 listening, ended = socket.socket(fileno=3), []
+listening.setblocking(False)
 signal.signal(signal.SIGTERM, lambda number, frame: ended.append(number))
 print("VERSION", flush=True)
 while not ended:

@@ -27,13 +27,13 @@ from pidone.init import proctree, reaper, spawn
 from pidone.listen.lazy import LazyBroker
 from pidone.logs.relay import Relay
 from pidone.record import Record
-from pidone.supervise import leftovers, loop, session, upkeep
+from pidone.supervise import faults, leftovers, loop, session, upkeep
 from pidone.supervise.app import App
+from pidone.supervise.ending import Ending
 from pidone.supervise.instance import Instance
 from pidone.supervise.loading import Loading
 from pidone.supervise.session import Parts, Session, Surroundings
 from pidone.supervise.states import State
-from pidone.supervise.supervisor import Ending
 
 _EPOCH: Final = datetime(2026, 3, 2, tzinfo=UTC)
 """Wall clock when the turned one stands at 0."""
@@ -245,6 +245,7 @@ def _install() -> None:
         (processes.tree_memory, lambda tree, _threshold: tree.rss),
         (processes.TreeSampler, lambda: SimSampler(_World.now)),
         (upkeep._machine_kills, lambda: 0),
+        (faults.end_processes, lambda *_args: None),
         (cgroup.Box, SimpleNamespace(find=lambda: SimBox(_World.now))),
         (loop.new_event_loop, _the_loop),
         (session._random, _random),

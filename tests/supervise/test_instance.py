@@ -154,7 +154,7 @@ def test_the_reason_of_one_life_is_not_that_of_the_next() -> None:
     play.process.report.ready("log")
     play.process.exit(code=4)
     reasons = [told["reason"] for told in play.stage.log.named("instance.exit")]
-    assert reasons == ["not ready within 1 s", "exit"]
+    assert reasons == ["not ready within 1 s (listen_timeout)", "exit"]
     assert [told["by"] for told in play.stage.log.named("instance.online")] == ["log"]
 
 

@@ -3,18 +3,14 @@
 import signal
 
 import pytest
-from stage import FakeProcess, Stage, spec
+from stage import FakeProcess, Stage, Turns, spec
 
 from pidone.ecosystem.spec import AppSpec, ExecMode, OnReadyTimeout, Readiness
 from pidone.supervise.app import App
 from pidone.supervise.ledger import PLANNED, Ledger
-from pidone.supervise.replacing import Replacements, Wish
+from pidone.supervise.wanted import Replacement
 
 KEY = ("default", "app")
-
-
-class Quiet:
-    def app_changed(self, app: App) -> None: ...
 
 
 class Play:
@@ -23,7 +19,7 @@ class Play:
     def __init__(self, spec: AppSpec, count: int = 1) -> None:
         self.stage = Stage()
         self.ledger = Ledger(self.stage.log, self.stage.clock.time)
-        self.app = App(spec, count, self.stage.world.but(log=self.ledger), Quiet())
+        self.app = App(spec, count, self.stage.world.but(log=self.ledger), Turns(self.stage.clock))
         self.app.start()
         self.settle()
 
@@ -66,6 +62,7 @@ def test_a_crash_is_told_by_how_it_ended(end: dict[str, int], reason: str) -> No
     """Also when a reload came before it."""
     play = Play(CLUSTER)
     play.app.reload()
+    play.stage.clock.advance()
     play.settle()
     play.process.exit(**end)
     play.settle()
@@ -93,8 +90,7 @@ def test_a_person_asks() -> None:
 def test_a_replacement_counts_as_what_it_was_for(app: AppSpec, reason: str) -> None:
     """Every instance of it, whichever way it is done."""
     play = Play(app, 2)
-    todo = Replacements()
-    todo.ask(play.app, Wish(reason=reason))
+    play.app.replace(Replacement(reason=reason))
     play.settle()
     assert play.restarts == {reason: 2}
 
@@ -105,8 +101,7 @@ def test_a_replacement_counts_as_what_it_was_for(app: AppSpec, reason: str) -> N
 def test_too_much_memory(app: AppSpec, reason: str, *, overlap: bool) -> None:
     """With room for two processes and without, for its own limit and the container's."""
     play = Play(app)
-    todo = Replacements()
-    todo.ask(play.app, Wish(who=play.app.instances[0].who, reason=reason, overlap=overlap))
+    play.app.replace(Replacement(who=play.app.instances[0].who, reason=reason, overlap=overlap))
     play.settle()
     assert play.restarts == {"memory": 1}
 
@@ -154,7 +149,7 @@ def test_only_trouble_is_alarming() -> None:
     """Planned restarts do not count."""
     play = Play(FORK)
     for reason in PLANNED:
-        play.app.reload(reason=reason)
+        play.app.replace(Replacement(reason=reason))
         play.settle()
     assert play.ledger.unplanned_restarts(KEY) == 0
     play.process.exit(1)
@@ -186,6 +181,7 @@ def test_reloads_are_timed_from_first_to_last() -> None:
     durations = play.ledger.reloads[KEY]
     assert (sum(durations.counts), durations.total) == (2, 7.0)
     play.app.reload()
+    play.stage.clock.advance()
     play.process.exit(1)
     play.settle()
     assert sum(durations.counts) == 2

@@ -4,16 +4,20 @@ import signal
 from typing import Any
 
 import pytest
-from stage import FakeProcess, Stage, spec
+from stage import FakeProcess, Stage, Turns, spec
 
 from pidone.ecosystem.spec import AppSpec, ExecMode, Readiness
+from pidone.record import Record
 from pidone.supervise.app import App
-from pidone.supervise.rollout import Outcome
 from pidone.supervise.states import State
+from pidone.supervise.wanted import Replacement
 
 
-class Quiet:
-    def app_changed(self, app: App) -> None: ...
+class Outcome(Record):
+    """How a replacement ended, as it was told."""
+
+    replaced: int
+    failure: str = ""
 
 
 class Play:
@@ -23,9 +27,9 @@ class Play:
         self.stage = Stage()
         keys = {"exec_mode": ExecMode.CLUSTER, "ready": Readiness(ipc=True), **keys}
         self.spec: AppSpec = spec("app", instances=count, **keys)
-        self.app = App(self.spec, count, self.stage.world, Quiet())
-        self.outcomes: list[Outcome] = []
+        self.app = App(self.spec, count, self.stage.world, Turns(self.stage.clock))
         self.app.start()
+        self.after(0)
         for process in list(self.alive()):
             if says_ready:
                 process.report.ready("ipc")
@@ -38,7 +42,15 @@ class Play:
         return self.stage.launcher.alive()
 
     def reload(self, **keys: Any) -> None:
-        self.app.reload(on_done=self.outcomes.append, **keys)
+        self.app.replace(Replacement(reason="reload", **keys))
+        self.after(0)
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        told = [e for e in self.stage.log.events if e["event"] in ("app.reloaded", "app.reload_failed")]
+        return [
+            Outcome(e["replaced"], e["message"] if e["event"] == "app.reload_failed" else "") for e in told
+        ]
 
     @property
     def newest(self) -> FakeProcess:
@@ -66,7 +78,7 @@ def test_each_slot_is_started_before_it_is_stopped() -> None:
         assert play.told_to_stop() == [(index, 1)]
         old = next(p for p in play.alive() if p.who.index == index and p.who.incarnation == 1)
         old.exit(0)
-    assert play.outcomes == [Outcome(replaced=3)]
+    assert play.outcomes == [Outcome(3)]
     assert [p.who.incarnation for p in play.alive()] == [2, 2, 2]
 
 
@@ -81,25 +93,27 @@ def test_code_that_does_not_start_takes_nothing_down() -> None:
 
 
 def test_code_that_never_gets_ready_takes_nothing_down() -> None:
-    """After listen_timeout a successor has failed, although a first start would count as online."""
-    play = Play(2, listen_timeout=3.0)
+    """After reload_timeout a successor has failed, although a first start would count as online."""
+    play = Play(2, listen_timeout=3.0, reload_timeout=9.0)
     play.reload()
-    play.after(3.1)
-    assert "not ready within 3 s" in play.outcomes[0].failure
+    play.after(8.9)
+    assert play.outcomes == [], "waiting costs nothing while the old ones serve"
+    play.after(0.2)
+    assert "not ready within 9 s (reload_timeout)" in play.outcomes[0].failure
     play.newest.exit(0)
     assert (play.serving(), len(play.alive())) == (2, 2)
 
 
 def test_a_program_that_never_says_that_it_is_ready() -> None:
     """A worker that listens to nothing counts as online after listen_timeout, in a reload as before."""
-    play = Play(1, listen_timeout=3.0, says_ready=False)
+    play = Play(1, listen_timeout=3.0, reload_timeout=3.0, says_ready=False)
     play.after(3.0)
     assert play.serving() == 1
     play.reload()
     play.after(3.1)
     assert play.told_to_stop() == [(0, 1)]
     next(p for p in play.alive() if p.signals).exit(0)
-    assert play.outcomes == [Outcome(replaced=1)]
+    assert play.outcomes == [Outcome(1)]
     play.newest.report.ready("ipc")  # late, but it does: from now on that is expected
     play.reload()
     play.after(3.1)
@@ -131,7 +145,7 @@ def test_max_surge_bounds_the_extra_processes(surge: int) -> None:
         else:
             next(p for p in play.alive() if p.signals).exit(0)
     assert most == 4 + surge
-    assert play.outcomes == [Outcome(replaced=4)]
+    assert play.outcomes == [Outcome(4)]
 
 
 def test_a_newcomer_serves_beside_its_predecessor_for_a_while() -> None:
@@ -171,7 +185,7 @@ def test_nobody_to_settle_beside() -> None:
     play.alive()[0].exit(1)
     play.reload()
     play.newest.report.ready("ipc")
-    assert play.outcomes == [Outcome(replaced=1)]
+    assert play.outcomes == [Outcome(1)]
     assert play.app.instances[0].pid == play.newest.pid
 
 
@@ -180,6 +194,7 @@ def test_a_later_stop_wins() -> None:
     play = Play(3)
     play.reload()
     play.app.stop()
+    play.after(0)
     assert "overrules" in play.outcomes[0].failure
     assert all(p.signals == [signal.SIGTERM] for p in play.alive())
     for process in play.alive():
@@ -204,10 +219,10 @@ def test_a_new_spec_becomes_the_apps_only_when_it_worked() -> None:
     """SIGHUP with a changed command: the old command stays until the new one is ready everywhere."""
     play = Play(1)
     changed = play.spec.but(args=("new",))
-    play.app.reload(changed)
+    play.reload(spec=changed)
     play.newest.exit(1)
     assert play.app.spec == play.spec
-    play.app.reload(changed)
+    play.reload(spec=changed)
     play.newest.report.ready("ipc")
     next(p for p in play.alive() if p.signals).exit(0)
     assert play.app.spec == changed
@@ -226,7 +241,7 @@ def test_an_app_that_cannot_overlap_restarts_one_by_one() -> None:
     assert play.told_to_stop() == [(1, 1)]
     next(p for p in play.alive() if p.signals).exit(0)
     play.newest.report.ready("ipc")
-    assert play.outcomes == [Outcome(replaced=2)]
+    assert play.outcomes == [Outcome(2)]
 
 
 def test_one_by_one_stops_at_the_first_that_does_not_come_back() -> None:
@@ -261,12 +276,13 @@ def test_an_unhealthy_instance_whose_successor_fails_is_restarted() -> None:
 def test_scaling_down_during_a_reload() -> None:
     """Slots that are gone are not replaced, and a successor that is on its way to one is stopped."""
     play = Play(3)
-    play.reload(indexes=[2])
+    play.reload(slots=frozenset({2}))
     play.app.scale(2)
+    play.after(0)
     assert {p.who.index for p in play.alive() if p.signals} == {2}
     for process in [p for p in play.alive() if p.signals]:
         process.exit(0)
-    assert play.outcomes == [Outcome(replaced=0)]
+    assert play.outcomes == [Outcome(0)]
     assert play.stage.broker.retired == [("app", 2)]
     assert sorted(p.who.index for p in play.alive()) == [0, 1]
 
@@ -275,6 +291,7 @@ def test_an_app_that_grows_stays_ready() -> None:
     """Who serves goes on to while others start; one that fails counts like any other."""
     play = Play(2)
     play.app.scale(4)
+    play.after(0)
     assert (play.serving(), play.app.is_ready) == (2, True)
     play.newest.report.ready("ipc")
     assert (play.serving(), play.app.is_ready) == (3, True)
@@ -287,10 +304,13 @@ def test_an_app_that_serves_nobody_is_not_ready_because_it_grows() -> None:
     play = Play(2)
     play.alive()[0].exit(1)
     play.app.scale(3)
+    play.after(0)
     play.newest.report.ready("ipc")
     assert not play.app.is_ready
     play.app.scale(0)
+    play.after(0)
     play.app.scale(1)
+    play.after(0)
     assert not play.app.is_ready
 
 
@@ -298,11 +318,16 @@ def test_a_new_instance_may_leave_before_it_is_ready() -> None:
     """Scaled up and down at once; a later one of the same number counts like the first."""
     play = Play(1)
     play.app.scale(2)
+    play.after(0)
     play.app.scale(1)
+    play.after(0)
     play.app.scale(2)
+    play.after(0)
     assert play.app.is_ready
     play.app.stop()
+    play.after(0)
     play.app.start()
+    play.after(0)
     assert not play.app.is_ready
 
 
@@ -313,6 +338,7 @@ def test_leaving_instances_delay_the_end() -> None:
     play.newest.report.ready("ipc")
     old = next(p for p in play.alive() if p.signals)
     play.app.stop()
+    play.after(0)
     play.newest.exit(0)
     assert not play.app.is_down
     old.exit(0)
@@ -328,7 +354,7 @@ def test_a_crash_after_a_reload_is_a_crash_like_any_other() -> None:
         for process in play.alive():
             if process.signals:
                 process.exit(0)
-    assert play.outcomes == [Outcome(replaced=2)]
+    assert play.outcomes == [Outcome(2)]
     play.newest.exit(1)
     play.after(30.0)
     assert len(play.alive()) == 2
@@ -340,7 +366,7 @@ def test_new_rules_of_restarting_hold_for_what_runs() -> None:
     play.reload(spec=play.spec.but(autorestart=False))
     play.newest.exit(0)
     play.newest.report.ready("ipc")
-    assert play.outcomes == [Outcome(replaced=1)]
+    assert play.outcomes == [Outcome(1)]
     play.newest.exit(1)
     play.after(30.0)
     assert play.app.instances[0].state is State.ERRORED
@@ -377,13 +403,14 @@ def test_scaling_up_during_a_reload(mode: ExecMode) -> None:
     changed = play.spec.but(args=("new",))
     play.reload(spec=changed)
     play.app.scale(2)
+    play.after(0)
     for _ in range(20):
         for process in play.alive():
             if process.signals:
                 process.exit(0)
             elif not process.was_online:
                 process.report.ready("ipc")
-    assert play.outcomes == [Outcome(replaced=2)]
+    assert play.outcomes == [Outcome(2)]
     assert [p.who for p in play.alive()] == [i.who for i in play.app.instances.values()]
     assert [i.incarnation for i in play.app.instances.values()] == [2, 2]
     assert play.serving() == 2
@@ -404,13 +431,14 @@ def test_scaling_during_a_reload_has_the_last_word() -> None:
     play = Play(1)
     play.reload(spec=play.spec.but(args=("new",)), count=2)
     play.app.scale(3)
+    play.after(0)
     for _ in range(20):
         for process in play.alive():
             if process.signals:
                 process.exit(0)
             elif not process.was_online:
                 process.report.ready("ipc")
-    assert play.outcomes == [Outcome(replaced=3)]
+    assert play.outcomes == [Outcome(3)]
     assert len(play.app.instances) == 3
 
 
@@ -428,7 +456,7 @@ def test_unhealthy_instances_during_a_reload() -> None:
     """A probe that fails meanwhile displaces no change that waits; who is sick after it is replaced."""
     play = Play(3)
     first, second, third = play.alive()
-    play.reload(indexes=[0])
+    play.reload(slots=frozenset({0}))
     changed = play.spec.but(args=("new",))
     play.reload(spec=changed)
     for sick in (first, second, third):
@@ -454,6 +482,7 @@ def test_a_restart_during_a_reload_is_one_to_the_new_spec() -> None:
     play.reload(spec=changed)
     play.newest.report.ready("ipc")
     play.app.restart()
+    play.after(0)
     assert [instance.app for instance in play.app.instances.values()] == [changed, changed]
     assert play.app.spec == changed
 

@@ -7,7 +7,8 @@ from stage import Stage, spec
 
 from pidone.ecosystem.spec import AppSpec, Condition, Dependency, Ecosystem, ExecMode, Readiness, RuntimeSpec
 from pidone.supervise import supervisor as module
-from pidone.supervise.supervisor import Ending, Phase, Supervisor
+from pidone.supervise.ending import Ending
+from pidone.supervise.supervisor import Phase, Supervisor
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +93,7 @@ def test_stop_goes_in_reverse_order() -> None:
     play = Play(spec("db"), spec("api", depends_on=needs("db")), spec("web", depends_on=needs("api")))
     play.after(3)
     play.supervisor.stop_by_signal(signal.SIGTERM)
+    play.after(0)
 
     def told() -> list[str]:
         return [p.who.app for p in play.stage.launcher.launched if p.signals]
@@ -110,6 +112,7 @@ def test_independent_apps_stop_together() -> None:
     """Without dependencies nobody waits for anybody."""
     play = Play(spec("a"), spec("b"), spec("c", instances=2))
     play.supervisor.stop_by_signal(signal.SIGTERM)
+    play.after(0)
     assert all(p.signals == [signal.SIGTERM] for p in play.stage.launcher.launched)
 
 
@@ -117,6 +120,7 @@ def test_the_whole_stop_has_a_deadline() -> None:
     """At shutdown_timeout everything is killed, and the code says so."""
     play = Play(spec("a", kill_timeout=60.0), shutdown_timeout=5.0)
     play.supervisor.stop_by_signal(signal.SIGTERM)
+    play.after(0)
     play.after(5.1)
     assert play.stage.launcher.of("a").killed
     play.exit("a", by=signal.SIGKILL)
@@ -127,6 +131,7 @@ def test_a_process_that_cannot_be_killed_does_not_hold_us() -> None:
     """Two seconds after the last SIGKILL we leave, whatever the kernel says."""
     play = Play(spec("a"), shutdown_timeout=5.0)
     play.supervisor.stop_by_signal(signal.SIGTERM)
+    play.after(0)
     play.after(7.5)
     assert play.code == 124
 
@@ -135,7 +140,9 @@ def test_a_second_signal_kills() -> None:
     """A second SIGINT ends the waiting and shows in the code."""
     play = Play(spec("a"))
     play.supervisor.stop_by_signal(signal.SIGTERM)
+    play.after(0)
     play.supervisor.stop_by_signal(signal.SIGINT)
+    play.after(0)
     assert play.stage.launcher.of("a").killed
     play.exit("a", by=signal.SIGKILL)
     assert play.code == 130
@@ -145,6 +152,7 @@ def test_an_app_killed_in_an_orderly_stop_shows_in_the_code() -> None:
     """Stop in order, but one app needed SIGKILL: 124."""
     play = Play(spec("a", kill_timeout=2.0))
     play.supervisor.stop_by_signal(signal.SIGTERM)
+    play.after(0)
     play.after(2.1)
     play.exit("a", by=signal.SIGKILL)
     assert play.code == 124
@@ -154,6 +162,7 @@ def test_shutdown_delay_keeps_serving() -> None:
     """After SIGTERM apps are told only when shutdown_delay has passed."""
     play = Play(spec("a"), shutdown_delay=5.0)
     play.supervisor.stop_by_signal(signal.SIGTERM)
+    play.after(0)
     assert not play.supervisor.is_ready
     play.after(4.9)
     assert play.stage.launcher.of("a").signals == []
@@ -251,19 +260,21 @@ def test_apply_touches_only_what_differs() -> None:
     )
     play.supervisor.apply(new)
     play.after(0)
+    play.after(0)
     told = [p.who.app for p in before.values() if p.signals]
     assert sorted(told) == ["changed", "gone"]
     play.exit("gone")
     play.exit("changed")
     assert sorted(play.running()) == ["added", "changed", "same", "scaled", "scaled", "scaled"]
     assert play.stage.broker.closed == ["gone"]
-    assert play.stage.launcher.of("changed").who.incarnation == 1
+    assert play.stage.launcher.of("changed").who.incarnation == 2
 
 
 def test_scaling_down_removes_the_newest() -> None:
     """The highest indexes leave, so that no hole appears."""
     play = Play(spec("a", instances=4))
     play.supervisor.apply(Ecosystem(apps=(spec("a", instances=2),)))
+    play.after(0)
     left = [p.who.index for p in play.stage.launcher.launched if not p.signals]
     assert left == [0, 1]
 
@@ -272,6 +283,7 @@ def test_a_dropped_app_does_not_end_the_container_while_others_run() -> None:
     """A reload that removes an app waits for its end and forgets it."""
     play = Play(spec("a"), spec("b"))
     play.supervisor.apply(Ecosystem(apps=(spec("a"),)))
+    play.after(0)
     play.exit("b")
     assert (play.code, list(play.supervisor.apps)) == (None, [("default", "a")])
 
@@ -280,7 +292,9 @@ def test_a_stop_during_reload_wins() -> None:
     """A changed app that is being replaced when SIGTERM comes is not started again."""
     play = Play(spec("a"))
     play.supervisor.apply(Ecosystem(apps=(spec("a", args=("x",)),)))
+    play.after(0)
     play.supervisor.stop_by_signal(signal.SIGTERM)
+    play.after(0)
     play.exit("a")
     assert (play.code, play.supervisor.phase) == (0, Phase.DONE)
     assert len(play.stage.launcher.launched) == 1
@@ -291,7 +305,9 @@ def test_a_file_that_changes_back_during_a_replacement() -> None:
     first, second = spec("a"), spec("a", args=("x",))
     play = Play(first)
     play.supervisor.apply(Ecosystem(apps=(second,)))
+    play.after(0)
     play.supervisor.apply(Ecosystem(apps=(first,)))
+    play.after(0)
     play.exit("a")
     assert play.supervisor.apps["default", "a"].spec == first
     assert play.running() == ["a"]
@@ -301,7 +317,9 @@ def test_a_file_that_drops_an_app_during_its_replacement() -> None:
     """It does not come back."""
     play = Play(spec("a"), spec("b"))
     play.supervisor.apply(Ecosystem(apps=(spec("a", args=("x",)), spec("b"))))
+    play.after(0)
     play.supervisor.apply(Ecosystem(apps=(spec("b"),)))
+    play.after(0)
     play.exit("a")
     assert play.running() == ["b"]
     assert play.stage.broker.closed == ["a"]
@@ -316,6 +334,7 @@ def test_a_file_that_changes_back_during_a_rolling_reload() -> None:
     play.stage.launcher.last.report.ready("ipc")
     for wish in (second, second, first):  # the same again asks for nothing new
         play.supervisor.apply(Ecosystem(apps=(wish,)))
+        play.after(0)
     for _ in range(2):
         play.stage.launcher.last.report.ready("ipc")
         next(p for p in play.stage.launcher.alive() if p.signals).exit(0)

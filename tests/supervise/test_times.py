@@ -3,17 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from stage import Stage, spec
+from stage import Stage, Turns, spec
 
 from pidone.supervise.app import App
-from pidone.supervise.replacing import Replacements
 from pidone.supervise.times import Times
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
-
-
-class Deaf:
-    def app_changed(self, app: App) -> None: ...
 
 
 @pytest.mark.parametrize("key", ["schedule", "cron_restart"])
@@ -21,12 +16,11 @@ class Deaf:
 def test_what_was_stopped_a_moment_ago_is_not_started(key: str, *, is_stopped: bool) -> None:
     """A stop and the alarm in one turn of the loop: the clockwork hears of the stop after it has rung."""
     stage = Stage()
-    app = App(spec(autorestart=False, **{key: "* * * * *"}), 1, stage.world, Deaf())
+    app = App(spec(autorestart=False, **{key: "* * * * *"}), 1, stage.world, Turns(stage.clock))
     times = Times(
         clock=stage.clock,
         log=stage.log,
         environ={"TZ": "UTC"},
-        replacements=Replacements(),
         wall_clock=lambda: NOON + timedelta(seconds=stage.clock.time()),
     )
     app.start()
@@ -36,5 +30,5 @@ def test_what_was_stopped_a_moment_ago_is_not_started(key: str, *, is_stopped: b
     if is_stopped:
         app.stop()
     stage.clock.advance(61)
-    assert app.wanted is not is_stopped
+    assert app.wanted.is_on is not is_stopped
     assert len(stage.launcher.launched) == (1 if is_stopped else 2)

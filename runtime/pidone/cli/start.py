@@ -175,8 +175,8 @@ def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> 
     from pidone import __version__
     from pidone.init.bare.execute import undo_locale_coercion
     from pidone.init.spawn import keep_descriptors_private
+    from pidone.supervise.ending import Ending
     from pidone.supervise.session import Session, Surroundings
-    from pidone.supervise.supervisor import Ending
     from pidone.supervise.termination import leave_message
 
     try:

@@ -67,7 +67,7 @@ class Alarm:
             )
         return AppReading(
             key=app.spec.key(),
-            ready=app.is_ready or not app.wanted,
+            ready=app.is_ready or not app.wanted.is_on,
             restarts=self._parts.ledger.unplanned_restarts(app.spec.key()),
             lines=sum(lines),
             error_lines=lines[1],

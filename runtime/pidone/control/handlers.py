@@ -287,12 +287,13 @@ class Handlers:
         )
 
     def _show(self, targets: list[Target], **extra: object) -> Response:
+        self._parts.supervisor.reconcile()  # what this request wished for begins before it is answered
         usage = self._usage.usage()
         shown = []
         for app in _apps(targets):
             indexes = {instance.index for instance in _chosen(app, targets)}
-            reload = self._operations.last_reload(app)
-            view = app_view(app, self._parts.launcher.pm_id, usage, reload and reload.as_dict())
+            waits_for = self._parts.supervisor.waits_for(app)
+            view = app_view(app, self._parts.launcher.pm_id, usage, waits_for)
             view["instances"] = [each for each in view["instances"] if each["index"] in indexes]
             shown.append(view)
         return as_json({"apps": shown, **extra})

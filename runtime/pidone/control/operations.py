@@ -5,20 +5,18 @@ Nothing here waits: an operation begins, and the views show how it goes.
 
 import asyncio
 import select
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final
 
 from pidone.control.messages import Refusal
 from pidone.control.targets import Target, resolve
 from pidone.ecosystem.spec import Seconds
-from pidone.record import Record
 from pidone.signames import parse_signal, signal_name
 from pidone.supervise.app import App
 from pidone.supervise.instance import Instance
-from pidone.supervise.rollout import Outcome
 from pidone.supervise.session import Parts
-from pidone.supervise.states import Event, State
 from pidone.supervise.supervisor import Phase
+from pidone.supervise.wanted import ReloadState
 
 MOST_INSTANCES: Final = 1024
 """More is a slip of the finger."""
@@ -26,14 +24,6 @@ REPLY_TIME: Final[Seconds] = 10.0
 """How long an app may take to answer a triggered action."""
 LINE_BYTES: Final = select.PIPE_BUF
 """A longer line might arrive in part."""
-
-
-class Reload(Record):
-    """How a rolling reload goes."""
-
-    state: str
-    """`running`, `done` or `failed`."""
-    message: str = ""
 
 
 class Operations:
@@ -46,8 +36,7 @@ class Operations:
         self._ledger = parts.ledger
         self._launcher = parts.launcher
         self._loop = parts.loop
-        self._replies: dict[tuple[App, int], list[asyncio.Future[object]]] = {}
-        self._reloads: dict[tuple[str, str], Reload] = {}
+        self._questions: list[_Question] = []
 
     def targets(self, text: str) -> list[Target]:
         """What `text` means. Raises Refusal (404)."""
@@ -55,63 +44,27 @@ class Operations:
 
     def start(self, targets: Iterable[Target]) -> None:
         """Start what does not run."""
-        self._check_running()
-        for target in targets:
-            if target.index is None:
-                self._supervisor.start_app(target.app)
-            else:
-                target.app.wanted = True
-                target.instances[0].handle(Event.START)
+        for app, slots in self._chosen(targets):
+            app.start(slots=slots)
 
     def stop(self, targets: Iterable[Target]) -> None:
         """Stop it and keep it stopped. The runtime stays, even if nothing else is left."""
-        self._check_running()
-        for target in targets:
-            if target.index is None:
-                self._supervisor.stop_app(target.app)
-            else:
-                target.instances[0].handle(Event.STOP)
-                target.app.wanted = any(not each.state.is_final for each in target.app.instances.values())
+        for app, slots in self._chosen(targets):
+            app.stop(slots=slots)
 
     def restart(self, targets: Iterable[Target]) -> None:
         """End it and start it afresh, all instances at once."""
-        self._check_running()
-        for target in targets:
-            if target.index is not None:
-                target.app.wanted = True
-                target.instances[0].handle(Event.RESTART)
-            elif target.app.is_down:
-                self._supervisor.start_app(target.app)
-            else:
-                target.app.restart()
+        for app, slots in self._chosen(targets):
+            app.restart(slots=slots)
 
     def reload(self, targets: Iterable[Target]) -> None:
         """Replace the instances one after the other, the new ones ready before the old ones leave."""
-        self._check_running()
-        chosen: dict[App, set[int] | None] = {}
-        for target in targets:
-            slots = chosen.setdefault(target.app, set())
-            if target.index is None or slots is None:
-                chosen[target.app] = None
-            else:
-                slots.add(target.index)
-        for app in chosen:
-            if app.is_replacing:
+        chosen = self._chosen(targets)
+        for app, _ in chosen:
+            if app.wanted.reload is not None and app.wanted.reload.state is ReloadState.RUNNING:
                 raise Refusal(409, f"{app.name} is being reloaded already")
-        for app, indexes in chosen.items():
-            if app.is_down:
-                self.start([Target(app)])
-                self._reloads[app.spec.key()] = Reload("done")
-                continue
-            self._reloads[app.spec.key()] = Reload("running")
-            app.reload(indexes=indexes, on_done=self._reload_done(app))
-
-    def last_reload(self, app: App) -> Reload | None:
-        """How the last reload of an app went, or goes."""
-        reload = self._reloads.get(app.spec.key())
-        if reload is not None and reload.state == "running" and not app.is_replacing:
-            return Reload("failed", "a later command overrules it")
-        return reload
+        for app, slots in chosen:
+            app.reload(slots=slots)
 
     def delete(self, targets: Iterable[Target]) -> None:
         """Stop it and forget it."""
@@ -126,13 +79,16 @@ class Operations:
                 raise Refusal(409, f"{', '.join(needed)} depends on {app.name}")
         for app in apps:
             self._supervisor.remove(app)
-            self._reloads.pop(app.spec.key(), None)
 
     def scale(self, targets: Iterable[Target], wish: object) -> None:
         """Have that many instances: `4`, `"+1"`, `"-1"` or `"max"` for the CPUs of the container."""
-        self._check_running()
-        for app in dict.fromkeys(target.app for target in targets):
-            before = len(app.instances)
+        chosen = self._chosen(targets)
+        if single := [
+            app.name for app, slots in chosen if slots is not None and set(slots) != set(app.instances)
+        ]:
+            raise Refusal(409, f"an instance has no instances: scale {single[0]}")
+        for app, _ in chosen:
+            before = app.wanted.count
             count = _wished(wish, before, self._supervisor.ecosystem.cpus)
             if count == before:
                 continue
@@ -190,29 +146,21 @@ class Operations:
     ) -> list[dict[str, Any]]:
         """Run a PM2-style action in each process and collect the replies (`axm:reply` messages)."""
         message: object = action if parameter is None else {"msg": action, "opts": parameter}
-        asked: list[tuple[Instance, App, asyncio.Future[object]]] = []
+        asked: list[_Question] = []
         for target in targets:
             for instance in target.instances:
                 if instance.process is None or not instance.process.send(message):
                     continue
-                future: asyncio.Future[object] = self._loop.create_future()
-                target.app.on_message = self._heard(target.app)
-                self._replies.setdefault((target.app, instance.index), []).append(future)
-                asked.append((instance, target.app, future))
+                target.app.on_message = self._heard
+                asked.append(_Question(instance, action, self._loop.create_future()))
         if not asked:
             raise Refusal(409, "no process with an IPC channel is running there")
-        await asyncio.wait([future for _, _, future in asked], timeout=REPLY_TIME)
-        replies = []
-        for instance, app, future in asked:
-            self._replies.get((app, instance.index), []).clear()
-            reply: dict[str, Any] = {"app": app.name, "instance": instance.index}
-            if future.done():
-                reply["return"] = future.result()
-            else:
-                future.cancel()
-                reply["error"] = f"no reply within {REPLY_TIME:g} s"
-            replies.append(reply)
-        return replies
+        self._questions += asked
+        try:
+            await asyncio.wait([question.answer for question in asked], timeout=REPLY_TIME)
+        finally:
+            self._questions = [question for question in self._questions if question not in asked]
+        return [question.reply() for question in asked]
 
     def drain(self) -> None:
         """Be ready no more; a stop will follow. Doing it twice changes nothing."""
@@ -220,28 +168,53 @@ class Operations:
 
     # -- helpers ---------------------------------------------------------------------------------------
 
+    def _chosen(self, targets: Iterable[Target]) -> list[tuple[App, list[int] | None]]:
+        """Each app that is meant, once, with the slots that are: None is all of it. Raises Refusal (409)."""
+        self._check_running()
+        chosen: dict[App, set[int] | None] = {}
+        for target in targets:
+            if target.app.wanted.is_removed:
+                raise Refusal(409, f"{target.app.name} is being deleted")
+            slots = chosen.setdefault(target.app, set())
+            if target.index is None or slots is None:
+                chosen[target.app] = None
+            else:
+                slots.add(target.index)
+        return [(app, None if slots is None else sorted(slots)) for app, slots in chosen.items()]
+
     def _check_running(self) -> None:
         if self._supervisor.phase is not Phase.RUNNING:
             raise Refusal(409, "the runtime is stopping")
 
-    def _reload_done(self, app: App) -> Callable[[Outcome], None]:
-        def done(outcome: Outcome) -> None:
-            state = "failed" if outcome.failure else "done"
-            self._reloads[app.spec.key()] = Reload(state, outcome.failure)
-
-        return done
-
-    def _heard(self, app: App) -> Callable[[Instance, object], None]:
-        def hear(instance: Instance, value: object) -> None:
-            if not isinstance(value, dict) or value.get("type") != "axm:reply":
+    def _heard(self, instance: Instance, value: object) -> None:
+        """A reply names its action (PM2's io does); of two questions alike, the first is answered first."""
+        if not isinstance(value, dict) or value.get("type") != "axm:reply":
+            return
+        data = value.get("data")
+        reply = data.get("return") if isinstance(data, dict) else data
+        named = data.get("action_name") if isinstance(data, dict) else None
+        waiting = [each for each in self._questions if each.instance is instance and not each.answer.done()]
+        for question in waiting:
+            if named is None or question.action == named:
+                question.answer.set_result(reply)
                 return
-            data = value.get("data")
-            reply = data.get("return") if isinstance(data, dict) else data
-            waiting = self._replies.get((app, instance.index), [])
-            if waiting and not waiting[0].done():
-                waiting.pop(0).set_result(reply)
 
-        return hear
+
+class _Question:
+    """A triggered action that one process has not answered yet."""
+
+    def __init__(self, instance: Instance, action: str, answer: "asyncio.Future[object]") -> None:
+        self.instance = instance
+        self.action = action
+        self.answer = answer
+
+    def reply(self) -> dict[str, Any]:
+        """As the API shows it."""
+        shown: dict[str, Any] = {"app": self.instance.app.name, "instance": self.instance.index}
+        if self.answer.done():
+            return {**shown, "return": self.answer.result()}
+        self.answer.cancel()
+        return {**shown, "error": f"no reply within {REPLY_TIME:g} s"}
 
 
 def _instances(targets: Iterable[Target]) -> list[Instance]:
@@ -263,10 +236,3 @@ def _wished(wish: object, present: int, cpus: int) -> int:
     if not 1 <= count <= MOST_INSTANCES:
         raise Refusal(400, f"an app has 1 to {MOST_INSTANCES} instances, not {count}")
     return count
-
-
-def is_settled(app: App) -> bool:
-    """Whether nothing is under way: every instance rests or serves."""
-    return not app.leaving and all(
-        instance.state is State.ONLINE or instance.state.is_final for instance in app.instances.values()
-    )

@@ -20,8 +20,8 @@ _UCRED: Final = struct.Struct("3i")
 _TIMEVAL: Final = struct.Struct("ll")
 """`struct timeval` of socket(7)."""
 _MOST_LINKS: Final = 8
-_NAMES: Final = (b"pidone", b"pm2-runtime", b"pm2-docker")
-_FIRST_WORDS: Final = 6
+_NAMES: Final = (b"pidone", b"pidone-direct", b"pm2-runtime", b"pm2-docker")
+_FIRST_WORDS: Final = 9
 """An interpreter, its options, and the program: where a command line says that it is ours."""
 
 

@@ -22,7 +22,8 @@ class Target(Record):
         """The instances that are meant."""
         if self.index is None:
             return list(self.app.instances.values())
-        return [self.app.instances[self.index]]
+        instance = self.app.instances.get(self.index)  # it may have been scaled away meanwhile
+        return [] if instance is None else [instance]
 
 
 def resolve(text: str, apps: Iterable[App], pm_id: Callable[[AppSpec, int], int]) -> list[Target]:

@@ -8,6 +8,7 @@ from pidone.supervise.app import App
 from pidone.supervise.instance import Instance
 from pidone.supervise.states import State
 from pidone.supervise.usage import Usage
+from pidone.supervise.wanted import Wanted
 
 STATES: Final = (
     State.ERRORED,
@@ -55,9 +56,10 @@ def instance_view(
 
 
 def app_view(
-    app: App, pm_id: Callable[[AppSpec, int], int], usage: Mapping[int, Usage], reload: object = None
+    app: App, pm_id: Callable[[AppSpec, int], int], usage: Mapping[int, Usage], waits_for: str
 ) -> dict[str, Any]:
-    """One app with its instances; `reload` is how its last reload went."""
+    """One app with its instances; `waits_for` is what stands between it and what is wanted."""
+    reload = app.wanted.reload
     instances = [instance_view(instance, pm_id, usage) for instance in app.instances.values()]
     spec = app.spec
     return {
@@ -65,7 +67,10 @@ def app_view(
         "namespace": spec.namespace,
         "state": app_state(app),
         "ready": app.is_ready,
-        "wanted": app.wanted,
+        "wanted": app.wanted.is_on,
+        "wish": wish_view(app.wanted),
+        "waits_for": waits_for,
+        "settled": app.is_settled,
         "exec_mode": str(spec.exec_mode),
         "script": spec.script or spec.argv[0],
         "cwd": spec.cwd,
@@ -76,9 +81,21 @@ def app_view(
         "listen": [f"{each.host}:{each.port}" if each.kind != "unix" else each.host for each in spec.listen],
         "restarts": sum(instance.restarts for instance in app.instances.values()),
         "scale": len(app.instances),
-        "leaving": len(app.leaving),
-        "reload": reload,
+        "leaving": len(app.actual.leaving),
+        "reload": None if reload is None else {"state": str(reload.state), "message": reload.message},
         "instances": instances,
+    }
+
+
+def wish_view(wanted: Wanted) -> dict[str, Any]:
+    """What is wanted of an app, which may not be so yet."""
+    replacing = [] if wanted.rollout is None else [wanted.rollout.wish.reason]
+    return {
+        "run": wanted.run.name.lower(),
+        "instances": wanted.count,
+        "generation": wanted.generation,
+        "stopped": [index for index in range(wanted.count) if wanted.rests(index)],
+        "replace": [*replacing, *(wish.reason for wish in wanted.queue)],
     }
 
 

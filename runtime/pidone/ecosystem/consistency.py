@@ -6,6 +6,7 @@ from typing import Final
 
 from pidone.ecosystem.problems import Scope, did_you_mean, shown
 from pidone.ecosystem.spec import AppSpec, Condition, Listen, RuntimeSpec, Seconds
+from pidone.ecosystem.stopping import stop_time
 from pidone.ecosystem.values.quantities import write_duration
 
 _ANY: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104  # compared, not bound
@@ -53,7 +54,7 @@ def check_time(runtime: RuntimeSpec, apps: Sequence[AppSpec], top: Scope) -> Non
             f" (shutdown_delay = {write_duration(delay)} is part of it)",
             "shutdown_timeout",
         )
-    longest = runtime.stop_time(apps, delay)
+    longest = stop_time(runtime, apps, delay)
     if grace is not None and longest + MARGIN > grace:
         scope.warn(
             f"a stop may take {write_duration(longest)} and {write_duration(MARGIN)} to clear up,"

@@ -5,7 +5,7 @@ canonical configuration keys. Durations are seconds and sizes are bytes, whateve
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, TypeAlias
 
@@ -180,6 +180,8 @@ class AppSpec(Record, kw_only=True, hidden=("env",)):
     ready_delay: Seconds = 1.0
     """Without any readiness report, an instance counts as ready when it has lived this long."""
     listen_timeout: Seconds = 3.0
+    reload_timeout: Seconds = 30.0
+    """How long a replacement may take to get ready; its predecessor serves meanwhile."""
     on_ready_timeout: OnReadyTimeout = OnReadyTimeout.ONLINE
     health: Probe | None = None
 
@@ -202,7 +204,7 @@ class AppSpec(Record, kw_only=True, hidden=("env",)):
     treekill: bool = True
     shutdown_with_message: bool = False
     drain_timeout: Seconds | None = None
-    """Longest drain of one instance before its stop begins; None means `kill_timeout`."""
+    """Longest drain of one instance before its stop begins; None is a part of `kill_timeout`: stopping.py."""
     max_surge: int = 1
     settle_time: Seconds = 0.5
     """How long a replacement serves beside its predecessor before that one leaves."""
@@ -306,7 +308,7 @@ class RuntimeSpec(Record, kw_only=True):
     """The `[runtime]` table: the process itself rather than an app."""
 
     shutdown_timeout: Seconds | None = None
-    """The whole stop, all apps; None means the longest `kill_timeout` plus one second."""
+    """The whole stop, all apps; None means what they may take: `stop_time` in stopping.py."""
     shutdown_delay: Seconds = 0.0
     """After SIGTERM, keep serving this long before the apps are told (Kubernetes endpoint removal)."""
     unready_on_stop: bool = True
@@ -332,18 +334,6 @@ class RuntimeSpec(Record, kw_only=True):
     log_fields: Mapping[str, str] = EMPTY
     """Fields of the runtime's own events; those of each app have them already."""
     hooks: Mapping[str, Hook] = EMPTY
-
-    def stop_time(self, apps: Iterable[AppSpec], delay: Seconds) -> Seconds:
-        """How long a stop of the whole may take before what is left is killed; `delay` of it is a linger."""
-        if self.shutdown_timeout is not None:
-            return self.shutdown_timeout
-        longest = max((app.kill_timeout + _hook_time(app.hooks) for app in apps), default=0.0)
-        return delay + _hook_time(self.hooks) + longest + 1.0
-
-
-def _hook_time(hooks: Mapping[str, Hook]) -> Seconds:
-    """How much longer a stop may take because of hooks."""
-    return sum(hooks[name].timeout for name in ("pre_stop", "post_stop") if name in hooks)
 
 
 class SmokeCheck(Record, kw_only=True):

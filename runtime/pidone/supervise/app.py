@@ -1,66 +1,71 @@
-"""An app: a cluster of equal instances with indexes 0 to n-1, never a hole between them."""
+"""An app: what is wanted of it, and the cluster of equal instances that is there, with indexes 0 to n-1.
 
-from collections.abc import Callable, Iterable
+The verbs change the wish and do nothing else. `reconcile`, which the supervisor calls once in a turn of the
+loop and never from inside an event, compares the two (see `plan`) and carries the next steps out.
+"""
+
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Final, Protocol
 
-from pidone.contracts import InstanceId
-from pidone.ecosystem.spec import AppSpec, Condition
+from pidone.ecosystem.spec import AppSpec, Condition, Seconds
 from pidone.errors import ListenError
-from pidone.record import Record
+from pidone.supervise import plan as steps
+from pidone.supervise.cluster import Cluster
 from pidone.supervise.collaborators import World
-from pidone.supervise.instance import Instance
-from pidone.supervise.restart import Fate
-from pidone.supervise.rollout import Outcome, Rollout, can_overlap
+from pidone.supervise.instance import Instance, Numbers
+from pidone.supervise.plan import AT_REST, Plan, Step, can_overlap, plan
 from pidone.supervise.states import Event, State
-
-_AT_REST: Final = (State.STOPPED, State.COMPLETED)
-"""What a reload leaves alone. One that has given up gets a new chance."""
+from pidone.supervise.wanted import (
+    OVERRULED,
+    Exchange,
+    Reload,
+    ReloadState,
+    Replacement,
+    Rest,
+    Rollout,
+    Run,
+    Wanted,
+)
 
 
 class AppObserver(Protocol):
-    """Who hears about an app: the supervisor."""
+    """Who looks at an app again: the supervisor."""
 
-    def app_changed(self, app: "App") -> None: ...
-
-
-class _Reload(Record, kw_only=True):
-    """A rolling reload that was asked for; the words are those of `App.reload`."""
-
-    spec: AppSpec
-    indexes: Iterable[int] | None
-    reason: str
-    cause: str
-    on_done: Callable[[Outcome], None] | None
+    def app_changed(self, app: "App") -> None:
+        """Its wish or its instances are not what they were; nothing may be done about it right now."""
 
 
 class App:
     """Keeps the wanted number of instances of one spec."""
 
-    def __init__(self, spec: AppSpec, count: int, world: World, observer: AppObserver) -> None:
-        """`count` instances, all stopped until `start`."""
-        self.spec = spec
-        self._world = world
-        self._observer = observer
-        self.instances: dict[int, Instance] = {}
-        self.arriving: list[Instance] = []
-        """Started to replace one of `instances`, but not ready yet."""
-        self.leaving: list[Instance] = []
-        """Replaced or scaled away, but not gone yet."""
-        self._additional: list[Instance] = []
-        """Those of `instances` that were added to an app that was ready, and are on their way."""
+    def __init__(
+        self,
+        spec: AppSpec,
+        count: int,
+        world: World,
+        observer: AppObserver,
+        numbers: dict[int, Numbers] | None = None,
+    ) -> None:
+        """`count` instances, all stopped until somebody wants them to run.
+
+        `numbers` are those of its slots, where an app of that name has been before.
+        """
+        self.wanted = Wanted(spec, count)
+        self.actual = Cluster(spec, count, world, self, {} if numbers is None else numbers)
+        self.waits_for = ""
+        """What stands between the wish and what is there, in words; empty if nothing does."""
         self.on_message: Callable[[Instance, object], None] | None = None
         """Who else hears about IPC messages."""
-        self.wanted = False
-        """Somebody started it, and nobody stopped it since."""
-        self._rollout: Rollout | None = None
-        self._next: _Reload | None = None
-        """What comes after the rollout that is under way; a newer one takes its place."""
-        self._sick: list[InstanceId] = []
-        """Incarnations to be replaced after that."""
-        self._count_then: int | None = None
-        """How many instances there shall be when all that has succeeded."""
-        self._resize(count)
+        self._world = world
+        self._observer = observer
+
+    # -- what is there -----------------------------------------------------------------------------------
+
+    @property
+    def spec(self) -> AppSpec:
+        """What its processes are made from."""
+        return self.wanted.spec
 
     @property
     def name(self) -> str:
@@ -68,43 +73,29 @@ class App:
         return self.spec.name
 
     @property
+    def instances(self) -> Mapping[int, Instance]:
+        """By slot; see `actual` for those that arrive or leave."""
+        return self.actual.instances
+
+    def members(self) -> list[Instance]:
+        """Every instance, those that arrive or leave included."""
+        return self.actual.members
+
+    @property
     def is_down(self) -> bool:
         """No process of it is left, and none will come by itself."""
-        return all(instance.state.is_final for instance in self.members())
+        return self.actual.is_at_rest and not self._is_about_to_start
 
     @property
     def will_come_back(self) -> bool:
         """Although it is down, something but a person will start it: its schedule, or a change of a file."""
-        timed = self.spec.schedule or (self.spec.cron_restart and not self.has_given_up)
-        return self.wanted and bool(timed or self.spec.watch)
-
-    @property
-    def is_replacing(self) -> bool:
-        """Whether a replacement of instances is under way."""
-        return self._rollout is not None
-
-    @property
-    def aim(self) -> AppSpec:
-        """The spec it has, or will have if the reloads that were asked for succeed."""
-        if self._next is not None:
-            return self._next.spec
-        return self._rollout.spec if self._rollout is not None else self.spec
+        timed = self.spec.schedule or (self.spec.cron_restart and not self.actual.has_given_up)
+        return self.wanted.is_on and bool(timed or self.spec.watch)
 
     @property
     def is_ready(self) -> bool:
-        """Every instance can work, or did its work; a scheduled job need not run for that.
-
-        Who can work does not stop to while there will be more of it.
-        """
-        if self.spec.schedule and self.wanted:
-            return True
-        needed = (i for i in self.instances.values() if i not in self._additional)
-        return all(i.state in (State.ONLINE, State.COMPLETED) for i in needed)
-
-    @property
-    def has_given_up(self) -> bool:
-        """An instance ended for good although nobody asked for it, and not well."""
-        return any(i.state.is_final and i.fate not in (None, Fate.COMPLETED) for i in self.instances.values())
+        """Every instance can work, or did its work; a scheduled job need not run for that."""
+        return bool(self.spec.schedule and self.wanted.is_on) or self.actual.is_ready
 
     @property
     def ended_by_itself(self) -> bool:
@@ -113,26 +104,28 @@ class App:
 
     @property
     def was_put_to_rest(self) -> bool:
-        """It ran and somebody stopped it on purpose, so somebody will start it again."""
-        return not self.wanted and any(i.incarnation and i.fate is None for i in self.instances.values())
+        """It ran and somebody stopped it, or an instance of it, on purpose, and will start it again."""
+        return bool(self.wanted.stopped_slots) if self.wanted.run is Run.ON else self.wanted.was_stopped
 
     @property
     def was_killed(self) -> bool:
         """Whether any instance had to be killed at its last stop."""
         return any(instance.was_killed for instance in self.members())
 
-    def members(self) -> list[Instance]:
-        """Every instance, those that arrive or leave included."""
-        return [*self.instances.values(), *self.arriving, *self.leaving]
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing that was asked for is under way: who does not rest serves, or waits to restart."""
+        reload = self.wanted.reload
+        return (
+            not self.actual.leaving
+            and (reload is None or reload.state is not ReloadState.RUNNING)
+            and all(i.state in _SETTLED or i.state.is_final for i in self.instances.values())
+            and not plan(self.wanted, self.actual, self._world.clock.time()).steps
+        )
 
     def satisfies(self, condition: Condition) -> bool:
         """Whether dependents that wait for this condition may start."""
-        states = [instance.state for instance in self.instances.values()]
-        if condition is Condition.COMPLETED:
-            return all(state is State.COMPLETED for state in states)
-        if condition is Condition.READY:
-            return self.is_ready
-        return all(state.has_process or state is State.COMPLETED for state in states)
+        return self.is_ready if condition is Condition.READY else self.actual.satisfies(condition)
 
     def can_satisfy(self, condition: Condition) -> bool:
         """Whether that may still come true without anybody's help."""
@@ -140,139 +133,168 @@ class App:
             return True
         if condition is Condition.COMPLETED and self.spec.autorestart:
             return not self.is_down
-        return self.wanted and not self.has_given_up
+        return self.wanted.is_on and not self.actual.has_given_up
+
+    # -- verbs: they change the wish -----------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Start with the others; a scheduled job only begins to wait for its time."""
+        """Its dependencies allow it: start; a scheduled job only begins to wait for its time."""
         if self.spec.schedule is None:
-            self.start()
+            self.start("start")
             return
-        self.wanted = True
-        self._world.attendant.changed(self)
-        self._observer.app_changed(self)
+        self.wanted.run = Run.ON
+        self._look()
 
-    def start(self, reason: str = "request") -> None:
-        """Start what is not running."""
-        self.wanted = True
-        for instance in self.instances.values():
-            instance.handle(Event.START, reason=reason)
-        self._world.attendant.changed(self)
+    def start(self, reason: str = "request", *, slots: Collection[int] | None = None) -> None:
+        """Start what is not running, of the whole or of these slots."""
+        for slot in self._wish_to_run(slots):
+            instance = self.instances.get(slot)
+            if instance is not None and (instance.state in _STARTABLE or instance.ends_to is not None):
+                self._want_new_life(instance, reason)
+        self._look()
 
-    def stop(self) -> None:
-        """Stop everything in order; overrules whatever is under way."""
-        self.wanted = False
-        self._call_off()
-        for instance in self.members():
-            instance.handle(Event.STOP)
-        self._world.attendant.changed(self)
+    def stop(self, *, slots: Collection[int] | None = None) -> None:
+        """Stop everything, or these slots, in order; overrules whatever is under way."""
+        wanted = self.wanted
+        if wanted.exchange is not None:
+            wanted.exchange = wanted.exchange.without(slots)
+        for slot in slots or ():
+            wanted.slot(slot).rest = Rest.STOPPED
+        if slots is None or self._is_all_stopped:
+            pending = wanted.run is Run.WAITING or any(i.was_started for i in self.instances.values())
+            wanted.was_stopped = wanted.was_stopped or (pending and not self.ended_by_itself)
+            wanted.run = Run.OFF
+            wanted.slots.clear()
+            wanted.hopeless = ""
+            self._call_off()
+        self._look()
 
-    def end_run(self) -> None:
-        """Stop what runs of a scheduled job, which stays wanted."""
-        for instance in self.members():
-            instance.handle(Event.STOP)
+    def restart(self, reason: str = "request", *, slots: Collection[int] | None = None) -> None:
+        """A fresh life for every instance, or for these, all at once."""
+        if slots is None:
+            self._call_off()
+        for slot in self._wish_to_run(slots):
+            instance = self.instances.get(slot)
+            if instance is not None and instance.state is not State.PREPARING:
+                self._want_new_life(instance, reason)
+        self._look()
 
-    def give_up(self, why: str) -> None:
-        """It cannot work as it is configured."""
-        self._call_off()
-        for instance in self.members():
-            instance.give_up(why)
+    def reload(self, *, slots: Collection[int] | None = None) -> None:
+        """Replace the processes as a person asks for it; `wanted.reload` tells how that goes.
 
-    def restart(self) -> None:
-        """A fresh life for every instance, all at once."""
-        self.wanted = True
-        self._call_off()
-        for instance in self.instances.values():
-            instance.handle(Event.RESTART)
-
-    def kill(self) -> None:
-        """End everything now."""
-        self.wanted = False
-        self._call_off()
-        for instance in self.members():
-            instance.handle(Event.KILL)
-        self._world.attendant.changed(self)
-
-    def reload(
-        self,
-        spec: AppSpec | None = None,
-        *,
-        indexes: Iterable[int] | None = None,
-        count: int | None = None,
-        reason: str = "reload",
-        cause: str = "",
-        on_done: Callable[[Outcome], None] | None = None,
-    ) -> None:
-        """Replace the processes of some slots, or of all, without a gap in service where that is possible.
-
-        `spec` is what the new ones are made from; it becomes the app's when the rollout succeeds, and then
-        there will be `count` instances. One operation at a time: while another one is under way this one
-        waits, and a newer one takes its place. `cause` is one word for `reason`, where that is a sentence.
+        What does not run is started: whoever reloads something wants it to run.
         """
-        if count is not None:
-            self._count_then = count
-        wish = _Reload(
-            spec=spec or self.aim, indexes=indexes, reason=reason, cause=cause or reason, on_done=on_done
-        )
-        if self._rollout is not None:
-            self._next = wish
-        else:
-            self._begin_rollout(wish)
+        wanted = self.wanted
+        number = wanted.reload.number + 1 if wanted.reload is not None else 1
+        if not wanted.is_on or self.is_down:
+            self.start(slots=slots)
+            wanted.reload = Reload(number, ReloadState.DONE)
+            return
+        if slots is not None:
+            self.start(slots=[slot for slot in slots if wanted.rests(slot)])
+        wanted.reload = Reload(number, ReloadState.RUNNING)
+        chosen = None if slots is None else frozenset(slots)
+        self.replace(Replacement(reason="reload", slots=chosen, told=number))
+
+    def replace(self, wish: Replacement) -> None:
+        """Line up a replacement, unless nobody wants the app to run: then there is nothing to replace."""
+        if self.wanted.is_on and not self.wanted.is_ending:
+            self.wanted.ask(wish)
+            self._look()
 
     def scale(self, count: int, spec: AppSpec | None = None) -> None:
         """Have `count` instances: new ones start, the newest leave first.
 
         `spec` differs from the present one by its `instances` only; that of a rollout stays what it is.
         """
-        self._count_then = None
-        if spec is not None and self._rollout is None:
-            self.spec = spec
-        works = self.wanted and bool(self.instances) and self.is_ready
-        before = len(self.instances)
-        self._resize(count)
-        if works:
-            self._additional += [self.instances[index] for index in range(before, count)]
-        if self.wanted and not self.spec.schedule:
-            for instance in self.instances.values():
-                if instance.state is State.STOPPED and instance.incarnation == 0:
-                    instance.handle(Event.START)
-        self._world.attendant.changed(self)
+        wanted = self.wanted
+        wanted.count = count
+        wanted.slots = {index: slot for index, slot in wanted.slots.items() if index < count}
+        wanted.queue = [wish.but(count=None) for wish in wanted.queue]
+        if wanted.exchange is not None:
+            wanted.exchange = wanted.exchange.but(count=count)
+        if wanted.rollout is not None:
+            wanted.rollout.count = None
+        elif spec is not None:
+            wanted.spec = spec
+        if self._is_all_stopped:
+            self.stop()
+        self._look()
+
+    def give_up(self, why: str) -> None:
+        """It cannot work as it is configured."""
+        self._call_off()
+        self.wanted.hopeless = why
+        self._look()
+
+    def end_run(self) -> None:
+        """Stop what runs of a scheduled job, which stays wanted."""
+        for index in self.instances:
+            self.wanted.slot(index).rest = Rest.OVER
+        self._look()
+
+    def end(self) -> None:
+        """Everything will stop, and this app when its turn comes: until then it is not replaced any more."""
+        self._call_off()
+        self.wanted.is_ending = True
+        self._look()
+
+    def become(self, exchange: Exchange) -> None:
+        """Stop, and let another spec take its place then."""
+        self._call_off()
+        self.wanted.is_removed = False
+        self.wanted.run = Run.OFF
+        self.wanted.exchange = exchange
+        self._look()
+
+    def take_over(self, exchange: Exchange) -> None:
+        """Go on where the app that this one takes the place of was stopped for it."""
+        self.wanted.was_stopped = exchange.was_stopped
+        self.wanted.run = exchange.run
+        if exchange.run is Run.ON:
+            self.begin()
+        if exchange.stopped:
+            self.stop(slots=exchange.stopped)
+        self._look()
+
+    def remove(self) -> None:
+        """Stop, and be forgotten then."""
+        self.wanted.exchange = None
+        self.stop()
+        self.wanted.is_removed = True
+
+    # -- what is done at once ------------------------------------------------------------------------------
 
     def signal(self, number: int) -> None:
         """Forward a signal to the main process of every instance."""
         for instance in self.members():
             instance.signal(number)
 
+    def kill(self) -> None:
+        """End everything now."""
+        self.stop()
+        for instance in self.members():
+            instance.handle(Event.KILL)
+
     def forget_kills(self) -> None:
         """What had to be killed so far has nothing to do with the stop that begins now."""
         for instance in self.members():
             instance.was_killed = False
 
-    # -- called by instances ---------------------------------------------------------------------------
+    # -- called by instances -------------------------------------------------------------------------------
 
     def instance_changed(self, instance: Instance, before: State) -> None:
         """One of ours entered another state."""
         del before
-        starts = instance.incarnation == 1 and instance.state in (State.PREPARING, State.STARTING)
-        if instance in self._additional and not starts:
-            self._additional.remove(instance)
-        if instance in self.leaving and instance.state.is_final:
-            self.leaving.remove(instance)
-            slots = {*self.instances, *(other.index for other in self.leaving)}
-            if instance.index not in slots:
-                self._world.broker.retire(self.spec, instance.index)
-        if self._rollout is not None:
-            self._rollout.step()
-        self._observer.app_changed(self)
-        self._world.attendant.changed(self)
+        self.actual.noticed(instance)
+        self._look()
 
     def instance_unhealthy(self, instance: Instance) -> bool:
         """Replace it without a gap if that is possible; False leaves it to the instance itself."""
         is_mine = self.instances.get(instance.index) is instance
-        if not (is_mine and self.wanted and can_overlap(self.spec)):
+        if not (is_mine and self.wanted.is_on and can_overlap(self.spec)):
             return False
-
-        self._sick.append(instance.who)
-        self._proceed()
+        self.replace(Replacement(who=instance.who, reason=instance.reason, cause="unhealthy", is_sick=True))
         return True
 
     def instance_message(self, instance: Instance, value: object) -> None:
@@ -281,130 +303,191 @@ class App:
         if self.on_message is not None:
             self.on_message(instance, value)
 
-    # -- called by the rollout ---------------------------------------------------------------------------
+    # -- carrying out ---------------------------------------------------------------------------------------
 
-    def prepare(self, index: int, spec: AppSpec) -> Instance:
-        """A successor for a slot; its incarnations are counted on from those before."""
-        successor = Instance(spec, index, self._world, self, before=self.instances[index])
-        self.arriving.append(successor)
-        return successor
+    def reconcile(self, now: Seconds, is_time_up: Callable[[], bool]) -> Plan:
+        """Take the next steps towards what is wanted, until the time for it is up."""
+        self.actual.forget_gone(self.spec)
+        made = plan(self.wanted, self.actual, now)
+        self.waits_for = made.waits_for
+        for step in made.steps:
+            self._perform(step)
+            if is_time_up():
+                self._look()
+                break
+        if any(not isinstance(step, steps.Order) for step in made.steps):
+            self._look()  # there may be more to do, although no instance has changed
+        return made
 
-    def promote(self, successor: Instance) -> Instance:
-        """The successor takes over; its predecessor is drained and stopped."""
-        predecessor = self.instances[successor.index]
-        self.instances[successor.index] = successor
-        self.arriving.remove(successor)
-        successor.is_trial = False
-        successor.app = self._rollout.spec if self._rollout else self.spec
-        self._dismiss(predecessor)
-        return predecessor
+    def _perform(self, step: Step) -> None:
+        if isinstance(step, steps.Start | steps.Restart | steps.Stop | steps.GiveUp):
+            self._order(step)
+        elif isinstance(step, steps.Begin):
+            self._begin()
+        elif isinstance(step, steps.Add):
+            self._add(step.index)
+        elif isinstance(step, steps.Dismiss):
+            self.actual.remove(step.index)
+        elif isinstance(step, steps.Discard):
+            self.actual.discard(step.index)
+        else:
+            self._roll(step, self._under_way)
 
-    def discard(self, successor: Instance) -> None:
-        """It did not get ready, or is not wanted any more."""
-        self.arriving.remove(successor)
-        self._dismiss(successor)
+    def _order(self, step: steps.Order) -> None:
+        """What an instance is told to do."""
+        for member in self.actual.at(step.index):
+            match step:
+                case steps.Stop():
+                    member.handle(Event.STOP)
+                case steps.GiveUp():
+                    member.give_up(self.wanted.hopeless)
+                case steps.Start() if self.instances[step.index] is member:
+                    member.handle(Event.START, reason=step.reason)
+                case steps.Restart() if self.instances[step.index] is member:
+                    member.handle(Event.RESTART, reason=step.reason)
 
-    # -- helpers ---------------------------------------------------------------------------------------
+    def _roll(self, step: Step, rollout: Rollout) -> None:
+        """One step of the replacement that is under way."""
+        reason = rollout.wish.cause or rollout.wish.reason
+        match step:
+            case steps.Prepare():
+                rollout.todo.remove(step.index)
+                self.actual.prepare(step.index, rollout.spec, reason)
+            case steps.Promote():
+                rollout.replaced += 1
+                self.actual.promote(step.index, rollout.spec)
+            case steps.Renew():
+                rollout.todo.remove(step.index)
+                instance = self.instances[step.index]
+                rollout.restarting = (step.index, instance.incarnation)
+                instance.app = rollout.spec
+                instance.handle(Event.RESTART, reason=reason)
+            case steps.Returned():
+                rollout.restarting = None
+                rollout.replaced += step.came_back
+            case steps.Finish():
+                self._finish(rollout, step.failure)
 
-    def _dismiss(self, instance: Instance) -> None:
-        """Have it stop; it counts as ours until it is gone."""
-        if not instance.state.is_final:
-            self.leaving.append(instance)
-            instance.handle(Event.STOP)
+    def _add(self, index: int) -> None:
+        instance = self.actual.add(index, self.spec)
+        rollout = self.wanted.rollout
+        if rollout is not None and rollout.spec is not self.spec:
+            rollout.todo.append(index)
+        if not self.spec.schedule:
+            self._want_new_life(instance, "scale")
+
+    def _begin(self) -> None:
+        """The next replacement that was asked for comes to its turn, unless it has become void."""
+        wish = self.wanted.queue.pop(0)
+        slots: Collection[int] = self.instances if wish.slots is None else wish.slots
+        if wish.who is not None:
+            instance = self.instances.get(wish.who.index)
+            if instance is None or instance.who != wish.who or not instance.state.has_process:
+                return
+            if not wish.overlap:
+                instance.reason = wish.reason
+                self._want_new_life(instance, wish.reason)
+                return
+            slots = [wish.who.index]
+        spec = wish.spec or self.spec
+        todo = [i for i in slots if i in self.instances and self.instances[i].state not in AT_REST]
+        overlap = can_overlap(spec)
+        how = "each new one before its old one stops" if overlap else "one after another"
+        text = f"replacing {len(todo)} instances, {how}"
+        self._log("info", "app.reload", text, reason=wish.reason, instances=len(todo), overlap=overlap)
+        self.wanted.rollout = Rollout(wish, spec, todo)
+
+    def _finish(self, rollout: Rollout, failure: str) -> None:
+        wanted = self.wanted
+        wanted.rollout = None
+        self._tell_outcome(rollout, failure)
+        if not failure:
+            self._adopt(rollout.spec)
+            wanted.count = wanted.count if rollout.count is None else rollout.count
+            return
+        if not any(wish.spec is not None for wish in wanted.queue):
+            with suppress(ListenError):  # who needs what is missing now is told so at its start
+                self._world.broker.open(self.spec)
+        sick = rollout.wish.who if rollout.wish.is_sick else None
+        if sick is not None and sick.index in self.instances and self.instances[sick.index].who == sick:
+            self.instances[sick.index].handle(Event.UNHEALTHY)
+
+    # -- helpers ---------------------------------------------------------------------------------------------
+
+    @property
+    def _is_all_stopped(self) -> bool:
+        """Somebody has stopped one instance after another, until none was left."""
+        return self.wanted.run is Run.ON and 0 < self.wanted.count == len(self.wanted.stopped_slots)
+
+    @property
+    def _is_about_to_start(self) -> bool:
+        """Somebody has just wished for it."""
+        wanted = self.wanted
+        return wanted.is_on and any(
+            each.incarnation < wanted.at_least(index) and not wanted.rests(index)
+            for index, each in self.instances.items()
+        )
+
+    @property
+    def _under_way(self) -> Rollout:
+        if self.wanted.rollout is None:
+            raise RuntimeError(f"{self.name}: nothing is being replaced")
+        return self.wanted.rollout
+
+    def _wish_to_run(self, slots: Collection[int] | None) -> Collection[int]:
+        """The app, or at least these slots of it, shall run from now on; the slots that are meant."""
+        wanted = self.wanted
+        if wanted.exchange is not None:
+            stopped = frozenset() if slots is None else wanted.exchange.stopped - set(slots)
+            wanted.exchange = wanted.exchange.but(run=Run.ON, was_stopped=False, stopped=stopped)
+            return ()
+        if wanted.is_removed:
+            return ()
+        if slots is not None and wanted.run is not Run.ON:
+            for index in range(wanted.count):
+                wanted.slot(index).rest = Rest.STOPPED
+        chosen = range(wanted.count) if slots is None else slots
+        for index in chosen:
+            wanted.slot(index).rest = None
+        wanted.run = Run.ON
+        wanted.was_stopped = False
+        wanted.hopeless = ""
+        return chosen
+
+    def _want_new_life(self, instance: Instance, reason: str) -> None:
+        slot = self.wanted.slot(instance.index)
+        slot.at_least, slot.reason = instance.incarnation + 1, reason
 
     def _call_off(self) -> None:
-        """The rollout ends here; what starts from now on is of the spec that it was to bring."""
-        aim, rollout = self.aim, self._rollout
-        self._next = self._count_then = self._rollout = None
-        self._sick.clear()
+        rollout = self.wanted.rollout
+        self.wanted.call_off()
+        self._adopt(self.wanted.spec)
         if rollout is not None:
-            self._adopt(aim)
-            rollout.cancel()
-
-    def _begin_rollout(self, wish: "_Reload") -> None:
-        slots = [
-            index
-            for index in (self.instances if wish.indexes is None else wish.indexes)
-            if index in self.instances and self.instances[index].state not in _AT_REST
-        ]
-
-        def done(outcome: Outcome) -> None:
-            failed_by_itself = self._rollout is not None and outcome.failure
-            self._rollout = None
-            self._tell_outcome(outcome, wish.reason)
-            if not outcome.failure:
-                self._adopt(wish.spec)
-            elif failed_by_itself:
-                self._return_to(self.spec)
-            if wish.on_done is not None:
-                wish.on_done(outcome)
-            self._proceed()
-
-        overlap = can_overlap(wish.spec)
-        how = "each new one before its old one stops" if overlap else "one after another"
-        text = f"replacing {len(slots)} instances, {how}"
-        self._log("info", "app.reload", text, reason=wish.reason, instances=len(slots), overlap=overlap)
-        self._rollout = Rollout(self, wish.spec, slots, done, self._world.clock, reason=wish.cause)
-        self._rollout.step()
-
-    def _proceed(self) -> None:
-        """Begin what has waited for the end of a rollout."""
-        if self._rollout is not None or not self.wanted:
-            return
-        if self._next is not None:
-            wish, self._next = self._next, None
-            self._begin_rollout(wish)
-            return
-        if self._count_then is not None:
-            self.scale(self._count_then)
-        while self._sick and self._rollout is None:
-            who = self._sick.pop(0)
-            instance = self.instances.get(who.index)
-            if instance is not None and instance.who == who and instance.state.has_process:
-                self._replace_sick(instance)
-
-    def _replace_sick(self, instance: Instance) -> None:
-        def done(outcome: Outcome) -> None:
-            if outcome.failure:
-                instance.handle(Event.UNHEALTHY)
-
-        self.reload(indexes=[instance.index], reason=instance.reason, cause="unhealthy", on_done=done)
-
-    def _return_to(self, spec: AppSpec) -> None:
-        """The sockets and the balance of this spec count again, unless the next reload brings its own."""
-        if self._next is None:
-            self._count_then = None
-            with suppress(ListenError):  # who needs what is missing now is told so at its start
-                self._world.broker.open(spec)
+            self._tell_outcome(rollout, OVERRULED)
 
     def _adopt(self, spec: AppSpec) -> None:
-        self.spec = spec
-        for instance in self.instances.values():
-            instance.app = spec
-        self._world.attendant.changed(self)
+        self.wanted.adopt(spec)
+        self.actual.adopt(spec)
 
-    def _tell_outcome(self, outcome: Outcome, reason: str) -> None:
-        if outcome.failure:
-            self._log(
-                "error",
-                "app.reload_failed",
-                f"{outcome.failure}; the others were not touched",
-                replaced=outcome.replaced,
-                reason=reason,
-            )
+    def _tell_outcome(self, rollout: Rollout, failure: str) -> None:
+        wanted, wish = self.wanted, rollout.wish
+        if wanted.reload is not None and wanted.reload.number == wish.told:
+            state = ReloadState.FAILED if failure else ReloadState.DONE
+            wanted.reload = wanted.reload.but(state=state, message=failure)
+        if failure:
+            text = f"{failure}; the others were not touched"
+            self._log("error", "app.reload_failed", text, replaced=rollout.replaced, reason=wish.reason)
         else:
-            text = f"replaced {outcome.replaced} instances"
-            self._log("info", "app.reloaded", text, replaced=outcome.replaced, reason=reason)
+            text = f"replaced {rollout.replaced} instances"
+            self._log("info", "app.reloaded", text, replaced=rollout.replaced, reason=wish.reason)
 
-    def _resize(self, count: int) -> None:
-        for index in range(len(self.instances), count):
-            self.instances[index] = Instance(self.spec, index, self._world, self)
-            if self._rollout is not None and self._rollout.spec is not self.spec:
-                self._rollout.include(index)
-        for index in range(len(self.instances) - 1, count - 1, -1):
-            if self._rollout is not None:
-                self._rollout.forget(index)
-            self._dismiss(self.instances.pop(index))
+    def _look(self) -> None:
+        self._observer.app_changed(self)
+        self._world.attendant.changed(self)
 
     def _log(self, level: str, event: str, message: str = "", **fields: object) -> None:
         self._world.log.event(level, event, message, **self.spec.labels(), **fields)
+
+
+_SETTLED: Final = (State.ONLINE, State.BACKOFF)
+_STARTABLE: Final = (State.STOPPED, State.ERRORED, State.COMPLETED, State.BACKOFF)

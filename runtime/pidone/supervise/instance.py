@@ -1,6 +1,6 @@
 """One instance as a table `state x event -> action`; every transition can be read in TABLE, at the end.
 
-The outside turns what happens into events; nothing else changes an instance. Processes come and go as
+What happens outside becomes an event; nothing else changes an instance. Processes come and go as
 numbered incarnations: an event of an old one is dropped, so that a late exit, timer or readiness report can
 never hit its successor. The last word of a person wins: a stop overrules a restart that is under way.
 """
@@ -10,6 +10,7 @@ from typing import Final, Protocol, TypeAlias
 
 from pidone.contracts import InstanceId
 from pidone.ecosystem.spec import AppSpec, OnReadyTimeout, Seconds
+from pidone.ecosystem.stopping import drain_time, time_to_stop
 from pidone.errors import SpawnError
 from pidone.init.reaper import ExitStatus
 from pidone.init.spawn import exit_code_of
@@ -25,6 +26,10 @@ SPAWN_RETRY_AFTER: Final[Seconds] = 0.1
 """Least delay after a failed fork or exec: whatever is missing will not be there within the same turn."""
 
 
+KILL_AGAIN: Final[Seconds] = 2.0
+"""Between two SIGKILLs, should one not have reached everybody: what could not be seen may be seen later."""
+
+
 class Observer(Protocol):
     """Who hears about an instance: its app."""
 
@@ -34,6 +39,18 @@ class Observer(Protocol):
         """Whether the observer sees to its replacement."""
 
     def instance_message(self, instance: "Instance", value: object) -> None: ...
+
+
+class Numbers:
+    """Counts the incarnations of one slot, over all instances that have it: no two alive have the same."""
+
+    def __init__(self) -> None:
+        self.last = 0
+
+    def next(self) -> int:
+        """The number of a new incarnation."""
+        self.last += 1
+        return self.last
 
 
 class Instance:
@@ -47,17 +64,26 @@ class Instance:
         observer: Observer,
         *,
         before: "Instance | None" = None,
+        numbers: Numbers | None = None,
     ) -> None:
-        """A new instance is stopped. `before` is the one it shall replace, whose counts go on."""
+        """A new instance is stopped. `before` is the one it shall replace, whose counts go on.
+
+        `numbers` are those of the slot, which others may have had.
+        """
         self.app = app
         self.index = index
         self.state = State.STOPPED
-        self.incarnation: int = before.incarnation if before else 0
+        self.numbers: Numbers = before.numbers if before else numbers or Numbers()
+        """Of the slot."""
+        self.incarnation: int = self.numbers.last
+        """The present life, or the last one."""
         self.restarts: int = before.restarts + 1 if before else 0
         """Lives after the first, whoever asked for them (PM2's `restart_time`)."""
         self.process: Process | None = None
         self.started_at: Seconds = 0.0
-        """Monotonic time of the last start."""
+        """Monotonic time of the last start; 0 before the first."""
+        self.online_since: Seconds = 0.0
+        """Monotonic time since when the present life is online; 0 if it is not yet."""
         self.last_exit: ExitStatus | None = None
         self.reason = ""
         """Why it is where it is, for people."""
@@ -79,6 +105,10 @@ class Instance:
         """Why the next start happens; empty before the first."""
         self._ready_by = ""
         """How the process told that it is ready; empty if it did not."""
+        self._shall_tell = False
+        """Whether the process tells by itself when it can work."""
+        self._drains_since: Seconds = 0.0
+        """When the present stop began."""
         self._deadline = Deadline(world.clock, self.handle)
         self._errand: Errand | None = None
         """What the start or the stop waits for."""
@@ -97,6 +127,28 @@ class Instance:
     def uptime(self) -> Seconds:
         """How long ago the last start was."""
         return self._world.clock.time() - self.started_at
+
+    @property
+    def was_started(self) -> bool:
+        """Whether it ever began a life."""
+        return self.started_at > 0
+
+    @property
+    def is_on_its_first_way(self) -> bool:
+        """Whether it begins its first life and is not ready yet."""
+        return not self.restarts and self.state in (State.PREPARING, State.STARTING)
+
+    @property
+    def ends_to(self) -> Goal | None:
+        """What follows, if its present life is being ended."""
+        return self._goal if self.state.is_ending else None
+
+    @property
+    def why_down(self) -> str:
+        """Why it is not there, for people."""
+        if self.reason:
+            return self.reason
+        return "it could not be started" if self.last_exit is None else f"it ended with {self.last_exit}"
 
     @property
     def _running(self) -> Process:
@@ -145,8 +197,9 @@ class Instance:
 
     def _begin(self) -> None:
         self._deadline.disarm()
-        self.incarnation += 1
+        self.incarnation = self.numbers.next()
         self.started_at = self._world.clock.time()
+        self.online_since = 0.0
         self.fate = None
         self.reason = ""
         self._ready_by = ""
@@ -179,8 +232,9 @@ class Instance:
             reason=self._cause or None,
         )
         self._cause = ""
+        self._shall_tell = self.process.announces or self.app.ready.is_reported
         self._enter(State.STARTING)
-        if self.process.announces or self.app.ready.is_reported:
+        if self._shall_tell:
             self._deadline.arm(self.app.listen_timeout, Event.LATE)
         elif self.app.ready_delay > 0:
             self._deadline.arm(self.app.ready_delay, Event.READY)
@@ -202,12 +256,15 @@ class Instance:
             "info", "instance.online", f"online after {after:g} s", after_s=after, by=self._ready_by or None
         )
         self._running.online()
+        self.online_since = self._world.clock.time()
         self._enter(State.ONLINE)
         self._world.attendant.happened(self, "post_start")
 
     def _be_late(self) -> None:
+        key = "reload_timeout" if self.is_trial else "listen_timeout"
+        late = f"not ready within {self.app.listen_timeout:g} s ({key})"
         if self.app.on_ready_timeout is OnReadyTimeout.FAIL:
-            self.reason = f"not ready within {self.app.listen_timeout:g} s"
+            self.reason = late
             self._log("error", "instance.not_ready", self.reason)
             self._cause = "not_ready"
             self._end(Goal.JUDGE)
@@ -215,8 +272,7 @@ class Instance:
         self._log(
             "warning",
             "instance.not_ready",
-            f"not ready within {self.app.listen_timeout:g} s; taken as online "
-            '(on_ready_timeout = "fail" makes this a failure)',
+            f'{late}; taken as online (on_ready_timeout = "fail" makes this a failure)',
         )
         self._come_online()
 
@@ -245,16 +301,17 @@ class Instance:
             self._enter(State.LEAVING)
 
     def _take_leave(self) -> None:
+        self._drains_since = self._world.clock.time()
         if self._running.drain():
-            drain = self.app.drain_timeout
-            self._deadline.arm(self.app.kill_timeout if drain is None else drain, Event.OVERDUE)
+            self._deadline.arm(drain_time(self.app), Event.OVERDUE)
             self._enter(State.DRAINING)
         else:
             self._ask_to_stop()
 
     def _ask_to_stop(self) -> None:
         process = self._running
-        self._deadline.arm(self.app.kill_timeout, Event.OVERDUE)
+        drained_for = self._world.clock.time() - self._drains_since
+        self._deadline.arm(time_to_stop(self.app, drained_for), Event.OVERDUE)
         if self.app.shutdown_with_message and process.send("shutdown"):
             self._log("info", "instance.stop", 'asked to stop by "shutdown"', how="message")
         else:
@@ -264,21 +321,24 @@ class Instance:
         self._enter(State.STOPPING)
 
     def _kill(self) -> None:
-        self._deadline.disarm()
-        self.was_killed = True
-        self._log("warning", "instance.kill", f"still there after {self.app.kill_timeout:g} s")
-        self._running.kill()
-        self._enter(State.STOPPING)
+        if not self.was_killed:
+            self.was_killed = True
+            self._log("warning", "instance.kill", f"still there after {self.app.kill_timeout:g} s")
+        self._end_by_force()
 
     def _kill_at_once(self) -> None:
         self._goal = Goal.REST
-        self._deadline.disarm()
         self._drop_errand()
         if not self.was_killed:
             self.was_killed = True
             self._log("warning", "instance.kill", "no time left")
-        self._running.kill()
+        self._end_by_force()
+
+    def _end_by_force(self) -> None:
+        process = self._running
+        self._deadline.arm(KILL_AGAIN, Event.OVERDUE)
         self._enter(State.STOPPING)
+        process.kill()  # last, as it may find that nobody is left, which concludes this life
 
     def _want_rest(self) -> None:
         self._goal = Goal.REST
@@ -318,7 +378,8 @@ class Instance:
 
     def _judge(self, status: ExitStatus, *, least_delay: Seconds) -> None:
         self.last_exit = status
-        uptime = 0.0 if self._cause == "not_ready" else self.uptime  # it never was up, however long that took
+        # One that was to tell when it can work, and did not, never was up, however long that took.
+        uptime = self.uptime if self.online_since or not self._shall_tell else 0.0
         verdict = self._policy.judge(self.app, status, uptime=uptime, now=self._world.clock.time())
         if verdict.fate is Fate.RESTART:
             self._retry_in(max(verdict.delay, least_delay))
@@ -376,7 +437,7 @@ class Instance:
         self.last_exit = status
         self.reason = self._world.attendant.explain(self, status) or self.reason
         self._cause = self._cause or ("signal" if status.signal is not None else "exit")
-        asked = self.state in (State.LEAVING, State.DRAINING, State.STOPPING)
+        asked = self.state.is_ending
         good = asked or (status.signal is None and status.code in self.app.success_exit_codes)
         uptime = round(self.uptime, 3)
         self._log(

@@ -82,6 +82,8 @@ class Ledger:
         """Called with each event above debug, in the turn in which it happens."""
         self.events: Counter[str] = Counter()
         """By name."""
+        self.lost = 0
+        """Events that could not be written."""
         self.restarts: Counter[tuple[AppKey, str]] = Counter()
         """By app and reason: what an instance says when it starts, in fewer words."""
         self.exits: Counter[tuple[AppKey, str, str]] = Counter()
@@ -96,8 +98,11 @@ class Ledger:
         return self._sink.open(source, on_line)
 
     def event(self, level: str, event: str, /, message: str = "", **fields: object) -> None:
-        """As the sink's; counted."""
-        self._sink.event(level, event, message, **fields)
+        """As the sink's; counted. A log that cannot be written is no reason to do less for the apps."""
+        try:
+            self._sink.event(level, event, message, **fields)
+        except OSError:
+            self.lost += 1
         self.events[event] += 1
         app = _app_of(fields)
         if app is not None:

@@ -37,6 +37,7 @@ class EarlyLoop:
         self._timers: list[_EarlyCall] = []
         self._readers: dict[int, _EarlyCall] = {}
         self._writers: dict[int, _EarlyCall] = {}
+        self._handle_fault: Callable[[Any, dict[str, Any]], object] | None = None
 
     # Each looks for the real loop when it is called: a bound method that was taken early has to work late.
 
@@ -83,6 +84,12 @@ class EarlyLoop:
         if self._real:
             return self._real.remove_writer(fd)
         return self._writers.pop(fd, None) is not None
+
+    def set_exception_handler(self, handler: Callable[[Any, dict[str, Any]], object] | None) -> None:
+        """As asyncio's."""
+        self._handle_fault = handler
+        if self._real:
+            self._real.set_exception_handler(handler)
 
     def stop(self) -> None:
         """As asyncio's."""
@@ -140,7 +147,11 @@ class EarlyLoop:
         try:
             call.run()
         except Exception as error:  # noqa: BLE001 (asyncio's loops too report it and go on)
-            self._attach().call_exception_handler({"message": "Exception in callback", "exception": error})
+            context = {"message": "Exception in callback", "exception": error}
+            if self._handle_fault is None:
+                self._attach().call_exception_handler(context)
+            else:
+                self._handle_fault(self, context)
 
     def _attach(self) -> "AbstractEventLoop":
         if self._real is not None:
@@ -155,6 +166,7 @@ class EarlyLoop:
         except OSError:
             real.close()
             raise
+        real.set_exception_handler(self._handle_fault)
         self._real = real
         for call in sorted(self._timers, key=lambda call: call.when):
             call.hand_over(real)

@@ -133,6 +133,9 @@ class MemoryWatch:
         # Each life gets a limit that is a little lower by chance, so that equal instances which leak at the
         # same pace do not come due together. Lower, not later: jitter must not delay what is urgent.
         self._lives[who] = _Life(now, 1 - JITTER * self._random())
+        if app.given_up:  # somebody started it again, and its limit counts as before
+            app.given_up = False
+            app.slots.clear()
         self._unlock(app)
 
     def gone(self, who: InstanceId) -> None:

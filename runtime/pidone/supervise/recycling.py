@@ -15,9 +15,9 @@ from pidone.supervise.memory import MemoryWatch
 from pidone.supervise.memory_decisions import Decision, GiveUp, GuardStuck, Recycle, Soften, Softened
 from pidone.supervise.memory_limits import check_guard, check_limits, mib
 from pidone.supervise.monitor import Monitor
-from pidone.supervise.replacing import Replacements, Wish
 from pidone.supervise.states import State
 from pidone.supervise.usage import UsageBook
+from pidone.supervise.wanted import Replacement
 
 _WAYS = {
     True: "it is being replaced",
@@ -44,7 +44,6 @@ class Recycler:
         random: Callable[[], float],
         box: Box,
         usage: UsageBook,
-        replacements: Replacements,
         on_sample: Callable[[], None],
     ) -> None:
         """`on_sample` is called with each look at the figures of `usage`."""
@@ -52,12 +51,13 @@ class Recycler:
         self._log = log
         self._random = random
         self._box = box
-        self._replacements = replacements
         self._on_sample = on_sample
         self._apps: dict[tuple[str, str], App] = {}
         self._known: dict[tuple[str, str], tuple[AppSpec, int]] = {}
         self._online: dict[InstanceId, _Age | None] = {}
         """Incarnations that are ready, with the end of their time."""
+        self._asked: set[InstanceId] = set()
+        """Those of which we have asked that they be replaced for their memory."""
         self._unreadable: set[str] = set()
         self._watch = MemoryWatch(random=random, guard=runtime.memory_guard)
         self._monitor = Monitor(
@@ -77,7 +77,7 @@ class Recycler:
     def sync(self, app: App) -> None:
         """Follow an app: its settings, its size, which incarnations are ready and which have gone."""
         key = app.spec.key()
-        if not app.wanted:
+        if not app.wanted.is_on:
             if self._known.pop(key, None):
                 self._monitor.forget(key)
         elif self._known.get(key) != (now := (app.spec, len(app.instances))):
@@ -89,10 +89,14 @@ class Recycler:
             age = self._online.pop(who)
             if age is not None:
                 age.timer.cancel()
+            self._asked.discard(who)
             self._watch.gone(who)
         for who in sorted(ready - self._online.keys(), key=lambda who: who.incarnation):
             self._watch.online(who, self._clock.time())
             self._online[who] = self._expire_later(app, who)
+        for who in [who for who in self._asked if who.key == key and not app.wanted.is_due(who)]:
+            self._asked.discard(who)  # its replacement was called off
+            self._watch.postponed(who, self._clock.time())
 
     def guard(self, limit: MemoryLimit | None) -> None:
         """The container's limit is another one from now on."""
@@ -169,7 +173,7 @@ class Recycler:
             if who in self._online:
                 # One that cannot be replaced now gets another full time.
                 self._online[who] = self._expire_later(app, who)
-                self._replacements.ask(app, Wish(who=who, reason="max_age"))
+                app.replace(Replacement(who=who, reason="max_age"))
 
         ends = self._clock.time() + time_left
         return _Age(self._clock.call_later(time_left, expire), ends)
@@ -185,13 +189,9 @@ class Recycler:
             rss_bytes=decision.usage,
             limit_bytes=decision.limit,
         )
-        wish = Wish(
-            who=who,
-            reason=decision.reason.value,
-            overlap=decision.overlap,
-            on_failure=lambda: self._watch.postponed(who, self._clock.time()),
-        )
-        self._replacements.ask(self._apps[who.key], wish)
+        wish = Replacement(who=who, reason=decision.reason.value, overlap=decision.overlap)
+        self._asked.add(who)
+        self._apps[who.key].replace(wish)
 
     def _soften(self, decision: Soften) -> None:
         who = decision.who

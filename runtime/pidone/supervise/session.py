@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pidone.ecosystem.spec import AppSpec, Ecosystem
-from pidone.errors import ListenError
+from pidone.errors import ListenError, describe_bug
 from pidone.init.exitcodes import ExitCode
 from pidone.init.reaper import Reaper
 from pidone.init.signals import SignalInbox
@@ -15,12 +15,14 @@ from pidone.logs.relay import Relay
 from pidone.record import Record
 from pidone.signames import signal_name
 from pidone.supervise.collaborators import World
+from pidone.supervise.ending import Ending
+from pidone.supervise.faults import end_processes
 from pidone.supervise.launcher import ForkLauncher
 from pidone.supervise.ledger import Ledger
 from pidone.supervise.loop import new_event_loop
 from pidone.supervise.reread import Reread
 from pidone.supervise.signalmap import HINTS, Reaction, SignalAction, reactions
-from pidone.supervise.supervisor import Ending, Phase, Supervisor
+from pidone.supervise.supervisor import LAST_STAND, Phase, Supervisor
 from pidone.supervise.upkeep import Upkeep
 
 if TYPE_CHECKING:
@@ -103,6 +105,7 @@ class Session:
             count=lambda app: app.count(self._ecosystem.cpus),
             on_done=self._done,
         )
+        self._loop.set_exception_handler(self._supervisor.faults.handle)
         self._reactions: Mapping[int, Reaction] = reactions(ecosystem.runtime.signals)
         self._reread = Reread(
             around.load,
@@ -128,15 +131,26 @@ class Session:
         try:
             self._begin()
             self._loop.run_forever()
-        finally:
-            self._around.inbox.close()
-            for room in (self._config_watch, self._control):
-                if room is not None:
-                    room.close()
-            while self._reaper.reap():  # who ended in the last moment is nobody else's to bury
-                pass
-            self._relay.close(STALLED_STDOUT_S, SLOW_STDOUT_S)
+        except Exception as error:  # noqa: BLE001 (the loop itself has failed: nobody may be left behind)
+            self._ending = Ending(ExitCode.INTERNAL, "bug", describe_bug(error))
+            end_processes(self._supervisor.pids(), self._reaper.reap, LAST_STAND)
+        for close in (self._around.inbox.close, self._close_rooms, self._bury_the_last):
+            try:
+                close()
+            except Exception as error:  # noqa: BLE001 (all apps have ended: that counts, and is told)
+                self._ledger.event("error", "runtime.error", describe_bug(error))
+        self._relay.close(STALLED_STDOUT_S, SLOW_STDOUT_S)
         return self._ending or Ending(ExitCode.INTERNAL, "bug", "the loop ended by itself")
+
+    def _close_rooms(self) -> None:
+        for room in (self._config_watch, self._control):
+            if room is not None:
+                room.close()
+
+    def _bury_the_last(self) -> None:
+        """Who ended in the last moment is nobody else's to bury."""
+        while self._reaper.reap():
+            pass
 
     # -- what happens ------------------------------------------------------------------------------
 
@@ -283,7 +297,7 @@ class Session:
     def _instances(self, spec: AppSpec) -> int:
         """How many instances an app has now: somebody may have scaled it."""
         app = self._supervisor.apps.get(spec.key())
-        return spec.count(self._ecosystem.cpus) if app is None else len(app.instances)
+        return spec.count(self._ecosystem.cpus) if app is None else app.wanted.count
 
     async def _run_command(self, app: AppSpec, argv: tuple[str, ...]) -> int:
         from pidone.supervise.commands import Commands  # noqa: PLC0415 (needs asyncio at last)

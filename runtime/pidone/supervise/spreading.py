@@ -38,7 +38,7 @@ class Spreading:
         if count == before:
             return
         try:
-            for each in (*app.instances.values(), *app.arriving):
+            for each in (*app.instances.values(), *app.actual.arriving):
                 if each.pid is not None and each.state.has_process:
                     _move(each.pid, share_of(each.index, count))
         except PermissionError:

@@ -27,6 +27,11 @@ class State(StrEnum):
         return self in (State.STOPPED, State.ERRORED, State.COMPLETED)
 
     @property
+    def is_ending(self) -> bool:
+        """A life is being ended, and something follows: see Goal."""
+        return self in (State.LEAVING, State.DRAINING, State.STOPPING)
+
+    @property
     def has_process(self) -> bool:
         """Something of an incarnation may be alive."""
         return self in (State.STARTING, State.ONLINE, State.LEAVING, State.DRAINING, State.STOPPING)

@@ -1,43 +1,46 @@
 """All apps together: started when their dependencies allow, stopped in reverse, ended with one code.
 
-Order is not a script but a rule that is looked at again whenever something changes: a waiting app starts as
-soon as its dependencies are satisfied, and during a stop an app is stopped as soon as nothing that depends on
-it is up any more.
+Order is not a script but a rule that `reconcile` looks at, once in each turn of the loop in which something
+has changed: a waiting app starts as soon as its dependencies are satisfied, and during a stop an app is
+stopped as soon as nothing that depends on it is up any more. Then each app that is concerned takes its own
+next steps. What people, signals, files, limits and schedules want only changes the wishes of apps.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum, auto
+from functools import partial
 from typing import Final
 
 from pidone.contracts import SocketBroker, Timer
 from pidone.ecosystem.spec import AppSpec, Dependency, Ecosystem, RuntimeSpec, Seconds
+from pidone.ecosystem.stopping import AppKey, dependencies, stop_time
 from pidone.errors import ListenError
 from pidone.init.exitcodes import SIGNAL_BASE, ExitCode
-from pidone.record import Record
 from pidone.signames import signal_name
 from pidone.supervise.app import App
 from pidone.supervise.collaborators import World
+from pidone.supervise.ending import Ending, ended_by, over
+from pidone.supervise.faults import Faults
+from pidone.supervise.instance import Instance, Numbers
 from pidone.supervise.leftovers import Clearance, our_descendants
-from pidone.supervise.restart import Fate
-from pidone.supervise.rollout import can_overlap
+from pidone.supervise.plan import can_overlap
+from pidone.supervise.states import State
+from pidone.supervise.wanted import Exchange, Replacement, Run
 
 AFTER_KILL: Final[Seconds] = 2.0
 """How long a process may take to vanish after SIGKILL (uninterruptible sleep) before we leave without it."""
 
 
-class Ending(Record):
-    """Why and how the container ends."""
-
-    code: int
-    reason: str
-    """A stable word: `signal`, `completed`, `app`, `gave-up`, `essential`, `deadline`, `stdout`, `idle`."""
-    message: str = ""
-    app: str | None = None
-
-    @property
-    def is_abnormal(self) -> bool:
-        """Whether somebody should look at it."""
-        return self.code != ExitCode.OK
+AFTER_FAULT: Final[Seconds] = 1.0
+"""How long after an unexpected exception every app is looked at again: it may be raised again."""
+LAST_STAND: Final[Seconds] = 8.0
+"""How long apps have for their end if nobody has set a deadline before the stop failed."""
+_POLL: Final[Seconds] = 0.05
+_SHOWN: Final = 20
+"""Apps that the report of a fault tells of."""
+TURN: Final[Seconds] = 0.02
+"""How long the steps of one turn may take, so that signals, logs and clients have theirs."""
 
 
 class Phase(Enum):
@@ -69,23 +72,31 @@ class Supervisor:
     ) -> None:
         """`count` resolves `instances`; `on_done` is called once, when nothing is left."""
         self.ecosystem = ecosystem
-        self.apps: dict[tuple[str, str], App] = {}
+        self.apps: dict[AppKey, App] = {}
         self.phase = Phase.NEW
         self._world = world
         self._broker = broker
         self._count = count
         self._on_done = on_done
-        self._waiting: set[tuple[str, str]] = set()
-        """Apps to start as soon as their dependencies allow."""
-        self._replacing: dict[tuple[str, str], AppSpec] = {}
-        """New specs of apps whose old instances are still ending."""
-        self._blocked: set[tuple[str, str]] = set()
-        self._ending: Ending | None = None
+        self._blocked: set[AppKey] = set()
+        """Waiting apps of which it was told that they wait in vain."""
+        self._numbers: dict[AppKey, dict[int, Numbers]] = {}
+        """Of every slot there ever was: no incarnation has the number of another one."""
+        self._changed: dict[AppKey, None] = {}
+        """Apps to be looked at, in the order in which they changed."""
         self._look_again: Timer | None = None
+        self._timers: dict[AppKey, Timer] = {}
+        """For apps of which time alone will change something."""
+        self._ending: Ending | None = None
+        self._was_told = False
+        """A signal has asked for the stop that is under way."""
         self._deadline: Timer | None = None
         self._sweep: Clearance | None = None
         self._overran = False
         self._drained_at: Seconds | None = None
+        self._makes_last_stand = False
+        self.faults = Faults(world.clock, world.log, self._recover)
+        """Who hears about exceptions that nobody expected."""
 
     @property
     def runtime(self) -> RuntimeSpec:
@@ -107,6 +118,13 @@ class Supervisor:
         """Whether `begin_drain` was called."""
         return self._drained_at is not None
 
+    def waits_for(self, app: App) -> str:
+        """What stands between the wish for an app and what is there, in words; empty if nothing does."""
+        if app.wanted.run is not Run.WAITING:
+            return app.waits_for
+        missing = self._missing(app)
+        return ", ".join(f"{each.app} to be {each.condition}" for each in missing)
+
     # -- what people and signals ask for ---------------------------------------------------------------
 
     def open(self) -> None:
@@ -120,8 +138,8 @@ class Supervisor:
             return
         self.phase = Phase.RUNNING
         for spec in self.ecosystem.apps:
-            self._add(spec)
-        self._advance()
+            self._add(Exchange(spec, self._count(spec), _run_of(spec)))
+        self.reconcile()
 
     def shutdown(self, ending: Ending, *, at_once: bool = False) -> None:
         """Stop everything in order and end. What asks later, while that is under way, changes nothing.
@@ -135,7 +153,9 @@ class Supervisor:
             app.forget_kills()
         delay = 0.0 if at_once or not self.apps else self._delay_left()
         self._log("info", "runtime.stop", ending.message, reason=ending.reason, delay_s=delay or None)
-        self._deadline = self._world.clock.call_later(self._shutdown_time(delay), self._out_of_time)
+        specs = [app.spec for app in self.apps.values()]
+        limit = stop_time(self.runtime, specs, delay)
+        self._deadline = self._world.clock.call_later(limit, self._out_of_time)
         if delay > 0:
             self.phase = Phase.LINGERING
             self._world.clock.call_later(delay, self._prepare_stop)
@@ -146,44 +166,32 @@ class Supervisor:
 
     def stop_by_signal(self, number: int) -> None:
         """A signal that means stop: the first one in order, the second one without any more waiting."""
+        name = signal_name(number)
+        was_told, self._was_told = self._was_told, True
         if self.phase in (Phase.NEW, Phase.RUNNING):
-            name = signal_name(number)
             self.shutdown(Ending(ExitCode.OK, "signal", f"received {name}"))
+        elif self.phase is not Phase.DONE and not was_told:
+            # Nobody asked before: the stop that is under way has another reason, and goes on in its order.
+            self._log("info", "runtime.stop", f"received {name}: a stop is under way", reason="signal")
         elif self.phase is not Phase.DONE:
-            again = f"received {signal_name(number)} again: not waiting any longer"
+            again = f"received {name} again: not waiting any longer"
             self._log("warning", "runtime.hurry", again)
             self._ending = Ending(SIGNAL_BASE + number, "signal", again)
             self._kill_everything()
 
-    def start_app(self, app: App) -> None:
-        """Start an app now, whatever it depends on: a person asked for it."""
-        self._waiting.discard(app.spec.key())
-        self._blocked.discard(app.spec.key())
-        app.start()
-
-    def stop_app(self, app: App) -> None:
-        """Stop an app and keep it stopped; the runtime stays, also when nothing else is left."""
-        self._waiting.discard(app.spec.key())
-        self._blocked.discard(app.spec.key())
-        app.stop()
-
     def dependents(self, app: App) -> list[App]:
         """Who waits for this app when everything starts."""
-        return [
-            other
-            for other in self.apps.values()
-            if any(self._dependency(other, each.app) is app for each in other.spec.depends_on)
-        ]
+        key = app.spec.key()
+        graph = dependencies(other.spec for other in self.apps.values())
+        return [other for other in self.apps.values() if key in graph[other.spec.key()]]
 
     def remove(self, app: App) -> None:
         """Stop an app and forget it, as if the file had never named it. Nothing may depend on it."""
         key = app.spec.key()
-        self._replacing.pop(key, None)
         self.ecosystem = self.ecosystem.but(
             apps=tuple(spec for spec in self.ecosystem.apps if spec.key() != key)
         )
-        self.stop_app(app)
-        self.app_changed(app)
+        app.remove()
 
     def begin_drain(self) -> None:
         """Ready no more, from now until the end: somebody takes the traffic away, and a stop will follow.
@@ -199,7 +207,7 @@ class Supervisor:
             app.signal(number)
 
     def apply(self, ecosystem: Ecosystem) -> None:
-        """Become what a re-read file says, touching only what differs.
+        """Want what a re-read file says, touching only what differs.
 
         Raises ListenError if a socket cannot be opened; nothing has changed then.
         """
@@ -208,28 +216,25 @@ class Supervisor:
         self._open_instead(ecosystem)
         self.ecosystem, before = ecosystem, self.ecosystem
         new = {spec.key(): spec for spec in ecosystem.apps}
-        present = self._present()
-        removed = [key for key in self.apps if key not in new]
-        added = [key for key in new if key not in self.apps]
+        present = {key: app.wanted.aim for key, app in self.apps.items() if not app.wanted.is_removed}
+        removed = [key for key in present if key not in new]
+        added = [key for key in new if key not in present]
         changed = [key for key in present if key in new and not _same_but_count(present[key], new[key])]
-        for key in removed:
-            self._waiting.discard(key)
-            self._replacing.pop(key, None)
-            self.apps[key].stop()
-        for key in added:
-            self._add(new[key])
-        for key in changed:
-            self._change(self.apps[key], new[key])
         scaled = []
-        for key, app in self.apps.items():
-            if key in new and key not in changed and key not in added:
-                count = self._count(new[key])
-                if count != len(app.instances):
+        for key in removed:
+            self.apps[key].remove()
+        for key, spec in new.items():
+            count = self._count(spec)
+            if key not in self.apps:
+                self._add(Exchange(spec, count, _run_of(spec)))
+            elif key in added:  # it is on its way out, and shall come back
+                self.apps[key].become(Exchange(spec, count, _run_of(spec)))
+            elif key in changed:
+                self._change(self.apps[key], spec, count)
+            else:
+                if count != self.apps[key].wanted.count:
                     scaled.append(key)
-                if key in self._replacing:
-                    self._replacing[key] = new[key]
-                else:
-                    app.scale(count, new[key])
+                self.apps[key].scale(count, spec)
         self._log(
             "info",
             "config.reload",
@@ -240,7 +245,7 @@ class Supervisor:
             scaled=_names(scaled),
             unchanged=len(before.apps) - len(removed) - len(changed) - len(scaled),
         )
-        self._advance()
+        self._look()
 
     def _open_instead(self, ecosystem: Ecosystem) -> None:
         """Bind the sockets of a re-read file; on ListenError everything is as it was."""
@@ -248,7 +253,7 @@ class Supervisor:
             for spec in ecosystem.apps:
                 self._broker.open(spec)
         except ListenError:
-            present = self._present()
+            present = {key: app.wanted.aim for key, app in self.apps.items()}
             for spec in present.values():
                 self._broker.open(spec)
             for spec in ecosystem.apps:
@@ -256,65 +261,118 @@ class Supervisor:
                     self._broker.close(spec)
             raise
 
-    def _present(self) -> dict[tuple[str, str], AppSpec]:
-        """What every app is, or becomes if all that is under way succeeds."""
-        return {key: self._replacing.get(key) or app.aim for key, app in self.apps.items()}
+    def _add(self, app: Exchange) -> None:
+        key = app.spec.key()
+        self._blocked.discard(key)
+        numbers = self._numbers.setdefault(key, {})
+        self.apps[key] = App(app.spec, app.count, self._world, self, numbers)
+        self.apps[key].take_over(app)
+
+    def _change(self, app: App, spec: AppSpec, count: int) -> None:
+        """Without a gap where old and new can serve side by side; stop and start elsewhere."""
+        if app.wanted.is_on and not app.is_down and can_overlap(app.spec) and can_overlap(spec):
+            app.replace(Replacement(spec=spec, count=count, reason="config"))
+            return
+        if app.wanted.exchange is not None:
+            app.become(app.wanted.exchange.but(spec=spec, count=count))
+            return
+        if app.wanted.is_on:  # it need not wait for what it did not wait for before
+            run = Run.ON if spec.depends_on == app.spec.depends_on else Run.WAITING
+        elif app.wanted.run is Run.WAITING:
+            run = Run.WAITING
+        elif app.was_put_to_rest:
+            run = Run.OFF  # whoever stopped it starts it again
+        else:
+            run = _run_of(spec)
+        stopped = frozenset(slot for slot in app.wanted.stopped_slots if slot < count)
+        rests = app.was_put_to_rest and run is Run.OFF
+        app.become(Exchange(spec, count, run, was_stopped=rests, stopped=stopped))
 
     # -- called by apps --------------------------------------------------------------------------------
 
     def app_changed(self, app: App) -> None:
-        """Something about an app changed: look at the rules again, once, when the present event is done."""
-        del app
+        """Something about an app changed: look at it, once, when the present event is done."""
+        self._changed[app.spec.key()] = None
+        self._look()
+
+    def _look(self) -> None:
         if self._look_again is None:
-            self._look_again = self._world.clock.call_later(0, self._advance)
+            self._look_again = self._world.clock.call_later(0, self.reconcile)
 
     # -- the rules -------------------------------------------------------------------------------------
 
-    def _advance(self) -> None:
-        self._look_again = None
+    def reconcile(self) -> None:
+        """Compare what is wanted with what is there, and take the next steps: once in a turn of the loop."""
+        if self._look_again is not None:
+            self._look_again.cancel()
+            self._look_again = None
+        if self._makes_last_stand:
+            return
         if self.phase is Phase.RUNNING:
             self._exchange()
             self._start_waiting()
-            self._end_if_over()
         elif self.phase is Phase.STOPPING:
             self._stop_next()
-            if all(app.is_down for app in self.apps.values()):
-                self._rest()
+        self._step_apps()
+        if self.phase is Phase.RUNNING:
+            if not self._changed:  # else there are steps to come
+                self._end_if_over()
+        elif self.phase is Phase.STOPPING and all(app.is_down for app in self.apps.values()):
+            self._rest()
 
-    def _add(self, spec: AppSpec) -> None:
-        self.apps[spec.key()] = App(spec, self._count(spec), self._world, self)
-        if spec.autostart:
-            self._waiting.add(spec.key())
+    def _step_apps(self) -> None:
+        """Each app that has changed takes its next steps; who is not reached in time comes next turn."""
+        clock = self._world.clock
+        begun = clock.time()
 
-    def _change(self, app: App, spec: AppSpec) -> None:
-        """Without a gap where old and new can serve side by side; stop and start elsewhere."""
-        if app.wanted and not app.is_down and can_overlap(app.spec) and can_overlap(spec):
-            app.reload(spec, count=self._count(spec), reason="config")
-        else:
-            self._replacing[spec.key()] = spec
-            app.stop()
+        def is_time_up() -> bool:
+            return clock.time() - begun > TURN
+
+        changed, self._changed = self._changed, {}
+        for key in changed:
+            app = self.apps.get(key)
+            if app is None:
+                continue
+            if is_time_up():
+                self.app_changed(app)
+                continue
+            timer = self._timers.pop(key, None)
+            if timer is not None:
+                timer.cancel()
+            try:
+                look_at = app.reconcile(clock.time(), is_time_up).look_at
+            except Exception as error:  # noqa: BLE001 (one app's trouble is never another's)
+                self.faults.caught(error)
+                continue
+            if look_at is not None:
+                self._timers[key] = clock.call_later(
+                    max(0.0, look_at - clock.time()), partial(self._time_came, app)
+                )
+
+    def _time_came(self, app: App) -> None:
+        self._timers.pop(app.spec.key(), None)
+        self.app_changed(app)
 
     def _exchange(self) -> None:
-        """Put the new spec in the place of an app that has ended for it; drop what the file dropped."""
-        known = {spec.key() for spec in self.ecosystem.apps}
-        for key, app in list(self.apps.items()):
-            if not app.is_down:
+        """Put the new spec in the place of an app that has ended for it; drop what nobody wants any more."""
+        for key in tuple(self._changed):
+            app = self.apps.get(key)
+            if app is None or not app.is_down:
                 continue
-            if key in self._replacing:
-                self._add(self._replacing.pop(key))
-            elif key not in known:
+            exchange = app.wanted.exchange
+            if exchange is not None:
+                self._add(exchange)
+            elif app.wanted.is_removed:
                 self._broker.close(app.spec)
                 del self.apps[key]
+                self._blocked.discard(key)
                 self._world.log.forget(key)
 
     def _start_waiting(self) -> None:
-        for key in [spec.key() for spec in self.ecosystem.apps if spec.key() in self._waiting]:
-            app = self.apps[key]
-            missing = [
-                d for d in app.spec.depends_on if not self._dependency(app, d.app).satisfies(d.condition)
-            ]
+        for app in [app for app in self.apps.values() if app.wanted.run is Run.WAITING]:
+            key = app.spec.key()
+            missing = self._missing(app)
             if not missing:
-                self._waiting.discard(key)
                 self._blocked.discard(key)
                 app.begin()
                 continue
@@ -329,58 +387,45 @@ class Supervisor:
                     **app.spec.labels(),
                 )
 
-    def _dependency(self, app: App, name: str) -> App:
-        """The app a dependency names: of the same namespace if there is one, else by name alone."""
-        key = (app.spec.namespace, name)
-        if key in self.apps:
-            return self.apps[key]
-        return next(other for other in self.apps.values() if other.name == name)
+    def _missing(self, app: App) -> list[Dependency]:
+        """What an app still waits for. One whose dependency has been removed waits for nobody."""
+        found = [(needed, self._dependency(app, needed.app)) for needed in app.spec.depends_on]
+        return [
+            needed
+            for needed, other in found
+            if other is not None and (other.wanted.exchange or not other.satisfies(needed.condition))
+        ]
+
+    def _dependency(self, app: App, name: str) -> App | None:
+        """The app a dependency names, of the same namespace if there is one; None if it is gone."""
+        same = self.apps.get((app.spec.namespace, name))
+        if same is not None and not same.wanted.is_removed:
+            return same
+        others = (other for other in self.apps.values() if other.name == name)
+        return next((other for other in others if not other.wanted.is_removed), None)
 
     def _may_come(self, app: App, dependency: Dependency) -> bool:
         other = self._dependency(app, dependency.app)
-        key = other.spec.key()
-        if key in self._waiting or key in self._replacing:
-            return key not in self._blocked
+        if other is None:
+            return True
+        if other.wanted.exchange is not None:
+            return other.wanted.exchange.run is not Run.OFF
+        if other.wanted.run is Run.WAITING:
+            return other.spec.key() not in self._blocked
         return other.can_satisfy(dependency.condition)
 
     def _end_if_over(self) -> None:
         for app in self.apps.values():
-            if app.spec.essential and app.ended_by_itself and not app.will_come_back:
-                self.shutdown(self._ending_by(app, "essential"))
+            if app.spec.essential and app.ended_by_itself and not app.will_come_back and not _becomes(app):
+                self.shutdown(ended_by(app, "essential"))
                 return
-        if self._replacing or not self.runtime.auto_exit:
+        if not self.runtime.auto_exit:
             return
-        if self._waiting - self._blocked or not all(app.is_down for app in self.apps.values()):
-            return
-        if any(app.was_put_to_rest or app.will_come_back for app in self.apps.values()):
-            return
-        self.shutdown(self._over(), at_once=True)
-
-    def _over(self) -> Ending:
-        """Nothing is left to run: how that is to be called."""
-        failed = [app for app in self.apps.values() if app.has_given_up]
-        if failed:
-            last = max(failed, key=lambda app: max(i.started_at + i.uptime for i in app.instances.values()))
-            gave_up = [app for app in failed if _fates(app) & {Fate.GAVE_UP}]
-            return self._ending_by(gave_up[-1] if gave_up else last, "app")
-        if any(app.ended_by_itself for app in self.apps.values()):
-            return Ending(ExitCode.OK, "completed", "every app has completed")
-        return Ending(ExitCode.OK, "idle", "nothing is left to run")
-
-    def _ending_by(self, app: App, reason: str) -> Ending:
-        ended = [i for i in app.instances.values() if i.fate not in (None, Fate.COMPLETED)]
-        if not ended:
-            return Ending(ExitCode.OK, reason, f"{app.name} has completed", app.name)
-        instance = ended[-1]
-        status = instance.last_exit
-        code = status.shell_code if status else ExitCode.INTERNAL
-        how = str(status) if status else "nothing to tell"
-        if instance.fate is Fate.GAVE_UP:
-            message = f"{app.name}: {instance.reason}"
-            if status is not None:
-                message += f"; the last end was {how}"
-            return Ending(ExitCode.GAVE_UP, "gave-up", message, app.name)
-        return Ending(code, reason, f"{app.name} ended with {how}", app.name)
+        for app in self.apps.values():
+            waits = app.wanted.run is Run.WAITING and app.spec.key() not in self._blocked
+            if not app.is_down or waits or _becomes(app) or app.was_put_to_rest or app.will_come_back:
+                return
+        self.shutdown(over(self.apps.values()), at_once=True)
 
     # -- the end ---------------------------------------------------------------------------------------
 
@@ -388,9 +433,6 @@ class Supervisor:
         if self._drained_at is None:
             return self.runtime.shutdown_delay
         return max(0.0, self.runtime.shutdown_delay - (self._world.clock.time() - self._drained_at))
-
-    def _shutdown_time(self, delay: Seconds) -> Seconds:
-        return self.runtime.stop_time((app.spec for app in self.apps.values()), delay)
 
     def _prepare_stop(self) -> None:
         if self.phase not in (Phase.NEW, Phase.RUNNING, Phase.LINGERING):
@@ -405,20 +447,17 @@ class Supervisor:
         if self.phase not in (Phase.NEW, Phase.RUNNING, Phase.LINGERING):
             return
         self.phase = Phase.STOPPING
-        self._waiting.clear()
-        self._replacing.clear()
-        self._advance()
+        for app in self.apps.values():
+            self._safely(app.end)
+        self._look()
 
     def _stop_next(self) -> None:
         """Stop every app that nothing running depends on any more."""
-        needed = {
-            self._dependency(app, dependency.app).spec.key()
-            for app in self.apps.values()
-            if not app.is_down
-            for dependency in app.spec.depends_on
-        }
+        graph = dependencies(app.spec for app in self.apps.values())
+        up = [key for key, app in self.apps.items() if not app.is_down]
+        needed = {other for key in up for other in graph[key]}
         for key, app in self.apps.items():
-            if key not in needed and (app.wanted or not app.is_down):
+            if key not in needed and app.wanted.run is not Run.OFF:
                 app.stop()
 
     def _out_of_time(self) -> None:
@@ -433,10 +472,59 @@ class Supervisor:
         self._deadline = clock.call_later(AFTER_KILL, self._finish)
         self._stop_apps()
         for app in self.apps.values():
-            app.kill()
-        self._world.attendant.hurry()
+            self._safely(app.kill)
+        self._safely(self._world.attendant.hurry)
         if self._sweep is not None:
-            self._sweep.kill()
+            self._safely(self._sweep.kill)
+
+    def _safely(self, act: Callable[[], object]) -> None:
+        """Whatever happens to one, the others have their turn."""
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001 (it is told, and decided upon, in one place)
+            self.faults.caught(error)
+
+    def _recover(self, what: str) -> str:
+        """Something raised: see to it that all goes on; how things stand."""
+        if self.phase in (Phase.NEW, Phase.RUNNING):
+            for app in tuple(self.apps.values()):
+                self._world.clock.call_later(AFTER_FAULT, partial(self.app_changed, app))
+        elif self.phase is not Phase.DONE:
+            self._make_last_stand(what)
+        apps = (
+            f"{app.name} {app.wanted.run.name} {[str(m.state) for m in app.members()]}"
+            for app in self.apps.values()
+        )
+        return f"{self.phase.name}: " + "; ".join(apps)
+
+    def _make_last_stand(self, what: str) -> None:
+        """Something raised during the stop: signal everybody, kill at the deadline, bury, and end with 70."""
+        if self._makes_last_stand:
+            return
+        self._makes_last_stand = True
+        self._ending = Ending(ExitCode.INTERNAL, "bug", what)
+        self.phase = Phase.STOPPING
+        for instance in self._all_instances():
+            process = instance.process
+            if process is not None and instance.state is not State.STOPPING:
+                with suppress(Exception):
+                    process.signal(instance.app.kill_signal)
+        if self._deadline is None:
+            self._deadline = self._world.clock.call_later(LAST_STAND, self._out_of_time)
+        self._wait_for_the_last()
+
+    def _wait_for_the_last(self) -> None:
+        if all(instance.state.is_final or instance.process is None for instance in self._all_instances()):
+            self._finish()
+        elif self.phase is not Phase.DONE:
+            self._world.clock.call_later(_POLL, self._wait_for_the_last)
+
+    def pids(self) -> list[int]:
+        """Every main process."""
+        return [instance.pid for instance in self._all_instances() if instance.pid is not None]
+
+    def _all_instances(self) -> list[Instance]:
+        return [instance for app in self.apps.values() for instance in app.members()]
 
     def _rest(self) -> None:
         self.phase = Phase.RESTING
@@ -464,7 +552,7 @@ class Supervisor:
         if self._deadline is not None:
             self._deadline.cancel()
         for app in self.apps.values():
-            self._broker.close(app.spec)
+            self._safely(partial(self._broker.close, app.spec))
         ending = self._ending or Ending(ExitCode.OK, "idle")
         killed = [app.name for app in self.apps.values() if app.was_killed]
         if ending.code == ExitCode.OK and (killed or self._overran):
@@ -478,8 +566,13 @@ class Supervisor:
         self._world.log.event(level, event, message, **known)
 
 
-def _fates(app: App) -> set[Fate]:
-    return {instance.fate for instance in app.instances.values() if instance.fate is not None}
+def _run_of(spec: AppSpec) -> Run:
+    return Run.WAITING if spec.autostart else Run.OFF
+
+
+def _becomes(app: App) -> bool:
+    """Whether it is about to be another one that runs."""
+    return app.wanted.exchange is not None and app.wanted.exchange.run is not Run.OFF
 
 
 def _same_but_count(one: AppSpec, other: AppSpec) -> bool:

@@ -5,7 +5,7 @@ import os
 from contextlib import suppress
 from typing import Final
 
-from pidone.supervise.supervisor import Ending
+from pidone.supervise.ending import Ending
 
 PATH: Final = "/dev/termination-log"
 """Kubernetes' default `terminationMessagePath`; PIDONE_TERMINATION_LOG names another one."""

@@ -8,8 +8,8 @@ from pidone.ecosystem.cron import parse_schedule
 from pidone.ecosystem.spec import AppSpec
 from pidone.host.timezones import find_timezone, local_timezone
 from pidone.supervise.app import App
-from pidone.supervise.replacing import Replacements, Wish
 from pidone.supervise.schedule import Due, Runs, Step, Timetable
+from pidone.supervise.wanted import Replacement
 
 
 class Times:
@@ -21,14 +21,12 @@ class Times:
         clock: Clock,
         log: LogSink,
         environ: Mapping[str, str],
-        replacements: Replacements,
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """`environ` may name the container's time zone (TZ)."""
         self._clock = clock
         self._log = log
         self._environ = environ
-        self._replacements = replacements
         self._now = wall_clock
         self._alarms: dict[tuple[str, str], list[_Alarm]] = {}
         self._settings: dict[tuple[str, str], AppSpec] = {}
@@ -37,7 +35,7 @@ class Times:
     def sync(self, app: App) -> None:
         """Set the alarms of an app that is wanted, take back those of one that is not."""
         key = app.spec.key()
-        if not app.wanted:
+        if not app.wanted.is_on:
             self._drop(key)
             return
         if self._settings.get(key) != app.spec:
@@ -72,7 +70,7 @@ class Times:
 
     def _alarm(self, app: App, text: str, zone: tzinfo, ring: Callable[[Due], None]) -> "_Alarm":
         def ring_if_wanted(due: Due) -> None:
-            if app.wanted:  # else it was stopped in this turn of the loop, and the alarm is about to go
+            if app.wanted.is_on:  # else it was stopped in this turn of the loop, and the alarm is about to go
                 ring(due)
 
         table = Timetable(parse_schedule(text, zone), self._now())
@@ -99,7 +97,7 @@ class Times:
             )
             app.start("cron_restart")
         else:
-            self._replacements.ask(app, Wish(reason="cron_restart"))
+            app.replace(Replacement(reason="cron_restart"))
 
     def _run(self, app: App, due: Due) -> None:
         runs = self._runs[app.spec.key()]

@@ -14,7 +14,6 @@ from pidone.init.reaper import ExitStatus, Reaper
 from pidone.supervise.app import App
 from pidone.supervise.attendant import Errand, Moment
 from pidone.supervise.instance import Instance
-from pidone.supervise.replacing import Replacements
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -60,7 +59,6 @@ class Upkeep:
         self._random = random
         self._environ = environ
         self._environment = environment
-        self._replacements = Replacements()
         self._changed: dict[tuple[str, str], App] = {}
         self._look: Timer | None = None
         self._all_ready_told = False
@@ -208,7 +206,6 @@ class Upkeep:
             self._the_watcher().sync(app)
         if self._spreading is not None or spec.cpu_affinity == "spread":
             self._the_spreading().sync(app)
-        self._replacements.proceed(app)
 
     def _tell_when_all_are_ready(self) -> None:
         if self._hooks is None or self._all_ready_told:
@@ -259,7 +256,6 @@ class Upkeep:
                 random=self._random,
                 box=self._the_box(),
                 usage=self.usage(),
-                replacements=self._replacements,
                 on_sample=self._sampled,
             )
             for app in self._apps():  # those that came before the first one which needs it
@@ -277,18 +273,14 @@ class Upkeep:
         from pidone.supervise.times import Times  # noqa: PLC0415 (only for apps that use it)
 
         if self._times is None:
-            self._times = Times(
-                clock=self._loop, log=self._log, environ=self._environ, replacements=self._replacements
-            )
+            self._times = Times(clock=self._loop, log=self._log, environ=self._environ)
         return self._times
 
     def _the_watcher(self) -> "Watcher":
         from pidone.supervise.watching import Watcher  # noqa: PLC0415 (only for apps that use it)
 
         if self._watcher is None:
-            self._watcher = Watcher(
-                loop=self._loop, reaper=self._reaper, log=self._log, replacements=self._replacements
-            )
+            self._watcher = Watcher(loop=self._loop, reaper=self._reaper, log=self._log)
         return self._watcher
 
 

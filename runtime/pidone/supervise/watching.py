@@ -14,7 +14,7 @@ from pidone.init.reaper import ExitStatus, Reaper
 from pidone.init.spawn import SpawnPlan, spawn
 from pidone.interpreter import module_argv
 from pidone.supervise.app import App
-from pidone.supervise.replacing import Replacements, Wish
+from pidone.supervise.wanted import Replacement
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -31,14 +31,11 @@ _SHOWN: Final = 5
 class Watcher:
     """One helper process watches for all apps; it is started anew when what is to be watched changes."""
 
-    def __init__(
-        self, *, loop: "AbstractEventLoop", reaper: Reaper, log: LogSink, replacements: Replacements
-    ) -> None:
+    def __init__(self, *, loop: "AbstractEventLoop", reaper: Reaper, log: LogSink) -> None:
         """Nothing is watched yet."""
         self._loop = loop
         self._reaper = reaper
         self._log = log
-        self._replacements = replacements
         self._apps: dict[tuple[str, str], App] = {}
         self._helper: _Helper | None = None
         self._leaving: set[_Helper] = set()
@@ -52,7 +49,7 @@ class Watcher:
     def sync(self, app: App) -> None:
         """Watch the files of an app that is wanted."""
         key = app.spec.key()
-        if app.wanted and app.spec.watch:
+        if app.wanted.is_on and app.spec.watch:
             self._apps[key] = app
         else:
             self._apps.pop(key, None)
@@ -119,7 +116,7 @@ class Watcher:
 
     def _act(self, app: App) -> None:
         paths = sorted(self._changes.pop(app.spec.key()).paths)
-        if not app.wanted:
+        if not app.wanted.is_on:
             return
         shown = ", ".join(paths[:_SHOWN]) + (
             f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
@@ -128,7 +125,7 @@ class Watcher:
         if app.is_down:
             app.start("watch")
         else:
-            self._replacements.ask(app, Wish(reason="watch"))
+            app.replace(Replacement(reason="watch"))
 
     def _forget_changes(self, key: tuple[str, str]) -> None:
         if (changes := self._changes.pop(key, None)) is not None:

@@ -8,7 +8,6 @@ from pidone.ecosystem.spec import Seconds
 from pidone.init.exitcodes import ExitCode
 
 _POLL: Final[Seconds] = 0.05
-_SETTLED: Final = ("online", "stopped", "errored", "completed", "backoff")
 _UP: Final = ("online", "completed")
 
 
@@ -33,12 +32,7 @@ def settle(runtime: Client, target: str, timeout: Seconds) -> list[dict[str, Any
 
 def is_settled(app: dict[str, Any]) -> bool:
     """Whether every instance rests, serves, or waits for a restart."""
-    reload = app["reload"]
-    return (
-        not app["leaving"]
-        and (reload is None or reload["state"] != "running")
-        and all(instance["state"] in _SETTLED for instance in app["instances"])
-    )
+    return bool(app["settled"])
 
 
 def failure(verb: str, app: dict[str, Any]) -> str:

@@ -40,6 +40,12 @@ START: Final = Group(
         ),
         Key("listen_timeout", kinds.DURATION, "Longest wait for readiness."),
         Key(
+            "reload_timeout",
+            kinds.DURATION,
+            "Longest wait for the readiness of a replacement: its predecessor serves meanwhile.",
+            ours=True,
+        ),
+        Key(
             "on_ready_timeout",
             kinds.choice("online", "fail", enum=OnReadyTimeout),
             "Whether an instance that never reported counts as online (as in PM2) or has failed.",
@@ -118,9 +124,9 @@ STOP: Final = Group(
         Key(
             "drain_timeout",
             kinds.DURATION,
-            "Longest drain before the stop.",
+            "Longest drain before the stop. Unset, drain and stop share `kill_timeout`.",
             ours=True,
-            default="`kill_timeout`",
+            default="3/4 of `kill_timeout`",
         ),
         Key(
             "max_surge",

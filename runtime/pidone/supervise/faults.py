@@ -1,0 +1,87 @@
+"""What follows from an exception that nobody expected: decided here, and nowhere else.
+
+While the apps run it is told, with what was going on, and every app is looked at again: the wish for each is
+still there, and most faults concern one of them. While everything is being stopped nothing may be risked any
+more: everybody is signalled, killed at the deadline, buried, and the runtime ends with 70. That needs neither
+the tables nor the loop, should it be that which has failed.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any, Final
+
+from pidone.contracts import Clock, LogSink
+from pidone.ecosystem.spec import Seconds
+from pidone.errors import describe_bug
+
+QUIET: Final[Seconds] = 60.0
+"""The same fault is told once in this time, with a count."""
+_POLL: Final[Seconds] = 0.02
+
+
+class Faults:
+    """Hears about every exception that left a callback or a turn."""
+
+    def __init__(self, clock: Clock, log: LogSink, recover: Callable[[str], str]) -> None:
+        """`recover` is told what happened, sees to it that things go on, and tells the state of affairs."""
+        self._clock = clock
+        self._log = log
+        self._recover = recover
+        self._told: dict[str, Seconds] = {}
+        self._untold: dict[str, int] = {}
+
+    def handle(self, loop: object, context: dict[str, Any]) -> None:
+        """As a loop's exception handler."""
+        del loop
+        error = context.get("exception")
+        if isinstance(error, Exception):
+            self.caught(error)
+        else:
+            self._log.event("error", "runtime.error", str(context.get("message", "unknown")))
+
+    def caught(self, error: Exception) -> None:
+        """Something raised."""
+        what = describe_bug(error)
+        facts = self._recover(what)
+        now = self._clock.time()
+        if now - self._told.get(what, -QUIET) < QUIET:
+            self._untold[what] = self._untold.get(what, 0) + 1
+            return
+        self._told[what] = now
+        more = self._untold.pop(what, 0)
+        message = f"{what}, and {more} times since it was last told" if more else what
+        self._log.event("error", "runtime.error", message, exc_info=_trace(error), state=facts or None)
+
+
+def end_processes(pids: Iterable[int], reap: Callable[[], object], patience: Seconds) -> None:
+    """End these processes without a loop: SIGTERM, SIGKILL after `patience` seconds, and bury them."""
+    left = set(pids)
+    for number, limit in ((signal.SIGTERM, patience), (signal.SIGKILL, 2.0)):
+        for pid in left:
+            with suppress(OSError):
+                os.kill(pid, number)
+        deadline = time.monotonic() + limit
+        while left and time.monotonic() < deadline:
+            with suppress(Exception):  # whoever is told of an end may be what has failed
+                reap()
+            left = {pid for pid in left if _is_there(pid)}
+            time.sleep(_POLL)
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _trace(error: Exception) -> str:
+    import traceback  # noqa: PLC0415 (only for a bug)
+
+    return "".join(traceback.format_exception(error))
