@@ -13,10 +13,10 @@ import fcntl
 import gc
 import os
 import resource
-import signal
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NoReturn
 
+from pidone.csignal import signal
 from pidone.errors import SpawnError
 from pidone.init.exitcodes import ExitCode
 from pidone.init.failure import explain
