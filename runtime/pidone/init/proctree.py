@@ -5,6 +5,7 @@ Protocol: proc_pid_stat(5), and proc_tid_children(5) where the kernel has CONFIG
 
 import os
 
+from pidone import procstat
 from pidone.csignal import signal
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
@@ -156,16 +157,16 @@ def read(pid: int) -> Process | None:
 
 
 def parse_stat(line: bytes) -> Process:
-    """Parse a /proc/PID/stat line. The name is cut at the last parenthesis: it may hold any byte."""
-    head, _, tail = line.rpartition(b")")
-    fields = tail.split()  # from field 3, the state
+    """Parse a /proc/PID/stat line."""
+    text = line.decode("latin-1")  # as many characters as bytes, whatever they are
+    fields = procstat.fields(text)
     return Process(
-        pid=int(head.split(b" ", 1)[0]),
-        state=fields[0].decode("ascii"),
-        ppid=int(fields[1]),
-        pgrp=int(fields[2]),
-        session=int(fields[3]),
-        start_ticks=int(fields[19]),  # field 22
+        pid=int(text.partition(" ")[0]),
+        state=fields[procstat.STATE],
+        ppid=int(fields[procstat.PPID]),
+        pgrp=int(fields[procstat.PGRP]),
+        session=int(fields[procstat.SESSION]),
+        start_ticks=int(fields[procstat.START_TICKS]),
     )
 
 
