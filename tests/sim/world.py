@@ -14,13 +14,12 @@ from sim.loop import SimLoop
 from sim.programs import MIB, Behaviour, Program, good, some
 from sim.setups import BROKEN, FAT, JOB, SLOW, SLOW_READY, Setup
 
-from pidone.contracts import InstanceId, LogSource, Report
+from pidone.contracts import InstanceId, LogSource, NoHandover, Report
 from pidone.ecosystem.spec import AppSpec, Ecosystem, ExecMode
 from pidone.errors import ConfigError, ListenError
 from pidone.host.memory import Memory, MemoryEvents
 from pidone.host.processes import ProcessUsage, TreeUsage
 from pidone.init.spawn import SpawnPlan
-from pidone.record import EMPTY
 
 SIGNALS_FD: Final = 50
 TOTAL: Final = 8192 * MIB
@@ -170,18 +169,17 @@ class SimBroker:
 class SimHandover:
     """One incarnation's channels."""
 
-    env: Mapping[str, str] = EMPTY
-    pid_vars: tuple[str, ...] = ()
-    fds: Mapping[int, int] = EMPTY
-
     def __init__(self, world: World, app: AppSpec, who: InstanceId, report: Report) -> None:
-        self.argv = app.argv
+        self._nothing = NoHandover(app.argv)
         self._world = world
         self._report = report
         self._mark = f"{who.namespace}/{who.app}:{who.index}:{who.incarnation}"
         self._has_channel = app.ready.ipc or app.shutdown_with_message
         self._drains = app.exec_mode is ExecMode.CLUSTER or (app.ready.ipc and bool(app.listen))
         self._program: Program | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._nothing, name)
 
     def spawned(self, pid: int) -> None:
         self._program = self._world.programs[self._mark]
