@@ -95,3 +95,20 @@ def test_share_none_leaves_programs_alone(tmp_path: Path, port: int, go_server: 
     with running(tmp_path, app) as site:
         assert site.run.find(event="instance.online")[0].get("by") is None
         assert "NoNewPrivs:\t0" in Path(f"/proc/{site.pids()[0]}/status").read_text()
+
+
+def test_a_package_manager(tmp_path: Path, port: int) -> None:
+    """What npm starts, through a shell of its own, shares by the kernel: Node's channel does not reach it."""
+    tool("npm")
+    (tmp_path / "server.js").write_text("""
+      require('http').createServer((request, response) => response.end(`${process.pid} up`))
+        .listen(+process.env.PORT);
+    """)
+    (tmp_path / "package.json").write_text('{"name": "web", "scripts": {"web": "true && node server.js"}}')
+    app = cluster(tool("npm"), "run", "web", port=port, cwd=str(tmp_path))
+    with running(tmp_path, app) as site:
+        assert {record["by"] for record in site.run.find(event="instance.online")} == {"listening"}
+        answers = {get(port) for _ in range(100)}
+        assert len(answers) <= 2
+        assert site.reload()["replaced"] == 2
+        assert not answers & {get(port) for _ in range(100)}

@@ -63,16 +63,6 @@ def test_privileged_port_of_another_user(root: None, tmp_path: Path) -> None:
         site.run.expect_line(f"user 65534 port {port}")
 
 
-def test_cluster_of_a_package_manager(tmp_path: Path, port: int) -> None:
-    """npm would keep the channel: that is said at the start, not found out at the first request."""
-    if shutil.which("npm") is None:
-        pytest.skip("no npm")
-    app = {"name": "web", "script": "npm", "args": ["exec", "x"], "interpreter": "none"}
-    code, message, _ = refused(tmp_path, {**app, "exec_mode": "cluster", "instances": 2})
-    assert code == 78
-    assert "package manager" in message
-
-
 def test_rejected_reload_keeps_the_sockets(tmp_path: Path, node: str, port: int) -> None:
     """When one app cannot have its new port, the others keep their old ones."""
     other = harness.free_port()

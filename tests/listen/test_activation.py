@@ -202,12 +202,6 @@ def test_plain_apps_cost_nothing(keys: dict[str, Any], is_needed: bool) -> None:
     assert needs_handover(app_of("/bin/true", **keys)) is is_needed
 
 
-def test_cluster_that_cannot_share(fleet: Fleet) -> None:
-    """A package manager in cluster mode is refused."""
-    with pytest.raises(ListenError, match=r"run the script that package\.json names"):
-        fleet.broker.open(app_of("/usr/bin/npm", "start", cluster=True))
-
-
 def test_ready_fd_may_not_collide(fleet: Fleet, port: int) -> None:
     """A notification descriptor among the listening sockets is refused."""
     app = python_app("", listen=(Listen(name="web", port=port),), ready=Readiness(fd=3))

@@ -114,6 +114,11 @@ class Assembly:
         if needs.counts_listening(self._request.app) and self._sockets.begins_to_serve():
             self._request.report.ready("listening")
 
+    def _no_server(self) -> None:
+        """A worker that has loaded what it needs, and nothing that could listen."""
+        if needs.counts_listening(self._request.app) and not self._sockets.held:
+            self._request.report.ready("no server")
+
     def _message(self, value: object) -> None:
         if value == "ready" and self._request.app.ready.ipc:
             self._request.report.ready("ipc")
@@ -139,6 +144,7 @@ class Assembly:
             stop="message" if app.shutdown_with_message else signal_name(app.kill_signal),
             on_listening=self._listening,
             on_drained=request.report.drained,
+            on_no_server=self._no_server,
             on_message=self._message,
             on_ignored=request.on_ignored,
         )

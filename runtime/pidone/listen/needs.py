@@ -15,8 +15,9 @@ _HELPED: Final = ("uvicorn", "hypercorn")
 
 
 def is_cluster_worker(app: AppSpec) -> bool:
-    """Whether its processes speak Node's cluster protocol with us."""
-    return app.exec_mode is ExecMode.CLUSTER and program.is_node(app.argv)
+    """Whether its processes speak Node's cluster protocol with us; a package manager would not pass it on."""
+    is_node = program.is_node(app.argv) and not program.is_package_runner(app.argv)
+    return app.exec_mode is ExecMode.CLUSTER and is_node
 
 
 def has_ipc(app: AppSpec) -> bool:
@@ -32,7 +33,7 @@ def shares_python(app: AppSpec) -> bool:
 
 
 def shares_kernel(app: AppSpec) -> bool:
-    """Whether the kernel asks about its bind(): on request, or in cluster mode, where it is not Node.
+    """Whether the kernel asks about its bind(): on request, or in cluster mode, where it is no Node worker.
 
     Python has the shim besides: what that does not see (servers that bind outside Python, or by a class of
     their own) the kernel does.
@@ -43,7 +44,7 @@ def shares_kernel(app: AppSpec) -> bool:
         app.exec_mode is ExecMode.CLUSTER
         and not app.listen
         and app.increment_var is None
-        and not program.is_node(app.argv)
+        and not is_cluster_worker(app)
     )
 
 
@@ -119,11 +120,6 @@ def check(app: AppSpec) -> None:
         )
     activation.fill_in(app.argv, activated(app), app.name)
     port_variable(app, 0)
-    if app.exec_mode is ExecMode.CLUSTER and not app.listen and program.is_package_runner(app.argv):
-        raise ListenError(
-            f"{app.name}: cluster mode does not reach through a package manager, which keeps the IPC channel "
-            "for itself: run the script that package.json names"
-        )
 
 
 def activated(app: AppSpec) -> tuple[Listen, ...]:

@@ -16,6 +16,7 @@ from pidone.listen.sockets.address import Address, Kind
 
 DRAIN: Final = "NODE_PIDONE_DRAIN"
 DRAINED: Final = "NODE_PIDONE_DRAINED"
+NO_SERVER: Final = "NODE_PIDONE_NO_SERVER"
 """Messages of our own, see drain.cjs: a `cmd` that begins with NODE_ stays hidden from the app."""
 _ABOUT_SENT_SOCKETS: Final = {
     "NODE_SOCKET_GET_COUNT": "NODE_SOCKET_COUNT",
@@ -60,6 +61,7 @@ class Conversation:
         inherited: Mapping[int, socket.socket],
         on_listening: Callable[[], None],
         on_drained: Callable[[], None],
+        on_no_server: Callable[[], None],
         on_message: Callable[[object], None],
         on_ignored: Callable[[str], None],
     ) -> None:
@@ -69,6 +71,7 @@ class Conversation:
         self._inherited = inherited
         self._on_listening = on_listening
         self._on_drained = on_drained
+        self._on_no_server = on_no_server
         self._on_message = on_message
         self._on_ignored = on_ignored
         self._handles: deque[tuple[dict[str, Any], socket.socket]] = deque()
@@ -93,6 +96,8 @@ class Conversation:
             self._channel.send({"cmd": _ABOUT_SENT_SOCKETS[command], "key": message.get("key"), "count": 0})
         elif command == DRAINED:
             self._on_drained()
+        elif command == NO_SERVER:
+            self._on_no_server()
         else:
             self._on_ignored(f"internal message {command}")
 

@@ -1,4 +1,5 @@
-// Finishes the keep-alive connections of a cluster worker when pidone asks for it; idle until then.
+// Finishes the keep-alive connections of a cluster worker when pidone asks for it; idle until then, but for
+// one look whether it is a server at all.
 //
 // Node's own server.close() cuts idle keep-alive connections at once (since 18.19), and a client that sends
 // its next request in that moment sees a reset. Here every answer after the drain message says
@@ -23,6 +24,17 @@ if (isMainThread && process.channel) {
     releaseAfter(message.stop);
     drain(message.idle, () => end(message.stop));
   });
+}
+
+// A worker of a queue never listens: nobody has to wait for that. A server has loaded Node's HTTP by the time its
+// modules are, even where it listens only when its database answers.
+const LOADED_MS = 1000;
+if (isMainThread && process.channel) {
+  setTimeout(() => {
+    const serves = process.moduleLoadList.some((name) => /^NativeModule (_http_server|http2)$/.test(name));
+    const listens = process._getActiveHandles().some((handle) => handle instanceof require('net').Server);
+    if (!serves && !listens && process.connected) process.send({ cmd: 'NODE_PIDONE_NO_SERVER' });
+  }, LOADED_MS).unref();
 }
 
 // Cluster's own listeners keep the channel open, and with it a process whose handler closed its servers and has

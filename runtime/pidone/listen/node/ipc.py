@@ -28,6 +28,7 @@ class Ipc:
         stop: str,
         on_listening: Callable[[], None],
         on_drained: Callable[[], None],
+        on_no_server: Callable[[], None],
         on_message: Callable[[object], None],
         on_ignored: Callable[[str], None],
     ) -> None:
@@ -53,6 +54,7 @@ class Ipc:
             inherited=self._inherited,
             on_listening=on_listening,
             on_drained=on_drained,
+            on_no_server=on_no_server,
             on_message=on_message,
             on_ignored=on_ignored,
         )

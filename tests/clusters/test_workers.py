@@ -1,0 +1,40 @@
+"""Node workers of a queue, which never listen, are told apart from servers that listen late."""
+
+from pathlib import Path
+
+from clusters.site import node_app, running
+
+WORKER = """
+require('net').connect(+process.env.PORT, '127.0.0.1').on('error', () => {});
+setInterval(() => {}, 1000);
+process.on('SIGTERM', () => process.exit(0));
+"""
+LATE = """
+const http = require('http');
+const server = http.createServer((request, response) => response.end('up'));
+setTimeout(() => server.listen(+process.env.PORT), 2000);
+"""
+
+
+def script(folder: Path, code: str) -> str:
+    """A file with this program."""
+    file = folder / "app.cjs"
+    file.write_text(code)
+    return str(file)
+
+
+def test_a_worker_without_a_port(tmp_path: Path, node: str, port: int) -> None:
+    """Nobody waits for it to listen, and a reload replaces it like any other."""
+    app = node_app(node, port, script=script(tmp_path, WORKER), instances=2)
+    with running(tmp_path, app) as site:
+        assert {record["by"] for record in site.run.find(event="instance.online")} == {"no server"}
+        assert site.reload()["replaced"] == 2
+        assert site.count("instance.not_ready") == 0
+
+
+def test_a_server_that_listens_late(tmp_path: Path, node: str, port: int) -> None:
+    """One that waits for its database is not ready before it listens."""
+    app = node_app(node, port, script=script(tmp_path, LATE), instances=1)
+    with running(tmp_path, app) as site:
+        (online,) = site.run.find(event="instance.online")
+        assert (online["by"], online["after_s"] >= 2) == ("listening", True)
