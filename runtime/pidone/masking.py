@@ -14,32 +14,29 @@ SENSITIVE: Final = (
     r"|signature|cert|license|webhook|bearer"
 )
 """A name that holds one of these, in any case, names a secret."""
-_SECRET_NAME: Final = re.compile(SENSITIVE, re.IGNORECASE)
-_PUBLIC_NAME: Final = re.compile(
-    r"(^|_)(path|home|shell|lang|lc_\w+|version|hostname|tz|term)$|^(?-i:(OLD)?PWD)$", re.IGNORECASE
-)
-IN_URL: Final = re.compile(r"(://)(?:[^\s/@:]+|[^\s/@:]*:[^\s\"'<>]*)@")
+# Patterns are compiled where they are first used: most starts need none of them.
+_SECRET_NAME: Final = rf"(?i){SENSITIVE}"
+_PUBLIC_NAME: Final = r"(?i)(^|_)(path|home|shell|lang|lc_\w+|version|hostname|tz|term)$|^(?-i:(OLD)?PWD)$"
+IN_URL: Final = r"(://)(?:[^\s/@:]+|[^\s/@:]*:[^\s\"'<>]*)@"
 """User and password, which may hold anything but blanks and quotes: a `/`, an `@`."""
-_NAMED: Final = re.compile(
-    r"""(?<![\w.-])(["']?)([\w.\[\]-]{1,100})\1(\s*[:=]\s*)(?!//)
-        ("(?:\\.|[^"\\])*"?|'(?:\\.|[^'\\])*'?|(?:(?:bearer|basic|digest|token)\s+)?[^\s,;&"'}\]#]+)""",
-    re.IGNORECASE | re.VERBOSE,
-)
+_NAMED: Final = r"""(?ix)
+    (?<![\w.-])(["']?)([\w.\[\]-]{1,100})\1(\s*[:=]\s*)(?!//)
+        ("(?:\\.|[^"\\])*"?|'(?:\\.|[^'\\])*'?|(?:(?:bearer|basic|digest|token)\s+)?[^\s,;&"'}\]#]+)"""
 """`password=x`, `"password": "x"`, `Authorization: Bearer x`, `?token=x`."""
-_RANDOM: Final = re.compile(r"(?=[A-Za-z0-9+/=_-]*\d)(?=[A-Za-z0-9+/=_-]*[A-Za-z])[A-Za-z0-9+/=_-]{20,}")
-_SETTING: Final = re.compile(r"^(-{0,2}\w[\w.-]*)=(.*)$", re.DOTALL)
+_RANDOM: Final = r"(?=[A-Za-z0-9+/=_-]*\d)(?=[A-Za-z0-9+/=_-]*[A-Za-z])[A-Za-z0-9+/=_-]{20,}"
+_SETTING: Final = r"(?s)^(-{0,2}\w[\w.-]*)=(.*)$"
 """`--password=x` and `PASSWORD=x`."""
 _LOGIN_OPTIONS: Final = frozenset({"-u", "--user", "--proxy-user", "-U"})
 """Followed by `user:password`, as of curl."""
 _PASSWORD_OPTIONS: Final = {"sshpass": "-p", "redis-cli": "-a", "ldapsearch": "-w", "smbclient": "-U"}
 """Programs whose option for a password does not say so."""
-_JOINED: Final = re.compile(r"^(mysql|mariadb)")
+_JOINED: Final = r"mysql|mariadb"
 """Programs whose password follows `-p` without a blank."""
 
 
 def is_secret(name: str) -> bool:
     """Whether a value of this name is nobody's business."""
-    return bool(_SECRET_NAME.search(name)) and not _PUBLIC_NAME.search(name)
+    return bool(re.search(_SECRET_NAME, name)) and not re.search(_PUBLIC_NAME, name)
 
 
 def mask_named(text: str) -> str:
@@ -52,7 +49,7 @@ def mask_named(text: str) -> str:
         own = value[0] if value[0] in "\"'" else ""
         return f"{quote}{name}{quote}{mark}{own}{MASK}{own}"
 
-    return _NAMED.sub(named, IN_URL.sub(rf"\1{MASK}@", text))
+    return re.sub(_NAMED, named, re.sub(IN_URL, rf"\1{MASK}@", text))
 
 
 def mask_text(text: str) -> str:
@@ -63,15 +60,15 @@ def mask_text(text: str) -> str:
 def _mask_word(word: str) -> str:
     """A path is taken apart, because a token may be a segment of it."""
     if word.startswith(("/", "./")):
-        return "/".join(MASK if _RANDOM.fullmatch(segment) else segment for segment in word.split("/"))
-    return MASK if _RANDOM.fullmatch(word) else word
+        return "/".join(MASK if re.fullmatch(_RANDOM, segment) else segment for segment in word.split("/"))
+    return MASK if re.fullmatch(_RANDOM, word) else word
 
 
 def mask_value(name: str, value: str, rest: Callable[[str], str] = mask_text) -> str:
     """The mask if the name says that the value is a secret, else what `rest` leaves of it."""
-    if _PUBLIC_NAME.search(name):
+    if re.search(_PUBLIC_NAME, name):
         return value
-    if _SECRET_NAME.search(name):
+    if re.search(_SECRET_NAME, name):
         return MASK if value else ""
     return rest(value)
 
@@ -89,18 +86,18 @@ def mask_args(args: Sequence[str], rest: Callable[[str], str] = mask_text) -> li
         shown.append(_mask_arg(arg, previous, program, rest))
         if "/" in arg or not arg.startswith("-"):
             word = arg.rpartition("/")[2]
-            program = word if word in _PASSWORD_OPTIONS or _JOINED.match(word) else program
+            program = word if word in _PASSWORD_OPTIONS or re.match(_JOINED, word) else program
         previous = arg
     return shown
 
 
 def _mask_arg(arg: str, previous: str, program: str, rest: Callable[[str], str]) -> str:
-    setting = _SETTING.match(arg)
+    setting = re.match(_SETTING, arg)
     if not arg.startswith("-") and _hides_next(previous, program):
         return MASK
     if previous in _LOGIN_OPTIONS and ":" in arg:
         return arg.partition(":")[0] + ":" + MASK
-    if _JOINED.match(program) and arg.startswith("-p") and len(arg) > 2:
+    if re.match(_JOINED, program) and arg.startswith("-p") and len(arg) > 2:
         return f"-p{MASK}"
     if setting is not None and " " not in setting[1]:
         return f"{setting[1]}={mask_value(setting[1], setting[2], rest)}"
@@ -112,4 +109,4 @@ def _mask_arg(arg: str, previous: str, program: str, rest: Callable[[str], str])
 def _hides_next(option: str, program: str) -> bool:
     if not option.startswith("-") or "=" in option:
         return False
-    return bool(_SECRET_NAME.search(option)) or _PASSWORD_OPTIONS.get(program) == option
+    return bool(re.search(_SECRET_NAME, option)) or _PASSWORD_OPTIONS.get(program) == option

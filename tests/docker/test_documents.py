@@ -33,7 +33,7 @@ def dockerfile(document: str) -> str:
     return shown
 
 
-@pytest.fixture(params=["docker.md", "migrating-from-pm2-runtime.md"])
+@pytest.fixture(params=["docker.md", "pm2.md"])
 def image(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An image with a small Node service, by the document's Dockerfile."""
     node, bundle = build_stand_in("node", "pidone-test/node-base"), build("bundle", "pidone-test/bundle")

@@ -54,7 +54,7 @@ def redact(text: str, values: Iterable[str]) -> str:
     """`text` without any of the values, nor of what it calls a password itself."""
     for value in values:
         text = text.replace(value, MASK)
-    text = IN_URL.sub(rf"\1{MASK}@", text)
+    text = re.sub(IN_URL, rf"\1{MASK}@", text)
     return re.sub(_TOLD, rf"\g<1>{MASK}", text)
 
 
@@ -66,7 +66,7 @@ def printable(text: str) -> str:
 def quote(line: str, column: int | None = None) -> str:
     """A source line fit for a message: short, around `column` (from 1), values of variables masked."""
     masked = re.sub(_ASSIGNMENT, rf"\g<key>{MASK}", printable(line.strip()))
-    masked = IN_URL.sub(rf"\1{MASK}@", masked)
+    masked = re.sub(IN_URL, rf"\1{MASK}@", masked)
     masked = re.sub(_LONG_RANDOM, MASK, masked)
     if len(masked) > _QUOTE_CHARS:
         start = max(0, min((column or 1) - _QUOTE_CHARS // 2, len(masked) - _QUOTE_CHARS))
