@@ -229,6 +229,15 @@ def test_json_and_other_lines_keep_their_order() -> None:
         ("[2026-11-20 23:04:39,123] host/INFO/locust.main: Starting", "info"),
         ("2026-11-20T23:04:39.123Z error: boom", "error"),
         ("2026-11-20 23:04:39 info: listening", "info"),
+        ("2026-11-20 23:04:39,123 CRITICAL Listen failure", "fatal"),
+        ("2026-11-20 23:04:39,123 ERROR    Exception inside", "error"),
+        ("2026/11/20 23:04:39 INFO ready n=1", "info"),
+        ("2026-11-20  2:33:37 0 [Note] InnoDB: x", "info"),
+        ("Traceback (most recent call last):", "error"),
+        ("KeyError: 1", "error"),
+        ("java.lang.IllegalStateException: x", "error"),
+        ("/app/x.py:893: SecurityWarning: x", "warning"),
+        ("2026-11-20 23:04:39 [scheduler] ERROR x", "error"),
     ],
 )
 def test_a_line_tells_its_level_by_its_beginning(line: str, level: str | None) -> None:

@@ -3,7 +3,7 @@
 import functools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -32,18 +32,31 @@ _BY_MARK: Final = {
     "#": "warning",
     **dict.fromkeys(('"', "***", "pid", "|", "AM", "PM", "ENGINE"), "info"),  # see the signs
     **dict.fromkeys(("DETAIL", "HINT", "STATEMENT", "CONTEXT", "QUERY", "LOCATION"), "info"),  # PostgreSQL
-    **dict.fromkeys(("Parse", "Exception", "aceback", "ception", "aught"), "error"),
+    **dict.fromkeys(("Parse", "Traceback", "Uncaught"), "error"),
 }
 
 _INITIALS: Final = "".join(sorted({word[0] for word in BY_NAME}))
-_ANY: Final = "|".join(sorted(BY_NAME, key=len, reverse=True))
-_CAPITAL: Final = "|".join(
-    ("DETAIL", "HINT", "STATEMENT", "CONTEXT", "QUERY", "LOCATION", *_ANY.upper().split("|"))
-)
+
+
+def _in_any_case(words: Iterable[str]) -> str:
+    """A pattern of words, in lower, upper or title case, by initials: sre tells those apart at once."""
+    by_initial: dict[str, list[str]] = {}
+    for word in words:
+        by_initial.setdefault(word[0], []).append(word[1:])
+    return "|".join(
+        f"[{initial}{initial.upper()}](?:{'|'.join((*rests, *map(str.upper, rests)))})"
+        for initial, rests in by_initial.items()
+    )
+
+
+_ANY: Final = _in_any_case(BY_NAME)
+_CAPITAL: Final = "[A-Z]{3,11}+"
 _AFTER: Final = r"(?=[\]):>|\s,/]|\Z)"
 _CLOCK: Final = "[0-9]{2}:[0-9]{2}"
 _DATED: Final = rf"[\[0-9]{{1,5}}+(?:[-/][0-9]{{2}}[-/][0-9]{{2}}[T ]{{1,2}}[0-9]{{1,2}})?+:{_CLOCK}"
-_ZONE: Final = rf"[0-9.,Z]*+(?: ?[+-][0-9:]{{4,5}}+| (?!(?:{_CAPITAL})\b)[A-Z]{{3,4}})?+\]?+:?+"
+_ZONE: Final = (
+    r"[0-9.,Z]*+(?: ?[+-][0-9:]{4,5}+| (?!(?:INFO|WARN|CRIT|NOTE|FINE|HINT|LOG|ERR)\b)[A-Z]{3,4}\b)?+\]?+:?+"
+)
 _BETWEEN: Final = r"(?: kid[0-9]++)?[ \t|-]*+(?:[0-9]++ )?(?:\[[^\]\n]{1,40}\] ){0,4}?"
 _LOGGER: Final = _BETWEEN + r"(?:[\w.:/-]++ - |[\w.-]{1,60}+/|\w{1,60}+@\S+ )?"
 _MONTH: Final = "[A-Z][a-z]{2}"
@@ -74,18 +87,22 @@ _SIGNS: Final = (
     # locust's `[2026-11-20 23:04:39,123] host/INFO/x: text`, MariaDB's `2026-11-20 23:04:39 0 [Note] text`
     _Sign(
         rf"{_DATED}{_ZONE}{_LOGGER}"
-        rf"(?:[\[(<]?+({_CAPITAL}){_AFTER}|[\[(<]((?i:{_ANY}))(?= *+[\])>])|({_ANY})(?=[\])>:]))",
+        rf"(?:({_CAPITAL}){_AFTER}|[\[(<]({_ANY})(?= *+[\])>])|([a-z]{{3,11}}+)(?=[>:]))",
         ((b":",),),
     ),
-    # Redis: `7:M 20 Nov 2026 23:04:39.123 * text`
+    # access lines: `127.0.0.1 - - [20/Nov/2026 23:04:39] "GET / HTTP/1.1" 200 -`, Django's without a client,
+    # CherryPy: `[20/Nov/2026:23:04:39] ENGINE text`
     _Sign(
-        rf"[0-9]{{1,7}}:[A-Z] [0-9]{{2}} {_MONTH} [0-9]{{4}} [0-9:.]++ ([*#.-]) ",
-        ((b":M ", b":S ", b":C ", b":X "),),
+        rf"{_CLIENT}\[[0-9]{{2}}/{_MONTH}/[0-9]{{4}}[ :][0-9:]++(?: [+-][0-9]{{4}})?\] "
+        r'("(?=[A-Z]{3,10} [^"\n]*")|ENGINE)',
+        ((b"]",), (b"/",)),
     ),
+    # Redis: `7:M 20 Nov 2026 23:04:39.123 * text`
+    _Sign(rf"[0-9]{{1,7}}:[A-Z] [0-9]{{2}} {_MONTH} [0-9]{{4}} [0-9:.]++ ([*#.-]) ", ((b":",), (b".",))),
     # Apache: `[Fri Nov 20 23:04:39.123456 2026] [core:notice] [pid 7] text`
     _Sign(
         rf"\[{_MONTH} {_MONTH} [ 0-9]{{2}} [0-9:.]++ [0-9]{{4}}\] \[(?:\w{{0,40}}+:)?({_ANY})[0-9]?\]",
-        ((b"] [",),),
+        ((b"]",),),
     ),
     # php-fpm: `[20-Nov-2026 23:04:39] NOTICE: text`; Tomcat: `20-Nov-2026 23:04:39.123 INFO [main] text`
     _Sign(
@@ -96,32 +113,25 @@ _SIGNS: Final = (
     _Sign(
         rf"(?:\[[0-9]{{2}}-{_MONTH}-[0-9]{{4}} [^\]\n]{{8,40}}\] )?"
         "PHP (Fatal|Parse|Warning|Notice|Deprecated)",
-        ((b"PHP ",),),
+        ((b"P",), (b":",)),
     ),
     # Jupyter, tornado: `[I 2026-11-20 23:04:39.123 ServerApp] text`
     _Sign(rf"\[([DIWEFC]) [0-9-]{{6,10}} [0-9]{{2}}:{_CLOCK}", ((b"[",),)),
-    # access lines: `127.0.0.1 - - [20/Nov/2026 23:04:39] "GET / HTTP/1.1" 200 -`, Django's without a client,
-    # CherryPy: `[20/Nov/2026:23:04:39] ENGINE text`
-    _Sign(
-        rf"{_CLIENT}\[[0-9]{{2}}/{_MONTH}/[0-9]{{4}}[ :][0-9:]++(?: [+-][0-9]{{4}})?\] "
-        r'("(?=[A-Z]{3,10} [^"\n]*")|ENGINE)',
-        ((b"] ",), (b"/",)),
-    ),
     # uwsgi: `*** Starting uWSGI`, `[pid: 7|app: 0|req: 1/1] text`
-    _Sign(r"(?:\[(?=pid: ))?(\*\*\*(?= )|pid(?=: [0-9]+\|))", ((b"*** ", b"[pid: "),)),
+    _Sign(r"(?:\[(?=pid: ))?(\*\*\*(?= )|pid(?=: [0-9]+\|))", ((b"*", b"|"),)),
     # squid: `2026/11/20 23:04:39 kid1| text`
-    _Sign(rf"{_DATED}(?: kid[0-9]++)?(\|) ", ((b"| ",),)),
-    # `Traceback (most recent call last):`, `KeyError: 'x'`, `java.lang.IllegalStateException: text`, Go's
-    # `panic: text` is above, `Exception in thread "main" ...`, `Uncaught Error: text`
+    _Sign(rf"{_DATED}(?: kid[0-9]++)?(\|) ", ((b"|",),)),
+    # `Traceback (most recent call last):`, `KeyError: 'x'`, `java.lang.IllegalStateException: text`,
+    # `Exception in thread "main" ...`, `Uncaught Error: text`
     _Sign(
-        r"[A-Za-z_][\w.$]{0,100}?(?:(Error|Exception)(?=:|$)|(?<=Tr)(aceback) \(most recent|"
-        r"(?<=Ex)(ception) in thread|(?<=Unc)(aught) )",
-        ((b"Error", b"Exception", b"Traceback", b"Uncaught"),),
+        r"([A-Za-z_][\w.$]*+)"
+        r"(?:(?<=Error):|(?<=Exception)(?::| in thread)|(?<=Traceback) \(most|(?<=Uncaught) )",
+        ((b":",),),
     ),
     # Python's warnings: `/app/x.py:893: SecurityWarning: text`
-    _Sign(r"[/\w<][^\s:]{0,200}:[0-9]{1,6}: \w{0,40}?(Warning): ", ((b"Warning: ",),)),
+    _Sign(r"[/<][^\s:]*+:[0-9]{1,6}: \w{0,40}?(Warning): ", ((b"/", b"<"), (b":",))),
     # java.util.logging: `Nov 20, 2026 11:04:39 PM com.x.Y main`, the level is in the next line
-    _Sign(rf"{_MONTH} [0-9]{{1,2}}, [0-9]{{4}} [0-9:]++ ([AP]M) \S+ \S+$", ((b"AM ", b"PM "),)),
+    _Sign(rf"{_MONTH} [0-9]{{1,2}}, [0-9]{{4}} [0-9:]++ ([AP]M) \S+ \S+$", ((b",",), (b":",))),
     # logfmt: `time="2026-11-20T10:00:00Z" level=warning msg="x"`
     _Sign(
         r'(?:[\w.@/-]+=(?:"[^"\n]{0,80}"|[^ "\n]{0,80}) ){0,8}?(?:level|lvl|severity)="?([A-Za-z]+)',
@@ -164,6 +174,8 @@ def of_lines(lines: bytes, default: str) -> str | list[str]:
             if any(meanings.values()):
                 also = [meanings[word] for word in words]
                 told = [one or other for one, other in zip(told, also, strict=True)] if told else also
+                if all(told):
+                    break
     if len(set(told)) <= 1:
         return (told[0] if told else "") or default
     return [level or default for level in told]
@@ -200,6 +212,8 @@ def of_number(value: float) -> str:
 def _level(token: bytes) -> str:
     """Of a word, a number, a letter of glog or a priority of syslog; empty if it means nothing."""
     text = token.decode()
+    if text.endswith(("Error", "Exception")):
+        return "error"
     if text.isdecimal():
         return of_number(int(text)) if len(text) > 1 else _BY_SYSLOG[int(text)]
     return _BY_LETTER.get(text) or _BY_MARK.get(text) or BY_NAME.get(text.lower(), "")
