@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -185,7 +186,7 @@ def ask(path: Path) -> tuple[int, bytes]:
     [
         (("--admin", "127.0.0.1:{port}"), "admin = '127.0.0.1:{port}': Address already in use"),
         (("--admin", ":{port}"), "admin = ':{port}': Address already in use"),
-        (("--admin", "127.0.0.1:99999"), "expected [HOST:]PORT"),
+        (("--admin", "127.0.0.1:99999"), "expected a port from 0 to 65535"),
         (("--admin", "no.such.host.invalid:80"), "admin = 'no.such.host.invalid:80': "),
         (("--admin", "127.0.0.1:{free}", "--admin-token-file", "/nothing"), "admin_token_file = '/nothing'"),
         (("--admin", "127.0.0.1:{free}", "--admin-token-file", "/dev/null"), "the file is empty"),
@@ -209,3 +210,25 @@ def test_an_admin_address_that_cannot_be_served_ends_the_start(
     assert (done.returncode, done.stdout) == (78, "")
     assert why.format(**ports) in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_client_may_be_the_first_to_need_the_loop(tmp_path: Path) -> None:
+    """Whenever it comes: before, while and after asyncio is imported."""
+    (tmp_path / "ecosystem.toml").write_text(SLEEPER)
+    for round_ in range(6):
+        path = tmp_path / f"s{round_}"
+        with Running([PIDONE, "--socket", str(path), str(tmp_path / "ecosystem.toml")]) as run:
+            eventually(path.exists, every=0.0005)
+            time.sleep(0.004 * round_)
+            assert eventually(partial(answer, path))[0] == 200
+            assert not run.find(event="control.error")
+            assert not run.find(event="runtime.error")
+            run.signal(signal.SIGTERM)
+            assert run.wait() == 0
+
+
+def answer(path: Path) -> tuple[int, bytes] | None:
+    """As `ask`; None where it is bound and does not listen yet."""
+    with contextlib.suppress(ConnectionRefusedError):
+        return ask(path)
+    return None

@@ -43,6 +43,7 @@ class Listener:
         self,
         sock: socket.socket,
         *,
+        loop: asyncio.AbstractEventLoop,
         parse: Callable[[str], tuple[tuple[str, ...], Mapping[str, str]]],
         handle: Callable[[Request], Answer],
         on_bug: Callable[[Exception], None],
@@ -65,7 +66,7 @@ class Listener:
         self._opening: set[asyncio.Task[object]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._resuming: asyncio.TimerHandle | None = None
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop  # it may not run yet: a client can be quicker than asyncio's import
 
     def open(self) -> None:
         """Accept from the next turn on."""

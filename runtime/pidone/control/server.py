@@ -127,18 +127,21 @@ class ControlServer:
         ]
         routes.append(described(parts.version, routes))
         router = Router(routes)
-        doors, self._doors = self._doors, []
-        for door in doors:
-            listener = Listener(
+        self._listeners = [
+            Listener(
                 door.sock,
+                loop=parts.loop,
                 parse=parse,
                 handle=router.handle,
                 on_bug=self._bug,
                 on_full=functools.partial(self._complain, door.address),
                 token=door.token,
             )
+            for door in self._doors
+        ]
+        self._doors = []
+        for listener in self._listeners:
             listener.open()
-            self._listeners.append(listener)
 
     def _turn_away(self, why: str) -> None:
         """Tell clients why they get nothing, and try again before long."""

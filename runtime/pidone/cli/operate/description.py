@@ -57,11 +57,16 @@ def of(shown: Mapping[str, Any], app: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def render(shown: Mapping[str, Any], app: Mapping[str, Any]) -> str:
-    """What is to be said of one app of `shown`."""
+    """What is to be said of one app of `shown`: how it is and why, then what it is."""
     details = of(shown, app)
-    reasons = {each["index"]: each["reason"] for each in details["instances"]}
     lines = [
-        *_of_each("reason", reasons),
+        *_state(app, details),
+        "",
+        *map(_event, _events(shown, app)),
+        "",
+        *table.render(table.HEAD, table.rows([app]), right=table.RIGHT).split("\n"),
+        "",
+        *_definition(app, details),
         *_rights(details),
         *_memory(details),
         *_times(details),
@@ -71,6 +76,48 @@ def render(shown: Mapping[str, Any], app: Mapping[str, Any]) -> str:
     for instance in details["instances"]:
         lines += _live(instance, shown.get("live", {}).get(str(instance["pid"]), ()))
     return "\n".join([*lines, ""])
+
+
+def _state(app: Mapping[str, Any], details: Mapping[str, Any]) -> list[str]:
+    reload = app["reload"]
+    exits = {each["index"]: _exit(each["last_exit"]) for each in app["instances"]}
+    return [
+        *_fact("name", app["name"]),
+        *_fact("state", app["state"] + ("" if app["ready"] else ", not ready")),
+        *_of_each("reason", {each["index"]: each["reason"] for each in details["instances"]}),
+        *_of_each("last exit", exits),
+        *_of_each("status", {each["index"]: each["status_text"] for each in app["instances"]}),
+        *_fact("last reload", "" if reload is None else f"{reload['state']} {reload['message']}".strip()),
+    ]
+
+
+def _exit(last: Mapping[str, Any] | None) -> str:
+    found = {name: value for name, value in (last or {}).items() if value is not None}
+    return ", ".join(f"{name} {value}" for name, value in found.items())
+
+
+def _events(shown: Mapping[str, Any], app: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What happened to it lately, the newest last."""
+    whose = (app["name"], app["namespace"])
+    return [each for each in shown["events"] if (each.get("app"), each.get("namespace", "default")) == whose]
+
+
+def _event(event: Mapping[str, Any]) -> str:
+    known = ("timestamp", "level", "event", "message", "app", "namespace")
+    fields = " ".join(f"{name}={value}" for name, value in event.items() if name not in known)
+    return f"{event['timestamp']}  {event['event']:<22} {event['message']} {fields}".rstrip()
+
+
+def _definition(app: Mapping[str, Any], details: Mapping[str, Any]) -> list[str]:
+    depends_on = (f"{each['app']} ({each['condition']})" for each in app["depends_on"])
+    return [
+        *_fact("namespace", app["namespace"]),
+        *_fact("command", " ".join(details["command"] or ())),
+        *_fact("cwd", app["cwd"]),
+        *_fact("mode", app["exec_mode"]),
+        *_fact("listen", ", ".join(app["listen"])),
+        *_fact("depends on", ", ".join(depends_on)),
+    ]
 
 
 def _fact(name: str, value: str) -> list[str]:

@@ -1,8 +1,9 @@
 """`ls`, `describe`, `env` and PM2's lists: what is there."""
 
 import json
+import shutil
+import sys
 from collections.abc import Sequence
-from typing import Any
 
 import click
 
@@ -28,6 +29,12 @@ app = CommandSet()
 def ls(target: Sequence[str], *, socket: str | None, as_json: bool) -> None:
     """List apps and their instances. Also: list, ps, status."""
     runtime = client(socket)
+    if not as_json and sys.stdout.isatty():
+        from pidone.cli.operate import overview
+
+        shown = [runtime.get("api", "apps", each) for each in expand(runtime, target or ["all"])]
+        print(overview.render(harmless(shown), shutil.get_terminal_size().columns))
+        return
     if target:
         apps = [app for each in expand(runtime, target) for app in runtime.get("api", "apps", each)["apps"]]
     else:
@@ -52,11 +59,7 @@ def describe(target: str, *, live: bool, socket: str | None, as_json: bool) -> N
         print(json.dumps(shown))
         return
     shown = harmless(shown)
-    for each in shown["apps"]:
-        print(_description(each, description.of(shown, each)["command"]))
-        print(description.render(shown, each))
-    for event in shown["events"]:
-        print(f"{event['timestamp']}  {event['event']:<22} {_details(event)}")
+    print("\n".join(description.render(shown, each) for each in shown["apps"]))
 
 
 @app.command("env")
@@ -97,34 +100,3 @@ def prettylist(*, socket: str | None, as_json: bool) -> None:
 
     shown = entries(client(socket).get("api", "apps")["apps"])
     print(json.dumps(shown) if as_json else inspect(harmless(shown)))
-
-
-def _description(app: dict[str, Any], argv: list[str]) -> str:
-    reload = app["reload"]
-    facts = {
-        "name": app["name"],
-        "namespace": app["namespace"],
-        "state": app["state"] + ("" if app["ready"] else ", not ready"),
-        "command": " ".join(argv),
-        "cwd": app["cwd"],
-        "mode": app["exec_mode"],
-        "listen": ", ".join(app["listen"]),
-        "depends on": ", ".join(f"{each['app']} ({each['condition']})" for each in app["depends_on"]),
-        "last reload": "" if reload is None else f"{reload['state']} {reload['message']}".strip(),
-    }
-    lines = [f"{name:<12} {value}" for name, value in facts.items() if value]
-    for instance in app["instances"]:
-        if instance["status_text"]:
-            lines.append(f"{'status':<12} {instance['index']}: {instance['status_text']}")
-        if instance["last_exit"]:
-            last = {name: value for name, value in instance["last_exit"].items() if value is not None}
-            lines.append(
-                f"{'last exit':<12} {instance['index']}: " + ", ".join(f"{k} {v}" for k, v in last.items())
-            )
-    return "\n".join([*lines, "", table.render(table.HEAD, table.rows([app]), right=table.RIGHT), ""])
-
-
-def _details(event: dict[str, Any]) -> str:
-    known = ("timestamp", "level", "event", "message", "app")
-    fields = " ".join(f"{name}={value}" for name, value in event.items() if name not in known)
-    return f"{event['message']} {fields}".strip()

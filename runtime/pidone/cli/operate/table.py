@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pidone.logs.escape import printable_word
@@ -77,7 +77,7 @@ def duration(seconds: float | None) -> str:
     return f"{seconds:.0f}s"
 
 
-def rows(apps: Sequence[dict[str, Any]]) -> list[list[str]]:
+def rows(apps: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """One row per instance."""
     return [
         [

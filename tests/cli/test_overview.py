@@ -1,0 +1,98 @@
+"""`ls` on a terminal, and what `describe` says first."""
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import termios
+from collections.abc import Iterator
+
+import pytest
+from control.operated import Operated, operated
+from harness import DEADLINE_S, PIDONE, eventually
+
+APPS = """
+[[apps]]
+name = "a-service-with-a-rather-long-name"
+script = "/bin/sleep"
+args = "1000"
+instances = 2
+ready_delay = 0
+max_memory_restart = "200M"
+[[apps]]
+name = "nightly"
+script = "true"
+schedule = "30 4 * * *"
+[[apps]]
+name = "broken"
+script = "sh"
+args = ["-c", "echo 'no database' >&2; exit 3"]
+autorestart = false
+essential = false
+"""
+
+
+@pytest.fixture(scope="module")
+def it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
+    """A service, a job that waits, and something broken."""
+    with operated(tmp_path_factory.mktemp("overview"), APPS, ready=False) as it:
+        eventually(lambda: it.states("broken") not in (["online"], ["starting"]))
+        yield it
+
+
+@pytest.fixture(autouse=True)
+def no_process_left_behind() -> None:
+    """The shared runtime outlives the tests here; its own `with` block leaves nothing."""
+
+
+def on_terminal(it: Operated, columns: int, *words: str) -> list[str]:
+    """The lines of a command on a terminal that is so wide."""
+    main, other = pty.openpty()
+    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+    environ = {**os.environ, "PIDONE_SOCKET": it.socket, "TERM": "xterm"}
+    for name in ("COLUMNS", "LINES"):
+        environ.pop(name, None)
+    with subprocess.Popen([PIDONE, *words], stdout=other, stdin=other, env=environ) as process:
+        os.close(other)
+        said = b""
+        while True:
+            try:
+                said += os.read(main, 65536)
+            except OSError:  # EIO: the other side is closed
+                break
+        assert process.wait(DEADLINE_S) == 0
+    os.close(main)
+    return [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in said.decode().replace("\r\n", "\n").splitlines()]
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 100, 200])
+def test_ls_fits_the_width(it: Operated, columns: int) -> None:
+    """Names are shortened and columns left out from the right; each instance and the whole have a line."""
+    head, *rows, total = on_terminal(it, columns, "ls")
+    assert max(map(len, (head, *rows, total))) <= columns
+    assert len(rows) == 4
+    assert head.split()[:3] == ["id", "name", "state"]
+    assert total.startswith("4 instances: ")
+    assert ("memory/limit" in head) == (columns >= 80)
+
+
+def test_ls_tells_why_and_when(it: Operated) -> None:
+    """Where there is room: the limit, the next run, and why something is not online."""
+    shown = "\n".join(on_terminal(it, 200, "ls"))
+    assert re.search(r"a-service-with-a-rather-long-name:0 .*/200\.0M", shown)
+    assert re.search(r"nightly .* \d\d-\d\d 04:30", shown)
+    assert re.search(r"broken .*last exit: code 3", shown)
+    assert "broken" not in "\n".join(on_terminal(it, 200, "ls", "nightly"))
+
+
+def test_describe_leads_with_what_is_wrong(it: Operated) -> None:
+    """State, reason, last exit and events before what it is."""
+    lines = it.command("describe", "broken").stdout.splitlines()
+    order = ("name", "state", "last exit", "20", "id", "command", "cwd")
+    found = [next(n for n, line in enumerate(lines) if line.startswith(word)) for word in order]
+    assert found == sorted(found)
+    assert lines[0].split() == ["name", "broken"]
+    assert "instance.exit" in "\n".join(lines[: found[4]])
+    assert "code 3" in lines[found[2]]
