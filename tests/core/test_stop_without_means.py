@@ -16,7 +16,7 @@ from pidone.contracts import Timer
 from pidone.init import proctree
 from pidone.init.reaper import ExitStatus, Reaper
 from pidone.init.spawn import SpawnPlan, spawn
-from pidone.supervise.leftovers import Kin, Looks
+from pidone.supervise.process.leftovers import Kin, Looks
 
 POLITE = "trap 'echo heard TERM; exit 0' TERM; echo up; while :; do sleep 0.05; done"
 STUBBORN = "trap '' TERM; echo up; while :; do sleep 0.05; done"

@@ -39,7 +39,7 @@ def project(tmp_path: Path) -> Path:
 def watched(run: Running) -> int:
     """Wait until the helper watches; its pid."""
     return eventually(
-        lambda: [pid for pid in children(run.pid) if "pidone.supervise.changes" in command_of(pid)],
+        lambda: [pid for pid in children(run.pid) if "pidone.supervise.watching.changes" in command_of(pid)],
         "the helper",
     )[0]
 

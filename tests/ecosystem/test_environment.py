@@ -12,7 +12,7 @@ from pidone.ecosystem.document import NODE_PATH
 from pidone.ecosystem.load import load
 from pidone.ecosystem.references import expand
 from pidone.ecosystem.spec import AppSpec
-from pidone.supervise.environment import Environment
+from pidone.supervise.process.environment import Environment
 
 
 def env_of(

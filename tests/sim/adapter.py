@@ -11,14 +11,14 @@ from sim.kernel import Os
 from sim.loop import SimLoop
 from sim.world import SimBox, SimLoading, SimSampler, World, environ_file
 
-import pidone.supervise.changes
-import pidone.supervise.hooking
-import pidone.supervise.killings
+import pidone.supervise.hooks.hooks
 import pidone.supervise.loading
-import pidone.supervise.recycling
+import pidone.supervise.memory.oom
+import pidone.supervise.memory.recycling
 import pidone.supervise.spreading
-import pidone.supervise.times
-import pidone.supervise.watching  # noqa: F401 (loaded before their calls are replaced)
+import pidone.supervise.times.alarms
+import pidone.supervise.watching.changes
+import pidone.supervise.watching.watcher  # noqa: F401 (loaded before their calls are replaced)
 from pidone.control.messages import Refusal
 from pidone.control.operations import Operations
 from pidone.ecosystem.spec import AppSpec
@@ -27,11 +27,12 @@ from pidone.init import proctree, reaper, spawn
 from pidone.listen.lazy import LazyBroker
 from pidone.logs.relay import Relay
 from pidone.record import Record
-from pidone.supervise import faults, leftovers, loop, session, upkeep
+from pidone.supervise import faults, features, loop, session
 from pidone.supervise.app import App
 from pidone.supervise.ending import Ending
 from pidone.supervise.instance import Instance
 from pidone.supervise.loading import Loading
+from pidone.supervise.process import leftovers
 from pidone.supervise.session import Parts, Session, Surroundings
 from pidone.supervise.states import State
 
@@ -139,7 +140,7 @@ class Runtime:
 
     def neglected(self) -> Iterator[str]:
         """Apps with somebody online whose limits, times or watch are off."""
-        room: Any = self._session._upkeep
+        room: Any = self._session._features
         for key, app in self._supervisor.apps.items():
             if not any(each.state is State.ONLINE for each in app.instances.values()):
                 continue
@@ -244,7 +245,7 @@ def _install() -> None:
         (processes.read_process, lambda _pid: True),
         (processes.tree_memory, lambda tree, _threshold: tree.rss),
         (processes.TreeSampler, lambda: SimSampler(_World.now)),
-        (upkeep._machine_kills, lambda: 0),
+        (features._machine_kills, lambda: 0),
         (faults.end_processes, lambda *_args: None),
         (cgroup.Box, SimpleNamespace(find=lambda: SimBox(_World.now))),
         (loop.new_event_loop, _the_loop),

@@ -80,7 +80,7 @@ def _app(name: str, random: Random) -> AppSpec:
     if kind != "schedule":
         keys["instances"] = random.choice((1, 1, 2, 3))
     if kind in ("fork", "cluster", "listen"):
-        keys |= _upkeep(random)
+        keys |= _features(random)
     keys |= {
         "kill_timeout": random.choice((0.5, 2.0, 8.0)),
         "drain_timeout": random.choice((None, None, 1.0, 20.0)),
@@ -109,7 +109,7 @@ def _app(name: str, random: Random) -> AppSpec:
     return AppSpec(name=name, argv=(program, "v0"), args=("v0",), cwd=f"/{name}", **keys)
 
 
-def _upkeep(random: Random) -> dict[str, Any]:
+def _features(random: Random) -> dict[str, Any]:
     keys: dict[str, Any] = {}
     if random.random() < 0.15:
         keys["max_memory_restart"] = 100 * MIB
@@ -175,7 +175,7 @@ def _changed(apps: list[AppSpec], number: int, random: Random) -> list[AppSpec]:
         elif what == "order":
             changed = _connected(changed, random)
         elif what == "keys":
-            changed[index] = app.but(**_upkeep(random)) if app.autorestart else app
+            changed[index] = app.but(**_features(random)) if app.autorestart else app
     return changed
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pidone.supervise.changes import lines_for
-from pidone.supervise.patterns import translate
-from pidone.supervise.watched import Group, folders_of
+from pidone.supervise.watching.changes import lines_for
+from pidone.supervise.watching.paths import Group, folders_of
+from pidone.supervise.watching.patterns import translate
 
 
 def group(*ignore: str, paths: tuple[str, ...] = (".",), depth: int | None = None) -> Group:

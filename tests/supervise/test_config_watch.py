@@ -15,8 +15,8 @@ from harness import PIDONE, Running, eventually, pidone
 from writing import shell
 
 from pidone.ecosystem.spec import Origin
-from pidone.supervise import inotify
-from pidone.supervise.config_watch import ConfigWatch, waypoints
+from pidone.supervise.watching import inotify
+from pidone.supervise.watching.config import ConfigWatch, waypoints
 
 OTHERS = 8
 """Files that have nothing to do with it."""

@@ -13,9 +13,9 @@ from pidone.contracts import LogSource
 from pidone.ecosystem.spec import AppSpec, Hook
 from pidone.errors import SpawnError
 from pidone.init.reaper import ExitStatus, Reaper
-from pidone.supervise.hook_launcher import AppHookLauncher
-from pidone.supervise.hooks import HookEvent, HookPoint
-from pidone.supervise.leftovers import MARK
+from pidone.supervise.hooks.launcher import AppHookLauncher
+from pidone.supervise.hooks.run import HookEvent, HookPoint
+from pidone.supervise.process.leftovers import MARK
 
 EVENT = HookEvent(point=HookPoint.POST_STOP, app="api", instance=3)
 

@@ -15,7 +15,7 @@ from pidone.ecosystem.spec import Hook
 from pidone.errors import SpawnError
 from pidone.init.reaper import ExitStatus, Reaper
 from pidone.init.spawn import SpawnPlan, spawn
-from pidone.supervise.hooks import (
+from pidone.supervise.hooks.run import (
     KILL_AFTER,
     HookEvent,
     HookPoint,

@@ -9,8 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from stage import FakeProcess, Stage, spec
 
 from pidone.ecosystem.spec import OnReadyTimeout, Readiness
-from pidone.supervise.attendant import Errand, Nobody
 from pidone.supervise.instance import Instance
+from pidone.supervise.lifecycle import NoLifecycle, Pending
 from pidone.supervise.states import Event, State
 
 
@@ -33,17 +33,17 @@ class Waiting:
         self.then = None
 
 
-class Hooked(Nobody):
+class Hooked(NoLifecycle):
     """Lets starts and stops wait, as hooks do, while it is told to."""
 
     def __init__(self) -> None:
         self.starts = self.stops = False
         self.errands: list[Waiting] = []
 
-    def before_start(self, instance: Instance, then: Callable[[str], None]) -> Errand | None:
+    def before_start(self, instance: Instance, then: Callable[[str], None]) -> Pending | None:
         return self._wait(then) if self.starts else None
 
-    def before_stop(self, instance: Instance, then: Callable[[], None]) -> Errand | None:
+    def before_stop(self, instance: Instance, then: Callable[[], None]) -> Pending | None:
         return self._wait(lambda _why: then()) if self.stops else None
 
     def _wait(self, then: Callable[[str], None]) -> Waiting:
@@ -83,7 +83,7 @@ class AnyHistory(RuleBasedStateMachine):
             shutdown_with_message=options["message"],
             ready_delay=options["ready_delay"],
         )
-        self.instance = Instance(app, 0, self.stage.world.but(attendant=self.hooked), Quiet())
+        self.instance = Instance(app, 0, self.stage.world.but(lifecycle=self.hooked), Quiet())
         self.starts_when_stopped: int | None = 0
 
     @property

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from pidone.contracts import InstanceId
 from pidone.ecosystem.spec import AppSpec, MemoryLimit, MemoryShare
 from pidone.host.memory import Memory
-from pidone.supervise.memory import RETRY_DELAY, MemoryWatch
-from pidone.supervise.memory_decisions import Decision, GiveUp, GuardStuck, Reason, Recycle, Soften, Softened
-from pidone.supervise.memory_limits import check_guard, check_limits, resolve
+from pidone.supervise.memory.decisions import Decision, GiveUp, GuardStuck, Reason, Recycle, Soften, Softened
+from pidone.supervise.memory.limits import check_guard, check_limits, resolve
+from pidone.supervise.memory.policy import RETRY_DELAY, MemoryWatch
 
 MIB = 1 << 20
 NINETY = MemoryShare(fraction=0.9)

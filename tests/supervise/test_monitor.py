@@ -13,10 +13,10 @@ from pidone.contracts import InstanceId
 from pidone.ecosystem.spec import AppSpec, MemoryScope
 from pidone.host.memory import Memory
 from pidone.host.processes import ProcessUsage, TreeSampler, TreeUsage
-from pidone.supervise.memory import MemoryWatch
-from pidone.supervise.memory_decisions import Decision, Recycle, Soften
-from pidone.supervise.monitor import IDLE_INTERVAL, Monitor
-from pidone.supervise.usage import FRESH, UsageBook
+from pidone.supervise.memory.decisions import Decision, Recycle, Soften
+from pidone.supervise.memory.monitor import IDLE_INTERVAL, Monitor
+from pidone.supervise.memory.policy import MemoryWatch
+from pidone.supervise.memory.usage import FRESH, UsageBook
 
 MIB = 1 << 20
 

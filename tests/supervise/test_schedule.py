@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pidone.ecosystem.cron import Schedule, parse_schedule
 from pidone.ecosystem.spec import Overlap
 from pidone.errors import ConfigError
-from pidone.supervise.schedule import (
+from pidone.supervise.times.schedule import (
     LONGEST_WAIT,
     Due,
     Runs,

@@ -6,7 +6,7 @@ import pytest
 from stage import Stage, Turns, spec
 
 from pidone.supervise.app import App
-from pidone.supervise.times import Times
+from pidone.supervise.times.alarms import Times
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 

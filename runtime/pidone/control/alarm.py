@@ -10,7 +10,7 @@ from pidone.ecosystem.spec import Alert, AppSpec, Seconds
 from pidone.host.cgroup import Box
 from pidone.interpreter import module_argv
 from pidone.supervise.app import App
-from pidone.supervise.commands import Commands
+from pidone.supervise.process.commands import Commands
 from pidone.supervise.session import Parts
 
 INTERVAL: Final[Seconds] = 2.0
@@ -27,7 +27,7 @@ class Alarm:
     def __init__(self, parts: Parts, environ: Mapping[str, str]) -> None:
         """Begins to look, if there is anything to look for."""
         self._parts = parts
-        self._usage = parts.upkeep.usage()
+        self._usage = parts.features.usage()
         self._commands = Commands(parts.reaper, environ)
         self._watch = AlertWatch(parts.supervisor.ecosystem.alerts)
         self._box = Box.find()

@@ -6,7 +6,7 @@ from typing import Final
 from pidone.ecosystem.spec import Alert, Bytes, MemoryLimit, Seconds
 from pidone.record import Record
 from pidone.supervise.ledger import AppKey
-from pidone.supervise.memory_limits import resolve
+from pidone.supervise.memory.limits import resolve
 
 HOUR: Final[Seconds] = 3600.0
 ERROR_WINDOW: Final[Seconds] = 60.0

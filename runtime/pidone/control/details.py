@@ -8,21 +8,21 @@ from pidone.ecosystem.spec import AppSpec, Bytes
 from pidone.host.processes import TreeUsage, read_pss
 from pidone.host.rights import Rights, read_rights
 from pidone.supervise.app import App
+from pidone.supervise.features import Features
 from pidone.supervise.instance import Instance
-from pidone.supervise.upkeep import Upkeep
 
 
 class Details:
     """Makes them; everything is read when it is asked for."""
 
-    def __init__(self, upkeep: Upkeep) -> None:
-        """`upkeep` knows limits and times."""
-        self._upkeep = upkeep
+    def __init__(self, features: Features) -> None:
+        """`features` knows limits and times."""
+        self._features = features
 
     def of(self, app: App, instances: Iterable[Instance]) -> dict[str, Any]:
         """One app with some of its instances."""
-        spec, limits = app.spec, self._upkeep.limits(app)
-        next_run = self._upkeep.next_run(app)
+        spec, limits = app.spec, self._features.limits(app)
+        next_run = self._features.next_run(app)
         return {
             "name": spec.name,
             "namespace": spec.namespace,
@@ -54,16 +54,16 @@ class Details:
 
         The kernel walks page tables for that, milliseconds per process, so others get their turn in between.
         """
-        used = self._upkeep.usage().usage()
+        used = self._features.usage().usage()
         for instance in (each for app in details for each in app["instances"]):
             if instance["pid"] in used:
                 instance["memory"]["pss_bytes"] = await _pss(used[instance["pid"]].tree)
 
     def _instance(self, instance: Instance) -> dict[str, Any]:
         pid = instance.pid if instance.state.has_process else None
-        used = None if pid is None else self._upkeep.usage().usage().get(pid)
+        used = None if pid is None else self._features.usage().usage().get(pid)
         rights = None if pid is None else read_rights(pid)
-        left = self._upkeep.time_left(instance)
+        left = self._features.time_left(instance)
         return {
             "index": instance.index,
             "pid": pid,

@@ -31,8 +31,8 @@ class Handlers:
         """Everything that can be shown or done."""
         self._parts = parts
         self._operations = operations
-        self._usage = parts.upkeep.usage()
-        self._details = Details(parts.upkeep)
+        self._usage = parts.features.usage()
+        self._details = Details(parts.features)
         self._began = parts.loop.time()
 
     def routes(self) -> list[Route]:

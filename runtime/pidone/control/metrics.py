@@ -15,9 +15,9 @@ from pidone.host.processes import read_process
 from pidone.supervise.app import App
 from pidone.supervise.instance import Instance
 from pidone.supervise.ledger import AppKey, Durations
+from pidone.supervise.memory.usage import Usage
 from pidone.supervise.session import Parts
 from pidone.supervise.states import State
-from pidone.supervise.usage import Usage
 
 LAG_INTERVAL: Final[Seconds] = 1.0
 _LAGS: Final = 15
@@ -55,7 +55,7 @@ class Metrics:
     def __init__(self, parts: Parts) -> None:
         """Everything that is counted elsewhere."""
         self._parts = parts
-        self._usage = parts.upkeep.usage()
+        self._usage = parts.features.usage()
         self._lag = LoopLag(parts.loop.time, parts.loop.call_later)
         self._container = ContainerMetrics(parts.supervisor.ecosystem.cpus)
 

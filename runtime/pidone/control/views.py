@@ -6,8 +6,8 @@ from typing import Any, Final
 from pidone.ecosystem.spec import AppSpec
 from pidone.supervise.app import App
 from pidone.supervise.instance import Instance
+from pidone.supervise.memory.usage import Usage
 from pidone.supervise.states import State
-from pidone.supervise.usage import Usage
 from pidone.supervise.wanted import Wanted
 
 STATES: Final = (

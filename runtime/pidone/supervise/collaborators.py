@@ -4,13 +4,13 @@ What other rooms stand behind is in `contracts`.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from pidone.contracts import Clock, InstanceId, LogSink, Report, SocketBroker
 from pidone.ecosystem.spec import AppSpec
 from pidone.init.reaper import ExitStatus
 from pidone.record import Record
-from pidone.supervise.attendant import Attendant, Nobody
+from pidone.supervise.lifecycle import Lifecycle, NoLifecycle
 
 
 class Process(Protocol):
@@ -77,4 +77,4 @@ class World(Record):
     log: LogSink
     broker: SocketBroker
     random: Callable[[], float]
-    attendant: Attendant = Nobody()
+    lifecycle: Lifecycle[Any, Any] = NoLifecycle()

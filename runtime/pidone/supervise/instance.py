@@ -15,10 +15,10 @@ from pidone.errors import SpawnError
 from pidone.init.reaper import ExitStatus
 from pidone.init.spawn import exit_code_of
 from pidone.signames import signal_name
-from pidone.supervise.attendant import Errand
 from pidone.supervise.collaborators import Process, World
 from pidone.supervise.deadline import Deadline
-from pidone.supervise.life import Life
+from pidone.supervise.lifecycle import Pending
+from pidone.supervise.report import IncarnationReport
 from pidone.supervise.restart import Fate, RestartPolicy
 from pidone.supervise.states import Event, Goal, State
 
@@ -110,7 +110,7 @@ class Instance:
         self._drains_since: Seconds = 0.0
         """When the present stop began."""
         self._deadline = Deadline(world.clock, self.handle)
-        self._errand: Errand | None = None
+        self._pending: Pending | None = None
         """What the start or the stop waits for."""
 
     @property
@@ -206,16 +206,16 @@ class Instance:
         self.was_killed = False
         self.status_text = ""
         self._goal = Goal.JUDGE
-        life = Life(self, self.incarnation)
-        self._errand = self._world.attendant.before_start(self, life.prepared)
-        if self._errand is None:
+        life = IncarnationReport(self, self.incarnation)
+        self._pending = self._world.lifecycle.before_start(self, life.prepared)
+        if self._pending is None:
             self._launch()
         else:
             self._enter(State.PREPARING)
 
     def _launch(self) -> None:
         self.started_at = self._world.clock.time()
-        life = Life(self, self.incarnation)
+        life = IncarnationReport(self, self.incarnation)
         try:
             self.process = self._world.launcher.launch(self.app, self.who, report=life, on_exit=life.exited)
         except SpawnError as error:
@@ -258,7 +258,7 @@ class Instance:
         self._running.online()
         self.online_since = self._world.clock.time()
         self._enter(State.ONLINE)
-        self._world.attendant.happened(self, "post_start")
+        self._world.lifecycle.happened(self, "post_start")
 
     def _be_late(self) -> None:
         key = "reload_timeout" if self.is_trial else "listen_timeout"
@@ -293,8 +293,10 @@ class Instance:
 
     def _end(self, goal: Goal) -> None:
         self._goal = goal
-        self._errand = self._world.attendant.before_stop(self, Life(self, self.incarnation).released)
-        if self._errand is None:
+        self._pending = self._world.lifecycle.before_stop(
+            self, IncarnationReport(self, self.incarnation).released
+        )
+        if self._pending is None:
             self._take_leave()
         else:
             self._deadline.disarm()
@@ -328,7 +330,7 @@ class Instance:
 
     def _kill_at_once(self) -> None:
         self._goal = Goal.REST
-        self._drop_errand()
+        self._drop_pending()
         if not self.was_killed:
             self.was_killed = True
             self._log("warning", "instance.kill", "no time left")
@@ -354,8 +356,8 @@ class Instance:
 
     def _main_ended(self) -> None:
         """The main process is gone; what it left behind has to go before anything follows."""
-        self._errand = None  # a hook that runs may end in its own time
-        if self._running.end_leftovers(Life(self, self.incarnation).gone):
+        self._pending = None  # a hook that runs may end in its own time
+        if self._running.end_leftovers(IncarnationReport(self, self.incarnation).gone):
             self._deadline.arm(self.app.kill_timeout, Event.OVERDUE)
             self._enter(State.STOPPING)
         else:
@@ -364,7 +366,7 @@ class Instance:
     def _conclude(self) -> None:
         """Nothing of the incarnation is left."""
         self._deadline.disarm()
-        self._world.attendant.happened(self, "on_exit" if self._goal is Goal.JUDGE else "post_stop")
+        self._world.lifecycle.happened(self, "on_exit" if self._goal is Goal.JUDGE else "post_stop")
         self.process = None
         if self._goal is Goal.REST:
             self._enter(State.STOPPED)
@@ -400,12 +402,12 @@ class Instance:
     def _give_up(self) -> None:
         """It stays down; `reason` tells why."""
         self._deadline.disarm()
-        self._drop_errand()
+        self._drop_pending()
         self.fate = Fate.GAVE_UP
         self._log("error", "instance.errored", self.reason)
         self._enter(State.ERRORED)
         if not self.is_trial:  # nothing is lost with it
-            self._world.attendant.happened(self, "on_give_up")
+            self._world.lifecycle.happened(self, "on_give_up")
 
     def _retry_in(self, delay: Seconds) -> None:
         self.restarts += 1
@@ -420,14 +422,14 @@ class Instance:
 
     def _rest(self) -> None:
         self._deadline.disarm()
-        self._drop_errand()
+        self._drop_pending()
         self._enter(State.STOPPED)
 
-    # -- what an incarnation reports (see Life) ---------------------------------------------------
+    # -- what an incarnation reports (see IncarnationReport) -------------------------------------------
 
     def prepared(self, why_not: str) -> None:
         """What the start waited for is done; or it must not start, for a reason."""
-        self._errand = None
+        self._pending = None
         if why_not:
             self.reason = why_not
         self.handle(Event.REFUSED if why_not else Event.PREPARED)
@@ -435,7 +437,7 @@ class Instance:
     def exited(self, status: ExitStatus) -> None:
         """The current incarnation's main process ended."""
         self.last_exit = status
-        self.reason = self._world.attendant.explain(self, status) or self.reason
+        self.reason = self._world.lifecycle.explain(self, status) or self.reason
         self._cause = self._cause or ("signal" if status.signal is not None else "exit")
         asked = self.state.is_ending
         good = asked or (status.signal is None and status.code in self.app.success_exit_codes)
@@ -483,10 +485,10 @@ class Instance:
         before, self.state = self.state, state
         self._observer.instance_changed(self, before)
 
-    def _drop_errand(self) -> None:
-        if self._errand is not None:
-            self._errand.cancel()
-            self._errand = None
+    def _drop_pending(self) -> None:
+        if self._pending is not None:
+            self._pending.cancel()
+            self._pending = None
 
     def _log(self, level: str, event: str, message: str = "", **fields: object) -> None:
         known = {key: value for key, value in fields.items() if value is not None}

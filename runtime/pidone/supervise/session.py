@@ -17,13 +17,13 @@ from pidone.signames import signal_name
 from pidone.supervise.collaborators import World
 from pidone.supervise.ending import Ending
 from pidone.supervise.faults import end_processes
-from pidone.supervise.launcher import ForkLauncher
+from pidone.supervise.features import Features
 from pidone.supervise.ledger import Ledger
 from pidone.supervise.loop import new_event_loop
+from pidone.supervise.process.launcher import ForkLauncher
 from pidone.supervise.reread import Reread
 from pidone.supervise.signalmap import HINTS, Reaction, SignalAction, reactions
 from pidone.supervise.supervisor import LAST_STAND, Phase, Supervisor
-from pidone.supervise.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -51,7 +51,7 @@ class Parts(Record, kw_only=True):
     ledger: Ledger
     launcher: ForkLauncher
     reaper: Reaper
-    upkeep: Upkeep
+    features: Features
     version: str
 
 
@@ -87,7 +87,7 @@ class Session:
             environ=around.environ,
             count=self._instances,
         )
-        self._upkeep = Upkeep(
+        self._features = Features(
             ecosystem.runtime,
             loop=self._loop,
             reaper=self._reaper,
@@ -100,7 +100,7 @@ class Session:
         )
         self._supervisor = Supervisor(
             ecosystem,
-            World(self._loop, self._launcher, self._ledger, self._broker, _random, self._upkeep),
+            World(self._loop, self._launcher, self._ledger, self._broker, _random, self._features),
             self._broker,
             count=lambda app: app.count(self._ecosystem.cpus),
             on_done=self._done,
@@ -178,7 +178,7 @@ class Session:
     def _prepare(self) -> None:
         """Unless a stop was asked for during `start_delay`."""
         if self._supervisor.phase is Phase.NEW:
-            self._upkeep.start(self._start)
+            self._features.start(self._start)
 
     def _start(self, why_not: str) -> None:
         if why_not:
@@ -199,7 +199,7 @@ class Session:
                 ledger=self._ledger,
                 launcher=self._launcher,
                 reaper=self._reaper,
-                upkeep=self._upkeep,
+                features=self._features,
                 version=self._around.version,
             )
             self._control = self._around.operate(parts)
@@ -211,7 +211,7 @@ class Session:
             self._config_watch.close()
             self._config_watch = None
         elif self._config_watch is None and origin is not None:
-            from pidone.supervise.config_watch import ConfigWatch  # noqa: PLC0415 (for who has asked for it)
+            from pidone.supervise.watching.config import ConfigWatch  # noqa: PLC0415 (for who has asked for it)
 
             try:
                 self._config_watch = ConfigWatch(
@@ -271,7 +271,7 @@ class Session:
             return
         self._tell_what_is_new(before)
         self._reactions = reactions(ecosystem.runtime.signals)
-        self._upkeep.apply(ecosystem.runtime)
+        self._features.apply(ecosystem.runtime)
         self._watch_config()
 
     def _tell_what_is_new(self, before: Ecosystem | None) -> None:
@@ -300,7 +300,7 @@ class Session:
         return spec.count(self._ecosystem.cpus) if app is None else app.wanted.count
 
     async def _run_command(self, app: AppSpec, argv: tuple[str, ...]) -> int:
-        from pidone.supervise.commands import Commands  # noqa: PLC0415 (needs asyncio at last)
+        from pidone.supervise.process.commands import Commands  # noqa: PLC0415 (needs asyncio at last)
 
         return await Commands(self._reaper, self._around.environ).run(app, argv)
 

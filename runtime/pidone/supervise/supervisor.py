@@ -23,8 +23,8 @@ from pidone.supervise.collaborators import World
 from pidone.supervise.ending import Ending, ended_by, over
 from pidone.supervise.faults import Faults
 from pidone.supervise.instance import Instance, Numbers
-from pidone.supervise.leftovers import Clearance, our_descendants
 from pidone.supervise.plan import can_overlap
+from pidone.supervise.process.leftovers import Clearance, our_descendants
 from pidone.supervise.states import State
 from pidone.supervise.wanted import Exchange, Replacement, Run
 
@@ -440,7 +440,7 @@ class Supervisor:
         if self.phase is Phase.RUNNING:
             self.phase = Phase.LINGERING
         message = self._ending.message if self._ending else ""
-        if not self._world.attendant.whole_stops(message, self._stop_apps):
+        if not self._world.lifecycle.whole_stops(message, self._stop_apps):
             self._stop_apps()
 
     def _stop_apps(self) -> None:
@@ -473,7 +473,7 @@ class Supervisor:
         self._stop_apps()
         for app in self.apps.values():
             self._safely(app.kill)
-        self._safely(self._world.attendant.hurry)
+        self._safely(self._world.lifecycle.hurry)
         if self._sweep is not None:
             self._safely(self._sweep.kill)
 
@@ -529,7 +529,7 @@ class Supervisor:
     def _rest(self) -> None:
         self.phase = Phase.RESTING
         ending = self._ending or Ending(ExitCode.OK, "idle")
-        if not self._world.attendant.whole_rests(ending.code, ending.message, self._begin_sweep):
+        if not self._world.lifecycle.whole_rests(ending.code, ending.message, self._begin_sweep):
             self._begin_sweep()
 
     def _begin_sweep(self) -> None:

@@ -1,4 +1,4 @@
-"""The Attendant of a real session: hooks, memory, age, times and file changes, where an app uses them.
+"""The Lifecycle of a real session: hooks, memory, age, times and file changes, where an app uses them.
 
 Nothing of these rooms is imported before an app has a key that needs it, and then only when the first apps
 run already; the one exception are hooks, which a start may have to wait for.
@@ -12,25 +12,25 @@ from pidone.contracts import InstanceId, LogSink, Timer
 from pidone.ecosystem.spec import AppSpec, RuntimeSpec, Seconds
 from pidone.init.reaper import ExitStatus, Reaper
 from pidone.supervise.app import App
-from pidone.supervise.attendant import Errand, Moment
 from pidone.supervise.instance import Instance
+from pidone.supervise.lifecycle import Moment, Pending
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from datetime import datetime
 
     from pidone.host.cgroup import Box
-    from pidone.supervise.hooking import Hooks
-    from pidone.supervise.killings import Killings
-    from pidone.supervise.memory_limits import Limits
-    from pidone.supervise.recycling import Recycler
+    from pidone.supervise.hooks.hooks import Hooks
+    from pidone.supervise.memory.limits import Limits
+    from pidone.supervise.memory.oom import OomKills
+    from pidone.supervise.memory.recycling import Recycler
+    from pidone.supervise.memory.usage import UsageBook
     from pidone.supervise.spreading import Spreading
-    from pidone.supervise.times import Times
-    from pidone.supervise.usage import UsageBook
-    from pidone.supervise.watching import Watcher
+    from pidone.supervise.times.alarms import Times
+    from pidone.supervise.watching.watcher import Watcher
 
 
-class Upkeep:
+class Features:
     """Everything beside starting and stopping."""
 
     def __init__(
@@ -67,7 +67,7 @@ class Upkeep:
         """OOM kills on the machine before the first app."""
         self._box: Box | None = None
         self._hooks: Hooks | None = None
-        self._killings: Killings | None = None
+        self._oom_kills: OomKills | None = None
         self._recycler: Recycler | None = None
         self._spreading: Spreading | None = None
         self._times: Times | None = None
@@ -92,15 +92,15 @@ class Upkeep:
         for app in self._apps():
             self.changed(app)
 
-    # -- as an Attendant ---------------------------------------------------------------------------------
+    # -- as a Lifecycle ---------------------------------------------------------------------------------
 
-    def before_start(self, instance: Instance, then: Callable[[str], None]) -> Errand | None:
+    def before_start(self, instance: Instance, then: Callable[[str], None]) -> Pending | None:
         """Run its `pre_start`."""
         if not instance.app.hooks:
             return None
         return self._the_hooks().before_start(instance, then)
 
-    def before_stop(self, instance: Instance, then: Callable[[], None]) -> Errand | None:
+    def before_stop(self, instance: Instance, then: Callable[[], None]) -> Pending | None:
         """Run its `pre_stop`."""
         if not instance.app.hooks:
             return None
@@ -115,9 +115,9 @@ class Upkeep:
         """Recognise an OOM kill."""
         if status.signal != signal.SIGKILL or instance.was_killed:
             return ""
-        if self._killings is None and _machine_kills() <= self._killed_before:
+        if self._oom_kills is None and _machine_kills() <= self._killed_before:
             return ""  # nothing was killed for memory on the whole machine
-        return self._the_killings().explain(status)
+        return self._the_oom_kills().explain(status)
 
     def changed(self, app: App) -> None:
         """Look at it when the present event is done: one event may change an app several times."""
@@ -158,7 +158,7 @@ class Upkeep:
 
     def usage(self) -> "UsageBook":
         """What all instances use."""
-        from pidone.supervise.usage import UsageBook  # noqa: PLC0415 (for the first who asks)
+        from pidone.supervise.memory.usage import UsageBook  # noqa: PLC0415 (for the first who asks)
 
         if self._usage is None:
             self._usage = UsageBook(self._pids, now=self._loop.time, call_soon=self._loop.call_soon)
@@ -166,7 +166,7 @@ class Upkeep:
 
     def limits(self, app: App) -> "Limits":
         """The memory limits of an app in this container."""
-        from pidone.supervise.memory_limits import limits_of  # noqa: PLC0415 (for the first who asks)
+        from pidone.supervise.memory.limits import limits_of  # noqa: PLC0415 (for the first who asks)
 
         return limits_of(app.spec, ceiling=self._the_box().memory().ceiling, instances=len(app.instances))
 
@@ -214,16 +214,16 @@ class Upkeep:
             self._all_ready_told = True
             self._hooks.whole_started()
 
-    def _the_killings(self) -> "Killings":
-        from pidone.supervise.killings import Killings  # noqa: PLC0415 (after the first apps have started)
+    def _the_oom_kills(self) -> "OomKills":
+        from pidone.supervise.memory.oom import OomKills  # noqa: PLC0415 (after the first apps have started)
 
-        if self._killings is None:
-            self._killings = Killings(self._the_box(), self._log, host_before=self._killed_before)
-        return self._killings
+        if self._oom_kills is None:
+            self._oom_kills = OomKills(self._the_box(), self._log, host_before=self._killed_before)
+        return self._oom_kills
 
     def _sampled(self) -> None:
-        if self._killings is not None or _machine_kills() > self._killed_before:
-            self._the_killings().look_for_helpers()
+        if self._oom_kills is not None or _machine_kills() > self._killed_before:
+            self._the_oom_kills().look_for_helpers()
 
     def _the_box(self) -> "Box":
         from pidone.host.cgroup import Box  # noqa: PLC0415 (after the first apps have started)
@@ -233,7 +233,7 @@ class Upkeep:
         return self._box
 
     def _the_hooks(self) -> "Hooks":
-        from pidone.supervise.hooking import Hooks  # noqa: PLC0415 (only for apps that use it)
+        from pidone.supervise.hooks.hooks import Hooks  # noqa: PLC0415 (only for apps that use it)
 
         if self._hooks is None:
             self._hooks = Hooks(
@@ -246,7 +246,7 @@ class Upkeep:
         return self._hooks
 
     def _the_recycler(self) -> "Recycler":
-        from pidone.supervise.recycling import Recycler  # noqa: PLC0415 (only for apps that use it)
+        from pidone.supervise.memory.recycling import Recycler  # noqa: PLC0415 (only for apps that use it)
 
         if self._recycler is None:
             self._recycler = Recycler(
@@ -270,14 +270,14 @@ class Upkeep:
         return self._spreading
 
     def _the_times(self) -> "Times":
-        from pidone.supervise.times import Times  # noqa: PLC0415 (only for apps that use it)
+        from pidone.supervise.times.alarms import Times  # noqa: PLC0415 (only for apps that use it)
 
         if self._times is None:
             self._times = Times(clock=self._loop, log=self._log, environ=self._environ)
         return self._times
 
     def _the_watcher(self) -> "Watcher":
-        from pidone.supervise.watching import Watcher  # noqa: PLC0415 (only for apps that use it)
+        from pidone.supervise.watching.watcher import Watcher  # noqa: PLC0415 (only for apps that use it)
 
         if self._watcher is None:
             self._watcher = Watcher(loop=self._loop, reaper=self._reaper, log=self._log)

@@ -6,7 +6,7 @@ from typing import TypeAlias
 from pidone.contracts import InstanceId
 from pidone.ecosystem.spec import Bytes
 from pidone.record import Record
-from pidone.supervise.memory_limits import mib
+from pidone.supervise.memory.limits import mib
 
 
 class Reason(StrEnum):

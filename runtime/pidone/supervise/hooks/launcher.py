@@ -7,9 +7,9 @@ from pidone.ecosystem.spec import AppSpec, Hook
 from pidone.errors import SpawnError
 from pidone.init import proctree
 from pidone.init.reaper import ExitStatus, Reaper
-from pidone.supervise.commands import start
-from pidone.supervise.hooks import HookEvent
-from pidone.supervise.leftovers import MARK
+from pidone.supervise.hooks.run import HookEvent
+from pidone.supervise.process.commands import start
+from pidone.supervise.process.leftovers import MARK
 
 
 class AppHookLauncher:

@@ -11,8 +11,8 @@ from typing import Final
 from pidone.contracts import InstanceId
 from pidone.ecosystem.spec import AppSpec, Bytes, MemoryLimit, Seconds
 from pidone.host.memory import Memory
-from pidone.supervise.memory_decisions import Decision, GiveUp, GuardStuck, Reason, Recycle, Soften, Softened
-from pidone.supervise.memory_limits import resolve
+from pidone.supervise.memory.decisions import Decision, GiveUp, GuardStuck, Reason, Recycle, Soften, Softened
+from pidone.supervise.memory.limits import resolve
 
 JITTER: Final = 0.05
 """The limit of each incarnation is lower by a random share of up to this."""

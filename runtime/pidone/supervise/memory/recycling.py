@@ -11,12 +11,12 @@ from pidone.host.processes import read_process
 from pidone.record import Record
 from pidone.supervise.age import expires_in
 from pidone.supervise.app import App
-from pidone.supervise.memory import MemoryWatch
-from pidone.supervise.memory_decisions import Decision, GiveUp, GuardStuck, Recycle, Soften, Softened
-from pidone.supervise.memory_limits import check_guard, check_limits, mib
-from pidone.supervise.monitor import Monitor
+from pidone.supervise.memory.decisions import Decision, GiveUp, GuardStuck, Recycle, Soften, Softened
+from pidone.supervise.memory.limits import check_guard, check_limits, mib
+from pidone.supervise.memory.monitor import Monitor
+from pidone.supervise.memory.policy import MemoryWatch
+from pidone.supervise.memory.usage import UsageBook
 from pidone.supervise.states import State
-from pidone.supervise.usage import UsageBook
 from pidone.supervise.wanted import Replacement
 
 _WAYS = {

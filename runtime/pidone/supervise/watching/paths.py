@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Final
 
-from pidone.supervise.patterns import ignorer
+from pidone.supervise.watching.patterns import ignorer
 
 ALWAYS_IGNORED: Final = (
     ".*",

@@ -1,19 +1,39 @@
 """One incarnation's voice: what it says reaches its instance only while it is the current one."""
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from pidone.ecosystem.spec import Seconds
 from pidone.init.reaper import ExitStatus
+from pidone.supervise.collaborators import Process
 from pidone.supervise.states import Event
 
-if TYPE_CHECKING:  # it imports this module
-    from pidone.supervise.instance import Instance
+
+class Hearer(Protocol):
+    """Whose incarnations report: an instance."""
+
+    incarnation: int
+    process: Process | None
+    status_text: str
+
+    def handle(self, event: Event, /) -> None: ...
+
+    def prepared(self, why_not: str) -> None: ...
+
+    def exited(self, status: ExitStatus) -> None: ...
+
+    def became_ready(self, how: str) -> None: ...
+
+    def became_unhealthy(self, why: str) -> None: ...
+
+    def extend_timeout(self, delay: Seconds) -> None: ...
+
+    def received(self, value: object) -> None: ...
 
 
-class Life:
+class IncarnationReport:
     """What one incarnation has to say, whoever passes it on."""
 
-    def __init__(self, instance: "Instance", incarnation: int) -> None:
+    def __init__(self, instance: Hearer, incarnation: int) -> None:
         self._instance = instance
         self._incarnation = incarnation
 

@@ -1,4 +1,4 @@
-"""Changes of files, told as JSON lines: `python -m pidone.supervise.changes JSON`, a process of its own.
+"""Changes of files, told as JSON lines by a process of its own: `python -m` this module, and JSON.
 
 The library watches in a thread and weighs 15 MB; neither belongs into PID 1. JSON is a list of
 `{"base": folder, "paths": [...], "ignore": [...], "depth": N, "polling": seconds}`, of which the last two
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from pidone.init import prctl
-from pidone.supervise.watched import Group, entries_of, folders_of
+from pidone.supervise.watching.paths import Group, entries_of, folders_of
 
 _STEP_MS: Final = 50
 _POLL_MS: Final = 300

@@ -8,10 +8,10 @@ from pidone.contracts import Clock, InstanceId, Timer
 from pidone.ecosystem.spec import AppSpec, Bytes, MemoryLimit, MemoryScope, Seconds
 from pidone.host.memory import Memory
 from pidone.host.processes import TreeUsage, tree_memory
-from pidone.supervise.memory import JITTER, MemoryWatch
-from pidone.supervise.memory_decisions import Decision
-from pidone.supervise.memory_limits import limits_of
-from pidone.supervise.usage import UsageBook
+from pidone.supervise.memory.decisions import Decision
+from pidone.supervise.memory.limits import limits_of
+from pidone.supervise.memory.policy import JITTER, MemoryWatch
+from pidone.supervise.memory.usage import UsageBook
 
 IDLE_INTERVAL: Final[Seconds] = 5.0
 """Between two samples when nobody has a limit: figures for people only."""

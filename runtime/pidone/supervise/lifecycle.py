@@ -5,44 +5,44 @@ none of them.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from pidone.init.reaper import ExitStatus
 
-if TYPE_CHECKING:  # both import this module
-    from pidone.supervise.app import App
-    from pidone.supervise.instance import Instance
+AppT_contra = TypeVar("AppT_contra", contravariant=True)
+InstanceT_contra = TypeVar("InstanceT_contra", contravariant=True)
+"""Apps and instances, which know this module and not the other way round."""
 
 Moment: TypeAlias = Literal["post_start", "post_stop", "on_exit", "on_give_up"]
 """What has happened to an instance; the names are those of the hooks."""
 
 
-class Errand(Protocol):
+class Pending(Protocol):
     """Something an instance waits for."""
 
     def cancel(self) -> None:
         """Nobody waits any more; nothing is reported then."""
 
 
-class Attendant(Protocol):
+class Lifecycle(Protocol[AppT_contra, InstanceT_contra]):
     """Hears what happens, and may ask for a moment before a start or a stop."""
 
-    def before_start(self, instance: "Instance", then: Callable[[str], None]) -> Errand | None:
+    def before_start(self, instance: InstanceT_contra, then: Callable[[str], None]) -> Pending | None:
         """A process is about to be started. None lets it start now.
 
         Otherwise `then` is called once, later: with an empty text to let it start, or with why it must not.
         """
 
-    def before_stop(self, instance: "Instance", then: Callable[[], None]) -> Errand | None:
+    def before_stop(self, instance: InstanceT_contra, then: Callable[[], None]) -> Pending | None:
         """A process is about to be stopped; it still serves. None lets that begin now, else `then` does."""
 
-    def happened(self, instance: "Instance", moment: Moment) -> None:
+    def happened(self, instance: InstanceT_contra, moment: Moment) -> None:
         """Something that nobody waits for."""
 
-    def explain(self, instance: "Instance", status: ExitStatus) -> str:
+    def explain(self, instance: InstanceT_contra, status: ExitStatus) -> str:
         """What is known of the cause of an end, beyond code and signal."""
 
-    def changed(self, app: "App") -> None:
+    def changed(self, app: AppT_contra) -> None:
         """Its spec, size or instances changed, or whether it is wanted."""
 
     def whole_stops(self, reason: str, then: Callable[[], None]) -> bool:
@@ -55,21 +55,21 @@ class Attendant(Protocol):
         """No time is left: end what still goes on."""
 
 
-class Nobody:
+class NoLifecycle:
     """Nothing to be done beside starting and stopping."""
 
-    def before_start(self, instance: "Instance", then: Callable[[str], None]) -> Errand | None:  # noqa: ARG002 (as in the protocol)
+    def before_start(self, instance: Any, then: Callable[[str], None]) -> Pending | None:  # noqa: ARG002 (as in the protocol)
         return None
 
-    def before_stop(self, instance: "Instance", then: Callable[[], None]) -> Errand | None:  # noqa: ARG002 (as in the protocol)
+    def before_stop(self, instance: Any, then: Callable[[], None]) -> Pending | None:  # noqa: ARG002 (as in the protocol)
         return None
 
-    def happened(self, instance: "Instance", moment: Moment) -> None: ...
+    def happened(self, instance: Any, moment: Moment) -> None: ...
 
-    def explain(self, instance: "Instance", status: ExitStatus) -> str:  # noqa: ARG002 (as in the protocol)
+    def explain(self, instance: Any, status: ExitStatus) -> str:  # noqa: ARG002 (as in the protocol)
         return ""
 
-    def changed(self, app: "App") -> None: ...
+    def changed(self, app: Any) -> None: ...
 
     def whole_stops(self, reason: str, then: Callable[[], None]) -> bool:  # noqa: ARG002 (as in the protocol)
         return False

@@ -166,7 +166,7 @@ class _Helper:
         try:
             self._pid = spawn(
                 SpawnPlan(
-                    argv=module_argv("pidone.supervise.changes", json.dumps(groups)),
+                    argv=module_argv("pidone.supervise.watching.changes", json.dumps(groups)),
                     env=dict(os.environ),
                     cwd="/",
                     stdout=write,

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from pidone.contracts import Clock, InstanceId, LogSink
 from pidone.ecosystem.spec import AppSpec, Hook, RuntimeSpec
 from pidone.init.reaper import Reaper
-from pidone.supervise.attendant import Moment
-from pidone.supervise.hook_launcher import AppHookLauncher
-from pidone.supervise.hooks import HookEvent, HookPoint, HookResult, HookRun, HookRunner, Outcome
+from pidone.supervise.hooks.launcher import AppHookLauncher
+from pidone.supervise.hooks.run import HookEvent, HookPoint, HookResult, HookRun, HookRunner, Outcome
 from pidone.supervise.instance import Instance
+from pidone.supervise.lifecycle import Moment
 
 _WHOLE = AppSpec(name="pidone", argv=(), cwd="/")
 """In whose name and folder the hooks of the whole run."""
@@ -42,15 +42,15 @@ class Hooks:
         self._hurried = False
 
     def before_start(self, instance: Instance, then: Callable[[str], None]) -> HookRun | None:
-        """As of an Attendant."""
+        """As of a Lifecycle."""
         return self._run_of(instance, HookPoint.PRE_START, then)
 
     def before_stop(self, instance: Instance, then: Callable[[], None]) -> HookRun | None:
-        """As of an Attendant. A failure is told, and keeps nothing up."""
+        """As of a Lifecycle. A failure is told, and keeps nothing up."""
         return self._run_of(instance, HookPoint.PRE_STOP, lambda _failure: then())
 
     def happened(self, instance: Instance, moment: Moment) -> None:
-        """As of an Attendant."""
+        """As of a Lifecycle."""
         point = HookPoint(moment)
         self._run_of(instance, point, lambda _failure: None)
         if point in (HookPoint.ON_EXIT, HookPoint.ON_GIVE_UP) and point in self.runtime.hooks:
@@ -74,14 +74,14 @@ class Hooks:
         self._run_whole(HookEvent(point=HookPoint.POST_START), lambda: None)
 
     def whole_stops(self, reason: str, then: Callable[[], None]) -> bool:
-        """As of an Attendant."""
+        """As of a Lifecycle."""
         if self._whole_start is not None:
             self._whole_start.cancel()  # nothing has been started
             return False
         return self._run_whole(HookEvent(point=HookPoint.PRE_STOP, reason=reason or None), then)
 
     def whole_rests(self, code: int, reason: str, then: Callable[[], None]) -> bool:
-        """As of an Attendant: hooks of the last apps come to their end, then the whole's `post_stop` runs."""
+        """As of a Lifecycle: hooks of the last apps come to their end, then the whole's `post_stop` runs."""
         event = HookEvent(point=HookPoint.POST_STOP, exit_code=code, reason=reason or None)
 
         def last() -> None:

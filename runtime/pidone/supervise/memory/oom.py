@@ -4,10 +4,10 @@ from pidone.contracts import LogSink
 from pidone.host.cgroup import Box
 from pidone.host.oom import OomLedger, OomVerdict, read_oom_counters
 from pidone.init.reaper import ExitStatus
-from pidone.supervise.memory_limits import mib
+from pidone.supervise.memory.limits import mib
 
 
-class Killings:
+class OomKills:
     """Every process that the kernel killed for memory since this was made."""
 
     def __init__(self, box: Box, log: LogSink, *, host_before: int) -> None:

@@ -5,7 +5,7 @@ from typing import Final
 
 from pidone.contracts import InstanceId
 from pidone.ecosystem.spec import AppSpec
-from pidone.supervise.leftovers import MARK
+from pidone.supervise.process.leftovers import MARK
 
 FOR_US: Final = (
     "NOTIFY_SOCKET",

@@ -13,11 +13,11 @@ from pidone.errors import ListenError, SpawnError
 from pidone.init import proctree
 from pidone.init.reaper import ExitStatus, Reaper
 from pidone.init.spawn import SpawnPlan, spawn
-from pidone.supervise.commands import give, plan_for
-from pidone.supervise.environment import Environment
-from pidone.supervise.leftovers import Clearance, Kin, Looks
-from pidone.supervise.refusals import RightsReport
-from pidone.supervise.stdin import StdinPipe
+from pidone.supervise.process.commands import give, plan_for
+from pidone.supervise.process.environment import Environment
+from pidone.supervise.process.leftovers import Clearance, Kin, Looks
+from pidone.supervise.process.refusals import RightsReport
+from pidone.supervise.process.stdin import StdinPipe
 
 FOLLOWED_POLL: Final[Seconds] = 0.25
 """A main process that an app has named (MAINPID=) is looked at this often while its parent is not us: nobody

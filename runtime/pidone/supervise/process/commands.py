@@ -14,7 +14,7 @@ from pidone.errors import SpawnError
 from pidone.init.exitcodes import ExitCode
 from pidone.init.reaper import ExitStatus, Reaper
 from pidone.init.spawn import SpawnPlan, exit_code_of, spawn
-from pidone.supervise.environment import environment_of
+from pidone.supervise.process.environment import environment_of
 
 
 def plan_for(

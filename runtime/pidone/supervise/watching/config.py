@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from pidone.contracts import Timer
 from pidone.ecosystem.spec import Origin, Seconds
-from pidone.supervise import inotify
+from pidone.supervise.watching import inotify
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop

@@ -1,0 +1,1 @@
+"""What an instance may use, and what follows when it uses more."""

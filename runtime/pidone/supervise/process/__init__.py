@@ -1,0 +1,1 @@
+"""One process of an app, and the commands beside it: started, signalled, ended, buried."""
