@@ -1,0 +1,3 @@
+"""What is done every night."""
+
+print("cleaned up")
