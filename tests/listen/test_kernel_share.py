@@ -368,3 +368,41 @@ void _start(void) {
         member = fleet.start(kernel_app(str(binary), port=port))
         assert fleet.ready(member) == "listening"
         assert fleet.run(fetch(port)) is not None
+
+
+def test_nobody_is_left(tmp_path: Path) -> None:
+    """A listener whose processes have all ended is not waited at: that would block the runtime for ever."""
+    code = """
+import os, socket
+from pidone.listen.kernel import seccomp
+ours, theirs = socket.socketpair()
+if os.fork() == 0:
+    socket.send_fds(theirs, [b"x"], [seccomp.prepare()()])
+    os._exit(0)
+_, (listener,), _, _ = socket.recv_fds(ours, 1, 1)
+os.wait()
+try:
+    print(seccomp.receive(listener))
+except OSError as error:
+    print(error.errno)
+"""
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert said.stdout.strip() == str(errno.ENOTCONN)
+
+
+def test_bind_of_what_is_no_socket(fleet: Fleet, port: int) -> None:
+    """Nonsense is the kernel's to answer, and costs the runtime no descriptor."""
+    code = """
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+for number in (0, 77, -1):
+    libc.bind(number, b"x" * 16, 16)
+    print(ctypes.get_errno(), flush=True)
+"""
+    before = len(os.listdir("/proc/self/fd"))
+    member = fleet.start(plain_python(code, port))
+    assert fleet.gone(member) == 0
+    assert member.text().split() == [str(errno.ENOTSOCK), str(errno.EBADF), str(errno.EBADF)]
+    assert len(os.listdir("/proc/self/fd")) <= before + 1

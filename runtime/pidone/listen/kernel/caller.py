@@ -3,10 +3,12 @@
 All of it takes the right to trace the process: the same user, or CAP_SYS_PTRACE. Errors pass as OSError.
 """
 
+import errno
 import fcntl
 import os
 import socket
 import struct
+from collections.abc import Iterable
 from typing import Final
 
 from pidone.listen.kernel import seccomp
@@ -25,7 +27,12 @@ class Caller:
         descriptor, *rest = self._words(call.arguments[1]) if call.indirect else call.arguments
         self.descriptor = descriptor & 0xFFFFFFFF
         self._rest = rest
-        self.socket = socket.socket(fileno=seccomp.copy_of(self._process(), self.descriptor))
+        copy = seccomp.copy_of(self._process(), self.descriptor)
+        try:
+            self.socket = socket.socket(fileno=copy)
+        except OSError:  # it is no socket
+            os.close(copy)
+            raise
 
     def address(self) -> Address | None:
         """What bind() names: a port of TCP or UDP. None for all else, and for one of the kernel's choice."""
@@ -51,7 +58,7 @@ class Caller:
     def closes_on_exec(self) -> bool:
         """Whether its descriptor does."""
         with open(f"/proc/{self._tid}/fdinfo/{self.descriptor}") as file:
-            flags = next(line.split()[1] for line in file if line.startswith("flags:"))
+            flags = _field(file, "flags:")
         return bool(int(flags, 8) & os.O_CLOEXEC)
 
     def blocks(self) -> bool:
@@ -64,7 +71,7 @@ class Caller:
 
     def _process(self) -> int:
         with open(f"/proc/{self._tid}/status") as file:
-            return int(next(line.split()[1] for line in file if line.startswith("Tgid:")))
+            return int(_field(file, "Tgid:"))
 
     def _words(self, where: int) -> tuple[int, ...]:
         return struct.unpack("=3I", self._read(where, 12))
@@ -75,3 +82,11 @@ class Caller:
             return os.pread(memory, size, where)
         finally:
             os.close(memory)
+
+
+def _field(lines: Iterable[str], name: str) -> str:
+    """A field of a file of proc(5)."""
+    for line in lines:
+        if line.startswith(name):
+            return line.split()[1]
+    raise OSError(errno.ENODATA, f"no {name} in /proc")
