@@ -20,7 +20,12 @@ def events_in_code() -> Iterator[tuple[str, set[str]]]:
     """The events that are emitted, with the fields that stand beside them."""
     for path in ROOT.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("event", "_log", "_once"):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in (
+                "event",
+                "_log",
+                "_once",
+                "_tell",
+            ):
                 for name in filter(EVENT.fullmatch, _strings(node.args[:3])):
                     yield name, {word.arg for word in node.keywords if word.arg} - {"key"}
 

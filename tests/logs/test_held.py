@@ -73,12 +73,13 @@ def ended_while_a_descendant_writes(it: Stage, outlet: Outlet) -> None:
         ended_while_a_descendant_writes,
     ],
 )
+@pytest.mark.parametrize("log_format", ["json", "text"])
 @pytest.mark.parametrize("keys", [{}, {"multiline": "python"}, {"overflow": "drop", "rate_limit": 1000}])
 def test_a_stream_that_has_ended_is_dropped(
-    end: Callable[[Stage, Outlet], None], keys: dict[str, Any]
+    end: Callable[[Stage, Outlet], None], keys: dict[str, Any], log_format: str
 ) -> None:
     """Hundreds of short processes, however they ended, leave as many objects as one."""
-    with stage() as it:
+    with stage(log_format=log_format) as it:
         spec = app(**keys)
         for _ in range(MANY):  # records are kept up to a size
             end(it, it.open(spec))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from logs.relaying import Reader, app, stage
 
-from pidone.logs import relay
+from pidone.logs import app_streams
 from pidone.logs.history import FOLLOWER_LIMIT, KEPT, History
 from pidone.logs.limits import RateLimit
 
@@ -113,7 +113,7 @@ def test_what_is_missing_adds_up_with_what_is_there(keys: dict[str, Any]) -> Non
 def test_a_long_line_counts_as_one_for_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many records it makes; one that is refused leaves none."""
     # The clock stands: half a second would earn the third line its place.
-    monkeypatch.setattr(relay, "RateLimit", lambda rate, _clock: RateLimit(rate, lambda: 0.0))
+    monkeypatch.setattr(app_streams, "RateLimit", lambda rate, _clock: RateLimit(rate, lambda: 0.0))
     with stage() as it:
         outlet = it.open(app(rate_limit=2))
         keep = os.dup(outlet.stdout)

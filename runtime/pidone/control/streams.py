@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from pidone.control.messages import Sender
 from pidone.ecosystem.spec import Seconds
+from pidone.logs.app_streams import AppKey
 from pidone.logs.history import Follower
-from pidone.logs.relay import AppKey, Relay
+from pidone.logs.relay import Relay
 from pidone.supervise.ledger import Happening, Ledger
 
 HEARTBEAT: Final[Seconds] = 15.0

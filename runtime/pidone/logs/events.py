@@ -31,7 +31,9 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "runtime.deadline": Event("the time for the whole stop is up: what is left is killed"),
         "runtime.exit": Event("pidone ends; the last record", ("code", "reason")),
         "runtime.warning": Event("a library complained", ("logger",)),
-        "runtime.error": Event("a bug in pidone, or an operation that failed", ("logger", "exc_info")),
+        "runtime.error": Event(
+            "a bug in pidone, or an operation that failed", ("logger", "exc_info", "state")
+        ),
         "config.warning": Event("something in the ecosystem file is doubtful", ("app",)),
         "config.notice": Event("something about the ecosystem file that is good to know"),
         "config.reload": Event(

@@ -16,6 +16,8 @@ ToJson: TypeAlias = Callable[[bytes], bytes]
 
 KEPT: Final[Bytes] = 32 * 1024
 """Records per app that are kept in memory."""
+_AT_ONCE: Final[Bytes] = 4096
+"""Records of fewer lines are made at once: what makes them would take more memory, and a thousand of them."""
 _RECORD: Final[Bytes] = 128
 """About what a record has besides its line."""
 FOLLOWER_LIMIT: Final[Bytes] = 512 * 1024
@@ -88,6 +90,8 @@ class History:
 
     def add(self, key: Hashable, data: bytes, to_json: ToJson | None = None) -> None:
         """Whole records of one app; with `to_json` the lines to make them of."""
+        if to_json and 0 < len(data) < _AT_ONCE:
+            data, to_json = to_json(data), None
         if self._followers:
             self._tell_followers(key, data, to_json)
         most = KEPT if to_json is None else KEPT * len(data) // (len(data) + _RECORD * data.count(b"\n") + 1)

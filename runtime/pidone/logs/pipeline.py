@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from pidone.ecosystem.spec import Bytes, Seconds
 from pidone.logs.encoder import SLACK, Encoder
@@ -17,6 +17,10 @@ from pidone.record import Record
 if TYPE_CHECKING:  # few apps write files, or need a filter
     from pidone.logs.files.logfiles import FileSet
     from pidone.logs.filters import LineFilter
+
+
+Put: TypeAlias = Callable[[bytes, bytes, str], None]
+"""Takes records, the text they were made of, and their timestamp."""
 
 
 class Cancellable(Protocol):
@@ -43,8 +47,8 @@ class Stages(Record, kw_only=True):
     encoder: Encoder
     timestamps: Timestamps
     counts: Counts
-    put: Callable[[bytes, bytes, str], None] | None
-    """Takes records, the text they were made of, and their timestamp; None with `disable_logs`."""
+    put: Put | None
+    """None with `disable_logs`."""
     verbatim: bool = False
     """Invalid UTF-8 is passed on (format `raw`)."""
     on_line: Callable[[str], object] | None = None
