@@ -193,10 +193,10 @@ class History:
             self._runtime.verb(verb, target, *args)
             return
         before = self._wishes.copy()
-        if self._judge.live(target.partition(":")[0]):
-            self._wishes.begun.add(target)
+        name = target.partition(":")[0]
+        (self._wishes.begun.add if self._judge.live(name) else self._wishes.begun.discard)(name)
         self._wishes.verb(verb, target, *args)
-        name, _, index = target.partition(":")
+        index = target.partition(":")[2]
         for app in self._wishes.apps if target == "all" else (name,):
             live = self._judge.live(app)
             if verb != "reload":

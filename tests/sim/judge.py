@@ -197,6 +197,9 @@ class Judge:
         )
 
     def _check_order(self, main: Main) -> None:
+        others = (each for each in self.live(main.app) if each is not main and each.index == main.index)
+        if any(each.asked_at is None for each in others):
+            return  # it is one of two, and the other serves on
         if self._runtime.phase == "STOPPING" and self.is_orderly and (up := self._dependents(main)):
             self.complain("order", f"{main} is stopped before {up[0]}, which depends on it")
 

@@ -47,7 +47,7 @@ class Wishes:
         """Instances (`app:slot`) that ran until somebody stopped them, and will start them again."""
         self.signals_failed = False
         self.begun: set[str] = set()
-        """Targets whose app has had a process."""
+        """Apps that have had a process."""
 
     def copy(self) -> "Wishes":
         """As they are now."""
@@ -68,6 +68,7 @@ class Wishes:
             known = self.apps.get(name)
             if known is None or not known.is_named:
                 fresh = AppWish(spec)
+                self.begun.discard(name)
                 if known is not None:
                     fresh.earlier = [*known.earlier, known.spec]
                 self.apps[name] = fresh
@@ -114,7 +115,7 @@ class Wishes:
     def verb(self, verb: str, target: str, *args: object) -> None:
         """An operator asked for it, and was not refused."""
         for app, slots, is_whole in self._meant(target):
-            if not is_whole and verb in ("start", "restart", "reload") and target not in self.begun:
+            if not is_whole and verb in ("start", "restart", "reload") and app.spec.name not in self.begun:
                 app.slots = [None if wanted else wanted for wanted in app.slots]
             if verb in ("start", "restart"):
                 for slot in slots:
