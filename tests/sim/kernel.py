@@ -92,6 +92,7 @@ class Kernel:
         self._last_pid = US
         self._births = 0
         self._broken: dict[str, int] = {}
+        self._failed: set[str] = set()
         self.pipes: dict[int, bytearray] = {}
         """By the descriptors of both ends."""
         self._pidfds: dict[int, tuple[int, int]] = {}
@@ -112,7 +113,12 @@ class Kernel:
         if left <= 0:
             return False
         self._broken[effect] = left - 1
+        self._failed.add(effect)
         return True
+
+    def has_failed(self, effect: str) -> bool:
+        """Whether any call of this kind has."""
+        return effect in self._failed
 
     def _descriptor(self) -> None:
         if self.fails("descriptors"):

@@ -307,14 +307,16 @@ class SimSampler:
         self._world = world
 
     def sample(self, roots: Iterable[int]) -> Mapping[int, TreeUsage]:
-        sizes = {each.proc.pid: each for each in self._world.programs.values() if each.proc.alive}
         now = self._world.loop.now
+        sizes: dict[int, tuple[Proc, int]] = {}
+        for each in self._world.programs.values():
+            for proc in (each.proc, each.new_main):
+                if proc is not None and proc.alive:
+                    sizes[proc.pid] = (proc, each.size)
+        found = ((pid, *sizes[pid]) for pid in roots if pid in sizes)
         return {
-            pid: TreeUsage(
-                ProcessUsage(pid, 1, pid, pid, sizes[pid].proc.birth, sizes[pid].size, 0.0, 1), (), now
-            )
-            for pid in roots
-            if pid in sizes
+            pid: TreeUsage(ProcessUsage(pid, 1, pid, pid, proc.birth, size, 0.0, 1), (), now)
+            for pid, proc, size in found
         }
 
 
