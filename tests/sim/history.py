@@ -181,7 +181,7 @@ class History:
     def _file_is_read(self) -> None:
         if self._runtime.is_running and self._world.loaded is not None:
             self._before_reading = self._wishes.copy()
-            self._wishes.read(self._world.loaded)
+            self._wishes.read(self._world.loaded, self._judge.failed)
 
     def _restore(self, wishes: Wishes) -> None:
         self._wishes.__dict__.update(wishes.__dict__)

@@ -1,5 +1,7 @@
 """What operators and files want, written down by who plays them: nobody asks the runtime."""
 
+from collections.abc import Set
+
 from pidone.ecosystem.spec import AppSpec, Ecosystem
 
 
@@ -57,8 +59,8 @@ class Wishes:
         other.__dict__.update(self.__dict__, **changes)
         return other
 
-    def read(self, ecosystem: Ecosystem) -> None:
-        """A file was read and taken."""
+    def read(self, ecosystem: Ecosystem, failed: Set[str] = frozenset()) -> None:
+        """A file was read and taken. Apps that have `failed` to change are to change again."""
         self.ecosystem = ecosystem
         named = {spec.name: spec for spec in ecosystem.apps}
         for name, app in self.apps.items():
@@ -73,12 +75,12 @@ class Wishes:
                     fresh.earlier = [*known.earlier, known.spec]
                 self.apps[name] = fresh
             else:
-                self._change(known, spec)
+                self._change(known, spec, is_due=name in failed)
 
-    def _change(self, app: AppWish, spec: AppSpec) -> None:
+    def _change(self, app: AppWish, spec: AppSpec, *, is_due: bool) -> None:
         if spec != app.spec:
             app.earlier.append(app.spec)
-        differs = spec.but(instances=app.spec.instances) != app.spec
+        differs = is_due or spec.but(instances=app.spec.instances) != app.spec
         app.spec = spec
         most = max(app.most, len(app.slots))
         self._resize(app, spec.instances)
