@@ -1,6 +1,6 @@
 """What operators and files want, written down by who plays them: nobody asks the runtime."""
 
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 
 from pidone.ecosystem.spec import AppSpec, Ecosystem
 
@@ -59,7 +59,7 @@ class Wishes:
         other.__dict__.update(self.__dict__, **changes)
         return other
 
-    def read(self, ecosystem: Ecosystem, failed: Set[str] = frozenset()) -> None:
+    def read(self, ecosystem: Ecosystem, failed: AbstractSet[str] = frozenset()) -> None:
         """A file was read and taken. Apps that have `failed` to change are to change again."""
         self.ecosystem = ecosystem
         named = {spec.name: spec for spec in ecosystem.apps}
