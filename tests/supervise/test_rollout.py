@@ -497,3 +497,19 @@ def test_a_reload_gives_another_chance_to_what_gave_up() -> None:
     play.reload(spec=play.spec.but(args=("repaired",)))
     play.newest.report.ready("ipc")
     assert play.serving() == 2
+
+
+def test_who_is_ready_takes_over_before_a_failure_calls_the_rest_off() -> None:
+    """Its predecessor is down, so that it is the only one of its slot; its sibling fails in the same turn."""
+    play = Play(2, max_surge=2, restart_delay=60.0)
+    play.alive()[1].exit(1)
+    play.reload()
+    sibling, successor = play.stage.launcher.launched[-2:]
+    play.stage.launcher.turn = sibling.turn = lambda: None
+    successor.report._report.ready("ipc")  # type: ignore[attr-defined] # without a turn of its own
+    sibling.exit(1)
+    play.after(0)
+    assert play.outcomes[0].failure
+    assert successor.main_alive
+    assert not successor.signals
+    assert play.serving() == 2

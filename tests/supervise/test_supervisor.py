@@ -347,3 +347,26 @@ def test_signals_are_forwarded_to_every_main_process() -> None:
     play = Play(spec("a", instances=2), spec("b"))
     play.supervisor.forward(signal.SIGUSR1)
     assert [p.signals for p in play.stage.launcher.launched] == [[signal.SIGUSR1]] * 3
+
+
+def test_a_slot_that_was_stopped_before_its_app_began_stays_stopped() -> None:
+    """The others start when what they wait for is ready."""
+    play = Play(spec("api", instances=2, depends_on=needs("db")), spec("db"))
+    play.supervisor.apps["default", "api"].stop(slots=[0])
+    play.after(1.0)
+    assert [(p.who.app, p.who.index) for p in play.stage.launcher.alive()] == [("db", 0), ("api", 1)]
+
+
+def test_the_file_that_is_applied_gives_the_order_of_the_stop() -> None:
+    """Also for an app that has not become what it says: the reload to that has failed."""
+    shared = spec("api", exec_mode=ExecMode.CLUSTER)
+    play = Play(spec("db"), shared)
+    play.after(2)
+    changed = shared.but(args=("x",), depends_on=needs("db"))
+    play.supervisor.apply(Ecosystem(apps=(spec("db"), changed)))
+    play.after(0)
+    play.exit("api", 1)
+    assert play.stage.log.named("app.reload_failed")
+    play.supervisor.stop_by_signal(signal.SIGTERM)
+    play.after(0)
+    assert [p.who.app for p in play.stage.launcher.launched if p.signals] == ["api"]

@@ -140,7 +140,10 @@ class App:
     def begin(self) -> None:
         """Its dependencies allow it: start; a scheduled job only begins to wait for its time."""
         if self.spec.schedule is None:
+            stopped = self.wanted.stopped_slots  # by somebody who did not wait for that
             self.start("start")
+            for slot in stopped:
+                self.wanted.slot(slot).rest = Rest.STOPPED
             return
         self.wanted.run = Run.ON
         self._look()

@@ -263,7 +263,7 @@ def _wait_for(actual: Actual) -> Plan:
 
 def _beside(rollout: Rollout, todo: Sequence[int], actual: Actual, now: Seconds) -> Plan:
     steps: list[Step] = []
-    waits, look_at = "", None
+    waits, failure, look_at = "", "", None
     for successor in actual.arriving:
         index, old = successor.index, actual.instances[successor.index]
         if successor.state is State.ONLINE:
@@ -278,9 +278,11 @@ def _beside(rollout: Rollout, todo: Sequence[int], actual: Actual, now: Seconds)
             waits = waits or f"the successor of instance {index} to get ready"
         else:
             what = "did not stay" if successor.online_since else "did not get ready"
-            return Plan((Finish(f"instance {index} {what}: {successor.why_down}"),))
-    if steps:
+            failure = failure or f"instance {index} {what}: {successor.why_down}"
+    if steps:  # before a failure calls the rest off: there may be nobody else in the slot of who is ready
         return Plan(tuple(steps))
+    if failure:
+        return Plan((Finish(failure),))
     room = rollout.spec.max_surge - len(actual.arriving) - len(actual.leaving)
     if todo and room > 0:
         return Plan(tuple(Prepare(index) for index in todo[:room]))

@@ -153,8 +153,7 @@ class Supervisor:
             app.forget_kills()
         delay = 0.0 if at_once or not self.apps else self._delay_left()
         self._log("info", "runtime.stop", ending.message, reason=ending.reason, delay_s=delay or None)
-        specs = [app.spec for app in self.apps.values()]
-        limit = stop_time(self.runtime, specs, delay)
+        limit = stop_time(self.runtime, self._ordered(), delay)
         self._deadline = self._world.clock.call_later(limit, self._out_of_time)
         if delay > 0:
             self.phase = Phase.LINGERING
@@ -451,9 +450,16 @@ class Supervisor:
             self._safely(app.end)
         self._look()
 
+    def _ordered(self) -> list[AppSpec]:
+        """What runs, in the order of the file that is applied, whichever version of it an app has reached."""
+        named = {spec.key(): spec for spec in self.ecosystem.apps}
+        return [
+            app.spec.but(depends_on=named.get(key, app.spec).depends_on) for key, app in self.apps.items()
+        ]
+
     def _stop_next(self) -> None:
         """Stop every app that nothing running depends on any more."""
-        graph = dependencies(app.spec for app in self.apps.values())
+        graph = dependencies(self._ordered())
         up = [key for key, app in self.apps.items() if not app.is_down]
         needed = {other for key in up for other in graph[key]}
         for key, app in self.apps.items():
