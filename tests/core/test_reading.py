@@ -85,3 +85,28 @@ def test_without_a_process_to_be_had_a_start_says_so(tmp_path: Path) -> None:
     )
     assert process.returncode == 71, process.stderr
     assert "no process can be started (Resource temporarily unavailable" in process.stderr
+
+
+def test_a_stop_is_heard_while_a_file_is_read_again(tmp_path: Path) -> None:
+    """A SIGHUP whose reading hangs in a pipe holds nobody up."""
+    (tmp_path / "vars").write_text("A=1\n")
+    (tmp_path / "e.toml").write_text(
+        '[[apps]]\nscript = "sleep"\nargs = "600"\nready = "none"\nenv_file = "vars"\n'
+    )
+    process = start("e.toml", cwd=tmp_path)
+    try:
+        eventually(lambda: _commands_below(process.pid) == ["sleep"], "the app")
+        (tmp_path / "vars").unlink()
+        os.mkfifo(tmp_path / "vars")
+        process.send_signal(signal.SIGHUP)
+        eventually(lambda: len(_commands_below(process.pid)) == 2, "the reader to be at work")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=15)
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _commands_below(pid: int) -> list[str]:
+    return [Path(f"/proc/{child}/comm").read_text().strip() for child in _children(pid)]
