@@ -56,7 +56,7 @@ def test_help_of_a_start_is_that_of_the_long_lived_process() -> None:
         (("scale", "api"), "pidone: scale: Missing argument"),
         (("wait", "--timeout", "soon"), "pidone: wait: Invalid value for '--timeout'"),
         (("completion", "tcsh"), "'tcsh' is not one of 'bash', 'zsh', 'fish'"),
-        (("check", "a", "b"), "pidone: check: Got unexpected extra argument"),
+        (("convert", "a", "b"), "pidone: convert: Got unexpected extra argument"),
         (("health", "--tim", "1"), "--timeout"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else None,

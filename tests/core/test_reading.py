@@ -110,3 +110,14 @@ def test_a_stop_is_heard_while_a_file_is_read_again(tmp_path: Path) -> None:
 
 def _commands_below(pid: int) -> list[str]:
     return [Path(f"/proc/{child}/comm").read_text().strip() for child in _children(pid)]
+
+
+def test_the_file_of_the_folder_needs_no_name(tmp_path: Path) -> None:
+    """Bare `pidone` and `pidone start` run the ecosystem.toml that is there."""
+    (tmp_path / "ecosystem.toml").write_text(
+        '[[apps]]\nscript = "echo"\nargs = "found"\nautorestart = false\n'
+    )
+    for words in ((), ("start",), ("--log-format", "raw")):
+        process = start(*words, cwd=tmp_path)
+        said, _ = process.communicate(timeout=30)
+        assert (process.returncode, "found" in said) == (0, True)

@@ -69,7 +69,7 @@ def test_no_process_for_the_reader_of_the_file(tmp_path: Path, root: None) -> No
     # Root is exempt from that limit; the capability is for folders that are closed to others.
     user = ["setpriv", "--reuid=64123", "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
     with harness.Running([*user, "prlimit", "--nproc=1", harness.PIDONE, file]) as run:
-        assert run.wait() == 70
+        assert run.wait() == 71
         assert run.err is not None
         assert "Resource temporarily unavailable" in run.err.text()
         assert len(run.err) == 1

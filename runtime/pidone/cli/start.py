@@ -223,7 +223,7 @@ def load_words(words: Sequence[str], cwd: str) -> Ecosystem:
     from pidone.cli.prepare.misspelt import refuse_misspelt
 
     refuse_misspelt(words, cwd, os.environ)
-    return load_options(parse(words, default=default_file(cwd)), cwd)
+    return load_options(parse(words, default=None if "--" in words else default_file(cwd)), cwd)
 
 
 def default_file(cwd: str) -> str | None:

@@ -77,10 +77,12 @@ def _started_as(runtime: Client, overview: Mapping[str, Any]) -> "StartOptions":
     except OSError as error:
         raise CommandError(f"the command line of the runtime: {error.strerror}") from None
     count = overview["start"]["words"]
-    return _parsed(overview["start"]["name"], [os.fsdecode(word) for word in given[len(given) - count :]])
+    words = [os.fsdecode(word) for word in given[len(given) - count :]]
+    return _parsed(overview["start"]["name"], words, overview["source"])
 
 
-def _parsed(name: str, words: list[str]) -> "StartOptions":
+def _parsed(name: str, words: list[str], source: str | None) -> "StartOptions":
+    """`source` is the file that counts where the command line names none."""
     from pidone.cli.registry import PM2_NAMES
 
     if words and words[0].rpartition("/")[2] in (*PM2_NAMES, "pm2"):  # `pidone pm2-runtime FILE`
@@ -91,7 +93,7 @@ def _parsed(name: str, words: list[str]) -> "StartOptions":
         return parse_pm2_runtime(words)[0]
     from pidone.cli.start import parse
 
-    return parse(words[1:] if words[:1] == ["start"] else words)
+    return parse(words[1:] if words[:1] == ["start"] else words, default=source)
 
 
 def _running(runtime: Client) -> Mapping[tuple[str, str], Any]:
