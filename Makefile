@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test sim test-docker test-k8s lint bench release-dry-run clean
+.PHONY: run test sim test-docker test-k8s lint bench docs release-dry-run clean
 
 run: $(VENV)/.sample
 	cd docker/backend && PATH="$(CURDIR)/$(BIN):$$PATH" pidone ecosystem.toml
@@ -31,6 +31,10 @@ lint: $(VENV)/.ready
 bench: $(VENV)/.ready
 	$(BIN)/python -m bench $(ARGS)
 
+# The documentation as a site in .cache/site; a link or an anchor that leads nowhere fails.
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build --strict
+
 # All that a tag does, short of publishing.
 release-dry-run: $(VENV)/.ready
 	$(BIN)/python .ci/release.py dry-run
@@ -48,4 +52,8 @@ $(VENV)/.sample: pyproject.toml runtime/bin/launcher.c docker/backend/requiremen
 $(VENV)/.ready: $(VENV)/.sample
 	$(BIN)/pip install --quiet --editable '.[dev,servers]'
 	$(BIN)/python -m compileall -q runtime
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.sample
+	$(BIN)/pip install --quiet --editable '.[docs]'
 	touch $@
