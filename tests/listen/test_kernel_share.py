@@ -14,7 +14,7 @@ import pytest
 from harness import alive, eventually
 from listen.fleet import Client, Fleet, Member, app_of, fetch
 
-from pidone.ecosystem.spec import AppSpec, Balance, Listen
+from pidone.ecosystem.spec import AppSpec, Balance, Listen, Readiness
 from pidone.listen.kernel import seccomp
 
 pytestmark = pytest.mark.skipif(not seccomp.is_known(), reason="takes Linux 5.9 on x86-64 or arm64")
@@ -406,3 +406,15 @@ for number in (0, 77, -1):
     assert fleet.gone(member) == 0
     assert member.text().split() == [str(errno.ENOTSOCK), str(errno.EBADF), str(errno.EBADF)]
     assert len(os.listdir("/proc/self/fd")) <= before + 1
+
+
+def test_readiness_without_sharing(fleet: Fleet, port: int) -> None:
+    """`ready = "listen"` in fork mode: the program has its own socket, and is ready when it listens there."""
+    code = "import socket, time; helper = socket.create_server(('127.0.0.1', 0)); time.sleep(0.3)\n" + PYTHON
+    app = app_of(
+        sys.executable, "-I", "-S", "-c", code, env={"PORT": str(port)}, ready=Readiness(listen=True)
+    )
+    member = fleet.start(app)
+    assert fleet.ready(member) == "listening"
+    assert fleet.get(port) == str(member.pid)
+    assert fleet.gone(fleet.start(app, 1)) == 1, "nothing is shared"

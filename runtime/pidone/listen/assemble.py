@@ -183,7 +183,8 @@ class Assembly:
 
     def _add_kernel_share(self) -> None:
         request, app = self._request, self._request.app
-        if not (needs.shares_kernel(app) and request.ports.kernel_may_share()):
+        shares = needs.shares_kernel(app)
+        if not ((shares or needs.is_heard_by_kernel(app)) and request.ports.kernel_may_share()):
             return
         from pidone.listen.kernel import seccomp  # noqa: PLC0415 (ctypes takes milliseconds)
         from pidone.listen.kernel.share import KernelShare  # noqa: PLC0415
@@ -196,13 +197,15 @@ class Assembly:
             app,
             self._sockets,
             above=max(self._fds, default=2) + 1,
-            on_listening=self._listening,
+            own_port=None if shares else self._port(),
+            on_listening=self._listening if shares else self._ready("listening"),
             on_refused=self._kernel_refused,
         )
         self._attachments.append(self._kernel)
 
     def _kernel_refused(self, why: str) -> None:
-        if not needs.shares_python(self._request.app):  # which shares what goes through Python's sockets
+        shares = needs.shares_kernel(self._request.app)
+        if shares and not needs.shares_python(self._request.app):  # which shares what Python's sockets bind
             self._request.ports.kernel_refuses(why)
 
     def _add_notify(self) -> None:

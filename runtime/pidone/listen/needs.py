@@ -48,6 +48,11 @@ def shares_kernel(app: AppSpec) -> bool:
     )
 
 
+def is_heard_by_kernel(app: AppSpec) -> bool:
+    """Whether the kernel tells when it listens: `ready = "listen"` of a program that nothing else hears."""
+    return app.ready.listen and not (is_cluster_worker(app) or shares_python(app))
+
+
 def has_inherited_drain(app: AppSpec) -> bool:
     """Whether it is a server with an inherited socket that the shim helps to drain (pidone_inherited.py)."""
     return bool(activated(app)) and any(os.path.basename(word) in _HELPED for word in app.argv)

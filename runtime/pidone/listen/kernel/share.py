@@ -15,7 +15,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Final
 
-from pidone.ecosystem.spec import AppSpec
+from pidone.ecosystem.spec import AppSpec, Seconds
 from pidone.listen import needs
 from pidone.listen.kernel import seccomp
 from pidone.listen.kernel.caller import Caller
@@ -24,7 +24,9 @@ from pidone.listen.sockets.address import Kind
 from pidone.listen.sockets.member import MemberSockets
 
 _BACKLOG: Final = 511
-_PER_TURN: Final = 16
+_LISTEN_S: Final[Seconds] = 1.0
+"""How long a call that goes on may take, on a machine that is busy."""
+_LOOK_S: Final[Seconds] = 0.002
 _MESSAGE_BYTES: Final = 64
 
 
@@ -38,16 +40,21 @@ class KernelShare:
         sockets: MemberSockets,
         *,
         above: int,
+        own_port: int | None,
         on_listening: Callable[[], None],
         on_refused: Callable[[str], None],
     ) -> None:
         """`above`: the child puts its own descriptors into the numbers below.
+
+        Where nothing is shared, only listen() is looked at: of `own_port`, or of any if that is None.
 
         `on_refused` hears why the process could not be asked about, or could not be looked at.
         """
         self._loop = loop
         self._app = app
         self._sockets = sockets
+        self._shares = needs.shares_kernel(app)
+        self._own_port = own_port
         self._on_listening = on_listening
         self._on_refused = on_refused
         self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -121,8 +128,10 @@ class KernelShare:
         caller = Caller(call)
         with contextlib.closing(caller):
             if not call.is_bind:
-                if os.fstat(caller.socket.fileno()).st_ino in self._given:
-                    self._on_listening()
+                if self._counts(caller.socket):
+                    self._tell_when_it_listens(caller.socket.dup(), self._loop.time() + _LISTEN_S)
+                return False
+            if not self._shares:
                 return False
             exact = caller.address()
             address = None if exact is None else needs.shared_as(self._app, exact)
@@ -151,6 +160,24 @@ class KernelShare:
             if address.kind is Kind.UDP:  # which nobody listens on
                 self._on_listening()
             return True
+
+    def _tell_when_it_listens(self, copy: socket.socket, until: Seconds) -> None:
+        """Our socket listens already; one of the program's own does when its call goes on, after this."""
+        if copy.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            self._on_listening()
+        elif self.is_working and self._loop.time() < until:
+            self._loop.call_later(_LOOK_S, self._tell_when_it_listens, copy, until)
+            return
+        copy.close()
+
+    def _counts(self, listening: socket.socket) -> bool:
+        """Whether that it listens there makes it ready."""
+        if self._shares:
+            return os.fstat(listening.fileno()).st_ino in self._given
+        if listening.family not in (socket.AF_INET, socket.AF_INET6):
+            return False
+        port = listening.getsockname()[1]
+        return port > 0 and self._own_port in (None, port)
 
 
 def _options() -> ModuleType:
