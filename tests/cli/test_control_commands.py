@@ -466,6 +466,33 @@ def test_monit_draws_and_acts(tmp_path: Path) -> None:
         os.close(primary)
 
 
+def test_monit_takes_keys_that_come_together_and_asks_before_it_stops(tmp_path: Path) -> None:
+    """`jjs` in one read marks the third row, and `y` stops that instance and no other."""
+    with operated(tmp_path, SLEEPER.replace("instances = 2", "instances = 3")) as it:
+        primary, secondary = pty.openpty()
+        fcntl.ioctl(secondary, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+        env = {**os.environ, "PIDONE_SOCKET": it.socket}
+        with subprocess.Popen(
+            [PIDONE, "monit"], stdin=secondary, stdout=secondary, stderr=secondary, env=env
+        ) as monit:
+            os.close(secondary)
+            first = read_until(primary, rb"(?s)api:2.*\x1b\[J").decode()
+            assert "+ - scale" in first.rpartition("\r\n")[2]
+            os.write(primary, b"jjs")
+            read_until(primary, rb"stop api:2\? y does it")
+            os.write(primary, b"n")
+            os.write(primary, b"s")
+            read_until(primary, rb"stop api:2\? y does it")
+            assert it.states("api") == ["online"] * 3
+            os.write(primary, b"y")
+            read_until(primary, rb"stop api:2\x1b")
+            eventually(lambda: it.states("api") == ["online", "online", "stopped"])
+            os.write(primary, b"\x1b[Aq")
+            read_until(primary, rb"\x1b\[\?1049l")
+            assert monit.wait(DEADLINE_S) == 0
+        os.close(primary)
+
+
 @pytest.mark.parametrize("size", [(24, 80), (5, 30), (1, 1)], ids=str)
 @pytest.mark.parametrize("end", [b"q", b"\x03", signal.SIGTERM])
 def test_monit_leaves_the_terminal_as_it_was(

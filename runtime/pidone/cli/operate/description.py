@@ -20,6 +20,7 @@ _WIDTH: Final = 12
 _SHOWN_LIMITS: Final = ("nofile", "nproc", "core")
 """Shown even where the file says nothing about them."""
 _SHOWN_FILES: Final = 10
+_FEW_EVENTS: Final = 5
 _HEAD: Final = (
     "pid",
     "user",
@@ -58,15 +59,31 @@ def of(shown: Mapping[str, Any], app: Mapping[str, Any]) -> dict[str, Any]:
 
 def render(shown: Mapping[str, Any], app: Mapping[str, Any]) -> str:
     """What is to be said of one app of `shown`: how it is and why, then what it is."""
-    details = of(shown, app)
     lines = [
-        *_state(app, details),
+        *_fact("name", app["name"]),
+        *_state(app, of(shown, app)),
         "",
         *map(_event, _events(shown, app)),
         "",
         *table.render(table.HEAD, table.rows([app]), right=table.RIGHT).split("\n"),
         "",
-        *_definition(app, details),
+        *_definition(app, of(shown, app)),
+        *_facts(shown, app),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def summary(shown: Mapping[str, Any], app: Mapping[str, Any]) -> list[str]:
+    """The lines that matter beside a table of instances; the last events where it is not well."""
+    events = [] if app["ready"] else _events(shown, app)[-_FEW_EVENTS:]
+    return [*_state(app, of(shown, app)), *map(_event, events), *_facts(shown, app)]
+
+
+def _facts(shown: Mapping[str, Any], app: Mapping[str, Any]) -> list[str]:
+    """Rights, limits, memory and times, and each process where it was looked into."""
+    details = of(shown, app)
+    lines = [
         *_rights(details),
         *_memory(details),
         *_times(details),
@@ -75,14 +92,13 @@ def render(shown: Mapping[str, Any], app: Mapping[str, Any]) -> str:
     ]
     for instance in details["instances"]:
         lines += _live(instance, shown.get("live", {}).get(str(instance["pid"]), ()))
-    return "\n".join([*lines, ""])
+    return lines
 
 
 def _state(app: Mapping[str, Any], details: Mapping[str, Any]) -> list[str]:
     reload = app["reload"]
     exits = {each["index"]: _exit(each["last_exit"]) for each in app["instances"]}
     return [
-        *_fact("name", app["name"]),
         *_fact("state", app["state"] + ("" if app["ready"] else ", not ready")),
         *_of_each("reason", {each["index"]: each["reason"] for each in details["instances"]}),
         *_of_each("last exit", exits),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -23,23 +24,42 @@ from pidone.cli.operate.table import harmless
 from pidone.cli.options import CommandSet, client, socket_option
 from pidone.ecosystem.spec import Seconds
 from pidone.init.exitcodes import SIGNAL_BASE
-from pidone.logs.escape import printable, printable_word
+from pidone.logs.escape import printable_word
+from pidone.record import Record
 
 _REFRESH: Final[Seconds] = 1.0
 _HISTORY: Final = 30
 _BARS: Final = " ▁▂▃▄▅▆▇█"
-_HELP: Final = "↑↓ choose   d details   r reload   R restart   s stop   S start   + - scale   q quit"
+_HELP: Final = (
+    *("q quit  ", "↑↓ choose  ", "d details  ", "r reload  ", "R restart  ", "s stop  ", "S start  "),
+    "+ - scale",
+)
 _ENTER: Final = "\x1b[?1049h\x1b[?25l\x1b[?7l"
 """The alternate screen, no cursor, and lines that are cut at the right edge, whatever is in them."""
 _LEAVE: Final = "\x1b[?7h\x1b[?25h\x1b[?1049l"
 _KEYS: Final = {"\x1b[A": "up", "k": "up", "\x1b[B": "down", "j": "down", "q": "quit", "\x03": "quit"}
-_VERBS: Final[dict[str, tuple[str, dict[str, str] | None]]] = {
-    "r": ("reload", None),
-    "R": ("restart", None),
-    "s": ("stop", None),
-    "S": ("start", None),
-    "+": ("scale", {"instances": "+1"}),
-    "-": ("scale", {"instances": "-1"}),
+_KEY: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z~]|\x1bO[A-Z]|.", re.DOTALL)
+"""Keys as a terminal sends them, one after the other: several may arrive in one read."""
+
+
+class _Action(Record):
+    """What a key asks for."""
+
+    verb: str
+    body: dict[str, str] | None = None
+    of_app: bool = False
+    """Whether it is about all instances of what is marked."""
+    asks: bool = False
+    """Whether somebody may miss what it takes away."""
+
+
+_ACTIONS: Final = {
+    "r": _Action("reload", of_app=True),
+    "R": _Action("restart", asks=True),
+    "s": _Action("stop", asks=True),
+    "S": _Action("start"),
+    "+": _Action("scale", {"instances": "+1"}, of_app=True),
+    "-": _Action("scale", {"instances": "-1"}, of_app=True, asks=True),
 }
 
 
@@ -59,8 +79,8 @@ def monit(*, socket: str | None, as_json: bool) -> None:
         raise CommandError("monit needs a terminal (docker exec -it), or --json")
     view = View()
     threading.Thread(target=_follow, args=(runtime, view), daemon=True).start()
-    with _full_screen() as read_key:
-        _live(runtime, view, read_key)
+    with _full_screen() as read_keys:
+        _live(runtime, view, read_keys)
 
 
 def _print_lines(runtime: Client) -> None:
@@ -69,34 +89,62 @@ def _print_lines(runtime: Client) -> None:
         time.sleep(_REFRESH)
 
 
-def _live(runtime: Client, view: "View", read_key: Callable[[Seconds], str]) -> None:
+def _live(runtime: Client, view: "View", read_keys: Callable[[Seconds], list[str]]) -> None:
     due = 0.0
     while True:
         if time.monotonic() >= due:
             view.update(harmless(runtime.get("api", "apps")["apps"]))
-            view.details = _details(runtime, view.chosen) if view.details is not None else None
+            view.details = _details(runtime, view.app) if view.details is not None else None
             due = time.monotonic() + _REFRESH
         width, height = shutil.get_terminal_size()
         sys.stdout.write(view.screen(width, height))
         sys.stdout.flush()
-        key = read_key(max(0.0, due - time.monotonic()))
-        action = _KEYS.get(key, key)
-        if action == "quit":
-            return
-        if action in ("up", "down"):
-            view.move(-1 if action == "up" else 1)
-            due = 0.0 if view.details is not None else due
-        elif action == "d":
-            view.details = [] if view.details is None else None
-            due = 0.0
-        elif action in _VERBS and view.chosen is not None:
-            verb, body = _VERBS[action]
-            try:
-                runtime.post("api", "apps", view.chosen, verb, body=body)
-                view.say(f"{verb} {view.chosen}")
-            except CommandError as error:
-                view.say(str(error))
-            due = 0.0
+        for key in read_keys(max(0.0, due - time.monotonic())):
+            action = _KEYS.get(key, key)
+            if action == "quit":
+                return
+            if _press(runtime, view, action):
+                due = 0.0
+
+
+def _press(runtime: Client, view: "View", key: str) -> bool:
+    """Do what a key asks for; whether everything has to be looked at anew."""
+    if view.asked is not None:
+        (action, target), view.asked = view.asked, None
+        view.say("")
+        if key == "y":
+            _act(runtime, view, action, target)
+        return True
+    if key in ("up", "down"):
+        view.move(-1 if key == "up" else 1)
+        return view.details is not None
+    if key == "d":
+        view.details = [] if view.details is None else None
+        return True
+    if key not in _ACTIONS or view.app is None or view.instance is None:
+        return False
+    action = _ACTIONS[key]
+    target = view.app if action.of_app else view.instance
+    if action.asks:
+        view.asked = action, target
+        view.say(f"{_words(action, target)}? y does it, any other key does not")
+    else:
+        _act(runtime, view, action, target)
+    return True
+
+
+def _act(runtime: Client, view: "View", action: _Action, target: str) -> None:
+    try:
+        runtime.post("api", "apps", target, action.verb, body=action.body)
+        view.say(_words(action, target))
+    except CommandError as error:
+        view.say(str(error))
+
+
+def _words(action: _Action, target: str) -> str:
+    """`stop api:1`, `scale api -1`."""
+    name = target.removeprefix("default/")
+    return " ".join((action.verb, name, *(action.body or {}).values()))
 
 
 def _details(runtime: Client, chosen: str | None) -> list[str]:
@@ -110,7 +158,7 @@ def _details(runtime: Client, chosen: str | None) -> list[str]:
     except CommandError:  # it was deleted a moment ago
         return []
     shown = harmless(shown)
-    return [line for app in shown["apps"] for line in description.render(shown, app).split("\n")]
+    return [line for app in shown["apps"] for line in description.summary(shown, app)]
 
 
 class View:
@@ -125,12 +173,22 @@ class View:
         self._cpu: dict[int, deque[float]] = {}
         self._row = 0
         self._said = ""
+        self.asked: tuple[_Action, str] | None = None
+        """What waits for a yes."""
 
     @property
-    def chosen(self) -> str | None:
+    def app(self) -> str | None:
         """The app under the cursor, as a target."""
         rows = self._rows()
         return f"{rows[self._row][0]['namespace']}/{rows[self._row][0]['name']}" if rows else None
+
+    @property
+    def instance(self) -> str | None:
+        """The one instance under the cursor, as a target; the app where it has no other."""
+        rows = self._rows()
+        if not rows or rows[self._row][0]["scale"] == 1:
+            return self.app
+        return f"{self.app}:{rows[self._row][1]['index']}"
 
     def update(self, apps: list[dict[str, Any]]) -> None:
         """New figures."""
@@ -147,7 +205,7 @@ class View:
 
     def say(self, text: str) -> None:
         """Show what became of a key."""
-        self._said = printable(text)
+        self._said = printable_word(text)
 
     def screen(self, width: int, height: int) -> str:
         """The whole screen, from its top left corner on."""
@@ -167,18 +225,28 @@ class View:
             for number, (app, instance) in enumerate(self._rows())
         ]
         top, *lines = table.render(head, rows, right=(3, 4, 5, 6, 7)).split("\n")
-        shown = max(1, height - 6)
+        shown = max(1, height - 7)
         first = max(0, min(self._row - shown // 2, len(lines) - shown))
         lines = [f"\x1b[7m{line}\x1b[0m" if line.startswith(">") else line for line in lines]
         lines = [top, *lines[first : first + shown]]
-        room = max(0, height - len(lines) - 3)
+        room = max(0, height - len(lines) - 4)
         below = list(self.lines)[-room:] if self.details is None else self.details[:room]
         tail = [printable_word(line)[:width] for line in below] if room else []
-        body = [*lines, "─" * width, *tail, *[""] * (room - len(tail)), f"{_HELP}   {self._said}"[:width]]
+        body = [*lines, "─" * width, *tail, *[""] * (room - len(tail)), self._said[:width], _help(width)]
         return "\x1b[H" + "\r\n".join(f"{line}\x1b[K" for line in body[:height]) + "\x1b[J"
 
     def _rows(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
         return [(app, instance) for app in self._apps for instance in app["instances"]]
+
+
+def _help(width: int) -> str:
+    """The keys, as many as there is room for."""
+    shown = ""
+    for part in _HELP:
+        if len(shown) + len(part) > width:
+            break
+        shown += part
+    return shown.rstrip()
 
 
 def sparkline(values: Sequence[float] | deque[float]) -> str:
@@ -194,7 +262,8 @@ def readable(record: str) -> str:
     who = fields.get("app", "pidone")
     if "instance" in fields:
         who = f"{who}:{fields['instance']}"
-    what = " ".join(str(fields[name]) for name in ("event", "message") if fields.get(name))
+    names = ("event", "message" if fields.get("message") else "msg")  # pino and bunyan call it so
+    what = " ".join(str(fields[name]) for name in names if fields.get(name))
     return f"{at} {who} {'!' if fields.get('level') in ('error', 'fatal') else '|'} {what or record}"
 
 
@@ -212,16 +281,16 @@ def _full_screen() -> Any:
     fd = sys.stdin.fileno()
     before = termios.tcgetattr(fd)
 
-    def read_key(timeout: Seconds) -> str:
+    def read_keys(timeout: Seconds) -> list[str]:
         ready, _, _ = select.select([fd], [], [], timeout)
-        return os.read(fd, 16).decode(errors="replace") if ready else ""
+        return _KEY.findall(os.read(fd, 1024).decode(errors="replace")) if ready else []
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _frame: sys.exit(SIGNAL_BASE + number))
     try:
         tty.setraw(fd)
         sys.stdout.write(_ENTER)
-        yield read_key
+        yield read_keys
     finally:
         sys.stdout.write(_LEAVE)
         sys.stdout.flush()
