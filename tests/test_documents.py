@@ -157,3 +157,13 @@ def test_configurations_that_are_shown_parse(page: Path) -> None:
         elif language == "json":
             for line in text.splitlines():
                 json.loads(line)
+
+
+def test_guides_for_newcomers_name_keys_that_exist() -> None:
+    """What stands right of the bar as `key = value` in a table is a key of the reference."""
+    reference = (ROOT / "docs/configuration.md").read_text()
+    known = set(re.findall(r"^\| `(\w+)`", reference, re.MULTILINE))
+    rows = re.findall(r"^\|[^|]+\|(.+)\|$", (ROOT / "docs/coming-from.md").read_text(), re.MULTILINE)
+    named = {key for row in rows for key in re.findall(r"`(\w+) = ", row)}
+    assert len(named) > 8
+    assert named <= known
