@@ -23,7 +23,8 @@ STUBBORN = "trap '' TERM; echo up; while :; do sleep 0.05; done"
 
 
 def take_descriptors(run: Running) -> None:
-    """None is left, and none will be: as with EMFILE from every call."""
+    """None is left, and none will be: as with EMFILE from every call, once everything has been loaded."""
+    run.expect(event="control.listening")
     resource.prlimit(run.pid, resource.RLIMIT_NOFILE, (3, 3))
 
 
