@@ -59,7 +59,7 @@ def test_the_table_has_the_fields_of_the_code() -> None:
 
 
 LABELLED = {
-    "runtime.error": ("logger", "exc_info"),
+    "runtime.error": ("logger", "exc_info", "state"),
     "instance.memory_soft": ("rss_bytes",),
     "hook.done": ("hook",),
     "hook.failed": ("hook",),

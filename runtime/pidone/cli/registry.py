@@ -11,7 +11,7 @@ COMMANDS = {
     **dict.fromkeys(("jlist", "prettylist"), _OPERATE + "showing"),
     **dict.fromkeys(("start", "stop", "restart", "reload", "delete", "scale"), _OPERATE + "acting"),
     **dict.fromkeys(("signal", "send", "trigger", "reset", "flush", "reopen"), _OPERATE + "acting"),
-    **dict.fromkeys(("wait", "health", "drain", "prestop"), _OPERATE + "waiting"),
+    **dict.fromkeys(("wait", "health", "drain", "undrain", "prestop"), _OPERATE + "waiting"),
     "logs": _OPERATE + "logs",
     "monit": _OPERATE + "monit",
     "save": _OPERATE + "saving",
@@ -26,7 +26,7 @@ TOPICS = {
         *("stop", "restart", "reload", "scale", "delete", "signal", "send", "trigger", "reset", "flush"),
         *("reopen", "save"),
     ),
-    "Probes, hooks and scripts": ("health", "wait", "drain", "prestop"),
+    "Probes, hooks and scripts": ("health", "wait", "drain", "undrain", "prestop"),
     "Shell": ("completion",),
 }
 """What `pidone --help` shows where; other names are spellings of these."""

@@ -72,6 +72,7 @@ class Handlers:
             ),
             Route("POST", "/api/logs/reopen", act, self.reopen, "Open the log files anew.", "Overview"),
             Route("POST", "/api/drain", act, self.drain, "Be ready no more; a stop follows.", "Overview"),
+            Route("POST", "/api/undrain", act, self.undrain, "Be ready again.", "Overview"),
         ]
 
     # -- reading ---------------------------------------------------------------------------------------
@@ -247,6 +248,12 @@ class Handlers:
         if not self._parts.supervisor.is_draining:
             self._note(request, "drain", [])
         self._operations.drain()
+        return self.overview(request)
+
+    def undrain(self, request: Request) -> Answer:
+        """Be ready again; refused once a stop is under way."""
+        self._operations.undrain()
+        self._note(request, "undrain", [])
         return self.overview(request)
 
     def reopen(self, request: Request) -> Answer:

@@ -82,13 +82,8 @@ class Operations:
 
     def scale(self, targets: Iterable[Target], wish: object) -> None:
         """Have that many instances: `4`, `"+1"`, `"-1"` or `"max"` for the CPUs of the container."""
-        chosen = self._chosen(targets)
-        if single := [
-            app.name for app, slots in chosen if slots is not None and set(slots) != set(app.instances)
-        ]:
-            raise Refusal(409, f"an instance has no instances: scale {single[0]}")
-        for app, _ in chosen:
-            before = app.wanted.count
+        for app, _ in self._chosen(targets):
+            before = app.count
             count = _wished(wish, before, self._supervisor.ecosystem.cpus)
             if count == before:
                 continue
@@ -165,6 +160,11 @@ class Operations:
     def drain(self) -> None:
         """Be ready no more; a stop will follow. Doing it twice changes nothing."""
         self._supervisor.begin_drain()
+
+    def undrain(self) -> None:
+        """Be ready again, where nobody has asked for a stop yet."""
+        self._check_running()
+        self._supervisor.end_drain()
 
     # -- helpers ---------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "runtime.hurry": Event("a second request to stop: what is left is killed at once"),
         "runtime.deadline": Event("the time for the whole stop is up: what is left is killed"),
         "runtime.exit": Event("pidone ends; the last record", ("code", "reason")),
+        "runtime.unheard": Event("the service manager at NOTIFY_SOCKET does not hear us"),
         "runtime.warning": Event("a library complained", ("logger",)),
         "runtime.error": Event(
             "a bug in pidone, or an operation that failed", ("logger", "exc_info", "state")

@@ -105,7 +105,9 @@ class App:
     @property
     def was_put_to_rest(self) -> bool:
         """It ran and somebody stopped it, or an instance of it, on purpose, and will start it again."""
-        return bool(self.wanted.stopped_slots) if self.wanted.run is Run.ON else self.wanted.was_stopped
+        if self.wanted.run is Run.ON:
+            return bool(self.wanted.stopped_slots)
+        return self.wanted.was_stopped and any(each.fate is None for each in self.instances.values())
 
     @property
     def was_killed(self) -> bool:
@@ -122,6 +124,16 @@ class App:
             and all(i.state in _SETTLED or i.state.is_final for i in self.instances.values())
             and not plan(self.wanted, self.actual, self._world.clock.time()).steps
         )
+
+    @property
+    def count(self) -> int:
+        """How many instances there shall be, when all that was asked for has succeeded."""
+        wanted = self.wanted
+        if wanted.exchange is not None:
+            return wanted.exchange.count
+        asked = [None if wanted.rollout is None else wanted.rollout.count]
+        asked += [wish.count for wish in wanted.queue]
+        return next((count for count in reversed(asked) if count is not None), wanted.count)
 
     def satisfies(self, condition: Condition) -> bool:
         """Whether dependents that wait for this condition may start."""
@@ -164,8 +176,7 @@ class App:
         for slot in slots or ():
             wanted.slot(slot).rest = Rest.STOPPED
         if slots is None or self._is_all_stopped:
-            pending = wanted.run is Run.WAITING or any(i.was_started for i in self.instances.values())
-            wanted.was_stopped = wanted.was_stopped or (pending and not self.ended_by_itself)
+            wanted.was_stopped = wanted.was_stopped or wanted.run is not Run.OFF
             wanted.run = Run.OFF
             wanted.slots.clear()
             wanted.hopeless = ""

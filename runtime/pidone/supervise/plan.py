@@ -198,7 +198,9 @@ def plan(wanted: Wanted, actual: Actual, now: Seconds) -> Plan:
 
 
 def _stop_all(actual: Actual) -> Plan:
-    members = (*actual.instances.values(), *actual.arriving, *actual.leaving)
+    if actual.arriving:
+        return Plan(tuple(Discard(each.index) for each in actual.arriving))
+    members = (*actual.instances.values(), *actual.leaving)
     slots = {member.index: None for member in members if not _will_rest(member)}
     left = sum(not member.state.is_final for member in members)
     return Plan(

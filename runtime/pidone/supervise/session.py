@@ -28,6 +28,8 @@ from pidone.supervise.supervisor import LAST_STAND, Phase, Supervisor
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
+    from pidone.supervise.upwards import Upwards
+
 STALLED_STDOUT_S: Final = 2.0
 """A stdout that takes nothing for so long when everything has ended is not waited for."""
 SLOW_STDOUT_S: Final = 10.0
@@ -106,6 +108,7 @@ class Session:
             on_done=self._done,
         )
         self._loop.set_exception_handler(self._supervisor.faults.handle)
+        self._reaper.on_failure = self._supervisor.faults.caught
         self._reactions: Mapping[int, Reaction] = reactions(ecosystem.runtime.signals)
         self._reread = Reread(
             around.load,
@@ -118,6 +121,7 @@ class Session:
         self._is_reaping = False
         self._ending: Ending | None = None
         self._control: Closable | None = None
+        self._upwards: Upwards | None = None
         self._config_watch: Closable | None = None
 
     def run(self) -> Ending:
@@ -184,8 +188,20 @@ class Session:
         if why_not:
             self._supervisor.shutdown(Ending(ExitCode.GAVE_UP, "hook", why_not))
         else:
+            self._tell_upwards()
             self._supervisor.start()
             self._loop.call_later(OPERATE_AFTER, self._open_control)
+
+    def _tell_upwards(self) -> None:
+        """Nobody waits for word from us unless the environment says where."""
+        if "NOTIFY_SOCKET" not in self._around.environ:
+            return
+        from pidone.init.service_manager import ServiceManager  # noqa: PLC0415 (few are started so)
+        from pidone.supervise.upwards import Upwards  # noqa: PLC0415
+
+        manager = ServiceManager.find(self._around.environ)
+        if manager is not None:
+            self._upwards = Upwards(manager, self._supervisor, self._loop, self._ledger)
 
     def _open_control(self) -> None:
         if self._ending is not None:  # runtime.exit has been said
@@ -215,7 +231,7 @@ class Session:
 
             try:
                 self._config_watch = ConfigWatch(
-                    origin, loop=self._loop, on_changed=self._reread.begin, on_failed=self._not_watched
+                    origin, loop=self._loop, on_changed=self._begin_reread, on_failed=self._not_watched
                 )
             except OSError as error:
                 self._not_watched(error)
@@ -241,7 +257,7 @@ class Session:
         if reaction.action is SignalAction.STOP:
             self._supervisor.stop_by_signal(number)
         elif reaction.action is SignalAction.RELOAD:
-            self._reread.begin()
+            self._begin_reread()
         elif reaction.action is SignalAction.FORWARD:
             self._supervisor.forward(reaction.number)
         elif reaction.action is SignalAction.REOPEN:
@@ -260,6 +276,11 @@ class Session:
     def _orphan_buried(self, pid: int) -> None:
         self._launcher.orphan_buried(pid)
         self._supervisor.orphan_buried()
+
+    def _begin_reread(self) -> None:
+        if self._upwards is not None:
+            self._upwards.reloading()
+        self._reread.begin()
 
     def _loaded(self, ecosystem: Ecosystem) -> None:
         before, self._ecosystem = self._ecosystem, ecosystem
@@ -284,6 +305,8 @@ class Session:
                 self._ledger.event("info", "config.notice", notice)
 
     def _not_loaded(self, why: str) -> None:
+        if self._upwards is not None:
+            self._upwards.look()
         self._ledger.event("error", "config.rejected", f"nothing was changed: {why}")
 
     def _stdout_lost(self, error: OSError) -> None:

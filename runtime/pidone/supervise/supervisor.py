@@ -95,6 +95,10 @@ class Supervisor:
         self._overran = False
         self._drained_at: Seconds | None = None
         self._makes_last_stand = False
+        self.time_to_stop: Seconds = 0.0
+        """How long the stop that is under way may take."""
+        self.on_turn: Callable[[], None] | None = None
+        """Called after each turn in which something was looked at."""
         self.faults = Faults(world.clock, world.log, self._recover)
         """Who hears about exceptions that nobody expected."""
 
@@ -153,7 +157,7 @@ class Supervisor:
             app.forget_kills()
         delay = 0.0 if at_once or not self.apps else self._delay_left()
         self._log("info", "runtime.stop", ending.message, reason=ending.reason, delay_s=delay or None)
-        limit = stop_time(self.runtime, self._ordered(), delay)
+        limit = self.time_to_stop = stop_time(self.runtime, self._ordered(), delay)
         self._deadline = self._world.clock.call_later(limit, self._out_of_time)
         if delay > 0:
             self.phase = Phase.LINGERING
@@ -200,6 +204,11 @@ class Supervisor:
         if self._drained_at is None:
             self._drained_at = self._world.clock.time()
 
+    def end_drain(self) -> None:
+        """Whoever took the traffic away gives it back; without effect once a stop is under way."""
+        if self.phase in (Phase.NEW, Phase.RUNNING):
+            self._drained_at = None
+
     def forward(self, number: int) -> None:
         """Send a signal to the main process of every instance."""
         for app in self.apps.values():
@@ -231,7 +240,7 @@ class Supervisor:
             elif key in changed:
                 self._change(self.apps[key], spec, count)
             else:
-                if count != self.apps[key].wanted.count:
+                if count != self.apps[key].count:
                     scaled.append(key)
                 self.apps[key].scale(count, spec)
         self._log(
@@ -279,12 +288,12 @@ class Supervisor:
             run = Run.ON if spec.depends_on == app.spec.depends_on else Run.WAITING
         elif app.wanted.run is Run.WAITING:
             run = Run.WAITING
-        elif app.was_put_to_rest:
+        elif app.wanted.was_stopped:
             run = Run.OFF  # whoever stopped it starts it again
         else:
             run = _run_of(spec)
         stopped = frozenset(slot for slot in app.wanted.stopped_slots if slot < count)
-        rests = app.was_put_to_rest and run is Run.OFF
+        rests = app.wanted.was_stopped and run is Run.OFF
         app.become(Exchange(spec, count, run, was_stopped=rests, stopped=stopped))
 
     # -- called by apps --------------------------------------------------------------------------------
@@ -318,6 +327,8 @@ class Supervisor:
                 self._end_if_over()
         elif self.phase is Phase.STOPPING and all(app.is_down for app in self.apps.values()):
             self._rest()
+        if self.on_turn is not None:
+            self._safely(self.on_turn)
 
     def _step_apps(self) -> None:
         """Each app that has changed takes its next steps; who is not reached in time comes next turn."""

@@ -1,4 +1,4 @@
-"""`wait`, `health`, `drain` and `prestop`: for scripts, HEALTHCHECK and Kubernetes' preStop."""
+"""`wait`, `health`, `drain`, `undrain` and `prestop`: for scripts, HEALTHCHECK and Kubernetes' preStop."""
 
 import json
 import sys
@@ -87,6 +87,15 @@ def _is_stopped(instance: dict[str, Any]) -> bool:
 def health(*, live: bool, timeout: Seconds, socket: str | None, as_json: bool) -> int:
     """Exit with 0 if everything is ready, else with 1: for Docker's HEALTHCHECK."""
     return probing.check(socket, live=live, timeout=timeout, as_json=as_json)
+
+
+@app.command("undrain")
+@socket_option
+@json_option
+def undrain(*, socket: str | None, as_json: bool) -> None:
+    """Be ready again after a drain, if nobody has asked for a stop."""
+    overview = client(socket).post("api", "undrain")
+    print(json.dumps({"draining": overview["draining"]}) if as_json else "not draining")
 
 
 @app.command("drain", also=("prestop",))

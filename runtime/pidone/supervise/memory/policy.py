@@ -154,6 +154,12 @@ class MemoryWatch:
             if life := self._lives.get(who):
                 life.blocked_until = now + RETRY_DELAY
 
+    def released(self, who: InstanceId) -> None:
+        """Its replacement is over, and nobody is on the way in its slot: others may be recycled again."""
+        app = self._apps.get(who.key)
+        if app is not None and app.recycling == who:
+            app.recycling = None
+
     def judge(self, sizes: Mapping[InstanceId, Bytes], memory: Memory, now: Seconds) -> list[Decision]:
         """Decide on one sample of all instances; those that are not online are ignored."""
         decisions: list[Decision] = []

@@ -83,20 +83,29 @@ class Recycler:
         elif self._known.get(key) != (now := (app.spec, len(app.instances))):
             self._adopt(app, now)
         self._apps[key] = app
-        ready = {member.who for member in app.members() if member.state is State.ONLINE}
+        ready = {member.who: member.app for member in app.members() if member.state is State.ONLINE}
         alive = {member.who for member in app.members() if member.state.has_process}
         for who in [who for who in self._online if who.key == key and who not in alive]:
             age = self._online.pop(who)
             if age is not None:
                 age.timer.cancel()
-            self._asked.discard(who)
             self._watch.gone(who)
-        for who in sorted(ready - self._online.keys(), key=lambda who: who.incarnation):
+        for who in sorted(ready.keys() - self._online.keys(), key=lambda who: who.incarnation):
             self._watch.online(who, self._clock.time())
-            self._online[who] = self._expire_later(app, who)
+            self._online[who] = self._expire_later(app, ready[who], who)
         for who in [who for who in self._asked if who.key == key and not app.wanted.is_due(who)]:
-            self._asked.discard(who)  # its replacement was called off
+            self._over(app, who)
+
+    def _over(self, app: App, who: InstanceId) -> None:
+        """What we asked for is not due any more: it was done, called off, or has failed."""
+        present = app.instances.get(who.index)
+        if present is not None and present.who == who and present.state is State.ONLINE:
             self._watch.postponed(who, self._clock.time())
+        elif present is not None and present.state in (State.PREPARING, State.STARTING):
+            return  # it is on its way
+        else:
+            self._watch.released(who)
+        self._asked.discard(who)
 
     def guard(self, limit: MemoryLimit | None) -> None:
         """The container's limit is another one from now on."""
@@ -164,15 +173,16 @@ class Recycler:
             self._log.event("warning", "config.warning", problem, **spec.labels())
         self._monitor.adopt(spec, instances=instances)
 
-    def _expire_later(self, app: App, who: InstanceId) -> _Age | None:
-        if app.spec.max_age is None:
+    def _expire_later(self, app: App, spec: AppSpec, who: InstanceId) -> _Age | None:
+        """`spec` is the incarnation's, which may be newer than the app's while that is being replaced."""
+        if spec.max_age is None:
             return None
-        time_left = expires_in(app.spec.max_age, app.spec.max_age_jitter, self._random)
+        time_left = expires_in(spec.max_age, spec.max_age_jitter, self._random)
 
         def expire() -> None:
             if who in self._online:
                 # One that cannot be replaced now gets another full time.
-                self._online[who] = self._expire_later(app, who)
+                self._online[who] = self._expire_later(app, spec, who)
                 app.replace(Replacement(who=who, reason="max_age"))
 
         ends = self._clock.time() + time_left
