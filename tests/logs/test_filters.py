@@ -1,9 +1,11 @@
 """Noise is dropped, secrets and colours are taken out, before a line gets anywhere."""
 
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from harness import DEADLINE_S, PIDONE
 from logs.relaying import app, stage
 
 from pidone.ecosystem.spec import AppSpec
@@ -99,3 +101,14 @@ def test_filters_cost_little() -> None:
     for _ in range(100):
         keep(lines)
     assert time.perf_counter() - began < 2.0
+
+
+@pytest.mark.parametrize("key", ["ready = 'log:(a+)+$'", "multiline = '(ab|b)*c'", "log_drop = '(a+)+'"])
+def test_the_file_says_so_for_every_key_that_takes_a_pattern(key: str, tmp_path: Path) -> None:
+    """With the key and what would be right; nothing is started."""
+    (tmp_path / "pidone.toml").write_text(f'[apps.a]\nscript = "/bin/true"\n{key}\n')
+    done = subprocess.run(
+        [PIDONE, "pidone.toml"], cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE_S, check=False
+    )
+    assert done.returncode == 78
+    assert "may take for ever" in done.stderr + done.stdout

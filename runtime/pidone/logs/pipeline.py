@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from pidone.ecosystem.spec import Bytes, Seconds
 from pidone.logs.encoder import SLACK, Encoder
@@ -62,6 +62,10 @@ class Stages(Record, kw_only=True):
     is_full: Callable[[], bool] | None = None
     """With `overflow = "drop"`: whether stdout has no room now."""
     overflowed: DropReport | None = None
+
+
+_SHOWN: Final = 4096
+"""Characters of a line in which somebody may look for a pattern: that takes the square of them, or more."""
 
 
 class _Fate(Enum):
@@ -203,7 +207,7 @@ class LinePipeline:
     def _show(self, lines: bytes) -> None:
         """Let the one who waits for a certain line see them."""
         for line in lines.decode(errors="replace").split("\n")[:-1]:
-            if self._on_line and self._on_line(line):
+            if self._on_line and self._on_line(line[:_SHOWN]):
                 self._on_line = None
 
     def _be_patient(self, joiner: Joiner) -> None:

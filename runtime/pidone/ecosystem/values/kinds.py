@@ -24,6 +24,7 @@ from pidone.ecosystem.values import (
     parse_words,
     quantities,
 )
+from pidone.ecosystem.values.patterns import backtracks
 from pidone.errors import ConfigError
 
 
@@ -104,12 +105,18 @@ def parse_signal(value: object) -> int:
 
 
 def parse_pattern(value: object) -> str:
-    """A regular expression that compiles."""
+    """A regular expression that compiles, and ends on every line in good time."""
     text = parse_string(value)
     try:
         re.compile(text)
+        is_slow = backtracks(text)
     except (re.error, OverflowError, RecursionError) as error:
         raise Invalid(f"expected a regular expression ({error})") from None
+    if is_slow:
+        raise Invalid(
+            f"{text!r} may take for ever on some lines: within a repetition without a limit there is another"
+            " one, or a choice; write it without, or possessive as in `(?:a|b)*+`"
+        )
     return text
 
 

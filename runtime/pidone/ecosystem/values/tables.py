@@ -2,8 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from re import _parser as parser  # the only way to see what a pattern is made of
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from pidone import signames
@@ -375,43 +374,7 @@ def _parse_multiline(value: object) -> str | None:
 
 
 def _parse_patterns(value: object) -> tuple[str, ...]:
-    """Patterns that are tried on every line, so that no line may keep them busy for long."""
-    return tuple(map(_parse_quick_pattern, parse_names(value)))
-
-
-def _parse_quick_pattern(text: str) -> str:
-    pattern = parse_pattern(text)
-    if _backtracks(parser.parse(pattern)):
-        raise Invalid(
-            f"{text!r} may take for ever on some lines: within a repetition without a limit there is another"
-            " one, or a choice; write it without, or possessive as in `(?:a|b)*+`"
-        )
-    return pattern
-
-
-def _backtracks(parsed: Iterable[tuple[object, Any]], *, repeated: bool = False) -> bool:
-    """Whether a line may be matched in a number of ways that grows exponentially with its length."""
-    for kind, value in parsed:
-        name = str(kind)
-        is_repetition = name in ("MAX_REPEAT", "MIN_REPEAT")
-        is_endless = is_repetition and value[1] is parser.MAXREPEAT
-        if repeated and (is_endless or name == "BRANCH"):
-            return True
-        inner = _parts(name, value)
-        if any(_backtracks(part, repeated=repeated or is_endless) for part in inner):
-            return True
-    return False
-
-
-def _parts(name: str, value: Any) -> list[Iterable[tuple[object, Any]]]:
-    """The patterns within a part of one, as re's parser gives it."""
-    if name in ("MAX_REPEAT", "MIN_REPEAT"):
-        return [value[2]]
-    if name == "SUBPATTERN":
-        return [value[3]]
-    if name == "BRANCH":
-        return list(value[1])
-    return [value[1]] if name in ("ASSERT", "ASSERT_NOT") else []
+    return tuple(map(parse_pattern, parse_names(value)))
 
 
 _FASTEST: Final = 10**9
