@@ -172,6 +172,8 @@ class Judge:
             return
         if program.behaviour.unhealthy_after is not None or main.spec.max_memory_restart is not None:
             return  # who is sick may go at once, and who does not fit its limit is ended
+        if "pre_stop" in main.spec.hooks:
+            return  # it was decided when the hook began, and who serves instead may have ended since
         for other in self._mains.values():
             if (other.app, other.index) != (main.app, main.index) or other is main:
                 continue
@@ -200,6 +202,8 @@ class Judge:
         others = (each for each in self.live(main.app) if each is not main and each.index == main.index)
         if any(each.asked_at is None for each in others):
             return  # it is one of two, and the other serves on
+        if self._world.programs[main.proc.mark].behaviour.unhealthy_after is not None:
+            return  # who does not work is no use to anybody
         if self._runtime.phase == "STOPPING" and self.is_orderly and (up := self._dependents(main)):
             self.complain("order", f"{main} is stopped before {up[0]}, which depends on it")
 

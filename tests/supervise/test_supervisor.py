@@ -370,3 +370,33 @@ def test_the_file_that_is_applied_gives_the_order_of_the_stop() -> None:
     play.supervisor.stop_by_signal(signal.SIGTERM)
     play.after(0)
     assert [p.who.app for p in play.stage.launcher.launched if p.signals] == ["api"]
+
+
+def test_the_count_of_a_file_that_was_read_again_since_is_not_carried_out() -> None:
+    """A rollout to two instances is under way when the file says three again: nobody leaves in between."""
+    three = spec("a", exec_mode=ExecMode.CLUSTER, ready=Readiness(ipc=True), instances=3)
+    play = Play(three)
+    for process in play.stage.launcher.alive():
+        process.report.ready("ipc")
+    for wish in (three.but(args=("x",), instances=2), three):
+        play.supervisor.apply(Ecosystem(apps=(wish,)))
+        play.after(0)
+    for _ in range(6):
+        play.stage.launcher.last.report.ready("ipc")
+        for old in [p for p in play.stage.launcher.alive() if p.signals]:
+            old.exit(0)
+        assert len({p.who.index for p in play.stage.launcher.alive()}) == 3
+    assert play.supervisor.apps["default", "a"].spec == three
+
+
+def test_an_app_whose_last_slot_somebody_stopped_is_at_rest() -> None:
+    """The file makes it smaller, down to that slot: the runtime stays for who will start it again."""
+    play = Play(spec("a", instances=2))
+    play.after(2)
+    play.supervisor.apps["default", "a"].stop(slots=[0])
+    play.supervisor.apply(Ecosystem(apps=(spec("a", args=("x",)),)))
+    play.after(0)
+    for process in play.stage.launcher.alive():
+        process.exit(0)
+    play.after(5)
+    assert (play.running(), play.code) == ([], None)

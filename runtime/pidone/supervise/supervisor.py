@@ -294,7 +294,7 @@ class Supervisor:
             run = _run_of(spec)
         stopped = frozenset(slot for slot in app.wanted.stopped_slots if slot < count)
         rests = app.wanted.was_stopped and run is Run.OFF
-        app.become(Exchange(spec, count, run, was_stopped=rests, stopped=stopped))
+        app.become(Exchange(spec, count, run, was_stopped=rests).without(stopped))
 
     # -- called by apps --------------------------------------------------------------------------------
 

@@ -189,6 +189,8 @@ class Wanted:
 
     def ask(self, wish: Replacement) -> None:
         """Line a replacement up. One for every instance makes those for single ones superfluous."""
+        if wish.count is not None and self.rollout is not None:
+            self.rollout.count = None  # there is a later word about it
         if wish.is_whole:
             for other in self.queue:  # what it takes the place of is not lost with it
                 if other.is_whole:
