@@ -19,9 +19,10 @@ _SECRET_NAME: Final = rf"(?i){SENSITIVE}"
 _PUBLIC_NAME: Final = r"(?i)(^|_)(path|home|shell|lang|lc_\w+|version|hostname|tz|term)$|^(?-i:(OLD)?PWD)$"
 IN_URL: Final = r"(://)(?:[^\s/@:]+|[^\s/@:]*:[^\s\"'<>]*)@"
 """User and password, which may hold anything but blanks and quotes: a `/`, an `@`."""
-_NAMED: Final = r"""(?ix)
-    (?<![\w.-])(["']?)([\w.\[\]-]{1,100})\1(\s*[:=]\s*)(?!//)
-        ("(?:\\.|[^"\\])*"?|'(?:\\.|[^'\\])*'?|(?:(?:bearer|basic|digest|token)\s+)?[^\s,;&"'}\]#]+)"""
+_NAME: Final = r"""(?<![\w.-])(["']?)([\w.\[\]-]{1,100})\1\s*[:=]\s*(?!//)"""
+_VALUE: Final = (
+    r"""(?i)"(?:\\.|[^"\\])*"?|'(?:\\.|[^'\\])*'?|(?:(?:bearer|basic|digest|token)\s+)?[^\s,;&"'}\]#]+"""
+)
 """`password=x`, `"password": "x"`, `Authorization: Bearer x`, `?token=x`."""
 _RANDOM: Final = r"(?=[A-Za-z0-9+/=_-]*\d)(?=[A-Za-z0-9+/=_-]*[A-Za-z])[A-Za-z0-9+/=_-]{20,}"
 _SETTING: Final = r"(?s)^(-{0,2}\w[\w.-]*)=(.*)$"
@@ -41,15 +42,19 @@ def is_secret(name: str) -> bool:
 
 def mask_named(text: str) -> str:
     """Text without what it calls a secret itself: logins in URLs, parameters, headers, members of JSON."""
-
-    def named(match: re.Match[str]) -> str:
-        quote, name, mark, value = match.groups()
-        if not is_secret(name) or value == MASK:
-            return match[0]
-        own = value[0] if value[0] in "\"'" else ""
-        return f"{quote}{name}{quote}{mark}{own}{MASK}{own}"
-
-    return re.sub(_NAMED, named, re.sub(IN_URL, rf"\1{MASK}@", text))
+    text = re.sub(IN_URL, rf"\1{MASK}@", text)
+    names, values = re.compile(_NAME), re.compile(_VALUE)
+    parts: list[str] = []
+    done = at = 0
+    while name := names.search(text, at):
+        at = name.end()
+        value = values.match(text, at) if is_secret(name[2]) else None
+        if value is None:  # a harmless name's value may have names inside: `127.0.0.1:80/?token=x`
+            continue
+        own = value[0][0] if value[0][0] in "\"'" else ""
+        parts += text[done:at], own, MASK, own
+        done = at = value.end()
+    return "".join((*parts, text[done:]))
 
 
 def mask_text(text: str) -> str:

@@ -69,7 +69,7 @@ def test_what_only_pm2s_cloud_needs_is_named_and_ignored() -> None:
     [
         ({"port": 99999}, "static #1: port = 99999: expected a whole number from 1 to 65535"),
         ({"name": "x", "spa": "perhaps"}, 'static "x": spa = "perhaps": expected true or false'),
-        ({"basic_auth": {"username": "u"}}, "basic_auth.password = null: is missing"),
+        ({"basic_auth": {"username": "u"}}, "basic_auth.password: is missing"),
         ({"basic_auth": "u:hunter2"}, "basic_auth = ***: expected"),
         (
             {"basic_auth": {"username": "u", "password": ["hunter2"]}},

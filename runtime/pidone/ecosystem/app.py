@@ -21,6 +21,7 @@ from pidone.ecosystem.values import kinds, tables, watching
 from pidone.ecosystem.values.quantities import write_size
 from pidone.ecosystem.values.rights import Account, credentials
 from pidone.ecosystem.values.tables import HOOK_NAMES
+from pidone.masking import mask_args, mask_named
 
 T = TypeVar("T")
 
@@ -306,7 +307,7 @@ class Reader:
         return cwd
 
     def _name(self, values: Mapping[str, Any], scope: Scope) -> str:
-        name = values.get("name") or Path((values.get("script") or "app").replace("\0", "")).stem or "app"
+        name = values.get("name") or _named_after((values.get("script") or "app").replace("\0", "")) or "app"
         if not name.isprintable() or len(name) > _LONGEST_NAME or not name.strip():
             scope.error(
                 f"name = {shown(name)}: expected a printable name of at most {_LONGEST_NAME} characters",
@@ -358,6 +359,14 @@ def _label(index: int, raw: Mapping[str, object]) -> str:
 def _real_node(program: T) -> T | str:
     """`process.execPath` of a JavaScript file, which is a stand-in where Node is elsewhere, as that Node."""
     return "node" if program == NODE_PATH and not os.path.exists(NODE_PATH) else program
+
+
+def _named_after(script: str) -> str:
+    """The script's file name; of a command line that tells a secret only its program's: names are public."""
+    words = script.split()
+    if len(words) > 1 and mask_args([script], mask_named) != [script]:
+        script = next((word for word in words if "=" not in word), "")
+    return Path(script).stem
 
 
 def _is_file(folder: Path, name: str) -> bool:

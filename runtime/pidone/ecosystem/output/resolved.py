@@ -30,7 +30,7 @@ def plain(value: object) -> object:
         words = all(isinstance(member, str) for member in value)
         return mask_args(value, mask_named) if words else [plain(member) for member in value]
     value = os.fspath(value) if isinstance(value, os.PathLike) else getattr(value, "value", value)
-    return mask_named(value) if isinstance(value, str) else value
+    return mask_args([value], mask_named)[0] if isinstance(value, str) else value
 
 
 def as_plain(app: AppSpec, instances: int) -> dict[str, object]:
