@@ -30,13 +30,16 @@ static void hold_signals(char *option, size_t size) {
 }
 
 int main(int argc, char **argv) {
-  char path[PATH_MAX], direct[PATH_MAX + 8], line[PATH_MAX + 8], name[PATH_MAX + 8];
+  char path[PATH_MAX], direct[PATH_MAX + 16], line[PATH_MAX + 8], name[PATH_MAX + 8];
   char mask[32] = "mask=0";
   if (getpid() == 1) hold_signals(mask, sizeof mask);
   if (!realpath((const char *)getauxval(AT_EXECFN), path)) return fail("its own file"); /* may be a link named tini */
-  snprintf(direct, sizeof direct, "%s-direct", path);
+  strcpy(strrchr(strcpy(direct, path), '/') + 1, "pidone-direct"); /* beside it also under another name: cp pidone pm2 */
   FILE *script = fopen(direct, "re");
-  if (!script || !fgets(line, sizeof line, script)) return fail(direct);
+  if (!script || !fgets(line, sizeof line, script)) {
+    fprintf(stderr, "pidone: %s is a copy without its pidone-direct; make it a link (ln -s)\n", path);
+    return fail(direct);
+  }
   line[strcspn(line, "\r\n")] = 0;
   char *interpreter = line + 2 + strspn(line + 2, " ");
   snprintf(name, sizeof name, "pidone=%s", argc ? argv[0] : "pidone");

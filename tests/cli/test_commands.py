@@ -84,8 +84,9 @@ def test_a_command_imports_its_own_module_only() -> None:
     loaded = loaded_by("ls", "--socket", "/nonexistent/socket")
     assert "pidone.cli.operate.showing" in loaded
     ours = {name for name in loaded if name.startswith("pidone.cli.operate.")}
-    assert not ours - {f"pidone.cli.operate.{name}" for name in ("showing", "client", "table", "suggestions")}
-    assert not loaded & {"rich", "pydantic", "asyncio", "pidone.supervise", "pidone.init.bare"}
+    shared = ("showing", "client", "patterns", "table", "suggestions")
+    assert not ours - {f"pidone.cli.operate.{name}" for name in shared}
+    assert not loaded & {"rich", "pydantic", "asyncio", "pidone.supervise", "pidone.init.bare.main"}
 
 
 def test_health_and_starts_do_not_pay_for_click() -> None:

@@ -5,7 +5,6 @@ import json
 import os
 import pty
 import re
-import shutil
 import signal
 import struct
 import subprocess
@@ -302,7 +301,7 @@ def pm2(tmp_path: Path) -> str:
     """Our command under PM2's name."""
     path = tmp_path / "bin" / "pm2"
     path.parent.mkdir()
-    shutil.copy(PIDONE, path)
+    path.symlink_to(PIDONE)
     return str(path)
 
 

@@ -156,7 +156,7 @@ def pm2(tmp_path: Path) -> str:
     """Our command under PM2's name."""
     path = tmp_path / "names" / "pm2"
     path.parent.mkdir()
-    shutil.copy(PIDONE, path)
+    path.symlink_to(PIDONE)
     return str(path)
 
 

@@ -249,6 +249,22 @@ def test_without_any_of_it_one_interpreter_is_started(venv: Path, tmp_path: Path
     (packages / "counting.pth").unlink()
 
 
+def test_a_copy_runs_beside_the_command_and_says_what_to_do_elsewhere(venv: Path, tmp_path: Path) -> None:
+    """`cp pidone other` in its folder works; in another folder it cannot know where it is from."""
+    beside, elsewhere = venv / "bin/other", tmp_path / "other"
+    try:
+        shutil.copy(venv / "bin/pidone", beside)
+        done = subprocess.run([beside, "--version"], capture_output=True, text=True, check=True)
+    finally:
+        beside.unlink()
+    assert done.stdout.startswith("pidone ")
+    shutil.copy(venv / "bin/pidone", elsewhere)
+    done = subprocess.run([elsewhere, "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (70, "")
+    assert f"{elsewhere} is a copy" in done.stderr
+    assert "ln -s" in done.stderr
+
+
 def test_variables_with_other_names_pass(scripts: Path) -> None:
     """A shell in between would lose those whose names are not its own kind."""
     env = {b"PATH": os.environb[b"PATH"], b"discovery.type": b"single-node", b"A-B": b"\xff"}
