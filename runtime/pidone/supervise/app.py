@@ -329,7 +329,7 @@ class App:
             if is_time_up():
                 self._look()
                 break
-        if any(not isinstance(step, steps.Order) for step in made.steps):
+        if len(made.steps) >= steps.MOST or any(not isinstance(step, steps.Order) for step in made.steps):
             self._look()  # there may be more to do, although no instance has changed
         return made
 

@@ -12,16 +12,19 @@ back.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Final, Protocol, TypeAlias
 
 from pidone.ecosystem.spec import AppSpec, Seconds
 from pidone.ecosystem.stopping import shares_a_port
 from pidone.record import Record
 from pidone.supervise.states import Goal, State
-from pidone.supervise.wanted import Rollout, Wanted
+from pidone.supervise.wanted import Rollout, SlotWish, Wanted
 
 AT_REST: Final = (State.STOPPED, State.COMPLETED)
 """What a replacement leaves alone. One that has given up gets a new chance."""
+MOST: Final = 64
+"""Steps for single slots in one plan: a turn has time for a few of them, and then there is another plan."""
 _ON_ITS_WAY: Final = (State.PREPARING, State.STARTING)
 _FELL: Final = (State.BACKOFF, State.ERRORED, State.STOPPED)
 
@@ -190,8 +193,13 @@ def plan(wanted: Wanted, actual: Actual, now: Seconds) -> Plan:
         return Plan(tuple(steps), waits_for=wanted.hopeless)
     taken = {member.index for member in actual.leaving}
     for member in kept:
+        slot = wanted.slots.get(member.index)
+        if slot is None or (slot.rest is None and member.incarnation >= slot.at_least):
+            continue
         if not (member.state.is_final and member.index in taken):  # else who had the slot has to go first
-            steps += _for_slot(wanted, member)
+            steps += _for_slot(slot, member)
+        if len(steps) >= MOST:
+            break
     if steps:
         return Plan(tuple(steps), waits_for="its processes")
     return _replace(wanted, actual, now)
@@ -201,24 +209,21 @@ def _stop_all(actual: Actual) -> Plan:
     if actual.arriving:
         return Plan(tuple(Discard(each.index) for each in actual.arriving))
     members = (*actual.instances.values(), *actual.leaving)
-    slots = {member.index: None for member in members if not _will_rest(member)}
+    slots = dict.fromkeys(member.index for member in members if not _will_rest(member))
     left = sum(not member.state.is_final for member in members)
-    return Plan(
-        tuple(Stop(index) for index in slots), waits_for=f"the end of {left} processes" if left else ""
-    )
+    waits_for = f"the end of {left} processes" if left else ""
+    return Plan(tuple(Stop(index) for index in islice(slots, MOST)), waits_for=waits_for)
 
 
-def _for_slot(wanted: Wanted, member: Member) -> list[Step]:
-    """Whatever a slot needs before anything about it can be replaced."""
-    index = member.index
-    if wanted.rests(index):
-        return [] if _will_rest(member) else [Stop(index)]
-    if member.incarnation >= wanted.at_least(index) or member.ends_to is Goal.RENEW:
+def _for_slot(slot: SlotWish, member: Member) -> list[Step]:
+    """What a slot needs before its instance can be replaced: to rest, or to have a newer incarnation."""
+    if slot.rest is not None:
+        return [] if _will_rest(member) else [Stop(member.index)]
+    if member.ends_to is Goal.RENEW or member.state is State.PREPARING:
         return []
-    reason = wanted.slot(index).reason
     if member.state.has_process and member.ends_to is None:
-        return [Restart(index, reason)]
-    return [] if member.state is State.PREPARING else [Start(index, reason)]
+        return [Restart(member.index, slot.reason)]
+    return [Start(member.index, slot.reason)]
 
 
 def _will_rest(member: Member) -> bool:
