@@ -1,7 +1,12 @@
 """The calls of prctl(2) that Python does not offer; ctypes is imported at the first call only."""
 
+import contextlib
 import errno
 import os
+
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing at run time
+if TYPE_CHECKING:
+    from typing import Any
 
 # linux/prctl.h
 _PR_SET_PDEATHSIG = 1
@@ -56,12 +61,30 @@ def clear_ambient_capabilities() -> None:
     _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
 
 
+def prepare() -> None:
+    """Load what a call takes, for who forks: after the fork it would be loaded for every child anew."""
+    with contextlib.suppress(OSError):
+        _libc()
+
+
+def _libc() -> "Any":
+    if not _loaded:
+        try:
+            from ctypes import CDLL  # noqa: PLC0415 - as above
+        except ImportError as error:  # a Python built without libffi
+            raise OSError(errno.ENOSYS, "this Python has no ctypes") from error
+        _loaded.append(CDLL(None, use_errno=True))
+    return _loaded[0]
+
+
+_loaded: "list[Any]" = []
+
+
 def _prctl(option: int, argument: object) -> None:
-    try:
-        from ctypes import CDLL, c_ulong, get_errno  # noqa: PLC0415 - as above
-    except ImportError as error:  # a Python built without libffi
-        raise OSError(errno.ENOSYS, "this Python has no ctypes") from error
+    libc = _libc()
+    from ctypes import c_ulong, get_errno  # noqa: PLC0415 - as above
+
     # prctl is variadic and reads unsigned longs; a bare int would leave the upper halves undefined.
     value = c_ulong(argument) if isinstance(argument, int) else argument
-    if CDLL(None, use_errno=True).prctl(option, value, c_ulong(0), c_ulong(0), c_ulong(0)) != 0:
+    if libc.prctl(option, value, c_ulong(0), c_ulong(0), c_ulong(0)) != 0:
         raise OSError(get_errno(), os.strerror(get_errno()))

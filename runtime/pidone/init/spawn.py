@@ -177,7 +177,9 @@ def _descriptors(plan: SpawnPlan) -> Iterator[Mapping[int, int]]:
 
 def _fork(plan: SpawnPlan) -> int:
     if plan.no_new_privs or plan.parent_death_signal or _keeps_capabilities(plan.uid):
-        import ctypes  # noqa: F401, PLC0415 (for prctl: loaded here rather than between fork and exec)
+        from pidone.init import prctl  # noqa: PLC0415 (loaded here rather than between fork and exec)
+
+        prctl.prepare()
 
     with _descriptors(plan) as wanted:
         failure_read, failure_write = os.pipe()
