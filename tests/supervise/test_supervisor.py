@@ -479,3 +479,28 @@ def test_a_fault_of_one_app_at_the_kill_is_not_the_others(monkeypatch: pytest.Mo
     assert play.stage.launcher.of("b").killed
     play.after(10)
     assert play.code == 70
+
+
+def test_whoever_was_not_asked_yet_is_asked_when_the_time_is_up() -> None:
+    """One that asks for ever more time takes the word from nobody: those it needs hear TERM before KILL."""
+    play = Play(spec("db"), spec("api", depends_on=needs("db")), shutdown_timeout=5.0)
+    play.after(3)
+    play.supervisor.stop_by_signal(signal.SIGTERM)
+    play.after(5.1)
+    api, db = play.stage.launcher.of("api"), play.stage.launcher.of("db")
+    assert (api.killed, db.killed, db.signals) == (True, False, [signal.SIGTERM])
+    play.after(1.0)
+    assert db.killed
+
+
+def test_a_schedule_does_not_start_what_somebody_stopped() -> None:
+    """Only the instance that has ended by itself is started again."""
+    play = Play(spec("a", instances=2, autorestart=False), spec("b"))
+    app = play.supervisor.apps["default", "a"]
+    app.stop(slots=[1])
+    play.after(0)
+    for process in play.stage.launcher.alive("a"):
+        process.exit(0)
+    app.resume("cron_restart")
+    play.after(0)
+    assert [process.who.index for process in play.stage.launcher.alive("a")] == [0]

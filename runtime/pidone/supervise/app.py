@@ -168,6 +168,11 @@ class App:
                 self._want_new_life(instance, reason)
         self._look()
 
+    def resume(self, reason: str) -> None:
+        """Start what is not running, as a schedule or a changed file wants it: what was stopped rests."""
+        wanted = self.wanted
+        self.start(reason, slots=[slot for slot in range(wanted.count) if slot not in wanted.stopped_slots])
+
     def stop(self, *, slots: Collection[int] | None = None) -> None:
         """Stop everything, or these slots, in order; overrules whatever is under way."""
         wanted = self.wanted

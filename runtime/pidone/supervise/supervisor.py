@@ -25,7 +25,7 @@ from pidone.supervise.faults import Faults
 from pidone.supervise.instance import Instance, Numbers
 from pidone.supervise.plan import can_overlap
 from pidone.supervise.process.leftovers import Clearance, our_descendants
-from pidone.supervise.states import State
+from pidone.supervise.states import Event, State
 from pidone.supervise.wanted import Exchange, Replacement, Run
 
 AFTER_KILL: Final[Seconds] = 2.0
@@ -36,6 +36,8 @@ AFTER_FAULT: Final[Seconds] = 1.0
 """How long after an unexpected exception every app is looked at again: it may be raised again."""
 LAST_STAND: Final[Seconds] = 8.0
 """How long apps have for their end if nobody has set a deadline before the stop failed."""
+LAST_CHANCE: Final[Seconds] = 1.0
+"""How long those have that are asked to stop only when the time of the whole is up."""
 _POLL: Final[Seconds] = 0.05
 _SHOWN: Final = 20
 """Apps that the report of a fault tells of."""
@@ -480,7 +482,18 @@ class Supervisor:
     def _out_of_time(self) -> None:
         self._overran = True
         self._log("error", "runtime.deadline", "the time for the whole stop is up: killing what is left")
-        self._kill_everything()
+        waiting = [each for each in self._all_instances() if each.process and not each.state.is_ending]
+        if not waiting:
+            self._kill_everything()
+            return
+        # Somebody took longer than he has, and those he depends on have not been asked yet: they are now.
+        self._deadline = self._world.clock.call_later(LAST_CHANCE, self._kill_everything)
+        self._stop_apps()
+        for instance in self._all_instances():
+            if instance not in waiting:
+                self._safely(partial(instance.handle, Event.KILL))
+        for app in self.apps.values():
+            self._safely(app.stop)
 
     def _kill_everything(self) -> None:
         clock = self._world.clock

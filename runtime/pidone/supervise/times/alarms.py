@@ -44,7 +44,7 @@ class Times:
             self._set(app)
         runs = self._runs.get(key)
         if runs is not None and runs.notice(is_down=app.is_down):
-            app.start("schedule")
+            app.resume("schedule")
 
     def stop(self) -> None:
         """The runtime ends."""
@@ -95,7 +95,7 @@ class Times:
             self._log.event(
                 "info", "app.due", f"{app.name} is started again", **app.spec.labels(), reason="cron_restart"
             )
-            app.start("cron_restart")
+            app.resume("cron_restart")
         else:
             app.replace(Replacement(reason="cron_restart"))
 
@@ -119,7 +119,7 @@ class Times:
         }[step]
         self._log.event("info", "app.due", told, **app.spec.labels(), reason="schedule", step=step.value)
         if step is Step.START:
-            app.start("schedule")
+            app.resume("schedule")
         elif step is Step.STOP:
             app.end_run()
 

@@ -123,7 +123,7 @@ class Watcher:
         )
         self._log.event("info", "app.files_changed", shown, **app.spec.labels(), files=len(paths))
         if app.is_down:
-            app.start("watch")
+            app.resume("watch")
         else:
             app.replace(Replacement(reason="watch"))
 
