@@ -27,7 +27,7 @@ def app_file(folder: Path, code: str) -> str:
 def test_a_reload_to_another_port_fails(tmp_path: Path, node: str, port: int, other: str) -> None:
     """It is called off, the old process stays, and the port answers."""
     script = app_file(tmp_path, EVADES.replace("NEXT", other))
-    app = node_app(node, port, script=script, instances=1, listen_timeout=2000)
+    app = node_app(node, port, script=script, instances=1, listen_timeout=2000, reload_timeout=2000)
     with running(tmp_path, app) as site:
         before = get(port)
         site.change(env={"GENERATION": "1"})

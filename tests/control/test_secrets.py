@@ -112,6 +112,7 @@ CALLS = {
     "smoke": "smoke {folder}/smoke.toml --junit {folder}/junit.xml",
     "completion": "completion bash",
     "complete": "complete -- describe a",
+    "undrain": "undrain",
     "drain": "drain --delay 0",
     "prestop": "prestop --delay 0",
 }

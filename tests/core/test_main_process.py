@@ -11,8 +11,10 @@ from writing import ecosystem, python
 
 NAMES_ITS_CHILD = """
 import os, signal, socket, sys, time
+def say(line):
+    os.write(1, line.encode() + b"\\n")  # at once: two processes write here
 def heard(number, frame):
-    print("heard", signal.Signals(number).name, "as", "child" if child == 0 else "parent", flush=True)
+    say(f"heard {signal.Signals(number).name} as {'child' if child == 0 else 'parent'}")
     if number == signal.SIGTERM:
         sys.exit(0)
 child = None
@@ -20,12 +22,12 @@ for number in (signal.SIGTERM, signal.SIGUSR1):
     signal.signal(number, heard)
 child = os.fork()
 if child == 0:
-    print("child runs", flush=True)
+    say("child runs")
 else:
     notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     notify.connect("\\0" + os.environ["NOTIFY_SOCKET"][1:])
     notify.send(f"MAINPID={child}\\nREADY=1".encode())
-    print("its child is", child, flush=True)
+    say(f"its child is {child}")
 while True:
     time.sleep(0.02)
 """

@@ -101,6 +101,7 @@ def _app(found: Sorted, spec: AppSpec, values: "_Values", cwd: str | None) -> Ma
         files = (file._replace(required=False) for file in tables.ENV_FILES.parse(written.value))
         found.known["env_file"] = Entry("env_file", tables.write_env_files((*files,)))
     if values.is_pm2s:
+        known = {name: values.emptied(entry) for name, entry in known.items()}
         known = pm2.entries_as_pm2(known, Problems(_NO_DOCUMENT, "").top(), only_pm2s=False)
         if spec.log_date_format == TIME_FORMAT and "time" in known:  # which counts there
             known.pop("log_date_format", None)
@@ -176,6 +177,12 @@ class _Values:
     def literal(self, text: str) -> object:
         """A text that holds no references."""
         return self._escaped(text)
+
+    def emptied(self, entry: Entry) -> Entry:
+        """One whose reference is to nothing says nothing, which is read otherwise in a file of PM2's."""
+        if isinstance(entry.value, str) and entry.value and self._expanded(entry.value) == "":
+            return Entry(entry.spelling, "")
+        return entry
 
     def environment(self, env: object, spec: AppSpec) -> Mapping[str, object]:
         """`env` with what the file put into its own process.env, and `unset_env` for what it deleted."""
