@@ -85,7 +85,7 @@ class Operations:
         for app, _ in self._chosen(targets):
             before = app.count
             count = _wished(wish, before, self._supervisor.ecosystem.cpus)
-            if count == before:
+            if count == before == app.wanted.count:
                 continue
             app.scale(count)
             self._ledger.event(

@@ -436,7 +436,7 @@ class App:
     @property
     def _is_all_stopped(self) -> bool:
         """Somebody has stopped one instance after another, until none was left."""
-        return self.wanted.run is Run.ON and 0 < self.wanted.count == len(self.wanted.stopped_slots)
+        return self.wanted.run is not Run.OFF and 0 < self.wanted.count == len(self.wanted.stopped_slots)
 
     @property
     def _is_about_to_start(self) -> bool:
@@ -457,8 +457,7 @@ class App:
         """The app, or at least these slots of it, shall run from now on; the slots that are meant."""
         wanted = self.wanted
         if wanted.exchange is not None:
-            stopped = frozenset() if slots is None else wanted.exchange.stopped - set(slots)
-            wanted.exchange = wanted.exchange.but(run=Run.ON, was_stopped=False, stopped=stopped)
+            wanted.exchange = wanted.exchange.with_(slots)
             return ()
         if wanted.is_removed:
             return ()

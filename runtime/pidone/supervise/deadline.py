@@ -36,6 +36,11 @@ class Deadline:
         if self._clock.time() + delay > at:
             self.arm(delay, event)
 
+    @property
+    def left(self) -> Seconds:
+        """Until it is due; 0 if nothing is."""
+        return 0.0 if self._due is None else max(0.0, self._due[0] - self._clock.time())
+
     def disarm(self) -> None:
         """Nothing is due any more."""
         if self._timer is not None:

@@ -91,6 +91,8 @@ class Instance:
         """What the process says of itself (sd_notify STATUS=)."""
         self.fate: Fate | None = None
         """How it ended for good, if it did."""
+        self.asked_for_more = False
+        """It asked for more time while it was being ended (EXTEND_TIMEOUT_USEC)."""
         self.is_trial = before is not None
         """It shall replace another one, which serves until this one is ready."""
         self.was_killed = False
@@ -151,6 +153,11 @@ class Instance:
         return "it could not be started" if self.last_exit is None else f"it ended with {self.last_exit}"
 
     @property
+    def time_left(self) -> Seconds:
+        """Until what is due for it now, if something is."""
+        return self._deadline.left
+
+    @property
     def _running(self) -> Process:
         """The process, in states that have one; anything else is a hole in TABLE."""
         if self.process is None:
@@ -204,6 +211,7 @@ class Instance:
         self.reason = ""
         self._ready_by = ""
         self.was_killed = False
+        self.asked_for_more = False
         self.status_text = ""
         self._goal = Goal.JUDGE
         life = IncarnationReport(self, self.incarnation)
@@ -474,6 +482,7 @@ class Instance:
         """Whatever is due now becomes due in `delay` seconds, unless it is due later anyway."""
         if self.state is not State.BACKOFF:
             self._deadline.extend(delay)
+            self.asked_for_more = self.asked_for_more or self.state.is_ending
 
     def received(self, value: object) -> None:
         """An IPC message for the app's owner."""

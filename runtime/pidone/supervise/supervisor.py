@@ -95,6 +95,7 @@ class Supervisor:
         self._deadline: Timer | None = None
         self._sweep: Clearance | None = None
         self._overran = False
+        self._gave_more = False
         self._drained_at: Seconds | None = None
         self._makes_last_stand = False
         self.time_to_stop: Seconds = 0.0
@@ -320,6 +321,8 @@ class Supervisor:
             return
         if self.phase is Phase.RUNNING:
             self._exchange()
+            self._end_by_essential()
+        if self.phase is Phase.RUNNING:
             self._start_waiting()
         elif self.phase is Phase.STOPPING:
             self._stop_next()
@@ -426,11 +429,14 @@ class Supervisor:
             return other.spec.key() not in self._blocked
         return other.can_satisfy(dependency.condition)
 
-    def _end_if_over(self) -> None:
+    def _end_by_essential(self) -> None:
+        """Before anything is started: its end is that of the whole."""
         for app in self.apps.values():
             if app.spec.essential and app.ended_by_itself and not app.will_come_back and not _becomes(app):
                 self.shutdown(ended_by(app, "essential"))
                 return
+
+    def _end_if_over(self) -> None:
         if not self.runtime.auto_exit:
             return
         for app in self.apps.values():
@@ -480,6 +486,13 @@ class Supervisor:
                 app.stop()
 
     def _out_of_time(self) -> None:
+        up = [app for app in self.apps.values() if not app.is_down]
+        late = [each for each in self._all_instances() if each.asked_for_more]
+        if late and not self._gave_more and self.runtime.shutdown_timeout is None:
+            self._gave_more = True  # once: who asks for ever is not waited for for ever
+            more = stop_time(self.runtime, [app.spec for app in up], max(each.time_left for each in late))
+            self._deadline = self._world.clock.call_later(more, self._out_of_time)
+            return
         self._overran = True
         self._log("error", "runtime.deadline", "the time for the whole stop is up: killing what is left")
         waiting = [each for each in self._all_instances() if each.process and not each.state.is_ending]

@@ -98,6 +98,16 @@ class Exchange(Record):
     stopped: frozenset[int] = frozenset()
     """Slots that shall rest for the same reason."""
 
+    def with_(self, slots: Collection[int] | None) -> Self:
+        """The same, but somebody starts it, or these slots."""
+        if slots is None:
+            return self.but(run=Run.ON, was_stopped=False, stopped=frozenset())
+        rest = frozenset(range(self.count)) if self.run is Run.OFF else self.stopped
+        stopped = rest - set(slots)
+        if len(stopped) >= self.count:  # none of them will be there
+            return self
+        return self.but(run=Run.ON, was_stopped=False, stopped=stopped)
+
     def without(self, slots: Collection[int] | None) -> Self:
         """The same, but somebody stops it, or these slots."""
         stopped = self.stopped if slots is None else self.stopped | set(slots)
@@ -193,12 +203,16 @@ class Wanted:
             self.rollout.count = None  # there is a later word about it
         if wish.is_whole:
             for other in self.queue:  # what it takes the place of is not lost with it
-                if other.is_whole:
-                    changes = {"spec": other.spec, "count": other.count} if wish.spec is None else {}
-                    wish = wish.but(**changes, told=wish.told or other.told)
+                if other.is_whole and wish.spec is None:
+                    wish = wish.but(spec=other.spec, count=other.count)
+                wish = wish.but(told=wish.told or other.told)
             self.queue = [wish, *(other for other in self.queue if other.is_sick)]
-        elif not any(_covers(other, wish) for other in self.queue):
-            self.queue.append(wish)
+            return
+        for index, other in enumerate(self.queue):
+            if _covers(other, wish):
+                self.queue[index] = other.but(told=wish.told or other.told)
+                return
+        self.queue.append(wish)
 
     def is_due(self, who: InstanceId) -> bool:
         """Whether the replacement of an incarnation has been asked for and is not through."""
