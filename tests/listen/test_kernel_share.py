@@ -188,6 +188,7 @@ assert fcntl.fcntl(server, fcntl.F_GETFL) & os.O_NONBLOCK
 assert server.getsockname() == ("127.0.0.1", port) and server.fileno() == number
 assert server.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 100000
 server.listen(3)
+assert fcntl.fcntl(server, fcntl.F_GETFL) & os.O_NONBLOCK, "after listen"
 waits = select.epoll()
 waits.register(number, select.EPOLLIN)
 print("fine", flush=True)

@@ -129,7 +129,9 @@ class KernelShare:
         with contextlib.closing(caller):
             if not call.is_bind:
                 if self._counts(caller.socket):
-                    self._tell_when_it_listens(caller.socket.dup(), self._loop.time() + _LISTEN_S)
+                    # Not socket.dup(): that sets the blocking mode anew, which is the program's own to set.
+                    copy = socket.socket(fileno=os.dup(caller.socket.fileno()))
+                    self._tell_when_it_listens(copy, self._loop.time() + _LISTEN_S)
                 return False
             if not self._shares:
                 return False
