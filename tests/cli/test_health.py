@@ -33,6 +33,8 @@ def test_an_init_of_one_command_is_healthy_while_that_runs(tmp_path: Path, init:
     assert "one command" in done.stdout
     asked = as_process_1(tmp_path, str(tmp_path / init[0]), *init[1:], "--", PIDONE, "health", "--json")
     assert '"healthy": true' in asked.stdout
+    found = as_process_1(tmp_path, "env", f"PATH={tmp_path}", *init, "--", PIDONE, "health")
+    assert (found.returncode, found.stderr) == (0, ""), "called by its bare name"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

@@ -85,10 +85,13 @@ def _is_run_as_init() -> bool:
             words = file.read().decode(errors="replace").split("\0")
     except OSError:  # no /proc, or none of ours
         return False
-    names = [word.rpartition("/")[2] for word in words]
-    for name, following in zip(names, words[1:], strict=False):
-        if name in INIT_NAMES or name == "pidone":
-            return name in INIT_NAMES or following == "exec"
+    names = [word.removeprefix("pidone=").rpartition("/")[2] for word in words]
+    for word, name, following in zip(words, names, names[1:], strict=False):
+        if name in INIT_NAMES:
+            return True
+        # `-X pidone=NAME` says what we were called; what we were told follows the program.
+        if name in ("pidone", "pidone-direct") and not word.startswith("pidone="):
+            return following == "exec" or following in INIT_NAMES
     return False
 
 
