@@ -99,6 +99,19 @@ UNUSED = (
     "wsgiref",
     "xmlrpc",
     "zipapp.py",
+    "_android_support.py",  # these are for systems that are not Linux, or for distutils
+    "_apple_support.py",
+    "_distutils_system_mod.py",
+    "_ios_support.py",
+    "_py_abc.py",  # stands in for an extension that is there
+    "_threading_local.py",  # the same
+    "bz2.py",  # shutil, tarfile and zipfile do without
+    "fractions.py",  # for statistics alone
+    "graphlib.py",
+    "netrc.py",
+    "pprint.py",  # what pickle and random test themselves with, as statistics is
+    "pty.py",
+    "statistics.py",
 )
 """Parts of the standard library that neither pidone nor its dependencies import."""
 
@@ -115,7 +128,7 @@ UNUSED_BELOW = {
 """The same within these packages. Text is always UTF-8 here: the launcher says so to the interpreter."""
 
 UNUSED_EXTENSIONS = re.compile(
-    r"_(codecs_|ctypes_test|curses|dbm|decimal|gdbm|hashlib|interp|lsprof|multi|posixshmem|sqlite3|test|tkinter|uuid|xx)"
+    r"_(bz2|codecs_|ctypes_test|curses|dbm|decimal|gdbm|hashlib|interp|lsprof|multi|posixshmem|sqlite3|test|tkinter|uuid|xx)"
     r"|readline|xx"
 )
 """OpenSSL is for webhooks; hashlib has functions of its own for what pidone needs, `_pydecimal` decimals."""
@@ -153,24 +166,21 @@ COLD = (
         "decimal",
         "difflib",
     ),
-    *("email", "fractions", "ftplib", "gettext", "graphlib", "gzip", "html", "http", "importlib/metadata"),
+    *("email", "ftplib", "gettext", "gzip", "html", "http", "importlib/metadata"),
     *(
         "importlib/resources",
         "ipaddress",
         "lzma",
         "mimetypes",
-        "netrc",
         "numbers",
         "optparse",
         "pickle",
-        "pprint",
     ),
     *(
         "psutil",
         "pyexpat",
         "pythonjsonlogger/msgspec",
         "quopri",
-        "statistics",
         "sysconfig",
         "tarfile",
         "tomli_w",
@@ -189,15 +199,21 @@ COLD = (
         "stringprep",
     ),
     *(
-        "bz2",
         "getpass",
-        "pty",
         "nturl2path",
         "ntpath",
         "imghdr",
         "plistlib",
         "secrets",
         "_aix_support",
+        "_markupbase",
+        "getopt",
+        "pkgutil",
+        "platform",
+        "py_compile",
+        "runpy",
+        "socketserver",
+        "tracemalloc",
     ),
 )
 """What only commands, readers of files and rare moments import. No extension can be loaded out of a zip."""

@@ -78,7 +78,7 @@ def test_containers_are_confined(stack: Stack) -> None:
         assert host["CapDrop"] == ["ALL"], service
         assert host["SecurityOpt"] == ["no-new-privileges:true"], service
         assert host["Memory"] > 0, service
-        assert host["NanoCpus"] > 0, service
+        assert host["CpuQuota"] > 0, service
         assert docker("exec", facts["ID"], "id", "-u") != "0", service
         environment = "\n".join(inspected["Config"]["Env"])
         assert "s3cret" not in environment, service
@@ -132,7 +132,8 @@ def test_up_used_and_down_twice(stack_env: dict[str, str]) -> None:
 
 def test_watch_syncs_sources_as_they_are_saved(stack_env: dict[str, str], tmp_path: Path) -> None:
     """With compose.dev.yml a saved file is in the running service a moment later, of either kind."""
-    for name in ("docker", "runtime", "k8s", "pyproject.toml", "README.md", "LICENSE", ".dockerignore"):
+    built_from = ("docker", "runtime", "k8s", "pyproject.toml", "hatch_build.py", "README.md", "LICENSE")
+    for name in (*built_from, ".dockerignore"):
         source = REPOSITORY / name
         if source.is_dir():
             shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "data"))
