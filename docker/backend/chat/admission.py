@@ -19,8 +19,10 @@ class RefusedError(Exception):
 class Admission:
     """Counts those who use a connection or wait for one, and remembers whether the last attempt failed."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *, may_be_away: bool) -> None:
+        """`may_be_away`: a server can be; of a file one failure (a lock) says nothing about the next try."""
         self._most = most
+        self._may_be_away = may_be_away
         self._inside = 0
         self._away = False
         self._trying = False
@@ -50,7 +52,7 @@ class Admission:
         except RefusedError:  # says nothing of the database
             raise
         except Exception:
-            self._away = True
+            self._away = self._may_be_away
             self._next_try = time.monotonic() + RETRY_S
             raise
         else:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,8 @@ class Database:
         self._engine = _sqlite(settings) if settings.is_sqlite else _postgres(settings)
         self._connect_timeout_s = CONNECT_TIMEOUT_S * settings.patience
         self.most_waiting = WAITING_PER_CONNECTION * settings.pool_size
-        self._admission = Admission(settings.pool_size + self.most_waiting)
+        most = settings.pool_size + self.most_waiting
+        self._admission = Admission(most, may_be_away=not settings.is_sqlite)
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -63,7 +64,7 @@ class Database:
             try:
                 yield connection
             finally:
-                await connection.close()
+                await _completed(connection.close())
 
     async def check(self) -> None:
         """Ask the database something. Raises UnavailableError."""
@@ -73,6 +74,19 @@ class Database:
     async def close(self) -> None:
         """Close every pooled connection."""
         await self._engine.dispose()
+
+
+async def _completed(step: Coroutine[Any, Any, None]) -> None:
+    """Wait for the end of `step` although this task is cancelled meanwhile; that is raised afterwards.
+
+    A connection that is cancelled on its way back never arrives in the pool, which has one less for ever.
+    """
+    task = asyncio.create_task(step)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 @contextlib.contextmanager
