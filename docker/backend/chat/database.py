@@ -34,7 +34,7 @@ class Database:
     def __init__(self, settings: Settings) -> None:
         self._engine = _sqlite(settings) if settings.is_sqlite else _postgres(settings)
         self._connect_timeout_s = CONNECT_TIMEOUT_S * settings.patience
-        self.most_waiting = WAITING_PER_CONNECTION * settings.pool_size
+        self.most_waiting = round(WAITING_PER_CONNECTION * settings.pool_size * settings.patience)
         most = settings.pool_size + self.most_waiting
         self._admission = Admission(most, may_be_away=not settings.is_sqlite)
 

@@ -101,10 +101,8 @@ def test_the_local_one_too(backend: Space) -> None:
     for pod in backend.get("pods"):
         for container in pod["status"]["containerStatuses"]:
             assert container["restartCount"] == 0, pod["metadata"]["name"]
-    chosen = ("job", "--selector", "app.kubernetes.io/name=migrate")
-    backend.kubectl("wait", *chosen, "--for=condition=Complete", f"--timeout={READY_S}s")
-    (job,) = backend.get(*chosen)
-    assert job["status"]["succeeded"] == 1
+    backend.kubectl("wait", "job/migrate", "--for=condition=Complete", f"--timeout={READY_S}s")
+    assert backend.get("job/migrate")["status"]["succeeded"] == 1
     with load(backend, rate=50) as program:
         report = program.finish()
     assert report["failed"] == 0, report

@@ -56,18 +56,6 @@ def compose(*components: str) -> tuple[Object, ...]:
         return _build(overlay)
 
 
-def build_edited(folder: str, edits: Mapping[str, tuple[str, str]]) -> tuple[Object, ...]:
-    """The objects of a folder below k8s/ in which somebody has replaced a text in each of these files."""
-    with tempfile.TemporaryDirectory() as copied:
-        copy = Path(copied) / "k8s"
-        shutil.copytree(K8S, copy)
-        for name, (old, new) in edits.items():
-            text = (copy / name).read_text()
-            assert old in text, name
-            (copy / name).write_text(text.replace(old, new))
-        return _build(copy / folder)
-
-
 def _build(folder: Path) -> tuple[Object, ...]:
     done = subprocess.run([*_kustomize(), str(folder)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
