@@ -125,3 +125,19 @@ def test_more_than_the_pool_can_serve_soon_are_refused_at_once(tmp_path: Path) -
 
     served, refused = asyncio.run(asyncio.wait_for(scene(), 20))
     assert (served, refused) == (2 + 40, CLIENTS - 42)
+
+
+def test_requests_that_are_cancelled_give_their_connections_back(tmp_path: Path) -> None:
+    """At whatever moment a client leaves, also while its connection is on the way back."""
+
+    async def scene() -> None:
+        database = Database(settings(f"sqlite+aiosqlite:///{tmp_path}/chat.db", pool=1))
+        for moment in range(600):
+            request = asyncio.create_task(database.check())
+            await asyncio.sleep((moment % 60) * 0.00005)
+            request.cancel()
+            await asyncio.wait([request])
+        await database.check()
+        await database.close()
+
+    asyncio.run(asyncio.wait_for(scene(), 30))
