@@ -1,5 +1,6 @@
 """sd_notify, notify descriptors and probes, from real processes."""
 
+import itertools
 import os
 import socket
 from pathlib import Path
@@ -13,6 +14,7 @@ from listen.fleet import Fleet, app_of, python_app
 from pidone.ecosystem.spec import AppSpec, Probe, Readiness
 from pidone.errors import ListenError
 from pidone.listen.readiness.notify import parse
+from pidone.listen.readiness.probes import pauses
 
 SAY = """
 import os, socket, sys, time
@@ -221,6 +223,33 @@ def test_http_probes(fleet: Fleet, port: int) -> None:
     assert fleet.ready(member) == "probe"
     fleet.eventually(lambda: member.heard("failed"), "the failures")
     assert member.heard("failed") == ["health check failed 3 times in a row: HTTP 503"]
+
+
+def test_first_looks_follow_quickly(fleet: Fleet, port: int) -> None:
+    """A server that needs a moment is found ready soon after that, and not a second later."""
+    code = (
+        "import http.server, time; time.sleep(0.15); "
+        f"http.server.HTTPServer(('127.0.0.1', {port}), http.server.SimpleHTTPRequestHandler).serve_forever()"
+    )
+    quickest = 60.0
+    for index in range(5):  # the machine may be busy with something else now and then
+        began = fleet.loop.time()
+        member = fleet.start(python_app(code, ready=Readiness(probe=Probe(tcp=str(port)))), index)
+        fleet.ready(member)
+        quickest = min(quickest, fleet.loop.time() - began)
+        member.signal(9)
+        fleet.gone(member)
+    assert quickest < 0.9
+
+
+def test_pauses_between_looks() -> None:
+    """They grow to a second; what the file says is what it means."""
+    unset = list(itertools.islice(pauses(Probe(tcp="80")), 30))
+    assert unset[0] == 0.02
+    assert unset == sorted(unset)
+    assert sum(unset[:8]) < 1.0
+    assert unset[-1] == 1.0
+    assert list(itertools.islice(pauses(Probe(tcp="80", interval=0.5)), 3)) == [0.5] * 3
 
 
 def test_tcp_probe_and_grace(fleet: Fleet, port: int) -> None:

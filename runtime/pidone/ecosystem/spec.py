@@ -100,7 +100,8 @@ class Probe(Record, kw_only=True):
     """`host:port` or `port` that must accept a connection."""
     exec: tuple[str, ...] = ()
     """Command that must exit 0."""
-    interval: Seconds = 1.0
+    interval: Seconds | None = None
+    """Between two looks. Unset: a second; those for readiness begin quickly and back off to that."""
     timeout: Seconds = 1.0
     grace: Seconds = 0.0
     """Time after the start during which failures do not count."""

@@ -55,6 +55,7 @@ class Assembly:
         self._sockets = request.ports.sockets_of(request.app, request.who.index)
         self._env: dict[str, str] = {}
         self._fds: dict[int, int] = {}
+        self._activated: list[int] = []
         self._pid_vars: list[str] = []
         self._attachments: list[Attachment] = []
         self._ipc: Ipc | None = None
@@ -83,6 +84,7 @@ class Assembly:
                 attachments=self._attachments,
                 ipc=self._ipc,
                 kernel=self._kernel,
+                may_listen_silently=bool(self._activated),
                 listens_aloud=needs.is_cluster_worker(app) or needs.shares_python(app),
                 steering=request.ports.steering,
                 sockets=self._sockets,
@@ -112,6 +114,10 @@ class Assembly:
 
     def _listening(self) -> None:
         if needs.counts_listening(self._request.app) and self._sockets.begins_to_serve():
+            self._request.report.ready("listening")
+
+    def _listening_somewhere(self) -> None:
+        if needs.counts_listening(self._request.app) and self._sockets.begins_to_serve(on_its_own=True):
             self._request.report.ready("listening")
 
     def _no_server(self) -> None:
@@ -156,6 +162,7 @@ class Assembly:
         if not listens:
             return
         for number, entry in enumerate(listens, activation.FIRST):
+            self._activated.append(number)
             inherited = self._sockets.obtain(of_listen(entry), index=0, backlog=entry.backlog)
             self._fds[number] = inherited.fileno()
             if self._ipc is not None:
@@ -197,8 +204,10 @@ class Assembly:
             app,
             self._sockets,
             above=max(self._fds, default=2) + 1,
-            own_port=None if shares else self._port(),
+            own_port=self._port(),
+            inherits=[self._fds[number] for number in self._activated],
             on_listening=self._listening if shares else self._ready("listening"),
+            on_guess=self._listening_somewhere,
             on_refused=self._kernel_refused,
         )
         self._attachments.append(self._kernel)

@@ -33,19 +33,27 @@ def shares_python(app: AppSpec) -> bool:
 
 
 def shares_kernel(app: AppSpec) -> bool:
-    """Whether the kernel asks about its bind(): on request, or in cluster mode, where it is no Node worker.
+    """Whether the kernel asks about its bind(): on request, in cluster mode, or for the ports of `listen`.
 
     Python has the shim besides: what that does not see (servers that bind outside Python, or by a class of
-    their own) the kernel does.
+    their own) the kernel does. What is listed is passed by number as well, to those who look there.
     """
     if app.share is not None:
         return app.share == "kernel"
-    return (
-        app.exec_mode is ExecMode.CLUSTER
-        and not app.listen
-        and app.increment_var is None
-        and not is_cluster_worker(app)
-    )
+    if is_cluster_worker(app) or app.increment_var is not None:
+        return False
+    if not app.listen:
+        return app.exec_mode is ExecMode.CLUSTER
+    takes_numbers = any("{fd" in word for word in app.argv)
+    return not takes_numbers and (app.exec_mode is ExecMode.CLUSTER or keeps_its_rights(app))
+
+
+def keeps_its_rights(app: AppSpec) -> bool:
+    """Whether `no_new_privs`, which the filter takes, changes nothing: for root, or where it is set."""
+    if app.no_new_privs or (app.uid is None and os.geteuid() == 0):
+        return True
+    with open("/proc/self/status") as file:
+        return "NoNewPrivs:\t1\n" in file.read()
 
 
 def is_heard_by_kernel(app: AppSpec) -> bool:
@@ -143,11 +151,27 @@ def wants_blocking(app: AppSpec) -> bool:
 def shared_as(app: AppSpec, exact: Address) -> Address | None:
     """What is shared where a program binds `exact`; None if that is its own business.
 
-    Without `listen` that is every TCP port it names; with `listen`, those.
+    Without `listen` that is everything it names; with `listen`, those.
     """
     if not app.listen:
-        return exact if exact.kind is Kind.TCP else None
+        return exact
     for entry in app.listen:
-        if entry.kind == exact.kind and entry.port == exact.port:
-            return of_listen(entry) if of_listen(entry).host else exact
+        listed = of_listen(entry)
+        if entry.kind == exact.kind and (listed.host if exact.kind is Kind.UNIX else listed.port) == (
+            exact.host if exact.kind is Kind.UNIX else exact.port
+        ):
+            return listed if listed.host or activated(app) else exact
     return None
+
+
+def names(app: AppSpec, address: Address) -> bool:
+    """Whether an address stands in an app's command line, environment or `listen`."""
+    import re  # noqa: PLC0415 (few apps ask)
+
+    if address.kind is Kind.UNIX:
+        listed = any(entry.host == address.host for entry in app.listen)
+        return listed or any(address.host in text for text in (*app.argv, *app.env.values()))
+    number = re.compile(rf"(?<!\d){address.port}(?!\d)")
+    return any(entry.port == address.port for entry in app.listen) or any(
+        number.search(text) for text in (*app.argv, *app.env.values())
+    )

@@ -3,12 +3,12 @@
 All of it takes the right to trace the process: the same user, or CAP_SYS_PTRACE. Errors pass as OSError.
 """
 
-import errno
 import fcntl
 import os
 import socket
 import struct
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Final
 
 from pidone.listen.kernel import seccomp
@@ -17,6 +17,9 @@ from pidone.listen.sockets.address import Address, Kind
 
 _SOCKADDR_BYTES: Final = 128  # struct sockaddr_storage
 _KINDS: Final = {socket.SOCK_STREAM: Kind.TCP, socket.SOCK_DGRAM: Kind.UDP}
+_CAP_NET_BIND_SERVICE: Final = 1 << 10  # linux/capability.h
+_UNPRIVILEGED_PORTS: Final = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
+_FIRST_UNPRIVILEGED_PORT: Final = 1024  # before Linux 4.11 nobody could change it
 
 
 class Caller:
@@ -35,31 +38,72 @@ class Caller:
             raise
 
     def address(self) -> Address | None:
-        """What bind() names: a port of TCP or UDP. None for all else, and for one of the kernel's choice."""
+        """What bind() names: a port of TCP or UDP, or a path. None for all else.
+
+        That is: what the kernel shall choose, and what is not where we would bind it (another network or
+        root).
+        """
         where, size = self._rest[:2]
+        raw = self._read(where, min(size & 0xFFFFFFFF, _SOCKADDR_BYTES))
+        if len(raw) < 2 or struct.unpack_from("=H", raw)[0] != self.socket.family:
+            return None
+        if self.socket.family == socket.AF_UNIX:
+            return self._path(raw[2:])
+        return self._port(raw) if self._is_same("ns/net") else None
+
+    def may_bind(self, address: Address) -> bool:
+        """Whether it could do so without us: what nobody has listed must give no rights to anyone."""
+        if address.kind is Kind.UNIX:  # who may write where is more than a uid, but the same uid it is
+            return int(self._status["Uid"].split()[-1]) == os.geteuid()
+        return (
+            address.port >= _first_unprivileged_port()
+            or int(self._status["CapEff"], 16) & _CAP_NET_BIND_SERVICE != 0
+        )
+
+    def joins(self) -> bool:
+        """Whether several sockets with these options may have one address of UDP, without us."""
+        options = (socket.SO_REUSEADDR, socket.SO_REUSEPORT)
+        return any(self.socket.getsockopt(socket.SOL_SOCKET, option) for option in options)
+
+    def mode(self) -> int:
+        """The permissions that its umask leaves to a socket's file."""
+        return 0o777 & ~int(self._status["Umask"], 8)
+
+    def _port(self, raw: bytes) -> Address | None:
         if self.socket.family not in (socket.AF_INET, socket.AF_INET6) or self.socket.type not in _KINDS:
             return None
-        raw = self._read(where, min(size & 0xFFFFFFFF, _SOCKADDR_BYTES))
         v4, v6 = struct.Struct("=H2s4s"), struct.Struct("=H2s4s16sI")  # struct sockaddr_in, sockaddr_in6
-        if len(raw) < (v6.size if self.socket.family == socket.AF_INET6 else v4.size):
-            return None
-        family, port = struct.unpack_from("=H", raw)[0], int.from_bytes(raw[2:4], "big")
-        if family != self.socket.family or port == 0:
+        is_v4 = self.socket.family == socket.AF_INET
+        port = int.from_bytes(raw[2:4], "big")
+        if len(raw) < (v4.size if is_v4 else v6.size) or port == 0:
             return None
         kind = _KINDS[self.socket.type]
-        if family == socket.AF_INET:
-            return Address(kind, socket.inet_ntop(family, raw[4:8]), port)
+        if is_v4:
+            return Address(kind, socket.inet_ntop(socket.AF_INET, raw[4:8]), port)
         v6_only = bool(self.socket.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
-        host = socket.inet_ntop(family, raw[8:24])
+        host = socket.inet_ntop(socket.AF_INET6, raw[8:24])
         if scope := int.from_bytes(raw[24:28], "little"):
             host += f"%{socket.if_indextoname(scope)}"
         return Address(kind, host, port, v6_only=v6_only)
 
+    def _path(self, raw: bytes) -> Address | None:
+        if self.socket.type != socket.SOCK_STREAM or not raw:
+            return None
+        if raw.startswith(b"\0"):
+            return Address(Kind.UNIX, os.fsdecode(raw)) if self._is_same("ns/net") else None
+        if not self._is_same("root"):
+            return None
+        path = os.fsdecode(raw.partition(b"\0")[0])
+        return Address(Kind.UNIX, os.path.join(os.readlink(f"/proc/{self._tid}/cwd"), path))
+
+    def _is_same(self, what: str) -> bool:
+        """Whether a thing in /proc is the same for it as for us."""
+        return os.path.samefile(f"/proc/{self._tid}/{what}", f"/proc/self/{what}")
+
     def closes_on_exec(self) -> bool:
         """Whether its descriptor does."""
         with open(f"/proc/{self._tid}/fdinfo/{self.descriptor}") as file:
-            flags = _field(file, "flags:")
-        return bool(int(flags, 8) & os.O_CLOEXEC)
+            return bool(int(_fields(file)["flags"], 8) & os.O_CLOEXEC)
 
     def blocks(self) -> bool:
         """Whether its socket does, at this moment."""
@@ -70,8 +114,12 @@ class Caller:
         self.socket.close()
 
     def _process(self) -> int:
+        return int(self._status["Tgid"])
+
+    @cached_property
+    def _status(self) -> dict[str, str]:
         with open(f"/proc/{self._tid}/status") as file:
-            return int(_field(file, "Tgid:"))
+            return _fields(file)
 
     def _words(self, where: int) -> tuple[int, ...]:
         return struct.unpack("=3I", self._read(where, 12))
@@ -84,9 +132,14 @@ class Caller:
             os.close(memory)
 
 
-def _field(lines: Iterable[str], name: str) -> str:
-    """A field of a file of proc(5)."""
-    for line in lines:
-        if line.startswith(name):
-            return line.split()[1]
-    raise OSError(errno.ENODATA, f"no {name} in /proc")
+def _fields(lines: Iterable[str]) -> dict[str, str]:
+    """The fields of a file of proc(5)."""
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def _first_unprivileged_port() -> int:
+    try:
+        with open(_UNPRIVILEGED_PORTS) as file:
+            return int(file.read())
+    except OSError:
+        return _FIRST_UNPRIVILEGED_PORT

@@ -11,7 +11,7 @@ import fcntl
 import importlib
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Final
 
@@ -20,7 +20,7 @@ from pidone.listen import needs
 from pidone.listen.kernel import seccomp
 from pidone.listen.kernel.caller import Caller
 from pidone.listen.kernel.seccomp import Call
-from pidone.listen.sockets.address import Kind
+from pidone.listen.sockets.address import Address, Kind
 from pidone.listen.sockets.member import MemberSockets
 
 _BACKLOG: Final = 511
@@ -41,12 +41,16 @@ class KernelShare:
         *,
         above: int,
         own_port: int | None,
+        inherits: Iterable[int],
         on_listening: Callable[[], None],
+        on_guess: Callable[[], None],
         on_refused: Callable[[str], None],
     ) -> None:
         """`above`: the child puts its own descriptors into the numbers below.
 
         Where nothing is shared, only listen() is looked at: of `own_port`, or of any if that is None.
+        `inherits` are sockets that it gets by number. `on_guess` hears, a while later, that it listens
+        somewhere, though not where it is known to serve.
 
         `on_refused` hears why the process could not be asked about, or could not be looked at.
         """
@@ -56,6 +60,8 @@ class KernelShare:
         self._shares = needs.shares_kernel(app)
         self._own_port = own_port
         self._on_listening = on_listening
+        self._on_guess = on_guess
+        self._guess: asyncio.TimerHandle | None = None
         self._on_refused = on_refused
         self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
@@ -63,8 +69,8 @@ class KernelShare:
         self._ours.setblocking(False)
         self._install = seccomp.prepare()
         self._listener = -1
-        self._given: set[int] = set()
-        """Inodes of the sockets that it has from us."""
+        self._given = {os.fstat(number).st_ino for number in inherits}
+        """Inodes of the sockets that it has from us, and serves on."""
 
     def before_exec(self) -> None:
         """In the child, last before exec: install the filter and send its listener, or why there is none."""
@@ -100,6 +106,8 @@ class KernelShare:
         """The process ended. What it left behind gets ENOSYS from now on, by the kernel."""
         self._theirs.close()
         self._ours.close()
+        if self._guess is not None:
+            self._guess.cancel()
         if self._listener >= 0:
             self._loop.remove_reader(self._listener)
             os.close(self._listener)
@@ -128,40 +136,72 @@ class KernelShare:
         caller = Caller(call)
         with contextlib.closing(caller):
             if not call.is_bind:
-                if self._counts(caller.socket):
-                    # Not socket.dup(): that sets the blocking mode anew, which is the program's own to set.
-                    copy = socket.socket(fileno=os.dup(caller.socket.fileno()))
-                    self._tell_when_it_listens(copy, self._loop.time() + _LISTEN_S)
+                self._listens(caller.socket)
                 return False
-            if not self._shares:
-                return False
-            exact = caller.address()
-            address = None if exact is None else needs.shared_as(self._app, exact)
+            address = self._wanted(caller) if self._shares else None
             if address is None or not seccomp.is_waiting(self._listener, call.id):
                 return False
-            is_alone = self._sockets.has_left or not self._sockets.is_held_by_others(address)
             try:
-                found = self._sockets.obtain(address, index=0, backlog=_BACKLOG)
+                self._give(call, caller, address)
             except OSError as error:
                 seccomp.finish(self._listener, call.id, error.errno or errno.EINVAL)
                 return True
-            if is_alone or not caller.blocks():
-                # The flag belongs to all who have the socket: a program that polls must never meet one that
-                # blocks, and one that blocks sets the flag for its likes.
-                found.setblocking(caller.blocks())
-            _options().carry_over(caller.socket, found.fileno())
-            seccomp.replace(
-                self._listener,
-                call.id,
-                found.fileno(),
-                caller.descriptor,
-                close_on_exec=caller.closes_on_exec(),
-            )
-            self._given.add(os.fstat(found.fileno()).st_ino)
             seccomp.finish(self._listener, call.id)
             if address.kind is Kind.UDP:  # which nobody listens on
-                self._on_listening()
+                self._tell(is_sure=self._is_known(address))
             return True
+
+    def _wanted(self, caller: Caller) -> Address | None:
+        """What it shall have from us; None if that is its own business."""
+        exact = caller.address()
+        shared = None if exact is None else needs.shared_as(self._app, exact)
+        if shared is None or exact is None or self._app.listen:
+            return shared
+        is_own = exact.kind is Kind.UDP and caller.joins()
+        return None if is_own or not caller.may_bind(exact) else shared
+
+    def _give(self, call: Call, caller: Caller, address: Address) -> None:
+        """Put our socket in the place of its own. Raises OSError with what bind() would have said."""
+        is_alone = self._sockets.has_left or not self._sockets.is_held_by_others(address)
+        found = self._sockets.obtain(address, index=0, backlog=_BACKLOG)
+        if is_alone or not caller.blocks():
+            # The flag belongs to all who have the socket: a program that polls must never meet one that
+            # blocks, and one that blocks sets the flag for its likes.
+            found.setblocking(caller.blocks())
+        if address.kind is Kind.UNIX and not (address.is_abstract or self._sockets.has_left):
+            os.chmod(address.host, caller.mode())
+        _options().carry_over(caller.socket, found.fileno())
+        seccomp.replace(
+            self._listener,
+            call.id,
+            found.fileno(),
+            caller.descriptor,
+            close_on_exec=caller.closes_on_exec(),
+        )
+        if self._is_known(address):
+            self._given.add(os.fstat(found.fileno()).st_ino)
+
+    def _is_known(self, address: Address) -> bool:
+        """Whether clients come there, and it is no door of its own (Caddy's admin port, a control socket)."""
+        if self._app.listen:
+            return True
+        if address.kind is Kind.TCP:
+            return self._own_port in (None, address.port) or needs.names(self._app, address)
+        return needs.names(self._app, address)
+
+    def _listens(self, listening: socket.socket) -> None:
+        if self._counts(listening):
+            # Not socket.dup(): that sets the blocking mode anew, which is the program's own to set.
+            copy = socket.socket(fileno=os.dup(listening.fileno()))
+            self._tell_when_it_listens(copy, self._loop.time() + _LISTEN_S)
+        elif self._shares:
+            self._tell(is_sure=False)
+
+    def _tell(self, *, is_sure: bool) -> None:
+        if is_sure:
+            self._on_listening()
+        elif self._guess is None:
+            self._guess = self._loop.call_later(self._app.ready_delay, self._on_guess)
 
     def _tell_when_it_listens(self, copy: socket.socket, until: Seconds) -> None:
         """Our socket listens already; one of the program's own does when its call goes on, after this."""

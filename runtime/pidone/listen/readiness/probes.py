@@ -6,11 +6,11 @@ Until the first success for readiness; for ever, with patience, for health.
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
 from typing import Final, TypeAlias
 
-from pidone.ecosystem.spec import AppSpec, Probe
+from pidone.ecosystem.spec import AppSpec, Probe, Seconds
 from pidone.errors import ListenError
 
 RunCommand: TypeAlias = Callable[[AppSpec, tuple[str, ...]], Awaitable[int]]
@@ -19,6 +19,10 @@ RunCommand: TypeAlias = Callable[[AppSpec, tuple[str, ...]], Awaitable[int]]
 Check: TypeAlias = Callable[[], Awaitable[str]]
 """One look; an empty string is success, anything else says what is wrong. May raise OSError."""
 
+_INTERVAL: Final[Seconds] = 1.0
+_FIRST_PAUSE: Final[Seconds] = 0.02
+_GROWTH: Final = 1.5
+"""A start that takes long is found out late by at most a third of what it took."""
 _CHUNK: Final = 1 << 14
 _SUCCESS: Final = range(200, 400)  # as the kubelet's
 _LOCALHOST: Final = "127.0.0.1"
@@ -39,19 +43,31 @@ def check_of(probe: Probe, app: AppSpec, port: int | None, run_command: RunComma
 
 
 async def until_ready(probe: Probe, check: Check, on_ready: Callable[[], None]) -> None:
-    """Look every `interval` until it succeeds once; the caller limits the time by cancelling."""
-    while await look(check, probe.timeout):  # noqa: ASYNC110 (it happens in another process)
-        await asyncio.sleep(probe.interval)
-    on_ready()
+    """Look until it succeeds once; the caller limits the time by cancelling."""
+    for pause in pauses(probe):
+        if not await look(check, probe.timeout):
+            on_ready()
+            return
+        await asyncio.sleep(pause)
+
+
+def pauses(probe: Probe) -> Iterator[Seconds]:
+    """Between looks for readiness: most programs need a moment, and nobody wants to wait a second."""
+    pause = probe.interval or _FIRST_PAUSE
+    while True:
+        yield pause
+        if probe.interval is None:
+            pause = min(pause * _GROWTH, _INTERVAL)
 
 
 async def until_failed(probe: Probe, check: Check, on_failed: Callable[[str], None]) -> None:
     """Look every `interval`; `failures` in a row after the `grace` end it."""
+    interval = probe.interval or _INTERVAL
     loop = asyncio.get_running_loop()
     counts_from = loop.time() + probe.grace
     failures = 0
     while failures < probe.failures:
-        await asyncio.sleep(probe.interval)
+        await asyncio.sleep(interval)
         problem = await look(check, probe.timeout)
         failures = failures + 1 if problem and loop.time() >= counts_from else 0
     on_failed(f"health check failed {failures} times in a row: {problem}")

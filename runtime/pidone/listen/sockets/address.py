@@ -24,7 +24,10 @@ class Address(Record):
 
     kind: Kind
     host: str = ""
-    """IP address, or the path for `unix`; empty means every address, both families where there is IPv6."""
+    """IP address, or the path for `unix` (NUL first: an abstract name).
+
+    Empty means every address, both families where there is IPv6.
+    """
     port: int = 0
     """0 lets the kernel choose."""
     v6_only: bool = False
@@ -33,7 +36,7 @@ class Address(Record):
 
     def __str__(self) -> str:
         if self.kind is Kind.UNIX:
-            return f"unix:{self.host}"
+            return "unix:" + self.host.replace("\0", "@", 1)  # as systemd writes an abstract address
         host = self.host or "*"
         return f"{self.kind}:[{host}]:{self.port}" if ":" in host else f"{self.kind}:{host}:{self.port}"
 
@@ -50,6 +53,11 @@ class Address(Record):
     def is_any(self) -> bool:
         """Whether it takes connections for every local address of at least one family."""
         return self.kind is not Kind.UNIX and self.host in ("", "::", "0.0.0.0")  # noqa: S104 (a comparison)
+
+    @property
+    def is_abstract(self) -> bool:
+        """Whether it is a name of unix(7) without a file."""
+        return self.host.startswith("\0")
 
     def covers(self, other: "Address") -> bool:
         """Whether a socket bound here already serves what `other` asks for."""

@@ -21,6 +21,8 @@ MOST_PORTS: Final = 256
 """One app that opens port after port must not leave the runtime without descriptors for the others."""
 QUIET: Final = 1.0
 """Seconds between explanations why a port cannot be had."""
+RESTORE: Final = 0.02
+"""Seconds between looks after files of sockets that a process which ends may remove."""
 HAND_OVER: Final = 1.0
 """Seconds a retired slot's queue may take to empty before the runtime carries the rest over itself."""
 
@@ -55,6 +57,7 @@ class AppPorts:
         self._users: set[MemberSockets] = set()
         self._retiring: set[int] = set()
         self._quiet_until = 0.0
+        self._restoring: asyncio.TimerHandle | None = None
         self._kernel_shares = True
         self._stale: set[PortKey] = set()
         """What the configuration no longer names, but processes made from an older one still serve."""
@@ -138,9 +141,28 @@ class AppPorts:
             self._data.setdefault(key, offered)
         return self._data.get(key)
 
+    def leaves(self) -> None:
+        """As Source.leaves: what it removes when it ends is put back until it has."""
+        files = [port for port in self._ports.values() if isinstance(port, SinglePort)]
+        for port in files:
+            self._restore(port)
+        if files and self._restoring is None and any(user.has_left for user in self._users):
+            self._restoring = self._loop.call_later(RESTORE, self._restore_again)
+
+    def _restore_again(self) -> None:
+        self._restoring = None
+        self.leaves()
+
+    def _restore(self, port: SinglePort) -> None:
+        try:
+            port.restore()
+        except OSError as error:
+            self._tell_failed(port.address, error)
+
     def left(self, sockets: MemberSockets) -> None:
         """A process ended; its ports stay open for the next, unless there are no such members any more."""
         self._users.discard(sockets)
+        self.leaves()
         self._drop_stale()
         self._retire_outdated()
 
@@ -161,6 +183,8 @@ class AppPorts:
 
     def close(self) -> None:
         """Close everything."""
+        if self._restoring is not None:
+            self._restoring.cancel()
         for task in self._tasks:
             task.cancel()
         self.steering.stop()
@@ -238,9 +262,11 @@ class AppPorts:
                 notices=self,
             )
         else:
-            port = SinglePort(key.address, backlog=backlog, blocking=blocking)
+            shares = needs.shares_kernel(self._app)
+            port = SinglePort(key.address, backlog=backlog, blocking=blocking, keeps_file=shares)
         self._ports[key] = port
-        if key.address.kind is Kind.UNIX and self._app.uid is not None:
+        has_file = key.address.kind is Kind.UNIX and not key.address.is_abstract
+        if has_file and self._app.uid is not None:
             os.chown(key.address.host, self._app.uid, -1 if self._app.gid is None else self._app.gid)
         self.steering.add(port)
         self._log.event("debug", "listen.open", str(port.address), **self._app.labels())

@@ -35,7 +35,7 @@ def _open(address: Address, family: socket.AddressFamily, *, backlog: int, reuse
     opened = socket.socket(family, kind)
     try:
         opened.setblocking(False)
-        if address.kind is Kind.UNIX:
+        if address.kind is Kind.UNIX and not address.is_abstract:
             _remove_stale(address.host)
         elif address.kind is Kind.TCP or address.reuse:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

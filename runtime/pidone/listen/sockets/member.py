@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from pidone.ecosystem.spec import AppSpec
+from pidone.listen import needs
 from pidone.listen.sockets.address import Address, Kind
 from pidone.listen.sockets.ports import member_of
 from pidone.record import Record
@@ -46,6 +47,9 @@ class Source(Protocol):
 
     def abandoned(self, sockets: "MemberSockets", key: PortKey) -> None:
         """The process closed its server and lives on."""
+
+    def leaves(self) -> None:
+        """A process was told to stop."""
 
     def left(self, sockets: "MemberSockets") -> None:
         """The process ended."""
@@ -98,18 +102,21 @@ class MemberSockets:
         """As Sockets.shared_data."""
         return self._ports.shared_data(key, offered)
 
-    def begins_to_serve(self) -> bool:
-        """It listens on something. Whether that makes it ready: where its predecessor does, for instance."""
+    def begins_to_serve(self, *, on_its_own: bool = False) -> bool:
+        """It listens on something. Whether that makes it ready: where its predecessor does, for instance.
+
+        `on_its_own`: what it listens on need not be of ours.
+        """
         if self.has_left:
             return False
         own = [key for key in self.held if not self._is_private(key.address)]
-        if not own:
+        if not (own or on_its_own):
             return False
         where = self._ports.missing(self)
         if where is not None:
             self._ports.not_serving(self, where)
             return False
-        if self.serves_at is None:
+        if self.serves_at is None and own:
             self.serves_at = min(own, key=lambda key: (key.address.port == 0, str(key.address), key.index))
         return True
 
@@ -126,12 +133,13 @@ class MemberSockets:
         is_astray = wanted.address.port > 0 and all(key.address.port == 0 for key in self.held)
         if self.slot != other.slot:
             return wanted.address if is_astray else None
-        has_moved = _names(other.app, wanted.address) and not _names(self.app, wanted.address)
+        has_moved = needs.names(other.app, wanted.address) and not needs.names(self.app, wanted.address)
         return None if has_moved or self.app.increment_var is not None else wanted.address
 
     def leave(self) -> None:
         """The process was told to stop: it gets nothing any more, and cannot become ready."""
         self.has_left = True
+        self._ports.leaves()
 
     def spawned(self, pid: int) -> None:
         """The process runs."""
@@ -158,15 +166,3 @@ class MemberSockets:
         if kind == socket.SOCK_STREAM:
             deserted.listen(1)
         return deserted
-
-
-def _names(app: AppSpec, address: Address) -> bool:
-    """Whether an address stands in an app's command line, environment or `listen`."""
-    import re  # noqa: PLC0415 (after the first process has been replaced)
-
-    if address.kind is Kind.UNIX:
-        return any(address.host in text for text in (*app.argv, *app.env.values()))
-    number = re.compile(rf"(?<!\d){address.port}(?!\d)")
-    return any(entry.port == address.port for entry in app.listen) or any(
-        number.search(text) for text in (*app.argv, *app.env.values())
-    )

@@ -13,6 +13,7 @@ from pidone.listen.sockets import bpf
 from pidone.listen.sockets.address import Address, Kind
 from pidone.listen.sockets.bind import open_socket, port_of
 from pidone.listen.sockets.hangup import HangupWatch
+from pidone.listen.sockets.unix_file import KeptFile
 
 _TCP_INFO_BYTES: Final = 32
 _UNACKED_BYTES: Final = 4
@@ -74,15 +75,23 @@ class Port(Protocol):
 class SinglePort:
     """UDP and unix: one socket, whatever the balance."""
 
-    def __init__(self, address: Address, *, backlog: int, blocking: bool) -> None:
-        """Raises OSError when the address cannot be bound."""
+    def __init__(self, address: Address, *, backlog: int, blocking: bool, keeps_file: bool) -> None:
+        """`keeps_file`: of a unix socket, against programs that remove it. Raises OSError as bind(2) does."""
         self._socket = open_socket(address, backlog=backlog)
         self._socket.setblocking(blocking)
         self.address = address.on_port(port_of(self._socket))
         self.members: Collection[int] = ()
+        has_file = address.kind is Kind.UNIX and not address.is_abstract
+        self._file = KeptFile(address.host) if has_file and keeps_file else None
 
     def for_member(self, member: int) -> socket.socket:  # noqa: ARG002
+        self.restore()
         return self._socket
+
+    def restore(self) -> None:
+        """See that clients find it. Raises OSError."""
+        if self._file is not None:
+            self._file.restore()
 
     def queued(self, member: int) -> int:  # noqa: ARG002
         return 0
@@ -97,9 +106,10 @@ class SinglePort:
         """Whoever is left takes what is queued."""
 
     def close(self) -> None:
-        # Processes may hold the socket as well: shutdown ends the listening for all of them.
         _stop_listening(self._socket)
-        if self.address.kind is Kind.UNIX:
+        if self._file is not None:
+            self._file.remove()
+        elif self.address.kind is Kind.UNIX and not self.address.is_abstract:
             with contextlib.suppress(OSError):
                 os.unlink(self.address.host)
 
@@ -268,6 +278,7 @@ def share_out(buckets: list[int], slots: list[int]) -> list[int]:
 
 
 def _stop_listening(known: socket.socket) -> None:
+    """Close it; processes may hold it as well: shutdown ends the listening for all of them."""
     with contextlib.suppress(OSError):  # ENOTCONN for a datagram socket
         known.shutdown(socket.SHUT_RDWR)
     known.close()

@@ -1,0 +1,401 @@
+"""Whatever kind of socket a program binds, the kernel's question is answered as that kind has it."""
+
+import contextlib
+import errno
+import os
+import shutil
+import socket
+import stat
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import PIDONE, Running, alive, eventually, free_port
+from listen.fleet import Fleet, Member, app_of
+
+from pidone.ecosystem.spec import AppSpec, Listen, Readiness
+from pidone.listen.kernel import seccomp
+
+pytestmark = pytest.mark.skipif(not seccomp.is_known(), reason="takes Linux 5.9 on x86-64 or arm64")
+
+HEAD = """
+import os, select, signal, socket, struct, sys, time
+port, path = int(os.environ.get("PORT", 0)), os.environ.get("SOCKET_PATH", "")
+def serve(*servers):
+    print("serves", *(server.getsockname() for server in servers), flush=True)
+    while True:
+        for server in select.select(servers, [], [])[0]:
+            server.setblocking(False)
+            try:
+                client, _ = server.accept()
+            except BlockingIOError:
+                continue
+            client.recv(1000)
+            client.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\n%d %d" % (os.getpid(), servers.index(server)))
+            client.close()
+"""
+
+
+def raw(code: str, *, port: int = 0, path: str = "", **keys: Any) -> AppSpec:
+    """Python of which nothing is known, nor shimmed."""
+    env = {"PORT": str(port), "SOCKET_PATH": path, **keys.pop("env", {})}
+    return app_of(sys.executable, "-I", "-S", "-c", HEAD + code, **{"share": "kernel", **keys}, env=env)
+
+
+def ask_unix(path: str) -> str:
+    """Who answers at a path; empty if nobody does."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(10)
+        try:
+            client.connect(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return ""
+        client.sendall(b"?")
+        return client.recv(1000).decode().rpartition("\n")[2].split()[0]
+
+
+def everybody_answers(fleet: Fleet, members: list[Member], ask: Any) -> None:
+    """Each is heard sooner or later."""
+    heard: set[str] = set()
+    wanted = {str(member.pid) for member in members}
+
+    def answered() -> bool:
+        heard.update(ask() for _ in range(20))
+        return heard == wanted
+
+    fleet.eventually(answered, f"answers of {wanted}; {heard}")
+
+
+UNIX = """
+def gone(*_):
+    os.unlink(path)
+    time.sleep(0.3)
+    os._exit(0)
+signal.signal(signal.SIGTERM, gone)
+os.umask(0o117)
+try:
+    os.unlink(path)
+except FileNotFoundError:
+    pass
+server = socket.socket(socket.AF_UNIX)
+server.bind(path)
+server.listen(5)
+serve(server)
+"""
+
+
+def test_unix_path(fleet: Fleet, tmp_path: Path) -> None:
+    """Each program removes the file before it binds, and when it stops: clients find it all the same."""
+    path = tmp_path / "app.sock"
+    members = fleet.start_ready(raw(UNIX, path=str(path)), 2)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    everybody_answers(fleet, members, lambda: ask_unix(str(path)))
+    first, second = members
+    first.handover.leave()
+    first.signal(15)
+    fleet.gone(first)
+    assert ask_unix(str(path)) == str(second.pid)
+    second.handover.leave()
+    second.signal(15)
+    fleet.eventually(path.exists, "the file to be there for the next one")
+    fleet.gone(second)
+    (third,) = fleet.start_ready(first.app)
+    assert ask_unix(str(path)) == str(third.pid)
+    fleet.broker.close(first.app)
+    assert list(tmp_path.glob("*.sock")) + list(tmp_path.glob(".*")) == []
+
+
+def test_unix_path_of_a_program_elsewhere(fleet: Fleet, tmp_path: Path) -> None:
+    """A relative path is where the program stands."""
+    (tmp_path / "here").mkdir()
+    app = raw(
+        "os.chdir('here')\npath = 'a.sock'\n" + UNIX.replace("os.umask", "0 and os.umask"), cwd=tmp_path
+    )
+    members = fleet.start_ready(app.but(ready_delay=0.05), 2)
+    everybody_answers(fleet, members, lambda: ask_unix(str(tmp_path / "here" / "a.sock")))
+
+
+def test_abstract_unix_name(fleet: Fleet) -> None:
+    """A name without a file is shared too."""
+    name = f"pidone-test-{os.getpid()}-{time.monotonic_ns()}"
+    code = (
+        "server = socket.socket(socket.AF_UNIX); server.bind('\\0' + path); server.listen(5); serve(server)"
+    )
+    members = fleet.start_ready(raw(code, path=name), 2)
+    everybody_answers(fleet, members, lambda: ask_unix("\0" + name))
+
+
+UDP = """
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+OPTION
+server.bind(("127.0.0.1", port))
+print("bound", flush=True)
+while True:
+    data, sender = server.recvfrom(1000)
+    server.sendto(b"%d" % os.getpid(), sender)
+"""
+
+
+def test_udp_that_nobody_listed(fleet: Fleet, port: int) -> None:
+    """The second one would fail by itself; here both have the port."""
+    members = fleet.start_ready(raw(UDP.replace("OPTION", ""), port=port), 2)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(10)
+        client.sendto(b"?", ("127.0.0.1", port))
+        assert client.recv(100) in {str(member.pid).encode() for member in members}
+
+
+def test_udp_sockets_that_share_by_themselves(fleet: Fleet, port: int) -> None:
+    """Of SO_REUSEADDR each keeps its own socket: multicast reaches all of those."""
+    option = "server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)"
+    inode = "print(os.fstat(server.fileno()).st_ino, flush=True)"
+    code = UDP.replace("OPTION", option).replace("print(", inode + "; print(")
+    members = [fleet.start(raw(code, port=port), index) for index in range(2)]
+    fleet.eventually(lambda: all("bound" in member.text() for member in members), "both")
+    assert members[0].text().split()[0] != members[1].text().split()[0]
+
+
+def test_port_of_the_kernels_choice(fleet: Fleet) -> None:
+    """It is each program's own, and counts as readiness as late as a guess would."""
+    code = "server = socket.socket(); server.bind(('127.0.0.1', 0)); server.listen(5); serve(server)"
+    began = time.monotonic()
+    members = fleet.start_ready(raw(code, env={"PORT": ""}, ready_delay=0.3).but(env={}), 2)
+    assert time.monotonic() - began >= 0.3
+    assert members[0].text() != members[1].text()
+
+
+DUAL = """
+server = socket.socket(socket.AF_INET6)
+server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, WANTED)
+server.bind(("::", port))
+server.listen(5)
+assert server.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == WANTED
+serve(server)
+"""
+
+
+@pytest.mark.parametrize("v6_only", [0, 1])
+def test_both_families_as_the_program_asked(fleet: Fleet, port: int, v6_only: int) -> None:
+    """Dual stack where it is wanted, and IPv6 alone where that is."""
+    members = fleet.start_ready(raw(DUAL.replace("WANTED", str(v6_only)), port=port), 2)
+    everybody_answers(fleet, members, lambda: fleet.get(port, host="::1").split()[0])
+    if v6_only:
+        with pytest.raises(ConnectionRefusedError):
+            fleet.get(port)
+    else:
+        assert fleet.get(port).split()[0] in {str(member.pid) for member in members}
+
+
+def test_separate_sockets_of_both_families(fleet: Fleet, port: int) -> None:
+    """A program that binds IPv4 and IPv6 apart gets two."""
+    code = """
+four = socket.socket(); four.bind(("0.0.0.0", port)); four.listen(5)
+six = socket.socket(socket.AF_INET6)
+six.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1); six.bind(("::", port)); six.listen(5)
+serve(four, six)
+"""
+    fleet.start_ready(raw(code, port=port), 2)
+    assert (fleet.get(port)[-1], fleet.get(port, host="::1")[-1]) == ("0", "1")
+
+
+def test_reuseport(fleet: Fleet, port: int) -> None:
+    """Several sockets of one program on one port (a worker each) are one and the same."""
+    code = """
+def one():
+    server = socket.socket()
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    server.bind(("127.0.0.1", port)); server.listen(5)
+    return server
+serve(one(), one())
+"""
+    members = fleet.start_ready(raw(code, port=port), 2)
+    everybody_answers(fleet, members, lambda: fleet.get(port).split()[0])
+
+
+def test_several_ports(fleet: Fleet, port: int) -> None:
+    """All that it names are shared; what is not known for its port does not make it ready."""
+    code = """
+admin = socket.socket(); admin.bind(("127.0.0.1", port + 1)); admin.listen(5)
+time.sleep(0.4)
+web = socket.socket(); web.bind(("127.0.0.1", port)); web.listen(5)
+serve(web, admin)
+"""
+    began = time.monotonic()
+    members = fleet.start_ready(raw(code, port=port, ready_delay=60.0), 2)
+    assert time.monotonic() - began >= 0.4
+    for number in (port, port + 1):
+        everybody_answers(fleet, members, lambda number=number: fleet.get(number).split()[0])
+
+
+def test_forked_workers(fleet: Fleet, port: int) -> None:
+    """A master that binds, and one whose children bind each for themselves."""
+    code = """
+def bound():
+    server = socket.socket(); server.bind(("127.0.0.1", port)); server.listen(5)
+    return server
+server = bound() if BEFORE else None
+for _ in range(2):
+    if os.fork() == 0:
+        serve(server or bound())
+os.wait()
+"""
+    for before in ("True", "False"):
+        member = fleet.start(raw(code.replace("BEFORE", before), port=port, name=before))
+        fleet.ready(member)
+        assert len({answer.split()[0] for answer in fleet.get_different(port, 2)}) == 2
+        os.killpg(member.pid, 9)
+        fleet.gone(member)
+        fleet.broker.close(member.app)
+
+
+def test_no_rights_are_given_away(root: None, fleet: Fleet, tmp_path: Path) -> None:
+    """A port below 1024, and a folder of root's, are refused to another user as they would be without us."""
+    low = free_port(range(600, 1024))
+    (tmp_path / "closed").mkdir(mode=0o755)
+    code = f"""
+for make in (lambda: socket.socket().bind(("127.0.0.1", {low})),
+             lambda: socket.socket(socket.AF_UNIX).bind({str(tmp_path / "closed/a.sock")!r})):
+    try:
+        make()
+    except OSError as error:
+        print(error.errno, flush=True)
+"""
+    app = raw(code, uid=65534, gid=65534)
+    app = app.but(argv=("/usr/bin/python3", *app.argv[1:]))
+    tmp_path.chmod(0o755)
+    member = fleet.start(app)
+    fleet.gone(member)
+    assert member.text().split()[0] == str(errno.EACCES), member.text()
+    assert member.text().split()[1] in {str(errno.EACCES), str(errno.EPERM)}
+    listed = (Listen(name="web", host="127.0.0.1", port=low),)
+    member = fleet.start(app.but(listen=listed, name="listed"))
+    fleet.gone(member)
+    assert len(member.text().split()) == 1, "what is listed is given"
+
+
+def test_another_network(root: None, fleet: Fleet, port: int) -> None:
+    """A child in a network namespace of its own binds there."""
+    code = "server = socket.socket(); server.bind(('0.0.0.0', port)); server.listen(5); serve(server)"
+    app = raw(code, port=port)
+    member = fleet.start(app.but(argv=(shutil.which("unshare") or "", "--net", *app.argv)))
+    fleet.eventually(lambda: "serves" in member.text() or member.exit is not None, "it to serve")
+    assert "serves" in member.text()
+    with pytest.raises(ConnectionRefusedError):
+        fleet.get(port)
+
+
+FORMS = {
+    "v4": "server = socket.socket(); server.bind(('0.0.0.0', port))",
+    "v6": "server = socket.socket(socket.AF_INET6); server.bind(('::', port))",
+    "loopback": "server = socket.socket(); server.bind(('127.0.0.1', port))",
+    "by number": "server = socket.socket(fileno=3)",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("cluster", [False, True])
+def test_a_listed_port_in_any_form(fleet: Fleet, port: int, form: str, *, cluster: bool) -> None:
+    """`listen = [9292]` serves programs that take it by number, and those that bind it as they always do."""
+    listed = (Listen(name="web", port=port),)
+    code = FORMS[form] + "\nserver.listen(5)\nserve(server)"
+    members = fleet.start_ready(raw(code, port=port, share=None, listen=listed, cluster=cluster), 2)
+    everybody_answers(fleet, members, lambda: fleet.get(port).split()[0])
+
+
+def test_a_listed_port_without_listen(fleet: Fleet, port: int) -> None:
+    """A socket that came by number listens already: nobody waits for a program to say so again."""
+    app = raw(
+        "serve(socket.socket(fileno=3))", port=port, share=None, listen=(Listen(name="web", port=port),)
+    )
+    assert not fleet.start(app).handover.announces
+
+
+def test_a_listed_unix_path_that_its_program_binds(fleet: Fleet, tmp_path: Path) -> None:
+    """It is passed by number, and given to a program that removes the file and binds it."""
+    path = str(tmp_path / "app.sock")
+    listed = (Listen(name="web", kind="unix", host=path),)
+    members = fleet.start_ready(raw(UNIX, path=path, share=None, listen=listed), 2)
+    everybody_answers(fleet, members, lambda: ask_unix(path))
+
+
+SLOW = "server = socket.socket(); server.bind(('127.0.0.1', port)); server.listen(5); serve(server)"
+
+
+def test_a_runtime_that_stands_still(fleet: Fleet, port: int) -> None:
+    """While nobody answers the program waits, and goes on as soon as somebody does."""
+    member = fleet.start(raw(SLOW, port=port))
+    time.sleep(0.5)  # in which the loop does not turn
+    assert "serves" not in member.text()
+    fleet.ready(member)
+    assert fleet.get(port).split()[0] == str(member.pid)
+
+
+def test_a_busy_runtime_answers_first(fleet: Fleet, port: int) -> None:
+    """Work that comes again and again does not keep a program waiting."""
+    stop = threading.Event()
+
+    def busy() -> None:
+        time.sleep(0.02)  # as long as a turn of the runtime may take
+        if not stop.is_set():
+            fleet.loop.call_soon(busy)
+
+    fleet.loop.call_soon(busy)
+    began = time.monotonic()
+    fleet.ready(fleet.start(raw(SLOW, port=port)))
+    stop.set()
+    assert time.monotonic() - began < 5
+
+
+def test_the_runtime_is_killed_meanwhile(tmp_path: Path, port: int) -> None:
+    """The call that waits fails with ENOSYS; the program decides what becomes of that."""
+    said = tmp_path / "said"
+    (tmp_path / "app.py").write_text(
+        HEAD
+        + f"""
+while not os.path.exists({str(tmp_path / "go")!r}):
+    time.sleep(0.01)
+try:
+    socket.socket().bind(("127.0.0.1", port))
+except OSError as error:
+    open({str(said) + ".new"!r}, "w").write(str(error.errno))
+    os.rename({str(said) + ".new"!r}, {str(said)!r})
+"""
+    )
+    (tmp_path / "ecosystem.toml").write_text(f"""
+[[apps]]
+name = "web"
+script = "{sys.executable}"
+interpreter = "none"
+args = ["-I", "-S", "{tmp_path / "app.py"}"]
+share = "kernel"
+die_with_runtime = false
+env = {{ PORT = "{port}" }}
+""")
+    with Running([PIDONE, str(tmp_path / "ecosystem.toml")]) as run:
+        pid = run.expect(event="instance.start")["pid"]
+        run.signal(19)
+        (tmp_path / "go").touch()
+
+        def waits() -> bool:
+            return "seccomp" in Path(f"/proc/{pid}/wchan").read_text() or said.exists()
+
+        with contextlib.suppress(AssertionError):  # a kernel that does not show where a process waits
+            eventually(waits, "the call to wait", timeout=2)
+        assert not said.exists()
+        run.signal(9)
+        run.process.wait(10)
+        eventually(said.exists, "the error")
+        assert said.read_text() == str(errno.ENOSYS)
+        eventually(lambda: not alive(pid), "its end")
+        os.waitpid(pid, 0)  # as a subreaper this process has adopted it
+
+
+def test_readiness_by_a_number_that_listens_again(fleet: Fleet, port: int) -> None:
+    """gunicorn calls listen() on what it inherits: that is the moment."""
+    listed = (Listen(name="web", port=port),)
+    code = "time.sleep(0.2); server = socket.socket(fileno=3); server.listen(64); serve(server)"
+    app = raw(code, port=port, share=None, listen=listed, ready=Readiness())
+    assert fleet.ready(fleet.start(app)) == "listening"
