@@ -6,7 +6,7 @@ Imports nothing: it is read before anything is known about what was asked for.
 _PREPARE = "pidone.cli.prepare."
 _OPERATE = "pidone.cli.operate."
 COMMANDS = {
-    **{name: _PREPARE + name for name in ("check", "convert", "init", "schema", "smoke")},
+    **{name: _PREPARE + name for name in ("check", "convert", "init", "prove", "schema", "smoke")},
     **dict.fromkeys(("ls", "list", "ps", "status", "describe", "env"), _OPERATE + "showing"),
     **dict.fromkeys(("jlist", "prettylist"), _OPERATE + "showing"),
     **dict.fromkeys(("start", "stop", "restart", "reload", "delete", "scale"), _OPERATE + "acting"),
@@ -20,7 +20,7 @@ COMMANDS = {
 """Commands that end by themselves, and the modules that have them."""
 TOPICS = {
     "Run": ("start", "exec"),
-    "Prepare": ("init", "check", "convert", "schema", "smoke"),
+    "Prepare": ("init", "check", "convert", "schema", "smoke", "prove"),
     "Look": ("ls", "describe", "env", "logs", "monit", "jlist", "prettylist"),
     "Act": (
         *("stop", "restart", "reload", "scale", "delete", "signal", "send", "trigger", "reset", "flush"),

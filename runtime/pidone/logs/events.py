@@ -60,6 +60,9 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "instance.unhealthy": Event("a health check or watchdog gave up on a process", _SLOT),
         "instance.stop": Event("a process was told to stop", (*_SLOT, "signal", "how")),
         "instance.kill": Event("a process did not stop in time and is killed", _SLOT),
+        "instance.leftovers": Event(
+            "a main process ended before its children, which are cleared away", _SLOT
+        ),
         "instance.message": Event("a process sent a message that nobody awaits", (*_SLOT, "data")),
         "instance.memory": Event(
             "a process uses too much memory and is replaced", (*_SLOT, "rss_bytes", "limit_bytes")

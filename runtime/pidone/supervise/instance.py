@@ -366,6 +366,7 @@ class Instance:
         """The main process is gone; what it left behind has to go before anything follows."""
         self._pending = None  # a hook that runs may end in its own time
         if self._running.end_leftovers(IncarnationReport(self, self.incarnation).gone):
+            self._log("info", "instance.leftovers", "left processes behind, which are asked to end")
             self._deadline.arm(self.app.kill_timeout, Event.OVERDUE)
             self._enter(State.STOPPING)
         else:

@@ -12,36 +12,21 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from xml.etree import ElementTree as ET
 
 import click
 
 from pidone.cli.operate import table
-from pidone.cli.operate.client import Client, CommandError
 from pidone.cli.options import Argument, CommandSet, env_option, json_option
-from pidone.ecosystem.problems import strip_controls
+from pidone.cli.trial import report
+from pidone.cli.trial.report import Result
+from pidone.cli.trial.runtime import OwnRuntime, end_in_order
 from pidone.ecosystem.spec import Seconds
-from pidone.init.exitcodes import SIGNAL_BASE
-from pidone.interpreter import module_argv
 from pidone.logs.escape import printable, printable_word
-from pidone.record import Record
 
 if TYPE_CHECKING:
     from pidone.ecosystem.spec import SmokeCheck
 
-_POLL_S: Final[Seconds] = 0.05
-_LEAST_STOP: Final[Seconds] = 2.0
-"""How long the stop may take even if no time is left; what is not down by then is killed."""
-_KILL_TIME: Final[Seconds] = 5.0
 _MOST_BYTES: Final = 1024 * 1024
-
-
-class Result(Record, kw_only=True):
-    """What became of one step."""
-
-    name: str
-    took: Seconds
-    failure: str = ""
 
 
 app = CommandSet()
@@ -56,42 +41,22 @@ app = CommandSet()
 def smoke(file: str, *, env: str | None, junit: str | None, timeout: Seconds, as_json: bool) -> int:
     """Start an ecosystem, wait until it is ready, run its checks, stop it: for CI."""
     deadline = time.monotonic() + timeout
-    signal.signal(signal.SIGTERM, _interrupted)
+    end_in_order()
     with tempfile.TemporaryDirectory(prefix="pidone-smoke-") as folder:
         results = _run(file, env, Path(folder), deadline)
     _report(results, as_json, junit)
     return 1 if any(result.failure for result in results) else 0
 
 
-def _interrupted(number: int, frame: object) -> None:
-    """A CI system that gives up must not leave the runtime behind."""
-    del frame
-    sys.exit(SIGNAL_BASE + number)
-
-
 def _run(file: str, env_name: str | None, folder: Path, deadline: float) -> list[Result]:
     """Everything between the start and the stop; the runtime is never left behind."""
-    path = str(folder / "control.sock")
-    options = ("--socket", path, "--no-auto-exit", "--log-format", "text")
-    environment = ("--env", env_name) if env_name else ()
-    argv = module_argv("pidone", "start", *options, *environment, file)
-    environ = {name: value for name, value in os.environ.items() if name != "PIDONE_SOCKET"}
     log = folder / "log"
-    with log.open("wb") as output:
-        began = time.monotonic()
-        # Until the `try` nobody may interrupt us. The runtime unblocks for itself what it inherits blocked.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-        process = subprocess.Popen(argv, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=environ)
-        try:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            results = [_step("ready", lambda: _wait_ready(process, Client(path), deadline))]
-            if not results[0].failure:
-                results += [
-                    _step(check.name, _checking(check, deadline)) for check in _checks(file, env_name)
-                ]
-        finally:
-            stop = _step("stop", lambda: _stop(process, deadline))
-    results.append(stop)
+    began = time.monotonic()
+    with log.open("wb") as output, OwnRuntime([file], folder, output.fileno(), env_name=env_name) as runtime:
+        results = [_step("ready", lambda: runtime.wait_ready(deadline))]
+        if not results[0].failure:
+            results += [_step(check.name, _checking(check, deadline)) for check in _checks(file, env_name)]
+        results.append(_step("stop", lambda: runtime.stop(deadline)))
     if any(result.failure for result in results):
         sys.stderr.write("\n".join(map(printable, log.read_text(errors="replace").split("\n"))))
         sys.stderr.write(f"pidone: smoke failed after {time.monotonic() - began:.1f} s; the log is above\n")
@@ -102,27 +67,6 @@ def _step(name: str, action: Callable[[], str]) -> Result:
     began = time.monotonic()
     failure = action()
     return Result(name=name, took=time.monotonic() - began, failure=failure)
-
-
-def _wait_ready(process: "subprocess.Popen[bytes]", runtime: Client, deadline: float) -> str:
-    said = "it did not open its control socket"
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            return f"it ended with code {process.returncode}"
-        try:
-            ready, said = runtime.probe("readyz?verbose")
-            apps = runtime.get("api", "apps")["apps"]
-        except CommandError:  # not there yet
-            time.sleep(_POLL_S)
-            continue
-        if ready:
-            return ""
-        given_up = [app["name"] for app in apps if app["state"] == "errored"]
-        if given_up:
-            return f"given up: {', '.join(given_up)}"
-        time.sleep(_POLL_S)
-    missing = [line for line in said.splitlines() if line.startswith("[-]")]
-    return f"not ready in time: {', '.join(missing) or said}"
 
 
 def _checks(file: str, env_name: str | None) -> "tuple[SmokeCheck, ...]":
@@ -196,22 +140,6 @@ def _contains(check: "SmokeCheck", body: bytes) -> str:
     return f"it does not contain {check.contains!r}" if missing else ""
 
 
-def _stop(process: "subprocess.Popen[bytes]", deadline: float) -> str:
-    if process.poll() is not None:
-        return ""
-    process.send_signal(signal.SIGTERM)
-    try:
-        code = process.wait(max(_LEAST_STOP, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGTERM)  # the second one kills what is left
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_KILL_TIME)
-        process.kill()
-        process.wait()
-        return "it did not stop in time"
-    return f"it ended with code {code}" if code else ""
-
-
 def _report(results: Sequence[Result], as_json: bool, junit: str | None) -> None:  # noqa: FBT001 (an option)
     if as_json:
         print(json.dumps({"steps": [result.as_dict() for result in results]}))
@@ -219,34 +147,9 @@ def _report(results: Sequence[Result], as_json: bool, junit: str | None) -> None
         rows = [_row(result) for result in results]
         print(table.render(("result", "step", "time", ""), rows, right=(2,)))
     if junit is not None:
-        text = _junit(results)
-        if junit == "-":
-            print(text)
-        else:
-            try:
-                Path(junit).write_text(text, encoding="utf-8")
-            except OSError as error:
-                raise CommandError(f"{junit}: {error.strerror}") from None
+        report.write(report.junit("smoke", results), junit)
 
 
 def _row(result: Result) -> list[str]:
     state = "failed" if result.failure else "ok"
     return [state, result.name, f"{result.took:.2f}s", printable_word(result.failure)]
-
-
-def _junit(results: Sequence[Result]) -> str:
-    """The XML that CI systems read: https://github.com/testmoapp/junitxml."""
-    suite = ET.Element(
-        "testsuite",
-        name="pidone smoke",
-        tests=str(len(results)),
-        failures=str(sum(bool(result.failure) for result in results)),
-        time=f"{sum(result.took for result in results):.3f}",
-    )
-    for result in results:
-        case = ET.SubElement(
-            suite, "testcase", name=strip_controls(result.name), classname="smoke", time=f"{result.took:.3f}"
-        )
-        if result.failure:
-            ET.SubElement(case, "failure", message=strip_controls(result.failure))
-    return ET.tostring(suite, encoding="unicode", xml_declaration=True)

@@ -1,0 +1,146 @@
+"""What clients saw: one record for each request, and the counts of a stretch of time."""
+
+import itertools
+import math
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from typing import Final
+
+from pidone.ecosystem.spec import Seconds
+from pidone.record import Record
+
+
+class Saw(Enum):
+    """How a request ended, as the client sees it."""
+
+    ANSWERED = "answered"
+    """A whole response came."""
+    ERROR = "error"
+    """A whole response came, and it is a 5xx."""
+    REFUSED = "refused"
+    """Nobody listens."""
+    RESET = "reset"
+    """The connection was new, and ended before the first byte of a response."""
+    DROPPED = "dropped"
+    """The connection had served before, and was closed without `Connection: close` as the next request was
+    on its way. Clients send that again by themselves only where it cannot harm (RFC 9110, 9.2.2)."""
+    CUT = "cut"
+    """The response began, and did not come to its end."""
+    TIMEOUT = "timed out"
+    """Nothing came in time."""
+
+
+_POLL: Final[Seconds] = 0.01
+FAILURES: Final = (Saw.ERROR, Saw.REFUSED, Saw.RESET, Saw.CUT, Saw.TIMEOUT)
+
+
+class Answer(Record, kw_only=True):
+    """One request: times are of time.monotonic()."""
+
+    app: str
+    client: str
+    number: int
+    """Which every request carries (`?pidone=N`), so that it can be found in the app's log."""
+    began: float
+    ended: float
+    saw: Saw
+
+
+class Tally(Record, kw_only=True):
+    """The counts of one stretch of time."""
+
+    requests: int
+    counts: "Counter[Saw]"
+    median: Seconds
+    p99: Seconds
+    refused_for: Seconds
+    """Between the first refused request and the last one."""
+
+    def __getitem__(self, saw: Saw) -> int:
+        """How many ended so."""
+        return self.counts[saw]
+
+    @property
+    def failed(self) -> int:
+        """Requests without a good answer; those a client repeats are not among them."""
+        return sum(self.counts[saw] for saw in FAILURES)
+
+    def described(self) -> str:
+        """For a person: what failed, and how."""
+        return ", ".join(
+            f"{self.counts[saw]} {saw.value}" for saw in (*FAILURES, Saw.DROPPED) if self.counts[saw]
+        )
+
+
+def tally(answers: Iterable[Answer]) -> Tally:
+    """Count them."""
+    chosen = list(answers)
+    times = sorted(answer.ended - answer.began for answer in chosen if answer.saw is Saw.ANSWERED)
+    refused = [answer.ended for answer in chosen if answer.saw is Saw.REFUSED]
+    return Tally(
+        requests=len(chosen),
+        counts=Counter(answer.saw for answer in chosen),
+        median=quantile(times, 0.5),
+        p99=quantile(times, 0.99),
+        refused_for=max(refused) - min(refused) if refused else 0.0,
+    )
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """By the nearest rank; 0 of nothing."""
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+
+
+class Book:
+    """All requests of a trial; written by the load's thread, read by another."""
+
+    def __init__(self) -> None:
+        """Empty."""
+        self._answers: list[Answer] = []
+        self._open: dict[int, float] = {}
+        self._numbers = itertools.count(1)
+        self._unfit: set[tuple[str, str]] = set()
+
+    def leave_out(self, app: str, clients: Iterable[str]) -> None:
+        """Kinds of clients that an app does not serve: what they see says nothing."""
+        self._unfit.update((app, client) for client in clients)
+
+    def begin(self) -> int:
+        """A request begins; its number."""
+        number = next(self._numbers)
+        self._open[number] = time.monotonic()
+        return number
+
+    def end(self, app: str, client: str, number: int, saw: Saw) -> None:
+        """It has ended so."""
+        began = self._open.pop(number)
+        ended = time.monotonic()
+        self._answers.append(Answer(app=app, client=client, number=number, began=began, ended=ended, saw=saw))
+
+    def forget(self, number: int) -> None:
+        """It was called off."""
+        del self._open[number]
+
+    def settle(self, began_by: float, deadline: float) -> None:
+        """Wait until every request that had begun by then has ended (both of time.monotonic)."""
+        while time.monotonic() < deadline and min(list(self._open.values()), default=began_by) < began_by:
+            time.sleep(_POLL)
+
+    def since(self, ended_after: float, began_by: float = math.inf) -> list[Answer]:
+        """Requests of a stretch of time.
+
+        An app that answers one kind of client never but with 5xx does so on purpose: that is no error of it.
+        """
+        answers = list(self._answers)
+        good = {(each.app, each.client) for each in answers if each.saw is Saw.ANSWERED}
+        return [
+            each
+            if each.saw is not Saw.ERROR or (each.app, each.client) in good
+            else each.but(saw=Saw.ANSWERED)
+            for each in answers
+            if each.ended >= ended_after
+            and each.began <= began_by
+            and (each.app, each.client) not in self._unfit
+        ]

@@ -1,0 +1,99 @@
+"""Where the apps of a running runtime answer HTTP: asked of the kernel, then of the apps."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+from pidone.cli.operate.client import CommandError
+from pidone.cli.trial.clients import Connection, Ended, Target
+from pidone.ecosystem.spec import Seconds
+
+_POLL: Final[Seconds] = 0.05
+_ASK_TIME: Final[Seconds] = 2.0
+_LOCAL: Final = ("127.0.0.1", "::1", "localhost")
+
+
+def from_urls(urls: Sequence[str], app: str) -> list[Target]:
+    """What a person named. Raises CommandError."""
+    return [_from_url(url, app) for url in urls]
+
+
+def check_urls(urls: Sequence[str]) -> None:
+    """Raises CommandError for one that cannot be asked."""
+    from_urls(urls, "")
+
+
+def _from_url(url: str, app: str) -> Target:
+    parts = urlsplit(url)
+    try:
+        port = parts.port or 80
+    except ValueError as error:
+        raise CommandError(f"--url {url}: {error}", 64) from None
+    if parts.scheme != "http" or parts.hostname not in _LOCAL:
+        raise CommandError(
+            f"--url {url}: http://127.0.0.1:PORT/PATH is needed (a load goes nowhere else)", 64
+        )
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return Target(app=app, host=parts.hostname, port=port, path=path)
+
+
+def listening(app: str, pids: Sequence[int]) -> list[Target]:
+    """TCP ports on which processes of an app, or their descendants, listen."""
+    import psutil
+
+    found: set[tuple[str, int]] = set()
+    for pid in pids:
+        try:
+            main = psutil.Process(pid)
+            family = [main, *main.children(recursive=True)]
+        except psutil.Error:
+            continue
+        for process in family:
+            try:
+                sockets = process.net_connections("tcp")
+            except psutil.Error:
+                continue
+            found |= {
+                (each.laddr.ip, each.laddr.port) for each in sockets if each.status == psutil.CONN_LISTEN
+            }
+    return [Target(app=app, host=_reachable(ip), port=port) for ip, port in sorted(found)]
+
+
+def _reachable(ip: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(ip, ip)  # noqa: S104 (the app's own)
+
+
+def speaks_http(target: Target) -> bool:
+    """Whether something there answers a request, whatever it says."""
+
+    async def ask() -> bool:
+        connection = await Connection.open(target)
+        try:
+            return bool(await connection.ask(0, close=True))
+        finally:
+            connection.close()
+
+    async def ask_in_time() -> bool:
+        async with asyncio.timeout(_ASK_TIME):
+            return await ask()
+
+    try:
+        return asyncio.run(ask_in_time())
+    except (Ended, TimeoutError):
+        return False
+
+
+def find(app: str, pids: Callable[[], Sequence[int]], deadline: float) -> tuple[list[Target], Seconds]:
+    """Wait until an app listens somewhere: those of its ports that answer HTTP, and how long that took.
+
+    0 seconds if it listened at the first look.
+    """
+    began, waited = time.monotonic(), 0.0
+    while not (targets := listening(app, pids())):
+        time.sleep(_POLL)
+        waited = time.monotonic() - began
+        if time.monotonic() > deadline:
+            return [], waited
+    return [target for target in targets if speaks_http(target)], waited

@@ -1,0 +1,66 @@
+"""A bounded load on this machine: a few clients of each kind, which notice exactly how each request ends.
+
+Not one of the well-known generators, because none that comes as a package tells apart what matters here:
+wrk and hey count "read errors", locust and k6 repeat what was dropped on a kept connection, and none can say
+of a single request whether it was refused, reset, cut, or lost on a connection that had served before, when,
+and whether its line is in the log. HTTP itself is h11's, WebSockets are wsproto's.
+"""
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, Final, Self
+
+from pidone.cli.trial.answers import Book
+from pidone.cli.trial.clients import CLIENTS, Target
+from pidone.ecosystem.spec import Seconds
+
+_STOP_TIME: Final[Seconds] = 10.0
+
+
+class Load:
+    """Clients in a thread of their own, between `with` and its end."""
+
+    def __init__(self) -> None:
+        """Nobody is asked yet."""
+        self.book = Book()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Every client ends, and its connection with it."""
+        del kind, error, trace
+        self.end()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_STOP_TIME)
+        self._loop.close()
+
+    def add(self, target: Target) -> None:
+        """Ask there too, with clients of each kind."""
+        self._in_loop(self._add(target))
+
+    def end(self) -> None:
+        """No more requests; those in progress are let go."""
+        self._in_loop(self._end())
+
+    def _in_loop(self, what: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(what, self._loop).result(_STOP_TIME)
+
+    async def _add(self, target: Target) -> None:
+        for client, many in CLIENTS:
+            self._tasks |= {asyncio.ensure_future(client(target, self.book)) for _ in range(many)}
+
+    async def _end(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()

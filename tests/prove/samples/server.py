@@ -1,0 +1,70 @@
+"""A small threaded HTTP server with one bad habit, or none: `server.py PORT [HABIT]`."""
+
+import http.server
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+PORT, HABIT = int(sys.argv[1]), (sys.argv[2] if len(sys.argv) > 2 else "")
+BEGAN = time.monotonic()
+LOG: "list[str]" = []
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers after 100 ms, as something that asks a database."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        time.sleep(0.1)
+        early = HABIT == "ready too early" and time.monotonic() - BEGAN < 1
+        body = b"no database yet\n" if early else b"hello\n"
+        self.send_response(503 if early else 200)
+        self.send_header("content-length", str(len(body)))
+        if SERVER.is_ending:
+            self.send_header("connection", "close")
+            self.close_connection = True
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        LOG.append(format % args)
+        if HABIT != "keeps its log" or len(LOG) > 20:
+            os.write(1, "".join(f"{line}\n" for line in LOG).encode())
+            LOG.clear()
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Ends when every request is answered."""
+
+    daemon_threads = HABIT == "ends at once"
+    request_queue_size = 128
+    is_ending = False
+
+
+def end(*_: object) -> None:
+    """SIGTERM."""
+    if HABIT == "ends at once":
+        os._exit(0)
+    Server.is_ending = True
+    threading.Thread(target=SERVER.shutdown).start()
+
+
+if HABIT == "binds late":
+    time.sleep(2)
+if HABIT == "leaves a lock":
+    with Path("lock").open("x"):
+        pass
+if HABIT == "leaves a child":
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+SERVER = Server(("127.0.0.1", PORT), Handler)
+Handler.timeout = 1  # an idle kept connection holds nobody up at the end
+signal.signal(signal.SIGTERM, signal.SIG_IGN if HABIT == "ignores SIGTERM" else end)
+SERVER.serve_forever(0.05)
+SERVER.server_close()
+if HABIT == "keeps its log":
+    os._exit(0)
