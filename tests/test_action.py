@@ -48,7 +48,8 @@ def test_a_good_ecosystem_passes(tmp_path: Path, step: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "step", "said"), [(BAD, "smoke", "trial"), (WRONG, "check", "agrs"), (GOOD, "preach", "expected")]
+    ("text", "step", "said"),
+    [(BAD, "smoke", "trial"), (WRONG, "check", "agrs"), (GOOD, "preach", "expected")],
 )
 def test_what_is_wrong_becomes_an_annotation(tmp_path: Path, text: str, step: str, said: str) -> None:
     """At the file, with the line that tells it, and the job fails."""

@@ -55,7 +55,7 @@ def prove(
     timeout: Seconds,
     as_json: bool,
 ) -> int:
-    """Do to an ecosystem what production does, under load, and say what its clients lose by it, and why."""
+    """Reload, kill, stall and stop it under load: what do clients lose, and why?"""
     deadline = time.monotonic() + timeout
     end_in_order()
     discovery.check_urls(urls)
