@@ -10,7 +10,10 @@ from k8s.live.space import READY_S, Space, install, is_ready, kubectl, settings,
 CPU = "/spec/template/spec/containers/0/resources/requests/cpu"
 
 EXTERNAL: dict[str, Any] = {
-    "components": ["components/postgres", "components/redis", "components/ephemeral"],
+    "components": [
+        *("components/postgres", "components/redis", "components/ephemeral"),
+        "components/release",  # again: the migration has to meet the database that is named here
+    ],
     **settings(
         "CHAT_DATABASE_URL=postgresql+asyncpg://chat@postgres/chat", "CHAT_REDIS_URL=redis://redis:6379/0"
     ),
@@ -101,8 +104,10 @@ def test_the_local_one_too(backend: Space) -> None:
     for pod in backend.get("pods"):
         for container in pod["status"]["containerStatuses"]:
             assert container["restartCount"] == 0, pod["metadata"]["name"]
-    backend.kubectl("wait", "job/migrate", "--for=condition=Complete", f"--timeout={READY_S}s")
-    assert backend.get("job/migrate")["status"]["succeeded"] == 1
+    chosen = ("job", "--selector", "app.kubernetes.io/name=migrate")
+    backend.kubectl("wait", *chosen, "--for=condition=Complete", f"--timeout={READY_S}s")
+    (job,) = backend.get(*chosen)
+    assert job["status"]["succeeded"] == 1
     with load(backend, rate=50) as program:
         report = program.finish()
     assert report["failed"] == 0, report

@@ -6,6 +6,7 @@ policies allows. A connection needs both ends to agree.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 
 from k8s.offline.tools import Object
 from k8s.offline.workloads import Workload, selects
@@ -19,6 +20,8 @@ class Peer:
     labels: Object = field(default_factory=dict)
     ports: tuple[Object, ...] = ()
     """Those of its containers."""
+    address: str = ""
+    """Of what is no pod, where it matters."""
 
     @classmethod
     def of(cls, workload: Workload) -> "Peer":
@@ -74,7 +77,9 @@ def _is_among(peers: Sequence[Object] | None, own_namespace: str, other: Peer) -
 
 def _is(peer: Object, own_namespace: str, other: Peer) -> bool:
     if "ipBlock" in peer:
-        raise NotImplementedError("no policy of ours has addresses")
+        network = ip_network(peer["ipBlock"]["cidr"])
+        assert peer["ipBlock"].keys() == {"cidr"}, "no policy of ours has exceptions"
+        return bool(other.address) and ip_address(other.address) in network
     if not other.namespace:
         return False
     named = {"kubernetes.io/metadata.name": other.namespace}

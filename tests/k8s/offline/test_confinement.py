@@ -98,11 +98,9 @@ def test_nobody_can_write_or_ask_more_than_needed(source: str) -> None:
         for container in workload.containers:
             assert container["securityContext"]["readOnlyRootFilesystem"] is True, workload.name
             assert container["imagePullPolicy"] == "IfNotPresent"
-            assert (
-                {"cpu", "memory"}
-                == container["resources"]["limits"].keys()
-                == container["resources"]["requests"].keys()
-            )
+            resources = container["resources"]
+            assert resources["limits"].keys() == {"cpu", "memory"}
+            assert resources["requests"].keys() == {"cpu", "memory", "ephemeral-storage"}
 
 
 @pytest.mark.parametrize("source", OVERLAYS)

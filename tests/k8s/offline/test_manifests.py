@@ -1,17 +1,25 @@
 """Every overlay builds, fits three releases of Kubernetes, and hangs together."""
 
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
 import pytest
 import yaml
 from k8s.offline.schema import problems
-from k8s.offline.tools import K8S, OVERLAYS, RELEASES, Object, build, compose
+from k8s.offline.tools import K8S, OVERLAYS, RELEASES, Object, build, build_edited, compose, overlaid
 from k8s.offline.workloads import any_selected, workloads
 
 FOREIGN = {"production": {"Secret/database"}}
 """What an overlay expects to be there already."""
-COMPONENTS = ("components/postgres", "components/redis", "components/autoscaling", "monitoring")
+COMPONENTS = (
+    "components/postgres",
+    "components/redis",
+    "components/autoscaling",
+    "components/release",
+    "components/userns",
+    "monitoring",
+)
 """All that do not change another one: what an overlay of somebody else may be made of."""
 
 
@@ -138,3 +146,89 @@ def test_every_port_by_name_is_a_port_of_a_container(objects: tuple[Object, ...]
             for kind in ("startup", "readiness", "liveness"):
                 probe = container.get(f"{kind}Probe", {})
                 assert {probe[way]["port"] for way in ("httpGet", "tcpSocket") if way in probe} <= own
+
+
+def migration(edits: Mapping[str, tuple[str, str]]) -> Object:
+    """The Job of a production in which somebody has edited files."""
+    objects = build_edited("overlays/production", edits)
+    return next(each for each in objects if each["kind"] == "Job")
+
+
+PRODUCTION = "overlays/production/kustomization.yaml"
+
+
+def test_a_release_does_not_trip_over_the_one_before() -> None:
+    """A Job cannot be changed: what is in another release is in a Job of another name."""
+    before = migration({})
+    for old, new in (("newTag: 0.1.0", "newTag: 0.2.0"), ("chat@postgres.example.com", "chat@elsewhere")):
+        after = migration({PRODUCTION: (old, new)})
+        assert after["metadata"]["name"] != before["metadata"]["name"]
+        assert after["spec"] != before["spec"]
+        assert after["metadata"]["name"].startswith("migrate-")
+
+
+def test_settings_that_are_not_the_schemas_leave_the_migration_alone() -> None:
+    """The same name with the very same content, which the API server takes for no change."""
+    quiet = {PRODUCTION: ("CHAT_LOG_LEVEL=warning", "CHAT_LOG_LEVEL=error")}
+    assert migration(quiet) == migration({})
+
+
+@pytest.mark.parametrize("overlay", ["local", "production", "sidecar"])
+def test_the_migration_meets_the_database_of_the_pods(overlay: str) -> None:
+    """It names it itself, as the ConfigMap of the others has a name that changes."""
+    objects = build(f"overlays/{overlay}")
+    job = next(each for each in workloads(objects) if each.thing["kind"] == "Job")
+    (settings,) = (each["data"] for each in objects if "CHAT_DATABASE_URL" in each.get("data", {}))
+    assert job.env("CHAT_DATABASE_URL") == settings["CHAT_DATABASE_URL"]
+    assert "envFrom" not in job.main
+
+
+def test_the_migration_meets_it_under_another_overlay_too() -> None:
+    """One that changes the URL names the component again: else the Job looks for the old database."""
+    elsewhere = "postgresql+asyncpg://chat@elsewhere/chat"
+    objects = overlaid("overlays/production", ["components/release"], [f"CHAT_DATABASE_URL={elsewhere}"])
+    job = next(each for each in workloads(objects) if each.thing["kind"] == "Job")
+    assert job.env("CHAT_DATABASE_URL") == elsewhere
+    assert job.name.count("-") == 1, "one hash"
+
+
+def test_production_has_one_constraint_per_topology() -> None:
+    """Two for zones, of which one only prefers what the other demands, would be one too many."""
+    (backend,) = (
+        each for each in workloads(build("overlays/production")) if each.name == "Deployment/backend"
+    )
+    found = {
+        each["topologyKey"]: each["whenUnsatisfiable"] for each in backend.pod["topologySpreadConstraints"]
+    }
+    assert len(found) == len(backend.pod["topologySpreadConstraints"])
+    assert found["topology.kubernetes.io/zone"] == "DoNotSchedule"
+
+
+def test_a_component_gives_every_pod_users_of_its_own() -> None:
+    """And only it does: nodes that cannot do that would not start them."""
+    assert all(each.pod["hostUsers"] is False for each in workloads(compose(*COMPONENTS)))
+    assert not any("hostUsers" in each.pod for each in workloads(build("overlays/production")))
+
+
+def test_the_autoscaler_looks_at_the_container_that_answers() -> None:
+    """Not at the sum with sidecars, and at one that is there."""
+    objects = build("overlays/production")
+    (scaler,) = (each for each in objects if each["kind"] == "HorizontalPodAutoscaler")
+    kinds = {each["type"] for each in scaler["spec"]["metrics"]}
+    assert "Resource" not in kinds
+    (wanted,) = (
+        each["containerResource"] for each in scaler["spec"]["metrics"] if "containerResource" in each
+    )
+    (backend,) = (each for each in workloads(objects) if each.name == "Deployment/backend")
+    assert wanted["container"] == backend.main["name"]
+    assert wanted["name"] in backend.main["resources"]["requests"]
+
+
+@pytest.mark.parametrize("overlay", ["local", "node", "production", "sidecar"])
+def test_a_resized_pod_is_not_restarted_and_volumes_are_not_walked(overlay: str) -> None:
+    """`instances = "max"` and percent limits follow while it runs; fsGroup is set where it is not yet."""
+    for workload in workloads(build(f"overlays/{overlay}")):
+        assert workload.pod["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch", workload.name
+        if workload.has_ecosystem:
+            policy = {each["resourceName"]: each["restartPolicy"] for each in workload.main["resizePolicy"]}
+            assert policy == {"cpu": "NotRequired", "memory": "NotRequired"}, workload.name

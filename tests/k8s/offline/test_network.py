@@ -11,6 +11,12 @@ STRANGER = Peer("somewhere", {"app.kubernetes.io/name": "backend", "app.kubernet
 """Called like ours, in another namespace."""
 PROMETHEUS = Peer("monitoring", {"app": "prometheus"})
 NAMES = Peer("kube-system", {"k8s-app": "kube-dns"})
+OPENSHIFT = Peer("openshift-dns", {"dns.operator.openshift.io/daemonset-dns": "default"})
+OPENSHIFT_DNS = 5353
+ON_THE_NODE = Peer(address="169.254.20.10")
+"""NodeLocal DNSCache, https://kubernetes.io/docs/tasks/administer-cluster/nodelocaldns/"""
+METADATA = Peer(address="169.254.169.254")
+"""What clouds give credentials at."""
 OUTSIDE = Peer()
 
 
@@ -19,10 +25,16 @@ def policies(overlay: str) -> list[Object]:
     return [each for each in build(f"overlays/{overlay}") if each["kind"] == "NetworkPolicy"]
 
 
+def pods(overlay: str) -> dict[str, Peer]:
+    """The pods of an overlay, by the name that they have as a label."""
+    made = map(Peer.of, workloads(build(f"overlays/{overlay}")))
+    return {pod.labels["app.kubernetes.io/name"]: pod for pod in made}
+
+
 @pytest.fixture(scope="module")
 def local() -> dict[str, Peer]:
     """The pods of the overlay with everything in it, by what makes them, and some who are not in it."""
-    made = {each.name.partition("/")[2]: Peer.of(each) for each in workloads(build("overlays/local"))}
+    made = pods("local")
     others = {"stranger": STRANGER, "prometheus": PROMETHEUS, "names": NAMES, "outside": OUTSIDE}
     return {**made, **others}
 
@@ -46,9 +58,12 @@ def test_what_has_to_work_is_open(local: dict[str, Peer], caller: str, callee: s
 @pytest.mark.parametrize("name", ["backend", "background", "migrate"])
 @pytest.mark.parametrize("protocol", ["TCP", "UDP"])
 def test_names_are_found(local: dict[str, Peer], name: str, protocol: str) -> None:
-    """By the cluster's own DNS, and by nobody else's."""
+    """By the cluster's own DNS, wherever that is, and by nobody else's."""
     assert may_call(policies("local"), local[name], NAMES, DNS, protocol)
+    assert may_call(policies("local"), local[name], ON_THE_NODE, DNS, protocol)
+    assert may_call(policies("local"), local[name], OPENSHIFT, OPENSHIFT_DNS, protocol)
     assert not may_call(policies("local"), local[name], OUTSIDE, DNS, protocol)
+    assert not may_call(policies("local"), local[name], METADATA, DNS, protocol)
 
 
 @pytest.mark.parametrize(
@@ -72,8 +87,8 @@ def test_everything_else_is_closed(local: dict[str, Peer], caller: str, callee: 
 
 def test_production_reaches_an_external_database_and_bus() -> None:
     """Wherever they are; and nothing else outside."""
-    made = {each.name: Peer.of(each) for each in workloads(build("overlays/production"))}
-    for name in ("Deployment/backend", "Deployment/background", "Job/migrate"):
+    made = pods("production")
+    for name in ("backend", "background", "migrate"):
         assert all(may_call(policies("production"), made[name], OUTSIDE, port) for port in (POSTGRES, REDIS))
         assert not may_call(policies("production"), made[name], OUTSIDE, 443)
 

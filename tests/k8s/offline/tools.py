@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,34 @@ def compose(*components: str) -> tuple[Object, ...]:
         }
         (overlay / "kustomization.yaml").write_text(yaml.safe_dump(plan))
         return _build(overlay)
+
+
+def overlaid(folder: str, components: Sequence[str], settings: Sequence[str]) -> tuple[Object, ...]:
+    """The objects of a folder below k8s/ under an overlay of somebody else, with components and settings."""
+    with tempfile.TemporaryDirectory() as copied:
+        copy = Path(copied) / "k8s"
+        shutil.copytree(K8S, copy)
+        top = copy / "overlays/top"
+        top.mkdir()
+        plan = {
+            "resources": [f"../../{folder}"],
+            "components": [f"../../{name}" for name in components],
+            "configMapGenerator": [{"name": "settings", "behavior": "merge", "literals": list(settings)}],
+        }
+        (top / "kustomization.yaml").write_text(yaml.safe_dump(plan))
+        return _build(top)
+
+
+def build_edited(folder: str, edits: Mapping[str, tuple[str, str]]) -> tuple[Object, ...]:
+    """The objects of a folder below k8s/ in which somebody has replaced a text in each of these files."""
+    with tempfile.TemporaryDirectory() as copied:
+        copy = Path(copied) / "k8s"
+        shutil.copytree(K8S, copy)
+        for name, (old, new) in edits.items():
+            text = (copy / name).read_text()
+            assert old in text, name
+            (copy / name).write_text(text.replace(old, new))
+        return _build(copy / folder)
 
 
 def _build(folder: Path) -> tuple[Object, ...]:
