@@ -15,7 +15,7 @@ from typing import Any
 
 import npm
 import pytest
-from harness import PIDONE, eventually
+from harness import PIDONE, alive, eventually
 
 SHOW = """console.log('SEEN ' + JSON.stringify({
   argv: process.argv.slice(2), ...Object.fromEntries((process.env.SHOW || '').split(',').filter(Boolean)
@@ -37,7 +37,8 @@ def ours(tmp_path: Path) -> str:
     """Ours by that name."""
     link = tmp_path / "bin" / "pm2-runtime"
     link.parent.mkdir()
-    link.symlink_to(PIDONE)
+    for name in ("pm2-runtime", "pm2"):
+        link.with_name(name).symlink_to(PIDONE)
     return str(link)
 
 
@@ -45,13 +46,16 @@ class Seen:
     """What a run shows: its lines, and how it ends."""
 
     def __init__(self, command: list[str], folder: Path, home: Path, **env: str) -> None:
+        self.folder = folder
         self.file = home / "out"
+        self._beside = Path(command[0]).with_name("pm2")
+        self._env = {**_environ(), "PM2_HOME": str(home), "PIDONE_SOCKET": str(home / "s"), **env}
         home.mkdir()
         with self.file.open("wb") as out:
             self.process = subprocess.Popen(
                 command,
                 cwd=folder,
-                env={**_environ(), "PM2_HOME": str(home), "PIDONE_SOCKET": "none", **env},
+                env=self._env,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -66,6 +70,21 @@ class Seen:
         """So many lines."""
         eventually(lambda: len(self.lines()) >= count, f"{count} lines", 30)
         return self.lines()
+
+    def pm2(self, *words: str, **env: str) -> str:
+        """`pm2 WORDS...` beside it; what that says. It has to exit 0."""
+        command = [str(self._beside), *words]
+        done = subprocess.run(
+            command,
+            env={**self._env, **env},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, float]:
         """Exit code, and how long it took."""
@@ -100,6 +119,7 @@ def both(peer: str, ours: str, tmp_path: Path) -> Iterator[Any]:
         return seen[0], seen[1]
 
     run.folder = folder  # type: ignore[attr-defined]  # for tests that write more into it
+    run.runs = runs  # type: ignore[attr-defined]  # and those that do something to them
     yield run
     for each in runs:
         each.end()
@@ -183,3 +203,64 @@ def test_only_the_chosen_app_is_looked_at(both: Any) -> None:
     file = ecosystem(both.folder, {"args": "a"}, other)
     theirs, own = both(file, "--only", "b")
     assert own == theirs == [{"argv": ["b"]}]
+
+
+GRACEFUL = """process.on('SIGINT', () => setTimeout(bye, 300));
+function bye() { console.log('SEEN bye'); process.exit(0); }
+console.log('SEEN up');
+setInterval(() => {}, 1000);
+"""
+
+
+@pytest.mark.parametrize(
+    "words", [("npm", "--", "start"), ("start.sh",), ("e.json",)], ids=lambda words: words[0]
+)
+def test_everybody_behind_a_shell_is_asked_to_stop(words: tuple[str, ...], both: Any) -> None:
+    """PM2 signals the whole tree (`treekill`): the handler of the app behind the shell runs."""
+    (both.folder / "graceful.js").write_text(GRACEFUL)
+    scripts = {"prestart": "echo first", "start": "node graceful.js"}
+    (both.folder / "package.json").write_text(
+        json.dumps({"name": "a", "version": "1.0.0", "scripts": scripts})
+    )
+    (both.folder / "start.sh").write_text("#!/bin/sh\necho first\nnode graceful.js\necho last\n")
+    (both.folder / "start.sh").chmod(0o755)
+    command = {"apps": [{"name": "a", "script": "echo first && node graceful.js"}]}
+    (both.folder / "e.json").write_text(json.dumps(command))
+    theirs, own = both(*words)
+    assert own == theirs == ["up"]
+    for run in both.runs:
+        code, took = run.stop()
+        assert (code, run.lines()) == (0, ["up", "bye"]), run.file.read_text()
+        assert took < 10
+
+
+def test_stdin_stays_open(both: Any) -> None:
+    """Tools that end with their standard input (esbuild --watch, react-scripts) go on."""
+    (both.folder / "reads.js").write_text(
+        "process.stdin.on('data', (data) => console.log('SEEN ' + String(data).trim()));"
+        "process.stdin.on('end', () => { console.log('SEEN end'); process.exit(3); });"
+        "setTimeout(() => console.log('SEEN still here'), 700);"
+    )
+    theirs, own = both("reads.js")
+    assert own == theirs == ["still here"]
+
+
+def test_treekill_false_spares_children(both: Any) -> None:
+    """A detached child lives over a restart, which is what the key is for; it ends with the container."""
+    (both.folder / "parent.js").write_text(
+        "const child = require('child_process').spawn('sleep', ['1007'], {detached: true, stdio: 'ignore'});"
+        "child.unref(); console.log('SEEN ' + child.pid); setInterval(() => {}, 1000);"
+    )
+    file = ecosystem(both.folder, {"script": "parent.js", "treekill": False})
+    theirs, own = both(file)
+    for run, pids in zip(both.runs, (theirs, own), strict=True):
+        run.pm2("restart", "all")
+        first, _second = run.wait_for(2)
+        assert int(first) == pids[0]
+        assert alive(int(first))
+    for run in both.runs:
+        run.stop()
+    for pid in map(int, both.runs[0].lines()):  # theirs live on: containers end them
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    assert not any(alive(int(pid)) for pid in both.runs[1].lines())

@@ -14,7 +14,7 @@ from scenarios.driving import HERE, System, request, running
 
 from pidone.ecosystem.load import load
 from pidone.ecosystem.options import LoadOptions
-from pidone.ecosystem.spec import AppSpec, ExecMode
+from pidone.ecosystem.spec import AppSpec, ExecMode, KillMode
 
 CONFIGS = ["coordinator/ecosystem.toml", "coordinator/ecosystem.config.cjs"]
 SECRET = re.compile(r"(?i)password|passwd|secret|token|api_?key|private_?key|-----BEGIN")
@@ -98,7 +98,7 @@ CHECKS: dict[str, Check] = {
     "for at most 10 s": lambda app: app.listen_timeout == 10.0,
     "has 5 s to stop": lambda app: app.kill_timeout == 5.0,
     "is asked before it is killed": lambda app: app.kill_signal in (signal.SIGTERM, signal.SIGINT),
-    "its children end with it": lambda app: app.treekill,
+    "its children end with it": lambda app: app.kill_mode is not KillMode.PROCESS,
     # restart
     "restarts": lambda app: app.autorestart,
     "starts with the runtime": lambda app: app.autostart,

@@ -16,7 +16,7 @@ from pidone.ecosystem.programs import serving
 from pidone.ecosystem.programs.program import Program, Request
 from pidone.ecosystem.programs.program import resolve as resolve_program
 from pidone.ecosystem.references import UnsetVariableError, expand
-from pidone.ecosystem.spec import AppSpec, ExecMode, MemoryShare, Readiness, Seconds
+from pidone.ecosystem.spec import AppSpec, ExecMode, KillMode, MemoryShare, Readiness, Seconds
 from pidone.ecosystem.values import kinds, tables, watching
 from pidone.ecosystem.values.quantities import write_size
 from pidone.ecosystem.values.rights import Account, credentials
@@ -325,14 +325,18 @@ class Reader:
         return f"{prefix}:{name}" if prefix else name
 
     def _stopping(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """PM2's own defaults and variables, where it is called by that name."""
+        """PM2's `treekill`; its own defaults and variables, where it is called by that name."""
+        tree = {} if values.get("treekill", True) else {"kill_mode": KillMode.PROCESS}
         if self.options.personality == "pidone":
-            return {}
+            return tree if "kill_mode" not in values else {}
         environ = self.options.environ
         defaults: dict[str, Any] = {
             "kill_signal": self._pm2_kill_signal(),
             "kill_timeout": self._pm2_milliseconds("PM2_KILL_TIMEOUT", 1.6),
             "listen_timeout": self._pm2_milliseconds("PM2_GRACEFUL_LISTEN_TIMEOUT", 3.0),
+            "kill_mode": KillMode.TREE,
+            **tree,
+            "stdin": "pipe",
             "shutdown_with_message": environ.get("PM2_KILL_USE_MESSAGE", "false") not in ("", "0", "false"),
         }
         return {name: value for name, value in defaults.items() if name not in values}

@@ -42,6 +42,17 @@ class Balance(StrEnum):
     SOURCE = "source"
 
 
+class KillMode(StrEnum):
+    """Who of an incarnation is ended with it."""
+
+    MIXED = "mixed"
+    """The main process is asked; what it leaves behind is asked by SIGTERM after it has ended."""
+    TREE = "tree"
+    """Everybody is asked at once, children before their parents."""
+    PROCESS = "process"
+    """The main process alone; its descendants end with the container."""
+
+
 class OnReadyTimeout(StrEnum):
     """What `listen_timeout` means when an instance has not reported ready by then."""
 
@@ -202,7 +213,7 @@ class AppSpec(Record, kw_only=True, hidden=("env",)):
     # How it is stopped and replaced
     kill_signal: int = 15
     kill_timeout: Seconds = 8.0
-    treekill: bool = True
+    kill_mode: KillMode = KillMode.MIXED
     shutdown_with_message: bool = False
     drain_timeout: Seconds | None = None
     """Longest drain of one instance before its stop begins; None is a part of `kill_timeout`: stopping.py."""

@@ -3,7 +3,7 @@
 from typing import Final
 
 from pidone.ecosystem.keys.key import Group, Key
-from pidone.ecosystem.spec import OnReadyTimeout
+from pidone.ecosystem.spec import KillMode, OnReadyTimeout
 from pidone.ecosystem.values import kinds, network, tables
 
 START: Final = Group(
@@ -115,7 +115,15 @@ STOP: Final = Group(
             "Whether the kernel sends it `kill_signal` when a runtime that is not process 1 was killed.",
             ours=True,
         ),
-        Key("treekill", kinds.BOOL, "SIGKILL what is left of its descendants too."),
+        Key(
+            "kill_mode",
+            kinds.choice("mixed", "tree", "process", enum=KillMode),
+            "Who gets `kill_signal`: `mixed` the main process, and SIGTERM what it leaves behind; `tree` "
+            "its descendants too, children first; `process` the main process alone, descendants live on.",
+            ours=True,
+            default="`mixed`; `tree` under the name pm2-runtime",
+        ),
+        Key("treekill", kinds.BOOL, 'PM2\'s: false is `kill_mode = "process"`.', default="true"),
         Key(
             "shutdown_with_message",
             kinds.BOOL,

@@ -149,6 +149,8 @@ def _peer_defaults(spec: AppSpec) -> dict[str, object]:
         "kill_signal": signames.signal_name(spec.kill_signal),
         "kill_timeout": write_duration(spec.kill_timeout),
         "listen_timeout": write_duration(spec.listen_timeout),
+        "kill_mode": spec.kill_mode.value,
+        "stdin": spec.stdin,
         **({"shutdown_with_message": True} if spec.shutdown_with_message else {}),
     }
 

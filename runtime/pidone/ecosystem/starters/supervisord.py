@@ -30,7 +30,7 @@ _NO_FILE: Final = ("NONE", "AUTO", "SYSLOG")
 _HANDLED: Final = frozenset(
     (
         "command", "directory", "environment", "autostart", "autorestart", "exitcodes", "killasgroup",
-        "priority", "redirect_stderr", *_SECONDS, *_AS_THEY_ARE, *_NUMBERS, *_FILES,
+        "stopasgroup", "priority", "redirect_stderr", *_SECONDS, *_AS_THEY_ARE, *_NUMBERS, *_FILES,
     )
 )  # fmt: skip
 _INSTANCE: Final = "$NODE_APP_INSTANCE"
@@ -163,8 +163,8 @@ def _restarts(program: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
         yield "autorestart", False
     if codes != [0]:
         yield "success_exit_codes", codes
-    if "killasgroup" in program:
-        yield "treekill", _yes(program["killasgroup"])
+    if _yes(program.get("stopasgroup", "false")) is True:
+        yield "kill_mode", "tree"
 
 
 def _whole(text: str) -> int | str:

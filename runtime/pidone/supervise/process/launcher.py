@@ -2,13 +2,13 @@
 
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Final
 
 from pidone.contracts import Clock, Handover, InstanceId, LogSink, LogSource, Outlet, Report, SocketBroker
-from pidone.ecosystem.spec import AppSpec, Seconds
+from pidone.ecosystem.spec import AppSpec, KillMode, Seconds
 from pidone.errors import ListenError, SpawnError
 from pidone.init import proctree
 from pidone.init.reaper import ExitStatus, Reaper
@@ -133,14 +133,23 @@ class ForkLauncher:
         """The kernel does not let us signal a process of this app."""
         self._rights.refused(app, pid, number)
 
-    def clear(self, app: AppSpec, kin: Kin, on_gone: Callable[[], None]) -> Clearance | None:
-        """Begin to end what is left of an incarnation; None if there is nothing."""
+    def clear(
+        self,
+        app: AppSpec,
+        kin: Kin,
+        on_gone: Callable[[], None],
+        *,
+        number: int,
+        asked: Sequence[proctree.Process],
+    ) -> Clearance | None:
+        """Begin to end what is left of an incarnation by a signal; None if there is nothing."""
 
         def gone() -> None:
             self._clearances.discard(clearance)
             on_gone()
 
-        clearance = Clearance(kin.alive, self._clock, gone, partial(self.refused, app))
+        refused = partial(self.refused, app)
+        clearance = Clearance(kin.alive, self._clock, gone, refused, number=number, asked=asked)
         if not clearance.begin():
             return None
         self._clearances.add(clearance)
@@ -181,6 +190,8 @@ class ForkedProcess:
         """Who is the main process instead, by the app's word, as long as the one we started lives."""
         self._asked_by: int | None = None
         """The signal by which it was asked to stop."""
+        self._asked: list[proctree.Process] = []
+        """The descendants that were asked at the same time (`kill_mode = "tree"`)."""
 
     def online(self) -> None:
         """The process counts as ready: its ports may take connections, its health is watched."""
@@ -201,13 +212,27 @@ class ForkedProcess:
     def stop(self, number: int) -> None:
         """Signal the main process, after noting who its descendants are, as far as that can be told.
 
-        Noted before, since it may be gone a moment later, and they with it out of our sight.
+        Noted before, since it may be gone a moment later, and they with it out of our sight. Where the whole
+        tree is signalled, those at its bottom come first, as in PM2's treekill.
         """
-        self._kin.remember()
+        descendants = self._kin.remember()
         self._asked_by = number
+        if self._app.kill_mode is KillMode.TREE:
+            self._asked = [process for process in reversed(descendants) if self._ask(process, number)]
         self.signal(number)
         if self._is_stopped():  # it hears nothing but SIGKILL
             self.signal(signal.SIGCONT)
+
+    def _ask(self, process: proctree.Process, number: int) -> bool:
+        """Whether a descendant was signalled."""
+        if process.pid == self.pid:  # it was named by the app, and is signalled as the main process
+            return False
+        outcome = process.deliver(number)
+        if outcome == proctree.REFUSED:
+            self._launcher.refused(self._app, process.pid, number)
+        elif process.state == "T":
+            process.deliver(signal.SIGCONT)
+        return outcome == proctree.SENT
 
     def _is_stopped(self) -> bool:
         try:
@@ -267,7 +292,10 @@ class ForkedProcess:
         return self._handover.drain()
 
     def kill(self) -> None:
-        """SIGKILL the main process and everything that belongs to it, newcomers included."""
+        """SIGKILL the main process and everything that belongs to it, newcomers included.
+
+        Except where descendants live on (`kill_mode = "process"`).
+        """
         self._killed = True
         if self._clearance is not None:
             self._clearance.kill()
@@ -276,13 +304,24 @@ class ForkedProcess:
         self.signal(signal.SIGKILL)
         if self._named is not None and self._kin.main_is_alive:
             proctree.deliver(self._started, signal.SIGKILL)
+        if self._app.kill_mode is KillMode.PROCESS:
+            return
         self._kin.send_to_group(signal.SIGKILL)
         for process in self._kin.alive():
             process.deliver(signal.SIGKILL)
 
     def end_leftovers(self, on_gone: Callable[[], None]) -> bool:
         """Ask what the main process left behind to end; False if there is nothing."""
-        self._clearance = self._launcher.clear(self._app, self._kin, on_gone)
+        if self._app.kill_mode is KillMode.PROCESS:
+            return False
+        by_tree = self._asked_by if self._app.kill_mode is KillMode.TREE else None
+        self._clearance = self._launcher.clear(
+            self._app,
+            self._kin,
+            on_gone,
+            number=by_tree or signal.SIGTERM,
+            asked=self._asked,
+        )
         if self._clearance is None:
             return False
         if self._killed:

@@ -6,7 +6,7 @@ is another PID namespace's. No signal waits for it: the main process and its gro
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias, TypeVar
 
 from pidone.contracts import Clock, Timer
@@ -91,11 +91,14 @@ class Kin:
         self._remembered: dict[int, int] = {}
         self.main_is_alive = True
 
-    def remember(self) -> None:
-        """Note the present descendants by pid and start time: some may leave the group before they end."""
-        self._remembered.update(
-            (process.pid, process.start_ticks) for process in self._looks.below(self._main)
-        )
+    def remember(self) -> list[proctree.Process]:
+        """Note the present descendants by pid and start time: some may leave the group before they end.
+
+        Parents come before their children.
+        """
+        below = self._looks.below(self._main)
+        self._remembered.update((process.pid, process.start_ticks) for process in below)
+        return below
 
     def send_to_group(self, number: int) -> str:
         """Signal the main process's group, which needs no look at anything."""
@@ -167,21 +170,25 @@ class Clearance:
         clock: Clock,
         on_gone: Callable[[], None],
         on_refused: Callable[[int, int], None] = lambda _pid, _number: None,
+        *,
+        number: int = signal.SIGTERM,
+        asked: Iterable[proctree.Process] = (),
     ) -> None:
         """`find` tells who is left; `on_gone` is called once, when nobody is.
 
-        `on_refused` hears the pid of each that may not be signalled, and the signal.
+        `on_refused` hears the pid of each that may not be signalled, and the signal. Who is asked to end is
+        asked by the signal `number`, except those who have been `asked` before.
         """
         self._find = find
         self._clock = clock
         self._on_gone: Callable[[], None] | None = on_gone
         self._on_refused = on_refused
-        self._signal = signal.SIGTERM
-        self._told: set[tuple[int, int]] = set()
+        self._signal = number
+        self._told = {(process.pid, process.start_ticks) for process in asked}
         self._timer: Timer | None = None
 
     def begin(self) -> bool:
-        """Ask whoever is left to end (SIGTERM). False if there is nobody; `on_gone` is not called then."""
+        """Ask whoever is left to end. False if there is nobody; `on_gone` is not called then."""
         left = self._find()
         if not left:
             self._on_gone = None
