@@ -7,7 +7,7 @@ from sim.programs import MIB
 from sim.setups import BROKEN, FAT, SLOW, Setup
 from sim.steps import Step
 
-from pidone.ecosystem.spec import AppSpec, Dependency, Ecosystem, ExecMode, Listen, Readiness
+from pidone.ecosystem.spec import AppSpec, Dependency, Ecosystem, ExecMode, Hook, Listen, Readiness
 
 History: TypeAlias = tuple[Setup, tuple[Step, ...]]
 
@@ -42,6 +42,7 @@ def directed() -> dict[str, History]:
     limited = _app("api", program=FAT, ready=Readiness(ipc=True), max_memory_restart=100 * MIB)
     slow_end: Mapping[str, Any] = {"drain_timeout": 20.0, "kill_timeout": 3.0}
     drained = _app("api", instances=2, depends_on=_needs("db"), **slow_end, **_SHARED)
+    hooked = _app("api", program=SLOW, listen=_PORT, hooks={"pre_start": Hook(command=("/bin/pre_start",))})
     own_start = _app("db", autostart=False)
     return {
         "a file drops a dependency and its dependent fails to change": _history(
@@ -113,5 +114,43 @@ def directed() -> dict[str, History]:
             (2.0, "stubborn", "api"),
             (1.0, "stop_whole"),
             files=[[_app("db", max_age=5.0), _app("api", depends_on=_needs("db"))]],
+        ),
+        "a slot is asked for that was scaled away in the same turn": _history(
+            (0.1, "verb", "scale", "api", 1),
+            (0.0, "verb", "reload", "api:2"),
+            (0.0, "file", 0),
+            files=[[_app("api", instances=3, autostart=False), _app("web")]],
+        ),
+        "everything stops while a successor is all there is of a slot": _history(
+            (0.1, "verb", "restart", "api:0"),
+            (0.0, "verb", "start", "web:2"),
+            (0.0, "verb", "reload", "api"),
+            (0.1, "stop_whole"),
+            files=[[hooked, _app("web", instances=3, depends_on=_needs("api"))]],
+        ),
+        "files cannot be watched when that begins": _history(
+            (2.0, "break_next", "spawn", 2),
+            (0.0, "verb", "start", "db"),
+            files=[[_app("db", watch=(".",), autostart=False), _app("web")]],
+            probe=2,
+        ),
+        "one slot is stopped, and the other waits for what gave up": _history(
+            (2.0, "file", 1),
+            (0.0, "verb", "stop", "api"),
+            (0.0, "verb", "reload", "api:0"),
+            files=[
+                [_app("db"), _app("api", instances=2)],
+                [
+                    _app("db", program=BROKEN, version="v2"),
+                    _app("api", instances=2, depends_on=_needs("db")),
+                ],
+            ],
+        ),
+        "one asks for more time at the stop, and another waits for its end": _history(
+            (2.0, "stubborn", "db"),
+            (0.0, "stubborn", "web"),
+            (0.0, "stop_whole"),
+            (1.0, "extend", "db"),
+            files=[[_app("web"), _app("db", kill_timeout=2.0, depends_on=_needs("web"))]],
         ),
     }

@@ -168,6 +168,8 @@ class History:
         self._log.append(f"t={self._world.loop.now:g}    {event} {about} {message}")
         if event == "runtime.error":
             self._world.loop.errors.append(str(fields.get("exc_info", message)))
+        elif event == "runtime.stop":
+            self._judge.whole_stops()
         elif event == "app.reload_failed":
             self._judge.failed.add(str(fields["app"]))
         elif event == "config.rejected" and self._before_reading is not None:
@@ -229,6 +231,10 @@ class History:
     def do_stubborn(self, app: str) -> None:
         for program in self._world.of(app):
             program.be_stubborn()
+
+    def do_extend(self, app: str) -> None:
+        for program in self._world.of(app):
+            program.ask_for_more()
 
     def do_hand_over(self, app: str) -> None:
         for program in self._world.of(app):

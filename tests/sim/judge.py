@@ -10,7 +10,7 @@ from sim.setups import BROKEN
 from sim.wishes import AppWish, Wishes
 from sim.world import World
 
-from pidone.ecosystem.spec import AppSpec, ExecMode
+from pidone.ecosystem.spec import AppSpec, Condition, ExecMode
 from pidone.record import Record
 
 FINAL: Final = ("stopped", "errored", "completed")
@@ -70,6 +70,8 @@ class Judge:
         """Apps of which a reload was called off: they may be what they were before."""
         self._doubtful: list[Main] = []
         """Started in this instant."""
+        self._was_leaving: set[str] = set()
+        """Marks of those whose hook before a stop ran already when the stop of the whole began."""
         self._mains: dict[str, Main] = {}
         """By mark."""
         self._world: World
@@ -91,6 +93,15 @@ class Judge:
         for each in self.live(app):
             if each.index in slots:
                 each.is_free = True
+
+    def whole_stops(self) -> None:
+        """The runtime says that it stops, and has not asked anybody to yet."""
+        self._was_leaving = {
+            f"default/{name}:{each.index}:{each.incarnation}"
+            for name, app in self._runtime.apps().items()
+            for each in app.instances
+            if each.state == "leaving"
+        }
 
     # -- as a witness ----------------------------------------------------------------------------------
 
@@ -204,14 +215,15 @@ class Judge:
             return  # it is one of two, and the other serves on
         if self._world.programs[main.proc.mark].behaviour.unhealthy_after is not None:
             return  # who does not work is no use to anybody
+        if main.proc.mark in self._was_leaving:
+            return  # it was decided when its hook began
         if self._runtime.phase == "STOPPING" and self.is_orderly and (up := self._dependents(main)):
             self.complain("order", f"{main} is stopped before {up[0]}, which depends on it")
 
     def _is_needed(self, main: Main) -> bool:
         """Whether anything is left of who depends on it, and may need it until its own end."""
-        names = {
-            each.name for each in self.wishes.ecosystem.apps for d in each.depends_on if d.app == main.app
-        }
+        specs = (*self.wishes.ecosystem.apps, *(each.spec for each in self.live()))  # deleted ones live on
+        names = {each.name for each in specs for d in each.depends_on if d.app == main.app}
         left = (each.mark.partition("/")[2].rpartition(":") for each in self._world.kernel.procs.values())
         return any(slot.rpartition(":")[0] in names for slot, _, _ in left)
 
@@ -351,7 +363,8 @@ class Judge:
         facts = self._runtime.apps()
         for dependency in wish.spec.depends_on:
             fact = facts.get(dependency.app)
-            if fact is None or any(each.state != "online" for each in fact.slots.values()):
+            there = "completed" if dependency.condition is Condition.COMPLETED else "online"
+            if fact is None or any(each.state != there for each in fact.slots.values()):
                 return True
         return False
 

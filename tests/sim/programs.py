@@ -127,6 +127,10 @@ class Program:
         """Take all the time it can get to finish what it has, and to stop."""
         self.behaviour = self.behaviour.but(drains_after=8.0, stops_after=None)
 
+    def ask_for_more(self) -> None:
+        """Time, for what it has to do now."""
+        self._say(lambda voice: voice.extend(9.0))
+
     def drain(self) -> None:
         """Asked to take no more connections."""
         self._later(self.behaviour.drains_after, lambda: self._say(lambda voice: voice.drained()))
@@ -167,7 +171,8 @@ class Program:
             return
         self._is_stopping = True
         if self.behaviour.extends:
-            self._say(lambda voice: voice.extend(9.0))
+            # Nobody is heard from inside of the call that sends the signal.
+            self._later(0.0, self.ask_for_more)
         self._later(self.behaviour.stops_after, lambda: self._kernel.exit(self.proc))
 
     def _fork(self, child: Child) -> Proc:

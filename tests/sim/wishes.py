@@ -90,10 +90,11 @@ class Wishes:
             if not any(app.slots):
                 app.slots = [None] * len(app.slots)
 
-    @staticmethod
-    def _resize(app: AppWish, count: int) -> None:
+    def _resize(self, app: AppWish, count: int) -> None:
         new = app.is_wanted
         app.most = count
+        gone = {f"{app.spec.name}:{slot}" for slot in range(count, len(app.slots))}
+        self.put_to_rest -= gone  # there is nothing left to be started again
         app.slots = [*app.slots[:count], *[new] * (count - len(app.slots))]
 
     def rests(self) -> list[str]:

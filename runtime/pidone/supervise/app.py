@@ -105,7 +105,7 @@ class App:
     @property
     def was_put_to_rest(self) -> bool:
         """It ran and somebody stopped it, or an instance of it, on purpose, and will start it again."""
-        if self.wanted.run is Run.ON:
+        if self.wanted.run is not Run.OFF:
             return bool(self.wanted.stopped_slots)
         return self.wanted.was_stopped and any(each.fate is None for each in self.instances.values())
 
@@ -461,6 +461,10 @@ class App:
             return ()
         if wanted.is_removed:
             return ()
+        if slots is not None:
+            slots = [slot for slot in slots if slot < wanted.count]  # others are on their way out
+            if not slots:
+                return ()
         if slots is not None and wanted.run is not Run.ON:
             for index in range(wanted.count):
                 wanted.slot(index).rest = Rest.STOPPED

@@ -184,6 +184,8 @@ def plan(wanted: Wanted, actual: Actual, now: Seconds) -> Plan:
     """The next steps of one app."""
     if not wanted.is_on:
         return _stop_all(actual)
+    if wanted.is_ending:  # what is there serves its dependents until its turn comes, successors too
+        return Plan(waits_for="the end of what depends on it")
     steps: list[Step] = [Dismiss(i) for i in sorted(actual.instances, reverse=True) if i >= wanted.count]
     steps += [Add(index) for index in range(wanted.count) if index not in actual.instances]
     kept = [member for index, member in actual.instances.items() if index < wanted.count]

@@ -487,8 +487,9 @@ class Supervisor:
 
     def _out_of_time(self) -> None:
         up = [app for app in self.apps.values() if not app.is_down]
+        # Who got more time and has gone meanwhile has taken it from those that he depended on.
         late = [each for each in self._all_instances() if each.asked_for_more]
-        if late and not self._gave_more and self.runtime.shutdown_timeout is None:
+        if up and late and not self._gave_more and self.runtime.shutdown_timeout is None:
             self._gave_more = True  # once: who asks for ever is not waited for for ever
             more = stop_time(self.runtime, [app.spec for app in up], max(each.time_left for each in late))
             self._deadline = self._world.clock.call_later(more, self._out_of_time)

@@ -76,7 +76,8 @@ class Watcher:
         try:
             self._helper = _Helper(self, [_group(spec) for _, spec in self._groups], self._loop, self._reaper)
         except SpawnError as error:
-            self._log.event("error", "watch.failed", f"files are not watched: {error}")
+            self._log.event("error", "watch.failed", f"files are not watched yet: {error}")
+            self._retry = self._loop.call_later(_RETRY, self._begin)
 
     def _end(self) -> None:
         if self._retry is not None:
