@@ -14,7 +14,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class LauncherHook(BuildHookInterface[Any]):
-    """Adds the command to the scripts of the wheel; `CC` and `CFLAGS` are as for make."""
+    """Adds the command to the scripts of the wheel; `CC` and `CFLAGS` are as for make.
+
+    With `LAUNCHER=static` it needs no C library, and the wheel is for every Linux of the compiler's processor.
+    """
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile it aside; with a native file in it the wheel is for this platform."""
@@ -22,8 +25,11 @@ class LauncherHook(BuildHookInterface[Any]):
         folder = Path(self.root, "runtime/bin")
         self._folder = tempfile.mkdtemp(prefix="pidone-build-")
         launcher = Path(self._folder, "pidone")
-        if compile_launcher(folder / "launcher.c", launcher):
-            build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
+        static = os.environ.get("LAUNCHER") == "static"
+        if compile_launcher(folder / "launcher.c", launcher, static=static):
+            build_data["tag"] = f"py3-none-{_everywhere(launcher) if static else _here()}"
+        elif static:
+            raise RuntimeError("LAUNCHER=static: there is no compiler for it (CC)")
         else:
             shutil.copy(folder / "pidone-direct", launcher)
         build_data["shared_scripts"][str(launcher)] = "pidone"
@@ -34,10 +40,26 @@ class LauncherHook(BuildHookInterface[Any]):
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def compile_launcher(source: Path, target: Path) -> bool:
+def _here() -> str:
+    """The platform tag of this machine, for a wheel that is installed where it was built."""
+    return sysconfig.get_platform().replace("-", "_").replace(".", "_")
+
+
+def _everywhere(program: Path) -> str:
+    """The platform tags of a program that needs nothing of a distribution (PEP 600, PEP 656)."""
+    header = program.read_bytes()[:20]
+    machine = _MACHINES[int.from_bytes(header[18:20], "little")]
+    return f"manylinux_2_17_{machine}.manylinux2014_{machine}.musllinux_1_1_{machine}"
+
+
+_MACHINES = {62: "x86_64", 183: "aarch64"}
+"""`e_machine` of elf(5)."""
+
+
+def compile_launcher(source: Path, target: Path, *, static: bool = False) -> bool:
     """Whether a compiler was there and did it."""
     compiler = shlex.split(os.environ.get("CC", "cc"))
-    flags = shlex.split(os.environ.get("CFLAGS", "-Os"))
+    flags = [*shlex.split(os.environ.get("CFLAGS", "-Os")), *(["-static"] if static else [])]
     try:
         subprocess.run(
             [*compiler, *flags, "-s", "-Wl,--build-id=none", "-o", str(target), str(source)], check=True

@@ -3,7 +3,7 @@
 
 check [TAG]                the version is the same everywhere, and the changelog has it
 notes                      what the changelog says of it
-distributions FOLDER       sdist and wheel, reproducible, checked
+distributions FOLDER       sdist and wheels, reproducible, checked
 bundle FOLDER              the bundle of this machine's architecture as an archive, with its checksum
 images REPOSITORY          all images of this architecture, pushed as REPOSITORY:TAG-ARCHITECTURE
 manifests REPOSITORY       one tag for all architectures, of what `images` has pushed
@@ -19,8 +19,9 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACES = {
@@ -30,6 +31,8 @@ PLACES = {
 }
 TARGETS = {"runtime": "", "bundle": "bundle", "node": "node"}
 """The published targets of the Dockerfile and how their tags begin; docs/docker.md names them."""
+COMPILERS = {"x86_64": "musl-gcc", "aarch64": "aarch64-linux-gnu-gcc"}
+"""For the static launcher in the wheel of an architecture; Debian's musl-tools and gcc-aarch64-linux-gnu."""
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -66,7 +69,10 @@ def notes() -> str:
 
 
 def distributions(folder: Path) -> list[Path]:
-    """Build both twice, in two places. Raises ReleaseError unless they are the same."""
+    """Build all twice, in two places. Raises ReleaseError unless they are the same."""
+    missing = [name for name in COMPILERS.values() if shutil.which(name) is None]
+    if missing:
+        raise ReleaseError(f"no {', '.join(missing)}: apt-get install musl-tools gcc-aarch64-linux-gnu")
     made = [_build(folder), _build(folder / "again")]
     first, second = ({path.name: _digest(path) for path in paths} for paths in made)
     shutil.rmtree(folder / "again")
@@ -77,11 +83,18 @@ def distributions(folder: Path) -> list[Path]:
 
 
 def _build(folder: Path) -> list[Path]:
-    """From what git has of this commit, so that nothing else is in it; the native launcher static."""
+    """From what git has of this commit, so that nothing else is in it.
+
+    A wheel with a native launcher for each architecture, and one for the others, whose `pidone` is a script.
+    """
+    target = ("--directory", str(folder.resolve()))
     with tempfile.TemporaryDirectory() as source:
         archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, check=True, capture_output=True).stdout
         subprocess.run(["tar", "-x", "-C", source], input=archive, check=True)
-        _run(_tool("hatchling"), "build", "--directory", str(folder.resolve()), cwd=Path(source))
+        for compiler in COMPILERS.values():
+            native = {"LAUNCHER": "static", "CC": compiler}
+            _run(_tool("hatchling"), "build", "--target", "wheel", *target, cwd=Path(source), environ=native)
+        _run(_tool("hatchling"), "build", *target, cwd=Path(source), environ={"CC": "false"})
     return sorted(folder.glob("pidone-*"))
 
 
@@ -129,7 +142,11 @@ def dry_run() -> None:
     """All that can be done here, and a list of what a tag would publish."""
     check()
     with tempfile.TemporaryDirectory() as scratch:
-        found = [*distributions(Path(scratch) / "dist")]
+        found = []
+        if all(map(shutil.which, COMPILERS.values())):
+            found += distributions(Path(scratch) / "dist")
+        else:
+            print(f"no {' or '.join(COMPILERS.values())} is here: the wheels were not tried")
         if (
             shutil.which("docker")
             and not subprocess.run(["docker", "info"], check=False, capture_output=True).returncode
@@ -173,10 +190,10 @@ def _tool(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
 
 
-def _run(*command: str, cwd: Path = ROOT) -> None:
-    environ = {**os.environ, "SOURCE_DATE_EPOCH": _git("log", "-1", "--format=%ct")}
-    print("+", *command, flush=True)
-    subprocess.run(command, cwd=cwd, env=environ, check=True)
+def _run(*command: str, cwd: Path = ROOT, environ: Mapping[str, str] = MappingProxyType({})) -> None:
+    print("+", *(f"{name}={value}" for name, value in environ.items()), *command, flush=True)
+    stamp = {"SOURCE_DATE_EPOCH": _git("log", "-1", "--format=%ct")}
+    subprocess.run(command, cwd=cwd, env={**os.environ, **stamp, **environ}, check=True)
 
 
 def _digest(path: Path) -> str:
