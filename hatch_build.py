@@ -16,7 +16,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 class LauncherHook(BuildHookInterface[Any]):
     """Adds the command to the scripts of the wheel; `CC` and `CFLAGS` are as for make.
 
-    With `LAUNCHER=static` it needs no C library, and the wheel is for every Linux of the compiler's processor.
+    With `LAUNCHER=static` it needs no C library: a wheel for every Linux of the compiler's processor.
     """
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
@@ -28,6 +28,7 @@ class LauncherHook(BuildHookInterface[Any]):
         static = os.environ.get("LAUNCHER") == "static"
         if compile_launcher(folder / "launcher.c", launcher, static=static):
             build_data["tag"] = f"py3-none-{_everywhere(launcher) if static else _here()}"
+            build_data["shared_scripts"][str(folder / "pidone-direct")] = "pidone-direct"
         elif static:
             raise RuntimeError("LAUNCHER=static: there is no compiler for it (CC)")
         else:

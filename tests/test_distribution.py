@@ -3,6 +3,7 @@
 import email.parser
 import hashlib
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -35,9 +36,9 @@ def checkout(folder: Path) -> Path:
     return folder
 
 
-def build(source: Path, target: Path, *kinds: str) -> list[Path]:
+def build(source: Path, target: Path, *kinds: str, **variables: str) -> list[Path]:
     """Build with the same backend as `pip`, offline."""
-    environ = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH}
+    environ = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH, **variables}
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "--directory", str(target), *kinds],
         cwd=source,
@@ -178,3 +179,50 @@ def test_no_requirement_has_an_upper_bound(built: Mapping[str, Path]) -> None:
     ]
     assert len(requirements) == len(PROJECT["project"]["dependencies"])
     assert [line for line in requirements if re.search(r"<|==|~=|!=", line)] == []
+
+
+@pytest.mark.parametrize(
+    ("compiler", "machine"), [("musl-gcc", "x86_64"), ("aarch64-linux-gnu-gcc", "aarch64")]
+)
+def test_a_static_launcher_is_for_every_linux(compiler: str, machine: str, tmp_path: Path) -> None:
+    """No loader, no C library; a wheel with the tags of both kinds of distributions."""
+    if shutil.which(compiler) is None:
+        pytest.skip(f"no {compiler}")
+    if machine == "x86_64" != platform.machine():
+        pytest.skip("musl-gcc builds for its own machine")
+    [wheel] = build(
+        checkout(tmp_path / "source"), tmp_path / "dist", "-t", "wheel", LAUNCHER="static", CC=compiler
+    )
+    tags = f"manylinux_2_17_{machine}.manylinux2014_{machine}.musllinux_1_1_{machine}"
+    assert wheel.name == f"pidone-{PROJECT['project']['version']}-py3-none-{tags}.whl"
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(name for name in archive.namelist() if name.endswith("/scripts/pidone"))
+        program = archive.read(name)
+    assert program.startswith(b"\x7fELF")
+    assert b"/ld-" not in program
+
+
+def test_an_app_image_cannot_break_a_released_wheel(tmp_path: Path) -> None:
+    """PYTHONHOME, which only a native program can keep from an interpreter."""
+    if shutil.which("musl-gcc") is None:
+        pytest.skip("no musl-gcc")
+    [wheel] = build(
+        checkout(tmp_path / "source"), tmp_path / "dist", "-t", "wheel", LAUNCHER="static", CC="musl-gcc"
+    )
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True)
+    install = [sys.executable, "-m", "pip", "--python", str(tmp_path / "venv/bin/python"), "install"]
+    subprocess.run([*install, "--quiet", "--no-deps", "--no-index", str(wheel)], check=True)
+    environ = {**os.environ, "PYTHONHOME": "/nonexistent", "PYTHONPATH": "/nonexistent"}
+    argv = [str(tmp_path / "venv/bin/pidone"), "--version"]
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["pidone", PROJECT["project"]["version"]], done.stderr
+
+
+def test_without_a_compiler_the_wheel_is_for_all(tmp_path: Path) -> None:
+    """And has its script once."""
+    [wheel] = build(checkout(tmp_path / "source"), tmp_path / "dist", "-t", "wheel", CC="false")
+    assert wheel.name.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        scripts = [name for name in archive.namelist() if "/scripts/" in name]
+        assert [Path(name).name for name in scripts] == ["pidone"]
+        assert archive.read(scripts[0]).startswith(b"#!python")

@@ -14,7 +14,9 @@ ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 PINNED = re.compile(r"uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$")
 OURS = re.compile(r"(sudo --preserve-env=PATH env CI=1 )?(make |\.ci/|\.venv/bin/python \.ci/)")
-ORDINARY = re.compile(r"(git merge-base|gh release create|sudo apt-get install|for target in runtime bundle node; do echo) ")
+ORDINARY = re.compile(
+    r"(git merge-base|gh release create|sudo apt-get install|for target in runtime bundle node; do echo) "
+)
 
 
 @pytest.fixture(params=WORKFLOWS, ids=lambda path: str(path.stem))
