@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test sim test-docker test-k8s lint bench docs release-dry-run clean
+.PHONY: run test sim sweep chaos test-docker test-k8s lint bench docs release-dry-run clean
 
 run: $(VENV)/.sample
 	cd docker/backend && PATH="$(CURDIR)/$(BIN):$$PATH" pidone ecosystem.toml
@@ -14,6 +14,11 @@ test: $(VENV)/.ready
 # The whole runtime in a seeded world: `make sim SEEDS=100000`, and `make sim SEED=n` for one that failed.
 sim: $(VENV)/.ready
 	PYTHONPATH=tests $(BIN)/python -m sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),20000)) $(ARGS)
+
+# A real runtime, once for each system call, errno and occurrence; goes on where it was left: `make sweep JOBS=4`.
+# `ARGS=--share` is the fixed tenth of CI, `--fresh` begins anew, `--show openat:EMFILE:3` tells all about one.
+sweep: $(VENV)/.ready
+	PYTHONPATH=tests $(BIN)/python -m faults $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
 
 # Real containers; starts an engine and makes base images where there are none.
 test-docker: $(VENV)/.ready

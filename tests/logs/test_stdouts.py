@@ -172,7 +172,8 @@ def test_the_end_of_stdout_is_an_orderly_stop_with_an_exit_code_of_its_own(kind:
             ends.hang_up()
             assert run.wait() == ExitCode.STDOUT_LOST
             assert run.err is not None
-            assert run.err.text() == ""
+            assert len(run.err) == 1
+            assert "stdout is lost" in run.err.text()
         assert (tmp_path / "tidied").exists()
     finally:
         for fd in (ends.read, ends.write):

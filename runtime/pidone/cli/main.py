@@ -23,6 +23,9 @@ OTHER_NAME = "other name"
 HELP = "help"
 VERSION = "version"
 
+_SYSTEM_ERRORS = (OSError, ImportError, MemoryError)
+"""A module that cannot be looked for is one that is not found."""
+
 _FIXED = {
     **dict.fromkeys(("help", "-h", "--help"), HELP),
     **dict.fromkeys(("version", "-v", "-V", "--version"), VERSION),
@@ -43,12 +46,29 @@ def dispatch(argv: list[str]) -> int:
 
         return SIGNAL_BASE + 2
     except Exception as error:  # noqa: BLE001 (this is the one place that reports a bug)
+        return _last_word(error)
+
+
+def _last_word(error: Exception) -> int:
+    """What nobody has expected: a bug, or a system that refuses what every program takes.
+
+    Nothing may be imported any more if it is the latter, so the message is put together here then.
+    """
+    try:
         from pidone.errors import describe_bug
         from pidone.init.bare.output import complain
         from pidone.init.exitcodes import ExitCode
 
-        complain(describe_bug(error))
-        return ExitCode.INTERNAL
+        if not isinstance(error, _SYSTEM_ERRORS):
+            complain(describe_bug(error))
+            return ExitCode.INTERNAL
+        complain(f"the system refuses what it takes to run: {error}")
+    except Exception:  # noqa: BLE001 (an import that fails in the middle raises anything)
+        try:
+            os.write(2, f"pidone: the system refuses what it takes to run: {error}\n".encode())
+        except OSError:
+            return os.EX_OSERR  # which has to say it all
+    return os.EX_OSERR
 
 
 def _dispatch(argv: list[str]) -> int:
@@ -205,13 +225,20 @@ def _start(words: list[str], name: str) -> int:
 
         complain(f"cannot start: no process can be started ({error.strerror}; see ulimit -u and pids.max)")
         os._exit(ExitCode.NO_PROCESS)
-    from pidone.cli.start import run
+    try:
+        from pidone.cli.start import run
 
-    code = run(loading, load, inbox)
+        code = run(loading, load, inbox)
+    except BaseException:
+        loading.abandon()
+        raise
+    from contextlib import suppress
+
     # Everything has been flushed and waited for; tearing the interpreter down would only delay the end.
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:  # it was closed when we were started
-            stream.flush()
+            with suppress(OSError):
+                stream.flush()
     os._exit(code)
 
 

@@ -194,7 +194,8 @@ def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> 
     keep_descriptors_private()
     _adopt_orphans()
     _keep_socket_path()
-    os.chdir("/")
+    with suppress(OSError):  # then a mount stays pinned, and no more: every path that is kept is absolute
+        os.chdir("/")
     try:
         around = Surroundings(
             inbox=inbox,

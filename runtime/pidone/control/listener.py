@@ -99,7 +99,11 @@ class Listener:
                 if error.errno not in _VANISHED:
                     self._pause(error)
                 return
-            peer = self._peer_of(client, address)
+            try:
+                peer = self._peer_of(client, address)
+            except OSError as error:  # the kernel does not say who it is
+                self._on_full(error)
+                peer = None
             if peer is None:
                 client.close()
                 continue

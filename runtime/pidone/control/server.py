@@ -118,6 +118,7 @@ class ControlServer:
         from pidone.control.router import Router, parse  # noqa: PLC0415
 
         parts = self._parts
+        parts.loop.is_running()  # asks for asyncio's: raises OSError if it cannot be had
         operations = Operations(parts)
         routes = [
             *Probes(parts).routes(),

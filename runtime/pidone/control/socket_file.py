@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from pidone.control import peers
+from pidone.descriptors import close
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing at run time
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def _claim(path: str) -> Bound:
         sock = _listen(path)
     finally:
         if folder is not None:
-            os.close(folder)
+            close(folder)
     return Bound(sock, path, inode(path), taken_from)
 
 

@@ -3,6 +3,8 @@
 import os
 from typing import TypeAlias
 
+from pidone.descriptors import close
+
 AnyPath: TypeAlias = str | os.PathLike[str]
 """Paths are plain text in this room: `pathlib` weighs 0.6 MB in the long-lived process."""
 Notes: TypeAlias = list[str]
@@ -32,7 +34,7 @@ def read(path: AnyPath, notes: Notes | None = None) -> str | None:
         note(notes, f"{path}: {error.strerror}")
         return None
     finally:
-        os.close(fd)
+        close(fd)
     return b"".join(chunks).decode(errors="replace").strip()
 
 

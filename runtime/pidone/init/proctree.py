@@ -7,6 +7,7 @@ import os
 
 from pidone import procstat
 from pidone.csignal import signal
+from pidone.descriptors import close
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Process:
         try:
             return _deliver_to(descriptor, self.pid, signum) if self._is_current() else GONE
         finally:
-            os.close(descriptor)
+            close(descriptor)
 
     def _is_current(self) -> bool:
         try:
@@ -92,10 +93,31 @@ def deliver(target: int, signum: int) -> str:
     """Signal a pid, or a group by its negative: SENT, GONE or REFUSED. Needs no descriptor and no /proc."""
     try:
         os.kill(target, signum)
-    except PermissionError:
-        return REFUSED
-    except OSError:  # ESRCH
+    except ProcessLookupError:
         return GONE
+    except OSError:  # EPERM: of the process's user, or of a sandbox that has the newer call
+        return _deliver_otherwise(target, signum)
+    return SENT
+
+
+def _deliver_otherwise(target: int, signum: int) -> str:
+    """By pidfd_send_signal(2), where kill(2) is refused."""
+    if target <= 0:
+        return REFUSED
+    try:
+        descriptor = os.pidfd_open(target)
+    except ProcessLookupError:
+        return GONE
+    except OSError:
+        return REFUSED
+    try:
+        signal.pidfd_send_signal(descriptor, signum)
+    except ProcessLookupError:
+        return GONE
+    except OSError:
+        return REFUSED
+    finally:
+        close(descriptor)
     return SENT
 
 

@@ -68,8 +68,15 @@ class Reaper:
         """Whether the pid is a child somebody watches, as opposed to an adopted orphan."""
         return pid in self._owners
 
+    @property
+    def watched(self) -> tuple[int, ...]:
+        """Every child that somebody waits for."""
+        return tuple(self._owners)
+
     def reap(self) -> bool:
         """Bury what is dead, for a limited time; True if there may be more, so that the caller comes back.
+
+        Raises OSError where the kernel does not say who is dead: then it is to be tried again later.
 
         SIGCHLD coalesces: one signal may stand for any number of children, so this loops. The kernel names
         the children in the order of their birth, so that nobody is passed over.

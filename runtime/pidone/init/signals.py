@@ -8,6 +8,11 @@ interpreter already, and a list is good enough for a queue.
 import os
 
 from pidone.csignal import signal
+from pidone.descriptors import close
+
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
+if TYPE_CHECKING:
+    from types import FrameType
 
 # Left alone: uncatchable, synchronous faults (a handler in Python would spin), those Python ignores, and the
 # terminal's job control, whose defaults are right for a foreground process.
@@ -31,6 +36,15 @@ _LEFT_ALONE = frozenset(
 )
 
 
+WAITS = ("select", "wait")
+"""The functions in which the loop waits: of the library's selectors, and of EarlyLoop."""
+_AGAIN_S = 0.05
+
+
+class Deaf(OSError):  # noqa: N818 (what the loop is, and not an error of its callbacks)
+    """The pipe takes nothing: the loop would sleep on, so it is broken off, and can be turned on again."""
+
+
 class SignalInbox:
     """Collects signals from the first instruction on; readable through a pipe once somebody listens."""
 
@@ -43,9 +57,17 @@ class SignalInbox:
         # Who started us may have had some blocked: they would wait for ever, and a stop with them.
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
-    def _note(self, number: int, frame: object) -> None:
-        del frame
+    def _note(self, number: int, frame: "FrameType | None") -> None:
         self._arrived.append(number)
+        if self._pipe is not None:
+            try:
+                os.write(self._pipe[1], b"\0")  # again: the interpreter's own write has no outcome
+            except OSError as error:
+                # What is interrupted elsewhere must not be broken off, and may wait next: soon once more.
+                if frame is None or frame.f_code.co_name not in WAITS:
+                    signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+                    return
+                raise Deaf(error.errno, error.strerror) from None
 
     def open(self) -> int:
         """A descriptor that turns readable when a signal arrives; earlier ones are in the queue already."""
@@ -79,5 +101,5 @@ class SignalInbox:
         signal.set_wakeup_fd(-1)
         if self._pipe is not None:
             for fd in self._pipe:
-                os.close(fd)
+                close(fd)
             self._pipe = None

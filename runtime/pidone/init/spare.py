@@ -3,6 +3,8 @@
 import os
 from contextlib import suppress
 
+from pidone.descriptors import close
+
 
 class SpareDescriptor:
     """Given up for as long as a `with` block takes, and taken again after it, if it can be had then."""
@@ -13,7 +15,7 @@ class SpareDescriptor:
 
     def __enter__(self) -> None:
         if self._fd is not None:
-            os.close(self._fd)
+            close(self._fd)
             self._fd = None
 
     def __exit__(self, *_: object) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NoReturn
 
 from pidone.csignal import signal
+from pidone.descriptors import close
 from pidone.errors import SpawnError
 from pidone.init.exitcodes import ExitCode
 from pidone.init.failure import explain
@@ -24,6 +25,7 @@ from pidone.record import EMPTY, Record
 
 _RESETTABLE: Final = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
 _FAILURE_BYTES: Final = 512
+_USUAL_DESCRIPTORS: Final = 1024
 _HINTS: Final = {
     "oom_score_adj": " (a lower score than the container's own takes CAP_SYS_RESOURCE)",
     "nice": " (a lower value than the container's own takes CAP_SYS_NICE)",
@@ -92,11 +94,14 @@ def keep_descriptors_private() -> None:
 
     Descriptors we open ourselves are private from birth (PEP 446). One sweep here replaces one per spawn.
     """
-    with contextlib.suppress(FileNotFoundError):  # no /proc: nothing to list, and nothing can be leaked on
-        for name in os.listdir("/proc/self/fd"):
-            with contextlib.suppress(OSError):  # the descriptor of the listing itself is closed by now
-                if int(name) > 2:
-                    os.set_inheritable(int(name), False)
+    try:
+        numbers = [int(name) for name in os.listdir("/proc/self/fd")]
+    except OSError:  # no /proc: those that there usually are
+        numbers = [*range(3, _USUAL_DESCRIPTORS)]
+    for number in numbers:
+        if number > 2:
+            with contextlib.suppress(OSError):  # that of the listing itself is closed by now
+                os.set_inheritable(number, False)
 
 
 def spawn(plan: SpawnPlan) -> int:
@@ -148,7 +153,8 @@ def _posix_spawn(plan: SpawnPlan) -> int:
             raise SpawnError(f"exec: {plan.argv[0]}: {explain(plan.argv[0], error)}") from error
         finally:
             # The runtime lives in /: it pins no mount, and every path it keeps is absolute.
-            os.chdir("/")
+            with contextlib.suppress(OSError):  # the process runs, or its own error is what counts
+                os.chdir("/")
 
 
 def _change_directory(path: str) -> None:
@@ -166,12 +172,12 @@ def _descriptors(plan: SpawnPlan) -> Iterator[Mapping[int, int]]:
         stdin = plan.stdin
         if stdin is None:
             stdin = os.open(os.devnull, os.O_RDONLY)
-            stack.callback(os.close, stdin)
+            stack.callback(close, stdin)
         wanted = {0: stdin, 1: plan.stdout, 2: plan.stderr, **plan.fds}
         for target, source in wanted.items():
             if source < top:
                 wanted[target] = fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, top)
-                stack.callback(os.close, wanted[target])
+                stack.callback(close, wanted[target])
         yield wanted
 
 
@@ -194,7 +200,7 @@ def _fork(plan: SpawnPlan) -> int:
                 raise SpawnError(f"fork: {error.strerror}") from error
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-                os.close(failure_write)
+                close(failure_write)
             report = failure.read(_FAILURE_BYTES)  # ends when exec closes the child's side
     if report:
         os.waitpid(pid, 0)  # it ends right after its report, and nobody else knows it yet

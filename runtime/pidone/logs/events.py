@@ -32,6 +32,7 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "runtime.exit": Event("pidone ends; the last record", ("code", "reason")),
         "runtime.unheard": Event("the service manager at NOTIFY_SOCKET does not hear us"),
         "runtime.warning": Event("a library complained", ("logger",)),
+        "runtime.refused": Event("the system refuses the runtime a call that it makes again"),
         "runtime.error": Event(
             "a bug in pidone, or an operation that failed", ("logger", "exc_info", "state")
         ),

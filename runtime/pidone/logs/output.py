@@ -39,16 +39,22 @@ class Output:
         *,
         on_lost: Callable[[OSError], None],
         on_room: Callable[[], None],
+        on_no_space: Callable[[OSError], object] = bool,
     ) -> None:
-        """`on_lost` is called once, from the loop, when the descriptor is found closed or broken."""
+        """`on_lost` is called once, from the loop, when the descriptor is found closed or broken.
+
+        `on_no_space` hears that a disk is full, once until there is space again; it is tried again meanwhile.
+        """
         self._loop = loop
         self._on_lost = on_lost
         self._on_room = on_room
+        self._on_no_space = on_no_space
         self._queue: deque[bytes | memoryview] = deque()
         self._queued = 0
         self._was_full = False
         self._waiting: Callable[[], object] | None = None
         self._flush_due = False
+        self._is_out_of_space = False
         self._writer: Writer | None = None
         try:
             self._writer = open_writer(fd)
@@ -91,13 +97,17 @@ class Output:
         Gives up when nothing could be written for `patience`, and when it is `until` (of time.monotonic).
         """
         self._stop_waiting()
+        taken_at = time.monotonic()
         while self._writer and self._queue:
             try:
                 self._write_some(self._writer)
+                taken_at = time.monotonic()
             except BlockingIOError:
+                # It may be said to have room and take nothing all the same.
+                left = min(taken_at + patience, until) - time.monotonic()
                 poll = select.poll()
                 poll.register(self._writer.fd, select.POLLOUT)
-                if not poll.poll(max(0.0, min(patience, until - time.monotonic())) * 1000):
+                if left <= 0 or not poll.poll(left * 1000):
                     return False
             except OSError as error:
                 self._lose(error)
@@ -129,12 +139,16 @@ class Output:
             self._wait(writer)
         except OSError as error:
             if error.errno in _NO_SPACE:
+                if not self._is_out_of_space:
+                    self._is_out_of_space = True
+                    self._on_no_space(error)
                 self._stop_waiting()
                 self._waiting = self._loop.call_later(_RETRY_S, self._retry).cancel
             else:
                 self._lose(error)
                 return
         else:
+            self._is_out_of_space = False
             self._stop_waiting()
         if self._was_full and self._queued <= ROOM:
             self._was_full = False

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
+from pidone.descriptors import close
 from pidone.ecosystem.spec import Bytes, Seconds
 from pidone.logs.lines import LineBuffer
 
@@ -140,7 +141,7 @@ class PipeReader:
         if self._reading:
             self._reading = False
             self._loop.remove_reader(self._fd)
-        os.close(self._fd)
+        close(self._fd)
         self._fd = -1
 
     def _watch(self) -> None:
@@ -265,7 +266,7 @@ class PipeOutlet:
         """The process ended, or never started: see `contracts.Outlet.finish`."""
         self._close_writes()
         for fd in self._reads:
-            os.close(fd)
+            close(fd)
         self._reads.clear()
         for reader in self._readers:
             reader.drain()
@@ -273,7 +274,7 @@ class PipeOutlet:
 
     def _close_writes(self) -> None:
         for fd in self._writes:
-            os.close(fd)
+            close(fd)
         self._writes.clear()
 
 

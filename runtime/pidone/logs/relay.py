@@ -41,6 +41,7 @@ class Relay:
         stderr_fd: int = 2,
         clock: WallClock = time.time,
         on_stdout_lost: Callable[[OSError], None] = lambda _error: None,
+        on_no_space: Callable[[OSError], object] = bool,
     ) -> None:
         """Make it ready for apps; nothing is written before the loop runs.
 
@@ -51,13 +52,16 @@ class Relay:
             stderr_fd: Where stderr goes in the format `raw`, and the runtime's own events with it.
             clock: Wall clock of the records.
             on_stdout_lost: Called once, from the loop, when stdout is found closed or broken.
+            on_no_space: Called when the disk behind stdout is full, once until it has space again.
         """
         self._loop = loop
         name = choose_format(runtime.log_format, stdout_fd)
         self._format = FORMATS[name](wants_colour(stdout_fd))
         self._stored = self._format if name == _STORED else FORMATS[_STORED](False)
         self._timestamps = Timestamps(clock)
-        self._output = Output(loop, stdout_fd, on_lost=on_stdout_lost, on_room=self._resume)
+        self._output = Output(
+            loop, stdout_fd, on_lost=on_stdout_lost, on_room=self._resume, on_no_space=on_no_space
+        )
         self._errors = self._output
         if name == "raw":
             self._errors = Output(loop, stderr_fd, on_lost=lambda _error: None, on_room=self._resume)

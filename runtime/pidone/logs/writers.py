@@ -12,6 +12,7 @@ import stat
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
+from pidone.descriptors import close
 from pidone.record import Record
 
 Buffers: TypeAlias = Sequence[bytes | memoryview]
@@ -70,7 +71,7 @@ def _reopened(fd: int) -> Writer | None:
     except OSError:
         return None
     return Writer(
-        own, lambda buffers: os.writev(own, buffers[:IOV_MAX]), polls=True, close=lambda: os.close(own)
+        own, lambda buffers: os.writev(own, buffers[:IOV_MAX]), polls=True, close=lambda: close(own)
     )
 
 

@@ -9,13 +9,15 @@ the tables nor the loop, should it be that which has failed.
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
 from pidone.contracts import Clock, LogSink
 from pidone.ecosystem.spec import Seconds
 from pidone.errors import describe_bug
+from pidone.init import proctree
+from pidone.init.reaper import Reaper, has_children
 
 QUIET: Final[Seconds] = 60.0
 """The same fault is told once in this time, with a count."""
@@ -56,19 +58,29 @@ class Faults:
         self._log.event("error", "runtime.error", message, exc_info=_trace(error), state=facts or None)
 
 
-def end_processes(pids: Iterable[int], reap: Callable[[], object], patience: Seconds) -> None:
-    """End these processes without a loop: SIGTERM, SIGKILL after `patience` seconds, and bury them."""
-    left = set(pids)
+def end_processes(reaper: Reaper, patience: Seconds) -> None:
+    """End all children without a loop: SIGTERM, SIGKILL after `patience` seconds, and bury them.
+
+    Those that somebody has started, with their groups; as process 1 everybody there is.
+    """
     for number, limit in ((signal.SIGTERM, patience), (signal.SIGKILL, 2.0)):
-        for pid in left:
-            with suppress(OSError):
-                os.kill(pid, number)
         deadline = time.monotonic() + limit
-        while left and time.monotonic() < deadline:
+        asked: set[int] = set()
+        while (left := _left(reaper)) and time.monotonic() < deadline:
+            for target in left - asked:  # an owner that hears of an end may have started another
+                proctree.deliver(target, number)
+            asked |= left
             with suppress(Exception):  # whoever is told of an end may be what has failed
-                reap()
-            left = {pid for pid in left if _is_there(pid)}
+                reaper.reap()
             time.sleep(_POLL)
+
+
+def _left(reaper: Reaper) -> set[int]:
+    """As kill(2) names them: a process, a group as a negative number, and everybody but us as -1."""
+    if os.getpid() == 1:
+        return {-1} if has_children() else set()
+    there = {pid for pid in reaper.watched if _is_there(pid)}
+    return there | {-pid for pid in there}
 
 
 def _is_there(pid: int) -> bool:

@@ -9,6 +9,7 @@ nearly every import, so this module has hardly any of its own.
 import os
 
 from pidone.csignal import signal
+from pidone.descriptors import close
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
@@ -53,17 +54,18 @@ class Loading:
         try:
             self.pid = os.fork()
             if self.pid == 0:
-                os.close(read)
+                close(read)
                 _be_the_child(load, write)
         except OSError:
-            os.close(read)
+            close(read)
             raise
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            os.close(write)
+            close(write)
         self.fd = read
         """Becomes readable as the answer arrives."""
         self._answer: list[bytes] = []
+        self._is_there = True
 
     def collect(self) -> bool:
         """Take what has arrived; True when that was all. Waits, unless `fd` was made non-blocking."""
@@ -78,7 +80,7 @@ class Loading:
         """What `load` returned, once everything is collected; to be called once. Raises what it raised."""
         import pickle  # noqa: PLC0415 (the child is forked before anything is imported)
 
-        os.close(self.fd)
+        close(self.fd)
         try:
             result, error = pickle.loads(b"".join(self._answer))  # noqa: S301 (written by our own child)
         except (pickle.UnpicklingError, EOFError):
@@ -99,30 +101,40 @@ class Loading:
         Raises Interrupted if somebody asks for a stop and the reading goes on nevertheless.
         """
         from select import select  # noqa: PLC0415 (as above)
-        from time import monotonic  # noqa: PLC0415
+        from time import monotonic, sleep  # noqa: PLC0415
 
-        os.set_blocking(self.fd, False)
         until = None
         try:
+            os.set_blocking(self.fd, False)
             while not self.collect():
                 if until is None and is_asked_to_stop():
                     until = monotonic() + _GRACE_S
                 if until is not None and monotonic() >= until:
                     raise Interrupted  # noqa: TRY301 (cleared up as after any other)
-                select([self.fd], [], [], _GLANCE_S)
+                try:
+                    select([self.fd], [], [], _GLANCE_S)
+                except OSError:  # then by the clock
+                    sleep(_GLANCE_S)
         except BaseException:  # also KeyboardInterrupt: nothing is left behind
-            os.kill(self.pid, signal.SIGKILL)
-            os.close(self.fd)
+            self.abandon()
             raise
-        finally:
-            _reap(self.pid)
+        _reap(self.pid)
+        self._is_there = False
         return self.outcome()
+
+    def abandon(self) -> None:
+        """End the child, if it has not been waited for, when nobody wants its answer any more."""
+        if self._is_there:
+            self._is_there = False
+            os.kill(self.pid, signal.SIGKILL)
+            close(self.fd)
+            _reap(self.pid)
 
 
 def _reap(pid: int) -> None:
     from contextlib import suppress  # noqa: PLC0415 (as above)
 
-    with suppress(ChildProcessError):  # somebody else, or the kernel, was faster
+    with suppress(OSError):  # somebody else, or the kernel, was faster
         os.waitpid(pid, 0)
 
 
@@ -193,7 +205,7 @@ def _close_all_but(kept: int) -> None:
     for number in numbers:
         if number > 2 and number != kept:
             with suppress(OSError):  # the one that listed the folder
-                os.close(number)
+                close(number)
 
 
 def _limit(which: int, value: int) -> None:

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from pidone.descriptors import close
+
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Handle
 
@@ -127,8 +129,8 @@ class EarlyLoop:
         for fd in self._readers.keys() | self._writers.keys():
             poll.register(fd, select.POLLIN * (fd in self._readers) | select.POLLOUT * (fd in self._writers))
         next_timer = min((call.when for call in self._timers), default=self.time() + longest)
-        wait = min(max(next_timer - self.time(), 0), longest)
-        for fd, events in poll.poll(wait * 1000):
+        longest_wait = min(max(next_timer - self.time(), 0), longest)
+        for fd, events in wait(poll, longest_wait):
             # Looked up late: one callback may remove the next one's descriptor.
             if events & ~select.POLLOUT and (reader := self._readers.get(fd)):
                 self._run(reader)
@@ -175,6 +177,11 @@ class EarlyLoop:
         return real
 
 
+def wait(poll: select.poll, seconds: float) -> "list[tuple[int, int]]":
+    """A function of its own, so that a signal can tell whether it interrupts this: see SignalInbox."""
+    return poll.poll(seconds * 1000)
+
+
 class _EarlyCall:
     """A callback; if it is a timer it may be cancelled before and after it has become a real one."""
 
@@ -214,7 +221,7 @@ def _need_descriptors() -> None:
             spare += os.pipe()
     finally:
         for fd in spare:
-            os.close(fd)
+            close(fd)
 
 
 def _import_asyncio() -> "AbstractEventLoop":
@@ -227,4 +234,18 @@ def _import_asyncio() -> "AbstractEventLoop":
     finally:
         if kept_out:
             del sys.modules["ssl"]
-    return asyncio.SelectorEventLoop()
+
+    class Loop(asyncio.SelectorEventLoop):
+        """Ends in silence if it never was a whole one: asyncio's would complain about what it never got."""
+
+        is_whole = False
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.is_whole = True
+
+        def __del__(self) -> None:
+            if self.is_whole:
+                super().__del__()
+
+    return Loop()

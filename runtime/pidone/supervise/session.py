@@ -3,13 +3,15 @@
 import os
 import signal
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, Protocol
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pidone.ecosystem.spec import AppSpec, Ecosystem
 from pidone.errors import ListenError, describe_bug
+from pidone.init.bare.output import complain
 from pidone.init.exitcodes import ExitCode
 from pidone.init.reaper import Reaper
-from pidone.init.signals import SignalInbox
+from pidone.init.signals import Deaf, SignalInbox
 from pidone.listen.lazy import LazyBroker
 from pidone.logs.relay import Relay
 from pidone.record import Record
@@ -24,6 +26,7 @@ from pidone.supervise.process.launcher import ForkLauncher
 from pidone.supervise.reread import Reread
 from pidone.supervise.signalmap import HINTS, Reaction, SignalAction, reactions
 from pidone.supervise.supervisor import LAST_STAND, Phase, Supervisor
+from pidone.throttle import Throttle
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -34,6 +37,11 @@ STALLED_STDOUT_S: Final = 2.0
 """A stdout that takes nothing for so long when everything has ended is not waited for."""
 SLOW_STDOUT_S: Final = 10.0
 """How long the last lines may take to leave through one that does read."""
+FAULTS: Final = 5
+FAULT_S: Final = 1.0
+"""A loop that fails more than so many times in a row, each within such a time, cannot be had any more."""
+REAP_AGAIN: Final = 0.2
+"""Seconds until the kernel is asked again who has ended."""
 OPERATE_AFTER: Final = 0.1
 """Seconds that the first apps have for themselves before what operates them is imported."""
 
@@ -78,7 +86,9 @@ class Session:
         self._around = around
         self._loop = new_event_loop()
         self._reaper = Reaper(self._orphan_buried)
-        self._relay = Relay(self._loop, ecosystem.runtime, on_stdout_lost=self._stdout_lost)
+        self._relay = Relay(
+            self._loop, ecosystem.runtime, on_stdout_lost=self._stdout_lost, on_no_space=_tell_of_full_stdout
+        )
         self._ledger = Ledger(self._relay)
         self._broker = LazyBroker(self._loop, self._ledger, self._run_command)
         self._launcher = ForkLauncher(
@@ -107,7 +117,7 @@ class Session:
             count=lambda app: app.count(self._ecosystem.cpus),
             on_done=self._done,
         )
-        self._loop.set_exception_handler(self._supervisor.faults.handle)
+        self._loop.set_exception_handler(self._raised)
         self._reaper.on_failure = self._supervisor.faults.caught
         self._reactions: Mapping[int, Reaction] = reactions(ecosystem.runtime.signals)
         self._reread = Reread(
@@ -119,6 +129,7 @@ class Session:
         )
         self._hinted: set[int] = set()
         self._is_reaping = False
+        self._throttle = Throttle(self._loop.time)
         self._ending: Ending | None = None
         self._control: Closable | None = None
         self._upwards: Upwards | None = None
@@ -134,10 +145,11 @@ class Session:
         self._loop.add_reader(self._around.inbox.open(), self._signals_arrived)
         try:
             self._begin()
-            self._loop.run_forever()
+            self._turn()
         except Exception as error:  # noqa: BLE001 (the loop itself has failed: nobody may be left behind)
             self._ending = Ending(ExitCode.INTERNAL, "bug", describe_bug(error))
-            end_processes(self._supervisor.pids(), self._reaper.reap, LAST_STAND)
+            self._launcher.close()
+            end_processes(self._reaper, LAST_STAND)
         for close in (self._around.inbox.close, self._close_rooms, self._bury_the_last):
             try:
                 close()
@@ -146,6 +158,33 @@ class Session:
         self._relay.close(STALLED_STDOUT_S, SLOW_STDOUT_S)
         return self._ending or Ending(ExitCode.INTERNAL, "bug", "the loop ended by itself")
 
+    def _turn(self) -> None:
+        """Turn the loop to the end, and on again where the kernel has broken off a wait. Raises OSError."""
+        faults = 0
+        while self._ending is None:
+            began = self._loop.time()
+            try:
+                self._loop.run_forever()
+            except OSError as error:
+                faults = faults + 1 if self._loop.time() - began < FAULT_S else 1
+                if faults > FAULTS and not isinstance(error, Deaf):
+                    raise
+                self._broken_off(error)
+            else:
+                return
+
+    def _broken_off(self, error: OSError) -> None:
+        if self._throttle.due(str(error)):
+            self._ledger.event("error", "runtime.refused", f"the loop was broken off and goes on: {error}")
+        self._signals_arrived()
+
+    def _raised(self, loop: object, context: dict[str, Any]) -> None:
+        """A callback did: its own fault, unless a signal came that could not be told otherwise."""
+        if isinstance(error := context.get("exception"), Deaf):
+            self._broken_off(error)
+        else:
+            self._supervisor.faults.handle(loop, context)
+
     def _close_rooms(self) -> None:
         for room in (self._config_watch, self._control):
             if room is not None:
@@ -153,8 +192,9 @@ class Session:
 
     def _bury_the_last(self) -> None:
         """Who ended in the last moment is nobody else's to bury."""
-        while self._reaper.reap():
-            pass
+        with suppress(OSError):  # told before, if it is like that for long
+            while self._reaper.reap():
+                pass
 
     # -- what happens ------------------------------------------------------------------------------
 
@@ -269,7 +309,15 @@ class Session:
 
     def _reap(self) -> None:
         """Once in a turn, as long as there may be more to bury: others shall have their turn too."""
-        self._is_reaping = self._reaper.reap()
+        try:
+            self._is_reaping = self._reaper.reap()
+        except OSError as error:
+            self._is_reaping = True
+            if self._throttle.due("waitid"):
+                why = f"the kernel does not say who has ended, which is asked again: {error.strerror}"
+                self._ledger.event("error", "runtime.refused", why)
+            self._loop.call_later(REAP_AGAIN, self._reap)
+            return
         if self._is_reaping:
             self._loop.call_soon(self._reap)
 
@@ -311,6 +359,7 @@ class Session:
 
     def _stdout_lost(self, error: OSError) -> None:
         why = f"stdout is lost: {error.strerror}"
+        complain(why)  # nobody would know otherwise
         self._supervisor.shutdown(Ending(ExitCode.STDOUT_LOST, "stdout", why))
 
     def _done(self, ending: Ending) -> None:
@@ -326,6 +375,11 @@ class Session:
         from pidone.supervise.process.commands import Commands  # noqa: PLC0415 (needs asyncio at last)
 
         return await Commands(self._reaper, self._around.environ).run(app, argv)
+
+
+def _tell_of_full_stdout(error: OSError) -> None:
+    """Nothing else of ours may leave for somewhere else than stdout's disk."""
+    complain(f"stdout takes nothing, and is tried again: {error.strerror}")
 
 
 def _random() -> float:

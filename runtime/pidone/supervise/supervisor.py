@@ -563,10 +563,6 @@ class Supervisor:
         elif self.phase is not Phase.DONE:
             self._world.clock.call_later(_POLL, self._wait_for_the_last)
 
-    def pids(self) -> list[int]:
-        """Every main process."""
-        return [instance.pid for instance in self._all_instances() if instance.pid is not None]
-
     def _all_instances(self) -> list[Instance]:
         return [instance for app in self.apps.values() for instance in app.members()]
 

@@ -13,6 +13,7 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
+from pidone.descriptors import close
 from pidone.record import Record
 
 _PR_SET_NO_NEW_PRIVS: Final = 38  # linux/prctl.h
@@ -161,7 +162,7 @@ def copy_of(pid: int, descriptor: int) -> int:
         libc = ctypes.CDLL(None, use_errno=True)
         found = int(libc.syscall(_PIDFD_GETFD, process, descriptor, 0))
     finally:
-        os.close(process)
+        close(process)
     if found < 0:
         raise _last_error()
     return found

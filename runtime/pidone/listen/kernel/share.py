@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Final
 
+from pidone.descriptors import close
 from pidone.ecosystem.spec import AppSpec, Seconds
 from pidone.listen import needs
 from pidone.listen.kernel import seccomp
@@ -80,7 +81,7 @@ class KernelShare:
             self._theirs.send(str(error.errno).encode())
             return
         socket.send_fds(self._theirs, [b"0"], [listener])
-        os.close(listener)
+        close(listener)
 
     @property
     def is_working(self) -> bool:
@@ -110,7 +111,7 @@ class KernelShare:
             self._guess.cancel()
         if self._listener >= 0:
             self._loop.remove_reader(self._listener)
-            os.close(self._listener)
+            close(self._listener)
             self._listener = -1
 
     def _serve(self) -> None:

@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from pidone.descriptors import close
+
 LINE_BYTES: Final = 1 << 20
 """Longest message; Node sets no limit, but one app must not be able to fill the memory of PID 1."""
 UNSENT_BYTES: Final = 4 << 20
@@ -186,4 +188,4 @@ class Channel:
 def _close_all(descriptors: tuple[int, ...] | list[int]) -> None:
     for descriptor in descriptors:
         with contextlib.suppress(OSError):
-            os.close(descriptor)
+            close(descriptor)

@@ -13,6 +13,7 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
+from pidone.descriptors import close
 from pidone.init import proctree
 
 _BYTES: Final = 1 << 16
@@ -84,7 +85,7 @@ class Datagrams:
             finally:
                 for descriptor in descriptors:
                     with contextlib.suppress(OSError):
-                        os.close(descriptor)
+                        close(descriptor)
             if self._socket.fileno() < 0:
                 return
 

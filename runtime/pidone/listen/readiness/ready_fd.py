@@ -8,6 +8,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from pidone.descriptors import close
+
 _CHUNK: Final = 4096
 
 
@@ -34,12 +36,12 @@ class ReadyFd:
         self._drop_write_end()
         if self._read_end is not None:
             self._loop.remove_reader(self._read_end)
-            os.close(self._read_end)
+            close(self._read_end)
             self._read_end = None
 
     def _drop_write_end(self) -> None:
         if self._holds_write_end:
-            os.close(self._write_end)
+            close(self._write_end)
             self._holds_write_end = False
 
     def _read(self) -> None:

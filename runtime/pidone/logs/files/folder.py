@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from pidone.descriptors import close
 from pidone.record import Record
 
 _LINKS: Final = 40  # path_resolution(7): as many links are followed on the way
@@ -51,7 +52,7 @@ def place_of(path: Path, *, make_folders: bool = False) -> Iterator[Place]:
     try:
         yield place
     finally:
-        os.close(place.folder)
+        close(place.folder)
 
 
 def real_path(path: Path) -> Path:
@@ -71,7 +72,7 @@ def open_to_append(path: Path) -> int:
         try:
             _refuse_another_name(fd, place)
         except OSError:
-            os.close(fd)
+            close(fd)
             raise
         return fd
 
@@ -96,7 +97,7 @@ def entries_of(folder: int) -> list[str]:
         with os.scandir(fd) as entries:
             return [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
     finally:
-        os.close(fd)
+        close(fd)
 
 
 def _open(place: Place) -> int:
@@ -135,7 +136,7 @@ def _walk(path: Path, *, make_folders: bool) -> Place:
         while (place := way.step(make_folders=make_folders)) is None:
             pass
     except BaseException:
-        os.close(way.folder)
+        close(way.folder)
         raise
     return place
 
@@ -175,7 +176,7 @@ class _Way:
         self._todo += [part for part in reversed(target.split("/")) if part not in ("", ".")]
 
     def _enter(self, folder: int, names: list[str]) -> None:
-        os.close(self.folder)
+        close(self.folder)
         self.folder, self._names = folder, names
 
 
@@ -194,7 +195,7 @@ def _link_in(folder: int, name: str) -> str | None:
             raise PermissionError(errno.EPERM, told)
         return os.readlink("", dir_fd=fd)
     finally:
-        os.close(fd)
+        close(fd)
 
 
 def _open_folder(folder: int, name: str, *, make: bool) -> int:

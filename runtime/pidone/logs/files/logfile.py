@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 from typing import Protocol
 
+from pidone.descriptors import close
 from pidone.ecosystem.spec import Bytes
 from pidone.logs.files.folder import is_same, open_to_append, place_of, status_of
 from pidone.logs.files.packing import Loop, Packer, write_all
@@ -85,7 +86,7 @@ class LogFile:
     def _let_go(self) -> None:
         """The next write opens it again."""
         if self._fd >= 0:
-            os.close(self._fd)
+            close(self._fd)
             self._fd = -1
 
     def _open(self) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NoReturn, Protocol
 
+from pidone.descriptors import close
 from pidone.ecosystem.spec import Bytes
 from pidone.logs.files.folder import is_same, place_of, status_of
 from pidone.logs.files.rotation import PACKED, PACKING
@@ -54,7 +55,7 @@ class Packer:
         """Let go of the process, which finishes by itself."""
         if self._report >= 0:
             self._loop.remove_reader(self._report)
-            os.close(self._report)
+            close(self._report)
             self._report = -1
 
     def _start(self) -> None:
@@ -70,12 +71,12 @@ class Packer:
                 _pack_in_child(self._path, work, theirs)
         except OSError as error:  # no process to be had: all of it waits for the next file
             self._waiting = work
-            os.close(self._report)
+            close(self._report)
             self._report = -1
             self._on_failure(error)
             return
         finally:
-            os.close(theirs)
+            close(theirs)
         with contextlib.suppress(OSError):  # no room in epoll: it is looked after when the next file comes
             self._loop.add_reader(self._report, self._has_ended)
 
@@ -115,7 +116,7 @@ def _become_harmless(kept_fd: int) -> None:
     for entry in Path("/proc/self/fd").iterdir():
         if int(entry.name) > 2 and int(entry.name) != kept_fd:
             with contextlib.suppress(OSError):  # the one that lists them
-                os.close(int(entry.name))
+                close(int(entry.name))
     os.nice(10)
 
 
@@ -158,12 +159,12 @@ def _gzip(folder: int, name: str, put_aside: os.stat_result) -> None:
             os.unlink(draft, dir_fd=folder)
             raise
         finally:
-            os.close(target)
+            close(target)
         os.rename(draft, name + PACKED, src_dir_fd=folder, dst_dir_fd=folder)
         if is_same(status, status_of(folder, name)):
             os.unlink(name, dir_fd=folder)
     finally:
-        os.close(source)
+        close(source)
 
 
 def _compress(source: int, target: int) -> None:

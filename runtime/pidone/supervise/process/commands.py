@@ -9,6 +9,7 @@ import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+from pidone.descriptors import close
 from pidone.ecosystem.spec import AppSpec
 from pidone.errors import SpawnError
 from pidone.init.exitcodes import ExitCode
@@ -109,6 +110,6 @@ class Commands:
         try:
             pid = start(app, argv, environment_of(app, self._environ), stdout=null, stderr=null)
         finally:
-            os.close(null)
+            close(null)
         self._reaper.watch(pid, on_exit)
         return pid

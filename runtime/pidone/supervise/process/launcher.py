@@ -8,6 +8,7 @@ from functools import partial
 from typing import Final
 
 from pidone.contracts import Clock, Handover, InstanceId, LogSink, LogSource, Outlet, Report, SocketBroker
+from pidone.descriptors import close
 from pidone.ecosystem.spec import AppSpec, KillMode, Seconds
 from pidone.errors import ListenError, SpawnError
 from pidone.init import proctree
@@ -50,6 +51,11 @@ class ForkLauncher:
         self._is_process_1 = os.getpid() == 1  # whose end is everybody's
         self._rights = RightsReport(log)
         self._clearances: set[Clearance] = set()
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Start nobody any more: whoever ends now has ended for good."""
+        self._is_closed = True
 
     def launch(
         self,
@@ -60,6 +66,8 @@ class ForkLauncher:
         on_exit: Callable[[ExitStatus], None],
     ) -> "ForkedProcess":
         """Start one incarnation. Raises SpawnError; then nothing is left of the attempt."""
+        if self._is_closed:
+            raise SpawnError("pidone ends")
         self._rights.look_at(app)
         with ExitStack() as undo:
             try:
@@ -350,7 +358,7 @@ def _keep_a_reserve() -> None:
         spare.extend(os.dup(0) for _ in range(RESERVE))
     finally:
         for fd in spare:
-            os.close(fd)
+            close(fd)
 
 
 def _affinity(app: AppSpec, index: int, count: int) -> tuple[int, ...] | None:

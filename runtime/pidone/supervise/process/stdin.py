@@ -2,6 +2,8 @@
 
 import os
 
+from pidone.descriptors import close
+
 
 class StdinPipe:
     """Our end, and the child's until it runs."""
@@ -15,7 +17,7 @@ class StdinPipe:
     def spawned(self) -> None:
         """Only the child has its end from now on, so that its death is seen as EPIPE."""
         self._open.remove(self.child_end)
-        os.close(self.child_end)
+        close(self.child_end)
 
     def write(self, data: bytes) -> bool:
         """All of `data` or, if there is no room or no reader, nothing: up to PIPE_BUF is atomic, pipe(7)."""
@@ -30,4 +32,4 @@ class StdinPipe:
     def close(self) -> None:
         """The process is gone, or never came."""
         while self._open:
-            os.close(self._open.pop())
+            close(self._open.pop())

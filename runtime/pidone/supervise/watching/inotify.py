@@ -6,6 +6,8 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
+from pidone.descriptors import close
+
 # sys/inotify.h
 CLOSE_WRITE: Final = 0x8
 MOVED_TO: Final = 0x80
@@ -55,7 +57,7 @@ class Inotify:
 
     def close(self) -> None:
         """Hear of nothing any more."""
-        os.close(self.fd)
+        close(self.fd)
 
 
 def _error(path: str) -> OSError:

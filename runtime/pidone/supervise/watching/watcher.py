@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from pidone.contracts import LogSink, Timer
+from pidone.descriptors import close
 from pidone.ecosystem.spec import AppSpec, Seconds
 from pidone.errors import SpawnError
 from pidone.init import proctree
@@ -174,10 +175,10 @@ class _Helper:
                 )
             )
         except SpawnError:
-            os.close(self._fd)
+            close(self._fd)
             raise
         finally:
-            os.close(write)
+            close(write)
         self._reaper = reaper
         reaper.watch(self._pid, self._ended)
         os.set_blocking(self._fd, False)
@@ -206,7 +207,7 @@ class _Helper:
     def _close(self) -> None:
         if self._fd >= 0:
             self._loop.remove_reader(self._fd)
-            os.close(self._fd)
+            close(self._fd)
             self._fd = -1
 
     def _ended(self, status: ExitStatus) -> None:

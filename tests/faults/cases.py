@@ -1,0 +1,71 @@
+"""Which faults there are: each call that a life makes, with each errno, at which of its occurrences."""
+
+import errno
+import itertools
+import math
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from faults.calls import ERRNOS, FOREVER
+
+SHARE: Final = 10
+"""CI plays one of so many of each call's, but at least one."""
+
+
+@dataclass(frozen=True, order=True)
+class Case:
+    """One fault for one life."""
+
+    call: str
+    error: int
+    when: int
+    """From 1, or FOREVER."""
+
+    def __str__(self) -> str:
+        """As it is named on the command line: `openat:EMFILE:3`."""
+        when = "forever" if self.when == FOREVER else str(self.when)
+        return f"{self.call}:{errno.errorcode[self.error]}:{when}"
+
+    @property
+    def draw(self) -> int:
+        """A number by chance, but always the same."""
+        return zlib.crc32(str(self).encode())
+
+
+def parse(text: str) -> Case:
+    """What `str` gives."""
+    call, name, when = text.split(":")
+    return Case(call, getattr(errno, name), FOREVER if when == "forever" else int(when))
+
+
+def all_cases(counts: Mapping[str, int], at_start: Mapping[str, int], *, exhaustive: bool) -> list[Case]:
+    """For a life with so many calls: the first and each, with each errno; and the n-th of its start.
+
+    The n-th fails with one errno, by turns, so that each errno meets many n; `exhaustive` takes all of them.
+    """
+    found: list[Case] = []
+    for call in sorted(counts):
+        numbers = ERRNOS[call]
+        for number in numbers:
+            found.append(Case(call, number, 1))
+            # What was interrupted is tried again (PEP 475); a kernel that always interrupts is none.
+            if number != errno.EINTR:
+                found.append(Case(call, number, FOREVER))
+        turns = itertools.cycle(numbers)
+        for when in range(2, at_start.get(call, 0) + 1):
+            found += [
+                Case(call, each, when) for each in (numbers if exhaustive else itertools.islice(turns, 1))
+            ]
+    return found
+
+
+def share(cases: Iterable[Case]) -> list[Case]:
+    """The fixed part for CI: of each call, so that none is left out."""
+    by_call = itertools.groupby(sorted(cases), key=lambda case: case.call)
+    found: list[Case] = []
+    for _, group in by_call:
+        drawn = sorted(group, key=lambda case: case.draw)
+        found += drawn[: math.ceil(len(drawn) / SHARE)]
+    return found

@@ -1,0 +1,94 @@
+"""The sweep itself: that it sees a harm, and that faults which once did harm do none any more."""
+
+import errno
+import os
+import platform
+from pathlib import Path
+
+import harness
+import pytest
+from faults.__main__ import one
+from faults.calls import CANNOT_FAIL, ERRNOS, FOREVER, NUMBERS
+from faults.cases import Case, all_cases, parse, share
+from faults.judge import judge
+from faults.played import Seen, play
+
+pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="the table of calls is x86_64's")
+
+MENDED = [
+    "accept4:EMFILE:1",  # and thousands of tracebacks once
+    "chdir:EACCES:1",  # ended the start; after a spawn it lost the process
+    "epoll_ctl:ENOSPC:1",  # half a loop complained on stderr
+    "epoll_ctl:ENOSPC:forever",  # clients waited for ever for a loop that was not to be had
+    "epoll_wait:EINVAL:1",  # ended the loop, and left the apps running
+    "epoll_wait:EBADF:forever",  # the last stand started again who had ended
+    "getdents64:EINVAL:1",  # /proc/self/fd: ended the start
+    "getsockopt:ENOPROTOOPT:1",  # a client that nobody hung up on
+    "kill:EPERM:1",  # no TERM
+    "openat:EMFILE:forever",  # a traceback, as the report of the error could not be imported
+    "poll:ENOMEM:forever",  # left hooks and helpers running
+    "socketpair:EMFILE:forever",  # as epoll_ctl
+    "waitid:EINVAL:1",  # nothing was ever buried again
+    "write:EIO:forever",  # process 1 was deaf, as no signal woke its loop
+    "writev:EAGAIN:forever",  # the end waited for a stdout that says it has room and takes nothing
+    "writev:EPIPE:1",  # 74 without a word
+    "close:EIO:1",
+]
+
+
+@pytest.mark.parametrize("name", MENDED)
+def test_what_is_mended_stays_mended(name: str) -> None:
+    """Every app hears TERM, the code tells the truth, nobody is left, no traceback, no lost record."""
+    harness.become_subreaper()
+    seen, verdict = one(parse(name))
+    assert verdict.outcome != "harmed", f"{verdict}\n{b''.join(seen.out).decode()}\n{seen.err}"
+    assert seen.times
+
+
+def test_a_life_without_a_fault_is_unharmed(tmp_path: Path) -> None:
+    """Else the sweep would prove nothing; and the table knows every call of it."""
+    for attempt in range(3):  # asked about each call, it is slow, and a signal may interrupt what never is
+        seen = play(None, tmp_path / str(attempt), pid1=os.geteuid() == 0)
+        if judge(None, seen).outcome == "unharmed":
+            break
+    assert judge(None, seen).outcome == "unharmed", (judge(None, seen), seen.err)
+    assert seen.unknown <= CANNOT_FAIL.keys()
+
+
+@pytest.mark.parametrize(
+    ("seen", "what"),
+    [
+        (Seen(code=None), "hung"),
+        (Seen(code=139), "code 139"),
+        (Seen(code=70, journal=[("a", 3, "start"), ("a", 3, "TERM")]), "code 70"),
+        (Seen(code=0, journal=[("a", 3, "start")]), "no TERM for a"),
+        (Seen(code=78, journal=[("a", 3, "start"), ("a", 3, "TERM")], err="why"), "though apps"),
+        (Seen(code=0, left=["sleep 9"]), "left running: 1"),
+        (Seen(code=0, err="Traceback (most recent call last)"), "traceback"),
+        (Seen(code=0, out=[b'{"message":"flood 0"}\n']), "1999 records lost"),
+        (Seen(code=0, out=[b'{"mess']), "broken record"),
+        (Seen(code=0, missed=["reload"]), "silent: reload"),
+        (Seen(code=0, unanswered=["ls"]), "not answered: ls"),
+        (Seen(code=0, ended_early=True), "ended early"),
+    ],
+    ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
+)
+def test_a_harm_is_seen(seen: Seen, what: str) -> None:
+    """Each of those that are promised not to happen."""
+    verdict = judge(Case("read", errno.EIO, 1), seen)
+    assert verdict.outcome == "harmed"
+    assert what in str(verdict)
+
+
+def test_cases_are_named_and_chosen_always_the_same() -> None:
+    """A tenth of each call's, and of each call at least one."""
+    counts = dict.fromkeys(NUMBERS, 20)
+    cases = all_cases(counts, counts, exhaustive=False)
+    assert [parse(str(case)) for case in cases] == cases
+    chosen = share(cases)
+    assert share(cases) == chosen
+    assert {case.call for case in chosen} == {call for call in NUMBERS if ERRNOS[call]}
+    assert len(cases) / 10 <= len(chosen) <= len(cases) / 8
+    everything = all_cases(counts, counts, exhaustive=True)
+    assert set(cases) < set(everything)
+    assert {case.when for case in everything} == {FOREVER, *range(1, 21)}
