@@ -8,7 +8,6 @@ interpreter already, and a list is good enough for a queue.
 import os
 
 from pidone.csignal import signal
-from pidone.descriptors import close
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
@@ -100,6 +99,8 @@ class SignalInbox:
         """Stop waking anybody; handlers stay, so that a late signal does not kill the process."""
         signal.set_wakeup_fd(-1)
         if self._pipe is not None:
+            from pidone.descriptors import close  # noqa: PLC0415 (nothing comes before the handlers)
+
             for fd in self._pipe:
                 close(fd)
             self._pipe = None
