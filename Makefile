@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test sim sweep chaos test-docker test-k8s lint bench docs release-dry-run clean
+.PHONY: run test sim sweep chaos test-servers test-docker test-k8s lint bench docs release-dry-run clean
 
 run: $(VENV)/.sample
 	cd docker/backend && PATH="$(CURDIR)/$(BIN):$$PATH" pidone ecosystem.toml
@@ -19,6 +19,10 @@ sim: $(VENV)/.ready
 # `ARGS=--share` is the fixed tenth of CI, `--fresh` begins anew, `--show openat:EMFILE:3` tells all about one.
 sweep: $(VENV)/.ready
 	PYTHONPATH=tests $(BIN)/python -m faults $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
+
+# Some fifty real servers, fetched once; what was seen is written to .cache/servers.md.
+test-servers: $(VENV)/.ready
+	SERVERS_TABLE=.cache/servers.md $(BIN)/python -m pytest tests/servers $(ARGS)
 
 # Real containers; starts an engine and makes base images where there are none.
 test-docker: $(VENV)/.ready

@@ -45,6 +45,8 @@ class Load:
         """How often each body was the answer."""
         self.failures: list[Failure] = []
         self.slowest_s = 0.0
+        self.times: list[float] = []
+        """Seconds that each request took."""
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -100,9 +102,23 @@ class Load:
         status = head.split(b" ", 2)[1]
         if status != b"200":
             raise ValueError(status.decode())
-        length = next(line for line in head.split(b"\r\n") if line.startswith(b"content-length:"))
-        body = await reader.readexactly(int(length.partition(b":")[2]))
-        self.slowest_s = max(self.slowest_s, time.monotonic() - begun)
+        body = await _body(reader, head)
+        self.times.append(time.monotonic() - begun)
+        self.slowest_s = max(self.slowest_s, self.times[-1])
         self.bodies[body.decode()] += 1
         await asyncio.sleep(self._pause)
         return self._keep_alive and head.startswith(b"http/1.1") and b"connection: close" not in head
+
+
+async def _body(reader: asyncio.StreamReader, head: bytes) -> bytes:
+    fields = dict(line.split(b": ", 1) for line in head.split(b"\r\n") if b": " in line)
+    if b"content-length" in fields:
+        return await reader.readexactly(int(fields[b"content-length"]))
+    if fields.get(b"transfer-encoding") != b"chunked":
+        return await reader.read()
+    body = b""
+    while size := int(await reader.readline(), 16):
+        body += await reader.readexactly(size)
+        await reader.readline()
+    await reader.readline()
+    return body

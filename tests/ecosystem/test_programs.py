@@ -11,6 +11,7 @@ from ecosystem.documents import options, read
 from pidone.ecosystem.load import from_command
 from pidone.ecosystem.spec import AppSpec, ExecMode
 from pidone.errors import ConfigError
+from pidone.signames import signal_name
 
 
 class Box:
@@ -215,23 +216,23 @@ def test_what_a_shell_is_for_goes_through_one(box: Box) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "hint"),
+    "keys",
     [
-        ({"script": "uvicorn a:b --port 80", "exec_mode": "cluster"}, 'share = "python"'),
-        ({"script": "rusty", "exec_mode": "cluster"}, 'share = "kernel"'),
-        ({"script": "rusty", "exec_mode": "cluster", "listen": [80]}, ""),
-        ({"script": "uvicorn a:b", "exec_mode": "cluster", "share": "python"}, ""),
-        ({"script": "rusty", "instances": 2}, ""),
-        ({"script": "node x.js", "instances": 2}, ""),
+        {"script": "uvicorn a:b --port 80", "exec_mode": "cluster"},
+        {"script": "rusty", "exec_mode": "cluster"},
+        {"script": "rusty", "exec_mode": "cluster", "listen": [80]},
+        {"script": "uvicorn a:b", "exec_mode": "cluster", "share": "python"},
+        {"script": "rusty", "instances": 2},
+        {"script": "node x.js", "instances": 2},
     ],
 )
-def test_a_cluster_that_shares_nothing_is_told_what_would(box: Box, keys: dict[str, Any], hint: str) -> None:
-    """Instead of EADDRINUSE in the second instance."""
+def test_a_cluster_shares_and_needs_no_hint(box: Box, keys: dict[str, Any]) -> None:
+    """The kernel shares the ports of every program."""
     box.commands("rusty", "node")
     (box.bin / "uvicorn").write_text("#!/usr/bin/python3\n")
     (box.bin / "uvicorn").chmod(0o755)
     box.app(**keys)
-    assert any(hint in notice for notice in box.notices) if hint else not box.notices
+    assert not box.notices
 
 
 def test_python_prints_at_once(box: Box) -> None:
@@ -277,6 +278,37 @@ def test_a_file_with_blanks_in_its_name_is_a_file(box: Box) -> None:
     box.commands("node")
     box.file("my app.js")
     assert box.argv(script="my app.js") == ["node", "./my app.js"]
+
+
+@pytest.mark.parametrize(
+    ("script", "keys", "signal"),
+    [
+        ("nginx", {}, "SIGQUIT"),
+        ("php-fpm8.2", {}, "SIGQUIT"),
+        ("httpd", {}, "SIGWINCH"),
+        ("haproxy", {}, "SIGUSR1"),
+        ("postgres", {}, "SIGINT"),
+        ("uwsgi", {}, "SIGINT"),
+        ("uwsgi", {"args": ["--die-on-term"]}, None),
+        ("nginx", {"kill_signal": "SIGTERM"}, None),
+        ("redis-server", {}, None),
+    ],
+)
+def test_programs_with_a_signal_of_their_own(
+    box: Box, script: str, keys: dict[str, Any], signal: str | None
+) -> None:
+    """A known program is stopped as its manual has it, and that is told; what the file says counts."""
+    box.commands(script)
+    app = box.app(script=script, language="toml", **keys)
+    assert signal_name(app.kill_signal) == signal or (signal is None and app.kill_signal == 15)
+    assert any(signal in notice for notice in box.notices) if signal else not box.notices
+
+
+def test_a_server_of_busybox_is_another_one(box: Box) -> None:
+    """Its httpd knows no SIGWINCH."""
+    box.commands("busybox")
+    (box.bin / "httpd").symlink_to("busybox")
+    assert box.app(script="httpd", language="toml").kill_signal == 15
 
 
 class TestNpm:

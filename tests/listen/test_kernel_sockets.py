@@ -305,6 +305,29 @@ def test_a_listed_port_in_any_form(fleet: Fleet, port: int, form: str, *, cluste
     everybody_answers(fleet, members, lambda: fleet.get(port).split()[0])
 
 
+def test_a_listed_port_of_a_program_of_ipv4(fleet: Fleet, port: int) -> None:
+    """It gets a socket of its own family: nginx has no room for the other's addresses. So do all after it."""
+    code = """
+server = socket.socket(); server.bind(("0.0.0.0", port)); server.listen(5)
+assert server.getsockname() == ("0.0.0.0", port)
+copy = socket.socket(fileno=os.dup(server.fileno()))
+assert copy.family == socket.AF_INET, copy.family
+serve(server)
+"""
+    app = raw(code, port=port, share=None, listen=(Listen(name="web", port=port),))
+    first, second = fleet.start_ready(app, 2)
+    everybody_answers(fleet, [first, second], lambda: fleet.get(port).split()[0])
+    with pytest.raises(ConnectionRefusedError):
+        fleet.get(port, host="::1")
+    fleet.broker.open(app)
+    first.handover.leave()
+    first.signal(9)
+    fleet.gone(first)
+    third = fleet.start(app)
+    fleet.ready(third)
+    everybody_answers(fleet, [second, third], lambda: fleet.get(port).split()[0])
+
+
 def test_a_listed_port_without_listen(fleet: Fleet, port: int) -> None:
     """A socket that came by number listens already: nobody waits for a program to say so again."""
     app = raw(
@@ -319,6 +342,17 @@ def test_a_listed_unix_path_that_its_program_binds(fleet: Fleet, tmp_path: Path)
     listed = (Listen(name="web", kind="unix", host=path),)
     members = fleet.start_ready(raw(UNIX, path=path, share=None, listen=listed), 2)
     everybody_answers(fleet, members, lambda: ask_unix(path))
+
+
+def test_a_program_that_finds_its_socket_listening(fleet: Fleet, port: int) -> None:
+    """HAProxy asks whether it listens already, and then does not: ready when a guess would be."""
+    code = """
+server = socket.socket(); server.bind(("127.0.0.1", port))
+if not server.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+    server.listen(5)
+serve(server)
+"""
+    assert fleet.ready(fleet.start(raw(code, port=port, ready_delay=0.2))) == "listening"
 
 
 SLOW = "server = socket.socket(); server.bind(('127.0.0.1', port)); server.listen(5); serve(server)"

@@ -15,6 +15,7 @@ from pidone.ecosystem.problems import Problems, Scope, shown
 from pidone.ecosystem.programs import serving
 from pidone.ecosystem.programs.program import Program, Request
 from pidone.ecosystem.programs.program import resolve as resolve_program
+from pidone.ecosystem.programs.stopping import graceful_signal
 from pidone.ecosystem.references import UnsetVariableError, expand
 from pidone.ecosystem.spec import AppSpec, ExecMode, KillMode, MemoryShare, Readiness, Seconds
 from pidone.ecosystem.values import kinds, tables, watching
@@ -22,6 +23,7 @@ from pidone.ecosystem.values.quantities import write_size
 from pidone.ecosystem.values.rights import Account, credentials
 from pidone.ecosystem.values.tables import HOOK_NAMES
 from pidone.masking import mask_args, mask_named
+from pidone.signames import parse_signal
 
 T = TypeVar("T")
 
@@ -132,7 +134,7 @@ class Reader:
             defaults = {name: value for name, value in program.env_defaults.items() if name not in inherited}
             variables = variables._replace(variables={**defaults, **variables.variables, **program.env})
         result = {key: value for key, value in values.items() if key in _FIELDS}
-        result |= self._stopping(values)
+        result |= self._stopping(values, program, scope)
         result |= credentials(values, account, scope, must_exist=self.options.must_exist)
         result["exec_mode"] = _exec_mode(values, program)
         result |= _readiness(values, program, result["exec_mode"], scope)
@@ -273,18 +275,16 @@ class Reader:
         self, values: Mapping[str, Any], result: Mapping[str, Any], program: Program | None, scope: Scope
     ) -> None:
         """Name what would let instances share their ports, where nothing does."""
-        is_cluster = result["exec_mode"] is ExecMode.CLUSTER
-        several = is_cluster or (self.options.hints and values.get("instances", 1) != 1)
-        if not several or program is None or program.is_node or values.get("share"):
+        shares = result["exec_mode"] is ExecMode.CLUSTER or values.get("share") or result.get("listen")
+        if shares or not self.options.hints or values.get("instances", 1) == 1:
             return
-        if result.get("listen") or values.get("increment_var"):
+        if program is None or program.is_node or values.get("increment_var"):
             return
         way = "python" if "PYTHONUNBUFFERED" in program.env_defaults else "kernel"
-        mode = 'exec_mode = "cluster"' if is_cluster else "instances"
         scope.notice(
-            f'{mode}: nothing here shares a port among the instances; share = "{way}" does, or'
+            f'instances: nothing here shares a port among the instances; share = "{way}" does, or'
             " listen = [PORT] for a server that takes sockets",
-            "exec_mode" if is_cluster else "instances",
+            "instances",
         )
 
     def _drop_args(self, values: dict[str, Any], cwd: Path, scope: Scope) -> None:
@@ -324,11 +324,12 @@ class Reader:
         prefix = values.get("name_prefix")
         return f"{prefix}:{name}" if prefix else name
 
-    def _stopping(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """PM2's `treekill`; its own defaults and variables, where it is called by that name."""
+    def _stopping(self, values: Mapping[str, Any], program: Program | None, scope: Scope) -> dict[str, Any]:
+        """PM2's `treekill`; its own defaults and variables under its name, else what the program wants."""
         tree = {} if values.get("treekill", True) else {"kill_mode": KillMode.PROCESS}
         if self.options.personality == "pidone":
-            return tree if "kill_mode" not in values else {}
+            own = {} if program is None or "kill_signal" in values else _own_signal(program, scope)
+            return own | (tree if "kill_mode" not in values else {})
         environ = self.options.environ
         defaults: dict[str, Any] = {
             "kill_signal": self._pm2_kill_signal(),
@@ -353,6 +354,19 @@ class Reader:
         name = self.options.environ.get("PM2_KILL_SIGNAL") or "SIGINT"
         found: int | None = parse_value(kinds.SIGNAL, Entry("PM2_KILL_SIGNAL", name), self.top)
         return found or AppSpec.kill_signal
+
+
+def _own_signal(program: Program, scope: Scope) -> dict[str, int]:
+    """The signal by which a known program stops in order."""
+    wanted = graceful_signal(program.argv)
+    if wanted is None:
+        return {}
+    scope.notice(
+        f"{os.path.basename(wanted.program)} stops in order by {wanted.signal}, and gets that; "
+        f'kill_signal = "SIGTERM" if you want {wanted.otherwise}',
+        "script",
+    )
+    return {"kill_signal": parse_signal(wanted.signal)}
 
 
 def _label(index: int, raw: Mapping[str, object]) -> str:

@@ -101,7 +101,8 @@ STOP: Final = Group(
             "Signal that asks it to stop.",
             ("stop_signal",),
             ours=True,
-            default="`SIGTERM`; `SIGINT` under the name pm2-runtime",
+            default="`SIGTERM`, or what a [known program](docker.md#stopsignal) wants; "
+            "`SIGINT` under the name pm2-runtime",
         ),
         Key(
             "kill_timeout",

@@ -148,8 +148,8 @@ class KernelShare:
                 seccomp.finish(self._listener, call.id, error.errno or errno.EINVAL)
                 return True
             seccomp.finish(self._listener, call.id)
-            if address.kind is Kind.UDP:  # which nobody listens on
-                self._tell(is_sure=self._is_known(address))
+            # Nobody listens on UDP; and some see that their socket listens already (HAProxy).
+            self._tell(is_sure=address.kind is Kind.UDP and self._is_known(address))
             return True
 
     def _wanted(self, caller: Caller) -> Address | None:
@@ -164,7 +164,8 @@ class KernelShare:
     def _give(self, call: Call, caller: Caller, address: Address) -> None:
         """Put our socket in the place of its own. Raises OSError with what bind() would have said."""
         is_alone = self._sockets.has_left or not self._sockets.is_held_by_others(address)
-        found = self._sockets.obtain(address, index=0, backlog=_BACKLOG)
+        is_v4 = caller.socket.family == socket.AF_INET
+        found = self._sockets.obtain(address, index=0, backlog=_BACKLOG, is_v4=is_v4)
         if is_alone or not caller.blocks():
             # The flag belongs to all who have the socket: a program that polls must never meet one that
             # blocks, and one that blocks sets the flag for its likes.

@@ -7,6 +7,7 @@ from typing import Final
 from pidone.ecosystem.spec import Listen
 from pidone.record import Record
 
+ANY_V4: Final = "0.0.0.0"  # noqa: S104 (what files ask for)
 ANY: Final = ("", "*")
 """Host spellings that mean every address of both families."""
 

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from pidone.ecosystem.spec import AppSpec, Balance, Listen
 from pidone.errors import ListenError
 from pidone.listen import needs
-from pidone.listen.sockets.address import Address, Kind, of_listen
+from pidone.listen.sockets.address import ANY_V4, Address, Kind, of_listen
 from pidone.listen.sockets.bind import explain, open_socket
 from pidone.listen.sockets.hangup import HangupWatch
 from pidone.listen.sockets.member import MemberSockets, PortKey
@@ -57,6 +57,8 @@ class AppPorts:
         self._users: set[MemberSockets] = set()
         self._retiring: set[int] = set()
         self._quiet_until = 0.0
+        self._narrowed: dict[PortKey, PortKey] = {}
+        """Listed sockets of both families in whose place there is one of IPv4."""
         self._restoring: asyncio.TimerHandle | None = None
         self._kernel_shares = True
         self._stale: set[PortKey] = set()
@@ -88,7 +90,8 @@ class AppPorts:
 
     def _open_entry(self, entry: Listen) -> None:
         address = of_listen(entry)
-        if PortKey(address) in self._ports or (self._waits_for_app(entry) and self.has_port(entry.port)):
+        key = PortKey(address)
+        if self._at(key) in self._ports or (self._waits_for_app(entry) and self.has_port(entry.port)):
             return
         try:
             if self._waits_for_app(entry):
@@ -105,19 +108,40 @@ class AppPorts:
         return sockets
 
     def obtain(
-        self, address: Address, *, index: int, backlog: int, member: int
+        self, address: Address, *, index: int, backlog: int, member: int, is_v4: bool
     ) -> tuple[PortKey, socket.socket]:
         """The socket for an address, opened if it is new. Raises OSError; the reason is logged."""
         self._retiring.discard(member)
         key = self._known(PortKey(address, index))
-        if key is None:
-            key = PortKey(address, index)
-            try:
+        try:
+            if key is None:
+                key = PortKey(address, index)
                 self._open(key, backlog)
-            except OSError as error:
-                self._tell_failed(address, error)
-                raise
+            elif is_v4 and self._may_be_narrowed(key, member):
+                key = self._narrow(key, backlog)
+        except OSError as error:
+            self._tell_failed(address, error)
+            raise
         return key, self._ports[key].for_member(member)
+
+    def _may_be_narrowed(self, key: PortKey, member: int) -> bool:
+        """Whether a socket is of both families, and nobody is known to serve there."""
+        if key.address.host or self._ports[key].for_member(member).family != socket.AF_INET6:
+            return False
+        return all(user.serves_at != key for user in self._users)
+
+    def _narrow(self, wide: PortKey, backlog: int) -> PortKey:
+        """Open IPv4 alone in the place of both families, for a program that does not look for its socket.
+
+        Its own would be of IPv4, and it may have no room for the addresses of the other family (nginx).
+        """
+        narrow = PortKey(wide.address.but(host=ANY_V4))
+        self._drop(wide)
+        for user in self._users:
+            user.held.discard(wide)
+        self._open(narrow, backlog)
+        self._narrowed[wide] = narrow
+        return narrow
 
     def missing(self, sockets: MemberSockets) -> Address | None:
         """Where others serve and this process, for all we know, should and does not; None if it may serve."""
@@ -232,6 +256,7 @@ class AppPorts:
 
     def _known(self, wanted: PortKey) -> PortKey | None:
         """Where the wanted socket is, or another that covers it."""
+        wanted = self._at(wanted)
         if wanted in self._ports:
             return wanted
         if wanted.index > 0:
@@ -278,10 +303,15 @@ class AppPorts:
             port.close()
 
     def _drop_stale(self) -> None:
-        unused = {key for key in self._stale if not any(key in user.held for user in self._users)}
+        unused = {key for key in self._stale if not any(self._at(key) in user.held for user in self._users)}
         self._stale -= unused
         for key in unused:
-            self._drop(key)
+            self._drop(self._at(key))
+            self._narrowed.pop(key, None)
+
+    def _at(self, key: PortKey) -> PortKey:
+        """Where a listed socket is now."""
+        return self._narrowed.get(key, key)
 
     def _drop_if_unused(self, sockets: MemberSockets, key: PortKey) -> None:
         if sockets in self._users and not any(key in user.held for user in self._users):

@@ -29,9 +29,9 @@ class Source(Protocol):
     """The ports of the app."""
 
     def obtain(
-        self, address: Address, *, index: int, backlog: int, member: int
+        self, address: Address, *, index: int, backlog: int, member: int, is_v4: bool
     ) -> tuple[PortKey, socket.socket]:
-        """The socket for an address, opened if it is new. Raises OSError."""
+        """The socket for an address, opened if it is new; `is_v4`: of IPv4 alone. Raises OSError."""
 
     def is_held_by_others(self, sockets: "MemberSockets", address: Address) -> bool:
         """Whether another process has this socket already."""
@@ -74,11 +74,16 @@ class MemberSockets:
         """It was told to stop."""
         self._deserted: list[socket.socket] = []
 
-    def obtain(self, address: Address, *, index: int, backlog: int) -> socket.socket:
-        """As Sockets.obtain. A process that was told to stop gets one to which nobody ever connects."""
+    def obtain(self, address: Address, *, index: int, backlog: int, is_v4: bool = False) -> socket.socket:
+        """As Sockets.obtain. A process that was told to stop gets one to which nobody ever connects.
+
+        `is_v4`: it has to be of IPv4, not one of both families, whose clients have longer addresses.
+        """
         if self.has_left:
             return self._desert(address)
-        key, found = self._ports.obtain(address, index=index, backlog=backlog, member=self.member)
+        key, found = self._ports.obtain(
+            address, index=index, backlog=backlog, member=self.member, is_v4=is_v4
+        )
         self.held.add(key)
         self._by_address[address, index] = key
         return found

@@ -1,0 +1,42 @@
+"""One question to a server in its own language, on a connection of its own."""
+
+import socket
+import struct
+
+from clusters.site import get
+
+PATIENCE_S = 10.0
+
+
+def ask(port: int, speaks: str, path: str) -> str:
+    """The answer. Raises OSError, or AssertionError where it is none."""
+    return get(port, path) if speaks == "http" else {"redis": _redis, "fastcgi": _fastcgi}[speaks](port)
+
+
+def _redis(port: int) -> str:
+    return _exchange(port, b"PING\r\n", b"+PONG\r\n")
+
+
+def _fastcgi(port: int) -> str:
+    """The ping of php-fpm. Protocol: FastCGI 1.0, BEGIN_REQUEST (1), PARAMS (4), STDIN (5)."""
+    variables = {"SCRIPT_NAME": "/ping", "SCRIPT_FILENAME": "/ping", "REQUEST_METHOD": "GET"}
+    pairs = b"".join(
+        bytes([len(name), len(value)]) + name.encode() + value.encode() for name, value in variables.items()
+    )
+
+    def record(kind: int, data: bytes) -> bytes:
+        return struct.pack(">BBHHBx", 1, kind, 1, len(data), 0) + data
+
+    wish = record(1, struct.pack(">HB5x", 1, 0)) + record(4, pairs) + record(4, b"") + record(5, b"")
+    return _exchange(port, wish, b"pong")
+
+
+def _exchange(port: int, wish: bytes, expected: bytes) -> str:
+    answer = b""
+    with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as server:
+        server.sendall(wish)
+        while expected not in answer:
+            chunk = server.recv(4096)
+            assert chunk, f"expected {expected!r}, found {answer!r}"
+            answer += chunk
+    return answer.decode(errors="replace")

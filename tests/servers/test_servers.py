@@ -1,0 +1,232 @@
+"""Servers that people really run, unmodified: ready, shared, reloaded, scaled, stopped, and no lost port.
+
+`make test-servers` tries all with ten reloads each and writes the table of docs/clusters.md; in `make test`
+it is a dozen, with fewer rounds.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import statistics
+import time
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clusters.load import Failure, Load
+from clusters.site import Site
+from harness import Running, alive, descendants, eventually
+from servers import node_servers, other_servers, python_servers
+from servers.conversations import ask
+from servers.results import Row
+from servers.server import NEW, Server
+
+ALL = (*node_servers.SERVERS, *python_servers.SERVERS, *other_servers.SERVERS)
+IS_FULL = bool(os.environ.get("SERVERS_TABLE"))
+CHOSEN = [server for server in ALL if server.is_quick or IS_FULL]
+RELOADS = int(os.environ.get("SERVERS_RELOADS", "10" if IS_FULL else "2"))
+SCALES = (3, 1, 2)
+FAIR = 0.10
+"""How far from its share an instance may be, of connections that the kernel deals out."""
+COUNTED = 300
+PAUSE_S = 0.003
+"""Between two requests of one client: they shall meet every moment of a reload, not the machine's limits."""
+LATENCY_REQUESTS = 300
+NAGLE_S = 0.02
+"""Slower than alone by this much: something waits for a delayed acknowledgement."""
+
+
+@pytest.mark.parametrize("server", CHOSEN, ids=lambda server: server.name)
+def test_server(tmp_path: Path, port: int, server: Server, rows: list[Row]) -> None:
+    """All that its users rely on."""
+    app = server.app(tmp_path, port)
+    row = Row(server.name)
+    path = app["env"].pop("ASK", "/")
+    if server.speaks == "http" and server.keeps:
+        alone = alone_latency(app, port, path)
+    site = Site(tmp_path, app)
+    with site.run:
+        began = time.monotonic()
+        site.start()
+        row.ready_s = time.monotonic() - began
+        answered(site, server, port, path)
+        row.ready_by = readiness(site)
+        shares(site, server, port, path)
+        if server.speaks == "http" and server.keeps:
+            with_us = latency(port, path)
+            row.latency = with_us / alone
+            assert with_us < alone + NAGLE_S
+        if server.speaks == "http":
+            under_load(site, server, port, path, row)
+        else:
+            rounds(site, server, port, path)
+        if server.tells_pid:
+            site.reload(balance="spread")
+            row.evenness = evenness(site, port, path)
+        stops(site, server, port, row)
+    rows.append(row)
+
+
+def readiness(site: Site) -> str:
+    """Told, not guessed, by all."""
+    online = site.run.find(event="instance.online")
+    assert not site.run.find(event="instance.not_ready")
+    told = {record.get("by") for record in online}
+    assert told == {"listening"}, online
+    return "listening"
+
+
+def answered(site: Site, server: Server, port: int, path: str) -> None:
+    """The port answers, whatever health says."""
+    try:
+        ask(port, server.speaks, path)
+    except (OSError, AssertionError) as error:
+        raise AssertionError(f"{error!r} after {[r.get('event') for r in site.run.records][-20:]}") from error
+
+
+def owner(site: Site, body: str) -> int:
+    """The instance that gave this answer: its process or one that descends from it."""
+    pid = int(body.split(maxsplit=1)[0])
+    return next((main for main in site.pids() if pid == main or pid in descendants(main)), 0)
+
+
+def shares(site: Site, server: Server, port: int, path: str) -> None:
+    """Each instance answers."""
+    if not server.tells_pid:
+        return
+    heard: Counter[int] = Counter()
+    wanted = set(site.pids())
+
+    def everybody() -> bool:
+        with Load(port, keep_alive=False, clients=8, path=path) as load:
+            load.more(100)
+        for body, count in load.bodies.items():
+            heard[owner(site, body)] += count
+        return wanted <= set(heard)
+
+    eventually(everybody, f"answers of {wanted}: {heard}")
+
+
+def evenness(site: Site, port: int, path: str) -> float:
+    """With a queue for each, the greatest distance from an even share."""
+    with Load(port, keep_alive=False, clients=8, path=path) as load:
+        load.more(COUNTED)
+    counts: Counter[int] = Counter()
+    for body, count in load.bodies.items():
+        counts[owner(site, body)] += count
+    shares_ = [counts[pid] / counts.total() for pid in site.pids()]
+    furthest = max(abs(share - 1 / len(shares_)) for share in shares_)
+    assert furthest < FAIR, counts
+    return furthest
+
+
+def under_load(site: Site, server: Server, port: int, path: str, row: Row) -> None:
+    """Reloads and scalings under both kinds of clients: nobody is refused, and what is lost is known."""
+    kinds = [False, True] if server.keeps else [False]
+    loads = [Load(port, keep_alive=kind, clients=4, path=path, pause=PAUSE_S) for kind in kinds]
+    with contextlib.ExitStack() as stack:
+        for load in loads:
+            stack.enter_context(load)
+        rounds(site, server, port, path)
+        for load in loads:
+            load.more(20)
+        failures = [load.finish() for load in loads]
+    row.requests = sum(load.count for load in loads)
+    row.new_lost, *kept = (len(each) for each in failures)
+    row.kept_lost = kept[0] if kept else None
+    row.slowest_s = max(load.slowest_s for load in loads)
+    everything = [failure for each in failures for failure in each]
+    assert [failure for failure in everything if failure.phase == "connect"] == []
+    assert lost(everything) <= server.loses, everything[:10]
+
+
+def lost(failures: list[Failure]) -> set[str]:
+    """In which phases requests were lost."""
+    return {failure.phase for failure in failures}
+
+
+def rounds(site: Site, server: Server, port: int, path: str) -> None:
+    """Reload, and scale up and down."""
+    for _ in range(RELOADS):
+        assert site.reload()["replaced"] == len(site.pids())
+        answered(site, server, port, path)
+    for count in SCALES:
+        site.change(instances=count)
+        eventually(partial(is_settled, site, count), f"{count} instances")
+        answered(site, server, port, path)
+    assert site.count("app.reload_failed") == 0
+
+
+def is_settled(site: Site, count: int) -> bool:
+    """So many processes run, and all are online."""
+    return len(site.pids()) == count and site.count("instance.online") == site.count("instance.start")
+
+
+def stops(site: Site, server: Server, port: int, row: Row) -> None:
+    """At once, by itself, without leftovers, and with no error in its log."""
+    family = descendants(site.run.pid)
+    began = time.monotonic()
+    assert site.stop() == 0
+    row.stop_s = time.monotonic() - began
+    run: Running = site.run
+    assert run.find(event="instance.kill") == []
+    codes = {code_of(record) for record in run.find(event="instance.exit")}
+    assert codes <= server.codes, run.find(event="instance.exit")
+    row.codes = codes
+    assert [pid for pid in family if alive(pid)] == []
+    with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), 5):
+        pass
+    errors = [record for record in run.records if record.get("level") in ("error", "fatal")]
+    row.errors = len(errors)
+    assert errors == [], errors[:5]
+
+
+def code_of(record: dict[str, Any]) -> int:
+    """As a shell has it."""
+    signal_name = record.get("signal")
+    return 128 + signal.Signals[signal_name] if signal_name else int(record["code"])
+
+
+def latency(port: int, path: str) -> float:
+    """Median time of a request on a connection that is kept."""
+    with Load(port, keep_alive=True, clients=1, path=path) as load:
+        load.more(LATENCY_REQUESTS)
+    assert load.finish() == []
+    return statistics.median(load.times)
+
+
+def alone_latency(app: dict[str, Any], port: int, path: str) -> float:
+    """The same of the server without us."""
+    with alone(app) as run:
+        eventually(lambda: _is_open(port) or run.process.poll() is not None, "the server alone", timeout=60)
+        return latency(port, path)
+
+
+@contextlib.contextmanager
+def alone(app: dict[str, Any]) -> Iterator[Running]:
+    """It, as from a shell."""
+    env = {**os.environ, **app["env"]}
+    with Running([app["script"], *app["args"]], env=env, cwd=app["cwd"]) as run:
+        yield run
+        family = descendants(run.pid)
+        for pid in (*family, run.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        run.process.wait()
+        for pid in family:  # as a subreaper this process has adopted them
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_phases_are_those_of_the_load() -> None:
+    """A row names phases by the words that failures have."""
+    assert {phase for server in ALL for phase in server.loses} <= {NEW, "later"}
