@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")"
 lock() {
   uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --quiet --upgrade \
-    --custom-compile-command docker/lock.sh --output-file "$@"
+    --constraint constraints.txt --custom-compile-command docker/lock.sh --output-file "$@"
 }
 lock requirements.lock ../pyproject.toml
 lock backend/requirements.lock backend/requirements.txt

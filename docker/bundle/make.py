@@ -128,10 +128,12 @@ UNUSED_BELOW = {
 """The same within these packages. Text is always UTF-8 here: the launcher says so to the interpreter."""
 
 UNUSED_EXTENSIONS = re.compile(
-    r"_(bz2|codecs_|ctypes_test|curses|dbm|decimal|gdbm|hashlib|interp|lsprof|multi|posixshmem|sqlite3|test|tkinter|uuid|xx)"
-    r"|readline|xx"
+    r"_(bz2|codecs_|ctypes_test|curses|dbm|decimal|elementtree|gdbm|hashlib|interp|lsprof|multi|posixshmem)"
+    r"|_(sqlite3|test|tkinter|uuid|xx)"
+    r"|cmath|pyexpat|readline|xx"
 )
-"""OpenSSL is for webhooks; hashlib has functions of its own for what pidone needs, `_pydecimal` decimals."""
+"""OpenSSL is for webhooks; hashlib has functions of its own for what pidone needs, `_pydecimal` decimals.
+XML is only written, by `smoke`."""
 
 UNUSED_PACKAGES = (
     "__pycache__",
@@ -139,6 +141,9 @@ UNUSED_PACKAGES = (
     "_win*",
     "_ps[abow]*",  # psutil on other systems
     "_pssunos.py",
+    "*.tab",  # tzdata's lists for people, and its sources
+    "tzdata.zi",
+    "leapseconds",
     "_yaml*.so",  # PyYAML reads without libyaml as well, and pidone's own resolver needs it to
     "mypy.py",  # pydantic's plug-ins for other programs
     "_hypothesis_plugin.py",
@@ -148,10 +153,18 @@ UNUSED_PACKAGES = (
     "sboms",
     "testing.py",
     "tests",
+    # urwid with other loops and displays; nobody imports them
+    *("glib_loop.py", "tornado_loop.py", "trio_loop.py", "twisted_loop.py", "zmq_loop.py"),
+    *("numedit.py", "_web_common.py", "_win32*.py", "graphics.py", "lcd.py", "html_fragment.py"),
 )
 
-EMPTY = {"anyio.py": "", "watchfiles/run.py": "run_process = arun_process = None\n"}
-"""watchfiles imports anyio, and with `run` multiprocessing, for the halves of it that pidone does not use."""
+EMPTY = {
+    "anyio.py": "",
+    "urwid/vterm.py": "TermCanvas = TermCharset = Terminal = TermModes = None\n",
+    "watchfiles/run.py": "run_process = arun_process = None\n",
+}
+"""watchfiles imports anyio, and with `run` multiprocessing, for the halves of it that pidone does not use;
+urwid a terminal inside of one."""
 
 COLD = (
     *(
@@ -190,7 +203,9 @@ COLD = (
         "typing_extensions",
         "urllib",
         "uu",
+        "urwid",
         "uuid",
+        "wcwidth",
         "xml",
         "yaml",
         "zipfile",

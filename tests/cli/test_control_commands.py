@@ -1,14 +1,9 @@
 """The commands that operate a running pidone, as people and scripts type them."""
 
-import fcntl
 import json
-import os
-import pty
 import re
 import signal
-import struct
 import subprocess
-import termios
 import tomllib
 from collections.abc import Iterator
 from functools import partial
@@ -16,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli.screen import read_until
 from control.operated import SLEEPER, Operated, command, operated
-from harness import DEADLINE_S, PIDONE, PYTHON, eventually, pidone
+from harness import PIDONE, PYTHON, eventually, pidone
 
 FLOUR = f"""
 [[apps]]
@@ -437,87 +431,6 @@ def test_an_instance_is_not_deleted_as_its_whole_app(tmp_path: Path) -> None:
         assert it.states("api") == ["online", "online"]
         it.command("scale", "api", "1")
         assert it.command("delete", "api:0").returncode == 0
-
-
-def test_monit_draws_and_acts(tmp_path: Path) -> None:
-    """On a terminal it shows every instance, `+` scales the chosen app, `d` looks into it, and `q` leaves."""
-    with operated(tmp_path) as it:
-        primary, secondary = pty.openpty()
-        env = {**os.environ, "PIDONE_SOCKET": it.socket, "COLUMNS": "120", "LINES": "30"}
-        with subprocess.Popen(
-            [PIDONE, "monit"], stdin=secondary, stdout=secondary, stderr=secondary, env=env
-        ) as monit:
-            os.close(secondary)
-            screen = b""
-            while b"api:1" not in screen:
-                screen += os.read(primary, 65536)
-            os.write(primary, b"+")
-            while b"api:2" not in screen:
-                screen += os.read(primary, 65536)
-            assert it.app("api")["scale"] == 3
-            os.write(primary, b"d")
-            while b"instance 2, live" not in screen:
-                screen += os.read(primary, 65536)
-            os.write(primary, b"q")
-            while b"\x1b[?1049l" not in screen:
-                screen += os.read(primary, 65536)
-            assert monit.wait(DEADLINE_S) == 0
-        os.close(primary)
-
-
-def test_monit_takes_keys_that_come_together_and_asks_before_it_stops(tmp_path: Path) -> None:
-    """`jjs` in one read marks the third row, and `y` stops that instance and no other."""
-    with operated(tmp_path, SLEEPER.replace("instances = 2", "instances = 3")) as it:
-        primary, secondary = pty.openpty()
-        fcntl.ioctl(secondary, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
-        env = {**os.environ, "PIDONE_SOCKET": it.socket}
-        with subprocess.Popen(
-            [PIDONE, "monit"], stdin=secondary, stdout=secondary, stderr=secondary, env=env
-        ) as monit:
-            os.close(secondary)
-            first = read_until(primary, rb"(?s)api:2.*\x1b\[J").decode()
-            assert "+ - scale" in first.rpartition("\r\n")[2]
-            os.write(primary, b"jjs")
-            read_until(primary, rb"stop api:2\? y does it")
-            os.write(primary, b"n")
-            os.write(primary, b"s")
-            read_until(primary, rb"stop api:2\? y does it")
-            assert it.states("api") == ["online"] * 3
-            os.write(primary, b"y")
-            read_until(primary, rb"stop api:2\x1b")
-            eventually(lambda: it.states("api") == ["online", "online", "stopped"])
-            os.write(primary, b"\x1b[Aq")
-            read_until(primary, rb"\x1b\[\?1049l")
-            assert monit.wait(DEADLINE_S) == 0
-        os.close(primary)
-
-
-@pytest.mark.parametrize("size", [(24, 80), (5, 30), (1, 1)], ids=str)
-@pytest.mark.parametrize("end", [b"q", b"\x03", signal.SIGTERM])
-def test_monit_leaves_the_terminal_as_it_was(
-    shared: Operated, size: tuple[int, int], end: bytes | signal.Signals
-) -> None:
-    """However small the terminal is and however it ends; no frame has more lines than fit."""
-    primary, secondary = pty.openpty()
-    fcntl.ioctl(secondary, termios.TIOCSWINSZ, struct.pack("4H", *size, 0, 0))
-    before = termios.tcgetattr(secondary)
-    env = {**os.environ, "PIDONE_SOCKET": shared.socket}
-    argv = [PIDONE, "monit"]
-    screen = b""
-    with subprocess.Popen(argv, stdin=secondary, stdout=secondary, stderr=secondary, env=env) as monit:
-        screen = read_until(primary, rb"\x1b\[J")
-        if isinstance(end, bytes):
-            os.write(primary, end)
-        else:
-            monit.send_signal(end)
-        screen += read_until(primary, rb"\x1b\[\?1049l")
-        assert monit.wait(DEADLINE_S) == (0 if isinstance(end, bytes) else 128 + end)
-    assert termios.tcgetattr(secondary) == before
-    frames = screen.split(b"\x1b[H")[1:]
-    assert frames
-    assert max(frame.count(b"\r\n") for frame in frames) < size[0]
-    os.close(primary)
-    os.close(secondary)
 
 
 def test_start_finds_the_running_app(tmp_path: Path) -> None:

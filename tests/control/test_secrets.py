@@ -1,13 +1,13 @@
 """Canaries: secrets that are planted everywhere and must be seen nowhere."""
 
 import os
-import pty
 import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cli.terminal import monit
 from control.browser import CHROMIUM, browser
 from control.operated import Operated, command, operated
 from harness import DEADLINE_S, PIDONE, PYTHON, free_port, pidone
@@ -327,28 +327,24 @@ def test_no_message_about_a_file_quotes_a_secret(tmp_path: Path, name: str, text
 def test_monit_tells_no_secret(it: Operated) -> None:
     """On its screen, with the details of an app, and as JSON."""
     it.run.expect(event="alert.failed", count=2)
-    primary, secondary = pty.openpty()
-    env = {**os.environ, "PIDONE_SOCKET": it.socket, "COLUMNS": "200", "LINES": "60"}
-    screen = b""
-    with subprocess.Popen(
-        [PIDONE, "monit"], stdin=secondary, stdout=secondary, stderr=secondary, env=env
-    ) as monit:
-        os.close(secondary)
-        while b"alert.failed" not in screen:
-            screen += os.read(primary, 65536)
-        os.write(primary, b"d")
-        while b", live" not in screen:
-            screen += os.read(primary, 65536)
-        os.write(primary, b"q")
-        while b"\x1b[?1049l" not in screen:  # who does not read keeps it from ending
-            screen += os.read(primary, 65536)
-        monit.wait(DEADLINE_S)
-    os.close(primary)
+    screens = []
+    with monit(it.socket, 200, 60) as terminal:
+        terminal.until("log of")
+        terminal.press("a")
+        screens.append(terminal.until("alert.failed"))
+        for key in "dze":
+            terminal.press(key)
+            screens.append(
+                terminal.until("environment" if key == "z" else "details of" if key == "d" else "events of")
+            )
+        terminal.press("q")
+        terminal.wait()
+    env = {**os.environ, "PIDONE_SOCKET": it.socket}
     with subprocess.Popen([PIDONE, "monit", "--json"], stdout=subprocess.PIPE, text=True, env=env) as lines:
         assert lines.stdout is not None
         said = lines.stdout.readline()
         lines.kill()
-    assert not leaks({"screen": screen.decode(errors="replace"), "json": said})
+    assert not leaks({"screen": "\n".join(screens), "json": said})
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")

@@ -13,7 +13,7 @@ COMMANDS = {
     **dict.fromkeys(("signal", "send", "trigger", "reset", "flush", "reopen"), _OPERATE + "acting"),
     **dict.fromkeys(("wait", "health", "drain", "undrain", "prestop"), _OPERATE + "waiting"),
     "logs": _OPERATE + "logs",
-    "monit": _OPERATE + "monit",
+    "monit": _OPERATE + "monit.command",
     "save": _OPERATE + "saving",
     **dict.fromkeys(("completion", "complete"), "pidone.cli.completion"),
 }

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from pidone.control import log_query
+from pidone.control.container_view import ContainerView
 from pidone.control.details import Details
 from pidone.control.messages import EVENTS, JSON, Answer, Refusal, Request, Response, Side, Stream, as_json
 from pidone.control.operations import Operations
@@ -33,6 +34,7 @@ class Handlers:
         self._operations = operations
         self._usage = parts.features.usage()
         self._details = Details(parts.features)
+        self._container = ContainerView(parts.supervisor.ecosystem.cpus)
         self._began = parts.loop.time()
 
     def routes(self) -> list[Route]:
@@ -53,6 +55,7 @@ class Handlers:
         return [
             Route("GET", "/api", read, self.overview, "The runtime itself.", "Overview"),
             Route("GET", "/api/apps", read, self.apps, "Every app."),
+            Route("GET", "/api/container", read, self._container.show, "What it may use and uses.", "Object"),
             Route("GET", one, read, self.app, "Everything about a target.", "Described", query=("pss",)),
             Route("GET", f"{one}/env", local, self.env, "Its variables, masked.", "Object"),
             Route("DELETE", one, act, self._changes("delete", does.delete), "Stop it and forget it."),
@@ -302,6 +305,11 @@ class Handlers:
             waits_for = self._parts.supervisor.waits_for(app)
             view = app_view(app, self._parts.launcher.pm_id, usage, waits_for)
             view["instances"] = [each for each in view["instances"] if each["index"] in indexes]
+            view["memory_limit_bytes"] = (
+                self._parts.features.limits(app).hard if app.spec.max_memory_restart else None
+            )
+            next_run = self._parts.features.next_run(app)
+            view["next_run"] = None if next_run is None else next_run.isoformat()
             shown.append(view)
         return as_json({"apps": shown, **extra})
 

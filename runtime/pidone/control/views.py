@@ -52,6 +52,8 @@ def instance_view(
         "status_text": instance.status_text,
         "last_exit": None if last is None else {"code": last.code, "signal": last.signal},
         "gave_up": instance.fate is not None and instance.state is State.ERRORED,
+        "reason": instance.reason or None,
+        "retry_in_s": round(instance.time_left, 3) if instance.state is State.BACKOFF else None,
     }
 
 
@@ -80,6 +82,7 @@ def app_view(
         "depends_on": [{"app": each.app, "condition": str(each.condition)} for each in spec.depends_on],
         "listen": [f"{each.host}:{each.port}" if each.kind != "unix" else each.host for each in spec.listen],
         "restarts": sum(instance.restarts for instance in app.instances.values()),
+        "max_restarts": spec.max_restarts,
         "scale": len(app.instances),
         "leaving": len(app.actual.leaving),
         "reload": None if reload is None else {"state": str(reload.state), "message": reload.message},

@@ -91,16 +91,27 @@ class Client:
 
     def stream(self, *segments: str, **query: str) -> Iterator[tuple[str, str]]:
         """Server-sent events as (event, data), until the runtime ends. Raises CommandError."""
-        with self._connect() as sock:
+        events = self.events(*segments, **query)
+        try:
+            for lot in events:
+                yield from lot
+        finally:
+            events.close()
+
+    def events(self, *segments: str, **query: str) -> "Events":
+        """The same in lots, as they come; another thread may close them. Raises CommandError."""
+        sock = self._connect()
+        try:
             response, wire = self._ask(sock, "GET", _target(segments, query), b"")
-            if response.status_code != 200:
-                raise _refusal(response.status_code, json.loads(self._body(sock, wire)))
+            refusal = None if response.status_code == 200 else json.loads(self._body(sock, wire))
             sock.settimeout(None)
-            partial = ""
-            for chunk in self._chunks(sock, wire):
-                partial += chunk.decode(errors="replace")
-                *events, partial = partial.split("\n\n")
-                yield from filter(None, map(_event, events))
+        except BaseException:
+            sock.close()
+            raise
+        if refusal is not None:
+            sock.close()
+            raise _refusal(response.status_code, refusal)
+        return Events(sock, self._chunks(sock, wire))
 
     def _connect(self) -> socket.socket:
         try:
@@ -153,6 +164,32 @@ class Client:
             raise CommandError(f"no answer within {self._timeout:g} s", NO_RUNTIME) from None
         except (OSError, h11.RemoteProtocolError):
             return  # the runtime ended in the middle of a stream
+
+
+class Events:
+    """Server-sent events, each time as many as have come."""
+
+    def __init__(self, sock: socket.socket, chunks: Iterator[bytes]) -> None:
+        """`chunks` reads from `sock`."""
+        self._sock = sock
+        self._chunks = chunks
+
+    def __iter__(self) -> Iterator[list[tuple[str, str]]]:
+        """Lots of (event, data), until the runtime ends or somebody closes."""
+        with self._sock:
+            partial = ""
+            for chunk in self._chunks:
+                partial += chunk.decode(errors="replace")
+                *events, partial = partial.split("\n\n")
+                if lot := list(filter(None, map(_event, events))):
+                    yield lot
+
+    def close(self) -> None:
+        """No more: whoever waits for the next ones is told that there are none."""
+        try:
+            self._sock.shutdown(socket.SHUT_RDWR)
+        except OSError:  # the other end was faster
+            return
 
 
 def _target(segments: tuple[str, ...], query: Mapping[str, str]) -> str:
