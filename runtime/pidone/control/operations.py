@@ -146,7 +146,8 @@ class Operations:
             for instance in target.instances:
                 if instance.process is None or not instance.process.send(message):
                     continue
-                target.app.on_message = self._heard
+                if self._heard not in target.app.message_listeners:
+                    target.app.message_listeners.append(self._heard)
                 asked.append(_Question(instance, action, self._loop.create_future()))
         if not asked:
             raise Refusal(409, "no process with an IPC channel is running there")

@@ -52,6 +52,11 @@ class ControlServer:
             from pidone.control.alarm import Alarm  # noqa: PLC0415 (few ecosystems have alerts)
 
             self._alarm = Alarm(parts, environ)
+        self._pm2: Closable | None = None
+        if parts.supervisor.runtime.pm2_rpc and _is_wanted(parts, environ):
+            from pidone.control.pm2.doors import Doors  # noqa: PLC0415 (under PM2's names only)
+
+            self._pm2 = Doors(parts, environ)
         self._open_local(environ)
         if admin is not None:
             self._listen(*admin)
@@ -60,6 +65,8 @@ class ControlServer:
         """Hang up and remove the socket, unless it is another runtime's by now."""
         if self._alarm is not None:
             self._alarm.close()
+        if self._pm2 is not None:
+            self._pm2.close()
         if self._unavailable is not None:
             self._unavailable.close()
             self._unavailable = None
@@ -73,9 +80,9 @@ class ControlServer:
                 os.unlink(self._bound.path)
 
     def _open_local(self, environ: Mapping[str, str]) -> None:
-        setting = self._parts.supervisor.runtime.socket
-        if socket_file.configured(setting, environ) == socket_file.OFF:
+        if not _is_wanted(self._parts, environ):
             return
+        setting = self._parts.supervisor.runtime.socket
         try:
             bound = self._bound = socket_file.bind(setting, environ)
         except OSError as error:
@@ -177,3 +184,9 @@ class ControlServer:
         frames = traceback.extract_tb(error.__traceback__)
         place = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else "?"
         self._parts.ledger.event("error", "runtime.error", f"{type(error).__name__} at {place}")
+
+
+def _is_wanted(parts: Parts, environ: Mapping[str, str]) -> bool:
+    """Whether anybody may operate this runtime through a socket file."""
+    setting = parts.supervisor.runtime.socket
+    return socket_file.configured(setting, environ) != socket_file.OFF

@@ -67,12 +67,12 @@ def bind(setting: str | None, environ: Mapping[str, str]) -> Bound:
     """Bind the control socket and listen. Raises OSError with the last reason if there is no place."""
     path = configured(setting, environ)
     if path is not None:
-        return _claim(path)
+        return claim(path)
     error: OSError = FileNotFoundError("no folder for the control socket")
     for folder in places(environ):
         for name in _names(os.geteuid()):
             try:
-                return _claim(os.path.join(folder, name))
+                return claim(os.path.join(folder, name))
             except OSError as unusable:
                 error = unusable
                 if unusable.errno not in _HELD:
@@ -80,7 +80,7 @@ def bind(setting: str | None, environ: Mapping[str, str]) -> Bound:
     raise error
 
 
-def _claim(path: str) -> Bound:
+def claim(path: str) -> Bound:
     """Bind `path` in place of what nobody needs any more, or of what a stranger has put there to be believed.
 
     Raises BlockingIOError if a runtime listens there, FileExistsError if something else has the name, and

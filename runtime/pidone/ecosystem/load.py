@@ -208,6 +208,7 @@ def _read_runtime(reader: Reader) -> RuntimeSpec:
     values |= _absolute(values, reader)
     if reader.options.personality != "pidone":
         values.setdefault("log_format", "raw")
+        values.setdefault("pm2_rpc", True)
     if values.get("watch_config") and reader.document.source is None:
         scope.warn("watch_config: there is no file to watch", "watch_config")
     return RuntimeSpec(**values)

@@ -340,6 +340,8 @@ class RuntimeSpec(Record, kw_only=True):
     admin_token_file: str | None = None
     socket: str | None = None
     """Path of the control socket, `none` for no socket; None chooses a writable place."""
+    pm2_rpc: bool = False
+    """Whether PM2's own client is answered in `$PM2_HOME`."""
     memory_guard: MemoryLimit | None = None
     """Container-wide use above which the largest instance is recycled."""
     watch_config: bool = False

@@ -55,7 +55,7 @@ class App:
         self.actual = Cluster(spec, count, world, self, {} if numbers is None else numbers)
         self.waits_for = ""
         """What stands between the wish and what is there, in words; empty if nothing does."""
-        self.on_message: Callable[[Instance, object], None] | None = None
+        self.message_listeners: list[Callable[[Instance, object], None]] = []
         """Who else hears about IPC messages."""
         self._world = world
         self._observer = observer
@@ -319,8 +319,8 @@ class App:
     def instance_message(self, instance: Instance, value: object) -> None:
         """An IPC message nobody else understood."""
         self._log("debug", "instance.message", instance=instance.index, data=repr(value)[:200])
-        if self.on_message is not None:
-            self.on_message(instance, value)
+        for listener in self.message_listeners:
+            listener(instance, value)
 
     # -- carrying out ---------------------------------------------------------------------------------------
 

@@ -86,7 +86,7 @@ def env(target: str, *, socket: str | None, as_json: bool) -> None:
 def jlist(*, socket: str | None, as_json: bool) -> None:
     """Print PM2's process list as JSON, without variables."""
     del as_json  # it is
-    from pidone.cli.pm2.lists import entries
+    from pidone.control.pm2.lists import entries
 
     print(json.dumps(entries(client(socket).get("api", "apps")["apps"])))
 
@@ -96,7 +96,7 @@ def jlist(*, socket: str | None, as_json: bool) -> None:
 @json_option
 def prettylist(*, socket: str | None, as_json: bool) -> None:
     """Print PM2's process list as Node writes objects, without variables."""
-    from pidone.cli.pm2.lists import entries, inspect
+    from pidone.control.pm2.lists import entries, inspect
 
     shown = entries(client(socket).get("api", "apps")["apps"])
     print(json.dumps(shown) if as_json else inspect(harmless(shown)))

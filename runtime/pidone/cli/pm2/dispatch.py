@@ -15,7 +15,7 @@ from pidone.cli.operate.client import NO_RUNTIME, NO_TARGET, Client, CommandErro
 from pidone.cli.operate.patterns import expand
 from pidone.cli.operate.table import harmless
 from pidone.cli.pm2 import shows
-from pidone.cli.pm2.lists import entries, inspect, status
+from pidone.control.pm2.lists import entries, inspect, status
 from pidone.control.socket_file import is_served
 from pidone.ecosystem.spec import Seconds
 from pidone.logs.escape import printable_word

@@ -9,7 +9,7 @@ from typing import Any
 from pidone.cli.operate import table
 from pidone.cli.operate.client import Client, CommandError
 from pidone.cli.operate.table import harmless
-from pidone.cli.pm2.lists import entries
+from pidone.control.pm2.lists import entries
 from pidone.logs.escape import printable
 
 

@@ -69,6 +69,12 @@ RUNTIME_GROUP: Final = Group(
             default="the first writable place",
         ),
         Key(
+            "pm2_rpc",
+            kinds.BOOL,
+            "Answer PM2's own client (`require('pm2')`, npm's `pm2`) at its sockets in `$PM2_HOME`.",
+            default="false; true under the name pm2-runtime",
+        ),
+        Key(
             "memory_guard",
             kinds.LIMIT,
             "Container-wide use above which the largest instance is replaced.",

@@ -168,4 +168,4 @@ def _scaled(app: Mapping[str, object], spec: AppSpec, scale: int) -> dict[str, o
 
 
 def _runtime(table: Mapping[str, object], how: LoadOptions) -> Mapping[str, object]:
-    return table if how.personality == "pidone" else {"log_format": "raw", **table}
+    return table if how.personality == "pidone" else {"log_format": "raw", "pm2_rpc": True, **table}

@@ -55,6 +55,13 @@ class Environment:
         """The number of a slot in PM2's sense."""
         return self._ids.setdefault((*app.key(), index), len(self._ids))
 
+    def slot_of(self, pm_id: int) -> tuple[tuple[str, str], int] | None:
+        """Key of the app and index of a number that was given, be the slot still there or not."""
+        for (namespace, name, index), number in self._ids.items():
+            if number == pm_id:
+                return (namespace, name), index
+        return None
+
     @staticmethod
     def mark(who: InstanceId) -> str:
         """What tells the processes of this incarnation from all others."""

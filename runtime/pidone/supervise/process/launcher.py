@@ -123,6 +123,10 @@ class ForkLauncher:
         """PM2's number of a slot."""
         return self._environment.pm_id(app, index)
 
+    def slot_of(self, pm_id: int) -> tuple[tuple[str, str], int] | None:
+        """The app and the slot of PM2's number."""
+        return self._environment.slot_of(pm_id)
+
     def follow(self, pid: int, on_exit: Callable[[ExitStatus], None]) -> None:
         """Hear about the end of a descendant that will be adopted by us."""
         self._reaper.watch(pid, on_exit)

@@ -1,4 +1,4 @@
-"""`jlist` and `prettylist`: PM2's list in PM2's shape, for scripts that parse it; without variables."""
+"""PM2's list in PM2's shape, for scripts and clients that parse it; without variables."""
 
 import functools
 import json
@@ -47,6 +47,9 @@ def entry(app: Mapping[str, Any], instance: Mapping[str, Any], now_ms: int) -> d
             "NODE_APP_INSTANCE": instance["index"],
             "pm_exec_path": _path(app),
             "pm_cwd": app["cwd"],
+            "exec_interpreter": "none",
+            "node_args": [],
+            "args": [],
             "autorestart": app["autorestart"],
             "watch": app["watch"],
             "pm_uptime": started,

@@ -1,0 +1,82 @@
+"""`rpc.sock` and `pub.sock` in `$PM2_HOME`: bound from the start, served from the first client on."""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from pidone.control import socket_file
+from pidone.supervise.session import Parts
+
+if TYPE_CHECKING:
+    from pidone.control.pm2.clients import Clients
+
+_RPC: Final = "rpc.sock"
+_PUB: Final = "pub.sock"
+
+
+class _Served(NamedTuple):
+    rpc: "Clients"
+    pub: "Clients"
+
+
+class Doors:
+    """Both sockets. A home that cannot be written has none, and everything else goes on."""
+
+    def __init__(self, parts: Parts, environ: Mapping[str, str]) -> None:
+        """Bind them, as the control socket is: 0600, and only for root and our own user."""
+        self._parts = parts
+        self._bound: list[socket_file.Bound] = []
+        self._served: _Served | None = None
+        home = home_of(environ)
+        try:
+            os.makedirs(home, mode=0o700, exist_ok=True)
+            for name in (_RPC, _PUB):
+                self._bound.append(socket_file.claim(os.path.join(home, name)))
+        except OSError as error:
+            self.close()
+            why = error.strerror or str(error)
+            message = f"{home}: {why}; PM2's client cannot reach this runtime"
+            parts.ledger.event("info", "control.error", message, address=home, error=why)
+            return
+        for bound in self._bound:
+            parts.loop.add_reader(bound.sock.fileno(), self._knocked)
+        parts.ledger.event("info", "control.listening", f"PM2's client is answered in {home}", address=home)
+
+    def close(self) -> None:
+        """Hang up on everybody and remove the sockets, unless they are another runtime's by now."""
+        if self._served is not None:
+            self._served.pub.send("pm2:kill", {"status": "killed", "msg": "the runtime ends"})
+            for clients in self._served:
+                clients.close()
+        for bound in self._bound:
+            if self._served is None:
+                self._parts.loop.remove_reader(bound.sock.fileno())
+            bound.sock.close()
+            if socket_file.inode(bound.path) == bound.inode:
+                with suppress(OSError):
+                    os.unlink(bound.path)
+        self._bound = []
+
+    def _knocked(self) -> None:
+        """The first client: load what answers."""
+        from pidone.control.pm2.bus import Bus  # noqa: PLC0415 (nothing of it before there is a client)
+        from pidone.control.pm2.clients import Clients  # noqa: PLC0415
+        from pidone.control.pm2.service import Service  # noqa: PLC0415
+
+        rpc, pub = (bound.sock for bound in self._bound)
+        for sock in (rpc, pub):
+            self._parts.loop.remove_reader(sock.fileno())
+        bus = Bus(self._parts)
+        service = Service(self._parts, bus)
+        self._served = _Served(
+            Clients(rpc, self._parts.loop, on_frame=service.answer),
+            Clients(pub, self._parts.loop, on_count=bus.followed_by),
+        )
+        bus.send = self._served.pub.send
+
+
+def home_of(environ: Mapping[str, str]) -> str:
+    """PM2's folder, by its own rule."""
+    home = environ.get("PM2_HOME")
+    return os.path.abspath(home) if home else os.path.join(environ.get("HOME") or "/root", ".pm2")

@@ -1,0 +1,260 @@
+"""PM2's remote procedures over our operations: what its client calls when it lists, restarts or scales.
+
+Protocol: pm2-axon-rpc of PM2 7. A request is `{"type": "call", "method": …, "args": […]}`, an answer
+`{"args": […]}` or `{"error": text}`; it comes when the operation is over, as PM2's does.
+"""
+
+import asyncio
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final, TypeAlias
+
+from pidone.control import peers
+from pidone.control.messages import Refusal
+from pidone.control.operations import Operations
+from pidone.control.pm2.bus import Bus
+from pidone.control.pm2.lists import entries
+from pidone.control.targets import Target
+from pidone.control.views import app_view
+from pidone.ecosystem.spec import Seconds
+from pidone.errors import describe_bug
+from pidone.supervise.app import App
+from pidone.supervise.session import Parts
+from pidone.supervise.states import State
+from pidone.supervise.wanted import ReloadState
+
+_PATIENCE: Final[Seconds] = 600.0
+"""How long an operation is waited for before its client hears that it still goes on."""
+_POLL: Final[Seconds] = 0.02
+
+Method: TypeAlias = Callable[..., Awaitable[object]]
+
+
+class Service:
+    """The procedures."""
+
+    def __init__(self, parts: Parts, bus: Bus) -> None:
+        """Act on the supervisor of `parts`; what clients announce goes to the `bus`."""
+        self._parts = parts
+        self._bus = bus
+        self._does = Operations(parts)
+        self._usage = parts.features.usage()
+        self._rolling: dict[App, asyncio.Lock] = {}
+        self._methods: Mapping[str, Method] = {
+            "ping": self._ping,
+            "getMonitorData": self._list,
+            "getSystemData": self._system,
+            "getReport": self._report,
+            "startProcessId": self._start,
+            "stopProcessId": self._stop,
+            "restartProcessId": self._restart,
+            "reloadProcessId": self._reload,
+            "softReloadProcessId": self._reload,
+            "deleteProcessId": self._delete,
+            "duplicateProcessId": self._duplicate,
+            "resetMetaProcessId": self._reset,
+            "sendSignalToProcessId": self._signal,
+            "sendSignalToProcessName": self._signal,
+            "sendLineToStdin": self._line,
+            "sendDataToProcessId": self._data,
+            "msgProcess": self._trigger,
+            "notifyByProcessId": self._notify,
+            "notifyKillPM2": self._nothing,
+            "reloadLogs": self._reopen,
+            "killMe": self._end,
+        }
+
+    async def answer(self, arguments: Sequence[object], peer: peers.Peer) -> object:
+        """What to say to a request; never raises."""
+        request = arguments[0]
+        if not isinstance(request, dict):
+            return {"error": "a request is an object"}
+        if request.get("type") == "methods":
+            return {"methods": {name: {"name": name, "params": []} for name in self._methods}}
+        name, values = request.get("method"), request.get("args")
+        method = self._methods.get(name) if isinstance(name, str) else None
+        if method is None or not isinstance(values, list):
+            return {"error": f"{name}: there is no such operation here; the ecosystem file says what runs"}
+        try:
+            if method not in (self._list, self._ping, self._system):
+                self._note(str(name), peer)
+            return {"args": [await method(values[0] if values else None)]}
+        except Refusal as refusal:
+            return {"error": str(refusal)}
+        except Exception as error:  # noqa: BLE001 (a bug costs its client an answer, and is told)
+            self._parts.ledger.event("error", "runtime.error", describe_bug(error))
+            return {"error": "a bug in pidone; its log says more"}
+
+    def _note(self, action: str, peer: peers.Peer) -> None:
+        who = f"uid {peer.uid}, pid {peer.pid}"
+        message = f"{action} asked for by PM2's client ({who})"
+        self._parts.ledger.event("info", "control.request", message, action=action, peer=who)
+
+    # -- shown -----------------------------------------------------------------------------------------
+
+    async def _ping(self, _: object) -> object:
+        return {"msg": "pong"}
+
+    async def _list(self, _: object) -> list[dict[str, Any]]:
+        usage = self._usage.usage()
+        apps = self._parts.supervisor.apps.values()
+        return entries([app_view(app, self._parts.launcher.pm_id, usage, "") for app in apps])
+
+    async def _system(self, _: object) -> object:
+        """PM2 fills this in by an optional package, and is content without."""
+        return {}
+
+    async def _report(self, _: object) -> object:
+        return {"pm2_version": f"pidone {self._parts.version}", "node_version": "N/A", "started_at": 0}
+
+    # -- done ------------------------------------------------------------------------------------------
+
+    async def _start(self, pm_id: object) -> object:
+        app, index = self._slot(pm_id)
+        self._does.start([Target(app, index)])
+        return await self._settled(app, index)
+
+    async def _stop(self, pm_id: object) -> object:
+        app, index = self._slot(pm_id)
+        self._does.stop([Target(app, index)])
+        return await self._until(app, index, lambda state: state.is_final)
+
+    async def _restart(self, options: object) -> object:
+        app, index = self._slot(options)
+        self._does.restart([Target(app, index)])
+        return await self._settled(app, index)
+
+    async def _reload(self, options: object) -> object:
+        """One slot after the other, in the order of the requests: an app rolls once at a time."""
+        app, index = self._slot(options)
+        async with self._rolling.setdefault(app, asyncio.Lock()):
+            self._does.reload([Target(app, index)])
+            await self._waited(lambda: app.is_settled, f"the reload of {app.name}")
+        reload = app.wanted.reload
+        if reload is not None and reload.state is ReloadState.FAILED:
+            raise Refusal(409, reload.message)
+        return self._shown(app, index)
+
+    async def _delete(self, pm_id: object) -> object:
+        """PM2's client deletes an app, and makes it smaller, by deleting its processes one by one."""
+        app, index = self._slot(pm_id)
+        shown = self._shown(app, index)
+        if app.wanted.count > 1:
+            self._does.scale([Target(app)], "-1")
+            await self._waited(lambda: app.is_settled, f"{app.name} to be smaller")
+        elif not app.wanted.is_removed:
+            self._does.delete([Target(app)])
+            key = app.spec.key()
+            await self._waited(lambda: key not in self._parts.supervisor.apps, f"the end of {app.name}")
+        return shown
+
+    async def _duplicate(self, pm_id: object) -> object:
+        app, index = self._slot(pm_id)
+        self._does.scale([Target(app)], "+1")
+        return await self._settled(app, index)
+
+    async def _reset(self, pm_id: object) -> object:
+        app, index = self._slot(pm_id)
+        self._does.reset([Target(app, index)])
+        return await self._list(None)
+
+    async def _signal(self, options: object) -> object:
+        wanted = _mapping(options)
+        if "process_id" in wanted:
+            app, index = self._slot(wanted["process_id"])
+            targets = [Target(app, index)]
+        else:
+            targets = self._does.targets(str(wanted.get("process_name")))
+        self._does.signal(targets, wanted.get("signal"))
+        return await self._list(None)
+
+    async def _line(self, options: object) -> object:
+        wanted = _mapping(options)
+        app, index = self._slot(wanted.get("pm_id"))
+        self._does.send_line([Target(app, index)], str(wanted.get("line", "")).removesuffix("\n"))
+        return wanted
+
+    async def _data(self, options: object) -> object:
+        wanted = _mapping(options)
+        app, index = self._slot(wanted.get("id"))
+        self._does.send([Target(app, index)], dict(wanted))
+        return {"success": True, "data": wanted}
+
+    async def _trigger(self, options: object) -> object:
+        wanted = _mapping(options)
+        if "id" in wanted:
+            app, index = self._slot(wanted["id"])
+            targets = [Target(app, index)]
+        else:
+            targets = self._does.targets(str(wanted.get("name")))
+        plain = wanted.get("opts") is None and not wanted.get("uuid")
+        reached = self._does.send(targets, wanted.get("msg") if plain else dict(wanted))
+        return {"process_count": reached, "success": True}
+
+    async def _notify(self, options: object) -> object:
+        wanted = _mapping(options)
+        with suppress(Refusal):  # it has been deleted, which is what is announced
+            app, index = self._slot(wanted.get("id"))
+            self._bus.process_event(str(wanted.get("action_name")), app, index, manually=True)
+        return None
+
+    async def _nothing(self, _: object) -> object:
+        """Its client says that it is about to end everything, and does so next."""
+        return None
+
+    async def _reopen(self, _: object) -> object:
+        self._parts.relay.reopen()
+        return {}
+
+    async def _end(self, _: object) -> object:
+        self._parts.supervisor.stop_by_signal(signal.SIGTERM)
+        return None
+
+    # -- helpers ---------------------------------------------------------------------------------------
+
+    def _slot(self, wish: object) -> tuple[App, int]:
+        """The app and the slot of one of PM2's numbers, alone or as `id`. Raises Refusal."""
+        number = wish.get("id") if isinstance(wish, dict) else wish
+        text = str(number)
+        slot = self._parts.launcher.slot_of(int(text)) if text.isascii() and text.isdigit() else None
+        app = self._parts.supervisor.apps.get(slot[0]) if slot else None
+        if slot is None or app is None:
+            raise Refusal(404, f"{text[:20]} : id unknown")
+        return app, slot[1]
+
+    async def _settled(self, app: App, index: int) -> object:
+        """Until it serves; a process that does not come is an error, as it is there."""
+        await self._waited(lambda: app.is_settled, app.name)
+        instance = app.instances.get(index)
+        if instance is not None and instance.state is State.ERRORED:
+            raise Refusal(409, f"{app.name}: {instance.why_down}")
+        return self._shown(app, index)
+
+    async def _until(self, app: App, index: int, wanted: Callable[[State], bool]) -> object:
+        def reached() -> bool:
+            instance = app.instances.get(index)
+            return instance is None or wanted(instance.state)
+
+        await self._waited(reached, app.name)
+        return self._shown(app, index)
+
+    async def _waited(self, reached: Callable[[], bool], what: str) -> None:
+        self._parts.supervisor.reconcile()  # what was wished for begins before it is looked at
+        deadline = time.monotonic() + _PATIENCE
+        while not reached():
+            if time.monotonic() > deadline:
+                raise Refusal(409, f"{what} takes longer than {_PATIENCE:g} s, and goes on")
+            await asyncio.sleep(_POLL)
+
+    def _shown(self, app: App, index: int) -> object:
+        listed = entries([app_view(app, self._parts.launcher.pm_id, {}, "")])
+        number = self._parts.launcher.pm_id(app.spec, index)
+        return next((each for each in listed if each["pm_id"] == number), {})
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise Refusal(400, "expected an object")
+    return value

@@ -1,0 +1,195 @@
+"""The stock client of npm's pm2 against this runtime: its command line, and `require("pm2")`."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import npm
+import pytest
+from harness import PIDONE, Running, children, eventually
+
+SERVER = """process.on('message', (m) => console.log('MESSAGE ' + JSON.stringify(m)));
+process.on('SIGUSR2', () => console.log('USR2'));
+process.stdin.on('data', (data) => console.log('LINE ' + String(data).trim()));
+console.log('up'); setInterval(() => console.log('tick'), 200);
+if (process.send) setTimeout(() => process.send({type: 'custom', data: {a: 1}}), 500);
+"""
+
+
+@pytest.fixture(scope="module")
+def pm2() -> Path:
+    """PM2's package."""
+    if shutil.which("node") is None:
+        pytest.skip("no node to run pm2 with")
+    return npm.modules("pm2-7", "pm2@7") / "pm2"
+
+
+class Operated:
+    """A runtime under PM2's name, and PM2's own client for it."""
+
+    def __init__(self, pm2: Path, folder: Path) -> None:
+        self.home = folder / "home"
+        self.env = {
+            **os.environ,
+            "PM2_HOME": str(self.home),
+            "HOME": str(folder),
+            "PIDONE_SOCKET": str(folder / "s"),
+        }
+        self.folder = folder
+        self.package = pm2
+        name = folder / "pm2-runtime"
+        name.symlink_to(PIDONE)
+        self.running = Running([str(name), "e.json"], cwd=folder, env=self.env)
+
+    def command(self, *words: str) -> str:
+        """`pm2 WORDS`; it has to exit 0."""
+        command = ["node", str(self.package / "bin" / "pm2"), *words]
+        done = subprocess.run(
+            command, env=self.env, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def script(self, body: str) -> Any:
+        """Run JavaScript with `pm2` connected; what it hands to `done`."""
+        code = f"""const pm2 = require({json.dumps(str(self.package))});
+        const done = (e, v) => {{
+          console.log('RESULT ' + JSON.stringify(e ? String(e) : v)); pm2.disconnect(); process.exit(0); }};
+        pm2.connect((error) => {{ if (error) return done(error); {body} }});"""
+        done = subprocess.run(
+            ["node", "-e", code],
+            env=self.env,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+        assert lines, done.stdout + done.stderr
+        return json.loads(lines[-1].removeprefix("RESULT "))
+
+    def listed(self) -> list[dict[str, Any]]:
+        """`pm2 jlist`."""
+        found: list[dict[str, Any]] = json.loads(self.command("jlist").splitlines()[-1])
+        return found
+
+
+@pytest.fixture
+def operated(pm2: Path, tmp_path: Path) -> Iterator[Operated]:
+    """Two apps: a cluster of two, and a single one."""
+    (tmp_path / "server.js").write_text(SERVER)
+    (tmp_path / "package.json").write_text('{"name": "x", "version": "3.2.1"}')
+    apps = [
+        {"name": "web", "script": "server.js", "instances": 2, "exec_mode": "cluster"},
+        {"name": "one", "script": "server.js"},
+    ]
+    (tmp_path / "e.json").write_text(json.dumps({"apps": apps}))
+    with_client = Operated(pm2, tmp_path)
+    with with_client.running as run:
+        eventually((with_client.home / "pub.sock").exists, "the sockets")
+        eventually(lambda: list(run.out or ()).count("up") == 3, "three processes")
+        yield with_client
+        if run.process.poll() is None:
+            run.signal(signal.SIGTERM)
+            assert run.wait() == 0
+            assert not (with_client.home / "rpc.sock").exists()
+
+
+def test_the_command_line(operated: Operated) -> None:
+    """list, jlist, describe, scale, reload, restart, stop, start, delete, sendSignal, send."""
+    home = operated.home
+    assert stat.S_IMODE((home / "rpc.sock").stat().st_mode) == 0o600
+    eventually(lambda: {p["pm2_env"]["status"] for p in operated.listed()} == {"online"}, "all online")
+    before = operated.listed()
+    assert [(p["name"], p["pm_id"], p["pm2_env"]["status"]) for p in before] == [
+        ("web", 0, "online"),
+        ("web", 1, "online"),
+        ("one", 2, "online"),
+    ]
+    assert "web" in operated.command("list")
+    assert "3.2.1" in operated.command("describe", "one")
+    operated.command("reload", "web")
+    after = operated.listed()
+    assert not {p["pid"] for p in before[:2]} & {p["pid"] for p in after[:2]}
+    assert before[2]["pid"] == after[2]["pid"]
+    operated.command("scale", "web", "4")
+    assert [p["name"] for p in operated.listed()].count("web") == 4
+    operated.command("scale", "web", "1")
+    assert [p["name"] for p in operated.listed()].count("web") == 1
+    operated.command("restart", "one")
+    assert operated.listed()[-1]["pm2_env"]["restart_time"] == 1
+    operated.command("stop", "one")
+    assert operated.listed()[-1]["pm2_env"]["status"] == "stopped"
+    operated.command("start", "one")
+    assert operated.listed()[-1]["pm2_env"]["status"] == "online"
+    operated.command("sendSignal", "SIGUSR2", "one")
+    operated.command("send", "2", "hello there")
+    operated.running.expect_line("USR2")
+    operated.running.expect_line("LINE hello there")
+    command = ["node", str(operated.package / "bin" / "pm2"), "logs", "one", "--raw"]
+    with Running(command, env=operated.env, cwd=operated.folder) as logs:
+        logs.expect_line("tick")
+    operated.command("delete", "web")
+    assert [p["name"] for p in operated.listed()] == ["one"]
+    assert not [
+        pid for pid in children(os.getpid()) if "God Daemon" in Path(f"/proc/{pid}/cmdline").read_text()
+    ]
+
+
+def test_the_api_in_a_program(operated: Operated) -> None:
+    """`require("pm2")`: list, restart, sendDataToProcessId, what it cannot do, and the bus."""
+    assert operated.script("pm2.list((e, l) => done(e, l.map((p) => p.name)));") == ["web", "web", "one"]
+    restarted = operated.script("pm2.restart('one', (e) => pm2.describe('one', (e, d) => done(e, d)));")
+    assert restarted[0]["pm2_env"]["restart_time"] == 1
+    packet = "{id: 2, type: 'process:msg', topic: 't', data: {b: 2}}"
+    operated.script(f"pm2.sendDataToProcessId({packet}, (e) => done(e, 1));")
+    operated.running.expect_line("MESSAGE")
+    new = "pm2.start({script: 'server.js', name: 'new'}, () => pm2.list((e, l) => done(e, l.length)));"
+    assert operated.script(new) == 3
+    heard = operated.script(
+        """pm2.launchBus((error, bus) => {
+          const seen = {};
+          bus.on('*', (topic, d) => {
+            seen[topic + (d.event ? ' ' + d.event : '')] = [d.process && d.process.name, d.data];
+            if (seen['process:event online'] && seen['log:out'] && seen.custom) done(null, seen); });
+          pm2.restart('one', () => {});
+        });"""
+    )
+    assert heard["custom"] == ["one", {"a": 1}]
+    assert heard["log:out"][1].endswith("\n")
+    assert {"process:event exit", "process:event restart"} & set(heard)
+
+
+def test_nonsense_costs_its_sender_the_connection(operated: Operated) -> None:
+    """Frames that are none, too long ones, requests that are none: others are served as before."""
+    path = str(operated.home / "rpc.sock")
+    for data in (b"GET / HTTP/1.1\r\n\r\n", b"\x11\xff\xff\xff\xff", b"\x11\x00\x00\x00\x03j:{"):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(10)
+            client.connect(path)
+            client.sendall(data)
+            with contextlib.suppress(ConnectionResetError):
+                assert client.recv(10) == b""
+    assert len(operated.listed()) == 3
+
+
+def test_a_home_that_cannot_be_written(pm2: Path, tmp_path: Path) -> None:
+    """The apps run as ever."""
+    del pm2
+    (tmp_path / "file").touch()
+    name = tmp_path / "pm2-runtime"
+    name.symlink_to(PIDONE)
+    env = {"PM2_HOME": str(tmp_path / "file" / "home"), "PIDONE_SOCKET": str(tmp_path / "s")}
+    with Running([str(name), "--json", "--", "/bin/sleep", "1008"], cwd=tmp_path, env=env) as run:
+        eventually(lambda: "PM2's client cannot reach this runtime" in (run.out.text() if run.out else ""))
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
