@@ -24,6 +24,10 @@ sweep: $(VENV)/.ready
 test-servers: $(VENV)/.ready
 	SERVERS_TABLE=.cache/servers.md $(BIN)/python -m pytest tests/servers $(ARGS)
 
+# Eight apps that nothing spares, and what is left of it afterwards: `make chaos SECONDS=600`, `ARGS="--seed 7"`.
+chaos: $(VENV)/.ready
+	PYTHONPATH=tests $(BIN)/python -m faults.chaos --seconds $(or $(SECONDS),120) $(ARGS)
+
 # Real containers; starts an engine and makes base images where there are none.
 test-docker: $(VENV)/.ready
 	PYTHONPATH=tests $(BIN)/python -m docker.session $(ARGS)

@@ -166,7 +166,7 @@ class History:
     def _said(self, level: str, event: str, message: str, fields: dict[str, object]) -> None:
         about = " ".join(str(fields[key]) for key in ("app", "instance", "pid") if key in fields)
         self._log.append(f"t={self._world.loop.now:g}    {event} {about} {message}")
-        if event == "runtime.error":
+        if event in ("runtime.error", "runtime.refused"):
             self._world.loop.errors.append(str(fields.get("exc_info", message)))
         elif event == "runtime.stop":
             self._judge.whole_stops()

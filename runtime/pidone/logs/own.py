@@ -9,6 +9,8 @@ from pidone.logs.timestamps import Timestamps
 from pidone.record import EMPTY
 
 LOGGER: Final = "pidone"
+_AGAIN_S: Final = 0.1
+"""Until what could not be put out is tried again."""
 _NAMES: Final = {
     LEVEL_NUMBERS[name]: name for name in ("trace", "debug", "info", "warning", "error", "fatal")
 }
@@ -20,13 +22,13 @@ class OwnEvents(logging.Handler):
     def __init__(
         self,
         put: Callable[[logging.LogRecord], None],
-        later: Callable[[Callable[[], None]], object],
+        later: Callable[[float, Callable[[], None]], object],
         timestamps: Timestamps,
         *,
         level: str,
         fields: Mapping[str, str] = EMPTY,
     ) -> None:
-        """`later` runs a callback when this turn of the loop is over; `fields` are those of every record.
+        """`later` runs a callback after so many seconds; `fields` are those of every record.
 
         `put` gets records whose `msg` is a dict: `timestamp`, `level`, `event`, `message` and more. It may
         have to import what costs more than all the rest of the relay. Apps are spawned first; the events of
@@ -73,7 +75,7 @@ class OwnEvents(logging.Handler):
         if not self._is_first_turn:
             self.render()
         elif len(self._waiting) == 1:
-            self._later(self.render)
+            self._later(0, self.render)
 
     def render(self) -> None:
         """Put out what waits."""
@@ -81,5 +83,11 @@ class OwnEvents(logging.Handler):
             return
         self._is_first_turn = False
         waiting, self._waiting = self._waiting, []
-        for record in waiting:
-            self._put(record)
+        for index, record in enumerate(waiting):
+            try:
+                self._put(record)
+            except (OSError, ImportError, MemoryError):  # what makes a line of it cannot be loaded now
+                self._is_first_turn = True
+                self._waiting = waiting[index:]
+                self._later(_AGAIN_S, self.render)
+                return

@@ -77,7 +77,7 @@ class Relay:
         )
         self._own = OwnEvents(
             self._put_own,
-            loop.call_soon,
+            loop.call_later,
             self._timestamps,
             level=runtime.log_level,
             fields=runtime.log_fields if self._format.has_fields else EMPTY,

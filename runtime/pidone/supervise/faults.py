@@ -22,6 +22,8 @@ from pidone.init.reaper import Reaper, has_children
 QUIET: Final[Seconds] = 60.0
 """The same fault is told once in this time, with a count."""
 _POLL: Final[Seconds] = 0.02
+SYSTEM_ERRORS: Final = (OSError, ImportError, MemoryError)
+"""A module that cannot be looked for is one that is not found."""
 
 
 class Faults:
@@ -46,7 +48,8 @@ class Faults:
 
     def caught(self, error: Exception) -> None:
         """Something raised."""
-        what = describe_bug(error)
+        is_refused = isinstance(error, SYSTEM_ERRORS)
+        what = f"the system refuses: {error}" if is_refused else describe_bug(error)
         facts = self._recover(what)
         now = self._clock.time()
         if now - self._told.get(what, -QUIET) < QUIET:
@@ -55,7 +58,10 @@ class Faults:
         self._told[what] = now
         more = self._untold.pop(what, 0)
         message = f"{what}, and {more} times since it was last told" if more else what
-        self._log.event("error", "runtime.error", message, exc_info=_trace(error), state=facts or None)
+        if is_refused:  # no bug, and who has met with it tries again
+            self._log.event("error", "runtime.refused", message)
+        else:
+            self._log.event("error", "runtime.error", message, exc_info=_trace(error), state=facts or None)
 
 
 def end_processes(reaper: Reaper, patience: Seconds) -> None:

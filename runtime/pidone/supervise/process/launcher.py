@@ -84,16 +84,40 @@ class ForkLauncher:
             except OSError as error:
                 raise SpawnError(f"descriptors: {error.strerror}") from error
             pid = spawn(self._plan(app, who, handover, outlet, stdin))
+            undo.callback(self._take_back, pid)
+            try:
+                process = self._accompany(app, who, pid, handover, outlet, stdin, on_exit)
+            except Exception as error:  # noqa: BLE001 (else it would run, and nobody would know it)
+                raise SpawnError(f"what a process is given here: {error}") from None
             undo.pop_all()
+        self._reaper.watch(pid, process.main_ended)
+        return process
+
+    def _accompany(
+        self,
+        app: AppSpec,
+        who: InstanceId,
+        pid: int,
+        handover: Handover,
+        outlet: Outlet,
+        stdin: StdinPipe | None,
+        on_exit: Callable[[ExitStatus], None],
+    ) -> "ForkedProcess":
+        """Our side of what has just been spawned."""
         kin = Kin(pid, self._environment.mark(who), self._reaper.owns, self._looks)
         handover.spawned(pid)
         process = ForkedProcess(self, app, pid, kin, outlet, handover, on_exit, announces=handover.announces)
         if stdin:
             stdin.spawned()
             process.stdin = stdin
-        self._reaper.watch(pid, process.main_ended)
         outlet.spawned(pid)
         return process
+
+    def _take_back(self, pid: int) -> None:
+        """End what has been spawned in vain, which nobody has heard of."""
+        for target in (-pid, pid):
+            proctree.deliver(target, signal.SIGKILL)
+        self._reaper.watch(pid, lambda _status: None)
 
     def _plan(
         self, app: AppSpec, who: InstanceId, handover: Handover, outlet: Outlet, stdin: StdinPipe | None
