@@ -155,16 +155,17 @@ UNUSED_PACKAGES = (
     "tests",
     # urwid with other loops and displays; nobody imports them
     *("glib_loop.py", "tornado_loop.py", "trio_loop.py", "twisted_loop.py", "zmq_loop.py"),
-    *("numedit.py", "_web_common.py", "_win32*.py", "graphics.py", "lcd.py", "html_fragment.py"),
+    *("numedit.py", "_web_common.py", "_win32*.py", "graphics.py"),
 )
 
 EMPTY = {
     "anyio.py": "",
+    **dict.fromkeys((f"urwid/display/{name}.py" for name in ("curses", "html_fragment", "lcd", "web")), ""),
     "urwid/vterm.py": "TermCanvas = TermCharset = Terminal = TermModes = None\n",
     "watchfiles/run.py": "run_process = arun_process = None\n",
 }
 """watchfiles imports anyio, and with `run` multiprocessing, for the halves of it that pidone does not use;
-urwid a terminal inside of one."""
+urwid looks for all its displays, and for a terminal inside of one."""
 
 COLD = (
     *(
