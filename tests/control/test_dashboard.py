@@ -52,9 +52,11 @@ def test_the_dashboard_shows_and_acts(tmp_path: Path, width: int, *, dark: bool)
             page.press(key)
         page.until("document.getElementById('log').textContent === ''")
         page.press("Escape")
+        page.run("token.value = 'a-wrong-one'; token.oninput()")
+        page.until("document.getElementById('said').textContent === 'this token is not the right one'")
         page.run("token.value = 'the-token'; token.oninput()")
         page.until("!document.querySelector('.actions').hidden")
-        page.run("[...document.querySelectorAll('button')].find(b => b.ariaLabel === 'scale api').click()")
+        page.run("[...document.querySelectorAll('button')].find(b => b.ariaLabel === 'scale up api').click()")
         eventually(lambda: it.app("api")["scale"] == 3, "the button to act")
         page.until("document.querySelector('.tile tbody').rows.length === 3")
         if folder := os.environ.get("SCREENSHOTS"):
@@ -77,15 +79,24 @@ def test_on_the_unix_sockets_side_it_acts_without_a_token(tmp_path: Path, width:
 
         def click(label: str) -> None:
             button = f"[...document.querySelectorAll('button')].find(b => b.ariaLabel === '{label}')"
+            page.until(f"{button} && !{button}.disabled")
             page.run(f"{button}.click()")
 
-        click("restart api")
+        def click_twice(label: str) -> None:
+            """What takes something away asks."""
+            click(label)
+            click(f"{label}: press again if you are sure")
+
+        page.until("[...document.querySelectorAll('button')].find(b => b.ariaLabel === 'start api').disabled")
+        click_twice("restart api")
         eventually(lambda: not {i["pid"] for i in it.app("api")["instances"]} & {*before, None})
-        click("scale api")
+        click("scale up api")
         eventually(lambda: it.app("api")["scale"] == 3)
         click("reload api")
         eventually(lambda: (it.app("api")["reload"] or {}).get("state") == "done")
         click("stop api")
+        assert it.states("api") == ["online"] * 3
+        click("stop api: press again if you are sure")
         eventually(lambda: it.states("api") == ["stopped"] * 3)
         page.until("document.querySelector('.tile .state').textContent === 'stopped'")
         if folder := os.environ.get("SCREENSHOTS"):
@@ -94,6 +105,35 @@ def test_on_the_unix_sockets_side_it_acts_without_a_token(tmp_path: Path, width:
         eventually(lambda: it.states("api") == ["online"] * 3)
         page.until("document.getElementById('said').textContent === 'start api'")
         it.run.expect(event="control.request", action="stop")
+        assert not page.complaints
+
+
+BROKEN = """
+[[apps]]
+name = "worker"
+script = "/bin/sh"
+args = ["-c", "echo 'cannot reach the database at db:5432' >&2; exit 3"]
+max_restarts = 2
+restart_delay = 50
+"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@pytest.mark.parametrize("width", [375, 1200, 2560])
+def test_the_banner_names_the_broken_app_and_its_cause(tmp_path: Path, width: int) -> None:
+    """Name, state, exit code, last words and what to do; it stands first, and the search finds it."""
+    with operated(tmp_path, SLEEPER + BROKEN, ready=False) as it, browser() as page:
+        eventually(lambda: it.states("worker") == ["errored"], "it to give up")
+        page.open(f"http://127.0.0.1:{it.port}/", width=width, height=900)
+        page.until("document.getElementById('banner').textContent.includes('cannot reach the database')")
+        text = page.run("document.getElementById('banner').textContent")
+        assert re.search("Not ready.*worker errored.*gave up.*exit code 3.*start it when", text), text
+        assert page.run("document.querySelector('.tile h2').textContent") == "worker"
+        assert page.run("document.documentElement.scrollWidth") <= width
+        page.run("search.value = 'errored'; search.oninput()")
+        page.until("document.getElementById('count').textContent === '1 of 2 apps'")
+        if folder := os.environ.get("SCREENSHOTS"):
+            page.screenshot(Path(folder) / f"dashboard-broken-{width}.png")
         assert not page.complaints
 
 
