@@ -8,13 +8,14 @@ import signal
 import socket
 import stat
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import npm
 import pytest
-from harness import PIDONE, Running, children, eventually
+from harness import PIDONE, Running, children, eventually, free_port
 
 SERVER = """process.on('message', (m) => console.log('MESSAGE ' + JSON.stringify(m)));
 process.on('SIGUSR2', () => console.log('USR2'));
@@ -167,6 +168,26 @@ def test_the_api_in_a_program(operated: Operated) -> None:
     assert heard["custom"] == ["one", {"a": 1}]
     assert heard["log:out"][1].endswith("\n")
     assert {"process:event exit", "process:event restart"} & set(heard)
+
+
+def test_the_web_side(tmp_path: Path) -> None:
+    """`--web PORT`: for a program PM2's JSON is at `/`, without variables; for a browser the dashboard."""
+    name, port = tmp_path / "pm2-runtime", free_port()
+    name.symlink_to(PIDONE)
+    env = {"PM2_HOME": str(tmp_path / "home"), "PIDONE_SOCKET": str(tmp_path / "s"), "SECRET": "hush"}
+    words = [str(name), "--web", str(port), "--", "/bin/sleep", "1010"]
+    with Running(words, cwd=tmp_path, env=env) as run:
+        eventually((tmp_path / "s").exists, "the control side")
+        url = f"http://127.0.0.1:{port}/"
+        text = urllib.request.urlopen(url, timeout=20).read().decode()
+        found = json.loads(text)
+        assert [each["name"] for each in found["processes"]] == ["sleep"]
+        assert found["monit"]["total_mem"] > found["monit"]["free_mem"] > 0
+        assert "hush" not in text
+        browser = urllib.request.Request(url, headers={"Accept": "text/html,*/*;q=0.8"})
+        assert b"<html" in urllib.request.urlopen(browser, timeout=20).read()
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
 
 
 def test_nonsense_costs_its_sender_the_connection(operated: Operated) -> None:

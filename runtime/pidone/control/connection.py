@@ -187,7 +187,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _handle(self, head: h11.Request, body: bytes) -> None:
         self._body.clear()
-        side = self._front.side_of(dict(head.headers))
+        given = dict(head.headers)
+        side = self._front.side_of(given)
         if side is None:
             self._respond(as_json({"error": "a page of another site asks"}, 403))
             return
@@ -199,6 +200,7 @@ class Connection(asyncio.BufferedProtocol):
             body=body,
             side=side,
             peer=self._peer,
+            accept=given.get(b"accept", b"").decode("latin-1"),
         )
         answer = self._front.answer(request)
         if isinstance(answer, Response):

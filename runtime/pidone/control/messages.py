@@ -35,6 +35,8 @@ class Request(Record, kw_only=True):
     side: Side = Side.PUBLIC
     peer: str = ""
     """Who asks, for the log: `uid 0, pid 17` or an address."""
+    accept: str = ""
+    """Types that the client takes, as it said."""
 
     def document(self) -> Mapping[str, Any]:
         """The body as a JSON object, empty if there is none. Raises Refusal."""

@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 from typing import Final
 
-from pidone.control.messages import Answer, Request, Response
+from pidone.control.messages import JSON, Answer, Request, Response, as_json
 from pidone.control.router import Access, Route
+from pidone.supervise.session import Parts
 
 _FILE: Final = Path(__file__).with_name("dashboard.html")
 _POLICY: Final = (
@@ -15,18 +16,28 @@ _POLICY: Final = (
 
 
 class Page:
-    """`/`."""
+    """`/`: for a browser the dashboard, for a program what PM2's web side has there."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Show the apps of `parts`."""
+        self._parts = parts
 
     def routes(self) -> list[Route]:
         """The one path."""
-        return [Route("GET", "/", Access.READ, self.page, "The dashboard.", "Text", content=("text/html",))]
+        told = "The dashboard; for who takes no HTML, and JSON, PM2's list."
+        return [Route("GET", "/", Access.READ, self.page, told, "Text", content=("text/html",))]
 
     def page(self, request: Request) -> Answer:
         """The page with a policy (w3.org/TR/CSP3) that lets nothing but itself run.
 
         A nonce per answer and not a hash of the content: `hashlib` brings OpenSSL along, 3.5 MB for good.
         """
-        del request
+        if "text/html" not in request.accept and (
+            JSON in request.accept or self._parts.supervisor.runtime.pm2_rpc
+        ):
+            from pidone.control.pm2.web import overview  # noqa: PLC0415 (for who comes from PM2)
+
+            return as_json(overview(self._parts))
         nonce = os.urandom(16).hex()
         body = _FILE.read_bytes()
         for tag in (b"script", b"style"):

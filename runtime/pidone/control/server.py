@@ -131,7 +131,7 @@ class ControlServer:
             *Probes(parts).routes(),
             *Metrics(parts).routes(),
             *Handlers(parts, operations).routes(),
-            *Page().routes(),
+            *Page(parts).routes(),
         ]
         routes.append(described(parts.version, routes))
         router = Router(routes)
