@@ -16,7 +16,7 @@ from pidone.contracts import Timer
 from pidone.init import proctree
 from pidone.init.reaper import ExitStatus, Reaper
 from pidone.init.spawn import SpawnPlan, spawn
-from pidone.supervise.process.leftovers import Kin, Looks
+from pidone.supervise.process.leftovers import Looks, ProcessTree
 
 POLITE = "trap 'echo heard TERM; exit 0' TERM; echo up; while :; do sleep 0.05; done"
 STUBBORN = "trap '' TERM; echo up; while :; do sleep 0.05; done"
@@ -167,7 +167,7 @@ def test_many_ask_and_one_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     scans: list[int] = []
     real = proctree.snapshot
 
-    def counted() -> dict[int, proctree.Process]:
+    def counted() -> dict[int, proctree.ProcessInfo]:
         scans.append(1)
         return real()
 
@@ -176,9 +176,9 @@ def test_many_ask_and_one_looks(monkeypatch: pytest.MonkeyPatch) -> None:
         eventually(lambda: len(descendants(shell_.pid)) == 2, "its children")
         turns = Turns()
         looks = Looks(turns)
-        kin = [Kin(shell_.pid, "x", lambda pid: pid == shell_.pid, looks) for _ in range(100)]
+        trees = [ProcessTree(shell_.pid, "x", lambda pid: pid == shell_.pid, looks) for _ in range(100)]
         for _ in range(3):
-            for each in kin:
+            for each in trees:
                 each.remember()
                 assert {process.pid for process in each.alive()} == set(descendants(shell_.pid))
             turns.end_turn()

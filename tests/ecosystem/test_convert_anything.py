@@ -13,7 +13,7 @@ from pidone.ecosystem.document import Document
 from pidone.ecosystem.formats import read
 from pidone.ecosystem.keys import APP_KEYS, RUNTIME_KEYS
 from pidone.ecosystem.load import resolve
-from pidone.ecosystem.output.convert import Target, convert
+from pidone.ecosystem.output.convert import OutputFile, convert
 from pidone.ecosystem.output.text import json_text, toml_text
 from pidone.ecosystem.spec import Ecosystem
 from pidone.errors import ConfigError
@@ -80,7 +80,7 @@ def test_converting_changes_no_meaning(
         assume(False)
         raise
     assume(not any("is not a name for commands" in line for line in before.warnings))  # refused by TOML
-    target = Target(Path("/"), has_references=suffix == ".toml")
+    target = OutputFile(Path("/"), has_references=suffix == ".toml")
     converted = convert(original, options(), target).tables
     text = toml_text(converted, "x") if target.has_references else json_text(converted)
     file = tmp_path_factory.mktemp("new") / f"e{suffix}"

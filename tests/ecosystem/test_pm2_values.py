@@ -9,7 +9,7 @@ import pytest
 from ecosystem.documents import ENVIRON, document, options, read, refused
 
 from pidone.ecosystem.load import examine, resolve
-from pidone.ecosystem.output.convert import Target, convert
+from pidone.ecosystem.output.convert import OutputFile, convert
 from pidone.ecosystem.pm2 import split
 from pidone.ecosystem.spec import ExecMode
 from pidone.errors import ConfigError
@@ -168,7 +168,7 @@ def test_an_env_file_that_may_be_missing(tmp_path: Path) -> None:
     assert "missing" in found.warnings[0]
     old = document({"script": "/bin/true", "env_file": "missing"}, language="json")
     assert "missing" in resolve(old, options(**how)).warnings[0]
-    converted = convert(old, options(**how), Target(tmp_path, has_references=True)).tables
+    converted = convert(old, options(**how), OutputFile(tmp_path, has_references=True)).tables
     assert converted.apps[0]["env_file"] == [{"path": "missing", "required": False}]
     with pytest.raises(ConfigError, match="missing"):
         resolve(document({"script": "/bin/true", "env_file": "missing"}), options(**how))

@@ -10,14 +10,14 @@ from pidone.ecosystem.document import Document
 from pidone.ecosystem.formats import read
 from pidone.ecosystem.load import document_of, resolve
 from pidone.ecosystem.options import LoadOptions
-from pidone.ecosystem.output.snapshot import Running, snapshot
+from pidone.ecosystem.output.snapshot import SavedState, snapshot
 from pidone.ecosystem.output.text import toml_text
 from pidone.ecosystem.spec import AppSpec, Ecosystem
 
-ONLINE = Running(scale=1, is_wanted=True, has_run=True)
+ONLINE = SavedState(scale=1, is_wanted=True, has_run=True)
 
 
-def saved(folder: Path, document: Document, how: LoadOptions, **states: Running) -> Ecosystem:
+def saved(folder: Path, document: Document, how: LoadOptions, **states: SavedState) -> Ecosystem:
     """What the saved file means when it is started without any options; other apps run unchanged."""
     running = {
         app.key(): states.get(app.name, ONLINE.but(scale=app.count(how.cpus), is_wanted=app.autostart))
@@ -92,13 +92,13 @@ def test_another_scale_changes_nothing_else(tmp_path: Path, written: dict[str, A
     [
         (True, ONLINE, True),
         (True, ONLINE.but(is_wanted=False), False),
-        (True, Running(scale=1, is_wanted=False, has_run=False), True),
+        (True, SavedState(scale=1, is_wanted=False, has_run=False), True),
         (False, ONLINE, True),
-        (False, Running(scale=1, is_wanted=False, has_run=False), False),
+        (False, SavedState(scale=1, is_wanted=False, has_run=False), False),
     ],
     ids=["runs", "was stopped", "waits for another", "was started", "was never started"],
 )
-def test_what_rests_rests_again(tmp_path: Path, autostart: bool, state: Running, expected: bool) -> None:  # noqa: FBT001
+def test_what_rests_rests_again(tmp_path: Path, autostart: bool, state: SavedState, expected: bool) -> None:  # noqa: FBT001
     """Somebody's last word about an app counts."""
     document = toml({**WEB, "autostart": autostart})
     [after] = saved(tmp_path, document, options(cwd=Path("/srv")), web=state).apps
@@ -112,7 +112,7 @@ def test_what_is_gone_is_left_out(tmp_path: Path) -> None:
         {**WEB, "depends_on": {"db": "started", "bus": "ready"}},
         {"name": "bus", "script": "b"},
     )
-    gone = Running(scale=0, is_wanted=False, has_run=True)
+    gone = SavedState(scale=0, is_wanted=False, has_run=True)
     after = saved(tmp_path, document, options(cwd=Path("/srv")), bus=gone)
     assert [app.name for app in after.apps] == ["db", "web"]
     assert [each.app for each in after.apps[1].depends_on] == ["db"]

@@ -7,7 +7,7 @@ import pytest
 from ecosystem.documents import document, options, read
 
 from pidone.ecosystem.load import resolve
-from pidone.ecosystem.output.convert import Target, convert
+from pidone.ecosystem.output.convert import OutputFile, convert
 from pidone.ecosystem.spec import AppSpec, Ecosystem
 from pidone.errors import ConfigError
 from pidone.interpreter import module_argv
@@ -168,7 +168,7 @@ def test_conversion_keeps_the_meaning(has_references: bool) -> None:  # noqa: FB
     }
     before = document({"script": "/bin/true"}, language="json", static=[entry])
     how = options(cwd=Path("/srv"))
-    found = convert(before, how, Target(Path("/srv"), has_references=has_references))
+    found = convert(before, how, OutputFile(Path("/srv"), has_references=has_references))
     language = "toml" if has_references else "json"
     after = document(*found.tables.apps, language=language, static=found.tables.rest["static"])
     assert resolve(after, how).apps == found.ecosystem.apps

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pidone.init import proctree
-from pidone.init.proctree import Process
+from pidone.init.proctree import ProcessInfo
 
 TREE = "sh -c 'sleep 60 & setsid sleep 60 & wait' & wait"
 
@@ -31,7 +31,9 @@ def grown(root: int) -> list[int]:
 
 
 @pytest.mark.parametrize("source", [lambda: None, proctree.snapshot])
-def test_descendants_are_found_wherever_they_moved(source: Callable[[], dict[int, Process] | None]) -> None:
+def test_descendants_are_found_wherever_they_moved(
+    source: Callable[[], dict[int, ProcessInfo] | None],
+) -> None:
     """Parents come before children, and a new session does not hide a descendant."""
     with Running(["sh", "-c", TREE]) as shell:
         grown(shell.pid)

@@ -15,13 +15,13 @@ from pidone.logs.files.line_format import line_format_of
 from pidone.logs.files.logfile import LogFile
 from pidone.logs.files.logfiles import FileSet
 from pidone.logs.formats.choice import FORMATS
-from pidone.logs.formats.shape import Origin, Shape
+from pidone.logs.formats.shape import RecordIdentity, Shape
 from pidone.logs.lines import LineBuffer
 from pidone.logs.multiline import joiner
 from pidone.logs.pipeline import Counts, LinePipeline, Stages
 from pidone.logs.timestamps import Timestamps
 
-ORIGIN = Origin(app="a", instance=0, pid=1, stream="stdout", fields={})
+ORIGIN = RecordIdentity(app="a", instance=0, pid=1, stream="stdout", fields={})
 NOW = "2026-11-19T12:04:43.697Z"
 
 

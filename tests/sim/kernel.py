@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from sim.loop import SimLoop
 
 from pidone.errors import SpawnError
-from pidone.init.proctree import Process
+from pidone.init.proctree import ProcessInfo
 from pidone.init.spawn import SpawnPlan
 
 US: Final = 1
@@ -53,9 +53,9 @@ class Proc:
     def alive(self) -> bool:
         return self.code is None
 
-    def seen(self) -> Process:
+    def seen(self) -> ProcessInfo:
         """As /proc shows it."""
-        return Process(
+        return ProcessInfo(
             pid=self.pid,
             ppid=self.ppid,
             pgrp=self.pgrp,
@@ -286,12 +286,12 @@ class Kernel:
 
     # -- /proc -----------------------------------------------------------------------------------------
 
-    def proc_read(self, pid: int) -> Process | None:
+    def proc_read(self, pid: int) -> ProcessInfo | None:
         self._descriptor()
         proc = self.procs.get(pid)
         return None if proc is None else proc.seen()
 
-    def proc_snapshot(self) -> dict[int, Process]:
+    def proc_snapshot(self) -> dict[int, ProcessInfo]:
         self._descriptor()  # as one for the whole of it
         return {pid: proc.seen() for pid, proc in self.procs.items()}
 

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pidone.supervise.watching.changes import lines_for
-from pidone.supervise.watching.paths import Group, folders_of
+from pidone.supervise.watching.paths import WatchedPaths, folders_of
 from pidone.supervise.watching.patterns import translate
 
 
-def group(*ignore: str, paths: tuple[str, ...] = (".",), depth: int | None = None) -> Group:
-    return Group("/app", paths, ignore, depth)
+def group(*ignore: str, paths: tuple[str, ...] = (".",), depth: int | None = None) -> WatchedPaths:
+    return WatchedPaths("/app", paths, ignore, depth)
 
 
 @pytest.mark.parametrize("path", ["/app", "/app/a.py", "/app/src/deep/b.js", "/app/a b"])
@@ -150,7 +150,9 @@ def test_ignored_folders_are_not_looked_at(tmp_path: Path) -> None:
     (tmp_path / "linked/inside").mkdir(parents=True)
     (tmp_path / "app/src/link").symlink_to("../../linked")
     base = str(tmp_path / "app")
-    found = folders_of([Group(base, (".",), ("out",)), Group(base, ("elsewhere/file", "nowhere/at/all"))])
+    found = folders_of(
+        [WatchedPaths(base, (".",), ("out",)), WatchedPaths(base, ("elsewhere/file", "nowhere/at/all"))]
+    )
     below = {os.path.relpath(path, base) for path in found}
     assert below == {".", "elsewhere", "elsewhere/y", "src", "src/deep", "src/link", "src/link/inside"}
 
@@ -158,7 +160,7 @@ def test_ignored_folders_are_not_looked_at(tmp_path: Path) -> None:
 def test_an_exemption_may_be_inside_of_what_is_ignored(tmp_path: Path) -> None:
     """Then there is no telling where."""
     (tmp_path / "node_modules/mine").mkdir(parents=True)
-    found = folders_of([Group(str(tmp_path), (".",), ("!node_modules/mine",))])
+    found = folders_of([WatchedPaths(str(tmp_path), (".",), ("!node_modules/mine",))])
     assert str(tmp_path / "node_modules/mine") in found
 
 

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from pidone.contracts import InstanceId
 from pidone.ecosystem.spec import AppSpec, MemoryLimit, MemoryShare
 from pidone.host.memory import Memory
-from pidone.supervise.memory.decisions import Decision, GiveUp, GuardStuck, Reason, Recycle, Soften, Softened
+from pidone.supervise.memory.decisions import (
+    Decision,
+    GuardStuck,
+    LimitTooSmall,
+    Reason,
+    Recycle,
+    Soften,
+    Softened,
+)
 from pidone.supervise.memory.limits import check_guard, check_limits, resolve
 from pidone.supervise.memory.policy import RETRY_DELAY, MemoryWatch
 
@@ -234,7 +242,7 @@ def lives(history: History, sizes: Iterator[float], limit: int = 100) -> Iterato
     while who.incarnation <= limit:
         for decision in history.sample_all({who: int(next(sizes) * MIB)}):
             yield who.incarnation, decision
-            if isinstance(decision, GiveUp):
+            if isinstance(decision, LimitTooSmall):
                 return
             if isinstance(decision, Recycle):
                 who = history.replace(who)
@@ -246,7 +254,7 @@ def test_a_limit_below_the_start_size_is_found_out() -> None:
     *recycles, (life, last) = decisions
     assert len(recycles) == 3
     assert life == 4
-    assert isinstance(last, GiveUp)
+    assert isinstance(last, LimitTooSmall)
     assert last.message == (
         "needs 150 MiB right after its start, above its max_memory_restart of 100 MiB; "
         "replaced 3 times in vain"
@@ -264,9 +272,9 @@ def test_an_app_that_loads_its_data_after_the_start_is_found_out_too() -> None:
             outcome.append(type(decision))
             if isinstance(decision, Recycle):
                 who = history.replace(who)
-        if GiveUp in outcome:
+        if LimitTooSmall in outcome:
             break
-    assert outcome == [Recycle, Recycle, Recycle, GiveUp]
+    assert outcome == [Recycle, Recycle, Recycle, LimitTooSmall]
 
 
 def test_a_fast_leak_is_recycled_for_ever() -> None:

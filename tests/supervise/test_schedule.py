@@ -14,8 +14,8 @@ from pidone.errors import ConfigError
 from pidone.supervise.times.schedule import (
     LONGEST_WAIT,
     Due,
+    RunDecision,
     Runs,
-    Step,
     Timetable,
 )
 
@@ -255,15 +255,15 @@ def test_a_schedule_that_never_comes_again_waits_for_ever() -> None:
 def test_overlap_skip() -> None:
     """What is due during a run is left out."""
     runs = Runs(Overlap.SKIP)
-    assert [runs.due(), runs.due(), runs.due()] == [Step.START, Step.SKIP, Step.SKIP]
+    assert [runs.due(), runs.due(), runs.due()] == [RunDecision.START, RunDecision.SKIP, RunDecision.SKIP]
     assert runs.ended() is False
-    assert runs.due() is Step.START
+    assert runs.due() is RunDecision.START
 
 
 def test_overlap_queue() -> None:
     """One run waits for the end of the other, and only one."""
     runs = Runs(Overlap.QUEUE)
-    assert [runs.due(), runs.due(), runs.due()] == [Step.START, Step.WAIT, Step.SKIP]
+    assert [runs.due(), runs.due(), runs.due()] == [RunDecision.START, RunDecision.WAIT, RunDecision.SKIP]
     assert runs.ended() is True
     assert runs.running
     assert runs.ended() is False
@@ -273,15 +273,15 @@ def test_overlap_queue() -> None:
 def test_overlap_replace() -> None:
     """The old run is stopped, once, and the new one starts when it has ended."""
     runs = Runs(Overlap.REPLACE)
-    assert [runs.due(), runs.due(), runs.due()] == [Step.START, Step.STOP, Step.SKIP]
+    assert [runs.due(), runs.due(), runs.due()] == [RunDecision.START, RunDecision.STOP, RunDecision.SKIP]
     assert runs.ended() is True
-    assert [runs.due()] == [Step.STOP]
+    assert [runs.due()] == [RunDecision.STOP]
 
 
 def test_stopping_a_job_takes_back_what_waits() -> None:
     """Stop wins over the queue."""
     runs = Runs(Overlap.QUEUE)
-    assert [runs.due(), runs.due()] == [Step.START, Step.WAIT]
+    assert [runs.due(), runs.due()] == [RunDecision.START, RunDecision.WAIT]
     runs.cancel()
     assert runs.ended() is False
 
@@ -292,7 +292,7 @@ def test_any_history_never_runs_two_at_once(overlap: Overlap, events: list[str])
     runs, alive = Runs(overlap), 0
     for event in events:
         if event == "due":
-            alive += runs.due() is Step.START
+            alive += runs.due() is RunDecision.START
         elif event == "ended" and alive:
             alive += runs.ended() - 1
         elif event == "cancel":

@@ -13,7 +13,7 @@ from pidone.ecosystem.entries import Entry, Sorted, option, parse_value, report_
 from pidone.ecosystem.options import LoadOptions
 from pidone.ecosystem.problems import Problems, Scope, shown
 from pidone.ecosystem.programs import serving
-from pidone.ecosystem.programs.program import Program, Request
+from pidone.ecosystem.programs.program import Program, ProgramRequest
 from pidone.ecosystem.programs.program import resolve as resolve_program
 from pidone.ecosystem.programs.stopping import graceful_signal
 from pidone.ecosystem.references import UnsetVariableError, expand
@@ -185,7 +185,7 @@ class Reader:
 
     def _environment(
         self, values: Mapping[str, Any], found: Sorted, cwd: Path, account: Account | None, scope: Scope
-    ) -> environment.Environment:
+    ) -> environment.EnvironmentLayer:
         environ = self.options.environ
         # What a JavaScript file put into its process.env its apps inherit, as under PM2.
         left = Entry("process.env", {**self.document.env})
@@ -210,7 +210,7 @@ class Reader:
         secrets: dict[str, str] = {}
         if self.options.must_exist:
             secrets = environment.read_secrets(values.get("secrets", False), merged, environ, cwd, scope)
-        return environment.Environment({**merged, **secrets}, tuple(secrets))
+        return environment.EnvironmentLayer({**merged, **secrets}, tuple(secrets))
 
     def _set(self, name: str, entry: Entry, scope: Scope) -> dict[str, str] | None:
         """The variables of an `env_NAME`, wanted or not: what is wrong in them is told."""
@@ -249,7 +249,7 @@ class Reader:
         if script is None or (self.options.must_exist and not cwd.is_dir()):  # the latter is told already
             return None
         return resolve_program(
-            Request(
+            ProgramRequest(
                 script=_real_node(script),
                 args=(*values.get("args", ()), *self.options.args),
                 interpreter=_real_node(values.get("interpreter")),

@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from pidone.ecosystem import keys
 from pidone.ecosystem.problems import Scope, did_you_mean, shown
-from pidone.ecosystem.values import Invalid, Kind
+from pidone.ecosystem.values import Invalid, ValueKind
 from pidone.masking import MASK, is_secret
 
 _ELSEWHERE: Final = {
@@ -90,7 +90,7 @@ def report_unknown(
             scope.warn(message, spelling)
 
 
-def parse_value(kind: Kind, entry: Entry, scope: Scope) -> Any:
+def parse_value(kind: ValueKind, entry: Entry, scope: Scope) -> Any:
     """The resolved value, or None after everything wrong in it has been reported."""
     try:
         advice = kind.advise(entry.value)

@@ -14,7 +14,7 @@ from pidone.ecosystem.values.tables import EnvFile
 _LARGEST_FILE: Final = 1024 * 1024
 
 
-class Environment(NamedTuple):
+class EnvironmentLayer(NamedTuple):
     """The result: what is laid over the runtime's own environment, and which of it is never shown."""
 
     variables: dict[str, str]

@@ -8,7 +8,7 @@ from pidone.ecosystem.entries import Entry, parse_value
 from pidone.ecosystem.problems import Scope, shown
 from pidone.ecosystem.programs.serving import DEFAULT_PORT, PORT, SCRIPT, VARIABLES
 from pidone.ecosystem.spec import AppSpec
-from pidone.ecosystem.values import Finding, Invalid, Kind, tables
+from pidone.ecosystem.values import Finding, Invalid, ValueKind, tables
 from pidone.ecosystem.values.kinds import BOOL, STRING
 from pidone.ecosystem.values.tables import parse_table, table_schema
 from pidone.masking import MASK
@@ -33,12 +33,12 @@ def _parse_login(value: object) -> Mapping[str, str] | None:
     return found
 
 
-_LOGIN: Final = Kind(
+_LOGIN: Final = ValueKind(
     "table of username and password",
     _parse_login,
     {"anyOf": [table_schema(_LOGIN_MEMBERS), {"const": False}]},
 )
-MEMBERS: Final[Mapping[str, Kind]] = {
+MEMBERS: Final[Mapping[str, ValueKind]] = {
     "path": STRING,
     "port": PORT,
     "host": STRING,

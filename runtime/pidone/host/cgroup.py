@@ -6,7 +6,7 @@ Where the groups are is found out once, at start; each reading then costs a hand
 from typing import TYPE_CHECKING, Self
 
 from pidone.host.files import AnyPath, Notes, number, read, read_number, read_table
-from pidone.host.hierarchy import Group, find_hierarchies
+from pidone.host.hierarchy import ControlGroup, find_hierarchies
 from pidone.host.memory import Memory, MemoryEvents, read_memory, read_memory_events
 from pidone.record import Record
 
@@ -41,10 +41,10 @@ class Box:
     def __init__(
         self,
         *,
-        memory: Group | None = None,
-        cpu: Group | None = None,
-        cpuacct: Group | None = None,
-        pids: Group | None = None,
+        memory: ControlGroup | None = None,
+        cpu: ControlGroup | None = None,
+        cpuacct: ControlGroup | None = None,
+        pids: ControlGroup | None = None,
         root: AnyPath = "/",
         notes: Notes | None = None,
     ) -> None:

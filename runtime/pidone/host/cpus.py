@@ -4,7 +4,7 @@ import os
 from collections.abc import Set as AbstractSet
 
 from pidone.host.files import AnyPath, Notes, note, number, read, read_number
-from pidone.host.hierarchy import Group, Hierarchies, find_hierarchies
+from pidone.host.hierarchy import ControlGroup, Hierarchies, find_hierarchies
 from pidone.record import Record
 
 
@@ -115,7 +115,7 @@ def _cpuset(hierarchies: Hierarchies, notes: Notes) -> frozenset[int] | None:
     return None
 
 
-def _cpu_list(group: Group, folder: str, notes: Notes) -> frozenset[int] | None:
+def _cpu_list(group: ControlGroup, folder: str, notes: Notes) -> frozenset[int] | None:
     # "effective" leaves out offline CPUs and what the ancestors forbid; old kernels have only the plain one.
     names = ("cpuset.cpus.effective",) if group.version == 2 else ("cpuset.effective_cpus", "cpuset.cpus")
     for name in names:

@@ -13,7 +13,7 @@ from pidone.record import Record
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
-class Group(Record):
+class ControlGroup(Record):
     """This process's place in the hierarchy that one controller lives in."""
 
     version: int
@@ -48,7 +48,7 @@ class Hierarchies(Record):
     v1_paths: Mapping[str, str]
     v2_path: str | None
 
-    def of(self, controller: str) -> Group | None:
+    def of(self, controller: str) -> ControlGroup | None:
         """Where a controller (`cpu`, `cpuset`, `memory`, `pids`) is found; None if it is not mounted.
 
         A controller belongs to exactly one hierarchy at a time: if version 1 has it (hybrid systems), version
@@ -108,7 +108,7 @@ def _unescape(field: str) -> str:
     return _OCTAL.sub(lambda match: chr(int(match[1], 8)), field)
 
 
-def _group(mounts: list[_Mount], path: str) -> Group | None:
+def _group(mounts: list[_Mount], path: str) -> ControlGroup | None:
     """This process's directories through the mount that shows most of the way to `path`.
 
     In the host's cgroup namespace a container's mount has `root` = its own group, and `path` starts with it;
@@ -121,7 +121,7 @@ def _group(mounts: list[_Mount], path: str) -> Group | None:
         return None
     fitting = sorted((mount for mount in visible if _shows(mount, path)), key=lambda mount: len(mount.root))
     if not fitting:
-        return Group(visible[0].version, (visible[0].point,))
+        return ControlGroup(visible[0].version, (visible[0].point,))
     mount = next((mount for mount in fitting if os.path.isdir(_directory(mount, path))), fitting[0])
     own = _directory(mount, path)
     while own != mount.point and not os.path.isdir(own):  # "/x (deleted)", or hidden: its visible ancestor
@@ -129,7 +129,7 @@ def _group(mounts: list[_Mount], path: str) -> Group | None:
     folders = [own]
     while folders[-1] != mount.point:
         folders.append(os.path.dirname(folders[-1]))
-    return Group(mount.version, tuple(folders))
+    return ControlGroup(mount.version, tuple(folders))
 
 
 def _shows(mount: _Mount, path: str) -> bool:

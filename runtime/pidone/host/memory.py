@@ -6,7 +6,7 @@ Files: Documentation/admin-guide/cgroup-v2.rst ("Memory") and cgroup-v1/memory.r
 from collections.abc import Iterator
 
 from pidone.host.files import AnyPath, Notes, number, read, read_number, read_table
-from pidone.host.hierarchy import Group
+from pidone.host.hierarchy import ControlGroup
 from pidone.record import Record
 
 _UNLIMITED_V1 = 1 << 62
@@ -57,7 +57,7 @@ class MemoryEvents(Record, kw_only=True):
     """Version 1: processes are stopped right now until memory is found."""
 
 
-def read_memory(group: Group | None, root: AnyPath = "/", notes: Notes | None = None) -> Memory:
+def read_memory(group: ControlGroup | None, root: AnyPath = "/", notes: Notes | None = None) -> Memory:
     """Measure; what cannot be read is left out."""
     host_total = _host_total(root)
     if group is None:
@@ -65,7 +65,7 @@ def read_memory(group: Group | None, root: AnyPath = "/", notes: Notes | None = 
     return (_memory_v2 if group.version == 2 else _memory_v1)(group, host_total, notes)
 
 
-def read_memory_events(group: Group | None, notes: Notes | None = None) -> MemoryEvents:
+def read_memory_events(group: ControlGroup | None, notes: Notes | None = None) -> MemoryEvents:
     """Read the counters of the process's own group."""
     if group is None:
         return MemoryEvents()
@@ -91,7 +91,7 @@ def read_memory_events(group: Group | None, notes: Notes | None = None) -> Memor
     )
 
 
-def _memory_v2(group: Group, host_total: int | None, notes: Notes | None) -> Memory:
+def _memory_v2(group: ControlGroup, host_total: int | None, notes: Notes | None) -> Memory:
     folder, limit = _tightest(group, _limits(group, "memory.max", notes))
     return Memory(
         limit=limit,
@@ -104,7 +104,7 @@ def _memory_v2(group: Group, host_total: int | None, notes: Notes | None) -> Mem
     )
 
 
-def _memory_v1(group: Group, host_total: int | None, notes: Notes | None) -> Memory:
+def _memory_v1(group: ControlGroup, host_total: int | None, notes: Notes | None) -> Memory:
     folder, limit = _tightest(group, _limits(group, "memory.limit_in_bytes", notes))
     table = read_table(f"{folder}/memory.stat", notes)
     # The kernel knows of ancestors that are hidden from this container.
@@ -122,7 +122,7 @@ def _memory_v1(group: Group, host_total: int | None, notes: Notes | None) -> Mem
     )
 
 
-def _limits(group: Group, name: str, notes: Notes | None) -> Iterator[tuple[str, int | None]]:
+def _limits(group: ControlGroup, name: str, notes: Notes | None) -> Iterator[tuple[str, int | None]]:
     """The limit of each group on the way up; None where there is none."""
     for folder in group.path:
         text = read(f"{folder}/{name}", notes)
@@ -130,7 +130,7 @@ def _limits(group: Group, name: str, notes: Notes | None) -> Iterator[tuple[str,
         yield folder, value if value is not None and 0 <= value < _UNLIMITED_V1 else None
 
 
-def _tightest(group: Group, limits: Iterator[tuple[str, int | None]]) -> tuple[str, int | None]:
+def _tightest(group: ControlGroup, limits: Iterator[tuple[str, int | None]]) -> tuple[str, int | None]:
     """The group with the smallest limit: what it uses, others' share included, decides about an OOM kill."""
     folder, limit = group.own, None
     for each, value in limits:

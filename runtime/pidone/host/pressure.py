@@ -7,7 +7,7 @@ import os
 from enum import StrEnum
 
 from pidone.host.files import AnyPath, Notes, read
-from pidone.host.hierarchy import Group
+from pidone.host.hierarchy import ControlGroup
 from pidone.record import Record
 
 
@@ -38,7 +38,7 @@ class Pressure(Record):
 
 
 def read_pressure(
-    resource: str, group: Group | None, root: AnyPath = "/", notes: Notes | None = None
+    resource: str, group: ControlGroup | None, root: AnyPath = "/", notes: Notes | None = None
 ) -> Pressure | None:
     """Pressure on `cpu`, `memory` or `io`: the container's with cgroup v2, else the machine's, else None."""
     sources = [(PressureScope.HOST, os.path.join(root, "proc/pressure", resource))]

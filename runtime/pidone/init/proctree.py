@@ -18,7 +18,7 @@ SENT, GONE, REFUSED = "sent", "gone", "refused"
 """What became of a signal; no enum, as the bare init needs this module."""
 
 
-class Process:
+class ProcessInfo:
     """One process as /proc/PID/stat described it at one moment."""
 
     # By hand: the bare init needs this module, and `dataclasses` takes longer to import than all of it.
@@ -72,7 +72,7 @@ class Process:
         return now is not None and now.start_ticks == self.start_ticks
 
 
-class Group:
+class UnseenGroup:
     """All members of a process group that nobody can look at, as one that can be signalled."""
 
     __slots__ = ("pid", "start_ticks", "state")
@@ -85,7 +85,7 @@ class Group:
         self.state = "?"
 
     def deliver(self, signum: int) -> str:
-        """As `Process.deliver`."""
+        """As `ProcessInfo.deliver`."""
         return deliver(self.pid, signum)
 
 
@@ -136,7 +136,7 @@ class Look:
 
     __slots__ = ("_by_group", "_by_parent", "_by_session", "processes")
 
-    def __init__(self, processes: dict[int, Process]) -> None:
+    def __init__(self, processes: dict[int, ProcessInfo]) -> None:
         self.processes = processes
         self._by_parent: dict[int, list[int]] = {}
         self._by_group: dict[int, list[int]] = {}
@@ -169,7 +169,7 @@ def is_ours() -> bool:
         return False
 
 
-def read(pid: int) -> Process | None:
+def read(pid: int) -> ProcessInfo | None:
     """One process, or None if there is none."""
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
@@ -178,11 +178,11 @@ def read(pid: int) -> Process | None:
         return None
 
 
-def parse_stat(line: bytes) -> Process:
+def parse_stat(line: bytes) -> ProcessInfo:
     """Parse a /proc/PID/stat line."""
     text = line.decode("latin-1")  # as many characters as bytes, whatever they are
     fields = procstat.fields(text)
-    return Process(
+    return ProcessInfo(
         pid=int(text.partition(" ")[0]),
         state=fields[procstat.STATE],
         ppid=int(fields[procstat.PPID]),
@@ -192,7 +192,7 @@ def parse_stat(line: bytes) -> Process:
     )
 
 
-def snapshot() -> dict[int, Process]:
+def snapshot() -> dict[int, ProcessInfo]:
     """All processes that can be seen, by pid."""
     found = (read(int(name)) for name in os.listdir("/proc") if name.isdigit())
     return {process.pid: process for process in found if process is not None}
@@ -220,7 +220,7 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def descendants(root: int, processes: dict[int, Process] | None = None) -> list[int]:
+def descendants(root: int, processes: dict[int, ProcessInfo] | None = None) -> list[int]:
     """All descendants of a process, parents before children; from a `snapshot()` if one is given."""
     by_parent: dict[int, list[int]] = {}
     for process in (processes or {}).values():
@@ -235,7 +235,7 @@ def descendants(root: int, processes: dict[int, Process] | None = None) -> list[
 
 
 def members(
-    processes: dict[int, Process] | None = None, *, pgrp: int | None = None, session: int | None = None
+    processes: dict[int, ProcessInfo] | None = None, *, pgrp: int | None = None, session: int | None = None
 ) -> list[int]:
     """The pids of a process group, of a session, or of a group within a session; zombies included."""
     known = snapshot() if processes is None else processes

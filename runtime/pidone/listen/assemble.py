@@ -34,7 +34,7 @@ class _Provides(Attachment, Protocol):
     def env(self) -> Any: ...
 
 
-class Request(Record, kw_only=True):
+class HandoverRequest(Record, kw_only=True):
     """Everything that decides about one handover."""
 
     loop: asyncio.AbstractEventLoop
@@ -50,7 +50,7 @@ class Request(Record, kw_only=True):
 class Assembly:
     """The work bench; used once."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: HandoverRequest) -> None:
         self._request = request
         self._sockets = request.ports.sockets_of(request.app, request.who.index)
         self._env: dict[str, str] = {}

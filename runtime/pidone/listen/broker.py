@@ -8,7 +8,7 @@ from pidone.contracts import InstanceId, Report
 from pidone.ecosystem.spec import AppSpec
 from pidone.errors import ListenError
 from pidone.listen import needs
-from pidone.listen.assemble import Assembly, Request
+from pidone.listen.assemble import Assembly, HandoverRequest
 from pidone.listen.handover import ProcessHandover
 from pidone.listen.readiness.probes import RunCommand, check_of
 from pidone.listen.sockets.app_ports import AppPorts, EventLog
@@ -52,7 +52,7 @@ class PortBroker:
         """Prepare one incarnation. Raises ListenError."""
         if app.key() not in self._ports:
             self.open(app)
-        request = Request(
+        request = HandoverRequest(
             loop=self._loop,
             app=app,
             who=who,

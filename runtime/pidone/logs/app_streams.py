@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from pidone.ecosystem.spec import AppSpec, Bytes, Seconds
 from pidone.logs.encoder import Encoder
-from pidone.logs.formats.shape import Format, Origin
+from pidone.logs.formats.shape import Format, RecordIdentity
 from pidone.logs.limits import DropReport, RateLimit
 from pidone.logs.pipeline import Counts, Put, Stages
 from pidone.logs.timestamps import Timestamps, WallClock
@@ -64,7 +64,7 @@ class AppStreams:
     def stages(
         self,
         app: AppSpec,
-        origin: Origin,
+        origin: RecordIdentity,
         put: Put,
         is_full: Callable[[], bool],
         on_line: Callable[[str], object] | None,
@@ -121,7 +121,7 @@ class AppStreams:
         if self._files is not None:
             self._files.close()
 
-    def _file_set(self, app: AppSpec, origin: Origin) -> "FileSet | None":
+    def _file_set(self, app: AppSpec, origin: RecordIdentity) -> "FileSet | None":
         """The files of a stream, for the few apps that want any."""
         if not (app.out_file or app.error_file or app.log_file):
             return None

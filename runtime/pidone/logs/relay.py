@@ -11,7 +11,7 @@ from pidone.ecosystem.spec import AppSpec, RuntimeSpec, Seconds
 from pidone.logs.app_streams import AppKey, AppStreams, level_of
 from pidone.logs.encoder import Encoder
 from pidone.logs.formats.choice import FORMATS, choose_format, wants_colour
-from pidone.logs.formats.shape import Format, Origin
+from pidone.logs.formats.shape import Format, RecordIdentity
 from pidone.logs.history import Follower, History
 from pidone.logs.output import Output
 from pidone.logs.own import OwnEvents
@@ -90,7 +90,7 @@ class Relay:
         def make_reader(fd: int, name: str, pid: int) -> PipeReader:
             gate = self._gate(source.app, name)
             app, output = source.app, self._output_of(name)
-            origin = Origin(
+            origin = RecordIdentity(
                 app=app.name, instance=source.who.index, pid=pid, stream=name, fields=app.log_fields
             )
             put = functools.partial(self._put, output, app.key(), self._to_json(app, origin))
@@ -179,7 +179,7 @@ class Relay:
     def _gate(self, app: AppSpec, name: str) -> Gate:
         return _OPEN if app.overflow == "drop" or app.disable_logs else self._output_of(name)
 
-    def _to_json(self, app: AppSpec, origin: Origin) -> Encoder | None:
+    def _to_json(self, app: AppSpec, origin: RecordIdentity) -> Encoder | None:
         """Makes the stored records of a stream, if those of stdout are others."""
         if self._stored is self._format:
             return None

@@ -24,7 +24,7 @@ from pidone.supervise.ending import Ending, ended_by, over
 from pidone.supervise.faults import Faults
 from pidone.supervise.instance import Instance, Numbers
 from pidone.supervise.plan import can_overlap
-from pidone.supervise.process.leftovers import Clearance, our_descendants
+from pidone.supervise.process.leftovers import Cleanup, our_descendants
 from pidone.supervise.states import Event, State
 from pidone.supervise.wanted import Exchange, Replacement, Run
 
@@ -93,7 +93,7 @@ class Supervisor:
         self._was_told = False
         """A signal has asked for the stop that is under way."""
         self._deadline: Timer | None = None
-        self._sweep: Clearance | None = None
+        self._sweep: Cleanup | None = None
         self._overran = False
         self._gave_more = False
         self._drained_at: Seconds | None = None
@@ -576,7 +576,7 @@ class Supervisor:
         if self.phase is Phase.DONE:
             return
         self.phase = Phase.SWEEPING
-        self._sweep = Clearance(our_descendants, self._world.clock, self._finish)
+        self._sweep = Cleanup(our_descendants, self._world.clock, self._finish)
         if not self._sweep.begin():
             self._finish()
 

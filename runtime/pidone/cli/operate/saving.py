@@ -97,10 +97,10 @@ def _parsed(name: str, words: list[str], source: str | None) -> "StartOptions":
 
 
 def _running(runtime: Client) -> Mapping[tuple[str, str], Any]:
-    from pidone.ecosystem.output.snapshot import Running
+    from pidone.ecosystem.output.snapshot import SavedState
 
     return {
-        (app["namespace"], app["name"]): Running(
+        (app["namespace"], app["name"]): SavedState(
             scale=app["scale"],
             is_wanted=app["wanted"],
             has_run=any(instance["incarnation"] for instance in app["instances"]),

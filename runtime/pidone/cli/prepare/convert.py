@@ -49,13 +49,13 @@ def convert_file(file: str, *, output: str | None, as_json: bool) -> int:
 def converted(source: Path | None, out: Path | None, options: LoadOptions, *, as_json: bool = False) -> str:
     """The text of the new file, or with no file for stdout; warnings go to stderr. Raises ConfigError."""
     from pidone.ecosystem.load import read_document
-    from pidone.ecosystem.output.convert import Converted, Target, convert
+    from pidone.ecosystem.output.convert import Converted, OutputFile, convert
     from pidone.ecosystem.output.text import json_text, toml_text
     from pidone.supervise.loading import in_child
 
     folder = Path(os.path.normpath(options.cwd / (out.parent if out else "")))
     is_toml = not as_json if out is None else out.suffix == ".toml"
-    target = Target(folder, has_references=is_toml)
+    target = OutputFile(folder, has_references=is_toml)
     found: Converted = in_child(lambda: convert(read_document(source, options), options, target))
     for word, remarks in (("warning", found.ecosystem.warnings), ("note", found.ecosystem.notices)):
         for line in remarks:

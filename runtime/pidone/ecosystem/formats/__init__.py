@@ -11,7 +11,7 @@ from pathlib import Path
 from pidone.ecosystem.document import Document, KeyPath
 from pidone.ecosystem.formats import languages, strictjson
 from pidone.ecosystem.formats.languages import is_ecosystem_file
-from pidone.ecosystem.formats.shapes import Shape, shape
+from pidone.ecosystem.formats.shapes import FileContents, shape
 from pidone.ecosystem.formats.source import Parsed, Source, load
 from pidone.errors import ConfigError
 
@@ -83,7 +83,9 @@ def _parse(source: Source, language: str, env: Mapping[str, str], argv: Sequence
 class _LineFinder:
     """Looks for lines when the first one is asked for."""
 
-    def __init__(self, source: Source, language: str, found: Shape, told: Mapping[KeyPath, int]) -> None:
+    def __init__(
+        self, source: Source, language: str, found: FileContents, told: Mapping[KeyPath, int]
+    ) -> None:
         self._source = source
         self._language = language
         self._shape = found

@@ -17,7 +17,7 @@ _SKIPPED: Final = (None, False, "", 0)
 """What `condition && {...}` leaves in a list when the condition is false."""
 
 
-class Shape(Record, kw_only=True):
+class FileContents(Record, kw_only=True):
     """The apps, where each stood in the file, and everything beside them."""
 
     apps: tuple[Mapping[str, object], ...]
@@ -26,7 +26,7 @@ class Shape(Record, kw_only=True):
     notices: tuple[str, ...] = ()
 
 
-def shape(value: object, name: str) -> Shape:
+def shape(value: object, name: str) -> FileContents:
     """Normalise the value of the file `name`.
 
     Raises:
@@ -47,41 +47,41 @@ def shape(value: object, name: str) -> Shape:
     return _from_apps(value[key], (key,), top, name)
 
 
-def _without_apps(value: Mapping[str, object], name: str) -> Shape:
+def _without_apps(value: Mapping[str, object], name: str) -> FileContents:
     top = {key: item for key, item in value.items() if key in _TOP_KEYS}
     app = {key: item for key, item in value.items() if key not in _TOP_KEYS}
     if not app and not top:
         raise ConfigError(f"{name}: is empty; an ecosystem is an object with apps: [{_EXAMPLE}]")
-    return Shape(apps=(app,) if app else (), origins=((),) if app else (), top=top)
+    return FileContents(apps=(app,) if app else (), origins=((),) if app else (), top=top)
 
 
-def _from_apps(apps: object, path: KeyPath, top: Mapping[str, object], name: str) -> Shape:
+def _from_apps(apps: object, path: KeyPath, top: Mapping[str, object], name: str) -> FileContents:
     if isinstance(apps, list):
         return _from_list(apps, path, top, name)
     if isinstance(apps, Mapping):
         return _from_mapping(apps, path, top)
     if apps in _SKIPPED:
-        return Shape(apps=(), origins=(), top=top)
+        return FileContents(apps=(), origins=(), top=top)
     raise ConfigError(
         f"{name}: {spell(path)} is {describe(apps)}; it must be a list of apps such as [{_EXAMPLE}]"
     )
 
 
-def _from_mapping(apps: Mapping[str, object], path: KeyPath, top: Mapping[str, object]) -> Shape:
+def _from_mapping(apps: Mapping[str, object], path: KeyPath, top: Mapping[str, object]) -> FileContents:
     """One app as PM2 has it; or, if every value is an object, apps by their names."""
     by_name = {key: app for key, app in apps.items() if isinstance(app, Mapping)}
     if not apps:
-        return Shape(apps=(), origins=(), top=top)
+        return FileContents(apps=(), origins=(), top=top)
     if "script" in apps or len(by_name) < len(apps) or set(apps) <= {"env"}:
-        return Shape(apps=(apps,), origins=(path,), top=top)
-    return Shape(
+        return FileContents(apps=(apps,), origins=(path,), top=top)
+    return FileContents(
         apps=tuple({"name": key, **app} for key, app in by_name.items()),
         origins=tuple((*path, key) for key in by_name),
         top=top,
     )
 
 
-def _from_list(entries: list[object], path: KeyPath, top: Mapping[str, object], name: str) -> Shape:
+def _from_list(entries: list[object], path: KeyPath, top: Mapping[str, object], name: str) -> FileContents:
     apps: list[Mapping[str, object]] = []
     origins: list[KeyPath] = []
     problems: list[str] = []
@@ -97,7 +97,7 @@ def _from_list(entries: list[object], path: KeyPath, top: Mapping[str, object], 
             problems.append(f"{name}: {where} is {describe(entry)}; an app is an object such as {_EXAMPLE}")
     if problems:
         raise ConfigError("\n".join(problems))
-    return Shape(apps=tuple(apps), origins=tuple(origins), top=top, notices=tuple(notices))
+    return FileContents(apps=tuple(apps), origins=tuple(origins), top=top, notices=tuple(notices))
 
 
 def describe(value: object) -> str:

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from pidone.ecosystem.keys import lifecycle, logs, process, triggers
-from pidone.ecosystem.keys.key import Group, Key
+from pidone.ecosystem.keys.key import Key, KeyGroup
 from pidone.ecosystem.keys.runtime import RUNTIME_GROUP
 
-__all__ = ["APP_GROUPS", "RUNTIME_GROUP", "Group", "Key"]
+__all__ = ["APP_GROUPS", "RUNTIME_GROUP", "Key", "KeyGroup"]
 
 APP_GROUPS: Final = (
     process.WHAT_RUNS,
@@ -45,7 +45,7 @@ def snake(name: str) -> str:
     return re.sub(_CAMEL, lambda found: "_" + found[1].lower(), name)
 
 
-def _names(groups: tuple[Group, ...]) -> Iterator[tuple[str, Key]]:
+def _names(groups: tuple[KeyGroup, ...]) -> Iterator[tuple[str, Key]]:
     for group in groups:
         for key in group.keys:
             yield key.name, key

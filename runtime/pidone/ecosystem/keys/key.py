@@ -6,14 +6,14 @@ value goes there and the field's default is the key's.
 
 from typing import NamedTuple
 
-from pidone.ecosystem.values import Kind
+from pidone.ecosystem.values import ValueKind
 
 
 class Key(NamedTuple):
     """One key: how it is spelt, what it may hold, what it does."""
 
     name: str
-    kind: Kind
+    kind: ValueKind
     doc: str
     aliases: tuple[str, ...] = ()
     ours: bool = False
@@ -22,7 +22,7 @@ class Key(NamedTuple):
     """In words, where the field's default does not say it."""
 
 
-class Group(NamedTuple):
+class KeyGroup(NamedTuple):
     """Keys that answer one question, in the order of the reference page."""
 
     title: str

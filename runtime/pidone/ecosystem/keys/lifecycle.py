@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from pidone.ecosystem.keys.key import Group, Key
+from pidone.ecosystem.keys.key import Key, KeyGroup
 from pidone.ecosystem.spec import KillMode, OnReadyTimeout
 from pidone.ecosystem.values import kinds, network, tables
 
-START: Final = Group(
+START: Final = KeyGroup(
     "When it starts",
     (
         Key("autostart", kinds.BOOL, "Start with the runtime."),
@@ -61,7 +61,7 @@ START: Final = Group(
     ),
 )
 
-KEPT_UP: Final = Group(
+KEPT_UP: Final = KeyGroup(
     "How it is kept up",
     (
         Key("autorestart", kinds.BOOL, "Start again when it ends."),
@@ -92,7 +92,7 @@ KEPT_UP: Final = Group(
     ),
 )
 
-STOP: Final = Group(
+STOP: Final = KeyGroup(
     "How it is stopped and replaced",
     (
         Key(

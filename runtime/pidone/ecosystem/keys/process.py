@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from pidone.ecosystem.keys.key import Group, Key
+from pidone.ecosystem.keys.key import Key, KeyGroup
 from pidone.ecosystem.spec import Balance, ExecMode
 from pidone.ecosystem.values import kinds, network, rights, tables
 
-WHAT_RUNS: Final = Group(
+WHAT_RUNS: Final = KeyGroup(
     "What runs",
     (
         Key(
@@ -91,7 +91,7 @@ WHAT_RUNS: Final = Group(
     ),
 )
 
-ENVIRONMENT: Final = Group(
+ENVIRONMENT: Final = KeyGroup(
     "Environment",
     (
         Key("env", tables.ENV, "Variables, laid over the runtime's own environment.", default="none"),
@@ -124,7 +124,7 @@ ENVIRONMENT: Final = Group(
     ),
 )
 
-PORTS: Final = Group(
+PORTS: Final = KeyGroup(
     "Ports",
     (
         Key(
@@ -152,7 +152,7 @@ PORTS: Final = Group(
     ),
 )
 
-RIGHTS: Final = Group(
+RIGHTS: Final = KeyGroup(
     "Rights and limits",
     (
         Key(

@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from pidone.ecosystem.keys.key import Group, Key
+from pidone.ecosystem.keys.key import Key, KeyGroup
 from pidone.ecosystem.values import kinds, network, tables
 
-RUNTIME_GROUP: Final = Group(
+RUNTIME_GROUP: Final = KeyGroup(
     "The runtime itself",
     (
         Key(

@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from pidone.ecosystem.keys.key import Group, Key
+from pidone.ecosystem.keys.key import Key, KeyGroup
 from pidone.ecosystem.spec import MemoryScope, Overlap
 from pidone.ecosystem.values import kinds, tables, watching
 
-MEMORY: Final = Group(
+MEMORY: Final = KeyGroup(
     "Memory and age",
     (
         Key(
@@ -40,7 +40,7 @@ MEMORY: Final = Group(
     ),
 )
 
-TIMES: Final = Group(
+TIMES: Final = KeyGroup(
     "Times, changes, hooks",
     (
         Key("cron_restart", kinds.CRON, "When to restart, as a cron expression.", ("cron",)),

@@ -18,7 +18,7 @@ from pidone.ecosystem.options import LoadOptions
 from pidone.ecosystem.problems import Problems
 from pidone.ecosystem.references import UnsetVariableError, escape, expand
 from pidone.ecosystem.spec import AppSpec, Ecosystem
-from pidone.ecosystem.values import Invalid, Kind, tables
+from pidone.ecosystem.values import Invalid, ValueKind, tables
 from pidone.errors import ConfigError
 from pidone.record import EMPTY
 
@@ -26,7 +26,7 @@ _RAW: Final = ("smoke", "alerts", "deploy")
 _NO_DOCUMENT: Final = Document(apps=(), top={}, source=None, language="")
 
 
-class Target(NamedTuple):
+class OutputFile(NamedTuple):
     """Where the result will stand."""
 
     folder: Path
@@ -56,7 +56,7 @@ class Converted(NamedTuple):
     """What the document means, with its warnings."""
 
 
-def convert(document: Document, options: LoadOptions, target: Target) -> Converted:
+def convert(document: Document, options: LoadOptions, target: OutputFile) -> Converted:
     """Convert. Raises ConfigError if the document cannot be used as it is."""
     ecosystem = resolve(document, options)
     values = _Values(document, options, target)
@@ -129,7 +129,7 @@ def _runtime(table: Mapping[str, object], values: "_Values") -> Mapping[str, obj
     return {key.name: values.of(key.kind, value) for key, value in found if key and value is not None}
 
 
-def _cwd(spec: AppSpec, options: LoadOptions, target: Target) -> str | None:
+def _cwd(spec: AppSpec, options: LoadOptions, target: OutputFile) -> str | None:
     """The folder as the new file has to say it, or None if it need not."""
     base = target.folder if target.has_references else options.cwd
     if spec.cwd == os.path.normpath(base) and base == target.folder:
@@ -151,7 +151,7 @@ def in_order(app: Mapping[str, object]) -> Mapping[str, object]:
 class _Values:
     """Writes single values."""
 
-    def __init__(self, document: Document, options: LoadOptions, target: Target) -> None:
+    def __init__(self, document: Document, options: LoadOptions, target: OutputFile) -> None:
         self._document = document
         self._environ = options.environ
         self.is_pm2s = document.is_pm2s
@@ -159,7 +159,7 @@ class _Values:
         self._from_references = document.has_references
         self._target = target
 
-    def of(self, kind: Kind, value: object) -> object:
+    def of(self, kind: ValueKind, value: object) -> object:
         """A key's value, in its most readable form where that means exactly the same."""
         if self._keeps_references(value):
             return _without_none(value)
@@ -214,7 +214,7 @@ class _Values:
         return _each_text(value, escape)
 
 
-def _readable(kind: Kind, value: object) -> object:
+def _readable(kind: ValueKind, value: object) -> object:
     if kind.write:
         try:
             parsed = kind.parse(value)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from pidone.ecosystem import static
-from pidone.ecosystem.keys import APP_GROUPS, NOTHING_IN_A_CONTAINER, RUNTIME_GROUP, Group, Key
+from pidone.ecosystem.keys import APP_GROUPS, NOTHING_IN_A_CONTAINER, RUNTIME_GROUP, Key, KeyGroup
 from pidone.ecosystem.spec import AppSpec, RuntimeSpec
 from pidone.ecosystem.values import checks
 from pidone.record import Record
@@ -112,7 +112,7 @@ def _page() -> Iterator[str]:
     yield ", ".join(f"`{name}`" for name in sorted(NOTHING_IN_A_CONTAINER)) + ".\n"
 
 
-def _group(group: Group, spec: type[Record]) -> Iterator[str]:
+def _group(group: KeyGroup, spec: type[Record]) -> Iterator[str]:
     yield f"\n## {group.title}\n\n| key | holds | default | |\n|---|---|---|---|\n"
     for key in group.keys:
         names = f"`{key.name}`" + ("*" if key.ours else "")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from pidone.ecosystem import static
-from pidone.ecosystem.keys import APP_GROUPS, NOTHING_IN_A_CONTAINER, RUNTIME_GROUP, Group, Key
+from pidone.ecosystem.keys import APP_GROUPS, NOTHING_IN_A_CONTAINER, RUNTIME_GROUP, Key, KeyGroup
 from pidone.ecosystem.output.reference import default_of
 from pidone.ecosystem.spec import AppSpec, RuntimeSpec
 from pidone.ecosystem.values import checks, fragments, tables
@@ -90,7 +90,7 @@ def _properties(schema: Mapping[str, object], name: str = "properties") -> Mappi
     return found
 
 
-def _table(groups: tuple[Group, ...], spec: type[Record]) -> dict[str, object]:
+def _table(groups: tuple[KeyGroup, ...], spec: type[Record]) -> dict[str, object]:
     properties: dict[str, object] = {}
     in_camel_case: dict[str, object] = {}
     for key in (key for group in groups for key in group.keys):

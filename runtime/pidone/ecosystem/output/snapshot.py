@@ -13,7 +13,7 @@ from pidone.ecosystem import keys, static
 from pidone.ecosystem.document import Document
 from pidone.ecosystem.entries import sort_keys
 from pidone.ecosystem.options import LoadOptions
-from pidone.ecosystem.output.convert import Tables, Target, convert, in_order
+from pidone.ecosystem.output.convert import OutputFile, Tables, convert, in_order
 from pidone.ecosystem.problems import Problems
 from pidone.ecosystem.references import escape
 from pidone.ecosystem.spec import AppSpec
@@ -23,11 +23,11 @@ from pidone.record import EMPTY, Record
 
 _INTO_THE_NAME: Final = ("name_prefix", "append_env_to_name")
 _LOG_FILES: Final = ("out_file", "error_file", "log_file")
-_ANYWHERE: Final = Target(Path("/"), has_references=True)
+_ANYWHERE: Final = OutputFile(Path("/"), has_references=True)
 """Folders are written in full, so that it does not matter where the result is kept."""
 
 
-class Running(Record, kw_only=True):
+class SavedState(Record, kw_only=True):
     """What has become of an app."""
 
     scale: int
@@ -36,7 +36,7 @@ class Running(Record, kw_only=True):
     has_run: bool
 
 
-def snapshot(document: Document, how: LoadOptions, running: Mapping[tuple[str, str], Running]) -> Tables:
+def snapshot(document: Document, how: LoadOptions, running: Mapping[tuple[str, str], SavedState]) -> Tables:
     """What runs, by namespace and name, as tables. Raises ConfigError if the file cannot be used any more.
 
     Args:
@@ -108,7 +108,7 @@ def _known(app: Mapping[str, object]) -> Mapping[str, Any]:
 def _as_it_runs(
     entry: Mapping[str, object],
     spec: AppSpec,
-    state: Running,
+    state: SavedState,
     how: LoadOptions,
     rest: Mapping[str, object],
     names: set[str],

@@ -47,7 +47,7 @@ _SHELL_WORDS: Final = frozenset(
 )  # fmt: skip
 
 
-class Request(NamedTuple):
+class ProgramRequest(NamedTuple):
     """What an app says about its program."""
 
     script: str
@@ -88,7 +88,7 @@ class Missing(Exception):  # noqa: N818  # becomes an error of the file
         self.key, self.value, self.why = key, value, why
 
 
-def resolve(request: Request, scope: Scope) -> Program | None:
+def resolve(request: ProgramRequest, scope: Scope) -> Program | None:
     """The program of an app, or None after its problem has been reported."""
     try:
         program = _resolve(request, scope)
@@ -101,7 +101,7 @@ def resolve(request: Request, scope: Scope) -> Program | None:
         return None
 
 
-def _resolve(request: Request, scope: Scope) -> Program:
+def _resolve(request: ProgramRequest, scope: Scope) -> Program:
     if not request.script.strip():
         raise Missing("script", request.script, "expected a program")
     path = _script_path(request)
@@ -117,7 +117,7 @@ def _resolve(request: Request, scope: Scope) -> Program:
     return _script(request, path, scope)
 
 
-def _is_python(program: Program, request: Request) -> bool:
+def _is_python(program: Program, request: ProgramRequest) -> bool:
     """Whether its prints would wait in a buffer: Python, or a command that Python runs (gunicorn ...)."""
     if re.match(_PYTHON, os.path.basename(program.interpreter)):
         return True
@@ -128,7 +128,7 @@ def _is_python(program: Program, request: Request) -> bool:
     return bool(shebang) and bool(re.match(_PYTHON, os.path.basename(shebang[0])))
 
 
-def _script_path(request: Request) -> Path | None:
+def _script_path(request: ProgramRequest) -> Path | None:
     """The script as a file, if it is one."""
     script = _home(request.script, request)
     try:
@@ -138,11 +138,11 @@ def _script_path(request: Request) -> Path | None:
         return None
 
 
-def _home(text: str, request: Request) -> str:
+def _home(text: str, request: ProgramRequest) -> str:
     return request.env.get("HOME", "/") + text[1:] if text == "~" or text.startswith("~/") else text
 
 
-def _is_file_server(request: Request) -> bool:
+def _is_file_server(request: ProgramRequest) -> bool:
     """Whether `serve` is PM2's own, and not the program from npm of that name."""
     if request.script != serving.SCRIPT:
         return False
@@ -153,7 +153,7 @@ def _is_file_server(request: Request) -> bool:
 # npm and shells ---------------------------------------------------------------------------------------------
 
 
-def _package_script(request: Request, scope: Scope) -> Program | None:
+def _package_script(request: ProgramRequest, scope: Scope) -> Program | None:
     """`npm start` and its like, run as what package.json says where that is a plain command."""
     if request.interpreter not in (None, "none", "bash", "sh"):
         return None
@@ -203,7 +203,7 @@ def plain_words(text: str) -> tuple[str, ...]:
     return split_words(text)
 
 
-def _through_shell(request: Request, scope: Scope) -> Program:
+def _through_shell(request: ProgramRequest, scope: Scope) -> Program:
     shell = _on_path("bash", request) or _on_path("sh", request)  # as PM2
     if shell is None and request.must_exist:
         raise Missing("script", request.script, "needs a shell, and there is no bash or sh to run it")
@@ -212,7 +212,7 @@ def _through_shell(request: Request, scope: Scope) -> Program:
     return Program(argv=(str(shell or "sh"), "-c", request.script + (' "$@"' if rest else ""), *rest))
 
 
-def _command_line(words: tuple[str, ...], request: Request, scope: Scope) -> Program:
+def _command_line(words: tuple[str, ...], request: ProgramRequest, scope: Scope) -> Program:
     """A text that needs no shell is split and run as it is: signals, readiness and the channel arrive."""
     inner = request._replace(script=words[0], args=(*words[1:], *request.args))
     path = _script_path(inner) if "/" in words[0] else _on_path(words[0], inner)
@@ -226,7 +226,7 @@ def _command_line(words: tuple[str, ...], request: Request, scope: Scope) -> Pro
 # Files and commands -----------------------------------------------------------------------------------------
 
 
-def _script(request: Request, path: Path | None, scope: Scope) -> Program:
+def _script(request: ProgramRequest, path: Path | None, scope: Scope) -> Program:
     is_command = path is None and "/" not in request.script
     if is_command:
         path = _on_path(request.script, request)
@@ -247,14 +247,14 @@ def _script(request: Request, path: Path | None, scope: Scope) -> Program:
     return _by_content(request, path, scope)
 
 
-def _interpreted(found: tuple[str, ...], name: str, path: Path, request: Request) -> Program:
+def _interpreted(found: tuple[str, ...], name: str, path: Path, request: ProgramRequest) -> Program:
     return Program(
         argv=(*found, *request.interpreter_args, str(path), *request.args),
         interpreter=name,
     )
 
 
-def _by_content(request: Request, path: Path, scope: Scope) -> Program:
+def _by_content(request: ProgramRequest, path: Path, scope: Scope) -> Program:
     """A script without a named interpreter: its shebang, then its extension, then what kind of file it is."""
     head = _head(path, request)
     shebang = _shebang(head)
@@ -285,7 +285,7 @@ def _by_content(request: Request, path: Path, scope: Scope) -> Program:
     return _interpreted(node, "node", path, request)
 
 
-def _head(path: Path, request: Request) -> bytes:
+def _head(path: Path, request: ProgramRequest) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(_SHEBANG_BYTES)
@@ -307,7 +307,7 @@ def _shebang(head: bytes) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _named_interpreter(name: str, request: Request, scope: Scope) -> tuple[str, ...]:
+def _named_interpreter(name: str, request: ProgramRequest, scope: Scope) -> tuple[str, ...]:
     base, at, version = name.rpartition("@")
     if at and "/" not in version and base:
         scope.warn(
@@ -329,7 +329,7 @@ def _named_interpreter(name: str, request: Request, scope: Scope) -> tuple[str, 
     return (name,)
 
 
-def _first_of(names: tuple[str, ...], request: Request, path: Path) -> tuple[str, ...]:
+def _first_of(names: tuple[str, ...], request: ProgramRequest, path: Path) -> tuple[str, ...]:
     for name in names:
         if found := _on_path(name, request) or (_local(name, request) if names == _TYPESCRIPT else None):
             return (str(found),)
@@ -339,7 +339,7 @@ def _first_of(names: tuple[str, ...], request: Request, path: Path) -> tuple[str
     return (names[0],)
 
 
-def _typescript_by_node(request: Request, path: Path) -> tuple[str, ...]:
+def _typescript_by_node(request: ProgramRequest, path: Path) -> tuple[str, ...]:
     """The image's Node with what it needs for TypeScript, where nothing is there that is made for it."""
     if any(_on_path(name, request) or _local(name, request) for name in _TYPESCRIPT):
         return ()
@@ -352,12 +352,12 @@ def _typescript_by_node(request: Request, path: Path) -> tuple[str, ...]:
     return () if flags is None else (str(node), *flags)
 
 
-def _local(name: str, request: Request) -> Path | None:
+def _local(name: str, request: ProgramRequest) -> Path | None:
     path = request.cwd / "node_modules/.bin" / name
     return path if os.access(path, os.X_OK) else None
 
 
-def _on_path(name: str, request: Request) -> Path | None:
+def _on_path(name: str, request: ProgramRequest) -> Path | None:
     """The executable file of a name or path, as execvp(3) would find it, the active virtualenv first."""
     cwd = str(request.cwd)
     if "/" in name:
@@ -381,7 +381,7 @@ def _is_executable(path: str) -> bool:
         return False
 
 
-def _executable(path: Path, request: Request) -> str:
+def _executable(path: Path, request: ProgramRequest) -> str:
     if request.must_exist and (path.is_dir() or not os.access(path, os.X_OK)):
         raise Missing("script", request.script, _why_not_executable(path))
     return str(path)
@@ -395,7 +395,7 @@ def _why_not_executable(path: Path) -> str:
     return "is not executable (EACCES); chmod +x it or name its interpreter"
 
 
-def _why_missing(request: Request) -> str:
+def _why_missing(request: ProgramRequest) -> str:
     where = f"not found in {request.cwd}"
     if "/" in request.script:
         return where

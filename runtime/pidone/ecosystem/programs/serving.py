@@ -22,7 +22,7 @@ DEFAULT_PORT: Final = "8080"
 PORT: Final = integer(1, 65535)
 
 
-class Server(NamedTuple):
+class FileServer(NamedTuple):
     """The file server as a program."""
 
     argv: tuple[str, ...]
@@ -39,7 +39,7 @@ def what_must_be_there(values: Mapping[str, Any]) -> str | None:
 
 def server(
     args: tuple[str, ...], env: Mapping[str, str], cwd: Path, scope: Scope, *, must_exist: bool
-) -> Server:
+) -> FileServer:
     """The program of an app whose script is `serve`; `env` is what the app will see."""
     found = {
         **_from_arguments(args, scope),
@@ -55,7 +55,7 @@ def server(
         scope.warn(f"it serves {shown(folder)}, which is no folder yet: everything will be 404", "script")
     found[f"{VARIABLES}PATH"] = folder
     found.setdefault(PORT_VARIABLE, DEFAULT_PORT)
-    return Server(
+    return FileServer(
         argv=module_argv("pidone.fileserver"),
         env=found,
         defaults={"listen": _listen(found, scope), "ready": Readiness(notify=True)},

@@ -35,7 +35,7 @@ def _no_advice(value: object) -> str | None:
     return None
 
 
-class Kind(NamedTuple):
+class ValueKind(NamedTuple):
     """One kind of value."""
 
     name: str

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from pidone.ecosystem.spec import Alert, SmokeCheck
-from pidone.ecosystem.values import Finding, Invalid, Kind, fragments, kinds, parse_list
+from pidone.ecosystem.values import Finding, Invalid, ValueKind, fragments, kinds, parse_list
 from pidone.ecosystem.values.kinds import BOOL, DURATION, NAMES, STRING, integer
 from pidone.ecosystem.values.network import EXEC, TARGET_SCHEMA, TARGETS, exactly_one, parse_target
 from pidone.ecosystem.values.tables import parse_table, table_schema
@@ -68,8 +68,8 @@ def _parse_alert(value: object) -> Alert:
     return Alert(**{"name": " ".join(conditions), **found})
 
 
-def _list(item: Kind, expected: str) -> Kind:
-    return Kind(
+def _list(item: ValueKind, expected: str) -> ValueKind:
+    return ValueKind(
         item.name,
         lambda value: parse_list(value, expected, item.parse),
         {"type": "array", "items": item.schema},
@@ -77,8 +77,10 @@ def _list(item: Kind, expected: str) -> Kind:
 
 
 SMOKE: Final = _list(
-    Kind("check", _parse_smoke, fragments.either(TARGET_SCHEMA, table_schema(SMOKE_MEMBERS))),
+    ValueKind("check", _parse_smoke, fragments.either(TARGET_SCHEMA, table_schema(SMOKE_MEMBERS))),
     "expected a list of checks",
 )
-ALERTS: Final = _list(Kind("alert", _parse_alert, table_schema(ALERT_MEMBERS)), "expected a list of alerts")
+ALERTS: Final = _list(
+    ValueKind("alert", _parse_alert, table_schema(ALERT_MEMBERS)), "expected a list of alerts"
+)
 KINDS: Final = {"smoke": SMOKE, "alerts": ALERTS}

@@ -13,7 +13,7 @@ from pidone import signames
 from pidone.ecosystem.values import (
     NUMBER,
     Invalid,
-    Kind,
+    ValueKind,
     fragments,
     number,
     parse_bool,
@@ -28,7 +28,7 @@ from pidone.ecosystem.values.patterns import backtracks
 from pidone.errors import ConfigError
 
 
-def integer(low: int, high: int, expected: str = "") -> Kind:
+def integer(low: int, high: int, expected: str = "") -> ValueKind:
     """Whole numbers in a range."""
     wanted = expected or f"expected a whole number from {low} to {high}"
 
@@ -38,10 +38,10 @@ def integer(low: int, high: int, expected: str = "") -> Kind:
             raise Invalid(wanted)
         return int(found)
 
-    return Kind("whole number", parse, fragments.numeric(low, high, "integer"))
+    return ValueKind("whole number", parse, fragments.numeric(low, high, "integer"))
 
 
-def decimal(low: float, high: float) -> Kind:
+def decimal(low: float, high: float) -> ValueKind:
     """Numbers in a range, with a fraction or not."""
 
     def parse(value: object) -> float:
@@ -50,10 +50,12 @@ def decimal(low: float, high: float) -> Kind:
             raise Invalid(f"expected a number from {low:g} to {high:g}")
         return float(found)
 
-    return Kind("number", parse, fragments.numeric(low, high))
+    return ValueKind("number", parse, fragments.numeric(low, high))
 
 
-def choice(*words: str, aliases: Mapping[str, str] | None = None, enum: type[StrEnum] | None = None) -> Kind:
+def choice(
+    *words: str, aliases: Mapping[str, str] | None = None, enum: type[StrEnum] | None = None
+) -> ValueKind:
     """One of some words."""
     known = {**{word: word for word in words}, **(aliases or {})}
 
@@ -64,7 +66,7 @@ def choice(*words: str, aliases: Mapping[str, str] | None = None, enum: type[Str
         return enum(found) if enum else found
 
     name = ", ".join(f"`{word}`" for word in words)
-    return Kind(name, parse, fragments.words(*known), write=str)
+    return ValueKind(name, parse, fragments.words(*known), write=str)
 
 
 _MOST_INSTANCES: Final = 10_000
@@ -80,7 +82,7 @@ def _parse_instances(value: object) -> int:
     return found
 
 
-def list_of(kind: Kind, expected: str) -> Kind:
+def list_of(kind: ValueKind, expected: str) -> ValueKind:
     """One value of a kind, or a list of them."""
 
     def parse(value: object) -> tuple[Any, ...]:
@@ -89,7 +91,7 @@ def list_of(kind: Kind, expected: str) -> Kind:
         return parse_list(value if isinstance(value, list | tuple) else [value], expected, kind.parse)
 
     schema = fragments.either(kind.schema, fragments.listed(kind.schema), fragments.OFF)
-    return Kind(f"{kind.name} or list of them", parse, schema)
+    return ValueKind(f"{kind.name} or list of them", parse, schema)
 
 
 def parse_signal(value: object) -> int:
@@ -191,41 +193,41 @@ _CRON: Final = fragments.either(
     fragments.text(rf"0?|{fragments.any_case(sorted(_CRON_WORDS))}|({_CRON_FIELD}\s+){{4,5}}{_CRON_FIELD}"),
 )
 
-BOOL: Final = Kind("boolean", parse_bool, fragments.BOOL)
-STRING: Final = Kind("text", parse_string, fragments.SCALAR)
-OPTIONAL_STRING: Final = Kind("text", parse_optional_string, fragments.OPTIONAL_TEXT)
-DURATION: Final = Kind(
+BOOL: Final = ValueKind("boolean", parse_bool, fragments.BOOL)
+STRING: Final = ValueKind("text", parse_string, fragments.SCALAR)
+OPTIONAL_STRING: Final = ValueKind("text", parse_optional_string, fragments.OPTIONAL_TEXT)
+DURATION: Final = ValueKind(
     "duration",
     quantities.parse_duration,
     _DURATION,
     advise=quantities.advise_duration,
     write=quantities.write_duration,
 )
-SIZE: Final = Kind(
+SIZE: Final = ValueKind(
     "size", quantities.parse_size, _SIZE, advise=quantities.advise_size, write=quantities.write_size
 )
-OPTIONAL_SIZE: Final = Kind(
+OPTIONAL_SIZE: Final = ValueKind(
     "size",
     quantities.parse_optional_size,
     fragments.either(_SIZE, fragments.OFF),
     advise=quantities.advise_size,
     write=quantities.write_size,
 )
-LIMIT: Final = Kind(
+LIMIT: Final = ValueKind(
     "size or share",
     quantities.parse_limit,
     fragments.either(_SIZE, fragments.OFF, _SHARE),
     advise=quantities.advise_size,
     write=quantities.write_size,
 )
-WORDS: Final = Kind(
+WORDS: Final = ValueKind(
     "list of texts, or one text that is split",
     parse_words,
     fragments.WORDS,
     write=list,
 )
-NAMES: Final = Kind("text or list of texts", parse_names, fragments.NAMES, write=list)
-INSTANCES: Final = Kind(
+NAMES: Final = ValueKind("text or list of texts", parse_names, fragments.NAMES, write=list)
+INSTANCES: Final = ValueKind(
     "number or `max`",
     _parse_instances,
     fragments.either(
@@ -235,7 +237,7 @@ INSTANCES: Final = Kind(
     ),
     write=lambda value: value or "max",
 )
-SIGNAL: Final = Kind("signal", parse_signal, _SIGNAL, write=signames.signal_name)
-PATTERN: Final = Kind("regular expression", parse_pattern, fragments.SCALAR)
-TIMEZONE: Final = Kind("time zone", parse_timezone, fragments.either(fragments.OFF, {"type": "string"}))
-CRON: Final = Kind("cron expression", parse_cron, _CRON)
+SIGNAL: Final = ValueKind("signal", parse_signal, _SIGNAL, write=signames.signal_name)
+PATTERN: Final = ValueKind("regular expression", parse_pattern, fragments.SCALAR)
+TIMEZONE: Final = ValueKind("time zone", parse_timezone, fragments.either(fragments.OFF, {"type": "string"}))
+CRON: Final = ValueKind("cron expression", parse_cron, _CRON)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from pidone.ecosystem.spec import Listen, Probe, Readiness
-from pidone.ecosystem.values import NUMBER, Invalid, Kind, fragments, kinds, parse_string, scalar_text
+from pidone.ecosystem.values import NUMBER, Invalid, ValueKind, fragments, kinds, parse_string, scalar_text
 from pidone.ecosystem.values.kinds import BOOL, DURATION, STRING, WORDS, integer
 from pidone.ecosystem.values.tables import parse_table, table_schema
 
@@ -25,7 +25,7 @@ def _parse_socket_name(value: object) -> str:
 
 
 _LISTEN: Final = {
-    "name": Kind("text", _parse_socket_name, {"type": "string"}),
+    "name": ValueKind("text", _parse_socket_name, {"type": "string"}),
     "kind": kinds.choice("tcp", "udp", "unix"),
     "host": STRING,
     "port": _PORT,
@@ -102,7 +102,7 @@ def _host(host: str) -> str:
 
 _PORT_SCHEMA: Final = {"type": "integer", "minimum": 0, "maximum": 65535}
 _ADDRESS: Final = r"((\*|[A-Za-z0-9._%\-]*|\[[A-Za-z0-9._:%\-]*\]):)?[0-9]{1,5}"
-_ONE_LISTEN: Final = Kind(
+_ONE_LISTEN: Final = ValueKind(
     "port, address or table",
     _parse_one_listen,
     fragments.either(
@@ -121,7 +121,7 @@ def _parse_address(value: object) -> str | None:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-ADDRESS: Final = Kind(
+ADDRESS: Final = ValueKind(
     "HOST:PORT",
     _parse_address,
     fragments.either(_PORT_SCHEMA, fragments.OFF, {"enum": ["", "off", "none"]}, fragments.text(_ADDRESS)),
@@ -157,11 +157,11 @@ def _parse_command(value: object) -> tuple[str, ...]:
 
 
 _URL: Final = r"(//)?[0-9]{1,5}(/\S*)?|(https?:/)?/\S*"
-_HTTP: Final = Kind(
+_HTTP: Final = ValueKind(
     "path or URL", _parse_http, fragments.either({"type": "integer", "minimum": 0}, fragments.text(_URL))
 )
-_TCP: Final = Kind("HOST:PORT", _parse_tcp, fragments.either(_PORT_SCHEMA, fragments.text(_ADDRESS)))
-EXEC: Final = Kind(
+_TCP: Final = ValueKind("HOST:PORT", _parse_tcp, fragments.either(_PORT_SCHEMA, fragments.text(_ADDRESS)))
+EXEC: Final = ValueKind(
     "command",
     _parse_command,
     fragments.either(
@@ -199,12 +199,12 @@ def parse_target(text: str) -> dict[str, Any]:
     return {scheme: TARGETS[scheme].parse(rest.strip())}
 
 
-def exactly_one(found: Mapping[str, Any], names: Mapping[str, Kind]) -> None:
+def exactly_one(found: Mapping[str, Any], names: Mapping[str, ValueKind]) -> None:
     if sum(name in found for name in names) != 1:
         raise Invalid("expected exactly one of " + ", ".join(names))
 
 
-HEALTH: Final = Kind("probe", _parse_probe, fragments.either(TARGET_SCHEMA, table_schema(_PROBE)))
+HEALTH: Final = ValueKind("probe", _parse_probe, fragments.either(TARGET_SCHEMA, table_schema(_PROBE)))
 
 _CHANNELS: Final = {
     "ipc": BOOL,
@@ -257,7 +257,7 @@ def _ready_text(text: str) -> Readiness:
         raise Invalid("expected one of " + ", ".join(f'"{word}"' for word in words)) from invalid
 
 
-READY: Final = Kind(
+READY: Final = ValueKind(
     "word, probe or table",
     _parse_ready,
     fragments.either(

@@ -9,7 +9,16 @@ from typing import Any, Final, NamedTuple
 from pidone import capabilities
 from pidone.capabilities import Capability
 from pidone.ecosystem.problems import Scope
-from pidone.ecosystem.values import NUMBER, Invalid, Kind, each, fragments, number, parse_list, parse_names
+from pidone.ecosystem.values import (
+    NUMBER,
+    Invalid,
+    ValueKind,
+    each,
+    fragments,
+    number,
+    parse_list,
+    parse_names,
+)
 
 _LARGEST_ID: Final = 2**32 - 2  # (uid_t) -1 means "unchanged" to setresuid(2)
 
@@ -205,20 +214,20 @@ _CPUS_SCHEMA: Final = fragments.either(
     {"type": "integer", "minimum": 0, "maximum": _MOST_CPUS - 1},
     fragments.text(rf"spread|{_CPU}(\s*,\s*{_CPU})*"),
 )
-USER: Final = Kind("user", parse_account, _ID)
-GROUP: Final = Kind("group", parse_group, _ID)
-GROUPS: Final = Kind(
+USER: Final = ValueKind("user", parse_account, _ID)
+GROUP: Final = ValueKind("group", parse_group, _ID)
+GROUPS: Final = ValueKind(
     "list of groups",
     _parse_groups,
     fragments.either(fragments.OFF, {"const": ""}, _ID, fragments.listed(_ID)),
 )
-UMASK: Final = Kind(
+UMASK: Final = ValueKind(
     "octal text",
     _parse_umask,
     fragments.either({"type": "integer", "minimum": 0, "maximum": 0o777}, fragments.text("(0o)?[0-7]{1,6}")),
     write=lambda value: f"{value:03o}",
 )
-LIMITS: Final = Kind(
+LIMITS: Final = ValueKind(
     "table of limits",
     _parse_limits,
     fragments.mapped(
@@ -234,7 +243,7 @@ LIMITS: Final = Kind(
         names=rf"([Rr][Ll][Ii][Mm][Ii][Tt]_)?({fragments.any_case(LIMIT_NAMES)})",
     ),
 )
-CPUS: Final = Kind(
+CPUS: Final = ValueKind(
     "`spread` or CPUs",
     _parse_cpus,
     fragments.either(_CPUS_SCHEMA, fragments.listed(_CPUS_SCHEMA)),

@@ -13,7 +13,7 @@ from pidone.ecosystem.values import (
     NUMBER,
     Finding,
     Invalid,
-    Kind,
+    ValueKind,
     each,
     fragments,
     number,
@@ -40,7 +40,7 @@ from pidone.ecosystem.values.kinds import (
 _LONGEST_NAME: Final = 1000
 
 
-def parse_table(value: object, members: Mapping[str, Kind], *, required: str = "") -> dict[str, Any]:
+def parse_table(value: object, members: Mapping[str, ValueKind], *, required: str = "") -> dict[str, Any]:
     """The resolved members of a table of ours. Everything wrong in it is found, unknown members included."""
     if not isinstance(value, Mapping):
         raise Invalid("expected a table")
@@ -58,7 +58,7 @@ def parse_table(value: object, members: Mapping[str, Kind], *, required: str = "
     return result
 
 
-def table_schema(members: Mapping[str, Kind]) -> dict[str, object]:
+def table_schema(members: Mapping[str, ValueKind]) -> dict[str, object]:
     """The JSON Schema of such a table."""
     return {
         "type": "object",
@@ -148,7 +148,7 @@ def write_env_files(files: tuple[EnvFile, ...]) -> list[object]:
 _ENV_FILE_SCHEMA: Final = fragments.either(
     fragments.SCALAR, {**table_schema(_ENV_FILE), "required": ["path"]}
 )
-ENV_FILES: Final = Kind(
+ENV_FILES: Final = ValueKind(
     "path, `{path, required}`, or list of them",
     _parse_env_files,
     fragments.either(fragments.OFF, _ENV_FILE_SCHEMA, fragments.listed(_ENV_FILE_SCHEMA)),
@@ -173,18 +173,18 @@ def _parse_filter(value: object) -> bool | tuple[str, ...]:
     return parse_names(value)
 
 
-SECRETS: Final = Kind(
+SECRETS: Final = ValueKind(
     "`true`, list of names, or table of files",
     _parse_secrets,
     fragments.either(fragments.BOOL, fragments.NAMES, fragments.mapped(fragments.SCALAR, names="[^=]+")),
 )
-FILTER: Final = Kind(
+FILTER: Final = ValueKind(
     "boolean or list of names",
     _parse_filter,
     fragments.either({"type": "boolean"}, fragments.NAMES),
     write=lambda value: value if isinstance(value, bool) else list(value),
 )
-FIELDS: Final = Kind("table of texts", parse_environment, fragments.VARIABLES, write=dict)
+FIELDS: Final = ValueKind("table of texts", parse_environment, fragments.VARIABLES, write=dict)
 
 
 # What others must have done ---------------------------------------------------------------------------------
@@ -213,7 +213,7 @@ def _parse_dependency(value: object) -> Dependency:
 def _parse_dependencies(value: object) -> tuple[Dependency, ...]:
     if not isinstance(value, Mapping) or "app" in value:
         found: tuple[Dependency, ...] = list_of(
-            Kind("", _parse_dependency, {}), "expected names of apps, or a table of conditions"
+            ValueKind("", _parse_dependency, {}), "expected names of apps, or a table of conditions"
         ).parse(value)
         return found
 
@@ -228,7 +228,7 @@ def _parse_dependencies(value: object) -> tuple[Dependency, ...]:
 _DEPENDENCY_SCHEMA: Final = fragments.either(
     fragments.SCALAR, {**table_schema(_DEPENDENCY), "required": ["app"]}
 )
-DEPENDS_ON: Final = Kind(
+DEPENDS_ON: Final = ValueKind(
     "names, or table of conditions",
     _parse_dependencies,
     fragments.either(
@@ -279,10 +279,10 @@ def _signal_action(name: object, action: object) -> tuple[str, str]:
 
 
 EXIT_CODES: Final = list_of(integer(0, 255), "expected exit codes from 0 to 255")
-SOFT_ACTION: Final = Kind(
+SOFT_ACTION: Final = ValueKind(
     "`message` or signal", _parse_soft_action, fragments.either({"const": "message"}, SIGNAL.schema)
 )
-SIGNALS: Final = Kind(
+SIGNALS: Final = ValueKind(
     "table of signals",
     _parse_signals,
     fragments.mapped(
@@ -306,7 +306,7 @@ def _parse_hook_command(value: object) -> tuple[str, ...]:
     return words
 
 
-_HOOK_COMMAND: Final = Kind(
+_HOOK_COMMAND: Final = ValueKind(
     "command",
     _parse_hook_command,
     fragments.either({"type": "string", "minLength": 1}, fragments.listed(fragments.SCALAR)),
@@ -325,13 +325,13 @@ def _parse_hook(value: object) -> Hook:
     return hook
 
 
-HOOK: Final = Kind(
+HOOK: Final = ValueKind(
     "command",
     _parse_hook,
     fragments.either(_HOOK_COMMAND.schema, {**table_schema(_HOOK), "required": ["command"]}),
 )
 _HOOKS: Final = dict.fromkeys(HOOK_NAMES, HOOK)
-HOOKS: Final = Kind("table of commands", lambda value: parse_table(value, _HOOKS), table_schema(_HOOKS))
+HOOKS: Final = ValueKind("table of commands", lambda value: parse_table(value, _HOOKS), table_schema(_HOOKS))
 
 
 # Files and lines --------------------------------------------------------------------------------------------
@@ -400,26 +400,28 @@ def _parse_share(value: object) -> str | None:
     raise Invalid('expected "python", "kernel" or "none"')
 
 
-ENV: Final = Kind("table of variables", parse_environment, fragments.VARIABLES)
-LOG_FILE: Final = Kind("path", _parse_log_file, fragments.OPTIONAL_TEXT, write=lambda value: value or "NULL")
-WATCH: Final = Kind(
+ENV: Final = ValueKind("table of variables", parse_environment, fragments.VARIABLES)
+LOG_FILE: Final = ValueKind(
+    "path", _parse_log_file, fragments.OPTIONAL_TEXT, write=lambda value: value or "NULL"
+)
+WATCH: Final = ValueKind(
     "boolean, path or list of paths",
     _parse_watch,
     fragments.either({"type": "boolean"}, fragments.NAMES),
     write=lambda value: list(value) or False,
 )
-RETAIN: Final = Kind(
+RETAIN: Final = ValueKind(
     "count or age",
     _parse_retain,
     fragments.either(
         {"type": "integer", "minimum": 0, "maximum": 999_999}, fragments.text(rf"{_RETAIN}|all")
     ),
 )
-MULTILINE: Final = Kind(
+MULTILINE: Final = ValueKind(
     "word or pattern", _parse_multiline, fragments.either(fragments.SCALAR, {"type": "boolean"})
 )
-PATTERNS: Final = Kind("pattern or list of patterns", _parse_patterns, fragments.NAMES, write=list)
-RATE: Final = Kind(
+PATTERNS: Final = ValueKind("pattern or list of patterns", _parse_patterns, fragments.NAMES, write=list)
+RATE: Final = ValueKind(
     "lines per second",
     _parse_rate,
     fragments.either(
@@ -428,6 +430,6 @@ RATE: Final = Kind(
         fragments.text(rf"{NUMBER}\s*(/s)?"),
     ),
 )
-SHARE: Final = Kind(
+SHARE: Final = ValueKind(
     "`python`, `kernel`, `none`", _parse_share, {"enum": ["python", "kernel", "none", "", False]}
 )

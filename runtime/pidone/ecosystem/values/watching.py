@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pidone.ecosystem.values import (
     Invalid,
-    Kind,
+    ValueKind,
     each,
     fragments,
     number,
@@ -133,10 +133,10 @@ def merged(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _PATTERN_SCHEMA: Final = fragments.either(fragments.SCALAR, {"type": "object", "required": ["regexp"]})
-PATTERNS: Final = Kind(
+PATTERNS: Final = ValueKind(
     "pattern or list of patterns",
     parse_patterns,
     fragments.either(fragments.OFF, _PATTERN_SCHEMA, fragments.listed(_PATTERN_SCHEMA)),
     write=list,
 )
-WATCH_OPTIONS: Final = Kind("table", _parse_options, {"type": "object"}, advise=_advise_options)
+WATCH_OPTIONS: Final = ValueKind("table", _parse_options, {"type": "object"}, advise=_advise_options)

@@ -49,7 +49,7 @@ class Leftovers:
             timeout_s = _wait_for_strangers(timeout_s, strangers)
         return signal.sigtimedwait(dispositions.CATCHABLE, timeout_s)
 
-    def _members(self, known: dict[int, proctree.Process]) -> list[int]:
+    def _members(self, known: dict[int, proctree.ProcessInfo]) -> list[int]:
         # The session tells the command's group from another one that got its number since.
         return proctree.members(known, pgrp=self._group, session=self._session)
 

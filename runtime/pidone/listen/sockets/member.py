@@ -25,7 +25,7 @@ class PortKey(Record):
     index: int = 0
 
 
-class Source(Protocol):
+class PortSource(Protocol):
     """The ports of the app."""
 
     def obtain(
@@ -58,7 +58,7 @@ class Source(Protocol):
 class MemberSockets:
     """One process's access to the ports of its app."""
 
-    def __init__(self, ports: Source, app: AppSpec, slot: int) -> None:
+    def __init__(self, ports: PortSource, app: AppSpec, slot: int) -> None:
         """`app` is what the process was made from; the ports may have a later one."""
         self.app = app
         self.slot = slot

@@ -28,7 +28,7 @@ _FILE_MODE: Final = 0o644
 _WRITABLE_BY_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
-class Place(Record):
+class FolderEntry(Record):
     """Where a path ends: an open folder and a name in it that is no link, but for the kernel's."""
 
     folder: int
@@ -46,7 +46,7 @@ class Place(Record):
 
 
 @contextlib.contextmanager
-def place_of(path: Path, *, make_folders: bool = False) -> Iterator[Place]:
+def place_of(path: Path, *, make_folders: bool = False) -> Iterator[FolderEntry]:
     """Walk to where an absolute path ends. Raises OSError, PermissionError for a stranger's link."""
     place = _walk(path, make_folders=make_folders)
     try:
@@ -100,7 +100,7 @@ def entries_of(folder: int) -> list[str]:
         close(fd)
 
 
-def _open(place: Place) -> int:
+def _open(place: FolderEntry) -> int:
     if place.is_kernels:
         return os.open(place.name, _APPEND, dir_fd=place.folder)
     for _ in range(_ATTEMPTS):
@@ -116,7 +116,7 @@ def _open(place: Place) -> int:
     raise FileExistsError(errno.EEXIST, "it comes and goes")
 
 
-def _refuse_another_name(fd: int, place: Place) -> None:
+def _refuse_another_name(fd: int, place: FolderEntry) -> None:
     """A hard link that a stranger made is as bad as a link, where the kernel allows it (proc_sys_fs(5))."""
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode) or status.st_nlink <= 1:
@@ -130,7 +130,7 @@ def _trusted() -> tuple[int, int]:
     return 0, os.geteuid()
 
 
-def _walk(path: Path, *, make_folders: bool) -> Place:
+def _walk(path: Path, *, make_folders: bool) -> FolderEntry:
     way = _Way(path)
     try:
         while (place := way.step(make_folders=make_folders)) is None:
@@ -150,7 +150,7 @@ class _Way:
         self._todo = [part for part in reversed(path.parts) if part != "/"]
         self._links = 0
 
-    def step(self, *, make_folders: bool) -> Place | None:
+    def step(self, *, make_folders: bool) -> FolderEntry | None:
         """Go on by one name; the place if that is the last."""
         if not self._todo:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -163,7 +163,7 @@ class _Way:
             self._enter(_open_folder(self.folder, name, make=make_folders), [*self._names, name])
             return None
         if target is None or (not self._todo and _is_proc(self.folder)):
-            return Place(self.folder, tuple(self._names), name, is_kernels=target is not None)
+            return FolderEntry(self.folder, tuple(self._names), name, is_kernels=target is not None)
         self._follow(target)
         return None
 

@@ -7,14 +7,14 @@ from typing import TypeAlias
 from pidone.ecosystem.spec import AppSpec
 from pidone.logs.files.dates import date_formatter
 from pidone.logs.formats.pm2 import pm2_json_shape
-from pidone.logs.formats.shape import Origin
+from pidone.logs.formats.shape import RecordIdentity
 from pidone.logs.timestamps import Timestamps, WallClock
 
 LineFormat: TypeAlias = Callable[[bytes], bytes]
 """Text of one stream to what is in the file; pieces of a line that is too long come one by one."""
 
 
-def line_format_of(app: AppSpec, origin: Origin, clock: WallClock) -> LineFormat:
+def line_format_of(app: AppSpec, origin: RecordIdentity, clock: WallClock) -> LineFormat:
     """As the app's `log_type` and `log_date_format` say."""
     stamp = date_formatter(app.log_date_format) if app.log_date_format else None
     if app.log_type == "json":
@@ -40,7 +40,7 @@ def _dated(now: Callable[[], bytes]) -> LineFormat:
     return formatted
 
 
-def _wrapped(origin: Origin, now: Callable[[], str]) -> LineFormat:
+def _wrapped(origin: RecordIdentity, now: Callable[[], str]) -> LineFormat:
     """PM2's record for each line, and like PM2 for each piece of one that comes in several."""
     shape = pm2_json_shape(origin)
     decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a piece may end amid a character

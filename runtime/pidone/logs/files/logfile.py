@@ -8,7 +8,7 @@ from typing import Protocol
 from pidone.descriptors import close
 from pidone.ecosystem.spec import Bytes
 from pidone.logs.files.folder import is_same, open_to_append, place_of, status_of
-from pidone.logs.files.packing import Loop, Packer, write_all
+from pidone.logs.files.packing import EventLoop, Packer, write_all
 from pidone.logs.files.rotation import Rotation, expire, put_aside
 from pidone.logs.timestamps import WallClock
 from pidone.logs.trouble import Trouble
@@ -27,7 +27,9 @@ class FileNews(Protocol):
 class LogFile:
     """Appends lines; while that fails it is tried again from time to time, and the lines are missing."""
 
-    def __init__(self, path: Path, rules: Rotation, *, clock: WallClock, news: FileNews, loop: Loop) -> None:
+    def __init__(
+        self, path: Path, rules: Rotation, *, clock: WallClock, news: FileNews, loop: EventLoop
+    ) -> None:
         """`path` is absolute; `loop` attends to the process that packs what was put aside."""
         self.path = path
         self.rules = rules

@@ -9,9 +9,9 @@ from pidone.ecosystem.spec import AppSpec
 from pidone.logs.files.folder import real_path
 from pidone.logs.files.line_format import LineFormat, line_format_of
 from pidone.logs.files.logfile import LogFile
-from pidone.logs.files.packing import Loop
+from pidone.logs.files.packing import EventLoop
 from pidone.logs.files.rotation import Rotation, rotation
-from pidone.logs.formats.shape import Origin
+from pidone.logs.formats.shape import RecordIdentity
 from pidone.logs.timestamps import WallClock
 from pidone.record import Record
 
@@ -63,7 +63,9 @@ class FileSet:
 class LogFiles:
     """All files of all apps: two streams that name the same path share one file."""
 
-    def __init__(self, clock: WallClock, news: AppFileNews, outputs: tuple[int, ...], loop: Loop) -> None:
+    def __init__(
+        self, clock: WallClock, news: AppFileNews, outputs: tuple[int, ...], loop: EventLoop
+    ) -> None:
         """`outputs` are the descriptors of stdout and stderr."""
         self._clock = clock
         self._news = news
@@ -72,7 +74,7 @@ class LogFiles:
         self._open: dict[Path, LogFile] = {}
         self._users: dict[Path, set[tuple[str, str]]] = {}
 
-    def of(self, app: AppSpec, origin: Origin) -> FileSet | None:
+    def of(self, app: AppSpec, origin: RecordIdentity) -> FileSet | None:
         """The files of one stream; None if there are none, which is the normal case."""
         own = app.error_file if origin.stream == "stderr" else app.out_file
         named = [_path(value, app, origin.instance) for value in (own, app.log_file)]

@@ -19,7 +19,7 @@ _BLOCK: Final[Bytes] = 256 * 1024
 _PERMISSIONS: Final = 0o777
 
 
-class Loop(Protocol):
+class EventLoop(Protocol):
     """What is needed of asyncio's."""
 
     def add_reader(self, fd: int, callback: Callable[[], object], /) -> object: ...
@@ -30,7 +30,7 @@ class Loop(Protocol):
 class Packer:
     """Packs what was put aside of one log file, by one process at a time however fast the file grows."""
 
-    def __init__(self, path: Path, loop: Loop, on_failure: Callable[[OSError], None]) -> None:
+    def __init__(self, path: Path, loop: EventLoop, on_failure: Callable[[OSError], None]) -> None:
         """`on_failure` is told of each process that could not be had or could not do all of its work."""
         self._path = path
         self._loop = loop

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from pidone.ecosystem.spec import Bytes, Seconds
-from pidone.logs.files.folder import Place, entries_of, status_of
+from pidone.logs.files.folder import FolderEntry, entries_of, status_of
 from pidone.record import Record
 
 _DAY_S: Final[Seconds] = 86_400.0
@@ -52,7 +52,7 @@ def rotation(max_size: Bytes | None, retain: str, *, compress: bool) -> Rotation
     return Rotation(max_size=max_size, keep_count=int(retain), compress=compress)
 
 
-def put_aside(place: Place, now: float) -> str:
+def put_aside(place: FolderEntry, now: float) -> str:
     """Rename a file to its name plus the time, and return the new name. Raises OSError.
 
     A name that is taken is left alone, also by a link; should a stranger be faster, he loses his own entry.
@@ -68,7 +68,7 @@ def put_aside(place: Place, now: float) -> str:
     return target
 
 
-def expire(place: Place, rules: Rotation, now: float) -> None:
+def expire(place: FolderEntry, rules: Rotation, now: float) -> None:
     """Remove what was put aside of a file and is no longer to be kept. Raises OSError."""
     aside = _aside(place)
     doomed: list[list[str]] = []
@@ -82,7 +82,7 @@ def expire(place: Place, rules: Rotation, now: float) -> None:
                 os.unlink(name, dir_fd=place.folder)
 
 
-def _aside(place: Place) -> list[list[str]]:
+def _aside(place: FolderEntry) -> list[list[str]]:
     """What was put aside of a file, oldest first; each as its names: there are several while it is packed."""
     found: dict[tuple[str, int], list[str]] = {}
     for entry in entries_of(place.folder):

@@ -4,7 +4,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from pidone.logs.escape import json_text
-from pidone.logs.formats.shape import Format, Frame, Origin, Shape, fields_of
+from pidone.logs.formats.shape import Format, Frame, RecordIdentity, Shape, fields_of
 
 if TYPE_CHECKING:
     from logging import LogRecord
@@ -25,7 +25,7 @@ def logfmt_value(value: object) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _shape(origin: Origin) -> Shape:
+def _shape(origin: RecordIdentity) -> Shape:
     identity = " ".join(f"{k}={logfmt_value(v)}" for k, v in {**origin.identity, **origin.fields}.items())
 
     def around(timestamp: str, level: str, partial: bool) -> Frame:  # noqa: FBT001 - a fact about the line

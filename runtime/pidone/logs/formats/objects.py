@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pidone.logs.escape import json_text
 from pidone.logs.formats.merge import MergeKeys, Merger
-from pidone.logs.formats.shape import FIRST, Format, Frame, Origin, Shape
+from pidone.logs.formats.shape import FIRST, Format, Frame, RecordIdentity, Shape
 from pidone.record import EMPTY, Record
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class _Names(Record, kw_only=True):
     level: str = "level"
     level_text: Callable[[str], str] = str
     """One of `levels.LEVELS` in the format's own words."""
-    identity: Callable[[Origin], Mapping[str, Any]]
+    identity: Callable[[RecordIdentity], Mapping[str, Any]]
     event_names: Mapping[str, str] = EMPTY
     """Further keys that events of our own have under another name."""
     event_fields: Mapping[str, str] = EMPTY
@@ -62,11 +62,11 @@ def _gcp_severity(level: str) -> str:
     return _GCP_SEVERITY.get(level) or level.upper()
 
 
-def _identity(origin: Origin) -> dict[str, Any]:
+def _identity(origin: RecordIdentity) -> dict[str, Any]:
     return origin.identity
 
 
-def _ecs_identity(origin: Origin) -> dict[str, Any]:
+def _ecs_identity(origin: RecordIdentity) -> dict[str, Any]:
     return {
         **_ECS,
         "service.name": origin.app,
@@ -80,7 +80,7 @@ def _format(names: _Names) -> Format:
     return Format(shape=lambda origin: _shape(names, origin), event=_event_renderer(names), has_fields=True)
 
 
-def _shape(names: _Names, origin: Origin) -> Shape:
+def _shape(names: _Names, origin: RecordIdentity) -> Shape:
     keys = MergeKeys(
         timestamp=names.timestamp,
         level=names.level,

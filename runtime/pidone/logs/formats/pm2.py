@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from pidone.logs.escape import JOINT, json_text, printable_lines
 from pidone.logs.formats.objects import compact
-from pidone.logs.formats.shape import LONG_LINE, Format, Frame, Origin, Shape, fields_of
+from pidone.logs.formats.shape import LONG_LINE, Format, Frame, RecordIdentity, Shape, fields_of
 from pidone.logs.formats.text import Console, under
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def pm2_format_format(*, colour: bool) -> Format:
 def pm2_formatted_format(*, colour: bool) -> Format:
     """PM2's `--formatted`: `0|app  | ...`, green or red; PM2 cannot switch the colour off, we can."""
 
-    def shape(origin: Origin) -> Shape:
+    def shape(origin: RecordIdentity) -> Shape:
         code = "\x1b[31m" if origin.stream == "stderr" else "\x1b[32m"
         start, stop = (code, "\x1b[39m") if colour else ("", "")
         who = f"{origin.instance}|{origin.app}  "
@@ -48,7 +48,7 @@ def pm2_formatted_format(*, colour: bool) -> Format:
     return Format(shape=shape, event=Console(colour=colour).event)
 
 
-def pm2_json_shape(origin: Origin) -> Shape:
+def pm2_json_shape(origin: RecordIdentity) -> Shape:
     """Also that of the lines in files with `log_type = "json"`."""
     kind = "err" if origin.stream == "stderr" else "out"
     who = f'"type":"{kind}","process_id":{origin.instance},"app_name":{json.dumps(origin.app)}}}'
@@ -60,7 +60,7 @@ def pm2_json_shape(origin: Origin) -> Shape:
     return Shape(escape=json_text, around=around, least_line=LONG_LINE)
 
 
-def _format_shape(origin: Origin) -> Shape:
+def _format_shape(origin: RecordIdentity) -> Shape:
     kind = "error" if origin.stream == "stderr" else "out"
     who = f"+0000 app={origin.app} id={origin.instance} type={kind} message="
 

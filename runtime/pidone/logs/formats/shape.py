@@ -16,7 +16,7 @@ FIRST: Final = ("timestamp", "level", "event", "message")
 """What each of the runtime's own events has, and begins with."""
 
 
-class Origin(Record, kw_only=True):
+class RecordIdentity(Record, kw_only=True):
     """Who wrote a line: the identity keys of its record."""
 
     app: str
@@ -66,7 +66,7 @@ class Shape(Record, kw_only=True):
 class Format(Record, kw_only=True):
     """One value of `log_format`."""
 
-    shape: Callable[[Origin], Shape]
+    shape: Callable[[RecordIdentity], Shape]
     event: Callable[[logging.LogRecord], str]
     """For the runtime's own events: a record of `logging` whose `msg` is a dict that begins with FIRST."""
     has_fields: bool = False

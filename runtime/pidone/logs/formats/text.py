@@ -8,7 +8,7 @@ from pidone.ecosystem.spec import Bytes
 from pidone.logs import levels
 from pidone.logs.escape import printable, printable_lines, printable_word
 from pidone.logs.formats.logfmt import logfmt_value
-from pidone.logs.formats.shape import FIRST, LONG_LINE, Format, Frame, Origin, Shape, fields_of
+from pidone.logs.formats.shape import FIRST, LONG_LINE, Format, Frame, RecordIdentity, Shape, fields_of
 
 if TYPE_CHECKING:
     from logging import LogRecord
@@ -50,7 +50,7 @@ class Console:
         """By app, in the order in which they spoke first: those that fit do not collide."""
         self._width = len(_OURS)
 
-    def shape(self, origin: Origin) -> Shape:
+    def shape(self, origin: RecordIdentity) -> Shape:
         """For lines of apps."""
         name = f"{origin.app}.{origin.instance}"
 
@@ -116,7 +116,7 @@ class Console:
         bar = f"\x1b[{_LEVEL_COLOURS[level]}m|{_RESET}" if level in _LEVEL_COLOURS else "|"
         return f"{timestamp[11:23]} \x1b[{code}m{name}{_RESET}{padding} {bar} "
 
-    def line_of(self, origin: Origin, own: Mapping[str, Any], timestamp: str, level: str) -> str:
+    def line_of(self, origin: RecordIdentity, own: Mapping[str, Any], timestamp: str, level: str) -> str:
         """A line of an app that is a JSON object."""
         name = f"{origin.app}.{origin.instance}"
         return self._framed(timestamp, origin.app, name, levels.of_fields(own) or level, in_words(own))
@@ -141,7 +141,7 @@ def _value(value: object) -> str:
 class _Objects:
     """`ObjectLines` of the format `text`."""
 
-    def __init__(self, console: Console, origin: Origin) -> None:
+    def __init__(self, console: Console, origin: RecordIdentity) -> None:
         self._console = console
         self._origin = origin
 

@@ -82,7 +82,7 @@ class HookResult(Record):
     """What went wrong, in words; empty if nothing did."""
 
 
-class Launcher(Protocol):
+class HookLauncher(Protocol):
     """The part of `init/` that hooks need."""
 
     def launch(
@@ -107,7 +107,7 @@ class HookRun:
         event: HookEvent,
         env: Mapping[str, str],
         *,
-        launcher: Launcher,
+        launcher: HookLauncher,
         clock: Clock,
         done: Callable[[HookResult], None],
     ) -> None:
@@ -198,7 +198,7 @@ class HookRun:
 class HookRunner:
     """Starts hooks and knows which still run."""
 
-    def __init__(self, launcher: Launcher, clock: Clock) -> None:
+    def __init__(self, launcher: HookLauncher, clock: Clock) -> None:
         self._launcher = launcher
         self._clock = clock
         self._runs: set[HookRun] = set()

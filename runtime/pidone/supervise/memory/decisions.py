@@ -50,7 +50,7 @@ class Softened(Record):
     after: Bytes
 
 
-class GiveUp(Record):
+class LimitTooSmall(Record):
     """The app does not fit its limit: end it as a crash loop with this reason."""
 
     app: tuple[str, str]
@@ -83,4 +83,4 @@ class GuardStuck(Record):
         )
 
 
-Decision: TypeAlias = Recycle | Soften | Softened | GiveUp | GuardStuck
+Decision: TypeAlias = Recycle | Soften | Softened | LimitTooSmall | GuardStuck

@@ -11,7 +11,15 @@ from typing import Final
 from pidone.contracts import InstanceId
 from pidone.ecosystem.spec import AppSpec, Bytes, MemoryLimit, Seconds
 from pidone.host.memory import Memory
-from pidone.supervise.memory.decisions import Decision, GiveUp, GuardStuck, Reason, Recycle, Soften, Softened
+from pidone.supervise.memory.decisions import (
+    Decision,
+    GuardStuck,
+    LimitTooSmall,
+    Reason,
+    Recycle,
+    Soften,
+    Softened,
+)
 from pidone.supervise.memory.limits import resolve
 
 JITTER: Final = 0.05
@@ -214,7 +222,7 @@ class MemoryWatch:
                 return []
             if shape is _Shape.FLAT:
                 app.given_up = True
-                return [GiveUp(app.spec.key(), usage=size, limit=limit, recycles=slot.early)]
+                return [LimitTooSmall(app.spec.key(), usage=size, limit=limit, recycles=slot.early)]
             slot.leaks = True
         return [self._recycle(app, who, Reason.LIMIT, size, limit, memory, now)]
 

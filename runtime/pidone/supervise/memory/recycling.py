@@ -11,7 +11,7 @@ from pidone.host.processes import read_process
 from pidone.record import Record
 from pidone.supervise.age import expires_in
 from pidone.supervise.app import App
-from pidone.supervise.memory.decisions import Decision, GiveUp, GuardStuck, Recycle, Soften, Softened
+from pidone.supervise.memory.decisions import Decision, GuardStuck, LimitTooSmall, Recycle, Soften, Softened
 from pidone.supervise.memory.limits import check_guard, check_limits, mib
 from pidone.supervise.memory.monitor import Monitor
 from pidone.supervise.memory.policy import MemoryWatch
@@ -147,7 +147,7 @@ class Recycler:
             self._soften(decision)
         elif isinstance(decision, Softened):
             self._tell_softened(decision)
-        elif isinstance(decision, GiveUp):
+        elif isinstance(decision, LimitTooSmall):
             self._apps[decision.app].give_up(decision.message)
         elif isinstance(decision, GuardStuck):
             self._log.event("warning", "runtime.memory", decision.message)

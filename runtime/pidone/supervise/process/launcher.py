@@ -16,7 +16,7 @@ from pidone.init.reaper import ExitStatus, Reaper
 from pidone.init.spawn import SpawnPlan, spawn
 from pidone.supervise.process.commands import give, plan_for
 from pidone.supervise.process.environment import Environment
-from pidone.supervise.process.leftovers import Clearance, Kin, Looks
+from pidone.supervise.process.leftovers import Cleanup, Looks, ProcessTree
 from pidone.supervise.process.refusals import RightsReport
 from pidone.supervise.process.stdin import StdinPipe
 
@@ -50,7 +50,7 @@ class ForkLauncher:
         self._looks = Looks(clock)
         self._is_process_1 = os.getpid() == 1  # whose end is everybody's
         self._rights = RightsReport(log)
-        self._clearances: set[Clearance] = set()
+        self._cleanups: set[Cleanup] = set()
         self._is_closed = False
 
     def close(self) -> None:
@@ -104,9 +104,9 @@ class ForkLauncher:
         on_exit: Callable[[ExitStatus], None],
     ) -> "ForkedProcess":
         """Our side of what has just been spawned."""
-        kin = Kin(pid, self._environment.mark(who), self._reaper.owns, self._looks)
+        tree = ProcessTree(pid, self._environment.mark(who), self._reaper.owns, self._looks)
         handover.spawned(pid)
-        process = ForkedProcess(self, app, pid, kin, outlet, handover, on_exit, announces=handover.announces)
+        process = ForkedProcess(self, app, pid, tree, outlet, handover, on_exit, announces=handover.announces)
         if stdin:
             stdin.spawned()
             process.stdin = stdin
@@ -162,8 +162,8 @@ class ForkLauncher:
     def orphan_buried(self, pid: int) -> None:
         """An adopted process was reaped: it may have been the last one somebody waits for."""
         del pid
-        for clearance in tuple(self._clearances):
-            clearance.check()
+        for cleanup in tuple(self._cleanups):
+            cleanup.check()
 
     def refused(self, app: AppSpec, pid: int, number: int) -> None:
         """The kernel does not let us signal a process of this app."""
@@ -172,24 +172,24 @@ class ForkLauncher:
     def clear(
         self,
         app: AppSpec,
-        kin: Kin,
+        tree: ProcessTree,
         on_gone: Callable[[], None],
         *,
         number: int,
-        asked: Sequence[proctree.Process],
-    ) -> Clearance | None:
+        asked: Sequence[proctree.ProcessInfo],
+    ) -> Cleanup | None:
         """Begin to end what is left of an incarnation by a signal; None if there is nothing."""
 
         def gone() -> None:
-            self._clearances.discard(clearance)
+            self._cleanups.discard(cleanup)
             on_gone()
 
         refused = partial(self.refused, app)
-        clearance = Clearance(kin.alive, self._clock, gone, refused, number=number, asked=asked)
-        if not clearance.begin():
+        cleanup = Cleanup(tree.alive, self._clock, gone, refused, number=number, asked=asked)
+        if not cleanup.begin():
             return None
-        self._clearances.add(clearance)
-        return clearance
+        self._cleanups.add(cleanup)
+        return cleanup
 
 
 class ForkedProcess:
@@ -200,7 +200,7 @@ class ForkedProcess:
         launcher: ForkLauncher,
         app: AppSpec,
         pid: int,
-        kin: Kin,
+        tree: ProcessTree,
         outlet: Outlet,
         handover: Handover,
         on_exit: Callable[[ExitStatus], None],
@@ -212,21 +212,21 @@ class ForkedProcess:
         self.announces = announces
         self._launcher = launcher
         self._app = app
-        self._kin = kin
+        self._tree = tree
         self._outlet = outlet
         self._handover = handover
         self._on_exit = on_exit
-        self._clearance: Clearance | None = None
+        self._cleanup: Cleanup | None = None
         self._killed = False
         self.stdin: StdinPipe | None = None
         """Its stdin, if that is a pipe of ours."""
         self._started = pid
         """Whom we have started, and are told of by the kernel."""
-        self._named: proctree.Process | None = None
+        self._named: proctree.ProcessInfo | None = None
         """Who is the main process instead, by the app's word, as long as the one we started lives."""
         self._asked_by: int | None = None
         """The signal by which it was asked to stop."""
-        self._asked: list[proctree.Process] = []
+        self._asked: list[proctree.ProcessInfo] = []
         """The descendants that were asked at the same time (`kill_mode = "tree"`)."""
 
     def online(self) -> None:
@@ -235,7 +235,7 @@ class ForkedProcess:
 
     def signal(self, number: int) -> None:
         """Signal the main process. It is not reaped yet, so the pid is still its own."""
-        if not self._kin.main_is_alive:
+        if not self._tree.main_is_alive:
             return
         named = self._named
         outcome = proctree.deliver(self.pid, number) if named is None else named.deliver(number)
@@ -251,7 +251,7 @@ class ForkedProcess:
         Noted before, since it may be gone a moment later, and they with it out of our sight. Where the whole
         tree is signalled, those at its bottom come first, as in PM2's treekill.
         """
-        descendants = self._kin.remember()
+        descendants = self._tree.remember()
         self._asked_by = number
         if self._app.kill_mode is KillMode.TREE:
             self._asked = [process for process in reversed(descendants) if self._ask(process, number)]
@@ -259,7 +259,7 @@ class ForkedProcess:
         if self._is_stopped():  # it hears nothing but SIGKILL
             self.signal(signal.SIGCONT)
 
-    def _ask(self, process: proctree.Process, number: int) -> bool:
+    def _ask(self, process: proctree.ProcessInfo, number: int) -> bool:
         """Whether a descendant was signalled."""
         if process.pid == self.pid:  # it was named by the app, and is signalled as the main process
             return False
@@ -283,7 +283,7 @@ class ForkedProcess:
         While the one that we started lives beside it, that is its parent: should the named one end first,
         the other is the main process again, and is asked to stop if that was being done.
         """
-        if pid == self.pid or not self._kin.main_is_alive:
+        if pid == self.pid or not self._tree.main_is_alive:
             return
         if pid == self._started:
             self._return_to_started()
@@ -294,7 +294,7 @@ class ForkedProcess:
             if not was_looked_at:
                 self._launcher.later(FOLLOWED_POLL, self._look_at_named)
 
-    def _look_at(self, pid: int) -> proctree.Process | None:
+    def _look_at(self, pid: int) -> proctree.ProcessInfo | None:
         try:
             return proctree.read(pid)
         except OSError:  # no descriptor is left
@@ -333,17 +333,17 @@ class ForkedProcess:
         Except where descendants live on (`kill_mode = "process"`).
         """
         self._killed = True
-        if self._clearance is not None:
-            self._clearance.kill()
+        if self._cleanup is not None:
+            self._cleanup.kill()
             return
-        self._kin.remember()
+        self._tree.remember()
         self.signal(signal.SIGKILL)
-        if self._named is not None and self._kin.main_is_alive:
+        if self._named is not None and self._tree.main_is_alive:
             proctree.deliver(self._started, signal.SIGKILL)
         if self._app.kill_mode is KillMode.PROCESS:
             return
-        self._kin.send_to_group(signal.SIGKILL)
-        for process in self._kin.alive():
+        self._tree.send_to_group(signal.SIGKILL)
+        for process in self._tree.alive():
             process.deliver(signal.SIGKILL)
 
     def end_leftovers(self, on_gone: Callable[[], None]) -> bool:
@@ -351,17 +351,17 @@ class ForkedProcess:
         if self._app.kill_mode is KillMode.PROCESS:
             return False
         by_tree = self._asked_by if self._app.kill_mode is KillMode.TREE else None
-        self._clearance = self._launcher.clear(
+        self._cleanup = self._launcher.clear(
             self._app,
-            self._kin,
+            self._tree,
             on_gone,
             number=by_tree or signal.SIGTERM,
             asked=self._asked,
         )
-        if self._clearance is None:
+        if self._cleanup is None:
             return False
         if self._killed:
-            self._clearance.kill()
+            self._cleanup.kill()
         return True
 
     def main_ended(self, status: ExitStatus) -> None:
@@ -371,7 +371,7 @@ class ForkedProcess:
             self._started = named.pid  # adopted by us now
             self._launcher.follow(named.pid, self.main_ended)
             return
-        self._kin.main_is_alive = False
+        self._tree.main_is_alive = False
         if self.stdin is not None:
             self.stdin.close()
         self._outlet.finish()

@@ -25,7 +25,7 @@ MARK: Final = "PIDONE_INSTANCE"
 """Variable that marks every process of an incarnation, so that one that left its group and session by a
 double fork can still be told from the others' (readable for our own user, or with CAP_SYS_PTRACE)."""
 
-Target: TypeAlias = proctree.Process | proctree.Group
+Target: TypeAlias = proctree.ProcessInfo | proctree.UnseenGroup
 
 
 class Looks:
@@ -57,7 +57,7 @@ class Looks:
         """Whether the next look is a new one."""
         return self._latest is None
 
-    def below(self, pid: int) -> list[proctree.Process]:
+    def below(self, pid: int) -> list[proctree.ProcessInfo]:
         """The descendants of one process now, cheaper than everybody; none if that cannot be told."""
         found = self._read(lambda: [proctree.read(each) for each in proctree.descendants(pid)])
         return [process for process in found or () if process is not None]
@@ -79,7 +79,7 @@ class Looks:
         self._latest = None
 
 
-class Kin:
+class ProcessTree:
     """The processes that belong to one incarnation."""
 
     def __init__(self, main: int, mark: str, owned: Callable[[int], bool], looks: Looks) -> None:
@@ -91,7 +91,7 @@ class Kin:
         self._remembered: dict[int, int] = {}
         self.main_is_alive = True
 
-    def remember(self) -> list[proctree.Process]:
+    def remember(self) -> list[proctree.ProcessInfo]:
         """Note the present descendants by pid and start time: some may leave the group before they end.
 
         Parents come before their children.
@@ -117,7 +117,7 @@ class Kin:
             look = self._looks.look_anew()
             found = None if look is None else self._among(look, strays)
         if found is None:
-            return [proctree.Group(self._main)] if has_group else []
+            return [proctree.UnseenGroup(self._main)] if has_group else []
         return found
 
     def _among(self, look: proctree.Look, strays: set[int]) -> list[Target]:
@@ -143,7 +143,7 @@ class Kin:
             return False
 
 
-def _is_same(process: proctree.Process | None, start_ticks: int) -> bool:
+def _is_same(process: proctree.ProcessInfo | None, start_ticks: int) -> bool:
     return process is not None and process.start_ticks == start_ticks
 
 
@@ -158,10 +158,10 @@ def our_descendants() -> list[Target]:
         below = look.families([ourselves]) - {ourselves}
         return [look.processes[pid] for pid in below if not look.processes[pid].is_dead]
     # Without a look: all but process 1 are its descendants, and kill(2) knows a name for them.
-    return [proctree.Group(1)] if ourselves == 1 and has_children() else []
+    return [proctree.UnseenGroup(1)] if ourselves == 1 and has_children() else []
 
 
-class Clearance:
+class Cleanup:
     """Ends a set of processes that may change while it is being ended."""
 
     def __init__(
@@ -172,7 +172,7 @@ class Clearance:
         on_refused: Callable[[int, int], None] = lambda _pid, _number: None,
         *,
         number: int = signal.SIGTERM,
-        asked: Iterable[proctree.Process] = (),
+        asked: Iterable[proctree.ProcessInfo] = (),
     ) -> None:
         """`find` tells who is left; `on_gone` is called once, when nobody is.
 

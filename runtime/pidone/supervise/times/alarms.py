@@ -8,7 +8,7 @@ from pidone.ecosystem.cron import parse_schedule
 from pidone.ecosystem.spec import AppSpec
 from pidone.host.timezones import find_timezone, local_timezone
 from pidone.supervise.app import App
-from pidone.supervise.times.schedule import Due, Runs, Step, Timetable
+from pidone.supervise.times.schedule import Due, RunDecision, Runs, Timetable
 from pidone.supervise.wanted import Replacement
 
 
@@ -106,21 +106,21 @@ class Times:
             return
         runs.notice(is_down=app.is_down)
         step = runs.due()
-        if step is Step.SKIP:
+        if step is RunDecision.SKIP:
             message = "its last run has not ended, or another run waits: this one is left out"
             self._log.event(
                 "warning", "app.skipped", message, **app.spec.labels(), overlap=app.spec.overlap.value
             )
             return
         told = {
-            Step.START: "its time has come",
-            Step.WAIT: "its time has come: it waits for the end of its last run",
-            Step.STOP: "its time has come: its last run is stopped first",
+            RunDecision.START: "its time has come",
+            RunDecision.WAIT: "its time has come: it waits for the end of its last run",
+            RunDecision.STOP: "its time has come: its last run is stopped first",
         }[step]
         self._log.event("info", "app.due", told, **app.spec.labels(), reason="schedule", step=step.value)
-        if step is Step.START:
+        if step is RunDecision.START:
             app.resume("schedule")
-        elif step is Step.STOP:
+        elif step is RunDecision.STOP:
             app.end_run()
 
     def _tell_missed(self, app: App, due: Due, reason: str) -> None:

@@ -53,7 +53,7 @@ class Timetable:
         return Due(scheduled, late.total_seconds(), missed=late > _FORGIVABLE)
 
 
-class Step(StrEnum):
+class RunDecision(StrEnum):
     """What to do with a run that is due."""
 
     START = "start"
@@ -73,17 +73,17 @@ class Runs:
         self.running = False
         """Whether a run was started and has not ended."""
 
-    def due(self) -> Step:
+    def due(self) -> RunDecision:
         """The schedule says it is time."""
         if not self.running:
             self.running = True
-            return Step.START
+            return RunDecision.START
         if self._overlap is Overlap.SKIP:
-            return Step.SKIP
+            return RunDecision.SKIP
         if self._waiting:  # one waits already, or the old run is being stopped for it
-            return Step.SKIP
+            return RunDecision.SKIP
         self._waiting = True
-        return Step.STOP if self._overlap is Overlap.REPLACE else Step.WAIT
+        return RunDecision.STOP if self._overlap is Overlap.REPLACE else RunDecision.WAIT
 
     def ended(self) -> bool:
         """The run is over, however it ended; whether to start the next one right now."""

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from pidone.init import prctl
-from pidone.supervise.watching.paths import Group, entries_of, folders_of
+from pidone.supervise.watching.paths import WatchedPaths, entries_of, folders_of
 
 _STEP_MS: Final = 50
 _POLL_MS: Final = 300
@@ -30,7 +30,7 @@ _ADVICE: Final = {
 """By what the library says when inotify(7) has reached a limit."""
 
 
-def lines_for(paths: Iterable[str], groups: Sequence[Group]) -> list[str]:
+def lines_for(paths: Iterable[str], groups: Sequence[WatchedPaths]) -> list[str]:
     """What to tell about changed paths."""
     return [
         json.dumps({"group": index, "path": path})
@@ -45,7 +45,7 @@ def main(argument: str) -> int:
     prctl.set_parent_death_signal(signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     told = json.loads(argument)
-    groups = [Group(each["base"], each["paths"], each["ignore"], each["depth"]) for each in told]
+    groups = [WatchedPaths(each["base"], each["paths"], each["ignore"], each["depth"]) for each in told]
     polling = min((each["polling"] for each in told if each["polling"]), default=None)
     for root in sorted({root for group in groups for root in group.roots}):
         if not os.path.exists(root):
@@ -59,7 +59,7 @@ def main(argument: str) -> int:
     return 1
 
 
-def _changes(groups: Sequence[Group], polling: float | None) -> Iterator[set[str]]:
+def _changes(groups: Sequence[WatchedPaths], polling: float | None) -> Iterator[set[str]]:
     """What has changed, again and again, as long as there is something to watch.
 
     Folder by folder, not whole trees: what is ignored (node_modules) may hold more folders than inotify
@@ -86,7 +86,9 @@ def _changes(groups: Sequence[Group], polling: float | None) -> Iterator[set[str
             time.sleep(_STEP_MS / 1000)
 
 
-def _watch(folders: Iterable[str], groups: Sequence[Group], polling: float | None) -> Iterator[set[str]]:
+def _watch(
+    folders: Iterable[str], groups: Sequence[WatchedPaths], polling: float | None
+) -> Iterator[set[str]]:
     """What has changed in these folders; the first set, perhaps an empty one, shows that it watches."""
     import watchfiles  # noqa: PLC0415 (its absence is told like any other reason)
 

@@ -21,7 +21,7 @@ ALWAYS_IGNORED: Final = (
 """PM2's two (dot files and node_modules), Python's caches, what editors write beside a file (4913: vim)."""
 
 
-class Group:
+class WatchedPaths:
     """What one app wants to hear of."""
 
     def __init__(
@@ -80,7 +80,7 @@ class Group:
         return self._never(path, below_root) or self._ignored(path, below_base)
 
 
-def folders_of(groups: Iterable[Group]) -> set[str]:
+def folders_of(groups: Iterable[WatchedPaths]) -> set[str]:
     """Every folder to look at."""
     return {folder for group in groups for folder in group.folders()}
 

@@ -20,7 +20,7 @@ def parse(
     Raises:
         ConfigError: it does not evaluate, or not to plain values.
     """
-    around = engine.Surroundings(env=env, argv=argv, cpus=cpus)
+    around = engine.ScriptEnvironment(env=env, argv=argv, cpus=cpus)
     try:
         result = engine.evaluate(source, around, as_expression=as_expression)
     except engine.NodeNeeded as needed:
@@ -38,7 +38,9 @@ def _one_note(notices: Sequence[str]) -> Iterator[str]:
         yield printed[0] + (" (and more lines)" if len(printed) > 1 else "")
 
 
-def _with_node(source: Source, around: engine.Surroundings, needed: engine.NodeNeeded) -> engine.Evaluated:
+def _with_node(
+    source: Source, around: engine.ScriptEnvironment, needed: engine.NodeNeeded
+) -> engine.Evaluated:
     from pidone.ecosystem.formats.javascript import node  # noqa: PLC0415 hardly ever needed
 
     executable = node.find(around.env)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from pidone.ecosystem.document import NODE_PATH
-from pidone.ecosystem.formats.javascript.host import Host, Place, shim_text
+from pidone.ecosystem.formats.javascript.host import Host, SourcePosition, shim_text
 from pidone.ecosystem.formats.secrets import printable, quote, redact, secret_values, values_of
 from pidone.ecosystem.formats.source import Source
 from pidone.errors import ConfigError
@@ -26,7 +26,7 @@ _MAX_MESSAGE_CHARS: Final = 500
 _NODE_NAMES: Final = ("path", "fs", "os", "url", "util", "crypto")
 
 
-class Surroundings(Record):
+class ScriptEnvironment(Record):
     """What a configuration may see of its process."""
 
     env: Mapping[str, str]
@@ -57,7 +57,7 @@ class NodeNeeded(Exception):  # noqa: N818 not an error yet: Node may be there
         self.what, self.error, self.result = what, error, result
 
 
-def evaluate(source: Source, around: Surroundings, *, as_expression: bool) -> Evaluated:
+def evaluate(source: Source, around: ScriptEnvironment, *, as_expression: bool) -> Evaluated:
     """Run `source` as a module, or as the expression that "JSON" is.
 
     Raises:
@@ -113,7 +113,7 @@ def file_of(source: Source) -> str:
     return os.path.realpath(source.path) if source.path else os.path.join(os.getcwd(), "[stdin]")
 
 
-def _facts(source: Source, around: Surroundings, host: Host, *, as_expression: bool) -> dict[str, Any]:
+def _facts(source: Source, around: ScriptEnvironment, host: Host, *, as_expression: bool) -> dict[str, Any]:
     file = file_of(source)
     facts: dict[str, Any] = {
         "file": file,
@@ -135,7 +135,7 @@ def _facts(source: Source, around: Surroundings, host: Host, *, as_expression: b
 
 
 def explain(
-    error: Mapping[str, str], source: Source, hidden: Sequence[str], places: Iterable[Place]
+    error: Mapping[str, str], source: Source, hidden: Sequence[str], places: Iterable[SourcePosition]
 ) -> ConfigError:
     """`file:line:column: TypeError: ..., at "the source line"`, with a hint where there is a usual mistake.
 

@@ -44,7 +44,7 @@ def shim_text(*parts: str) -> str:
     return "".join(texts)
 
 
-class Place(Record):
+class SourcePosition(Record):
     """A place in a source file."""
 
     file: str
@@ -98,14 +98,14 @@ class Host:
             answer = {"errno": errno.EINVAL, "code": "EINVAL", "message": str(error), "error": str(error)}
         return json.dumps(answer)
 
-    def place(self, line: int, column: int) -> Place | None:
+    def place(self, line: int, column: int) -> SourcePosition | None:
         """Where a place in the engine is in a file; None if it is the shim's."""
         for file in reversed(self._files):
             if line > file.first_line:
-                return Place(file.path, line - file.first_line + 1, column, file.text)
+                return SourcePosition(file.path, line - file.first_line + 1, column, file.text)
             if line == file.first_line:
                 own = column - file.shift if file.shift is not None else 0
-                return Place(file.path, 1, own if own > 0 else None, file.text)
+                return SourcePosition(file.path, 1, own if own > 0 else None, file.text)
         return None
 
     def at_own_lines(self, code: str, path: str, text: str, *, shift: int | None) -> str:

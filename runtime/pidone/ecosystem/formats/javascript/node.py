@@ -15,9 +15,9 @@ from contextlib import suppress
 from typing import Any, Final
 
 from pidone.ecosystem.document import NODE_PATH
-from pidone.ecosystem.formats.javascript.engine import Evaluated, Surroundings, explain, file_of
+from pidone.ecosystem.formats.javascript.engine import Evaluated, ScriptEnvironment, explain, file_of
 from pidone.ecosystem.formats.javascript.esm import rewrite
-from pidone.ecosystem.formats.javascript.host import Place, shim_text
+from pidone.ecosystem.formats.javascript.host import SourcePosition, shim_text
 from pidone.ecosystem.formats.javascript.typescript import SUFFIXES, without_types
 from pidone.ecosystem.formats.plain import MAX_TEXT
 from pidone.ecosystem.formats.secrets import printable, redact, values_of
@@ -42,7 +42,7 @@ def find(env: Mapping[str, str]) -> str | None:
     return shutil.which("node", path=env.get("PATH", os.defpath))
 
 
-def evaluate(source: Source, around: Surroundings, *, node: str) -> Evaluated:
+def evaluate(source: Source, around: ScriptEnvironment, *, node: str) -> Evaluated:
     """Run `source` in `node`.
 
     Raises:
@@ -79,11 +79,11 @@ def evaluate(source: Source, around: Surroundings, *, node: str) -> Evaluated:
     )
 
 
-def _places(stack: str, source: Source) -> Iterator[Place]:
+def _places(stack: str, source: Source) -> Iterator[SourcePosition]:
     """The frames of a stack that are in the file itself."""
     for file, line, column in _FRAME.findall(stack):
         if file == file_of(source):
-            yield Place(file, int(line), int(column) if column else None, source.text)
+            yield SourcePosition(file, int(line), int(column) if column else None, source.text)
 
 
 def _run(node: str, facts: Mapping[str, Any], env: Mapping[str, str], *, deadline: float) -> bytes | None:
