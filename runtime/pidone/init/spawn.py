@@ -13,7 +13,7 @@ import fcntl
 import gc
 import os
 import resource
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, NoReturn
 
 from pidone.csignal import signal
@@ -199,14 +199,27 @@ def _fork(plan: SpawnPlan) -> int:
             except OSError as error:
                 raise SpawnError(f"fork: {error.strerror}") from error
             finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+                _let_in(mask)
                 close(failure_write)
-            report = failure.read(_FAILURE_BYTES)  # ends when exec closes the child's side
+            try:
+                report = failure.read(_FAILURE_BYTES)  # ends when exec closes the child's side
+            except OSError:  # whether it runs is not known, so it must not: nobody would be its owner
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                raise
     if report:
         os.waitpid(pid, 0)  # it ends right after its report, and nobody else knows it yet
         number, _, step = report.decode(errors="replace").partition(" ")
         raise SpawnError(step) from OSError(int(number), "")
     return pid
+
+
+def _let_in(mask: Iterable[int]) -> None:
+    """Have the signals back that were kept out; without them nobody could ask us to stop, so tried twice."""
+    try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    except OSError:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _become(plan: SpawnPlan, wanted: Mapping[int, int], failure: int) -> NoReturn:
