@@ -1,7 +1,9 @@
 """A runtime that grows old: restarts, clients and lines of log, and what they leave in it.
 
-As long as asked: AGEING_RESTARTS, AGEING_CONNECTIONS and AGEING_LOG_BYTES (a million, a million, 10^9); by default a few minutes' worth. The figure is what each costs for good, by the line through the second
-half of what was measured meanwhile: modules are loaded and rings are filled in the first.
+As long as asked: AGEING_RESTARTS, AGEING_CONNECTIONS and AGEING_LOG_BYTES (a million, a million, 10^9); by
+default a few minutes' worth. The figure is what each costs for good, by the line through the second half of
+what
+was measured meanwhile: modules are loaded and rings are filled in the first.
 """
 
 import json
