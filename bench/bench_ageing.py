@@ -2,8 +2,7 @@
 
 As long as asked: AGEING_RESTARTS, AGEING_CONNECTIONS and AGEING_LOG_BYTES (a million, a million, 10^9); by
 default a few minutes' worth. The figure is what each costs for good, by the line through the second half of
-what
-was measured meanwhile: modules are loaded and rings are filled in the first.
+what was measured meanwhile: modules are loaded and rings are filled in the first.
 """
 
 import json
@@ -34,11 +33,16 @@ _LINES: Final = "while True:\n    os.write(1, line * 500)\n"
 
 def run() -> Iterable[Figure]:
     """One runtime for each kind of age."""
-    crashing = {"name": "a", "script": "/bin/true", "restart_delay": 0, "max_restarts": 10**9}
+    crashing: dict[str, object] = {
+        "name": "a",
+        "script": "/bin/true",
+        "restart_delay": 0,
+        "max_restarts": 10**9,
+    }
     yield from _age("restarts", crashing, RESTARTS, _restarts)
-    quiet = {"name": "a", "script": "/bin/sleep", "args": "100000"}
+    quiet: dict[str, object] = {"name": "a", "script": "/bin/sleep", "args": "100000"}
     yield from _age("connections to the control side", quiet, CONNECTIONS, _connections)
-    loud = {"name": "a", "script": sys.executable, "args": ["-c", _FLOOD + _LINES]}
+    loud: dict[str, object] = {"name": "a", "script": sys.executable, "args": ["-c", _FLOOD + _LINES]}
     yield from _age("log bytes, with followers that come and go", loud, LOG_BYTES, _follow)
 
 
