@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test sim sweep chaos test-servers test-docker test-k8s lint bench docs release-dry-run clean
+.PHONY: run test screenshots sim sweep chaos test-servers test-docker test-k8s lint bench docs release-dry-run clean
 
 run: $(VENV)/.sample
 	cd docker/backend && PATH="$(CURDIR)/$(BIN):$$PATH" pidone ecosystem.toml
@@ -27,6 +27,10 @@ test-servers: $(VENV)/.ready
 # Eight apps that nothing spares, and what is left of it afterwards: `make chaos SECONDS=600`, `ARGS="--seed 7"`.
 chaos: $(VENV)/.ready
 	PYTHONPATH=tests $(BIN)/python -m faults.chaos --seconds $(or $(SECONDS),120) $(ARGS)
+
+# The pictures of the documentation, of real runs; needs Chromium.
+screenshots: $(VENV)/.ready
+	PYTHONPATH=tests:. $(BIN)/python -m pictures docs/pictures
 
 # Real containers; starts an engine and makes base images where there are none.
 test-docker: $(VENV)/.ready
