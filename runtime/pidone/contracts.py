@@ -48,6 +48,9 @@ class Report(Protocol):
     def failed(self, why: str) -> None:
         """A health probe or watchdog gave up on the process: it has to be replaced."""
 
+    def hung(self, why: str) -> None:
+        """Its event loop does not turn any more: it has to be replaced."""
+
     def status(self, text: str) -> None:
         """Free text for people (sd_notify STATUS=)."""
 

@@ -58,6 +58,9 @@ class Member:
         assert self.given is not None
         self.given.online()
 
+    def hung(self, why: str) -> None:
+        self.failed(why)
+
     def failed(self, why: str) -> None:
         self.said.append(("failed", why))
 

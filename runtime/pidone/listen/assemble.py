@@ -153,6 +153,8 @@ class Assembly:
             on_no_server=self._no_server,
             on_message=self._message,
             on_ignored=request.on_ignored,
+            patience=needs.hang_timeout(app),
+            on_hung=request.report.hung,
         )
         self._fds.update(self._ipc.fds)
         self._attach(self._ipc)

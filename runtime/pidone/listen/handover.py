@@ -97,6 +97,8 @@ class ProcessHandover:
         self._is_serving = True
         self._steering.serving(self._member, +1)
         self._stop_probing()
+        if self._ipc is not None:
+            self._ipc.watch()
         if self._health is not None:
             self._probing = self._loop.create_task(self._health())
 
@@ -117,6 +119,8 @@ class ProcessHandover:
     def leave(self) -> None:
         """The process is about to stop: new connections go to others, and nobody judges its health."""
         self._stop_probing()
+        if self._ipc is not None:
+            self._ipc.unwatch()
         self._sockets.leave()
         if self._is_serving:
             self._is_serving = False

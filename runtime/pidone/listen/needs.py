@@ -85,9 +85,23 @@ def drain_time(app: AppSpec) -> Seconds:
     return app.kill_timeout if app.drain_timeout is None else app.drain_timeout
 
 
+HANG_TIMEOUT: Final[Seconds] = 30.0
+
+
 def longest_idle(app: AppSpec) -> Seconds:
     """How long a drain waits for clients that keep a connection and say nothing; the stop needs time too."""
     return min(_LONGEST_IDLE, drain_time(app) / 4, app.kill_timeout / 4)
+
+
+def hang_timeout(app: AppSpec) -> Seconds | None:
+    """How long the loop of a Node cluster worker may stand still; None: nobody asks.
+
+    One that is started to be debugged stands still at each breakpoint.
+    """
+    words = (*app.argv, *variable(app, "NODE_OPTIONS").split())
+    if not is_cluster_worker(app) or any(word.startswith("--inspect") for word in words):
+        return None
+    return (HANG_TIMEOUT if app.hang_timeout is None else app.hang_timeout) or None
 
 
 def variable(app: AppSpec, name: str) -> str:

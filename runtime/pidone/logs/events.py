@@ -59,6 +59,7 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "instance.backoff": Event("a restart waits", (*_SLOT, "delay_s", "restarts")),
         "instance.errored": Event("an instance is not restarted any more", _SLOT),
         "instance.unhealthy": Event("a health check or watchdog gave up on a process", _SLOT),
+        "instance.hung": Event("a process lives, but its event loop stands still: it is replaced", _SLOT),
         "instance.stop": Event("a process was told to stop", (*_SLOT, "signal", "how")),
         "instance.kill": Event("a process did not stop in time and is killed", _SLOT),
         "instance.leftovers": Event(

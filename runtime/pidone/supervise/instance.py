@@ -470,12 +470,12 @@ class Instance:
             self._ready_by = how
         self.handle(Event.READY)
 
-    def became_unhealthy(self, why: str) -> None:
-        """A probe or watchdog gave up on it."""
+    def became_unhealthy(self, why: str, event: str = "instance.unhealthy") -> None:
+        """A probe, a watchdog or the heartbeat gave up on it."""
         if self.state not in (State.STARTING, State.ONLINE):
             return
         self.reason = why
-        self._log("error", "instance.unhealthy", why)
+        self._log("error", event, why)
         if not self._observer.instance_unhealthy(self):
             self.handle(Event.UNHEALTHY)
 

@@ -23,7 +23,7 @@ class Hearer(Protocol):
 
     def became_ready(self, how: str) -> None: ...
 
-    def became_unhealthy(self, why: str) -> None: ...
+    def became_unhealthy(self, why: str, event: str = "instance.unhealthy") -> None: ...
 
     def extend_timeout(self, delay: Seconds) -> None: ...
 
@@ -64,6 +64,10 @@ class IncarnationReport:
     def failed(self, why: str) -> None:
         if self._current:
             self._instance.became_unhealthy(why)
+
+    def hung(self, why: str) -> None:
+        if self._current:
+            self._instance.became_unhealthy(why, "instance.hung")
 
     def status(self, text: str) -> None:
         if self._current:

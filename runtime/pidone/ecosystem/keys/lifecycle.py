@@ -138,6 +138,13 @@ STOP: Final = KeyGroup(
             default="3/4 of `kill_timeout`",
         ),
         Key(
+            "hang_timeout",
+            kinds.DURATION,
+            "A worker whose event loop does not turn for so long is replaced, start before stop; 0 is never.",
+            ours=True,
+            default="`30s` for Node in a cluster",
+        ),
+        Key(
             "max_surge",
             kinds.integer(1, 1000),
             "How many instances a reload replaces at a time.",

@@ -17,6 +17,8 @@ from pidone.listen.sockets.address import Address, Kind
 DRAIN: Final = "NODE_PIDONE_DRAIN"
 DRAINED: Final = "NODE_PIDONE_DRAINED"
 NO_SERVER: Final = "NODE_PIDONE_NO_SERVER"
+PING: Final = "NODE_PIDONE_PING"
+PONG: Final = "NODE_PIDONE_PONG"
 """Messages of our own, see drain.cjs: a `cmd` that begins with NODE_ stays hidden from the app."""
 _ABOUT_SENT_SOCKETS: Final = {
     "NODE_SOCKET_GET_COUNT": "NODE_SOCKET_COUNT",
@@ -62,6 +64,7 @@ class Conversation:
         on_listening: Callable[[], None],
         on_drained: Callable[[], None],
         on_no_server: Callable[[], None],
+        on_pong: Callable[[], None],
         on_message: Callable[[object], None],
         on_ignored: Callable[[str], None],
     ) -> None:
@@ -72,6 +75,7 @@ class Conversation:
         self._on_listening = on_listening
         self._on_drained = on_drained
         self._on_no_server = on_no_server
+        self._on_pong = on_pong
         self._on_message = on_message
         self._on_ignored = on_ignored
         self._handles: deque[tuple[dict[str, Any], socket.socket]] = deque()
@@ -96,6 +100,8 @@ class Conversation:
             self._channel.send({"cmd": _ABOUT_SENT_SOCKETS[command], "key": message.get("key"), "count": 0})
         elif command == DRAINED:
             self._on_drained()
+        elif command == PONG:
+            self._on_pong()
         elif command == NO_SERVER:
             self._on_no_server()
         else:
@@ -107,6 +113,10 @@ class Conversation:
         `stop` is the event that stops the app; one that has no handler for it hangs up and exits.
         """
         return self._channel.send({"cmd": DRAIN, "idle": round(idle_s * 1000), "stop": stop})
+
+    def ping(self) -> bool:
+        """Ask the preload whether the worker's loop turns."""
+        return self._channel.send({"cmd": PING})
 
     def disconnect(self) -> bool:
         """Ask the worker to close its servers and hang up, which needs no preload."""

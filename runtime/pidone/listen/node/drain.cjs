@@ -17,6 +17,9 @@ if (restored !== undefined) {
 }
 
 if (isMainThread && process.channel) {
+  process.on('internalMessage', (message) => {
+    if (message.cmd === 'NODE_PIDONE_PING' && process.connected) process.send({ cmd: 'NODE_PIDONE_PONG' });
+  });
   // 'internalMessage' carries what has a `cmd` that begins with NODE_; unlike 'message' it keeps no loop alive.
   process.on('internalMessage', function onMessage(message) {
     if (message.cmd !== 'NODE_PIDONE_DRAIN') return;

@@ -8,6 +8,7 @@ from typing import Final
 from pidone.ecosystem.spec import Seconds
 from pidone.listen.node.channel import Channel
 from pidone.listen.node.cluster import Conversation
+from pidone.listen.readiness.heartbeat import Heartbeat
 from pidone.listen.sockets.member import MemberSockets
 
 EXIT_TIME: Final[Seconds] = 1.0
@@ -31,10 +32,13 @@ class Ipc:
         on_no_server: Callable[[], None],
         on_message: Callable[[object], None],
         on_ignored: Callable[[str], None],
+        patience: Seconds | None,
+        on_hung: Callable[[str], None],
     ) -> None:
         """`number` is the child's descriptor. With sockets the process becomes a cluster worker.
 
-        `stop` is the event of Node's `process` by which the app will be stopped.
+        `stop` is the event of Node's `process` by which the app will be stopped; `patience` is how long its
+        loop may stand still, None for ever.
         """
         self._loop = loop
         self._stop = stop
@@ -55,9 +59,13 @@ class Ipc:
             on_listening=on_listening,
             on_drained=on_drained,
             on_no_server=on_no_server,
+            on_pong=self._answered,
             on_message=on_message,
             on_ignored=on_ignored,
         )
+        self._heartbeat: Heartbeat | None = None
+        if patience is not None and preload is not None:
+            self._heartbeat = Heartbeat(loop, patience, self._conversation.ping, on_hung)
         self.fds: Mapping[int, int] = {number: self._theirs.fileno()}
         self.env: Mapping[str, str] = {
             "NODE_CHANNEL_FD": str(number),
@@ -70,9 +78,21 @@ class Ipc:
         """The process has this listening socket already: `listen({fd: number})` means it."""
         self._inherited[number] = inherited
 
-    def spawned(self, pid: int) -> None:  # noqa: ARG002
+    def spawned(self, pid: int) -> None:
         """Only the process has its end from now on, so that its death closes the channel."""
         self._theirs.close()
+        if self._heartbeat is not None:
+            self._heartbeat.spawned(pid)
+
+    def watch(self) -> None:
+        """It is online: see whether its loop turns, until `unwatch`."""
+        if self._heartbeat is not None:
+            self._heartbeat.begin()
+
+    def unwatch(self) -> None:
+        """It is about to stop."""
+        if self._heartbeat is not None:
+            self._heartbeat.close()
 
     def send(self, message: object) -> bool:
         """Send what `process.on('message')` shall get; False if nobody is there."""
@@ -96,10 +116,15 @@ class Ipc:
 
     def close(self) -> None:
         """The process ended, or never began."""
+        self.unwatch()
         self._theirs.close()
         self._channel.close()
         if self._exiting is not None:
             self._exiting.cancel()
+
+    def _answered(self) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.answered()
 
     def _receive(self, message: object) -> None:
         self._conversation.receive(message)

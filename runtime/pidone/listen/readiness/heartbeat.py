@@ -1,0 +1,119 @@
+"""Finds a worker whose event loop does not turn any more, though its process lives and its port is open.
+
+It is asked over a channel that its loop has to answer. What looks like silence and is none: a process that
+was stopped (a debugger, SIGSTOP, a frozen container), one that gets no processor, and a time in which we did
+not run ourselves.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable
+from typing import Final
+
+from pidone import procstat
+from pidone.ecosystem.spec import Seconds
+
+_LOOKS: Final = 6
+"""How often it is asked before it counts as hung, within the time it has."""
+_LATE: Final = 0.5
+"""Share of the time between two looks by which ours may come late: beyond that nobody ran as they should."""
+_STARVED: Final = 0.1
+"""A process that wants to run and got less than that of the time is kept from it by others."""
+_TICK: Final[Seconds] = 1 / os.sysconf("SC_CLK_TCK")
+_STOPPED: Final = "Tt"
+"""States of a process that somebody holds: SIGSTOP, a freezer of its own, a debugger."""
+
+
+class Heartbeat:
+    """Asks one process, from the time it is online until it is told to stop."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        patience: Seconds,
+        ask: Callable[[], bool],
+        on_hung: Callable[[str], None],
+    ) -> None:
+        """`ask` sends a question (False: nobody is there); `answered` is called for the answer."""
+        self._loop = loop
+        self._every = patience / _LOOKS
+        self._patience = patience
+        self._ask = ask
+        self._on_hung = on_hung
+        self._timer: asyncio.TimerHandle | None = None
+        self._pid = 0
+        self._is_awaited = False
+        self._silent = 0
+        self._due = 0.0
+        self._used_before = 0.0
+
+    def spawned(self, pid: int) -> None:
+        """Whom to look at."""
+        self._pid = pid
+
+    def begin(self) -> None:
+        """It serves now."""
+        if self._timer is None:
+            self._used_before = self._used()[1]
+            self._next()
+
+    def answered(self) -> None:
+        """Its loop turns."""
+        self._is_awaited = False
+        self._silent = 0
+
+    def close(self) -> None:
+        """It is told to stop, or has ended."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _next(self) -> None:
+        if not self._is_awaited:
+            self._is_awaited = self._ask()
+        self._due = self._loop.time() + self._every
+        self._timer = self._loop.call_later(self._every, self._look)
+
+    def _look(self) -> None:
+        state, used = self._used()
+        was_late = self._loop.time() - self._due > _LATE * self._every
+        got, self._used_before = (used - self._used_before) / self._every, used
+        if not self._is_awaited:
+            self._silent = 0
+        elif was_late or state in _STOPPED or (state == "R" and got < _STARVED) or self._is_traced():
+            self._silent = 0  # begin anew: it had no fair chance
+        else:
+            self._silent += 1
+        if self._silent >= _LOOKS:
+            self._timer = None
+            self._on_hung(
+                f"its event loop has not turned for {self._patience:g} s: {self._doing(state, got)}"
+            )
+        else:
+            self._next()
+
+    def _used(self) -> tuple[str, Seconds]:
+        """State and CPU time in seconds."""
+        try:
+            with open(f"/proc/{self._pid}/stat", encoding="latin-1") as file:
+                fields = procstat.fields(file.read())
+        except OSError:
+            return "", self._used_before
+        return fields[procstat.STATE], sum(map(int, fields[procstat.CPU_TIMES][:2])) * _TICK
+
+    def _is_traced(self) -> bool:
+        with contextlib.suppress(OSError), open(f"/proc/{self._pid}/status", "rb") as file:
+            for line in file:
+                if line.startswith(b"TracerPid:"):
+                    return line.split()[1] != b"0"
+        return False
+
+    def _doing(self, state: str, got: float) -> str:
+        """What the kernel sees of its main thread."""
+        if state == "R" or got > 0.5:
+            return f"it computes without an end ({got:.0%} of a CPU)"
+        where = ""
+        with contextlib.suppress(OSError), open(f"/proc/{self._pid}/wchan", encoding="ascii") as file:
+            where = file.read().strip("0")
+        return f"it waits in the kernel{f' ({where})' if where else ''}"
