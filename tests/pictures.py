@@ -1,5 +1,6 @@
 """Pictures of monit and of the dashboard, of a system in which an app is broken: `make screenshots`."""
 
+import os
 import sys
 import tempfile
 from html import escape
@@ -73,6 +74,9 @@ def svg(terminal: Terminal) -> str:
 def main(folder: Path) -> None:
     """Make them."""
     folder.mkdir(parents=True, exist_ok=True)
+    # Nothing of the machine that makes them belongs into pictures: monit shows the environment.
+    for name in set(os.environ) - {"HOME", "LANG", "PATH"}:
+        del os.environ[name]
     with tempfile.TemporaryDirectory() as work, operated(Path(work), SYSTEM, ready=False) as it:
         eventually(lambda: it.states("worker") == ["backoff"], "the worker to fail")
         with monit(it.socket, 110, 28) as terminal:
