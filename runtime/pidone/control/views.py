@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from pidone.ecosystem.spec import AppSpec
+from pidone.ecosystem.spec import AppSpec, Listen
 from pidone.supervise.app import App
 from pidone.supervise.instance import Instance
 from pidone.supervise.memory.usage import Usage
@@ -80,7 +80,7 @@ def app_view(
         "essential": spec.essential,
         "watch": bool(spec.watch),
         "depends_on": [{"app": each.app, "condition": str(each.condition)} for each in spec.depends_on],
-        "listen": [f"{each.host}:{each.port}" if each.kind != "unix" else each.host for each in spec.listen],
+        "listen": [_spelt(each) for each in spec.listen],
         "restarts": sum(instance.restarts for instance in app.instances.values()),
         "max_restarts": spec.max_restarts,
         "scale": len(app.instances),
@@ -88,6 +88,12 @@ def app_view(
         "reload": None if reload is None else {"state": str(reload.state), "message": reload.message},
         "instances": instances,
     }
+
+
+def _spelt(listen: Listen) -> str:
+    if listen.kind == "fd":
+        return f"fd:{listen.host}"
+    return listen.host if listen.kind == "unix" else f"{listen.host}:{listen.port}"
 
 
 def wish_view(wanted: Wanted) -> dict[str, Any]:

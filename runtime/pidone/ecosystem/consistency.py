@@ -155,7 +155,7 @@ def _check_ports(apps: Sequence[AppSpec], scopes: Sequence[Scope]) -> None:
 
 def _collide(one: Listen, other: Listen) -> bool:
     """Whether two sockets of one kind and port (or path) cannot both be opened."""
-    if one.kind == "unix":
+    if one.kind in ("unix", "fd"):
         return True
     same_host = one.host == other.host or bool(
         {one.host, other.host} & _ANY and _same_family(one.host, other.host)
@@ -170,8 +170,8 @@ def _same_family(one: str, other: str) -> bool:
 
 def spelt(listen: Listen) -> str:
     """A socket as the file would write it."""
-    if listen.kind == "unix":
-        return f"unix:{listen.host}"
+    if listen.kind in ("unix", "fd"):
+        return f"{listen.kind}:{listen.host}"
     host = f"[{listen.host}]" if ":" in listen.host else listen.host
     text = f"{host}:{listen.port}" if host else str(listen.port)
     return text + ("/udp" if listen.kind == "udp" else "")

@@ -147,11 +147,13 @@ class Listen(Record, kw_only=True):
     name: str
     """Name in `LISTEN_FDNAMES` and `{fd:NAME}`."""
     kind: str = "tcp"
-    """`tcp`, `udp` or `unix`."""
+    """`tcp`, `udp` or `unix`; `fd` for one that somebody passes to the runtime (LISTEN_FDS)."""
     host: str = ""
-    """Address to bind; empty means every address of both families. The path for `unix`."""
+    """Address to bind; empty means every address of both families. The path for `unix`, the name for `fd`."""
     port: int = 0
     backlog: int = 511
+    number: int | None = None
+    """The descriptor of one that was passed to the runtime, once that is known; it is not bound then."""
 
 
 class AppSpec(Record, kw_only=True, hidden=("env",)):

@@ -35,6 +35,7 @@ class PortBroker:
 
     def open(self, app: AppSpec) -> None:
         """Bind what `app.listen` names and check what can be checked. Raises ListenError; idempotent."""
+        app = _resolved(app)
         self._check(app)
         known = self._ports.get(app.key())
         ports = known or AppPorts(
@@ -52,6 +53,7 @@ class PortBroker:
         """Prepare one incarnation. Raises ListenError."""
         if app.key() not in self._ports:
             self.open(app)
+        app = _resolved(app)
         request = HandoverRequest(
             loop=self._loop,
             app=app,
@@ -99,3 +101,12 @@ class PortBroker:
         if event + key not in said and len(said) < _NOTICES:
             said.add(event + key)
             self._log.event("warning", event, message, **app.labels())
+
+
+def _resolved(app: AppSpec) -> AppSpec:
+    """The app with real addresses in the place of `fd:NAME`. Raises ListenError."""
+    if not any(entry.kind == "fd" for entry in app.listen):
+        return app
+    from pidone.listen.sockets.adopted import resolve  # noqa: PLC0415 (few are given sockets)
+
+    return resolve(app)

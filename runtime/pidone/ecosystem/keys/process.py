@@ -132,8 +132,8 @@ PORTS: Final = KeyGroup(
             network.LISTEN,
             "Sockets the runtime opens once and hands to every instance: `3000`, "
             '`"127.0.0.1:3000"`, `"[::]:80"`, '
-            '`"unix:/run/app.sock"`, `"3000/udp"`, or tables with `name`, `host`, `port`, `path`, '
-            "`kind`, `backlog`.",
+            '`"unix:/run/app.sock"`, `"3000/udp"`, `"fd:web"` for one that pidone is started with, '
+            "or tables with `name`, `host`, `port`, `path`, `kind`, `backlog`, `fd`.",
             ours=True,
             default="none",
         ),

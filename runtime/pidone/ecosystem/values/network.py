@@ -12,7 +12,8 @@ from pidone.ecosystem.values.tables import parse_table, table_schema
 # Ports ------------------------------------------------------------------------------------------------------
 
 _PORT: Final = integer(0, 65535)
-_LISTEN_EXPECTED: Final = 'expected a port, "HOST:PORT", "[IPv6]:PORT", "unix:/path", or a table'
+_LISTEN_EXPECTED: Final = 'expected a port, "HOST:PORT", "[IPv6]:PORT", "unix:/path", "fd:NAME", or a table'
+_ADDRESS_EXPECTED: Final = 'expected a port, "HOST:PORT" or "[IPv6]:PORT"'
 _LONGEST_UNIX_PATH: Final = 107  # sun_path of unix(7), less its NUL
 
 
@@ -30,6 +31,7 @@ _LISTEN: Final = {
     "host": STRING,
     "port": _PORT,
     "path": STRING,
+    "fd": ValueKind("text", _parse_socket_name, {"type": "string"}),
     "backlog": integer(1, 2**31 - 1),
 }
 
@@ -38,6 +40,8 @@ def _parse_one_listen(value: object) -> Listen:
     if not isinstance(value, Mapping):
         return _listen_text(value)
     found = parse_table(value, _LISTEN)
+    if "fd" in found:
+        return _passed(found)
     path = found.pop("path", None)
     kind = found.get("kind", "unix" if path else "tcp")
     if kind == "unix":
@@ -54,12 +58,22 @@ def _listen_text(value: object) -> Listen:
     text = scalar_text(value).strip() if not isinstance(value, str) else value.strip()
     if text.startswith("unix:"):
         return _unix(text.removeprefix("unix:"), {})
+    if text.startswith("fd:"):
+        return _passed({"fd": _parse_socket_name(text.removeprefix("fd:").strip())})
     text, slash, protocol = text.partition("/")
     if slash and protocol not in ("tcp", "udp"):
         raise Invalid(_LISTEN_EXPECTED)
     kind = protocol or "tcp"
-    host, port = split_address(text)
+    host, port = split_address(text, _LISTEN_EXPECTED)
     return Listen(name=_port_name(port, kind), kind=kind, host=host, port=port)
+
+
+def _passed(found: Mapping[str, Any]) -> Listen:
+    """A socket that pidone is started with: it is bound already, and only its name is ours."""
+    others = [name for name in found if name not in ("fd", "name")]
+    if others:
+        raise Invalid(f"expected no {', '.join(others)} beside fd: whoever passes the socket has bound it")
+    return Listen(name=found.get("name", found["fd"]), kind="fd", host=found["fd"])
 
 
 def _port_name(port: int, kind: str) -> str:
@@ -78,11 +92,11 @@ def _unix(path: str, found: Mapping[str, Any]) -> Listen:
     return Listen(name=name, kind="unix", host=path, backlog=found.get("backlog", 511))
 
 
-def split_address(text: str) -> tuple[str, int]:
+def split_address(text: str, expected: str = _ADDRESS_EXPECTED) -> tuple[str, int]:
     """`HOST:PORT`, `[IPv6]:PORT`, `:PORT` or `PORT` as host (empty: any) and port. Raises Invalid."""
     host, colon, port = text.rpartition(":")
     if not port.isdecimal() or len(port) > 5 or int(port) > 65535:
-        raise Invalid(_LISTEN_EXPECTED if not port.isdecimal() else "expected a port from 0 to 65535")
+        raise Invalid(expected if not port.isdecimal() else "expected a port from 0 to 65535")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
@@ -107,7 +121,7 @@ _ONE_LISTEN: Final = ValueKind(
     _parse_one_listen,
     fragments.either(
         _PORT_SCHEMA,
-        fragments.text(rf"unix:.+|{_ADDRESS}(/(tcp|udp))?"),
+        fragments.text(rf"unix:.+|fd:\s*[^:\s][^:]*|{_ADDRESS}(/(tcp|udp))?"),
         table_schema(_LISTEN),
     ),
 )

@@ -252,7 +252,8 @@ class AppPorts:
 
     def _waits_for_app(self, entry: Listen) -> bool:
         """Whether the app says by its bind() which address and family a port without a host means."""
-        return self._app.share in ("python", "kernel") and not of_listen(entry).host
+        shares = self._app.share in ("python", "kernel")
+        return shares and entry.number is None and not of_listen(entry).host
 
     def _known(self, wanted: PortKey) -> PortKey | None:
         """Where the wanted socket is, or another that covers it."""
@@ -277,7 +278,12 @@ class AppPorts:
             raise OSError(errno.EMFILE, f"an app has {MOST_PORTS} ports at most")
         blocking = needs.wants_blocking(self._app)
         port: Port
-        if key.address.kind is Kind.TCP:
+        number = self._number_of(key)
+        if number is not None:
+            from pidone.listen.sockets.adopted import AdoptedPort  # noqa: PLC0415 (few are given sockets)
+
+            port = AdoptedPort(key.address, number, blocking=blocking)
+        elif key.address.kind is Kind.TCP:
             port = TcpPort(
                 key.address,
                 backlog=backlog,
@@ -291,10 +297,17 @@ class AppPorts:
             port = SinglePort(key.address, backlog=backlog, blocking=blocking, keeps_file=shares)
         self._ports[key] = port
         has_file = key.address.kind is Kind.UNIX and not key.address.is_abstract
-        if has_file and self._app.uid is not None:
+        if has_file and number is None and self._app.uid is not None:
             os.chown(key.address.host, self._app.uid, -1 if self._app.gid is None else self._app.gid)
         self.steering.add(port)
         self._log.event("debug", "listen.open", str(port.address), **self._app.labels())
+
+    def _number_of(self, key: PortKey) -> int | None:
+        """Which descriptor that we were started with this is; None if it is to be bound."""
+        for entry in self._app.listen:
+            if entry.number is not None and PortKey(of_listen(entry)) == key:
+                return entry.number
+        return None
 
     def _drop(self, key: PortKey) -> None:
         port = self._ports.pop(key, None)
