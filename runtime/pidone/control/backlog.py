@@ -21,7 +21,7 @@ class Backlog(NamedTuple):
 
 
 def read_backlogs() -> dict[str, Backlog]:
-    """By `host:port`; sockets that close meanwhile are left out."""
+    """By `host:port`; sockets that close meanwhile, or whose kernel does not tell, are left out."""
     found: dict[str, Backlog] = {}
     for name in os.listdir("/proc/self/fd"):
         try:
@@ -35,6 +35,8 @@ def read_backlogs() -> dict[str, Backlog]:
                 info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _QUEUE.size)
                 host, port = sock.getsockname()[:2]
         except OSError:
+            continue
+        if len(info) < _QUEUE.size:  # an emulator, gVisor
             continue
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         waiting, limit = _QUEUE.unpack(info)
