@@ -110,6 +110,7 @@ CALLS = {
     "wait": "wait api",
     "monit": "monit",
     "smoke": "smoke {folder}/smoke.toml --junit {folder}/junit.xml",
+    "prove": "prove {folder}/smoke.toml --trial reload --junit {folder}/junit.xml",
     "completion": "completion bash",
     "complete": "complete -- describe a",
     "undrain": "undrain",
