@@ -122,7 +122,7 @@ SERVERS = (
     Server(
         name="serve",
         need=_PLAIN,
-        command=("{node}", "{modules}/serve/build/main.js", "-l", "{port}", "-L"),
+        command=("{node}", "{modules}/serve/build/main.js", "-l", "{port}", "-L", "--no-port-switching"),
         files={"index.html": "hello"},
         tells_pid=False,
         is_quick=True,

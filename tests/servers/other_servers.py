@@ -136,7 +136,6 @@ SERVERS = (
         command=("{program}", "-c", "{folder}/nginx.conf"),
         files={"nginx.conf": _NGINX},
         loses=frozenset({KEPT}),
-        is_quick=True,
     ),
     Server(
         name="nginx with listen",

@@ -88,6 +88,8 @@ def index():
 app.run(port=int(os.environ["PORT"]))
 """
 _FILES = {"wsgi.py": _WSGI, "asgi.py": _ASGI}
+_SIGNALLED = frozenset({0, 143})
+"""Servers that send themselves the signal again when they have stopped."""
 _AT = "127.0.0.1:{port}"
 
 
@@ -111,8 +113,17 @@ def _gunicorn(worker: str, *options: str, is_quick: bool = False, **known: Any) 
 
 
 SERVERS = (
-    _server("uvicorn", "{bin}/uvicorn", "asgi:app", "--port", "{port}", is_quick=True),
-    _server("uvicorn --loop asyncio", "{bin}/uvicorn", "asgi:app", "--port", "{port}", "--loop", "asyncio"),
+    _server("uvicorn", "{bin}/uvicorn", "asgi:app", "--port", "{port}", is_quick=True, codes=_SIGNALLED),
+    _server(
+        "uvicorn --loop asyncio",
+        "{bin}/uvicorn",
+        "asgi:app",
+        "--port",
+        "{port}",
+        "--loop",
+        "asyncio",
+        codes=_SIGNALLED,
+    ),
     _gunicorn("sync", keeps=False, is_quick=True),
     _gunicorn("gthread", "--threads", "4", is_quick=True),
     _gunicorn("gevent"),
