@@ -30,5 +30,17 @@ class ListenError(PidoneError):
     """A listening socket cannot be opened or shared."""
 
 
+class PortTakenError(ListenError):
+    """A socket of `listen` is somebody else's: `app` is whose it was to be, by namespace and name."""
+
+    def __init__(self, message: str, app: tuple[str, str]) -> None:
+        super().__init__(message, app)
+        self.app = app
+
+    def __str__(self) -> str:
+        """What happened."""
+        return str(self.args[0])
+
+
 class ControlError(PidoneError):
     """A control request cannot be carried out."""

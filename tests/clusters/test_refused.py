@@ -1,4 +1,4 @@
-"""Starts that cannot work: code 78, a clear message, and nothing was started."""
+"""Starts that cannot work: code 78, or 69 where a port is taken, a clear message, and nothing was started."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ def test_port_in_use(tmp_path: Path, port: int) -> None:
     with socket.create_server(("127.0.0.1", port)):
         app = python_app("wsgi.py", port=port, listen=[f"127.0.0.1:{port}"])
         code, message, records = refused(tmp_path, python_app("x", port=port, name="first"), app)
-    assert code == 78
+    assert code == 69
     assert f"{port}: already in use by process" in message
     assert not [record for record in records if record.get("event") == "instance.start"]
 

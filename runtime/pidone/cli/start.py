@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from pidone.ecosystem.spec import Ecosystem
-from pidone.errors import ConfigError, ListenError, UsageError, describe_bug
+from pidone.errors import ConfigError, ListenError, PortTakenError, UsageError, describe_bug
 from pidone.init.bare.output import complain
 from pidone.init.exitcodes import ExitCode
 from pidone.init.signals import SignalInbox
@@ -209,8 +209,12 @@ def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> 
         leave_message(Ending(ExitCode.CONFIG, "config", str(error)))
         return _refuse(ExitCode.CONFIG, str(error))
     except ListenError as error:
-        leave_message(Ending(ExitCode.CONFIG, "listen", str(error)))
-        return _refuse(ExitCode.CONFIG, str(error))
+        code, message = ExitCode.CONFIG, str(error)
+        if isinstance(error, PortTakenError):
+            place = ecosystem.listens_at.get(error.app)
+            code, message = ExitCode.PORT_TAKEN, f"{place}: {error}" if place else message
+        leave_message(Ending(code, "listen", message))
+        return _refuse(code, message)
     except Exception as error:
         leave_message(Ending(ExitCode.INTERNAL, "bug", describe_bug(error)))
         raise

@@ -43,7 +43,7 @@ class Probes:
         is_ready = self._supervisor.is_ready
         if "verbose" not in request.query:
             return _YES if is_ready else _NO
-        lines = [f"[{'+' if app.is_ready else '-'}] {app.name} {app_state(app)}" for app in self._needed()]
+        lines = [self._line(app) for app in self._needed()]
         if self._supervisor.phase is not Phase.RUNNING and not is_ready:
             lines.append(f"[-] runtime {self._supervisor.phase.name.lower()}")
         elif self._supervisor.is_draining:
@@ -56,6 +56,12 @@ class Probes:
         del request
         self._look()
         return _YES if self._was_ready else _NO
+
+    def _line(self, app: App) -> str:
+        if app.is_ready:
+            return f"[+] {app.name} {app_state(app)}"
+        waits_for = self._supervisor.waits_for(app)
+        return f"[-] {app.name} {app_state(app)}" + (f": waits for {waits_for}" if waits_for else "")
 
     def _needed(self) -> list[App]:
         return [app for app in self._supervisor.apps.values() if app.spec.autostart]

@@ -116,6 +116,13 @@ class Metrics:
             instances.add(len(each.instances), _of_key(each.spec.key()))
         yield ready
         yield instances
+        waiting = Family(
+            "pidone_app_waiting", "gauge", "Outside services that an app waits for before it starts."
+        )
+        for each in apps:
+            for service in self._parts.features.waiting(each):
+                waiting.add(1, {**_of_key(each.spec.key()), "service": service})
+        yield waiting
         restarts = Family(
             "pidone_app_restarts", "counter", "Starts of an instance after its first, by reason."
         )

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pidone.control.messages import EVENTS, JSON, TEXT
 from pidone.control.router import Access, Route
-from pidone.control.views import STATES
+from pidone.control.views import WORDS
 
 _NULLABLE_INT: Final = {"type": ["integer", "null"]}
 _NULLABLE_NUMBER: Final = {"type": ["number", "null"]}
@@ -39,7 +39,7 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
     "Instance": _object(
         index=_INT,
         id=_INT,
-        state={"enum": [str(state) for state in STATES]},
+        state={"enum": list(WORDS)},
         ready=_BOOL,
         pid=_NULLABLE_INT,
         incarnation=_INT,
@@ -55,12 +55,13 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
             "type": ["object", "null"],
             "properties": {"code": _NULLABLE_INT, "signal": _NULLABLE_INT},
         },
+        flapping=_STRING,
         gave_up=_BOOL,
     ),
     "App": _object(
         name=_STRING,
         namespace=_STRING,
-        state={"enum": [str(state) for state in STATES]},
+        state={"enum": list(WORDS)},
         ready=_BOOL,
         wanted=_BOOL,
         exec_mode={"enum": ["fork", "cluster"]},

@@ -8,7 +8,7 @@ from pidone.supervise.app import App
 from pidone.supervise.instance import Instance
 from pidone.supervise.memory.usage import Usage
 from pidone.supervise.states import State
-from pidone.supervise.wanted import Wanted
+from pidone.supervise.wanted import Run, Wanted
 
 STATES: Final = (
     State.ERRORED,
@@ -20,6 +20,9 @@ STATES: Final = (
     State.COMPLETED,
 )
 """The words that people and scripts see, the worst first: docs/operating.md explains them."""
+WAITING: Final = "waiting"
+"""The word for what rests until something outside of it happens: a service, another app, its time."""
+WORDS: Final = (*map(str, STATES[:4]), WAITING, *map(str, STATES[4:]))
 _SHOWN: Final = {
     State.PREPARING: State.STARTING,
     State.LEAVING: State.STOPPING,
@@ -29,7 +32,7 @@ _SHOWN: Final = {
 
 
 def instance_view(
-    instance: Instance, pm_id: Callable[[AppSpec, int], int], usage: Mapping[int, Usage]
+    app: App, instance: Instance, pm_id: Callable[[AppSpec, int], int], usage: Mapping[int, Usage]
 ) -> dict[str, Any]:
     """One instance."""
     running = instance.state.has_process
@@ -38,7 +41,7 @@ def instance_view(
     return {
         "index": instance.index,
         "id": pm_id(instance.app, instance.index),
-        "state": str(shown(instance.state)),
+        "state": shown(app, instance),
         "ready": instance.state in (State.ONLINE, State.COMPLETED),
         "pid": instance.pid,
         "incarnation": instance.incarnation,
@@ -51,6 +54,7 @@ def instance_view(
         "threads": None if used is None else used.tree.threads,
         "status_text": instance.status_text,
         "last_exit": None if last is None else {"code": last.code, "signal": last.signal},
+        "flapping": instance.flapping,
         "gave_up": instance.fate is not None and instance.state is State.ERRORED,
         "reason": instance.reason or None,
         "retry_in_s": round(instance.time_left, 3) if instance.state is State.BACKOFF else None,
@@ -62,7 +66,7 @@ def app_view(
 ) -> dict[str, Any]:
     """One app with its instances; `waits_for` is what stands between it and what is wanted."""
     reload = app.wanted.reload
-    instances = [instance_view(instance, pm_id, usage) for instance in app.instances.values()]
+    instances = [instance_view(app, instance, pm_id, usage) for instance in app.instances.values()]
     spec = app.spec
     return {
         "name": app.name,
@@ -110,10 +114,19 @@ def wish_view(wanted: Wanted) -> dict[str, Any]:
 
 def app_state(app: App) -> str:
     """The state of the instance that is worst off."""
-    states = {shown(instance.state) for instance in app.instances.values()}
-    return str(next((state for state in STATES if state in states), State.STOPPED))
+    states = {shown(app, instance) for instance in app.instances.values()}
+    return next((word for word in WORDS if word in states), str(State.STOPPED))
 
 
-def shown(state: State) -> State:
-    """The documented state that a state is, or is a part of."""
-    return _SHOWN.get(state, state)
+def shown(app: App, instance: Instance) -> str:
+    """The documented word for a state, or for what it is a part of."""
+    if instance.state is State.STOPPED and _waits(app, instance.index):
+        return WAITING
+    return str(_SHOWN.get(instance.state, instance.state))
+
+
+def _waits(app: App, index: int) -> bool:
+    wanted = app.wanted
+    if wanted.run is Run.WAITING:
+        return True
+    return bool(wanted.is_on and app.spec.schedule and index not in wanted.stopped_slots)

@@ -140,6 +140,9 @@ def examine(document: Document, options: LoadOptions, title: str = "") -> Examin
         **rest,
         source=str(document.source) if document.source else None,
         cpus=options.cpus,
+        listens_at={
+            app.key(): place.where("listen") for app, (_, place) in zip(apps, read, strict=True) if app.listen
+        },
         warnings=tuple(dict.fromkeys(problems.warnings)),
         notices=(*document.notices, *dict.fromkeys(problems.notices)),
     )

@@ -86,9 +86,12 @@ class Scope(NamedTuple):
         quoted = MASK if secret or is_secret(str(key)) else shown(value)
         self.error(f"{key} = {quoted}: {expected}", key)
 
-    def _line(self, message: str, keys: KeyPath) -> str:
+    def where(self, *keys: str | int) -> str:
+        """File and line of a key."""
         path = (*self.path, *keys)
         line = self.problems.document.line_of(path)
         file = self.problems.document.file_of(path) or self.problems.title
-        where = f"{file}:{line}" if line else file
-        return strip_controls(f"{where}: {self.label}{message}")
+        return strip_controls(f"{file}:{line}" if line else file)
+
+    def _line(self, message: str, keys: KeyPath) -> str:
+        return strip_controls(f"{self.where(*keys)}: {self.label}{message}")

@@ -60,6 +60,13 @@ class OnReadyTimeout(StrEnum):
     FAIL = "fail"
 
 
+class OnWaitTimeout(StrEnum):
+    """What an app does when a service that it waits for has not answered within `wait_for_timeout`."""
+
+    FAIL = "fail"
+    START = "start"
+
+
 class Overlap(StrEnum):
     """What a scheduled job does when its last run has not ended yet."""
 
@@ -190,6 +197,12 @@ class AppSpec(Record, kw_only=True, hidden=("env",)):
     # When it starts
     autostart: bool = True
     depends_on: tuple[Dependency, ...] = ()
+    wait_for: tuple[str, ...] = ()
+    """Outside services that have to answer before the first start: tcp, http, https, unix and file URLs."""
+    wait_for_timeout: Seconds = 60.0
+    """How long they may take; 0 is for ever."""
+    wait_for_interval: Seconds = 1.0
+    on_wait_timeout: OnWaitTimeout = OnWaitTimeout.FAIL
     ready: Readiness = Readiness()
     ready_delay: Seconds = 1.0
     """Without any readiness report, an instance counts as ready when it has lived this long."""
@@ -339,6 +352,11 @@ class RuntimeSpec(Record, kw_only=True):
     log_level: str = "info"
     """Lowest level of the runtime's own events."""
     start_delay: Seconds = 0.0
+    wait_for: tuple[str, ...] = ()
+    """Services that every app waits for, beside its own."""
+    wait_for_timeout: Seconds = 60.0
+    wait_for_interval: Seconds = 1.0
+    on_wait_timeout: OnWaitTimeout = OnWaitTimeout.FAIL
     admin: str | None = None
     """`HOST:PORT` of the read-only HTTP side; None is off."""
     admin_token_file: str | None = None
@@ -421,6 +439,8 @@ class Ecosystem(Record, kw_only=True):
     """The folder in which somebody typed what was started."""
     cpus: int = 1
     """CPUs that this container may use, as found when the file was read."""
+    listens_at: Mapping[tuple[str, str], str] = EMPTY
+    """Where the file says what an app listens on (`ecosystem.toml:12`), by its key."""
     host_notes: tuple[str, ...] = ()
     """What could not be read of the container's CPU limits, and was taken as absent."""
     warnings: tuple[str, ...] = ()

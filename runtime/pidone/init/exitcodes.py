@@ -15,6 +15,8 @@ class ExitCode(IntEnum):
     """An orderly stop that somebody asked for, or every job completed."""
     USAGE = 64
     """The command line is wrong (EX_USAGE)."""
+    PORT_TAKEN = 69
+    """A socket of `listen` is another program's (EX_UNAVAILABLE); nothing was started."""
     INTERNAL = 70
     """A bug in pidone (EX_SOFTWARE)."""
     NO_PROCESS = 71

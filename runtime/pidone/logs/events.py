@@ -58,6 +58,17 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         ),
         "instance.backoff": Event("a restart waits", (*_SLOT, "delay_s", "restarts")),
         "instance.errored": Event("an instance is not restarted any more", _SLOT),
+        "instance.flapping": Event(
+            "an instance fails again and again, each time after `min_uptime`; told once", (*_SLOT, "restarts")
+        ),
+        "service.waiting": Event(
+            "an app waits for an outside service (`wait_for`), for this reason", ("app", "service", "problem")
+        ),
+        "service.ready": Event("the service answers", ("app", "service", "after_s")),
+        "service.timeout": Event(
+            "it did not answer in time: the app is given up (error), or starts nevertheless (warning)",
+            ("app", "service", "problem"),
+        ),
         "instance.unhealthy": Event("a health check or watchdog gave up on a process", _SLOT),
         "instance.hung": Event("a process lives, but its event loop stands still: it is replaced", _SLOT),
         "instance.stop": Event("a process was told to stop", (*_SLOT, "signal", "how")),

@@ -224,7 +224,8 @@ class App:
     def scale(self, count: int, spec: AppSpec | None = None) -> None:
         """Have `count` instances: new ones start, the newest leave first.
 
-        `spec` differs from the present one by its `instances` only; that of a rollout stays what it is.
+        `spec` differs from the present one by its `instances` and what it waits for only; that of a rollout
+        stays what it is.
         """
         wanted = self.wanted
         wanted.count = count
@@ -244,6 +245,15 @@ class App:
         """It cannot work as it is configured."""
         self._call_off()
         self.wanted.hopeless = why
+        self._look()
+
+    def refuse(self, why: str) -> None:
+        """It was about to start, and cannot."""
+        self.begin()
+        self.give_up(why)
+
+    def look_again(self) -> None:
+        """What it waits for may have changed."""
         self._look()
 
     def end_run(self) -> None:
@@ -442,7 +452,9 @@ class App:
     def _is_about_to_start(self) -> bool:
         """Somebody has just wished for it."""
         wanted = self.wanted
-        return wanted.is_on and any(
+        if not wanted.is_on or wanted.hopeless:
+            return False
+        return any(
             each.incarnation < wanted.at_least(index) and not wanted.rests(index)
             for index, each in self.instances.items()
         )

@@ -13,7 +13,7 @@ from pidone.ecosystem.spec import AppSpec, RuntimeSpec, Seconds
 from pidone.init.reaper import ExitStatus, Reaper
 from pidone.supervise.app import App
 from pidone.supervise.instance import Instance
-from pidone.supervise.lifecycle import Moment, Pending
+from pidone.supervise.lifecycle import Moment, Outside, Pending
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pidone.supervise.memory.oom import OomKills
     from pidone.supervise.memory.recycling import Recycler
     from pidone.supervise.memory.usage import UsageBook
+    from pidone.supervise.outside.services import Services
     from pidone.supervise.spreading import Spreading
     from pidone.supervise.times.alarms import Times
     from pidone.supervise.watching.watcher import Watcher
@@ -69,6 +70,7 @@ class Features:
         self._hooks: Hooks | None = None
         self._oom_kills: OomKills | None = None
         self._recycler: Recycler | None = None
+        self._services: Services | None = None
         self._spreading: Spreading | None = None
         self._times: Times | None = None
         self._usage: UsageBook | None = None
@@ -87,12 +89,28 @@ class Features:
         self._runtime = runtime
         if self._hooks is not None:
             self._hooks.runtime = runtime
+        if self._services is not None:
+            self._services.runtime = runtime
         if self._recycler is not None:
             self._recycler.guard(runtime.memory_guard)
         for app in self._apps():
             self.changed(app)
 
     # -- as a Lifecycle ---------------------------------------------------------------------------------
+
+    def outside(self, app: App) -> Outside | None:
+        """Look at its services, if it has any."""
+        if not (app.spec.wait_for or self._runtime.wait_for):
+            return None
+        return self._the_services().answer(app)
+
+    def waits_for(self, app: App) -> str:
+        """What is missing of its services."""
+        return "" if self._services is None else self._services.waits_for(app)
+
+    def waiting(self, app: App) -> Mapping[str, str]:
+        """The services that an app waits for, and what is wrong with each."""
+        return {} if self._services is None else self._services.waiting(app)
 
     def before_start(self, instance: Instance, then: Callable[[str], None]) -> Pending | None:
         """Run its `pre_start`."""
@@ -132,7 +150,7 @@ class Features:
     def whole_rests(self, code: int, reason: str, then: Callable[[], None]) -> bool:
         """Nothing is measured, timed or watched any more; hooks come to their end."""
         self._ends = True
-        for room in (self._recycler, self._times):
+        for room in (self._recycler, self._times, self._services):
             if room is not None:
                 room.stop()
         if self._look is not None:
@@ -200,6 +218,8 @@ class Features:
         limits = (spec.max_memory_restart, spec.memory_soft_limit, spec.max_age, self._runtime.memory_guard)
         if self._recycler is not None or any(limit is not None for limit in limits):
             self._the_recycler().sync(app)
+        if self._services is not None:
+            self._services.sync(app)
         if self._times is not None or spec.schedule or spec.cron_restart:
             self._the_times().sync(app)
         if self._watcher is not None or spec.watch:
@@ -261,6 +281,13 @@ class Features:
             for app in self._apps():  # those that came before the first one which needs it
                 self._recycler.sync(app)
         return self._recycler
+
+    def _the_services(self) -> "Services":
+        from pidone.supervise.outside.services import Services  # noqa: PLC0415 (only for apps that use it)
+
+        if self._services is None:
+            self._services = Services(self._runtime, loop=self._loop, reaper=self._reaper, log=self._log)
+        return self._services
 
     def _the_spreading(self) -> "Spreading":
         from pidone.supervise.spreading import Spreading  # noqa: PLC0415 (only for apps that use it)

@@ -26,6 +26,8 @@ SPAWN_RETRY_AFTER: Final[Seconds] = 0.1
 """Least delay after a failed fork or exec: whatever is missing will not be there within the same turn."""
 
 
+ON_TIME: Final = "schedule"
+"""The reason of a start that is a job's next run."""
 KILL_AGAIN: Final[Seconds] = 2.0
 """Between two SIGKILLs, should one not have reached everybody: what could not be seen may be seen later."""
 
@@ -100,6 +102,8 @@ class Instance:
         self._world = world
         self._observer = observer
         self._policy = RestartPolicy(world.random)
+        self._is_flapping = False
+        """It was told that it fails again and again."""
         self._goal = Goal.JUDGE
         self._asked = ""
         """For what reason somebody last asked for something."""
@@ -170,6 +174,11 @@ class Instance:
         return self._policy.unstable
 
     @property
+    def flapping(self) -> str:
+        """How it fails again and again although it comes up each time; empty if it does not."""
+        return self._policy.flapping
+
+    @property
     def told_ready(self) -> bool:
         """Whether the process said itself that it is ready, be it late."""
         return bool(self._ready_by)
@@ -191,7 +200,7 @@ class Instance:
 
     def give_up(self, why: str) -> None:
         """End it for good, for a reason that a restart does not change."""
-        if not self.state.is_final:
+        if Event.GIVE_UP in TABLE[self.state]:
             self.reason = why
         self.handle(Event.GIVE_UP)
 
@@ -251,7 +260,10 @@ class Instance:
 
     def _begin_afresh(self) -> None:
         self._policy.forgive()
-        if self.started_at:
+        if self._asked == ON_TIME:  # each run of a job is its first life
+            self.restarts = 0
+            self._cause = self._asked
+        elif self.started_at:
             self.restarts += 1
         if self.restarts:
             self._cause = self._asked
@@ -392,6 +404,7 @@ class Instance:
         # One that was to tell when it can work, and did not, never was up, however long that took.
         uptime = self.uptime if self.online_since or not self._shall_tell else 0.0
         verdict = self._policy.judge(self.app, status, uptime=uptime, now=self._world.clock.time())
+        self._tell_flapping()
         if verdict.fate is Fate.RESTART:
             self._retry_in(max(verdict.delay, least_delay))
             return
@@ -407,6 +420,15 @@ class Instance:
             Fate.FAILED: State.ERRORED,
         }
         self._enter(final[verdict.fate])
+
+    def _tell_flapping(self) -> None:
+        """Once in a series: each single end has been told, and looks like an accident."""
+        flapping = self._policy.flapping
+        if flapping and not self._is_flapping:
+            text = f"{flapping} ({self.app.min_uptime:g} s): max_restarts does not count these"
+            advice = 'restart_window = "1m" would make it, exp_backoff_restart_delay slows it down'
+            self._log("error", "instance.flapping", f"{text}; {advice}", restarts=self.restarts)
+        self._is_flapping = bool(flapping)
 
     def _give_up(self) -> None:
         """It stays down; `reason` tells why."""
@@ -529,7 +551,7 @@ _FINAL: Final[Mapping[Event, Action]] = {
 }
 
 TABLE: Final[Mapping[State, Mapping[Event, Action]]] = {
-    State.STOPPED: _FINAL,
+    State.STOPPED: {**_FINAL, Event.GIVE_UP: Instance._give_up},
     State.ERRORED: _FINAL,
     State.COMPLETED: _FINAL,
     State.PREPARING: {

@@ -124,7 +124,8 @@ class Ledger:
 
     def _count(self, app: AppKey, event: str, fields: Mapping[str, object]) -> None:
         if event == "instance.start":
-            if (reason := fields.get("reason")) is not None:
+            reason = fields.get("reason")
+            if reason not in (None, "schedule"):  # the runs of a job are no restarts
                 self.restarts[app, _REASONS.get(str(reason), str(reason))] += 1
         elif event == "instance.exit":
             code, signal = fields.get("code"), fields.get("signal")

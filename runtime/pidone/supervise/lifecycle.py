@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from pidone.init.reaper import ExitStatus
+from pidone.record import Record
 
 AppT_contra = TypeVar("AppT_contra", contravariant=True)
 InstanceT_contra = TypeVar("InstanceT_contra", contravariant=True)
@@ -15,6 +16,17 @@ InstanceT_contra = TypeVar("InstanceT_contra", contravariant=True)
 
 Moment: TypeAlias = Literal["post_start", "post_stop", "on_exit", "on_give_up"]
 """What has happened to an instance; the names are those of the hooks."""
+
+
+class Outside(Record, kw_only=True):
+    """How it stands with the services outside that an app waits for."""
+
+    is_there: bool = False
+    """Nothing is missing, or it starts without what is."""
+    failure: str = ""
+    """Why it is not to be waited for any longer, and the app cannot start."""
+    waits_for: str = ""
+    """What is missing and why, for people."""
 
 
 class Pending(Protocol):
@@ -26,6 +38,15 @@ class Pending(Protocol):
 
 class Lifecycle(Protocol[AppT_contra, InstanceT_contra]):
     """Hears what happens, and may ask for a moment before a start or a stop."""
+
+    def outside(self, app: AppT_contra) -> Outside | None:
+        """Whether what an app waits for outside is there; None if it waits for nothing.
+
+        `App.look_again` is called when the answer may have become another one.
+        """
+
+    def waits_for(self, app: AppT_contra) -> str:
+        """What it waits for outside at present, for people; empty if nothing."""
 
     def before_start(self, instance: InstanceT_contra, then: Callable[[str], None]) -> Pending | None:
         """A process is about to be started. None lets it start now.
@@ -57,6 +78,12 @@ class Lifecycle(Protocol[AppT_contra, InstanceT_contra]):
 
 class NoLifecycle:
     """Nothing to be done beside starting and stopping."""
+
+    def outside(self, app: Any) -> Outside | None:  # noqa: ARG002 (as in the protocol)
+        return None
+
+    def waits_for(self, app: Any) -> str:  # noqa: ARG002 (as in the protocol)
+        return ""
 
     def before_start(self, instance: Any, then: Callable[[str], None]) -> Pending | None:  # noqa: ARG002 (as in the protocol)
         return None

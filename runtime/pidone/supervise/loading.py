@@ -46,24 +46,11 @@ class Loading:
     """One ecosystem on its way. The owner of the child's pid waits for it."""
 
     def __init__(self, load: "Callable[[], Any]") -> None:
-        """Fork; `load` runs in the child and may raise any PidoneError. Raises OSError."""
-        read, write = os.pipe()
-        # Until the child has put the default dispositions back, a signal in it would run our own handlers
-        # and write to our wakeup descriptor.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        try:
-            self.pid = os.fork()
-            if self.pid == 0:
-                close(read)
-                _be_the_child(load, write)
-        except OSError:
-            close(read)
-            raise
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            close(write)
-        self.fd = read
-        """Becomes readable as the answer arrives."""
+        """Fork; `load` runs in the child and may raise any PidoneError. Raises OSError.
+
+        `fd` becomes readable as the answer arrives.
+        """
+        self.pid, self.fd = _fork(lambda write: _be_the_child(load, write))
         self._answer: list[bytes] = []
         self._is_there = True
 
@@ -131,6 +118,45 @@ class Loading:
             _reap(self.pid)
 
 
+def fork_helper(work: "Callable[[int], None]") -> tuple[int, int]:
+    """Do something that may block in a child, which is left without our signals and descriptors.
+
+    `work` gets the pipe to write into; whatever it raises ends the child. Returns the child's pid, which is
+    to be waited for, and the other end of the pipe. Raises OSError.
+    """
+
+    def child(write: int) -> None:
+        code = 1
+        try:
+            _leave_alone(write)
+            work(write)
+            code = 0
+        finally:
+            os._exit(code)
+
+    return _fork(child)
+
+
+def _fork(child: "Callable[[int], object]") -> tuple[int, int]:
+    """A child that runs `child` with a pipe's writing end, and never returns from it. Raises OSError."""
+    read, write = os.pipe()
+    # Until the child has put the default dispositions back, a signal in it would run our own handlers
+    # and write to our wakeup descriptor.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        pid = os.fork()
+        if pid == 0:
+            close(read)
+            child(write)
+    except OSError:
+        close(read)
+        raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        close(write)
+    return pid, read
+
+
 def _reap(pid: int) -> None:
     from contextlib import suppress  # noqa: PLC0415 (as above)
 
@@ -171,18 +197,8 @@ def _confine(write: int) -> None:
     """Default signals, no descriptors but standard input and the pipe, and limits."""
     import resource  # noqa: PLC0415 (as above)
 
-    signal.set_wakeup_fd(-1)
-    for number in signal.valid_signals():
-        # SIGPIPE, SIGXFSZ and whatever the parent ignores stay ignored: writes fail with an errno instead.
-        if signal.getsignal(number) not in (signal.SIG_DFL, signal.SIG_IGN, None):
-            signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    _leave_alone(write)
     signal.setitimer(signal.ITIMER_REAL, WALL_LIMIT_S)
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
-    os.dup2(null, 2)
-    _close_all_but(write)
     _limit(resource.RLIMIT_CPU, CPU_LIMIT_S)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_CORE, 0)
@@ -193,6 +209,21 @@ def _confine(write: int) -> None:
     except OSError:  # no /proc here: then without that limit
         return
     _limit(resource.RLIMIT_AS, born_with + MEMORY_LIMIT_BYTES)
+
+
+def _leave_alone(write: int) -> None:
+    """Default signals, and no descriptors of the parent's but standard input and the pipe."""
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals():
+        # SIGPIPE, SIGXFSZ and whatever the parent ignores stay ignored: writes fail with an errno instead.
+        if signal.getsignal(number) not in (signal.SIG_DFL, signal.SIG_IGN, None):
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    _close_all_but(write)
 
 
 def _close_all_but(kept: int) -> None:

@@ -191,7 +191,7 @@ def plan(wanted: Wanted, actual: Actual, now: Seconds) -> Plan:
     kept = [member for index, member in actual.instances.items() if index < wanted.count]
     if wanted.hopeless:
         members = (*kept, *actual.arriving)
-        steps += [GiveUp(each.index) for each in members if not _given_up(each)]
+        steps += [GiveUp(each.index) for each in members if not _given_up(each) or _is_due(wanted, each)]
         return Plan(tuple(steps), waits_for=wanted.hopeless)
     taken = {member.index for member in actual.leaving}
     for member in kept:
@@ -230,6 +230,12 @@ def _for_slot(slot: SlotWish, member: Member) -> list[Step]:
 
 def _will_rest(member: Member) -> bool:
     return member.state.is_final or member.ends_to is Goal.REST
+
+
+def _is_due(wanted: Wanted, member: Member) -> bool:
+    """It was about to begin its first life, or another one, when it became clear that it cannot."""
+    begins = member.incarnation < wanted.at_least(member.index)
+    return member.state is State.STOPPED and begins and not wanted.rests(member.index)
 
 
 def _given_up(member: Member) -> bool:

@@ -21,6 +21,12 @@ BACKOFF_RESET_AFTER: Final[Seconds] = 30.0
 """A life this long ends a series of crashes (PM2's EXP_BACKOFF_RESET_TIMER)."""
 
 
+FLAPS: Final = 5
+"""Failures in a row, none of them before `min_uptime`, ..."""
+FLAPS_WITHIN: Final[Seconds] = 60.0
+"""... within which it is told that the app does not stay: `max_restarts` does not count them."""
+
+
 class Fate(Enum):
     """What the policy decided."""
 
@@ -52,6 +58,9 @@ class RestartPolicy:
         self._restarted_at: deque[Seconds] = deque()
         self.unstable = 0
         """Ends in a row that came before `min_uptime`."""
+        self.flapping = ""
+        """How it fails again and again although each time it was up long enough; empty if it does not."""
+        self._failed_at: deque[Seconds] = deque(maxlen=FLAPS)
 
     def judge(self, app: AppSpec, status: ExitStatus, *, uptime: Seconds, now: Seconds) -> Verdict:
         """Decide after an incarnation lived `uptime` seconds and ended at monotonic time `now`.
@@ -64,6 +73,8 @@ class RestartPolicy:
             succeeded = status.signal is None and status.code in app.success_exit_codes
             return Verdict(Fate.COMPLETED if succeeded else Fate.FAILED)
         self.unstable = self.unstable + 1 if uptime < app.min_uptime else 0
+        failed = status.signal is not None or status.code not in app.success_exit_codes
+        self._notice(app, uptime=uptime, now=now, failed=failed)
         if self._too_often(app, now):
             return Verdict(Fate.GAVE_UP)
         return Verdict(Fate.RESTART, self._delay(app, uptime))
@@ -71,8 +82,21 @@ class RestartPolicy:
     def forgive(self) -> None:
         """Forget the past: a person started, restarted or reset the app."""
         self.unstable = 0
+        self.flapping = ""
         self._backoff = 0.0
         self._restarted_at.clear()
+        self._failed_at.clear()
+
+    def _notice(self, app: AppSpec, *, uptime: Seconds, now: Seconds, failed: bool) -> None:
+        if uptime > BACKOFF_RESET_AFTER or not failed:
+            self._failed_at.clear()
+        if failed and uptime >= app.min_uptime:
+            self._failed_at.append(now)
+        first = self._failed_at[0] if len(self._failed_at) == FLAPS else None
+        if first is None or now - first > FLAPS_WITHIN:
+            self.flapping = ""
+        else:
+            self.flapping = f"failed {FLAPS} times in {now - first:.0f} s, each time after min_uptime"
 
     def _too_often(self, app: AppSpec, now: Seconds) -> bool:
         window = app.restart_window

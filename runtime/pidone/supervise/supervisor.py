@@ -130,7 +130,8 @@ class Supervisor:
         if app.wanted.run is not Run.WAITING:
             return app.waits_for
         missing = self._missing(app)
-        return ", ".join(f"{each.app} to be {each.condition}" for each in missing)
+        apps = ", ".join(f"{each.app} to be {each.condition}" for each in missing)
+        return apps or self._world.lifecycle.waits_for(app)
 
     # -- what people and signals ask for ---------------------------------------------------------------
 
@@ -389,7 +390,7 @@ class Supervisor:
             missing = self._missing(app)
             if not missing:
                 self._blocked.discard(key)
-                app.begin()
+                self._begin_unless_outside(app)
                 continue
             hopeless = [d for d in missing if not self._may_come(app, d)]
             if hopeless and key not in self._blocked:
@@ -401,6 +402,14 @@ class Supervisor:
                     f"waits for {first.app} to be {first.condition}, which will not happen",
                     **app.spec.labels(),
                 )
+
+    def _begin_unless_outside(self, app: App) -> None:
+        """Let it start, unless it waits for a service outside."""
+        outside = self._world.lifecycle.outside(app)
+        if outside is None or outside.is_there:
+            app.begin()
+        elif outside.failure:
+            app.refuse(outside.failure)
 
     def _missing(self, app: App) -> list[Dependency]:
         """What an app still waits for. One whose dependency has been removed waits for nobody."""
@@ -616,7 +625,17 @@ def _becomes(app: App) -> bool:
 
 
 def _same_but_count(one: AppSpec, other: AppSpec) -> bool:
-    return one.but(instances=other.instances) == other
+    """Whether no process of one would be another one under the other."""
+    return (
+        one.but(
+            instances=other.instances,
+            wait_for=other.wait_for,
+            wait_for_timeout=other.wait_for_timeout,
+            wait_for_interval=other.wait_for_interval,
+            on_wait_timeout=other.on_wait_timeout,
+        )
+        == other
+    )
 
 
 def _names(keys: list[tuple[str, str]]) -> list[str]:

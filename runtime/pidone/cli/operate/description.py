@@ -100,6 +100,8 @@ def _state(app: Mapping[str, Any], details: Mapping[str, Any]) -> list[str]:
     exits = {each["index"]: _exit(each["last_exit"]) for each in app["instances"]}
     return [
         *_fact("state", app["state"] + ("" if app["ready"] else ", not ready")),
+        *_fact("waits for", app["waits_for"]),
+        *_of_each("does not stay", {each["index"]: each["flapping"] for each in app["instances"]}),
         *_of_each("reason", {each["index"]: each["reason"] for each in details["instances"]}),
         *_of_each("last exit", exits),
         *_of_each("status", {each["index"]: each["status_text"] for each in app["instances"]}),

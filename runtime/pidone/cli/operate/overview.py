@@ -31,18 +31,26 @@ def _rows(app: Mapping[str, Any], details: Mapping[str, Any]) -> list[list[str]]
     limit, next_run = details["memory"]["limit_bytes"], details["times"]["next_run"]
     at = datetime.fromisoformat(next_run).strftime("%m-%d %H:%M") if next_run else ""
     return [
-        [*row[:-1], row[-1] if limit is None else f"{row[-1]}/{table.size(limit)}", at, _why(instance, more)]
+        [
+            *row[:-1],
+            row[-1] if limit is None else f"{row[-1]}/{table.size(limit)}",
+            at,
+            _why(app, instance, more),
+        ]
         for row, instance, more in zip(table.rows([app]), app["instances"], details["instances"], strict=True)
     ]
 
 
-def _why(instance: Mapping[str, Any], more: Mapping[str, Any]) -> str:
+def _why(app: Mapping[str, Any], instance: Mapping[str, Any], more: Mapping[str, Any]) -> str:
     """Why it is not online; what it says of itself if it is."""
+    flapping = str(instance["flapping"])
     if instance["state"] == "online":
-        return str(instance["status_text"])
+        return flapping or str(instance["status_text"])
+    if instance["state"] == "waiting" and app["waits_for"]:
+        return f"waits for {app['waits_for']}"
     last = instance["last_exit"] or {}
     ended = next((f"{name} {value}" for name, value in last.items() if value is not None), "")
-    return ", ".join(filter(None, (more["reason"] or "", f"last exit: {ended}" if ended else "")))
+    return ", ".join(filter(None, (flapping, more["reason"] or "", f"last exit: {ended}" if ended else "")))
 
 
 def _fitted(

@@ -13,6 +13,7 @@ _COLOURS: Final = {
     "starting": 33,
     "stopping": 33,
     "backoff": 33,
+    "waiting": 33,
     "stopped": 90,
     "errored": 31,
 }

@@ -13,6 +13,7 @@ _STATUS: Final = {
     "starting": "launching",
     "backoff": "waiting restart",
     "completed": "stopped",
+    "waiting": "stopped",
 }
 _MOST_BYTES: Final = 1024 * 1024
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_$][\w$]*")

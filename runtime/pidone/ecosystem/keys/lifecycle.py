@@ -3,7 +3,7 @@
 from typing import Final
 
 from pidone.ecosystem.keys.key import Key, KeyGroup
-from pidone.ecosystem.spec import KillMode, OnReadyTimeout
+from pidone.ecosystem.spec import KillMode, OnReadyTimeout, OnWaitTimeout
 from pidone.ecosystem.values import kinds, network, tables
 
 START: Final = KeyGroup(
@@ -16,6 +16,33 @@ START: Final = KeyGroup(
             'Apps that come first: names, or `{db = "ready"}` with `started`, `ready` or `completed`.',
             ours=True,
             default="none",
+        ),
+        Key(
+            "wait_for",
+            network.SERVICES,
+            "Outside services that must answer before it starts: "
+            "`tcp://db:5432`, `http://search:9200/_health`, `https://...`, `unix:///run/x.sock`, "
+            "`file:///shared/ready`.",
+            ours=True,
+            default="none",
+        ),
+        Key(
+            "wait_for_timeout",
+            kinds.DURATION,
+            "How long they may take, from when everything in `depends_on` is there; 0 is for ever.",
+            ours=True,
+        ),
+        Key(
+            "wait_for_interval",
+            network.WAIT_INTERVAL,
+            "Time between two looks.",
+            ours=True,
+        ),
+        Key(
+            "on_wait_timeout",
+            kinds.choice("fail", "start", enum=OnWaitTimeout),
+            "What follows when they took too long: the app is given up, or starts nevertheless.",
+            ours=True,
         ),
         Key(
             "wait_ready",

@@ -3,6 +3,7 @@
 from typing import Final
 
 from pidone.ecosystem.keys.key import Key, KeyGroup
+from pidone.ecosystem.spec import OnWaitTimeout
 from pidone.ecosystem.values import kinds, network, tables
 
 RUNTIME_GROUP: Final = KeyGroup(
@@ -30,6 +31,29 @@ RUNTIME_GROUP: Final = KeyGroup(
             default="`PIDONE_TERMINATION_GRACE`",
         ),
         Key("start_delay", kinds.DURATION, "Wait before the apps start."),
+        Key(
+            "wait_for",
+            network.SERVICES,
+            "Outside services that every app waits for: "
+            "`tcp://db:5432`, `http://search:9200/_health`, `https://...`, `unix:///run/x.sock`, "
+            "`file:///shared/ready`.",
+            default="none",
+        ),
+        Key(
+            "wait_for_timeout",
+            kinds.DURATION,
+            "How long they may take before an app; 0 is for ever.",
+        ),
+        Key(
+            "wait_for_interval",
+            network.WAIT_INTERVAL,
+            "Time between two looks.",
+        ),
+        Key(
+            "on_wait_timeout",
+            kinds.choice("fail", "start", enum=OnWaitTimeout),
+            "What follows when they took too long: apps are given up, or start nevertheless.",
+        ),
         Key("auto_exit", kinds.BOOL, "Exit when nothing is left to run."),
         Key(
             "signals",

@@ -279,3 +279,54 @@ READY: Final = ValueKind(
         table_schema(_READY),
     ),
 )
+
+
+# Outside services -------------------------------------------------------------------------------------------
+
+_SERVICE_EXPECTED: Final = (
+    'expected a service such as "tcp://db:5432", "http://search:9200/_health", "https://HOST/path", '
+    '"unix:///run/x.sock" or "file:///shared/ready"'
+)
+_LOCAL: Final = ("unix://", "file://")
+_AUTHORITY: Final = r"([^\s/?#@]+@)?([A-Za-z0-9._\-]{1,253}|\[[A-Fa-f0-9:.%]+\])"
+_SERVICE: Final = rf"tcp://{_AUTHORITY}:[0-9]{{1,5}}/?|https?://{_AUTHORITY}(:[0-9]{{1,5}})?([/?]\S*)?"
+
+
+def _parse_service(value: object) -> str:
+    """The URL of something outside that an app waits for."""
+    text = parse_string(value).strip()
+    for scheme in _LOCAL:
+        if text.startswith(scheme):
+            return scheme + _absolute(scheme, text.removeprefix(scheme))
+    found = re.fullmatch(_SERVICE, text)
+    if found is None:
+        missing = re.fullmatch(rf"tcp://{_AUTHORITY}/?", text)
+        raise Invalid('expected a port, as in "tcp://db:5432"' if missing else _SERVICE_EXPECTED)
+    port = re.search(r":([0-9]+)/?$", text) if text.startswith("tcp:") else re.search(r":([0-9]+)", text[8:])
+    if port is not None and not 0 < int(port[1]) < 1 << 16:
+        raise Invalid("expected a port from 1 to 65535")
+    return text.removesuffix("/") if text.startswith("tcp:") else text
+
+
+def _absolute(scheme: str, path: str) -> str:
+    if not path.startswith("/") or "\0" in path:
+        raise Invalid(f'expected an absolute path, as in "{scheme}/run/x"')
+    if scheme == "unix://" and len(path.encode(errors="replace")) > _LONGEST_UNIX_PATH:
+        raise Invalid(f"expected a path of at most {_LONGEST_UNIX_PATH} bytes")
+    return path
+
+
+SERVICES: Final = kinds.list_of(
+    ValueKind("URL", _parse_service, fragments.text(rf"(unix|file):///[\s\S]*|{_SERVICE}")), _SERVICE_EXPECTED
+)
+
+
+def _parse_interval(value: object) -> float:
+    seconds: float = DURATION.parse(value)
+    if seconds < _LEAST_INTERVAL_S:
+        raise Invalid('expected an interval of at least "100ms"')
+    return seconds
+
+
+_LEAST_INTERVAL_S: Final = 0.1
+WAIT_INTERVAL: Final = DURATION._replace(parse=_parse_interval)

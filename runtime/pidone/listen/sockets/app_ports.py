@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol
 
 from pidone.ecosystem.spec import AppSpec, Balance, Listen
-from pidone.errors import ListenError
+from pidone.errors import ListenError, PortTakenError
 from pidone.listen import needs
 from pidone.listen.sockets.address import ANY_V4, Address, Kind, of_listen
 from pidone.listen.sockets.bind import explain, open_socket
@@ -99,7 +99,10 @@ class AppPorts:
             else:
                 self._open(PortKey(address), entry.backlog)
         except OSError as error:
-            raise ListenError(f"{self._app.name}: listen: {explain(address, error)}") from error
+            message = f"{self._app.name}: listen: {explain(address, error)}"
+            if error.errno == errno.EADDRINUSE:
+                raise PortTakenError(message, self._app.key()) from error
+            raise ListenError(message) from error
 
     def sockets_of(self, app: AppSpec, slot: int) -> MemberSockets:
         """Where a process of this app, as it is now, asks for sockets."""

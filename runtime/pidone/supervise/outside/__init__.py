@@ -1,0 +1,1 @@
+"""Services outside the container that apps wait for before their first start (`wait_for`)."""
