@@ -9,7 +9,7 @@ run: $(VENV)/.sample
 	cd docker/backend && PATH="$(CURDIR)/$(BIN):$$PATH" pidone ecosystem.toml
 
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --ignore tests/servers $(ARGS)
 
 # The whole runtime in a seeded world: `make sim SEEDS=100000`, and `make sim SEED=n` for one that failed.
 sim: $(VENV)/.ready
