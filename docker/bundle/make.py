@@ -207,6 +207,7 @@ COLD = (
         "urwid",
         "uuid",
         "wcwidth",
+        "wsproto",
         "xml",
         "yaml",
         "zipfile",

@@ -118,13 +118,13 @@ def test_the_environment_of_apps_is_the_containers(bundled: tuple[str, str]) -> 
 
 
 def test_it_is_small(bundle: str, figures: Report) -> None:
-    """Under 24 MB unpacked and 15 MB compressed."""
+    """Under 25 MB unpacked and 15 MB compressed."""
     saved = subprocess.run(["docker", "save", bundle], check=True, capture_output=True).stdout
     compressed = len(zlib.compress(saved, 9)) / 1e6
     unpacked = int(docker("image", "inspect", "--format", "{{.Size}}", bundle)) / 1e6
-    figures(Figure("image `bundle`: unpacked", "MB", [unpacked], target="< 24 MB", met=unpacked < 24))
+    figures(Figure("image `bundle`: unpacked", "MB", [unpacked], target="< 25 MB", met=unpacked < 25))
     figures(Figure("image `bundle`: compressed", "MB", [compressed], target="< 15 MB", met=compressed < 15))
-    assert unpacked < 24
+    assert unpacked < 25
     assert compressed < 15
 
 
