@@ -63,6 +63,6 @@ def test_a_taken_port_is_said_before_anything_starts(tmp_path: Path) -> None:
         file = tmp_path / "e.json"
         file.write_text(json.dumps({"static": [{"path": ".", "port": port, "host": "127.0.0.1"}]}))
         with pidone(str(file)) as running:
-            assert running.wait() == 78
+            assert running.wait() == 69
             assert running.err is not None
             assert f"127.0.0.1:{port}: already in use" in running.err.text()

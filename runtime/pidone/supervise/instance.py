@@ -492,12 +492,15 @@ class Instance:
             self._ready_by = how
         self.handle(Event.READY)
 
-    def became_unhealthy(self, why: str, event: str = "instance.unhealthy") -> None:
+    def became_unhealthy(self, why: str, *, is_hung: bool = False) -> None:
         """A probe, a watchdog or the heartbeat gave up on it."""
         if self.state not in (State.STARTING, State.ONLINE):
             return
         self.reason = why
-        self._log("error", event, why)
+        if is_hung:
+            self._log("error", "instance.hung", why)
+        else:
+            self._log("error", "instance.unhealthy", why)
         if not self._observer.instance_unhealthy(self):
             self.handle(Event.UNHEALTHY)
 

@@ -23,7 +23,7 @@ class Hearer(Protocol):
 
     def became_ready(self, how: str) -> None: ...
 
-    def became_unhealthy(self, why: str, event: str = "instance.unhealthy") -> None: ...
+    def became_unhealthy(self, why: str, *, is_hung: bool = False) -> None: ...
 
     def extend_timeout(self, delay: Seconds) -> None: ...
 
@@ -67,7 +67,7 @@ class IncarnationReport:
 
     def hung(self, why: str) -> None:
         if self._current:
-            self._instance.became_unhealthy(why, "instance.hung")
+            self._instance.became_unhealthy(why, is_hung=True)
 
     def status(self, text: str) -> None:
         if self._current:
