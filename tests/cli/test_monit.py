@@ -117,7 +117,7 @@ def test_the_mouse_chooses_and_scrolls(broken: Operated) -> None:
         terminal.until("log of nightly")
         terminal.press("a")
         terminal.until("log of all apps")
-        terminal.until("instance.online")
+        terminal.until("instance.errored")
         terminal.click(10, terminal.row_of("log of all") + 2, button=64)
         terminal.until(r"paused, \d+ newer: End follows")
         terminal.press("\x1b[F")
