@@ -145,21 +145,11 @@ def test_the_queue_is_as_long_after_the_first_client_as_before(tmp_path: Path) -
 
 def test_a_control_side_that_cannot_be_loaded_says_so_and_does_not_spin(tmp_path: Path) -> None:
     """An upgrade in place takes a module away before the first client: one error, an answer, no busy loop."""
-    shutil.copytree(Path(sys.modules["pidone"].__path__[0]), tmp_path / "lib" / "pidone")
-    handlers = tmp_path / "lib" / "pidone" / "control" / "router.py"
-    (tmp_path / "ecosystem.toml").write_text(SLEEPER)
     path = tmp_path / "control.sock"
-    start = (
-        "import sys; sys.path.insert(0, sys.argv.pop(1)); from pidone.cli.main import dispatch; "
-        "sys.exit(dispatch(['pidone', *sys.argv[1:]]))"
-    )
-    words = ["--socket", str(path), str(tmp_path / "ecosystem.toml")]
-    with Running([PYTHON, "-B", "-I", "-c", start, str(tmp_path / "lib"), *words], cwd=tmp_path) as run:
-        run.expect(event="control.listening")
-        run.expect(event="instance.online", count=3)
-        kept = handlers.read_text()
-        handlers.unlink()
-        shutil.rmtree(handlers.parent / "__pycache__", ignore_errors=True)
+    with copied(tmp_path, SLEEPER) as run:
+        router = tmp_path / "lib" / "pidone" / "control" / "router.py"
+        kept = router.read_text()
+        router.unlink()
         before = cpu_s(run.pid)
         for _ in range(3):
             status, body = ask(path)
@@ -169,8 +159,55 @@ def test_a_control_side_that_cannot_be_loaded_says_so_and_does_not_spin(tmp_path
         [record] = run.find(event="control.error")
         assert "ModuleNotFoundError" in record["message"]
         assert cpu_s(run.pid) - before < 0.7
-        handlers.write_text(kept)
+        router.write_text(kept)
         eventually(lambda: ask(path)[0] == 200, "the control side to be loaded after all", DEADLINE_S)
+
+
+def test_what_answers_pm2s_client_is_loaded_when_it_can_be(tmp_path: Path) -> None:
+    """The same at its sockets: clients wait, nothing spins, and it is tried again."""
+    home = tmp_path / "pm2"
+    ecosystem = f"[runtime]\npm2_rpc = true\n{SLEEPER}"
+    with (
+        copied(tmp_path, ecosystem, env={"PM2_HOME": str(home)}) as run,
+        socket.socket(socket.AF_UNIX) as client,
+    ):
+        run.expect(event="control.listening", address=str(home))
+        wire = tmp_path / "lib" / "pidone" / "control" / "pm2" / "wire.py"
+        kept = wire.read_text()
+        wire.unlink()
+        before = cpu_s(run.pid)
+        client.settimeout(DEADLINE_S)
+        client.connect(str(home / "rpc.sock"))
+        request = b'j:{"type":"call","method":"ping","args":[{}]}'
+        identity = b"s:1"
+        frame = b"".join(len(part).to_bytes(4, "big") + part for part in (request, identity))
+        client.sendall(b"\x12" + frame)
+        record = run.expect(event="control.error")
+        assert "ModuleNotFoundError" in record["message"]
+        wire.write_text(kept)
+        assert b'"msg": "pong"' in client.recv(4096)
+        assert cpu_s(run.pid) - before < 1.5
+        assert len(run.find(event="control.error")) == 1
+
+
+@contextlib.contextmanager
+def copied(folder: Path, ecosystem: str, env: "dict[str, str] | None" = None) -> "Iterator[Running]":
+    """A runtime of a copy of the package, without bytecode, whose modules may be taken away."""
+    shutil.copytree(
+        Path(sys.modules["pidone"].__path__[0]),
+        folder / "lib" / "pidone",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    (folder / "ecosystem.toml").write_text(ecosystem)
+    start = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); from pidone.cli.main import dispatch; "
+        "sys.exit(dispatch(['pidone', *sys.argv[1:]]))"
+    )
+    words = [str(folder / "lib"), "--socket", str(folder / "control.sock"), str(folder / "ecosystem.toml")]
+    with Running([PYTHON, "-B", "-I", "-c", start, *words], cwd=folder, env=env or {}) as run:
+        run.expect(event="control.listening", address=str(folder / "control.sock"))
+        run.expect(event="instance.online", count=3)
+        yield run
 
 
 def ask(path: Path) -> tuple[int, bytes]:

@@ -71,7 +71,11 @@ class Clients:
             self._loop.remove_reader(self._socket.fileno())
             self._loop.call_later(_PAUSE, self._open)
             return
-        peer = peers.of(sock)
+        try:
+            peer = peers.of(sock)
+        except OSError:  # the kernel does not say who it is
+            sock.close()
+            return
         if not peers.is_ours(peer.uid):
             sock.close()
             return

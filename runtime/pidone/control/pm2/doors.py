@@ -6,13 +6,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pidone.control import socket_file
+from pidone.ecosystem.spec import Seconds
 from pidone.supervise.session import Parts
+from pidone.throttle import Throttle
 
 if TYPE_CHECKING:
     from pidone.control.pm2.clients import Clients
 
 _RPC: Final = "rpc.sock"
 _PUB: Final = "pub.sock"
+_RETRY: Final[Seconds] = 5.0
+"""How long clients wait in the queue where what serves them cannot be loaded."""
 
 
 class _Served(NamedTuple):
@@ -28,6 +32,7 @@ class Doors:
         self._parts = parts
         self._bound: list[socket_file.Bound] = []
         self._served: _Served | None = None
+        self._throttle = Throttle(parts.loop.time)
         home = home_of(environ)
         try:
             os.makedirs(home, mode=0o700, exist_ok=True)
@@ -39,8 +44,7 @@ class Doors:
             message = f"{home}: {why}; PM2's client cannot reach this runtime"
             parts.ledger.event("info", "control.error", message, address=home, error=why)
             return
-        for bound in self._bound:
-            parts.loop.add_reader(bound.sock.fileno(), self._knocked)
+        self._wait_for_knocks()
         parts.ledger.event("info", "control.listening", f"PM2's client is answered in {home}", address=home)
 
     def close(self) -> None:
@@ -58,15 +62,29 @@ class Doors:
                     os.unlink(bound.path)
         self._bound = []
 
+    def _wait_for_knocks(self) -> None:
+        for bound in self._bound:
+            self._parts.loop.add_reader(bound.sock.fileno(), self._knocked)
+
     def _knocked(self) -> None:
-        """The first client: load what answers."""
+        """The first client: load what answers. Where that fails clients wait, and it is tried again."""
+        for bound in self._bound:
+            self._parts.loop.remove_reader(bound.sock.fileno())
+        try:
+            self._serve()
+        except Exception as error:  # noqa: BLE001 (files that an upgrade has changed can fail in any way)
+            why = f"PM2's client cannot be served: {type(error).__name__}: {error}"
+            if times := self._throttle.due("load"):
+                again = f" ({times} times)" if times > 1 else ""
+                self._parts.ledger.event("error", "control.error", why + again, error=str(error))
+            self._parts.loop.call_later(_RETRY, self._wait_for_knocks)
+
+    def _serve(self) -> None:
         from pidone.control.pm2.bus import Bus  # noqa: PLC0415 (nothing of it before there is a client)
         from pidone.control.pm2.clients import Clients  # noqa: PLC0415
         from pidone.control.pm2.service import Service  # noqa: PLC0415
 
         rpc, pub = (bound.sock for bound in self._bound)
-        for sock in (rpc, pub):
-            self._parts.loop.remove_reader(sock.fileno())
         bus = Bus(self._parts)
         service = Service(self._parts, bus)
         self._served = _Served(
