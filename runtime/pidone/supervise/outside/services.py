@@ -7,13 +7,14 @@ app that waits, and hears when that may be another one.
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from functools import partial
 from signal import SIGKILL
 from typing import TYPE_CHECKING
 
 from pidone.contracts import LogSink, Timer
+from pidone.descriptors import close
 from pidone.ecosystem.spec import AppSpec, OnWaitTimeout, RuntimeSpec, Seconds
+from pidone.init import proctree
 from pidone.init.reaper import Reaper
 from pidone.supervise.app import App
 from pidone.supervise.lifecycle import Outside
@@ -195,13 +196,13 @@ class Services:
         look.again = None
         try:
             look.pid, look.fd = start_look(look.service, look.interval)
-        except OSError as error:  # no process is to be had: the next time one may be
+            self._reaper.watch(look.pid, partial(self._ended, look))
+            os.set_blocking(look.fd, False)
+            self._loop.add_reader(look.fd, self._read, look)
+        except OSError as error:  # no process or descriptor is to be had: the next time one may be
+            self._end(look)
             look.problem = f"nobody can look: {error.strerror}"
             self._retry(look)
-            return
-        self._reaper.watch(look.pid, partial(self._ended, look))
-        os.set_blocking(look.fd, False)
-        self._loop.add_reader(look.fd, self._read, look)
 
     def _retry(self, look: _Look) -> None:
         look.again = self._loop.call_later(look.interval, partial(self._begin, look))
@@ -256,13 +257,12 @@ class Services:
             look.again.cancel()
         self._close(look)
         if look.pid is not None and self._reaper.owns(look.pid):
-            with suppress(ProcessLookupError):
-                os.kill(look.pid, SIGKILL)
+            proctree.deliver(look.pid, SIGKILL)
 
     def _close(self, look: _Look) -> None:
         if look.fd >= 0:
             self._loop.remove_reader(look.fd)
-            os.close(look.fd)
+            close(look.fd)
             look.fd = -1
 
 
