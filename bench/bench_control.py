@@ -5,6 +5,7 @@ import http.client
 import os
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -91,7 +92,9 @@ def _readyz(folder: Path) -> Figure:
     """Four kept connections, pipelined by a process that does nothing else, so that we measure the server."""
     with _running(folder) as (_, _, port):
         rates = [_rate(port) for _ in range(3)]
-    return Figure("/readyz", "requests/s", rates, target="5000 requests/s", met=max(rates) > 5000)
+    return Figure(
+        "/readyz", "requests/s", rates, target="5000 requests/s", met=statistics.median(rates) > 5000
+    )
 
 
 def _rate(port: int, seconds: float = 2.0, depth: int = 16) -> float:

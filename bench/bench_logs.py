@@ -65,13 +65,11 @@ def run() -> Iterable[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         bench = _Bench(Path(folder))
         plain = bench.rates(PLAIN)
-        yield Figure(
-            "plain lines to NDJSON, one writer", "lines/s", plain, target="1e6", met=_best(plain) >= 1e6
-        )
+        met = statistics.median(plain) >= 1e6
+        yield Figure("plain lines to NDJSON, one writer", "lines/s", plain, target="1e6", met=met)
         merged = bench.rates(OBJECT)
-        yield Figure(
-            "JSON lines merged, one writer", "lines/s", merged, target="5e5", met=_best(merged) >= 5e5
-        )
+        met = statistics.median(merged) >= 5e5
+        yield Figure("JSON lines merged, one writer", "lines/s", merged, target="5e5", met=met)
         yield from bench.many(statistics.median(plain))
         yield from bench.beside_the_peer()
         yield bench.stalled()
@@ -107,7 +105,7 @@ class _Bench:
             [single],
             "one writer",
             "80 %",
-            _best(rates) >= 0.8 * single,
+            statistics.median(rates) >= 0.8 * single,
         )
         yield Figure(
             "the slowest writer when the first is done",
@@ -269,11 +267,6 @@ def _slowest_share(data: bytes, each: int) -> float:
         if counts[record["app"]] == each:
             break
     return min(counts.values()) / statistics.mean(counts.values())
-
-
-def _best(values: Sequence[float]) -> float:
-    """On a machine that others use too, the best round says what the program can do."""
-    return max(values)
 
 
 def _rss_mib(pid: int) -> float:

@@ -17,10 +17,11 @@ FOLDER: Final = (
 READABLE: Final = """
 keep() { mkdir -p "$T/$1" && mount --bind "$1" "$T/$1"; }
 T=/run/core/root; mkdir -p $T; mount -t tmpfs -o mode=755 tmpfs $T
-for each in "$PYTHON_HOME" "$REPOSITORY"; do case $each in /root/*) keep "$each";; esac; done
-if [ -d $T/root ]; then mount --rbind $T/root /root; fi
+H=$(getent passwd 0 | cut -d: -f6)
+for each in "$PYTHON_HOME" "$REPOSITORY"; do case $each in "$H"/*) keep "$each";; esac; done
+if [ -d "$T/$H" ]; then mount --rbind "$T/$H" "$H"; fi
 """
-"""Another user may not enter /root, where this machine may have its interpreter."""
+"""Another user may not enter root's home, where the interpreter may be."""
 NOBODY: Final = "exec setpriv --reuid 4242 --regid 4242 --clear-groups --bounding-set=-all --no-new-privs"
 
 CELLS: Final[dict[str, str]] = {

@@ -30,7 +30,7 @@ def tool(*names: str) -> Need:
     """The first of these programs that is there; `{program}`."""
 
     def find() -> Mapping[str, str]:
-        path = os.environ["PATH"] + ":/usr/local/go/bin:/usr/sbin:/root/.cargo/bin"
+        path = os.environ["PATH"] + ":/usr/local/go/bin:/usr/sbin:" + str(Path.home() / ".cargo" / "bin")
         found = next(filter(None, (shutil.which(name, path=path) for name in names)), None)
         if found is None:
             pytest.skip(f"no {' or '.join(names)} here")

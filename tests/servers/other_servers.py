@@ -1,5 +1,7 @@
 """Servers in other languages, and those that speak something else than HTTP."""
 
+from typing import Any
+
 from servers.install import compiled, tool
 from servers.server import KEPT, NEW, Server
 
@@ -108,6 +110,20 @@ catch_workers_output = yes
 """
 _BOTH = frozenset({NEW, KEPT})
 
+
+def _puma(name: str, *options: str, **more: Any) -> Server:
+    return Server(
+        name=name,
+        need=tool("puma"),
+        command=("{program}", *options, "config.ru"),
+        files={"config.ru": _PUMA},
+        keeps=False,  # Puma 5 may never end at SIGTERM while clients keep asking, with or without us
+        codes=frozenset({0, 143}),
+        loses=_BOTH,
+        **more,
+    )
+
+
 SERVERS = (
     Server(
         name="Go net/http",
@@ -162,35 +178,9 @@ SERVERS = (
         tells_pid=False,
         loses=_BOTH,
     ),
-    Server(
-        name="Puma",
-        need=tool("puma"),
-        command=("{program}", "-b", "tcp://127.0.0.1:{port}", "config.ru"),
-        files={"config.ru": _PUMA},
-        keeps=False,  # Puma 5 may never end at SIGTERM while clients keep asking, with or without us
-        codes=frozenset({0, 143}),
-        loses=_BOTH,
-        is_quick=True,
-    ),
-    Server(
-        name="Puma, cluster",
-        need=tool("puma"),
-        command=("{program}", "-w", "2", "-b", "tcp://127.0.0.1:{port}", "config.ru"),
-        files={"config.ru": _PUMA},
-        keeps=False,  # Puma 5 may never end at SIGTERM while clients keep asking, with or without us
-        codes=frozenset({0, 143}),
-        loses=_BOTH,
-    ),
-    Server(
-        name="Puma with listen",
-        need=tool("puma"),
-        command=("{program}", "-p", "{port}", "config.ru"),
-        files={"config.ru": _PUMA},
-        keeps=False,  # Puma 5 may never end at SIGTERM while clients keep asking, with or without us
-        codes=frozenset({0, 143}),
-        is_listed=True,
-        loses=_BOTH,
-    ),
+    _puma("Puma", "-b", "tcp://127.0.0.1:{port}", is_quick=True),
+    _puma("Puma, cluster", "-w", "2", "-b", "tcp://127.0.0.1:{port}"),
+    _puma("Puma with listen", "-p", "{port}", is_listed=True),
     Server(
         name="php -S",
         need=tool("php"),
