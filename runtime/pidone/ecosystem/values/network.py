@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from pidone.ecosystem.spec import Listen, Probe, Readiness
 from pidone.ecosystem.values import NUMBER, Invalid, ValueKind, fragments, kinds, parse_string, scalar_text
@@ -302,8 +303,11 @@ def _parse_service(value: object) -> str:
     if found is None:
         missing = re.fullmatch(rf"tcp://{_AUTHORITY}/?", text)
         raise Invalid('expected a port, as in "tcp://db:5432"' if missing else _SERVICE_EXPECTED)
-    port = re.search(r":([0-9]+)/?$", text) if text.startswith("tcp:") else re.search(r":([0-9]+)", text[8:])
-    if port is not None and not 0 < int(port[1]) < 1 << 16:
+    try:
+        port = urlsplit(text).port
+    except ValueError:  # more than 65535
+        port = 0
+    if port == 0:
         raise Invalid("expected a port from 1 to 65535")
     return text.removesuffix("/") if text.startswith("tcp:") else text
 
