@@ -178,3 +178,13 @@ def test_dropped_arguments_of_an_interpreter() -> None:
     """Where no interpreter runs the script."""
     found = read({"script": "/bin/true", "interpreter": "none", "interpreter_args": "-x"})
     assert "interpreter_args: dropped" in found.warnings[0]
+
+
+def test_an_environment_called_file_has_no_form_in_toml() -> None:
+    """There `env_file` names files: the variables are left out, and the new file says so."""
+    original = document({"name": "app", "script": "x", "env_file": {"A": "1"}}, language="javascript")
+    converted = convert(original, options(), OutputFile(Path("/"), has_references=True)).tables
+    assert "env_file" not in converted.apps[0]
+    assert any("env_file" in remark and "--env file" in remark for remark in converted.remarks)
+    kept = convert(original, options(), OutputFile(Path("/"), has_references=False)).tables
+    assert kept.apps[0]["env_file"] == {"A": "1"}

@@ -84,6 +84,7 @@ def convert(document: Document, options: LoadOptions, target: OutputFile) -> Con
         left_out=tuple(left_out),
         runtime=_runtime(runtime if isinstance(runtime, Mapping) else {}, values),
         rest={**({"static": served} if served else {}), **rest},
+        remarks=tuple(values.remarks),
     )
     return Converted(converted, ecosystem)
 
@@ -116,7 +117,10 @@ def _app(found: Sorted, spec: AppSpec, values: "_Values", cwd: str | None) -> Ma
     }
     app |= values.environment(known["env"].value if "env" in known else None, spec)
     for entry in found.sets.values():
-        if entry.value is not None and (isinstance(entry.value, Mapping) or not values.is_pm2s):
+        if values.is_strict_next and keys.find(entry.spelling, keys.APP_KEYS):  # there it is that key
+            meant = f"the variables of `--env {entry.spelling.removeprefix('env_')}` under PM2"
+            values.remarks.append(f"{spec.name}: {entry.spelling}, {meant}, has no form in TOML")
+        elif entry.value is not None and (isinstance(entry.value, Mapping) or not values.is_pm2s):
             variables = pm2.with_nulls(entry.value) if values.is_pm2s else entry.value
             app[entry.spelling] = values.of(tables.ENV, variables)
     if cwd:
@@ -158,6 +162,8 @@ class _Values:
         self.is_strict_next = target.has_references
         self._from_references = document.has_references
         self._target = target
+        self.remarks: list[str] = []
+        """What the new file does not say."""
 
     def of(self, kind: ValueKind, value: object) -> object:
         """A key's value, in its most readable form where that means exactly the same."""
