@@ -1,32 +1,18 @@
-"""`pidone prove FILE`: bad habits are convicted, each for its reason, and good servers are acquitted."""
+"""`pidone prove FILE`: bad habits are convicted, each for its reason, and a good server is acquitted."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree as ET
 
-import npm
 import pytest
-from harness import DEADLINE_S, PIDONE, PYTHON, children, eventually, free_port
+from harness import DEADLINE_S, PIDONE, PYTHON, alive, children, eventually, free_port
+from prove.proving import failures, prove, run
 
 SAMPLES = Path(__file__).parent / "samples"
-
-
-def prove(folder: Path, app: str, *words: str) -> "tuple[int, dict[str, Any]]":
-    """The exit code and the report."""
-    (folder / "e.toml").write_text(f'[[apps]]\nname = "web"\ncwd = "{folder}"\n{app}')
-    done = run(folder, "--json", *words)
-    assert done.stdout, done.stderr
-    return done.returncode, json.loads(done.stdout)
-
-
-def run(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    """The command with the file there."""
-    argv = [PIDONE, "prove", str(folder / "e.toml"), "--timeout", "90", *words]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
 
 
 def server(port: int, habit: str = "", *, instances: int = 2, keys: str = 'share = "python"') -> str:
@@ -35,15 +21,6 @@ def server(port: int, habit: str = "", *, instances: int = 2, keys: str = 'share
     script = f'script = "{SAMPLES / "server.py"}"\ninterpreter = "{PYTHON}"\n'
     more = f'instances = {instances}\nkill_timeout = "3s"\n{keys}\n'
     return f"{script}args = {args}\n{more}"
-
-
-def failures(report: "dict[str, Any]") -> "dict[str, str]":
-    """What failed, by trial."""
-    return {
-        step["name"]: "; ".join(each["what"] for each in step["findings"] if each["level"] == "failed")
-        for step in report["steps"]
-        if step["result"] == "failed"
-    }
 
 
 @pytest.mark.parametrize(
@@ -102,86 +79,6 @@ def test_a_good_server_is_acquitted(tmp_path: Path) -> None:
     assert sum(step["clients"]["requests"] for step in report["steps"] if step["clients"]) > 100
 
 
-NODE = """
-const app = require('express')();
-app.get('/', (request, answer) => setTimeout(() => answer.send('hello'), 20));
-const server = app.listen(PORT);
-process.on('SIGTERM', () => server.close());
-"""
-FASTIFY = """
-const app = require('fastify')();
-app.get('/', async () => 'hello');
-app.listen({port: PORT});
-process.on('SIGTERM', () => app.close());
-"""
-SOCKETS = """
-const server = require('http').createServer((request, answer) => answer.end('hello'));
-const io = new (require('socket.io').Server)(server, {transports: ['websocket']});
-server.listen(PORT);
-process.on('SIGTERM', () => io.close());
-"""
-
-
-@pytest.mark.parametrize(
-    ("package", "text"),
-    [("express", NODE), ("fastify", FASTIFY), ("socket.io", SOCKETS)],
-    ids=lambda v: v[:9],
-)
-def test_well_known_node_servers_are_acquitted(package: str, text: str, tmp_path: Path) -> None:
-    """As their documentation shows them, with the handler for SIGTERM that they recommend."""
-    modules = npm.modules(f"prove-{package}", package)
-    (tmp_path / "node_modules").symlink_to(modules)
-    (tmp_path / "app.js").write_text(text.replace("PORT", str(free_port())))
-    code, report = prove(
-        tmp_path, 'script = "app.js"\nexec_mode = "cluster"\ninstances = 2\nkill_timeout = "5s"\n'
-    )
-    assert failures(report) == {}
-    assert code == 0
-
-
-ASGI = """
-async def app(scope, receive, send):
-    if scope["type"] != "http":
-        return
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
-    await send({"type": "http.response.body", "body": b"hello"})
-"""
-WSGI = """
-def app(environ, start_response):
-    start_response("200 OK", [("content-length", "5")])
-    return [b"hello"]
-"""
-AIOHTTP = """
-from aiohttp import web
-async def hello(request):
-    return web.Response(text="hello")
-app = web.Application()
-app.router.add_get("/", hello)
-web.run_app(app, host="127.0.0.1", port=PORT)
-"""
-
-
-@pytest.mark.parametrize(
-    ("module", "args"),
-    [
-        ("uvicorn", "asgi:app --port PORT"),
-        ("gunicorn", "wsgi:app -b 127.0.0.1:PORT --threads 8"),
-        ("aiohttp", ""),
-    ],
-)
-def test_well_known_python_servers_are_acquitted(module: str, args: str, tmp_path: Path) -> None:
-    """As they are."""
-    pytest.importorskip(module)
-    port = str(free_port())
-    for name, text in (("asgi", ASGI), ("wsgi", WSGI), ("aio", AIOHTTP)):
-        (tmp_path / f"{name}.py").write_text(text.replace("PORT", port))
-    line = ["-m", module, *args.replace("PORT", port).split()] if args else ["aio.py"]
-    app = f'script = "{PYTHON}"\nargs = {json.dumps(line)}\nexec_mode = "cluster"\ninstances = 2\n'
-    code, report = prove(tmp_path, app)
-    assert failures(report) == {}
-    assert code == 0
-
-
 def test_a_url_is_asked_instead(tmp_path: Path) -> None:
     """And one that is not on this machine is refused before anything is started."""
     port = free_port()
@@ -211,6 +108,18 @@ def test_given_up_by_a_ci_system_it_leaves_nobody(tmp_path: Path) -> None:
     process.send_signal(signal.SIGTERM)
     assert process.wait(DEADLINE_S) == 128 + signal.SIGTERM
     assert not children(process.pid)
+
+
+def test_killed_it_leaves_nobody_either(tmp_path: Path) -> None:
+    """SIGKILL: the runtime hears of it, and ends its apps in order."""
+    (tmp_path / "e.toml").write_text(f'[[apps]]\nname = "web"\n{server(free_port())}')
+    process = subprocess.Popen([PIDONE, "prove", str(tmp_path / "e.toml")], stdout=subprocess.DEVNULL)
+    apps = eventually(lambda: [one for each in children(process.pid) for one in children(each)], "the apps")
+    [runtime] = children(process.pid)
+    process.kill()
+    process.wait(DEADLINE_S)
+    eventually(lambda: os.waitpid(runtime, os.WNOHANG)[0], "the runtime, ours now, to end")
+    assert not any(map(alive, apps))
 
 
 def test_an_app_without_a_port_is_tried_as_well(tmp_path: Path) -> None:

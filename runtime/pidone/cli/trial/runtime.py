@@ -41,7 +41,8 @@ class OwnRuntime:
         self.client = Client(path)
         options = ("--socket", path, "--no-auto-exit", "--log-format", log_format)
         chosen = ("--env", env_name) if env_name else ()
-        self._argv = module_argv("pidone", "start", *options, *chosen, *files)
+        start = module_argv("pidone", "start", *options, *chosen, *files)
+        self._argv = module_argv("pidone.cli.trial.tied", str(os.getpid()), *start)
         inherited = {name: value for name, value in os.environ.items() if name != "PIDONE_SOCKET"}
         self._environ = {**inherited, **environ}
         self._output = output
