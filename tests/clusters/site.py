@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import PIDONE, Running, eventually, pidone
+from harness import DEADLINE_S, PIDONE, Running, eventually, pidone
 
 APPS = Path(__file__).parent / "apps"
 UNHURRIED = {"settle_time": "100ms", "listen_timeout": 60_000, "kill_timeout": 60_000}
@@ -107,7 +107,7 @@ def get(port: int, path: str = "/", source: str | None = None) -> str:
     """The body of one answer, on a connection of its own."""
     from listen.fleet import fetch
 
-    return asyncio.run(fetch(port, path, source=source))
+    return asyncio.run(asyncio.wait_for(fetch(port, path, source=source), DEADLINE_S))
 
 
 def queued(port: int) -> int:
