@@ -109,9 +109,8 @@ UNUSED = (
     "fractions.py",  # for statistics alone
     "graphlib.py",
     "netrc.py",
-    "pprint.py",  # what pickle and random test themselves with, as statistics is
     "pty.py",
-    "statistics.py",
+    "statistics.py",  # what random tests itself with
 )
 """Parts of the standard library that neither pidone nor its dependencies import."""
 
@@ -227,6 +226,7 @@ COLD = (
         "getopt",
         "pkgutil",
         "platform",
+        "pprint",
         "py_compile",
         "runpy",
         "socketserver",

@@ -94,6 +94,7 @@ def images(folder: Path) -> dict[str, str]:
         "BACKEND_IMAGE": "pidone-test/backend",
         "NODE_API_IMAGE": "pidone-test/node-api",
         "BACKEND_CPUS": str(CPUS),
+        "CHAT_DB_PATIENCE": "5",  # the clients of a load have the same processors
         "POSTGRES_PASSWORD_FILE": str(password),
         "BACKEND_PORT": "127.0.0.1:0",
         "NODE_API_PORT": "127.0.0.1:0",
