@@ -1,5 +1,6 @@
 """Unmodified Node programs behind our primary, on every supported version of Node."""
 
+import asyncio
 import errno
 import json
 import signal
@@ -7,7 +8,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from harness import eventually
+from harness import eventually, state
 from listen.fleet import Fleet, app_of
 
 HELLO = """
@@ -208,7 +209,24 @@ def test_closing_the_channel_ends_the_worker(fleet: Fleet, node: str, tmp_path: 
     script.write_text("require('http').createServer().listen(0);")
     (worker,) = fleet.start_ready(app_of(node, str(script), cluster=True))
     worker.handover.close()
-    assert fleet.gone(worker) == 0
+    assert fleet.gone(worker) == 0, worker.text()
+
+
+def test_what_waits_on_a_closed_channel(fleet: Fleet, node: str, tmp_path: Path) -> None:
+    """A worker that finds a question on a channel whose other end has gone exits all the same with 0."""
+    script = tmp_path / "app.cjs"
+    script.write_text("""
+      require('http').createServer().listen(0, () => {
+        process.nextTick(() => process.kill(process.pid, 'SIGSTOP')); // 'listening' has been told by then
+      });
+    """)
+    (worker,) = fleet.start_ready(app_of(node, str(script), cluster=True))
+    fleet.eventually(lambda: state(worker.pid) == "T", "it to stand still")
+    assert worker.handover.drain()
+    fleet.run(asyncio.sleep(0))  # the drain is asked for in a task
+    worker.handover.close()
+    worker.signal(signal.SIGCONT)
+    assert fleet.gone(worker) == 0, worker.text()
 
 
 def test_inherited_descriptor(fleet: Fleet, any_node: str, port: int, tmp_path: Path) -> None:

@@ -16,9 +16,20 @@ if (restored !== undefined) {
   else delete process.env.NODE_OPTIONS;
 }
 
+function tell(cmd) {
+  if (process.connected) process.send({ cmd });
+}
+
 if (isMainThread && process.channel) {
+  // A worker whose runtime has gone ends with 0 when it reads the end of the channel. Whoever writes before that,
+  // we or Node's cluster, would end it with EPIPE as an error that nobody handles.
+  const { worker } = require('cluster'); // loaded already
+  worker?.on('error', (error) => {
+    const hasGone = error.code === 'EPIPE' && error.syscall === 'write' && process.connected;
+    if (!hasGone && worker.listenerCount('error') === 1) throw error; // as without this listener
+  });
   process.on('internalMessage', (message) => {
-    if (message.cmd === 'NODE_PIDONE_PING' && process.connected) process.send({ cmd: 'NODE_PIDONE_PONG' });
+    if (message.cmd === 'NODE_PIDONE_PING') tell('NODE_PIDONE_PONG');
   });
   // 'internalMessage' carries what has a `cmd` that begins with NODE_; unlike 'message' it keeps no loop alive.
   process.on('internalMessage', function onMessage(message) {
@@ -36,7 +47,7 @@ if (isMainThread && process.channel) {
   setTimeout(() => {
     const serves = process.moduleLoadList.some((name) => /^NativeModule (_http_server|http2)$/.test(name));
     const listens = process._getActiveHandles().some((handle) => handle instanceof require('net').Server);
-    if (!serves && !listens && process.connected) process.send({ cmd: 'NODE_PIDONE_NO_SERVER' });
+    if (!serves && !listens) tell('NODE_PIDONE_NO_SERVER');
   }, LOADED_MS).unref();
 }
 
@@ -60,7 +71,7 @@ function releaseAfter(stop) {
 function end(stop) {
   if (!process.connected) return;
   releaseAfter(stop);
-  if (process.listenerCount(stop) > 0) process.send({ cmd: 'NODE_PIDONE_DRAINED' });
+  if (process.listenerCount(stop) > 0) tell('NODE_PIDONE_DRAINED');
   else process.disconnect();
 }
 
