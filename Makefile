@@ -52,7 +52,8 @@ bench: $(VENV)/.ready
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict
 
-# All that a tag does, short of publishing.
+# All that a tag does, short of publishing. The wheels need Debian's musl-tools and gcc-aarch64-linux-gnu, images an
+# engine with buildx; what is missing is told and left out.
 release-dry-run: $(VENV)/.ready
 	$(BIN)/python .ci/release.py dry-run
 

@@ -78,8 +78,18 @@ def distributions(folder: Path) -> list[Path]:
     shutil.rmtree(folder / "again")
     if first != second:
         raise ReleaseError(f"two builds differ: {first} {second}")
-    _run(_tool("twine"), "check", "--strict", *map(str, made[0]))
+    inspect(made[0])
     return made[0]
+
+
+def inspect(paths: Sequence[Path]) -> None:
+    """Have each wheel and the sdist looked at by who knows what indexes and installers do not like.
+
+    Raises CalledProcessError.
+    """
+    wheels = [str(path) for path in paths if path.suffix == ".whl"]
+    _run(_tool("check-wheel-contents"), *wheels)
+    _run(_tool("twine"), "check", "--strict", *map(str, paths))
 
 
 def _build(folder: Path) -> list[Path]:

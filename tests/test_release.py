@@ -5,6 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -87,3 +89,60 @@ def test_images_have_the_names_that_the_documents_use(release: ModuleType) -> No
     assert set(release.TARGETS) <= set(stages)
     text = (ROOT / "docs/docker.md").read_text()
     assert all(f"pidone:{prefix}" in text for prefix in release.TARGETS.values() if prefix)
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of all that would be uploaded."""
+    missing = [name for name in ("musl-gcc", "aarch64-linux-gnu-gcc", "git") if shutil.which(name) is None]
+    if missing or not (ROOT / ".git").exists():
+        pytest.skip(f"no {missing or 'checkout'}")
+    folder = tmp_path_factory.mktemp("released")
+    command = [sys.executable, str(SCRIPT), "distributions", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_a_release_has_a_wheel_for_each_kind_of_machine(released: Path) -> None:
+    """And an sdist, and nothing beside."""
+    names = sorted(path.name.split("-", 2)[-1] for path in released.iterdir())
+    assert [re.sub(r"\d+\.\d+\.\d+", "N", name) for name in names] == [
+        "N.tar.gz",
+        "py3-none-any.whl",
+        *(
+            f"py3-none-manylinux_2_17_{each}.manylinux2014_{each}.musllinux_1_1_{each}.whl"
+            for each in ("aarch64", "x86_64")
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("platform", "wheel"),
+    [
+        ("manylinux_2_17_x86_64", "x86_64"),
+        ("musllinux_1_1_aarch64", "aarch64"),
+        ("manylinux_2_17_ppc64le", "any"),
+    ],
+)
+def test_pip_takes_the_native_wheel_where_there_is_one(
+    released: Path, tmp_path: Path, platform: str, wheel: str
+) -> None:
+    """Before that for everybody, which lies beside it; elsewhere it takes that one."""
+    options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--no-index", "--only-binary", ":all:"]
+    options += ["--find-links", str(released), "--platform", platform, "--dest", str(tmp_path)]
+    subprocess.run([sys.executable, "-m", "pip", "download", *options, "pidone"], check=True)
+    [taken] = tmp_path.iterdir()
+    assert taken.stem.endswith(f"none-{wheel}" if wheel == "any" else f"_{wheel}")
+
+
+def test_a_wheel_with_something_wrong_in_it_is_not_released(release: ModuleType, tmp_path: Path) -> None:
+    """Here a module that nobody can import."""
+    wheel = tmp_path / "pidone-1.0.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("pidone/not-a-module.py", "x = 1")
+        archive.writestr("pidone-1.0.0.dist-info/RECORD", "")
+    release.__dict__["_git"] = lambda *_: "0"
+    with pytest.raises(subprocess.CalledProcessError, match="check-wheel-contents"):
+        release.inspect([wheel])
