@@ -7,7 +7,9 @@ import pytest
 from stage import FakeProcess, Stage, spec
 
 from pidone.ecosystem.spec import OnReadyTimeout, Readiness
+from pidone.init.reaper import ExitStatus
 from pidone.supervise.instance import TABLE, Instance
+from pidone.supervise.lifecycle import NoLifecycle
 from pidone.supervise.states import Event, State
 
 
@@ -24,6 +26,13 @@ class Recorder:
         return False
 
     def instance_message(self, instance: Instance, value: object) -> None: ...
+
+
+class Starving(NoLifecycle):
+    """Everything is killed for memory."""
+
+    def explain(self, instance: object, status: ExitStatus) -> str:
+        return "killed for memory"
 
 
 class Play:
@@ -143,6 +152,27 @@ def test_backoff_starts_again_after_thirty_good_seconds() -> None:
         play.after(1.0)
     delays = [event["delay_s"] for event in play.stage.log.named("instance.backoff")]
     assert delays == pytest.approx([0.1, 0.15, 0.1])
+
+
+def test_ends_for_want_of_memory_are_slower_and_slower() -> None:
+    """At once it would be killed as before: after 0, 1, 2, 4, 8, 15 s; told once; forgiven in time."""
+    play = Play()
+    lifecycle = Starving()
+    play.instance = Instance(spec(), 0, play.stage.world.but(lifecycle=lifecycle), play.recorder)
+    play.start()
+    for delay in (0, 1, 2, 4, 8, 15, 15):
+        play.after(3)
+        starts = play.starts
+        play.process.exit(signal=9)
+        assert play.starts == starts + (delay == 0)
+        play.after(delay)
+        assert play.starts == starts + 1
+    (told,) = play.stage.log.named("instance.flapping")
+    assert "killed for memory, as the one before" in told["message"]
+    play.after(31)
+    starts = play.starts
+    play.process.exit(signal=9)
+    assert play.starts == starts + 1
 
 
 def test_the_reason_of_one_life_is_not_that_of_the_next() -> None:

@@ -1,6 +1,7 @@
 """Memory limits, told as histories of samples: who is replaced when, and why."""
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from pidone.host.memory import Memory
 from pidone.supervise.memory.decisions import (
     Decision,
     GuardStuck,
+    LimitShrank,
     LimitTooSmall,
     Reason,
     Recycle,
@@ -20,7 +22,7 @@ from pidone.supervise.memory.decisions import (
     Softened,
 )
 from pidone.supervise.memory.limits import check_guard, check_limits, resolve
-from pidone.supervise.memory.policy import RETRY_DELAY, MemoryWatch
+from pidone.supervise.memory.policy import LONGEST_PAUSE, RETRY_DELAY, MemoryWatch
 
 MIB = 1 << 20
 NINETY = MemoryShare(fraction=0.9)
@@ -259,6 +261,41 @@ def test_a_limit_below_the_start_size_is_found_out() -> None:
         "needs 150 MiB right after its start, above its max_memory_restart of 100 MiB; "
         "replaced 3 times in vain"
     )
+
+
+def test_a_limit_that_shrank_below_the_size_is_told_once_and_tried_more_and_more_rarely() -> None:
+    """It did fit: it works on, and is replaced after 30 s, a minute, two minutes, ... instead of each 2 s."""
+    history = History(spec(max_memory_restart=MemoryShare(fraction=0.8)))
+    who, recycles = InstanceId("api", 0, 1), []
+    told: list[Decision] = []
+    history.now += 60
+    assert history.sample_all({who: 150 * MIB}, Memory(limit=400 * MIB, usage=0)) == []
+    began = history.now
+    while history.now < began + 2 * 3600:
+        for decision in history.sample_all({who: 150 * MIB}, Memory(limit=160 * MIB, usage=0)):
+            if isinstance(decision, Recycle):
+                recycles.append(history.now)
+                who = history.replace(who)
+            else:
+                told.append(decision)
+    assert [type(each) for each in told] == [LimitShrank]
+    assert isinstance(told[0], LimitShrank)
+    assert "max_memory_restart has shrunk to 128 MiB" in told[0].message
+    pauses = [later - earlier for earlier, later in pairwise(recycles[1:])]
+    assert pauses == sorted(pauses)
+    assert RETRY_DELAY <= pauses[0] < 2 * RETRY_DELAY
+    assert LONGEST_PAUSE <= pauses[-1] < LONGEST_PAUSE + RETRY_DELAY
+    assert len(recycles) < 20
+
+    told.clear()
+    assert history.sample_all({who: 150 * MIB}, Memory(limit=400 * MIB, usage=0)) == []  # it fits again
+    for _ in range(20):
+        for decision in history.sample_all({who: 150 * MIB}, Memory(limit=160 * MIB, usage=0)):
+            if isinstance(decision, Recycle):
+                who = history.replace(who)
+            else:
+                told.append(decision)
+    assert [type(each) for each in told] == [LimitShrank]  # another time, told anew
 
 
 def test_an_app_that_loads_its_data_after_the_start_is_found_out_too() -> None:

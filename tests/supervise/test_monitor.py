@@ -10,7 +10,7 @@ import pytest
 from stage import FakeClock
 
 from pidone.contracts import InstanceId
-from pidone.ecosystem.spec import AppSpec, MemoryScope
+from pidone.ecosystem.spec import AppSpec, MemoryScope, MemoryShare
 from pidone.host.memory import Memory
 from pidone.host.processes import ProcessUsage, TreeSampler, TreeUsage
 from pidone.supervise.memory.decisions import Decision, Recycle, Soften
@@ -38,6 +38,8 @@ class FakeHost:
         self.samples = 0
         self.decisions: list[Decision] = []
         self.watch = MemoryWatch(random=lambda: 0.0)
+        self.limit = 1000 * MIB
+        self.resizes: list[tuple[int | None, int | None]] = []
 
     def monitor(self, *, guarded: bool = False) -> Monitor:
         return Monitor(
@@ -73,7 +75,10 @@ class FakeHost:
         }
 
     def memory(self) -> Memory:
-        return Memory(limit=1000 * MIB, usage=1)
+        return Memory(limit=self.limit, usage=1)
+
+    def resized(self, before: int | None, now: int | None) -> None:
+        self.resizes.append((before, now))
 
     def processes(self) -> Mapping[InstanceId, int]:
         return self.pids
@@ -175,6 +180,17 @@ def test_people_and_limits_share_a_sample() -> None:
     assert host.samples == 2
     host.clock.advance(1)
     assert host.samples == 3
+
+
+def test_another_limit_of_the_container_is_told_once() -> None:
+    """What was measured at the beginning is what it is compared with."""
+    host = FakeHost()
+    monitor = host.monitor()
+    monitor.adopt(spec(max_memory_restart=MemoryShare(fraction=0.5)), instances=1)
+    host.clock.advance(2)
+    host.limit = 500 * MIB
+    host.clock.advance(3)
+    assert host.resizes == [(1000 * MIB, 500 * MIB)]
 
 
 def test_equal_names_in_two_namespaces_are_two_apps() -> None:

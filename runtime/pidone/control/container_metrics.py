@@ -1,6 +1,6 @@
 """The container's part of /metrics: memory, CPU, processes and pressure, as its cgroups have them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from pidone.control.exposition import Family
 from pidone.host.cgroup import Box
@@ -9,8 +9,8 @@ from pidone.host.cgroup import Box
 class ContainerMetrics:
     """Reads a dozen small files for each scrape."""
 
-    def __init__(self, cpus: int) -> None:
-        """`cpus` is how many the container may use."""
+    def __init__(self, cpus: Callable[[], int]) -> None:
+        """`cpus` tells how many the container may use."""
         self._cpus = cpus
         self._box: Box | None = None
 
@@ -24,7 +24,7 @@ class ContainerMetrics:
             ("memory_working_set_bytes", "The same without page cache that can go.", memory.working_set),
             ("memory_limit_bytes", "Its limit; absent if there is none.", memory.limit),
             ("memory_swap_bytes", "What of it is swapped out.", memory.swap),
-            ("cpus", "CPUs the container may use.", self._cpus),
+            ("cpus", "CPUs the container may use.", self._cpus()),
             ("pids", "Its processes and threads.", pids.current),
             ("pids_limit", "How many it may have; absent if there is no limit.", pids.limit),
         )

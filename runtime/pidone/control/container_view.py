@@ -1,5 +1,6 @@
 """`/api/container`: what the container may use, uses and waits for, for people who look at it now."""
 
+from collections.abc import Callable
 from typing import Any
 
 from pidone.control.messages import Answer, Request, as_json
@@ -9,8 +10,8 @@ from pidone.host.cgroup import Box
 class ContainerView:
     """Reads a dozen small files for each answer; counters are since the container's group was made."""
 
-    def __init__(self, cpus: float) -> None:
-        """`cpus` is how many the container may use."""
+    def __init__(self, cpus: Callable[[], int]) -> None:
+        """`cpus` tells how many the container may use."""
         self._cpus = cpus
         self._box: Box | None = None
 
@@ -22,7 +23,7 @@ class ContainerView:
         memory, cpu, pids = self._box.memory(), self._box.cpu_time(), self._box.pids()
         pressure = {resource: _stalls(each) for resource, each in self._box.pressure().items()}
         shown = {
-            "cpus": self._cpus,
+            "cpus": self._cpus(),
             "cpu": cpu.as_dict(),
             "memory": {
                 "usage_bytes": memory.usage,

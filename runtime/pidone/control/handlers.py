@@ -34,7 +34,7 @@ class Handlers:
         self._operations = operations
         self._usage = parts.features.usage()
         self._details = Details(parts.features)
-        self._container = ContainerView(parts.supervisor.ecosystem.cpus)
+        self._container = ContainerView(lambda: parts.supervisor.ecosystem.cpus)
         self._began = parts.loop.time()
 
     def routes(self) -> list[Route]:

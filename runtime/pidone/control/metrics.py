@@ -57,7 +57,7 @@ class Metrics:
         self._parts = parts
         self._usage = parts.features.usage()
         self._lag = LoopLag(parts.loop.time, parts.loop.call_later)
-        self._container = ContainerMetrics(parts.supervisor.ecosystem.cpus)
+        self._container = ContainerMetrics(lambda: parts.supervisor.ecosystem.cpus)
 
     def routes(self) -> list[Route]:
         """The one path."""

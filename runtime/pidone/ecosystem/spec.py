@@ -180,7 +180,9 @@ class AppSpec(Record, kw_only=True, hidden=("env",)):
     """Absolute."""
     exec_mode: ExecMode = ExecMode.FORK
     instances: int = 1
-    """As written: `INSTANCES_MAX` or negative numbers are resolved against the container's CPUs at start."""
+    """As written: `INSTANCES_MAX` or negative numbers are resolved against the container's CPUs."""
+    max_follows: bool = True
+    """Whether that follows when the container gets more or fewer CPUs while it runs."""
     instance_var: str = "NODE_APP_INSTANCE"
     increment_var: str | None = None
     env: Mapping[str, str] = EMPTY

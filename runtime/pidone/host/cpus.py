@@ -1,11 +1,19 @@
 """How many CPUs this container may use: affinity, cpuset and CPU quota, whichever is the smallest."""
 
 import os
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from typing import Final
 
 from pidone.host.files import AnyPath, Notes, note, number, read, read_number
 from pidone.host.hierarchy import ControlGroup, Hierarchies, find_hierarchies
 from pidone.record import Record
+
+_WRITTEN: Final[Mapping[str, Mapping[int, tuple[str, ...]]]] = {
+    "cpu": {1: ("cpu.cfs_quota_us", "cpu.cfs_period_us"), 2: ("cpu.max",)},
+    "cpuset": {1: ("cpuset.cpus",), 2: ("cpuset.cpus",)},
+}
+"""By controller and version of the hierarchy."""
 
 
 class CpuLimits(Record):
@@ -38,7 +46,34 @@ def cpu_limits(root: AnyPath = "/", affinity: AbstractSet[int] | None = None) ->
         affinity: The CPUs the scheduler allows; asked from the kernel if None.
     """
     notes: Notes = []
-    hierarchies = find_hierarchies(root, notes)
+    return _limits(find_hierarchies(root, notes), root, affinity, notes)
+
+
+class CpuFiles:
+    """Where the limits stand, found once: a look then costs a handful of small files."""
+
+    def __init__(self, root: AnyPath = "/") -> None:
+        """`root` is the root of a recorded tree in tests. Never raises."""
+        self._root = root
+        self._hierarchies = find_hierarchies(root)
+
+    def available(self) -> int:
+        """As `available_cpus`, now."""
+        return _limits(self._hierarchies, self._root, None, []).available
+
+    def written(self) -> list[str]:
+        """The files that are written by whoever changes a limit, from the own group to the visible root."""
+        paths = []
+        for controller, names in _WRITTEN.items():
+            group = self._hierarchies.of(controller)
+            if group is not None:
+                paths += [f"{folder}/{name}" for folder in group.path for name in names[group.version]]
+        return [path for path in paths if os.path.exists(path)]
+
+
+def _limits(
+    hierarchies: Hierarchies, root: AnyPath, affinity: AbstractSet[int] | None, notes: Notes
+) -> CpuLimits:
     allowed = affinity_of_ours(root, notes) if affinity is None else frozenset(affinity)
     # The kernel applies the cpuset to the affinity itself. Reading it matters where it does not show there
     # (gVisor, some container runtimes with their own /sys); one that contradicts the affinity is ignored.

@@ -36,6 +36,10 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "runtime.error": Event(
             "a bug in pidone, or an operation that failed", ("logger", "exc_info", "state")
         ),
+        "host.resize": Event(
+            "the container was given more or less (`cpus`, or `memory` in bytes) while it runs",
+            ("resource", "previous", "now"),
+        ),
         "config.warning": Event("something in the ecosystem file is doubtful", ("app",)),
         "config.notice": Event("something about the ecosystem file that is good to know"),
         "config.reload": Event(
@@ -48,7 +52,10 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "app.reload_failed": Event(
             "a reload was given up; processes not yet replaced stay", ("app", "replaced", "reason")
         ),
-        "app.scale": Event("somebody changed the number of instances", ("app", "instances", "previous")),
+        "app.scale": Event(
+            "somebody, or a resize of the container, changed the number of instances",
+            ("app", "instances", "previous"),
+        ),
         "instance.start": Event("a process was started", (*_INSTANCE, "restarts", "reason")),
         "instance.spawn_failed": Event("a process could not be started", _SLOT),
         "instance.online": Event("a process is ready", (*_SLOT, "after_s", "by")),
@@ -59,7 +66,8 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "instance.backoff": Event("a restart waits", (*_SLOT, "delay_s", "restarts")),
         "instance.errored": Event("an instance is not restarted any more", _SLOT),
         "instance.flapping": Event(
-            "an instance fails again and again, each time after `min_uptime`; told once", (*_SLOT, "restarts")
+            "an instance fails again and again, after `min_uptime` or for want of memory; told once",
+            (*_SLOT, "restarts"),
         ),
         "service.waiting": Event(
             "an app waits for an outside service (`wait_for`), for this reason", ("app", "service", "problem")

@@ -6,7 +6,7 @@ run already; the one exception are hooks, which a start may have to wait for.
 
 import signal
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pidone.contracts import InstanceId, LogSink, Timer
 from pidone.ecosystem.spec import AppSpec, RuntimeSpec, Seconds
@@ -28,7 +28,11 @@ if TYPE_CHECKING:
     from pidone.supervise.outside.services import Services
     from pidone.supervise.spreading import Spreading
     from pidone.supervise.times.alarms import Times
+    from pidone.supervise.watching.resize import ResizeWatch
     from pidone.supervise.watching.watcher import Watcher
+
+FOLLOW_AFTER: Final[Seconds] = 1.0
+"""Seconds that the first apps have for themselves before the container's limits are watched."""
 
 
 class Features:
@@ -46,13 +50,16 @@ class Features:
         environment: Callable[[AppSpec, InstanceId], Mapping[str, str]],
         apps: Callable[[], Iterable[App]],
         is_ready: Callable[[], bool],
+        on_cpus: Callable[[int], None],
     ) -> None:
         """`environ` is the runtime's own, `environment` what a process of an app gets.
 
         `apps` lists all there are, and `is_ready` tells whether everything that shall run does.
+        `on_cpus` hears how many CPUs the container may use, where an app wants to follow that.
         """
         self._apps = apps
         self._is_ready = is_ready
+        self._on_cpus = on_cpus
         self._runtime = runtime
         self._loop = loop
         self._reaper = reaper
@@ -70,6 +77,8 @@ class Features:
         self._hooks: Hooks | None = None
         self._oom_kills: OomKills | None = None
         self._recycler: Recycler | None = None
+        self._resize: ResizeWatch | None = None
+        self._resize_later: Timer | None = None
         self._services: Services | None = None
         self._spreading: Spreading | None = None
         self._times: Times | None = None
@@ -150,7 +159,9 @@ class Features:
     def whole_rests(self, code: int, reason: str, then: Callable[[], None]) -> bool:
         """Nothing is measured, timed or watched any more; hooks come to their end."""
         self._ends = True
-        for room in (self._recycler, self._times, self._services):
+        if self._resize_later is not None:
+            self._resize_later.cancel()
+        for room in (self._recycler, self._times, self._services, self._resize):
             if room is not None:
                 room.stop()
         if self._look is not None:
@@ -222,6 +233,8 @@ class Features:
             self._services.sync(app)
         if self._times is not None or spec.schedule or spec.cron_restart:
             self._the_times().sync(app)
+        if self._resize_later is None and _follows_cpus(spec):
+            self._resize_later = self._loop.call_later(FOLLOW_AFTER, self._watch_cpus)
         if self._watcher is not None or spec.watch:
             self._the_watcher().sync(app)
         if self._spreading is not None or spec.cpu_affinity == "spread":
@@ -241,7 +254,20 @@ class Features:
             self._oom_kills = OomKills(self._the_box(), self._log, host_before=self._killed_before)
         return self._oom_kills
 
+    def _watch_cpus(self) -> None:
+        from pidone.host.cpus import CpuFiles  # noqa: PLC0415 (only for apps that use it)
+        from pidone.supervise.watching.resize import ResizeWatch  # noqa: PLC0415
+
+        self._resize = ResizeWatch(CpuFiles(), loop=self._loop, log=self._log, on_look=self._cpus_seen)
+
+    def _cpus_seen(self, cpus: int) -> None:
+        self._on_cpus(cpus)
+        for app in self._apps() if self._spreading is not None else ():
+            self._the_spreading().sync(app)  # other CPUs, although no other number of them
+
     def _sampled(self) -> None:
+        if self._resize is not None:
+            self._resize.sampled()
         if self._oom_kills is not None or _machine_kills() > self._killed_before:
             self._the_oom_kills().look_for_helpers()
 
@@ -309,6 +335,10 @@ class Features:
         if self._watcher is None:
             self._watcher = Watcher(loop=self._loop, reaper=self._reaper, log=self._log)
         return self._watcher
+
+
+def _follows_cpus(spec: AppSpec) -> bool:
+    return (spec.instances <= 0 and spec.max_follows) or spec.cpu_affinity == "spread"
 
 
 def _machine_kills() -> int:

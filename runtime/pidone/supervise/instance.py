@@ -104,6 +104,7 @@ class Instance:
         self._policy = RestartPolicy(world.random)
         self._is_flapping = False
         """It was told that it fails again and again."""
+        self._was_oom_killed = False
         self._goal = Goal.JUDGE
         self._asked = ""
         """For what reason somebody last asked for something."""
@@ -403,7 +404,9 @@ class Instance:
         self.last_exit = status
         # One that was to tell when it can work, and did not, never was up, however long that took.
         uptime = self.uptime if self.online_since or not self._shall_tell else 0.0
-        verdict = self._policy.judge(self.app, status, uptime=uptime, now=self._world.clock.time())
+        verdict = self._policy.judge(
+            self.app, status, uptime=uptime, now=self._world.clock.time(), is_oom=self._was_oom_killed
+        )
         self._tell_flapping()
         if verdict.fate is Fate.RESTART:
             self._retry_in(max(verdict.delay, least_delay))
@@ -424,6 +427,11 @@ class Instance:
     def _tell_flapping(self) -> None:
         """Once in a series: each single end has been told, and looks like an accident."""
         flapping = self._policy.flapping
+        if self._policy.starved > 1:
+            flapping = ""  # it is another trouble, with another cure
+        if self._policy.starved == 2:
+            text = f"{self.reason}, as the one before: restarts wait longer and longer from now on"
+            self._log("error", "instance.flapping", text, restarts=self.restarts)
         if flapping and not self._is_flapping:
             text = f"{flapping} ({self.app.min_uptime:g} s): max_restarts does not count these"
             advice = 'restart_window = "1m" would make it, exp_backoff_restart_delay slows it down'
@@ -468,7 +476,9 @@ class Instance:
     def exited(self, status: ExitStatus) -> None:
         """The current incarnation's main process ended."""
         self.last_exit = status
-        self.reason = self._world.lifecycle.explain(self, status) or self.reason
+        killed = self._world.lifecycle.explain(self, status)
+        self._was_oom_killed = bool(killed)
+        self.reason = killed or self.reason
         self._cause = self._cause or ("signal" if status.signal is not None else "exit")
         asked = self.state.is_ending
         good = asked or (status.signal is None and status.code in self.app.success_exit_codes)

@@ -61,7 +61,7 @@ class Lifecycle(Protocol[AppT_contra, InstanceT_contra]):
         """Something that nobody waits for."""
 
     def explain(self, instance: InstanceT_contra, status: ExitStatus) -> str:
-        """What is known of the cause of an end, beyond code and signal."""
+        """How the kernel has killed it for memory; empty if it has not."""
 
     def changed(self, app: AppT_contra) -> None:
         """Its spec, size or instances changed, or whether it is wanted."""

@@ -27,6 +27,10 @@ FLAPS_WITHIN: Final[Seconds] = 60.0
 """... within which it is told that the app does not stay: `max_restarts` does not count them."""
 
 
+STARVED_DELAY: Final[Seconds] = 1.0
+"""After the second end in a row by the OOM killer; it doubles up to `max_restart_delay`."""
+
+
 class Fate(Enum):
     """What the policy decided."""
 
@@ -61,11 +65,16 @@ class RestartPolicy:
         self.flapping = ""
         """How it fails again and again although each time it was up long enough; empty if it does not."""
         self._failed_at: deque[Seconds] = deque(maxlen=FLAPS)
+        self.starved = 0
+        """Ends in a row by the OOM killer, each soon after its start: there is not enough memory for it."""
 
-    def judge(self, app: AppSpec, status: ExitStatus, *, uptime: Seconds, now: Seconds) -> Verdict:
+    def judge(
+        self, app: AppSpec, status: ExitStatus, *, uptime: Seconds, now: Seconds, is_oom: bool = False
+    ) -> Verdict:
         """Decide after an incarnation lived `uptime` seconds and ended at monotonic time `now`.
 
         By the rules of `app` as it is now: they change with the file, and when a reload has succeeded.
+        `is_oom` says that the kernel killed it for memory.
         """
         if status.signal is None and status.code in app.stop_exit_codes:
             return Verdict(Fate.STOPPED)
@@ -75,14 +84,16 @@ class RestartPolicy:
         self.unstable = self.unstable + 1 if uptime < app.min_uptime else 0
         failed = status.signal is not None or status.code not in app.success_exit_codes
         self._notice(app, uptime=uptime, now=now, failed=failed)
+        self.starved = self.starved + 1 if is_oom and uptime <= BACKOFF_RESET_AFTER else int(is_oom)
         if self._too_often(app, now):
             return Verdict(Fate.GAVE_UP)
-        return Verdict(Fate.RESTART, self._delay(app, uptime))
+        return Verdict(Fate.RESTART, max(self._delay(app, uptime), self._hunger(app)))
 
     def forgive(self) -> None:
         """Forget the past: a person started, restarted or reset the app."""
         self.unstable = 0
         self.flapping = ""
+        self.starved = 0
         self._backoff = 0.0
         self._restarted_at.clear()
         self._failed_at.clear()
@@ -108,6 +119,13 @@ class RestartPolicy:
             return True
         self._restarted_at.append(now)
         return False
+
+    def _hunger(self, app: AppSpec) -> Seconds:
+        """Whatever the file says: at once, it would take the same memory, and be killed for it as before."""
+        if self.starved < 2:
+            return 0.0
+        longest = max(app.max_restart_delay, STARVED_DELAY)
+        return min(STARVED_DELAY * 2.0 ** min(self.starved - 2, 30), longest)
 
     def _delay(self, app: AppSpec, uptime: Seconds) -> Seconds:
         first = app.exp_backoff_restart_delay

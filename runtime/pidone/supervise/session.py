@@ -83,6 +83,7 @@ class Session:
     def __init__(self, ecosystem: Ecosystem, around: Surroundings) -> None:
         """Nothing is started before `run`."""
         self._ecosystem = ecosystem
+        self._cpus_at_start = ecosystem.cpus
         self._around = around
         self._loop = new_event_loop()
         self._reaper = Reaper(self._orphan_buried)
@@ -109,12 +110,13 @@ class Session:
             environment=self._launcher.environment,
             apps=lambda: self._supervisor.apps.values(),  # noqa: PLW0108 (it is made below)
             is_ready=lambda: self._supervisor.is_ready,
+            on_cpus=self._cpus_seen,
         )
         self._supervisor = Supervisor(
             ecosystem,
             World(self._loop, self._launcher, self._ledger, self._broker, _random, self._features),
             self._broker,
-            count=lambda app: app.count(self._ecosystem.cpus),
+            count=self._count,
             on_done=self._done,
         )
         self._loop.set_exception_handler(self._raised)
@@ -369,7 +371,16 @@ class Session:
     def _instances(self, spec: AppSpec) -> int:
         """How many instances an app has now: somebody may have scaled it."""
         app = self._supervisor.apps.get(spec.key())
-        return spec.count(self._ecosystem.cpus) if app is None else app.wanted.count
+        return self._count(spec) if app is None else app.wanted.count
+
+    def _count(self, spec: AppSpec) -> int:
+        return spec.count(self._ecosystem.cpus if spec.max_follows else self._cpus_at_start)
+
+    def _cpus_seen(self, cpus: int) -> None:
+        """What the container may use right now."""
+        if cpus != self._ecosystem.cpus:
+            self._ecosystem = self._ecosystem.but(cpus=cpus)
+            self._supervisor.resize(cpus)
 
     async def _run_command(self, app: AppSpec, argv: tuple[str, ...]) -> int:
         from pidone.supervise.process.commands import Commands  # noqa: PLC0415 (needs asyncio at last)

@@ -24,18 +24,19 @@ class Spreading:
     def __init__(self, log: LogSink) -> None:
         """Nothing is known yet."""
         self._log = log
-        self._counts: dict[tuple[str, str], int] = {}
-        """How many instances each app had."""
+        self._dealt: dict[tuple[str, str], tuple[int, frozenset[int]]] = {}
+        """Among how many instances of each app which CPUs were dealt out."""
 
     def sync(self, app: App) -> None:
-        """Deal the CPUs out anew if there are more or fewer instances than before."""
+        """Deal the CPUs out anew if there are more or fewer of them or of instances than before."""
         if app.spec.cpu_affinity != "spread":
-            self._counts.pop(app.spec.key(), None)
+            self._dealt.pop(app.spec.key(), None)
             return
         count = len(app.instances)
-        before = self._counts.get(app.spec.key(), count)
-        self._counts[app.spec.key()] = count
-        if count == before:
+        now = (count, affinity_of_ours())
+        before = self._dealt.get(app.spec.key(), now)
+        self._dealt[app.spec.key()] = now
+        if now == before:
             return
         try:
             for each in (*app.instances.values(), *app.actual.arriving):

@@ -259,6 +259,19 @@ class Supervisor:
         )
         self._look()
 
+    def resize(self, cpus: int) -> None:
+        """The container may use so many CPUs from now on: `instances = "max"` follows."""
+        before, self.ecosystem = self.ecosystem.cpus, self.ecosystem.but(cpus=cpus)
+        changed = f"the container may use {cpus} CPUs instead of {before}"
+        self._log("info", "host.resize", changed, resource="cpus", previous=before, now=cpus)
+        for app in self.apps.values() if self.phase is Phase.RUNNING else ():
+            spec, count = app.wanted.aim, app.count
+            wanted = self._count(spec)
+            if spec.instances <= 0 and spec.max_follows and count == spec.count(before) != wanted:
+                app.scale(wanted)  # what somebody has scaled otherwise stays
+                message = f"from {count} to {wanted} instances: {changed}"
+                self._log("info", "app.scale", message, **spec.labels(), instances=wanted, previous=count)
+
     def _open_instead(self, ecosystem: Ecosystem) -> None:
         """Bind the sockets of a re-read file; on ListenError everything is as it was."""
         try:
@@ -629,6 +642,7 @@ def _same_but_count(one: AppSpec, other: AppSpec) -> bool:
     return (
         one.but(
             instances=other.instances,
+            max_follows=other.max_follows,
             wait_for=other.wait_for,
             wait_for_timeout=other.wait_for_timeout,
             wait_for_interval=other.wait_for_interval,

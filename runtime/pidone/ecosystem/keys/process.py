@@ -76,6 +76,13 @@ WHAT_RUNS: Final = KeyGroup(
             "cpuset and "
             "affinity count); -1: one fewer.",
         ),
+        Key(
+            "max_follows",
+            kinds.BOOL,
+            'Whether `instances = "max"` follows when the container gets more or fewer CPUs while it runs '
+            "(`docker update`, resize of a pod); `false` keeps the number of the start.",
+            ours=True,
+        ),
         Key("instance_var", kinds.STRING, "Variable that holds the index of the instance, from 0."),
         Key(
             "increment_var",

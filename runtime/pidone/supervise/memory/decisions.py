@@ -68,6 +68,23 @@ class LimitTooSmall(Record):
         )
 
 
+class LimitShrank(Record):
+    """The app did fit its limit until that became smaller: an event, and it is left alone for a while."""
+
+    app: tuple[str, str]
+    """Its `AppSpec.key()`."""
+    usage: Bytes
+    limit: Bytes
+
+    @property
+    def message(self) -> str:
+        """For the event."""
+        return (
+            f"needs {mib(self.usage)} right after its start, and max_memory_restart has shrunk to "
+            f"{mib(self.limit)}: it is replaced again after pauses that become longer and longer"
+        )
+
+
 class GuardStuck(Record):
     """The container is nearly full, but no instance has grown since its start: an event, nothing to do."""
 
@@ -83,4 +100,4 @@ class GuardStuck(Record):
         )
 
 
-Decision: TypeAlias = Recycle | Soften | Softened | LimitTooSmall | GuardStuck
+Decision: TypeAlias = Recycle | Soften | Softened | LimitTooSmall | LimitShrank | GuardStuck

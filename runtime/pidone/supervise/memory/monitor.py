@@ -33,6 +33,9 @@ class Fleet(Protocol):
     def processes(self) -> Mapping[InstanceId, int]:
         """The main pid of every incarnation that has one."""
 
+    def resized(self, before: Bytes | None, now: Bytes | None) -> None:
+        """The container has another limit than at the last sample."""
+
     def carry_out(self, decision: Decision) -> None:
         """Replace, ask, tell or give up."""
 
@@ -60,6 +63,7 @@ class Monitor:
         self._apps: dict[tuple[str, str], tuple[AppSpec, int]] = {}
         self._judged: dict[tuple[str, str], Seconds] = {}
         self._timer: Timer | None = None
+        self._ceiling = container.memory().ceiling
 
     def guard(self, limit: MemoryLimit | None) -> None:
         """The container's limit is another one from now on."""
@@ -90,6 +94,9 @@ class Monitor:
         now = self._clock.time()
         used = self._usage.usage(within=self._interval() * _SHARED)
         memory = self._container.memory()
+        if memory.ceiling != self._ceiling:
+            before, self._ceiling = self._ceiling, memory.ceiling
+            self._fleet.resized(before, memory.ceiling)
         trees = {who: used[pid].tree for who, pid in self._fleet.processes().items() if pid in used}
         sizes: dict[InstanceId, Bytes] = {}
         for key, (app, instances) in self._apps.items():

@@ -14,6 +14,7 @@ from pidone.host.memory import Memory
 from pidone.supervise.memory.decisions import (
     Decision,
     GuardStuck,
+    LimitShrank,
     LimitTooSmall,
     Reason,
     Recycle,
@@ -34,6 +35,8 @@ START_RECYCLES: Final = 3
 """After this many such recycles of a slot in a row, the next life is watched for whether it grows at all."""
 START_SAMPLES: Final = 3
 """Samples above the limit without growth that prove that it does not."""
+LONGEST_PAUSE: Final[Seconds] = 600.0
+"""A limit that shrank below what an app needs is tried again after pauses that double up to this."""
 GUARD_PAUSE: Final[Seconds] = 10.0
 """Between two actions of the guard, so that the effect of one is seen before the next."""
 _LOCK_TIMEOUT: Final[Seconds] = 300.0
@@ -74,7 +77,9 @@ class _Life:
 class _Slot:
     """What the earlier lives of an instance have shown."""
 
-    def __init__(self) -> None:
+    def __init__(self, pause: Seconds = 0.0) -> None:
+        self.pause = pause
+        """How long the last life that did not fit a limit that shrank was left alone."""
         self.early = 0
         """Recycles in a row that came right after the start."""
         self.leaks = False
@@ -92,6 +97,23 @@ class _App:
         self.recycling_gone = False
         self.slots: dict[int, _Slot] = {}
         self.given_up = False
+        self._limit: Bytes = 0
+        self._most: Bytes = 0
+        self.shrank = False
+        """Its limit was larger once, and it did fit then."""
+
+    def forget_limits(self) -> None:
+        """What it was allowed before says nothing any more."""
+        self._limit = self._most = 0
+
+    def compare(self, limit: Bytes) -> bool:
+        """Notice another limit than the last time; whether it is a larger one, which is a fresh start."""
+        is_larger = limit > self._limit
+        if is_larger:
+            self.slots.clear()
+        self._limit, self._most = limit, max(self._most, limit)
+        self.shrank = limit < self._most
+        return is_larger
 
     def resolve(self, limit: MemoryLimit | None, memory: Memory) -> Bytes | None:
         return resolve(limit, ceiling=memory.ceiling, instances=self.instances)
@@ -126,6 +148,7 @@ class MemoryWatch:
         if known.spec.max_memory_restart != spec.max_memory_restart:
             known.slots.clear()
             known.given_up = False
+            known.forget_limits()
         known.spec, known.instances = spec, instances
 
     def forget(self, key: tuple[str, str]) -> None:
@@ -206,6 +229,9 @@ class MemoryWatch:
         limit = app.resolve(app.spec.max_memory_restart, memory)
         if limit is None or app.given_up:
             return []
+        if app.compare(limit):
+            for who in sizes:
+                self._lives[who].blocked_until = 0.0
         due = [who for who, size in sizes.items() if self._is_due(app, self._lives[who], size, limit, now)]
         if not due or self._is_locked(app, now):
             return []
@@ -213,18 +239,29 @@ class MemoryWatch:
         life, size = self._lives[who], sizes[who]
         slot = app.slots.setdefault(who.index, _Slot())
         if not app.is_early(now - life.online_at):
-            app.slots[who.index] = _Slot()
-        elif slot.early < START_RECYCLES or slot.leaks:
+            app.slots[who.index] = _Slot(slot.pause if app.shrank else 0.0)
+        elif slot.early < _recycles(app, slot) or slot.leaks:
             slot.early += 1
         else:
             shape = _shape_above_limit(life, size)
             if shape is _Shape.UNKNOWN:
                 return []
+            if shape is _Shape.FLAT and app.shrank:
+                return self._leave_alone(app, slot, who, size, limit, now)
             if shape is _Shape.FLAT:
                 app.given_up = True
                 return [LimitTooSmall(app.spec.key(), usage=size, limit=limit, recycles=slot.early)]
             slot.leaks = True
         return [self._recycle(app, who, Reason.LIMIT, size, limit, memory, now)]
+
+    def _leave_alone(
+        self, app: _App, slot: _Slot, who: InstanceId, size: Bytes, limit: Bytes, now: Seconds
+    ) -> list[Decision]:
+        """It did fit, and still works: somebody has to see to it, and replacing it would help nobody."""
+        is_told = slot.pause > 0
+        slot.pause = min(slot.pause * 2 or RETRY_DELAY, LONGEST_PAUSE)
+        self._lives[who].blocked_until = now + slot.pause
+        return [] if is_told else [LimitShrank(app.spec.key(), usage=size, limit=limit)]
 
     def _is_due(self, app: _App, life: _Life, size: Bytes, limit: Bytes, now: Seconds) -> bool:
         life.over = life.over + 1 if size >= limit * life.threshold_factor else 0
@@ -278,6 +315,13 @@ class MemoryWatch:
             for who in self._lives
         ):
             app.recycling = None
+
+
+def _recycles(app: _App, slot: _Slot) -> int:
+    """How many early ones in a row prove something."""
+    if not app.shrank:
+        return START_RECYCLES
+    return 0 if slot.pause else 1
 
 
 def _shape_above_limit(life: _Life, size: Bytes) -> _Shape:

@@ -5,13 +5,21 @@ import signal
 from collections.abc import Callable, Mapping
 
 from pidone.contracts import Clock, InstanceId, LogSink, Timer
-from pidone.ecosystem.spec import AppSpec, MemoryLimit, RuntimeSpec, Seconds
+from pidone.ecosystem.spec import AppSpec, Bytes, MemoryLimit, RuntimeSpec, Seconds
 from pidone.host.cgroup import Box
 from pidone.host.processes import read_process
 from pidone.record import Record
 from pidone.supervise.age import expires_in
 from pidone.supervise.app import App
-from pidone.supervise.memory.decisions import Decision, GuardStuck, LimitTooSmall, Recycle, Soften, Softened
+from pidone.supervise.memory.decisions import (
+    Decision,
+    GuardStuck,
+    LimitShrank,
+    LimitTooSmall,
+    Recycle,
+    Soften,
+    Softened,
+)
 from pidone.supervise.memory.limits import check_guard, check_limits, mib
 from pidone.supervise.memory.monitor import Monitor
 from pidone.supervise.memory.policy import MemoryWatch
@@ -139,6 +147,17 @@ class Recycler:
             if member.pid is not None and member.state.has_process
         }
 
+    def resized(self, before: Bytes | None, now: Bytes | None) -> None:
+        """The container has another limit: shares of it follow by themselves, what makes no sense is told."""
+        sizes = ["nothing that is known" if size is None else mib(size) for size in (now, before)]
+        message = f"the container has {sizes[0]} of memory instead of {sizes[1]}"
+        fields = {"previous": before, "now": now}
+        known = {name: size for name, size in fields.items() if size is not None}
+        self._log.event("info", "host.resize", message, resource="memory", **known)
+        for spec, instances in self._known.values():
+            self._check_limits(spec, now, instances)
+        self._check_guard(self._guarded_at)
+
     def carry_out(self, decision: Decision) -> None:
         """Do what the memory policy decided."""
         if isinstance(decision, Recycle):
@@ -149,6 +168,9 @@ class Recycler:
             self._tell_softened(decision)
         elif isinstance(decision, LimitTooSmall):
             self._apps[decision.app].give_up(decision.message)
+        elif isinstance(decision, LimitShrank):
+            labels = self._apps[decision.app].spec.labels()
+            self._log.event("warning", "config.warning", decision.message, **labels)
         elif isinstance(decision, GuardStuck):
             self._log.event("warning", "runtime.memory", decision.message)
 
@@ -166,11 +188,13 @@ class Recycler:
                 self._unreadable.add(note)
                 self._log.event("warning", "host.unreadable", note)
 
-    def _adopt(self, app: App, now: tuple[AppSpec, int]) -> None:
-        spec, instances = self._known[app.spec.key()] = now
-        ceiling = self._box.memory().ceiling
+    def _check_limits(self, spec: AppSpec, ceiling: Bytes | None, instances: int) -> None:
         for problem in check_limits(spec, ceiling=ceiling, instances=instances):
             self._log.event("warning", "config.warning", problem, **spec.labels())
+
+    def _adopt(self, app: App, now: tuple[AppSpec, int]) -> None:
+        spec, instances = self._known[app.spec.key()] = now
+        self._check_limits(spec, self._box.memory().ceiling, instances)
         self._monitor.adopt(spec, instances=instances)
 
     def _expire_later(self, app: App, spec: AppSpec, who: InstanceId) -> _Age | None:

@@ -9,6 +9,7 @@ from typing import Final
 from pidone.descriptors import close
 
 # sys/inotify.h
+MODIFY: Final = 0x2
 CLOSE_WRITE: Final = 0x8
 MOVED_TO: Final = 0x80
 CREATE: Final = 0x100
