@@ -10,7 +10,7 @@ from faults.calls import FOREVER
 from faults.cases import Case
 from faults.played import Seen
 
-DOCUMENTED: Final = frozenset({0, 70, 71, 74, 75, 78, 124, 126, 127})
+DOCUMENTED: Final = frozenset({0, 69, 70, 71, 74, 75, 78, 124, 126, 127})
 """docs/reference/exit-codes: the runtime's own."""
 UNSURVIVABLE: Final[dict[str, tuple[str, ...]]] = {
     "kill": ("code", "TERM", "processes"),  # nobody can be signalled by his number: told, and 124
@@ -23,7 +23,7 @@ UNSURVIVABLE: Final[dict[str, tuple[str, ...]]] = {
     "accept4": ("answers",),  # clients wait in the kernel's queue as long as they like
 }
 """Faults that nobody survives when they come for ever, and what they cost; see docs/operating.md."""
-NOT_STARTED: Final = frozenset({71, 78})
+NOT_STARTED: Final = frozenset({69, 71, 78})
 
 
 @dataclass(frozen=True)

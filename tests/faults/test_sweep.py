@@ -27,6 +27,8 @@ MENDED = [
     "kill:EPERM:1",  # no TERM
     "openat:EMFILE:forever",  # a traceback, as the report of the error could not be imported
     "poll:ENOMEM:forever",  # left hooks and helpers running
+    "rt_sigprocmask:EINVAL:3",  # the reader of the file was left behind
+    "rt_sigprocmask:EINVAL:7",  # process 1 was deaf, as the C library did not let signals in again
     "socketpair:EMFILE:forever",  # as epoll_ctl
     "waitid:EINVAL:1",  # nothing was ever buried again
     "write:EIO:forever",  # process 1 was deaf, as no signal woke its loop

@@ -40,6 +40,23 @@ WAITS = ("select", "wait")
 _AGAIN_S = 0.05
 
 
+def keep_out() -> None:
+    """Have every signal wait, for a fork: in the child it would run our handlers. Raises OSError."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+
+
+def let_in() -> None:
+    """Have every signal arrive; tried twice, as nobody could ask us to stop without. Raises OSError.
+
+    Also after posix_spawn(3) and fork(3): the C library keeps all of them out meanwhile, its own ones among
+    them, and does not look at what the kernel answers when it wants them back.
+    """
+    try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    except OSError:
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
 class Deaf(OSError):  # noqa: N818 (what the loop is, and not an error of its callbacks)
     """The pipe takes nothing: the loop would sleep on, so it is broken off, and can be turned on again."""
 
@@ -53,8 +70,7 @@ class SignalInbox:
         self._pipe: tuple[int, int] | None = None
         for number in signal.valid_signals() - _LEFT_ALONE:
             signal.signal(number, self._note)
-        # Who started us may have had some blocked: they would wait for ever, and a stop with them.
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        let_in()  # who started us may have had some blocked: they would wait for ever, and a stop with them
 
     def _note(self, number: int, frame: "FrameType | None") -> None:
         self._arrived.append(number)

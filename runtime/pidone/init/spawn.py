@@ -13,7 +13,9 @@ import fcntl
 import gc
 import os
 import resource
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import select
+from collections.abc import Callable, Iterator, Mapping
+from io import FileIO
 from typing import Final, NoReturn
 
 from pidone.csignal import signal
@@ -21,10 +23,13 @@ from pidone.descriptors import close
 from pidone.errors import SpawnError
 from pidone.init.exitcodes import ExitCode
 from pidone.init.failure import explain
+from pidone.init.signals import keep_out, let_in
 from pidone.record import EMPTY, Record
 
 _RESETTABLE: Final = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
 _FAILURE_BYTES: Final = 512
+_PATIENCE_MS: Final = 500
+"""An exec takes less, but on a network file system."""
 _USUAL_DESCRIPTORS: Final = 1024
 _HINTS: Final = {
     "oom_score_adj": " (a lower score than the container's own takes CAP_SYS_RESOURCE)",
@@ -152,6 +157,7 @@ def _posix_spawn(plan: SpawnPlan) -> int:
         except OSError as error:
             raise SpawnError(f"exec: {plan.argv[0]}: {explain(plan.argv[0], error)}") from error
         finally:
+            let_in()
             # The runtime lives in /: it pins no mount, and every path it keeps is absolute.
             with contextlib.suppress(OSError):  # the process runs, or its own error is what counts
                 os.chdir("/")
@@ -191,7 +197,7 @@ def _fork(plan: SpawnPlan) -> int:
         failure_read, failure_write = os.pipe()
         with open(failure_read, "rb", buffering=0) as failure:
             # A signal between fork and exec would run our handlers in the child and be counted in the parent.
-            mask = signal.pthread_sigmask(signal.SIG_BLOCK, _RESETTABLE)
+            keep_out()
             try:
                 pid = os.fork()
                 if pid == 0:
@@ -199,10 +205,10 @@ def _fork(plan: SpawnPlan) -> int:
             except OSError as error:
                 raise SpawnError(f"fork: {error.strerror}") from error
             finally:
-                _let_in(mask)
+                let_in()
                 close(failure_write)
             try:
-                report = failure.read(_FAILURE_BYTES)  # ends when exec closes the child's side
+                report = _read_report(failure, failure_write)
             except OSError:  # whether it runs is not known, so it must not: nobody would be its owner
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
@@ -214,12 +220,16 @@ def _fork(plan: SpawnPlan) -> int:
     return pid
 
 
-def _let_in(mask: Iterable[int]) -> None:
-    """Have the signals back that were kept out; without them nobody could ask us to stop, so tried twice."""
-    try:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    except OSError:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+def _read_report(failure: FileIO, ours: int) -> bytes:
+    """What the child says that it cannot do; it ends when exec closes the child's side. Raises OSError.
+
+    `ours` is our own side, closed already: should it be open still, then that would never end.
+    """
+    poll = select.poll()
+    poll.register(failure, select.POLLIN)
+    while not poll.poll(_PATIENCE_MS):
+        close(ours)  # nothing has been opened since, so the number is nobody else's
+    return failure.read(_FAILURE_BYTES) or b""
 
 
 def _become(plan: SpawnPlan, wanted: Mapping[int, int], failure: int) -> NoReturn:

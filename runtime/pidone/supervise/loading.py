@@ -10,6 +10,7 @@ import os
 
 from pidone.csignal import signal
 from pidone.descriptors import close
+from pidone.init.signals import keep_out, let_in
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def _fork(child: "Callable[[int], object]") -> tuple[int, int]:
     read, write = os.pipe()
     # Until the child has put the default dispositions back, a signal in it would run our own handlers
     # and write to our wakeup descriptor.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    keep_out()
     try:
         pid = os.fork()
         if pid == 0:
@@ -152,7 +153,7 @@ def _fork(child: "Callable[[int], object]") -> tuple[int, int]:
         close(read)
         raise
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        let_in()
         close(write)
     return pid, read
 
@@ -219,7 +220,7 @@ def _leave_alone(write: int) -> None:
         if signal.getsignal(number) not in (signal.SIG_DFL, signal.SIG_IGN, None):
             signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    let_in()
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.dup2(null, 2)

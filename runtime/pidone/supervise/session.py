@@ -18,7 +18,7 @@ from pidone.record import Record
 from pidone.signames import signal_name
 from pidone.supervise.collaborators import World
 from pidone.supervise.ending import Ending
-from pidone.supervise.faults import end_processes
+from pidone.supervise.faults import SYSTEM_ERRORS, end_processes
 from pidone.supervise.features import Features
 from pidone.supervise.ledger import Ledger
 from pidone.supervise.loop import new_event_loop
@@ -149,9 +149,7 @@ class Session:
             self._begin()
             self._turn()
         except Exception as error:  # noqa: BLE001 (the loop itself has failed: nobody may be left behind)
-            self._ending = Ending(ExitCode.INTERNAL, "bug", describe_bug(error))
-            self._launcher.close()
-            end_processes(self._reaper, LAST_STAND)
+            self._failed(error)
         for close in (self._around.inbox.close, self._close_rooms, self._bury_the_last):
             try:
                 close()
@@ -159,6 +157,16 @@ class Session:
                 self._ledger.event("error", "runtime.error", describe_bug(error))
         self._relay.close(STALLED_STDOUT_S, SLOW_STDOUT_S)
         return self._ending or Ending(ExitCode.INTERNAL, "bug", "the loop ended by itself")
+
+    def _failed(self, error: Exception) -> None:
+        """The loop has, or the start before it; whom that concerns is ended first, and then it is told."""
+        self._launcher.close()
+        is_refused, is_too_early = isinstance(error, SYSTEM_ERRORS), not self._reaper.watched
+        what = f"the system refuses: {error}" if is_refused else describe_bug(error)
+        code = ExitCode.NO_PROCESS if is_refused and is_too_early else ExitCode.INTERNAL
+        self._ending = Ending(code, "bug", what)
+        end_processes(self._reaper, LAST_STAND)
+        self._ledger.event("error", "runtime.refused" if is_refused else "runtime.error", what)
 
     def _turn(self) -> None:
         """Turn the loop to the end, and on again where the kernel has broken off a wait. Raises OSError."""
