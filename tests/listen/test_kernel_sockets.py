@@ -344,15 +344,41 @@ def test_a_listed_unix_path_that_its_program_binds(fleet: Fleet, tmp_path: Path)
     everybody_answers(fleet, members, lambda: ask_unix(path))
 
 
-def test_a_program_that_finds_its_socket_listening(fleet: Fleet, port: int) -> None:
-    """HAProxy asks whether it listens already, and then does not: ready when a guess would be."""
+WAYS = {
+    "select": "serve(server)",
+    "accept": "server.setblocking(True); print('waits', flush=True); server.accept()",
+    "poll": "p = select.poll(); p.register(server, select.POLLIN); print('waits', flush=True); p.poll()",
+    "epoll": "p = select.epoll(); p.register(server, select.EPOLLIN); print('waits', flush=True); p.poll()",
+    "epoll of a child": "os.fork() and os.wait(); " + "p = select.epoll(); p.register(server, 1); p.poll()",
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_program_that_finds_its_socket_listening(fleet: Fleet, port: int, way: str) -> None:
+    """HAProxy asks whether it listens already, and then does not: ready when it waits for connections."""
     code = """
 server = socket.socket(); server.bind(("127.0.0.1", port))
 if not server.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
     server.listen(5)
-serve(server)
 """
-    assert fleet.ready(fleet.start(raw(code, port=port, ready_delay=0.2))) == "listening"
+    member = fleet.start(raw(code + WAYS[way], port=port, ready_delay=60.0))
+    assert fleet.ready(member) == "listening"
+
+
+@pytest.mark.parametrize("late", ["server.listen(5); serve(server)", "open(path); time.sleep(60)"])
+def test_a_program_that_binds_early(fleet: Fleet, port: int, tmp_path: Path, late: str) -> None:
+    """It is ready when it listens, be it long after, and never if it does not."""
+    os.mkfifo(gate := tmp_path / "gate")
+    code = "server = socket.socket(); server.bind(('127.0.0.1', port)); print('bound', flush=True)\n"
+    app = raw(code + "open(path)\n" + late, port=port, path=str(gate), ready_delay=0.01)
+    member = fleet.start(app)
+    fleet.eventually(lambda: "bound" in member.text(), "it to bind")
+    until = time.monotonic() + 0.7
+    fleet.eventually(lambda: member.heard("ready") or time.monotonic() > until, "some looks")
+    assert member.heard("ready") == []
+    if "listen" in late:
+        gate.open("w").close()
+        assert fleet.ready(member) == "listening"
 
 
 SLOW = "server = socket.socket(); server.bind(('127.0.0.1', port)); server.listen(5); serve(server)"

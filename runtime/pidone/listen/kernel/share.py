@@ -18,7 +18,7 @@ from typing import Final
 from pidone.descriptors import close
 from pidone.ecosystem.spec import AppSpec, Seconds
 from pidone.listen import needs
-from pidone.listen.kernel import seccomp
+from pidone.listen.kernel import seccomp, waiting
 from pidone.listen.kernel.caller import Caller
 from pidone.listen.kernel.seccomp import Call
 from pidone.listen.sockets.address import Address, Kind
@@ -28,6 +28,9 @@ _BACKLOG: Final = 511
 _LISTEN_S: Final[Seconds] = 1.0
 """How long a call that goes on may take, on a machine that is busy."""
 _LOOK_S: Final[Seconds] = 0.002
+_FIRST_LOOK_S: Final[Seconds] = 0.05
+_LAST_LOOK_S: Final[Seconds] = 0.5
+"""Pauses between looks at a process that has bound and does not call listen(): they double."""
 _MESSAGE_BYTES: Final = 64
 
 
@@ -70,8 +73,13 @@ class KernelShare:
         self._ours.setblocking(False)
         self._install = seccomp.prepare()
         self._listener = -1
+        self._pid = 0
+        self._judged_at = loop.time() + max(app.listen_timeout, app.reload_timeout)
+        self._looks: set[asyncio.TimerHandle] = set()
         self._given = {os.fstat(number).st_ino for number in inherits}
         """Inodes of the sockets that it has from us, and serves on."""
+        self._heard: set[int] = set()
+        """Those for which it has called listen()."""
 
     def before_exec(self) -> None:
         """In the child, last before exec: install the filter and send its listener, or why there is none."""
@@ -88,8 +96,9 @@ class KernelShare:
         """Whether the process is asked about; known when it runs."""
         return self._listener >= 0
 
-    def spawned(self, pid: int) -> None:  # noqa: ARG002
+    def spawned(self, pid: int) -> None:
         """Take the listener."""
+        self._pid = pid
         self._theirs.close()
         try:
             data, descriptors, _, _ = socket.recv_fds(self._ours, _MESSAGE_BYTES, 1)
@@ -109,6 +118,8 @@ class KernelShare:
         self._ours.close()
         if self._guess is not None:
             self._guess.cancel()
+        for look in self._looks:
+            look.cancel()
         if self._listener >= 0:
             self._loop.remove_reader(self._listener)
             close(self._listener)
@@ -143,14 +154,34 @@ class KernelShare:
             if address is None or not seccomp.is_waiting(self._listener, call.id):
                 return False
             try:
-                self._give(call, caller, address)
+                given = self._give(call, caller, address)
             except OSError as error:
                 seccomp.finish(self._listener, call.id, error.errno or errno.EINVAL)
                 return True
             seccomp.finish(self._listener, call.id)
-            # Nobody listens on UDP; and some see that their socket listens already (HAProxy).
-            self._tell(is_sure=address.kind is Kind.UDP and self._is_known(address))
+            if address.kind is Kind.UDP:  # nobody listens there
+                self._tell(is_sure=self._is_known(address))
+            else:
+                self._look_later(given, _FIRST_LOOK_S, is_known=self._is_known(address))
             return True
+
+    def _look_later(self, inode: int, pause: Seconds, *, is_known: bool) -> None:
+        """Whether it waits for connections there without a word: some see that it listens already.
+
+        Asked until it has long been judged: it may have bound in order to connect from there.
+        """
+
+        def look() -> None:
+            self._looks.discard(handle)
+            if inode in self._heard:
+                return
+            if waiting.waits_on(self._pid, inode):
+                self._tell(is_sure=is_known)
+            elif self._loop.time() < self._judged_at:
+                self._look_later(inode, min(2 * pause, _LAST_LOOK_S), is_known=is_known)
+
+        handle = self._loop.call_later(pause, look)
+        self._looks.add(handle)
 
     def _wanted(self, caller: Caller) -> Address | None:
         """What it shall have from us; None if that is its own business."""
@@ -161,8 +192,8 @@ class KernelShare:
         is_own = exact.kind is Kind.UDP and caller.joins()
         return None if is_own or not caller.may_bind(exact) else shared
 
-    def _give(self, call: Call, caller: Caller, address: Address) -> None:
-        """Put our socket in the place of its own. Raises OSError with what bind() would have said."""
+    def _give(self, call: Call, caller: Caller, address: Address) -> int:
+        """Put our socket in the place of its own; which it is. Raises OSError with what bind() would say."""
         is_alone = self._sockets.has_left or not self._sockets.is_held_by_others(address)
         is_v4 = caller.socket.family == socket.AF_INET
         found = self._sockets.obtain(address, index=0, backlog=_BACKLOG, is_v4=is_v4)
@@ -180,8 +211,10 @@ class KernelShare:
             caller.descriptor,
             close_on_exec=caller.closes_on_exec(),
         )
+        inode = os.fstat(found.fileno()).st_ino
         if self._is_known(address):
-            self._given.add(os.fstat(found.fileno()).st_ino)
+            self._given.add(inode)
+        return inode
 
     def _is_known(self, address: Address) -> bool:
         """Whether clients come there, and it is no door of its own (Caddy's admin port, a control socket)."""
@@ -192,6 +225,7 @@ class KernelShare:
         return needs.names(self._app, address)
 
     def _listens(self, listening: socket.socket) -> None:
+        self._heard.add(os.fstat(listening.fileno()).st_ino)
         if self._counts(listening):
             # Not socket.dup(): that sets the blocking mode anew, which is the program's own to set.
             copy = socket.socket(fileno=os.dup(listening.fileno()))

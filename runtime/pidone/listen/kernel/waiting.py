@@ -1,0 +1,97 @@
+"""Whether a process waits for connections on a socket: in accept, poll, select, or by an epoll of its own.
+
+Some programs see that the socket which they have bound listens already, and never call listen() (HAProxy).
+Protocol: proc_pid_syscall(5), proc_pid_fdinfo(5), poll(2), select(2). What cannot be seen counts as no.
+"""
+
+import contextlib
+import os
+import struct
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from pidone.init import proctree
+
+_MACHINE: Final = os.uname().machine
+_ACCEPT: Final = {"x86_64": (43, 288), "aarch64": (202, 242)}.get(_MACHINE, ())
+_POLL: Final = {"x86_64": (7, 271), "aarch64": (73,)}.get(_MACHINE, ())
+_SELECT: Final = {"x86_64": (23, 270), "aarch64": (72,)}.get(_MACHINE, ())
+_POLLFD: Final = struct.Struct("=ihh")
+_MOST_POLLED: Final = 1024
+_WORD: Final = struct.Struct("@L")
+
+
+def waits_on(root: int, inode: int) -> bool:
+    """Whether `root`, or a process that it started, waits for connections on this socket."""
+    try:
+        family = proctree.Look(proctree.snapshot()).families([root])
+    except OSError:  # no descriptor is left
+        return False
+    return any(_waits(pid, f"socket:[{inode}]") for pid in family)
+
+
+def _waits(pid: int, wanted: str) -> bool:
+    links = dict(_links(pid))
+    numbers = {number for number, target in links.items() if target == wanted}
+    if not numbers:
+        return False
+    polled = (_polled(pid, number) for number, target in links.items() if target == "anon_inode:[eventpoll]")
+    if any(numbers & each for each in polled):
+        return True
+    return any(numbers & set(_waited_for(pid, thread)) for thread in _entries(f"/proc/{pid}/task"))
+
+
+def _links(pid: int) -> Iterator[tuple[int, str]]:
+    for name in _entries(f"/proc/{pid}/fd"):
+        with contextlib.suppress(OSError):
+            yield int(name), os.readlink(f"/proc/{pid}/fd/{name}")
+
+
+def _polled(pid: int, number: int) -> set[int]:
+    """What an epoll watches: lines of `tfd: NUMBER events: ...`."""
+    try:
+        with open(f"/proc/{pid}/fdinfo/{number}") as file:
+            return {int(line.split()[1]) for line in file if line.startswith("tfd:")}
+    except OSError:
+        return set()
+
+
+def _waited_for(pid: int, thread: str) -> Iterable[int]:
+    """The descriptors that the system call names in which a thread is."""
+    try:
+        with open(f"/proc/{pid}/task/{thread}/syscall") as file:
+            words = file.read().split()
+        if not words[0].isdigit():  # it runs, or is not in a call
+            return ()
+        number, first, second = int(words[0]), int(words[1], 16), int(words[2], 16)
+        if number in _ACCEPT:
+            return (first,)
+        if number in _POLL:
+            raw = _read(pid, first, min(second, _MOST_POLLED) * _POLLFD.size)
+            return [descriptor for descriptor, _, _ in _POLLFD.iter_unpack(raw)]
+        if number in _SELECT and second:
+            return _selected(_read(pid, second, -(-first // (8 * _WORD.size)) * _WORD.size))
+    except (OSError, struct.error):
+        return ()
+    return ()
+
+
+def _selected(raw: bytes) -> list[int]:
+    bits = 8 * _WORD.size
+    words = [word for (word,) in _WORD.iter_unpack(raw)]
+    return [index * bits + bit for index, word in enumerate(words) for bit in range(bits) if word >> bit & 1]
+
+
+def _read(pid: int, where: int, size: int) -> bytes:
+    memory = os.open(f"/proc/{pid}/mem", os.O_RDONLY)
+    try:
+        return os.pread(memory, size, where)
+    finally:
+        os.close(memory)
+
+
+def _entries(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
