@@ -6,6 +6,7 @@ Imported only when somebody asks.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from pidone.control.history.marks import KINDS
 from pidone.control.messages import EVENTS, JSON, TEXT
 from pidone.control.router import Access, Route
 from pidone.control.views import WORDS
@@ -29,6 +30,8 @@ def _array(items: object) -> dict[str, Any]:
 def _ref(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
 
+
+_LINES: Final = {"cpu_percent": _array(_NULLABLE_NUMBER), "memory_bytes": _array(_NULLABLE_NUMBER)}
 
 _SCHEMAS: Final[Mapping[str, Any]] = {
     "Error": {
@@ -139,6 +142,35 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
             "oneOf": [{"type": "null"}, _object(name=_STRING, words=_INT, cwd=_STRING)],
         },
     ),
+    "History": _object(
+        step_s={"type": "number", "description": "What a point stands for: mean CPU, greatest memory."},
+        until={"type": "number", "description": "When the last point ended, in seconds since 1970."},
+        apps=_array(
+            {
+                **_object(name=_STRING, namespace=_STRING, **_LINES),
+                "description": "All instances together; null is where no process was.",
+            }
+        ),
+        container=_object(
+            **_LINES,
+            throttled_percent=_array(_NULLABLE_NUMBER),
+            pressure=_object(
+                cpu=_array(_NULLABLE_NUMBER), memory=_array(_NULLABLE_NUMBER), io=_array(_NULLABLE_NUMBER)
+            ),
+        ),
+        marks=_array(
+            _object(
+                at={"type": "number"},
+                kind={"enum": list(KINDS)},
+                app=_NULLABLE_STRING,
+                namespace=_NULLABLE_STRING,
+                instance=_NULLABLE_INT,
+                text=_STRING,
+                count={**_INT, "description": "How often it happened within a minute."},
+            )
+        ),
+        omitted={**_INT, "description": "Instances for which there was no room."},
+    ),
     "Text": _STRING,
     "Object": {"type": "object"},
     "Records": _object(records=_array(_STRING)),
@@ -177,6 +209,7 @@ _QUERIES: Final[Mapping[str, tuple[str, Any]]] = {
     "app": ("Only this app.", _STRING),
     "follow": ("Go on with what comes, as a stream.", _YES),
     "err": ("Only errors.", _YES),
+    "points": ("How many points at most.", {"type": "integer", "minimum": 1, "maximum": 360}),
     "since": ("A duration such as `10m`, or a time.", _STRING),
 }
 
@@ -225,7 +258,7 @@ def _operation(route: Route) -> dict[str, Any]:
 
 def _errors(route: Route) -> Iterator[str]:
     """How it may be refused."""
-    if route.access is Access.ACT or "lines" in route.query:
+    if route.access is Access.ACT or {"lines", "points"} & set(route.query):
         yield "400"
     if route.access is not Access.READ:
         yield "403"

@@ -17,6 +17,7 @@ from pidone.supervise.session import Closable, Parts
 from pidone.throttle import Throttle
 
 if TYPE_CHECKING:
+    from pidone.control.history.recorder import Recorder
     from pidone.control.listener import Listener
     from pidone.control.unavailable import Unavailable
     from pidone.ecosystem.spec import Seconds
@@ -57,9 +58,11 @@ class ControlServer:
             from pidone.control.pm2.doors import Doors  # noqa: PLC0415 (under PM2's names only)
 
             self._pm2 = Doors(parts, environ)
+        self._recorder: Recorder | None = None
         self._open_local(environ)
         if admin is not None:
             self._listen(*admin)
+            self._record()  # whoever opens the dashboard there shall see what has been
 
     def close(self) -> None:
         """Hang up and remove the socket, unless it is another runtime's by now."""
@@ -67,6 +70,8 @@ class ControlServer:
             self._alarm.close()
         if self._pm2 is not None:
             self._pm2.close()
+        if self._recorder is not None:
+            self._recorder.close()
         if self._unavailable is not None:
             self._unavailable.close()
             self._unavailable = None
@@ -103,6 +108,14 @@ class ControlServer:
         self._parts.loop.add_reader(sock.fileno(), self._knocked)
         self._parts.ledger.event("info", "control.listening", f"answering at {address}", address=address)
 
+    def _record(self) -> "Recorder":
+        """Without the TCP side only from the first client on: until then nothing wakes an idle runtime up."""
+        from pidone.control.history.recorder import Recorder  # noqa: PLC0415 (the first apps run)
+
+        if self._recorder is None:
+            self._recorder = Recorder(self._parts)
+        return self._recorder
+
     def _knocked(self) -> None:
         """The first client, at whichever door: load what answers, and open all of them."""
         for door in self._doors:
@@ -118,6 +131,7 @@ class ControlServer:
     def _open_doors(self) -> None:
         from pidone.control.handlers import Handlers, described  # noqa: PLC0415 (what `_knocked` is about)
         from pidone.control.healthz import Probes  # noqa: PLC0415
+        from pidone.control.history.view import HistoryView  # noqa: PLC0415
         from pidone.control.listener import Listener  # noqa: PLC0415
         from pidone.control.metrics import Metrics  # noqa: PLC0415
         from pidone.control.operations import Operations  # noqa: PLC0415
@@ -131,6 +145,7 @@ class ControlServer:
             *Probes(parts).routes(),
             *Metrics(parts).routes(),
             *Handlers(parts, operations).routes(),
+            *HistoryView(self._record(), operations).routes(),
             *Page(parts).routes(),
         ]
         routes.append(described(parts.version, routes))

@@ -47,6 +47,8 @@ class UsageBook:
         self._pss: dict[int, Bytes] = {}
         self._pss_queue: list[int] = []
         self._pss_taken: Seconds | None = None
+        self.listeners: list[Callable[[Mapping[int, Usage]], None]] = []
+        """Called with each new sample, whoever asked for it."""
 
     def usage(self, within: Seconds = FRESH) -> Mapping[int, Usage]:
         """By main pid, not older than `within`; processes that have just ended or begun may be missing."""
@@ -57,6 +59,8 @@ class UsageBook:
                 pid: Usage(tree, _cpus(earlier[pid].tree if pid in earlier else None, tree))
                 for pid, tree in self._sampler.sample(self._pids()).items()
             }
+            for listener in self.listeners:
+                listener(self._usage)
         return self._usage
 
     def fds(self, tree: TreeUsage) -> int:
