@@ -1,27 +1,32 @@
-"""The runtime's own events: through `logging`, and as records into the same queue as the apps' lines."""
+"""The runtime's own events, put out as records into the same queue as the apps' lines.
 
-import logging
+They go through `logging`, as what libraries complain of does. That costs as much to import as the rest of the
+relay, and so it is imported at the end of the first turn: the first apps are on their way then.
+"""
+
+import sys
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pidone.logs.events import LEVEL_NUMBERS, check
 from pidone.logs.timestamps import Timestamps
 from pidone.record import EMPTY
 
-LOGGER: Final = "pidone"
+if TYPE_CHECKING:
+    from logging import LogRecord
+
+    from pidone.logs.handler import Handler
+
 _AGAIN_S: Final = 0.1
 """Until what could not be put out is tried again."""
-_NAMES: Final = {
-    LEVEL_NUMBERS[name]: name for name in ("trace", "debug", "info", "warning", "error", "fatal")
-}
 
 
-class OwnEvents(logging.Handler):
+class OwnEvents:
     """Takes what is logged anywhere in the process (asyncio's complaints too) and puts it out as records."""
 
     def __init__(
         self,
-        put: Callable[[logging.LogRecord], None],
+        put: "Callable[[LogRecord], None]",
         later: Callable[[float, Callable[[], None]], object],
         timestamps: Timestamps,
         *,
@@ -30,64 +35,64 @@ class OwnEvents(logging.Handler):
     ) -> None:
         """`later` runs a callback after so many seconds; `fields` are those of every record.
 
-        `put` gets records whose `msg` is a dict: `timestamp`, `level`, `event`, `message` and more. It may
-        have to import what costs more than all the rest of the relay. Apps are spawned first; the events of
-        the first turn keep their timestamps and wait for its end.
+        `put` gets records whose `msg` is a dict: `timestamp`, `level`, `event`, `message` and more. The
+        events of the first turn keep their timestamps and wait for its end.
         """
-        super().__init__(LEVEL_NUMBERS.get(level.lower(), logging.INFO))
         self._put = put
         self._later = later
         self._timestamps = timestamps
         self._fields = fields
-        self._is_first_turn = True
-        self._waiting: list[logging.LogRecord] = []
-        self._logger = logging.getLogger(LOGGER)
+        self._level = LEVEL_NUMBERS.get(level.lower(), LEVEL_NUMBERS["info"])
+        self._early: list[tuple[int, dict[str, Any]]] = []
+        self._handler: Handler | None = None
+        self._is_open = True
 
     def install(self) -> None:
-        """Become the handler of everything that is logged in this process."""
-        self._logger.setLevel(self.level)
-        logging.getLogger().addHandler(self)
+        """Become the handler of everything that is logged in this process, at the end of this turn.
+
+        At once, if somebody has loaded what it takes: he may have something to log.
+        """
+        if "logging" in sys.modules:
+            self._load()
+        self._later(0, self.render)
 
     def uninstall(self) -> None:
         """Let others handle what is logged from now on."""
-        logging.getLogger().removeHandler(self)
+        self._is_open = False
+        if self._handler is not None:
+            self._handler.uninstall()
 
     def event(self, level: str, event: str, message: str, fields: dict[str, Any]) -> None:
         """Log one event of `events.EVENTS`; fields without a value are left out."""
         check(event, level, fields)
-        number = LEVEL_NUMBERS.get(level, logging.INFO)
-        if self._logger.isEnabledFor(number):
-            known = {key: value for key, value in fields.items() if value is not None}
-            self._logger.log(number, {"event": event, "message": message, **known})
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Called by `logging`."""
-        if isinstance(record.msg, dict):
-            fields = record.msg
+        number = LEVEL_NUMBERS.get(level, LEVEL_NUMBERS["info"])
+        if number < self._level:
+            return
+        known = {key: value for key, value in fields.items() if value is not None}
+        if self._handler is not None:
+            self._handler.log(number, {"event": event, "message": message, **known})
         else:
-            event = "runtime.error" if record.levelno >= logging.ERROR else "runtime.warning"
-            fields = {"event": event, "message": record.getMessage(), "logger": record.name}
-        level = _NAMES.get(record.levelno) or record.levelname.lower()
-        given = {key: value for key, value in self._fields.items() if key not in fields}
-        record.msg = {"timestamp": self._timestamps.now(), "level": level, **fields, **given}
-        record.args = None
-        self._waiting.append(record)
-        if not self._is_first_turn:
-            self.render()
-        elif len(self._waiting) == 1:
-            self._later(0, self.render)
+            now = self._timestamps.now()
+            self._early.append((number, {"timestamp": now, "event": event, "message": message, **known}))
 
     def render(self) -> None:
         """Put out what waits."""
-        if not self._waiting:
-            return
-        self._is_first_turn = False
-        waiting, self._waiting = self._waiting, []
-        for index, record in enumerate(waiting):
+        if self._handler is None and self._is_open:
             try:
-                self._put(record)
-            except (OSError, ImportError, MemoryError):  # what makes a line of it cannot be loaded now
-                self._is_first_turn = True
-                self._waiting = waiting[index:]
+                self._load()
+            except (OSError, ImportError, MemoryError):  # it cannot be loaded now
                 self._later(_AGAIN_S, self.render)
                 return
+        if self._handler is not None:
+            early, self._early = self._early, []
+            for number, fields in early:
+                self._handler.log(number, fields)
+            self._handler.render()
+
+    def _load(self) -> None:
+        """Make the handler. Raises ImportError, OSError or MemoryError."""
+        from pidone.logs.handler import Handler  # noqa: PLC0415 (see above)
+
+        self._handler = Handler(
+            self._put, self._later, self._timestamps, level=self._level, fields=self._fields
+        )

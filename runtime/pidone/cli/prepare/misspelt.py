@@ -1,9 +1,7 @@
 """A first word that is neither a file nor a program, and looks like a command."""
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 
 from pidone.cli.registry import COMMANDS
 from pidone.errors import UsageError
@@ -18,6 +16,10 @@ def refuse_misspelt(words: Sequence[str], cwd: str, environ: Mapping[str, str]) 
     word = words[0] if words else ""
     if not word.isalpha() or os.path.exists(os.path.join(cwd, word)):
         return
+    # Rarely come to, and as much to import as the rest of a start's reading.
+    import shutil
+    from difflib import get_close_matches
+
     near = get_close_matches(word.lower(), [*COMMANDS, *_ALSO], n=1, cutoff=_NEARNESS)
     if shutil.which(word, path=environ.get("PATH")):
         return

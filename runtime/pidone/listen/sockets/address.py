@@ -1,11 +1,13 @@
 """Where a socket listens: one value for what Node, Python and configuration files each write differently."""
 
-import socket
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pidone.ecosystem.spec import Listen
 from pidone.record import Record
+
+if TYPE_CHECKING:
+    from socket import AddressFamily
 
 ANY_V4: Final = "0.0.0.0"  # noqa: S104 (what files ask for)
 ANY: Final = ("", "*")
@@ -42,8 +44,10 @@ class Address(Record):
         return f"{self.kind}:[{host}]:{self.port}" if ":" in host else f"{self.kind}:{host}:{self.port}"
 
     @property
-    def families(self) -> tuple[socket.AddressFamily, ...]:
+    def families(self) -> "tuple[AddressFamily, ...]":
         """Families to try in order: `every address` prefers one dual-stack socket, as Node does."""
+        import socket  # noqa: PLC0415 (3 ms that an app without a port does not wait for)
+
         if self.kind is Kind.UNIX:
             return (socket.AF_UNIX,)
         if not self.host:

@@ -1,11 +1,13 @@
 """What makes a format: an escape and a frame for lines of apps, and a text for the runtime's own events."""
 
-import logging
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from pidone.ecosystem.spec import Bytes
 from pidone.record import Record
+
+if TYPE_CHECKING:
+    import logging
 
 Frame: TypeAlias = tuple[bytes, bytes]
 """What stands before and after the text of a line."""
@@ -67,15 +69,17 @@ class Format(Record, kw_only=True):
     """One value of `log_format`."""
 
     shape: Callable[[RecordIdentity], Shape]
-    event: Callable[[logging.LogRecord], str]
+    event: "Callable[[logging.LogRecord], str]"
     """For the runtime's own events: a record of `logging` whose `msg` is a dict that begins with FIRST."""
     has_fields: bool = False
     """Whether the lines of apps have `log_fields`, so that the runtime's own events have them too."""
 
 
-def fields_of(record: logging.LogRecord) -> dict[str, Any]:
+def fields_of(record: "logging.LogRecord") -> dict[str, Any]:
     """All that one of the runtime's own events tells, with the stack trace if there is one."""
     assert isinstance(record.msg, dict)  # noqa: S101 - for the type checker
     if not record.exc_info:
         return record.msg
-    return {**record.msg, "exc_info": logging.Formatter().formatException(record.exc_info)}
+    from logging import Formatter  # noqa: PLC0415 (whoever has a record to show has it already)
+
+    return {**record.msg, "exc_info": Formatter().formatException(record.exc_info)}
