@@ -13,6 +13,7 @@ from pidone.ecosystem.formats import is_ecosystem_file, read
 from pidone.ecosystem.options import LoadOptions
 from pidone.ecosystem.problems import Problems, Scope, did_you_mean, shown
 from pidone.ecosystem.references import UnsetVariableError, expand
+from pidone.ecosystem.rights import missing_rights
 from pidone.ecosystem.spec import Alert, AppSpec, Ecosystem, Origin, RuntimeSpec
 from pidone.errors import ConfigError
 from pidone.record import EMPTY
@@ -143,6 +144,7 @@ def examine(document: Document, options: LoadOptions, title: str = "") -> Examin
         listens_at={
             app.key(): place.where("listen") for app, (_, place) in zip(apps, read, strict=True) if app.listen
         },
+        missing_rights=tuple(missing_rights(apps, [place for _, place in read])),
         warnings=tuple(dict.fromkeys(problems.warnings)),
         notices=(*document.notices, *dict.fromkeys(problems.notices)),
     )

@@ -426,6 +426,17 @@ class Origin(Record):
         return cls(path, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
 
 
+class MissingRight(Record, kw_only=True):
+    """Something that the file asks for, and that this process may not do."""
+
+    labels: Mapping[str, str]
+    """Whose, as events have it."""
+    setting: str
+    capability: str | None
+    """What would help, as `CAP_KILL`; None: no capability would."""
+    message: str
+
+
 class Ecosystem(Record, kw_only=True):
     """Everything one file says."""
 
@@ -443,6 +454,7 @@ class Ecosystem(Record, kw_only=True):
     """CPUs that this container may use, as found when the file was read."""
     listens_at: Mapping[tuple[str, str], str] = EMPTY
     """Where the file says what an app listens on (`ecosystem.toml:12`), by its key."""
+    missing_rights: tuple[MissingRight, ...] = ()
     host_notes: tuple[str, ...] = ()
     """What could not be read of the container's CPU limits, and was taken as absent."""
     warnings: tuple[str, ...] = ()

@@ -361,6 +361,16 @@ class Session:
         for notice in self._ecosystem.notices:
             if before is None or notice not in before.notices:
                 self._ledger.event("info", "config.notice", notice)
+        for right in self._ecosystem.missing_rights:
+            if before is None or right not in before.missing_rights:
+                self._ledger.event(
+                    "warning",
+                    "rights.missing",
+                    right.message,
+                    setting=right.setting,
+                    capability=right.capability,
+                    **right.labels,
+                )
 
     def _not_loaded(self, why: str) -> None:
         if self._upwards is not None:

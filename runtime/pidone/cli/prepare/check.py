@@ -46,7 +46,8 @@ def check(file: tuple[str, ...], *, as_json: bool, strict: bool, env: str | None
         examined = Examined(Ecosystem(apps=()), tuple(str(error).split("\n")))
     ecosystem, errors, sources = examined
     counted = [(spec, spec.count(cpus)) for spec in ecosystem.apps]
-    remarks = [*ecosystem.warnings, *ecosystem.notices]
+    notices = (*ecosystem.notices, *(right.message for right in ecosystem.missing_rights))
+    remarks = [*ecosystem.warnings, *notices]
     if as_json:
         apps = [as_plain(spec, count) for spec, count in counted]
         told = {"apps": apps, "warnings": remarks}
@@ -55,7 +56,7 @@ def check(file: tuple[str, ...], *, as_json: bool, strict: bool, env: str | None
     else:
         for spec, count in counted:
             print("\n".join(as_text(spec, count, sources.get(spec.name, {}))))
-    kinds = (("error", errors), ("warning", ecosystem.warnings), ("note", ecosystem.notices))
+    kinds = (("error", errors), ("warning", ecosystem.warnings), ("note", notices))
     for word, lines in kinds[: 1 if as_json else 3]:
         for line in lines:
             print(f"{word}: {line}", file=sys.stderr)

@@ -17,7 +17,7 @@ from pidone.init.spawn import SpawnPlan, spawn
 from pidone.supervise.process.commands import give, plan_for
 from pidone.supervise.process.environment import Environment
 from pidone.supervise.process.leftovers import Cleanup, Looks, ProcessTree
-from pidone.supervise.process.refusals import RightsReport
+from pidone.supervise.process.refusals import Refusals
 from pidone.supervise.process.stdin import StdinPipe
 
 FOLLOWED_POLL: Final[Seconds] = 0.25
@@ -49,7 +49,7 @@ class ForkLauncher:
         self._environment = Environment(environ)
         self._looks = Looks(clock)
         self._is_process_1 = os.getpid() == 1  # whose end is everybody's
-        self._rights = RightsReport(log)
+        self._refusals = Refusals(log)
         self._cleanups: set[Cleanup] = set()
         self._is_closed = False
 
@@ -68,7 +68,6 @@ class ForkLauncher:
         """Start one incarnation. Raises SpawnError; then nothing is left of the attempt."""
         if self._is_closed:
             raise SpawnError("pidone ends")
-        self._rights.look_at(app)
         with ExitStack() as undo:
             try:
                 handover = self._broker.prepare(app, who, report)
@@ -167,7 +166,7 @@ class ForkLauncher:
 
     def refused(self, app: AppSpec, pid: int, number: int) -> None:
         """The kernel does not let us signal a process of this app."""
-        self._rights.refused(app, pid, number)
+        self._refusals.refused(app, pid, number)
 
     def clear(
         self,
