@@ -9,11 +9,18 @@ EVADES = """
 const net = require('net'), http = require('http');
 const wanted = +process.env.PORT;
 const server = http.createServer((request, response) => response.end(`${process.pid} up`));
-const probe = net.connect(wanted, '127.0.0.1');
+const probe = LOOK;
 probe.on('connect', () => { probe.destroy(); server.listen(NEXT); });
 probe.on('error', () => server.listen(wanted));
 """
-"""As `serve`: a port on which somebody answers is taken for busy, and another one is chosen."""
+"""A port on which somebody answers is taken for busy, and another one is chosen."""
+UNSEEN = "net.connect(wanted, '127.0.0.2')"
+LOOKS = (
+    "net.connect(wanted, '127.0.0.1')",
+    "net.connect({ port: `${wanted}`, host: 'localhost' })",
+    "new net.Socket().connect(wanted)",
+    "http.get({ port: wanted, agent: false }).on('response', function () { this.emit('connect'); })",
+)
 
 
 def app_file(folder: Path, code: str) -> str:
@@ -26,7 +33,7 @@ def app_file(folder: Path, code: str) -> str:
 @pytest.mark.parametrize("other", ["0", "wanted + 1"])
 def test_a_reload_to_another_port_fails(tmp_path: Path, node: str, port: int, other: str) -> None:
     """It is called off, the old process stays, and the port answers."""
-    script = app_file(tmp_path, EVADES.replace("NEXT", other))
+    script = app_file(tmp_path, EVADES.replace("LOOK", UNSEEN).replace("NEXT", other))
     app = node_app(node, port, script=script, instances=1, listen_timeout=2000, reload_timeout=2000)
     with running(tmp_path, app) as site:
         before = get(port)
@@ -34,6 +41,20 @@ def test_a_reload_to_another_port_fails(tmp_path: Path, node: str, port: int, ot
         site.run.expect(event="app.reload_failed")
         assert "not on tcp:*:" in site.run.expect(event="listen.elsewhere")["message"]
         assert get(port) == before
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_program_that_looks_whether_its_port_is_free(
+    tmp_path: Path, node: str, port: int, look: str
+) -> None:
+    """It finds it as free as it would be alone (`serve`); what it asks afterwards is answered."""
+    code = EVADES.replace("LOOK", look).replace("NEXT", "0")
+    code += "server.on('listening', () => net.connect(wanted, () => console.log('answered')).unref());"
+    with running(tmp_path, node_app(node, port, script=app_file(tmp_path, code), instances=2)) as site:
+        assert site.reload()["replaced"] == 2
+        assert get(port)
+        assert site.count("listen.elsewhere") == 0
+        site.run.expect(message="answered", count=4)
 
 
 def test_a_port_that_the_file_moves(tmp_path: Path, node: str, port: int) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -309,6 +310,35 @@ def test_a_server_of_busybox_is_another_one(box: Box) -> None:
     box.commands("busybox")
     (box.bin / "httpd").symlink_to("busybox")
     assert box.app(script="httpd", language="toml").kill_signal == 15
+
+
+STANDALONE = "const { startServer } = require('next/dist/server/lib/start-server')"
+
+
+@pytest.mark.parametrize(
+    ("script", "keys", "is_told"),
+    [
+        ("server.js", {}, True),
+        ("server.js", {"ready": "listen"}, False),
+        ("server.js", {"exec_mode": "fork"}, False),
+        ("other.js", {}, False),
+        ("node_modules/.bin/next", {"args": ["start", "-p", "3000"]}, True),
+        ("node_modules/.bin/next", {"args": ["dev"]}, False),
+    ],
+)
+def test_a_program_that_listens_before_it_can_answer(
+    box: Box, script: str, keys: dict[str, Any], *, is_told: bool
+) -> None:
+    """Next.js gets no connection until it says that it is ready; what the file says counts."""
+    box.commands("node")
+    box.file(script, STANDALONE if script == "server.js" else "require('http')")
+    app = box.app(
+        **{"script": script, "interpreter": "node", "exec_mode": "cluster", "language": "toml", **keys}
+    )
+    assert (app.ready.log is not None, app.balance == "spread") == (is_told, is_told)
+    assert any("Next.js" in notice for notice in box.notices) is is_told
+    if app.ready.log is not None:
+        assert re.search(app.ready.log, " ✓ Ready in 245ms")
 
 
 class TestNpm:

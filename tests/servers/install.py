@@ -21,7 +21,7 @@ Need = Callable[[], Mapping[str, str]]
 """Placeholders of a command line and what they stand for."""
 
 PYTHON_SERVERS = (
-    *("uvicorn[standard]", "gunicorn", "gevent", "eventlet", "tornado", "hypercorn", "granian", "daphne"),
+    *("uvicorn[standard]", "gunicorn", "gevent", "tornado", "hypercorn", "granian", "daphne"),
     *("sanic", "aiohttp", "cherrypy", "flask", "waitress"),
 )
 

@@ -83,7 +83,10 @@ export default { plugins: [sveltekit()] };
     "src/routes/+server.js": "export function GET() { return new Response(`${process.pid} up`); }",
 }
 _ROUTER = {
-    "package.json": '{"name": "app", "type": "module", "private": true}',
+    "package.json": """
+{"name": "app", "type": "module", "private": true,
+ "dependencies": {"@react-router/node": "7", "@react-router/serve": "7", "react-router": "7", "isbot": "5"}}
+""",
     "vite.config.js": """
 import { reactRouter } from '@react-router/dev/vite';
 export default { plugins: [reactRouter()] };

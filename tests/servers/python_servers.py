@@ -3,7 +3,7 @@
 from typing import Any
 
 from servers.install import pip
-from servers.server import Server
+from servers.server import KEPT, NEW, Server
 
 _WSGI = """
 import os
@@ -88,6 +88,7 @@ def index():
 app.run(port=int(os.environ["PORT"]))
 """
 _FILES = {"wsgi.py": _WSGI, "asgi.py": _ASGI}
+_BOTH = frozenset({NEW, KEPT})
 _SIGNALLED = frozenset({0, 143})
 """Servers that send themselves the signal again when they have stopped."""
 _AT = "127.0.0.1:{port}"
@@ -107,7 +108,7 @@ def _server(name: str, *command: str, code: str = "", is_quick: bool = False, **
 
 
 def _gunicorn(worker: str, *options: str, is_quick: bool = False, **known: Any) -> Server:
-    app = "asgi:app" if "uvicorn" in worker else "wsgi:app"
+    app = "asgi:app" if worker == "asgi" else "wsgi:app"
     command = ("{bin}/gunicorn", "-b", _AT, "-k", worker, "-w", "2", *options, app)
     return _server(f"gunicorn {worker}", *command, is_quick=is_quick, **known)
 
@@ -127,16 +128,16 @@ SERVERS = (
     _gunicorn("sync", keeps=False, is_quick=True),
     _gunicorn("gthread", "--threads", "4", is_quick=True),
     _gunicorn("gevent"),
-    _gunicorn("eventlet"),
+    _gunicorn("asgi"),
     _gunicorn("tornado"),
     _server("hypercorn", "{bin}/hypercorn", "-b", _AT, "asgi:app", is_quick=True),
-    _server("granian", "{bin}/granian", "--interface", "asgi", "--port", "{port}", "asgi:app"),
+    _server("granian", "{bin}/granian", "--interface", "asgi", "--port", "{port}", "asgi:app", loses=_BOTH),
     _server("daphne", "{bin}/daphne", "-p", "{port}", "asgi:app"),
-    _server("Sanic", "{python}", "app.py", code=_SANIC),
+    _server("Sanic", "{python}", "app.py", code=_SANIC, loses=_BOTH),
     _server("aiohttp", "{python}", "app.py", code=_AIOHTTP),
-    _server("tornado", "{python}", "app.py", code=_TORNADO),
-    _server("CherryPy", "{python}", "app.py", code=_CHERRYPY),
-    _server("gevent", "{python}", "app.py", code=_GEVENT),
-    _server("Flask", "{python}", "app.py", code=_FLASK),
-    _server("waitress", "{bin}/waitress-serve", "--listen", _AT, "wsgi:app"),
+    _server("tornado", "{python}", "app.py", code=_TORNADO, loses=_BOTH),
+    _server("CherryPy", "{python}", "app.py", code=_CHERRYPY, loses=_BOTH),
+    _server("gevent", "{python}", "app.py", code=_GEVENT, loses=_BOTH),
+    _server("Flask", "{python}", "app.py", code=_FLASK, codes=_SIGNALLED),
+    _server("waitress", "{bin}/waitress-serve", "--listen", _AT, "wsgi:app", codes=_SIGNALLED),
 )

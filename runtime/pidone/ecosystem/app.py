@@ -13,6 +13,7 @@ from pidone.ecosystem.entries import Entry, Sorted, option, parse_value, report_
 from pidone.ecosystem.options import LoadOptions
 from pidone.ecosystem.problems import Problems, Scope, shown
 from pidone.ecosystem.programs import serving
+from pidone.ecosystem.programs.loading import told_by_a_line
 from pidone.ecosystem.programs.program import Program, ProgramRequest
 from pidone.ecosystem.programs.program import resolve as resolve_program
 from pidone.ecosystem.programs.stopping import graceful_signal
@@ -138,6 +139,8 @@ class Reader:
         result |= credentials(values, account, scope, must_exist=self.options.must_exist)
         result["exec_mode"] = _exec_mode(values, program)
         result |= _readiness(values, program, result["exec_mode"], scope)
+        if program and self.options.personality == "pidone" and result["exec_mode"] is ExecMode.CLUSTER:
+            result |= told_by_a_line(program.argv, values, cwd, scope)
         if program:
             result |= _defaults(program, values)
         home = variables.variables.get("HOME") or environment.home_of(self.options.environ)
