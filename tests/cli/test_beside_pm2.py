@@ -264,3 +264,47 @@ def test_treekill_false_spares_children(both: Any) -> None:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
     assert not any(alive(int(pid)) for pid in both.runs[1].lines())
+
+
+@pytest.mark.parametrize("verb", ["restart", "reload", "startOrReload", "startOrRestart", "start"])
+def test_a_file_is_read_again_on_request(verb: str, both: Any) -> None:
+    """Its new variables count, `--env` too, for new apps the caller's; what it does not name stays."""
+    shown = {"SHOW": "A,B,C"}
+    both(ecosystem(both.folder, {"env": {**shown, "A": "1"}}, {"name": "b", "env": shown}), count=2)
+    changed = {"env": {**shown, "A": "2"}, "env_prod": {"B": "3"}}
+    file = ecosystem(both.folder, changed, {"name": "c", "env": shown})
+    found = []
+    for run in both.runs:
+        said = run.pm2(verb, file, "--env", "prod", C="4")
+        assert "Applications c not running, starting..." in said
+        lines = run.wait_for(4)
+        assert len(lines) == 4
+        new = [json.loads(line) for line in lines[2:]]
+        found.append(sorted(new, key=json.dumps))
+        names = [app["name"] for app in json.loads(run.pm2("jlist"))]
+        assert sorted(names) == ["a", "b", "c"]
+    assert found[1] == found[0]
+    assert {"A": "2", "B": "3", "C": None, "argv": []} in found[1]
+
+
+def test_the_callers_variables_on_request(both: Any) -> None:
+    """`--update-env` beside an app, and nothing without it."""
+    both(ecosystem(both.folder, {"env": {"SHOW": "A", "A": "1"}}))
+    found = []
+    for run in both.runs:
+        run.pm2("restart", "a", A="2")
+        run.wait_for(2)
+        run.pm2("restart", "a", "--update-env", A="3")
+        found.append([json.loads(line)["A"] for line in run.wait_for(3)])
+    assert found[1] == found[0] == ["1", "1", "3"]
+
+
+def test_a_wrong_file_on_request(both: Any) -> None:
+    """The command fails, and what runs stays."""
+    both(ecosystem(both.folder, {}))
+    (both.folder / "wrong.config.js").write_text("module.exports = {apps: [}")
+    for run in both.runs:
+        before = run.pm2("pid", "a")
+        with pytest.raises(AssertionError, match=r"wrong\.config\.js"):
+            run.pm2("reload", "wrong.config.js")
+        assert run.pm2("pid", "a") == before

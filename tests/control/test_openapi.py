@@ -67,6 +67,14 @@ def reachable(described: dict[str, Any]) -> dict[str, Any]:
         for key in body:
             at = at[key]
         at["properties"] = schema
+    apply = described["paths"]["/api/apply"]["post"]
+    for key in body:
+        apply = apply[key]
+    apply["properties"] = {
+        "verb": {"enum": ["restart", "reload", "never"]},
+        "target": {"enum": ["cat", "nobody"]},
+    }
+    apply["required"] = ["verb", "target"]
     follow = next(p for p in described["paths"]["/api/logs"]["get"]["parameters"] if p["name"] == "follow")
     follow["schema"] = {"enum": ["0"]}  # a stream has no end; test_api.py follows some
     return described
@@ -93,6 +101,7 @@ def test_schemathesis_finds_nothing(tmp_path: Path, side: str) -> None:
         done = {record["action"].split()[0] for record in it.run.find(event="control.request")}
         paths = it.ask("/api/openapi.json").json["paths"]
         actions = {path.rpartition("/")[2] for path, item in paths.items() if "post" in item}
+        actions -= set() if side == "unix" else {"apply"}  # which is for whoever may read the runtime's files
         assert done == (set() if side == "tcp" else actions)
 
 

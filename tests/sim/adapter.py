@@ -83,6 +83,7 @@ class Runtime:
                 environ={},
                 version="sim",
                 load=lambda: world.setup.versions[0],  # SimLoading reads instead
+                load_file=lambda _: world.setup.versions[0],  # nobody names one
                 operate=self._operate,
             ),
         )

@@ -7,9 +7,11 @@ from pidone.cli.registry import COMMANDS, INIT_NAMES, PM2_NAMES, SHELLS
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
     from pidone.ecosystem.spec import Ecosystem
+    from pidone.supervise.reread import FileRequest
 
 
 START = "start"
@@ -228,7 +230,7 @@ def _start(words: list[str], name: str) -> int:
     try:
         from pidone.cli.start import run
 
-        code = run(loading, load, inbox)
+        code = run(loading, load, _file_loader(words, name, cwd), inbox)
     except BaseException:
         loading.abandon()
         raise
@@ -240,6 +242,17 @@ def _start(words: list[str], name: str) -> int:
             with suppress(OSError):
                 stream.flush()
     os._exit(code)
+
+
+def _file_loader(words: list[str], name: str, cwd: str) -> "Callable[[FileRequest], Ecosystem]":
+    """What reads a file that somebody names later."""
+
+    def load_file(asked: "FileRequest") -> "Ecosystem":
+        from pidone.cli.another import load_another
+
+        return load_another(asked, words, name, cwd)
+
+    return load_file
 
 
 def _occupy_standard_descriptors() -> None:

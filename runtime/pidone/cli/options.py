@@ -67,6 +67,15 @@ targets_argument = click.argument(
     help=TARGETS,
     shell_complete=complete,
 )
+targets_or_files_argument = click.argument(
+    "target",
+    cls=Argument,
+    metavar="TARGET|FILE...",
+    nargs=-1,
+    required=True,
+    help=f"{TARGETS}; an ecosystem file stands for its apps",
+    shell_complete=complete,
+)
 any_targets_argument = click.argument(
     "target", cls=Argument, metavar="[TARGET]...", nargs=-1, help=TARGETS, shell_complete=complete
 )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pidone.control.admin import Admin
     from pidone.ecosystem.options import LoadOptions
     from pidone.ecosystem.spec import RuntimeSpec
+    from pidone.supervise.reread import FileRequest
     from pidone.supervise.session import Closable, Parts
 
 USAGE: Final = """\
@@ -161,12 +162,18 @@ def _did_you_mean(name: str) -> str:
     return f": did you mean {close[0]}?" if close else ""
 
 
-def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> int:
+def run(
+    loading: Loading,
+    load: Callable[[], Ecosystem],
+    load_file: "Callable[[FileRequest], Ecosystem]",
+    inbox: SignalInbox,
+) -> int:
     """Run the ecosystem that `loading` brings; the exit code of the process.
 
     Args:
         loading: At work since before this module was imported.
         load: Reads it again on SIGHUP.
+        load_file: Reads another file, for who wants that to be laid over what runs.
         inbox: Has been collecting signals since the first instruction.
     """
     # Beside the reading: what the session needs is imported before its outcome is waited for.
@@ -202,6 +209,7 @@ def run(loading: Loading, load: Callable[[], Ecosystem], inbox: SignalInbox) -> 
             environ=dict(os.environ),
             version=__version__,
             load=load,
+            load_file=load_file,
             operate=_operating(ecosystem.runtime),
         )
         ending = Session(ecosystem, around).run()

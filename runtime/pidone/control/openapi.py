@@ -184,6 +184,24 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
             ]
         }
     ),
+    "Apply": {
+        "type": "object",
+        "required": ["verb"],
+        "properties": {
+            "verb": {"enum": ["start", "restart", "reload", "stop", "delete"]},
+            "file": {**_STRING, "description": "As typed in `cwd`; the runtime reads it."},
+            "cwd": _STRING,
+            "target": {**_STRING, "description": "In place of the file: apps that get other variables."},
+            "env_name": {"type": ["string", "null"]},
+            "only": _array(_STRING),
+            "environ": {"type": "object", "additionalProperties": _STRING},
+            "update_env": _BOOL,
+        },
+    },
+    "Applied": _object(
+        apps=_array(_object(namespace=_STRING, name=_STRING, how={"enum": ["added", "changed", "same"]})),
+        notes=_array(_STRING),
+    ),
     "Signal": _object(signal={"type": ["string", "integer"]}),
     "Message": {"oneOf": [_object(line=_STRING), _object(message={})]},
     "Action": {
@@ -258,14 +276,18 @@ def _operation(route: Route) -> dict[str, Any]:
 
 def _errors(route: Route) -> Iterator[str]:
     """How it may be refused."""
-    if route.access is Access.ACT or {"lines", "points"} & set(route.query):
+    asks = {"lines", "points"} & set(route.query)
+    if route.access is Access.ACT or route.body is not None or asks:
         yield "400"
     if route.access is not Access.READ:
         yield "403"
-    if route.access is Access.ACT or "{target}" in route.path or "app" in route.query:
+    is_about_apps = "{target}" in route.path or "app" in route.query or route.body is not None
+    if route.access is Access.ACT or is_about_apps:
         yield "404"
-    if route.access is Access.ACT:
+    if route.access is Access.ACT or route.body is not None:
         yield "409"
+    if route.reply == "Applied":
+        yield "422"
 
 
 def _query(name: str) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class Operations:
 
     def delete(self, targets: Iterable[Target]) -> None:
         """Stop it and forget it."""
-        self._check_running()
+        self.check_running()
         chosen = list(targets)
         apps = list(dict.fromkeys(target.app for target in chosen))
         for app in apps:
@@ -164,14 +164,14 @@ class Operations:
 
     def undrain(self) -> None:
         """Be ready again, where nobody has asked for a stop yet."""
-        self._check_running()
+        self.check_running()
         self._supervisor.end_drain()
 
     # -- helpers ---------------------------------------------------------------------------------------
 
     def _chosen(self, targets: Iterable[Target]) -> list[tuple[App, list[int] | None]]:
         """Each app that is meant, once, with the slots that are: None is all of it. Raises Refusal (409)."""
-        self._check_running()
+        self.check_running()
         chosen: dict[App, set[int] | None] = {}
         for target in targets:
             if target.app.wanted.is_removed:
@@ -183,7 +183,8 @@ class Operations:
                 slots.add(target.index)
         return [(app, None if slots is None else sorted(slots)) for app, slots in chosen.items()]
 
-    def _check_running(self) -> None:
+    def check_running(self) -> None:
+        """Raise Refusal (409) once a stop is under way."""
         if self._supervisor.phase is not Phase.RUNNING:
             raise Refusal(409, "the runtime is stopping")
 

@@ -129,7 +129,8 @@ class ControlServer:
             self._turn_away(why + hint)
 
     def _open_doors(self) -> None:
-        from pidone.control.handlers import Handlers, described  # noqa: PLC0415 (what `_knocked` is about)
+        from pidone.control.applying import Applying  # noqa: PLC0415 (what `_knocked` is about)
+        from pidone.control.handlers import Handlers, described  # noqa: PLC0415
         from pidone.control.healthz import Probes  # noqa: PLC0415
         from pidone.control.history.view import HistoryView  # noqa: PLC0415
         from pidone.control.listener import Listener  # noqa: PLC0415
@@ -146,6 +147,7 @@ class ControlServer:
             *Metrics(parts).routes(),
             *Handlers(parts, operations).routes(),
             *HistoryView(self._record(), operations).routes(),
+            *Applying(parts, operations).routes(),
             *Page(parts).routes(),
         ]
         routes.append(described(parts.version, routes))

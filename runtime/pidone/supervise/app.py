@@ -198,10 +198,17 @@ class App:
                 self._want_new_life(instance, reason)
         self._look()
 
-    def reload(self, *, slots: Collection[int] | None = None) -> None:
+    def reload(
+        self,
+        *,
+        slots: Collection[int] | None = None,
+        spec: AppSpec | None = None,
+        count: int | None = None,
+    ) -> None:
         """Replace the processes as a person asks for it; `wanted.reload` tells how that goes.
 
-        What does not run is started: whoever reloads something wants it to run.
+        What does not run is started: whoever reloads something wants it to run. With a `spec`, which is for
+        what runs, the new ones are made from that, and are so many.
         """
         wanted = self.wanted
         number = wanted.reload.number + 1 if wanted.reload is not None else 1
@@ -213,7 +220,7 @@ class App:
             self.start(slots=[slot for slot in slots if wanted.rests(slot)])
         wanted.reload = Reload(number, ReloadState.RUNNING)
         chosen = None if slots is None else frozenset(slots)
-        self.replace(Replacement(reason="reload", slots=chosen, told=number))
+        self.replace(Replacement(reason="reload", slots=chosen, told=number, spec=spec, count=count))
 
     def replace(self, wish: Replacement) -> None:
         """Line up a replacement, unless nobody wants the app to run: then there is nothing to replace."""

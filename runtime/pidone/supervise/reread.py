@@ -1,16 +1,63 @@
-"""Reading the ecosystem again while the apps run (SIGHUP)."""
+"""Reading the ecosystem again, or another file, while the apps run (SIGHUP, `pidone reload FILE`)."""
 
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from pidone.ecosystem.spec import Ecosystem
 from pidone.errors import ConfigError
 from pidone.init.reaper import Reaper
+from pidone.record import EMPTY, Record
 from pidone.supervise.loading import Loading
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+
+_Found = TypeVar("_Found", Ecosystem, str)
+
+
+class FileRequest(Record, kw_only=True, hidden=("environ",)):
+    """A file that somebody wants to be read beside what runs."""
+
+    file: str
+    """As it was typed, in `cwd`."""
+    cwd: str
+    env_name: str | None = None
+    only: tuple[str, ...] = ()
+    environ: Mapping[str, str] = EMPTY
+    """Variables that count while it is read, beside the runtime's own."""
+
+
+def read_in_child(
+    load: Callable[[], Ecosystem],
+    *,
+    loop: "AbstractEventLoop",
+    reaper: Reaper,
+    on_loaded: Callable[[Ecosystem], None],
+    on_failed: Callable[[str], None],
+) -> None:
+    """Let a child read; what it finds arrives on the loop. `load` may take its time and raise ConfigError."""
+    try:
+        loading = Loading(load)
+    except OSError as error:  # no process or descriptor is to be had: the next request may find one
+        on_failed(f"cannot start its reader: {error.strerror}")
+        return
+
+    def collect() -> None:
+        if not loading.collect():
+            return
+        loop.remove_reader(loading.fd)
+        try:
+            ecosystem = loading.outcome()
+        except ConfigError as error:
+            on_failed(str(error))
+        else:
+            on_loaded(ecosystem)
+
+    reaper.watch(loading.pid, lambda _status: None)  # what counts is the end of its pipe
+    os.set_blocking(loading.fd, False)
+    loop.add_reader(loading.fd, collect)
 
 
 class Reread:
@@ -39,27 +86,18 @@ class Reread:
         if self._busy:
             self._again = True
             return
-        try:
-            loading = Loading(self._load)
-        except OSError as error:  # no process or descriptor is to be had: the next signal may find one
-            self._on_failed(f"cannot start its reader: {error.strerror}")
-            return
         self._busy = True
-        self._reaper.watch(loading.pid, lambda _status: None)  # what counts is the end of its pipe
-        os.set_blocking(loading.fd, False)
-        self._loop.add_reader(loading.fd, self._collect, loading)
+        read_in_child(
+            self._load,
+            loop=self._loop,
+            reaper=self._reaper,
+            on_loaded=partial(self._ended, self._on_loaded),
+            on_failed=partial(self._ended, self._on_failed),
+        )
 
-    def _collect(self, loading: Loading) -> None:
-        if not loading.collect():
-            return
-        self._loop.remove_reader(loading.fd)
+    def _ended(self, tell: Callable[[_Found], None], found: _Found) -> None:
         self._busy = False
-        try:
-            ecosystem = loading.outcome()
-        except ConfigError as error:
-            self._on_failed(str(error))
-        else:
-            self._on_loaded(ecosystem)
+        tell(found)
         if self._again:
             self._again = False
             self.begin()

@@ -23,7 +23,7 @@ from pidone.supervise.features import Features
 from pidone.supervise.ledger import Ledger
 from pidone.supervise.loop import new_event_loop
 from pidone.supervise.process.launcher import ForkLauncher
-from pidone.supervise.reread import Reread
+from pidone.supervise.reread import FileRequest, Reread, read_in_child
 from pidone.supervise.signalmap import HINTS, Reaction, SignalAction, reactions
 from pidone.supervise.supervisor import LAST_STAND, Phase, Supervisor
 from pidone.throttle import Throttle
@@ -63,6 +63,8 @@ class Parts(Record, kw_only=True):
     reaper: Reaper
     features: Features
     version: str
+    read_file: Callable[[FileRequest, Callable[[Ecosystem], None], Callable[[str], None]], None]
+    """Reads another file in a child; calls the first with what it means, or the second with why not."""
 
 
 class Surroundings(Record, kw_only=True):
@@ -73,6 +75,8 @@ class Surroundings(Record, kw_only=True):
     version: str
     load: Callable[[], Ecosystem]
     """Reads the ecosystem again (SIGHUP); raises ConfigError."""
+    load_file: Callable[[FileRequest], Ecosystem]
+    """Reads a file that somebody names meanwhile; raises ConfigError."""
     operate: Callable[[Parts], Closable | None] | None = None
     """Opens the control side, if it is wanted, once the first apps have been started."""
 
@@ -267,6 +271,7 @@ class Session:
                 reaper=self._reaper,
                 features=self._features,
                 version=self._around.version,
+                read_file=self._read_file,
             )
             self._control = self._around.operate(parts)
 
@@ -334,6 +339,20 @@ class Session:
     def _orphan_buried(self, pid: int) -> None:
         self._launcher.orphan_buried(pid)
         self._supervisor.orphan_buried()
+
+    def _read_file(
+        self,
+        asked: FileRequest,
+        on_loaded: Callable[[Ecosystem], None],
+        on_failed: Callable[[str], None],
+    ) -> None:
+        read_in_child(
+            lambda: self._around.load_file(asked),
+            loop=self._loop,
+            reaper=self._reaper,
+            on_loaded=on_loaded,
+            on_failed=on_failed,
+        )
 
     def _begin_reread(self) -> None:
         if self._upwards is not None:

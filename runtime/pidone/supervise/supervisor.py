@@ -6,7 +6,7 @@ stopped as soon as nothing that depends on it is up any more. Then each app that
 next steps. What people, signals, files, limits and schedules want only changes the wishes of apps.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import Enum, auto
 from functools import partial
@@ -271,6 +271,57 @@ class Supervisor:
                 app.scale(wanted)  # what somebody has scaled otherwise stays
                 message = f"from {count} to {wanted} instances: {changed}"
                 self._log("info", "app.scale", message, **spec.labels(), instances=wanted, previous=count)
+
+    def lay_over(self, specs: Sequence[AppSpec], *, at_once: bool) -> tuple[list[AppKey], list[AppKey]]:
+        """Want these apps beside those of other names, touching only what differs.
+
+        What differs is ended and started `at_once`, or replaced without a gap where that is possible. A scale
+        that somebody has asked for stays, unless the file's own number is another one. Returns who is new and
+        who has changed. Raises ListenError if a socket cannot be opened; nothing has changed then.
+        """
+        present = {key: app.wanted.aim for key, app in self.apps.items() if not app.wanted.is_removed}
+        ecosystem = self.ecosystem.but(
+            apps=tuple({**present, **{spec.key(): spec for spec in specs}}.values())
+        )
+        self._open_instead(ecosystem)
+        self.ecosystem = ecosystem
+        added, changed, scaled = [], [], []
+        for spec in specs:
+            key = spec.key()
+            before, app = present.get(key), self.apps.get(key)
+            fresh = Exchange(spec, self._count(spec), _run_of(spec))
+            if app is None:
+                added.append(key)
+                self._add(fresh)
+            elif before is None:  # it is on its way out, and shall come back
+                added.append(key)
+                app.become(fresh)
+            elif not _same_but_count(before, spec):
+                changed.append(key)
+                count = app.count if spec.instances == before.instances else fresh.count
+                self._exchange_on_request(app, fresh.but(count=count, run=Run.ON), at_once=at_once)
+            elif spec.instances != before.instances:
+                scaled.append(key)
+                app.scale(fresh.count, spec)
+        self._log(
+            "info",
+            "config.reload",
+            "a file was read on request",
+            added=_names(added),
+            removed=[],
+            changed=_names(changed),
+            scaled=_names(scaled),
+            unchanged=len(specs) - len(added) - len(changed) - len(scaled),
+        )
+        self._look()
+        return added, changed
+
+    def _exchange_on_request(self, app: App, new: Exchange, *, at_once: bool) -> None:
+        runs = app.wanted.is_on and not app.is_down
+        if runs and not at_once and can_overlap(app.spec) and can_overlap(new.spec):
+            app.reload(spec=new.spec, count=new.count)
+        else:
+            app.become(new)
 
     def _open_instead(self, ecosystem: Ecosystem) -> None:
         """Bind the sockets of a re-read file; on ListenError everything is as it was."""

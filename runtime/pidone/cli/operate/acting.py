@@ -3,12 +3,12 @@
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import click
 
-from pidone.cli.operate import table
-from pidone.cli.operate.client import REFUSED, CommandError
+from pidone.cli.operate import files, table
+from pidone.cli.operate.client import REFUSED, Client, CommandError
 from pidone.cli.operate.patterns import expand
 from pidone.cli.operate.settling import act, failure, settle
 from pidone.cli.operate.table import harmless
@@ -23,6 +23,7 @@ from pidone.cli.options import (
     socket_option,
     target_argument,
     targets_argument,
+    targets_or_files_argument,
     timeout_option,
 )
 from pidone.ecosystem.spec import Seconds
@@ -50,6 +51,72 @@ def _offer(verb: str, text: str) -> None:
         return _change(verb, target, socket, as_json=as_json, timeout=None if no_wait else timeout)
 
 
+def _offer_with_files(verb: str, text: str) -> None:
+    """The same, where a FILE may stand for its apps, and brings what has changed in it."""
+
+    @app.command(verb, help=text)
+    @targets_or_files_argument
+    @click.option("--env", "env_name", metavar="NAME", help="With a FILE: lay env_NAME over every app's env.")
+    @click.option(
+        "--only", metavar="NAMES", default="", help="With a FILE: only these apps, comma separated."
+    )
+    @click.option("--update-env", is_flag=True, help="Lay this command's own variables over the apps'.")
+    @no_wait_option
+    @timeout_option(_TIMEOUT)
+    @socket_option
+    @json_option
+    def command(
+        target: Sequence[str],
+        *,
+        env_name: str | None,
+        only: str,
+        update_env: bool,
+        no_wait: bool,
+        timeout: Seconds,
+        socket: str | None,
+        as_json: bool,
+    ) -> int:
+        settings = _FileSettings(env_name, only.replace(",", " ").split(), update_env)
+        runtime = client(socket)
+        targets = [each for word in target for each in _laid(runtime, verb, word, settings)]
+        return _told(verb, targets, runtime, as_json=as_json, timeout=None if no_wait else timeout)
+
+
+class _FileSettings(NamedTuple):
+    """How a FILE, or the caller's environment, is laid over what runs."""
+
+    env_name: str | None
+    only: Sequence[str]
+    update_env: bool
+
+
+def _laid(runtime: Client, verb: str, word: str, settings: _FileSettings) -> list[str]:
+    """Ask for it; the apps that it is about, as targets."""
+    if files.is_file(word):
+        environ = files.told() if settings.update_env else {}
+        found = files.apply_file(
+            runtime,
+            verb,
+            word,
+            env_name=settings.env_name,
+            only=settings.only,
+            environ=environ,
+            update_env=settings.update_env,
+        )
+        for note in found["notes"]:
+            sys.stderr.write(f"pidone: {printable_word(note)}\n")
+        return files.targets(found)
+    if settings.env_name is not None or settings.only:
+        raise CommandError(f"{word}: --env and --only are for a FILE, which this is not", ExitCode.USAGE)
+    expanded = expand(runtime, [word])
+    for target in expanded:
+        if settings.update_env:
+            files.apply_environ(runtime, verb, target)
+        else:
+            act(runtime, target, verb)
+    return expanded
+
+
 def _offer_at_once(verb: str, text: str) -> None:
     """A command that asks for a change of some targets which needs no waiting."""
 
@@ -67,8 +134,16 @@ _offer(
     "`pidone start --help` tells how to run one.",
 )
 _offer("stop", "Stop apps; the runtime stays.")
-_offer("restart", "End apps and start them again, all instances at once.")
-_offer("reload", "Replace instance by instance, each new one ready before its old one leaves.")
+_offer_with_files(
+    "restart",
+    "End apps and start them again, all instances at once.\n\nA FILE is read: who differs from what runs gets"
+    " its new spec, who is new starts, and apps that it does not name stay.",
+)
+_offer_with_files(
+    "reload",
+    "Replace instance by instance, each new one ready before its old one leaves.\n\nA FILE is read as by"
+    " `restart`.",
+)
 _offer_at_once("delete", "Stop apps and forget them, until the file is read again.")
 _offer_at_once("reset", "Count restarts anew.")
 
@@ -172,6 +247,14 @@ def _change(
     targets = expand(runtime, targets)
     apps = [app for target in targets for app in act(runtime, target, verb)]
     if timeout is None:
+        return _report(verb, apps, as_json=as_json)
+    return _told(verb, targets, runtime, as_json=as_json, timeout=timeout)
+
+
+def _told(verb: str, targets: Sequence[str], runtime: Client, *, as_json: bool, timeout: float | None) -> int:
+    """Show what was asked for, with a `timeout` when it has happened."""
+    if timeout is None:
+        apps = [app for target in targets for app in runtime.get("api", "apps", target)["apps"]]
         return _report(verb, apps, as_json=as_json)
     apps = [app for target in targets for app in settle(runtime, target, timeout)]
     return _report(verb, apps, as_json=as_json) or _judge(verb, apps)

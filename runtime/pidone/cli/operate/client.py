@@ -16,6 +16,9 @@ from pidone.errors import ControlError
 TIMEOUT: Final[Seconds] = 15.0
 _MOST_BYTES: Final = 64 * 1024 * 1024
 
+_UNUSABLE: Final = 422
+"""Status: a file that the runtime was to read is wrong."""
+
 NO_RUNTIME: Final = 69
 """Exit code: nobody listens (EX_UNAVAILABLE)."""
 NO_TARGET: Final = 66
@@ -210,6 +213,8 @@ def _event(text: str) -> tuple[str, str] | None:
 
 def _refusal(status: int, value: Any) -> CommandError:
     message = str(value.get("error", value)) if isinstance(value, dict) else str(value)
+    if status == _UNUSABLE:
+        return CommandError(message, os.EX_CONFIG)
     if status != 404 or not isinstance(value, dict):
         return CommandError(message)
     from difflib import get_close_matches

@@ -6,11 +6,11 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from pidone.cli.operate import settling, table
+from pidone.cli.operate import files, settling, table
 from pidone.cli.operate.client import NO_RUNTIME, NO_TARGET, Client, CommandError
 from pidone.cli.operate.patterns import expand
 from pidone.cli.operate.table import harmless
@@ -25,7 +25,7 @@ _FAILED: Final = 1
 _LONG: Final[Seconds] = 600.0
 _POLL: Final[Seconds] = 0.05
 _DUMP: Final = "dump.toml"
-_SILENT: Final = ("-s", "--silent", "--no-color", "--update-env", "-f", "--force", "--no-daemon", "-a")
+_SILENT: Final = ("-s", "--silent", "--no-color", "-f", "--force", "--no-daemon", "-a")
 _VALUED: Final = frozenset(
     {"--env", "--only", "-i", "--instances", "-n", "--name", "--log-date-format", "--cron"}
 )
@@ -46,6 +46,15 @@ _HEAD: Final = (
     *("id", "name", "namespace", "version", "mode", "pid", "uptime"),
     *("↺", "status", "cpu", "mem", "user", "watching"),
 )
+
+
+class _Asked(NamedTuple):
+    """What the words of a command ask for."""
+
+    targets: list[str]
+    only: list[str]
+    env_name: str | None
+    updates_env: bool
 
 
 _WRITE: Final = "nothing runs in the background of a container; in place of `pm2 start`, write CMD {}"
@@ -173,18 +182,19 @@ def _prettylist(runtime: Client, words: list[str]) -> int:
 
 def _verb(verb: str, action: str) -> Callable[[Client, list[str]], int]:
     def change(runtime: Client, words: list[str]) -> int:
+        asked = _asked(words, verb)
         failures: list[str] = []
-        for target in expand(runtime, _targets(words, verb)):
-            apps = harmless(settling.act(runtime, target, verb))
-            print(f"[PM2] Applying action {action}ProcessId on app [{target}](ids: {_ids(apps)})")
-            if verb != "delete":
-                apps = settling.settle(runtime, target, timeout=_LONG)
-                failures += filter(None, (settling.failure(verb, app) for app in apps if verb != "stop"))
-            for app in apps:
-                for instance in app["instances"]:
-                    print(f"[PM2] [{app['name']}]({instance['id']}) ✓")
-            if verb == "delete":
-                _wait_gone(runtime, {app["name"] for app in apps})
+        for word in asked.targets:
+            if files.is_file(word):
+                failures += _lay_file(runtime, verb, action, word, asked)
+                continue
+            for target in expand(runtime, [word]):
+                if asked.updates_env:
+                    files.apply_environ(runtime, verb, target)
+                    apps = _apps(runtime, target)
+                else:
+                    apps = settling.act(runtime, target, verb)
+                failures += _tell(runtime, verb, action, target, apps)
         if verb != "reload":
             print(listing(harmless(_apps(runtime))))
         for line in failures:
@@ -192,6 +202,55 @@ def _verb(verb: str, action: str) -> Callable[[Client, list[str]], int]:
         return _FAILED if failures else 0
 
     return change
+
+
+def _tell(
+    runtime: Client, verb: str, action: str, target: str, apps: Sequence[dict[str, Any]]
+) -> Iterator[str]:
+    """Show how it goes with what was asked for, until it has happened; what went wrong."""
+    apps = harmless(apps)
+    print(f"[PM2] Applying action {action}ProcessId on app [{target}](ids: {_ids(apps)})")
+    if verb != "delete":
+        apps = settling.settle(runtime, target, timeout=_LONG)
+        if verb != "stop":
+            yield from filter(None, (settling.failure(verb, app) for app in apps))
+    for app in apps:
+        for instance in app["instances"]:
+            print(f"[PM2] [{app['name']}]({instance['id']}) ✓")
+    if verb == "delete":
+        _wait_gone(runtime, {app["name"] for app in apps})
+
+
+def _lay_file(runtime: Client, verb: str, action: str, file: str, asked: _Asked) -> Iterator[str]:
+    """As PM2 does: those that run get what has changed, the others are started; what went wrong."""
+    verb = "restart" if verb == "start" else verb
+    before = _apps(runtime)
+    found = files.apply_file(
+        runtime,
+        verb,
+        file,
+        env_name=asked.env_name,
+        only=asked.only,
+        environ=files.told(),
+        update_env=asked.updates_env,
+    )
+    for note in found["notes"]:
+        sys.stderr.write(f"[PM2][WARN] {printable_word(note)}\n")
+    for app in found["apps"]:
+        if app["how"] != "added":
+            shown = [
+                each
+                for each in before
+                if (each["namespace"], each["name"]) == (app["namespace"], app["name"])
+            ]
+            yield from _tell(runtime, verb, action, app["name"], shown)
+    if added := [app for app in found["apps"] if app["how"] == "added"]:
+        names = ", ".join(printable_word(app["name"]) for app in added)
+        print(f"[PM2][WARN] Applications {names} not running, starting...")
+    for app in added:
+        for each in settling.settle(runtime, f"{app['namespace']}/{app['name']}", timeout=_LONG):
+            print(f"[PM2] App [{printable_word(each['name'])}] launched ({each['scale']} instances)")
+            yield from filter(None, [settling.failure(verb, each)])
 
 
 def _wait_gone(runtime: Client, names: set[str]) -> None:
@@ -203,10 +262,10 @@ def _wait_gone(runtime: Client, names: set[str]) -> None:
         time.sleep(_POLL)
 
 
-def _apps(runtime: Client) -> Sequence[Mapping[str, Any]]:
-    """Every app; none if the runtime has ended with the last."""
+def _apps(runtime: Client, target: str = "all") -> Sequence[dict[str, Any]]:
+    """Every app of a target; none if the runtime has ended with the last."""
     try:
-        apps: list[dict[str, Any]] = runtime.get("api", "apps")["apps"]
+        apps: list[dict[str, Any]] = runtime.get("api", "apps", target)["apps"]
     except CommandError as error:
         if error.code != NO_RUNTIME:
             raise
@@ -215,27 +274,26 @@ def _apps(runtime: Client) -> Sequence[Mapping[str, Any]]:
 
 
 def _targets(words: Sequence[str], verb: str) -> list[str]:
-    """The targets among the words. PM2 takes a file as well and means its apps, or those of --only."""
+    """The targets among the words."""
+    return _asked(words, verb).targets
+
+
+def _asked(words: Sequence[str], verb: str) -> _Asked:
+    """What the words of a command ask for. Raises CommandError."""
     targets, only = [], []
+    env_name = None
     left = iter(words)
     for word in left:
         name, given, value = word.partition("=")
         if name in _VALUED:
             value = value if given else next(left, "")
             only += value.replace(",", " ").split() if name == "--only" else []
-            if name == "--env":
-                sys.stderr.write("[PM2][WARN] --env counts at the start of the container only\n")
+            env_name = value if name == "--env" else env_name
         elif not word.startswith("-"):
             targets.append(word)
     if not targets:
         raise CommandError(f"{verb}: missing required argument `id|name|namespace|all|json'")
-    return [each for word in targets for each in (only or ["all"] if _is_ecosystem(word) else [word])]
-
-
-def _is_ecosystem(word: str) -> bool:
-    from pidone.ecosystem.formats import is_ecosystem_file
-
-    return os.path.isfile(word) and is_ecosystem_file(Path(word))
+    return _Asked(targets, only, env_name, "--update-env" in words)
 
 
 def _ids(apps: Sequence[Mapping[str, Any]]) -> str:
