@@ -61,7 +61,7 @@ clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # `run` needs no linters, so it does not wait for them.
-$(VENV)/.sample: pyproject.toml runtime/bin/launcher.c docker/backend/requirements.txt
+$(VENV)/.sample: pyproject.toml runtime/bin/launcher.c runtime/bin/native.h docker/backend/requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable . --requirement docker/backend/requirements.txt
 	$(BIN)/python -m compileall -q runtime

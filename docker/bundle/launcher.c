@@ -10,24 +10,14 @@
  * path is an argument because LD_LIBRARY_PATH would reach every app. execve keeps the PID, so this may be PID 1.
  */
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-extern char **environ;
+#include "native.h"
 
-/* As process 1 a signal without a handler is lost: they wait until there is one. The mask is handed on for the apps. */
-static void hold_signals(char *option, size_t size) {
-  sigset_t all, before;
-  unsigned long long mask = 0;
-  sigfillset(&all);
-  sigprocmask(SIG_BLOCK, &all, &before);
-  for (int number = 1; number <= 64; number++)
-    if (sigismember(&before, number) == 1) mask |= 1ULL << (number - 1);
-  snprintf(option, size, "mask=%llx", mask);
-}
+extern char **environ;
 
 int main(int argc, char **argv) {
   char prefix[PATH_MAX], loader[PATH_MAX + 32], libraries[PATH_MAX + 32], python[PATH_MAX + 32], start[PATH_MAX + 32];
@@ -47,6 +37,7 @@ int main(int argc, char **argv) {
   snprintf(executable, sizeof executable, "%s/libexec/python3", prefix);
   snprintf(python, sizeof python, "%s/lib/python3", prefix);
   snprintf(start, sizeof start, "%s/lib/start.py", prefix);
+  answer_health(argc, argv);
   char *name = argc ? argv[0] : "pidone", *slash = strrchr(name, '/');
   char *front[] = {loader, "--library-path", libraries, "--argv0", executable, python,
                    "-I", "-S", "-X", "utf8", "-X", mask, start, name};

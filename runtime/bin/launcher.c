@@ -5,12 +5,13 @@
  * with the INTERPRETER that the installer wrote into the first line of pidone-direct. execve keeps the PID.
  */
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <unistd.h>
+
+#include "native.h"
 
 static int fail(const char *what) {
   fputs("pidone: ", stderr);
@@ -18,20 +19,10 @@ static int fail(const char *what) {
   return 70; /* EX_SOFTWARE */
 }
 
-/* As process 1 a signal without a handler is lost: they wait until there is one. The mask is handed on for the apps. */
-static void hold_signals(char *option, size_t size) {
-  sigset_t all, before;
-  unsigned long long mask = 0;
-  sigfillset(&all);
-  sigprocmask(SIG_BLOCK, &all, &before);
-  for (int number = 1; number <= 64; number++)
-    if (sigismember(&before, number) == 1) mask |= 1ULL << (number - 1);
-  snprintf(option, size, "mask=%llx", mask);
-}
-
 int main(int argc, char **argv) {
   char path[PATH_MAX], direct[PATH_MAX + 16], line[PATH_MAX + 8], name[PATH_MAX + 8];
   char mask[32] = "mask=0";
+  answer_health(argc, argv);
   if (getpid() == 1) hold_signals(mask, sizeof mask);
   if (!realpath((const char *)getauxval(AT_EXECFN), path)) return fail("its own file"); /* may be a link named tini */
   strcpy(strrchr(strcpy(direct, path), '/') + 1, "pidone-direct"); /* beside it also under another name: cp pidone pm2 */
