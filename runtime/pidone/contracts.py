@@ -48,8 +48,8 @@ class Report(Protocol):
     def failed(self, why: str) -> None:
         """A health probe or watchdog gave up on the process: it has to be replaced."""
 
-    def hung(self, why: str) -> None:
-        """Its event loop does not turn any more: it has to be replaced."""
+    def hung(self, why: str, stack: str = "") -> None:
+        """It makes no progress any more, and has to be replaced; `stack` shows where it stands, if known."""
 
     def status(self, text: str) -> None:
         """Free text for people (sd_notify STATUS=)."""

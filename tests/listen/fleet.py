@@ -58,8 +58,8 @@ class Member:
         assert self.given is not None
         self.given.online()
 
-    def hung(self, why: str) -> None:
-        self.failed(why)
+    def hung(self, why: str, stack: str = "") -> None:
+        self.said.append(("hung", (why, stack)))
 
     def failed(self, why: str) -> None:
         self.said.append(("failed", why))

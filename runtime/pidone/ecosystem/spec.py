@@ -235,7 +235,7 @@ class AppSpec(Record, kw_only=True, hidden=("env",)):
     drain_timeout: Seconds | None = None
     """Longest drain of one instance before its stop begins; None is a part of `kill_timeout`: stopping.py."""
     hang_timeout: Seconds | None = None
-    """How long an event loop may stand still; None is the default where it can be told, 0 is never."""
+    """How long it may make no progress; None is the default where a heartbeat tells of it, 0 is never."""
     max_surge: int = 1
     settle_time: Seconds = 0.5
     """How long a replacement serves beside its predecessor before that one leaves."""

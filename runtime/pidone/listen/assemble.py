@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from pidone.contracts import InstanceId, Report
 from pidone.ecosystem.spec import AppSpec
 from pidone.listen import needs
-from pidone.listen.handover import Attachment, ProcessHandover
+from pidone.listen.handover import Attachment, ProcessHandover, Watch
 from pidone.listen.node import program
 from pidone.listen.node.ipc import Ipc
 from pidone.listen.python.share import PythonShare, drain_env
@@ -58,6 +58,7 @@ class Assembly:
         self._activated: list[int] = []
         self._pid_vars: list[str] = []
         self._attachments: list[Attachment] = []
+        self._watches: list[Watch] = []
         self._ipc: Ipc | None = None
         self._kernel: KernelShare | None = None
         self._leave: Callable[[], None] = lambda: None
@@ -72,6 +73,7 @@ class Assembly:
             self._add_ipc()
             self._inherit_sockets()
             self._add_share()
+            self._add_heartbeat()
             self._add_notify()
             self._add_ready_fd()
             self._add_kernel_share()
@@ -82,6 +84,7 @@ class Assembly:
                 pid_vars=tuple(self._pid_vars),
                 fds=self._fds,
                 attachments=self._attachments,
+                watches=self._watches,
                 ipc=self._ipc,
                 kernel=self._kernel,
                 may_listen_silently=bool(self._activated),
@@ -158,6 +161,7 @@ class Assembly:
         )
         self._fds.update(self._ipc.fds)
         self._attach(self._ipc)
+        self._watches.append(self._ipc)
 
     def _inherit_sockets(self) -> None:
         listens = needs.activated(self._request.app)
@@ -189,6 +193,23 @@ class Assembly:
                 on_ignored=request.on_ignored,
             )
         )
+
+    def _add_heartbeat(self) -> None:
+        request, app = self._request, self._request.app
+        patience = needs.hang_timeout(app)
+        if patience is None or needs.is_cluster_worker(app):
+            return
+        from pidone.listen.python.heartbeat import PythonHeartbeat  # noqa: PLC0415 (not of every app)
+
+        heartbeat = PythonHeartbeat(
+            request.loop,
+            patience,
+            label=self._label,
+            on_hung=request.report.hung,
+            on_ignored=request.on_ignored,
+        )
+        self._attach(heartbeat)
+        self._watches.append(heartbeat)
 
     def _add_kernel_share(self) -> None:
         request, app = self._request, self._request.app

@@ -27,6 +27,16 @@ class Attachment(Protocol):
         """The process ended, or never began."""
 
 
+class Watch(Protocol):
+    """Something that looks whether the process makes progress."""
+
+    def watch(self) -> None:
+        """It is online."""
+
+    def unwatch(self) -> None:
+        """It is about to stop."""
+
+
 class ProcessHandover:
     """Handover as the supervisor sees it."""
 
@@ -39,6 +49,7 @@ class ProcessHandover:
         pid_vars: tuple[str, ...],
         fds: Mapping[int, int],
         attachments: Sequence[Attachment],
+        watches: Sequence[Watch],
         ipc: Ipc | None,
         kernel: "KernelShare | None",
         listens_aloud: bool,
@@ -60,6 +71,7 @@ class ProcessHandover:
         self.fds = fds
         self._loop = loop
         self._attachments = attachments
+        self._watches = watches
         self._ipc = ipc
         self._kernel = kernel
         self._listens_aloud = listens_aloud
@@ -97,8 +109,8 @@ class ProcessHandover:
         self._is_serving = True
         self._steering.serving(self._member, +1)
         self._stop_probing()
-        if self._ipc is not None:
-            self._ipc.watch()
+        for watch in self._watches:
+            watch.watch()
         if self._health is not None:
             self._probing = self._loop.create_task(self._health())
 
@@ -119,8 +131,8 @@ class ProcessHandover:
     def leave(self) -> None:
         """The process is about to stop: new connections go to others, and nobody judges its health."""
         self._stop_probing()
-        if self._ipc is not None:
-            self._ipc.unwatch()
+        for watch in self._watches:
+            watch.unwatch()
         self._sockets.leave()
         if self._is_serving:
             self._is_serving = False

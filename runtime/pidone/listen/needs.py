@@ -12,6 +12,7 @@ from pidone.listen.sockets.address import Address, Kind, of_listen
 _LONGEST_IDLE: Final[Seconds] = 2.0
 _VERSION: Final = "0123456789.t"
 _HELPED: Final = ("uvicorn", "hypercorn")
+_DEBUGGERS: Final = ("pdb", "debugpy")
 
 
 def is_cluster_worker(app: AppSpec) -> bool:
@@ -97,12 +98,14 @@ def longest_idle(app: AppSpec) -> Seconds:
 
 
 def hang_timeout(app: AppSpec) -> Seconds | None:
-    """How long the loop of a Node cluster worker may stand still; None: nobody asks.
+    """How long a process that has a heartbeat may show no progress; None: nobody asks.
 
     One that is started to be debugged stands still at each breakpoint.
     """
     words = (*app.argv, *variable(app, "NODE_OPTIONS").split())
-    if not is_cluster_worker(app) or any(word.startswith("--inspect") for word in words):
+    if any(word.startswith("--inspect") or word in _DEBUGGERS for word in words):
+        return None
+    if not (is_cluster_worker(app) or shares_python(app) or has_inherited_drain(app)):
         return None
     return (HANG_TIMEOUT if app.hang_timeout is None else app.hang_timeout) or None
 

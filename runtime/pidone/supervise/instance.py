@@ -502,15 +502,25 @@ class Instance:
             self._ready_by = how
         self.handle(Event.READY)
 
-    def became_unhealthy(self, why: str, *, is_hung: bool = False) -> None:
-        """A probe, a watchdog or the heartbeat gave up on it."""
-        if self.state not in (State.STARTING, State.ONLINE):
-            return
-        self.reason = why
-        if is_hung:
-            self._log("error", "instance.hung", why)
-        else:
+    def became_unhealthy(self, why: str) -> None:
+        """A probe or a watchdog gave up on it."""
+        if self._is_up:
+            self.reason = why
             self._log("error", "instance.unhealthy", why)
+            self._ask_for_another()
+
+    def became_hung(self, why: str, stack: str) -> None:
+        """The heartbeat gave up on it; `stack` is where it stands."""
+        if self._is_up:
+            self.reason = why
+            self._log("error", "instance.hung", why, stack=stack or None)
+            self._ask_for_another()
+
+    @property
+    def _is_up(self) -> bool:
+        return self.state in (State.STARTING, State.ONLINE)
+
+    def _ask_for_another(self) -> None:
         if not self._observer.instance_unhealthy(self):
             self.handle(Event.UNHEALTHY)
 

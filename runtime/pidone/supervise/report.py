@@ -23,7 +23,9 @@ class Hearer(Protocol):
 
     def became_ready(self, how: str) -> None: ...
 
-    def became_unhealthy(self, why: str, *, is_hung: bool = False) -> None: ...
+    def became_unhealthy(self, why: str) -> None: ...
+
+    def became_hung(self, why: str, stack: str) -> None: ...
 
     def extend_timeout(self, delay: Seconds) -> None: ...
 
@@ -65,9 +67,9 @@ class IncarnationReport:
         if self._current:
             self._instance.became_unhealthy(why)
 
-    def hung(self, why: str) -> None:
+    def hung(self, why: str, stack: str = "") -> None:
         if self._current:
-            self._instance.became_unhealthy(why, is_hung=True)
+            self._instance.became_hung(why, stack)
 
     def status(self, text: str) -> None:
         if self._current:

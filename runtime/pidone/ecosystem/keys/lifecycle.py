@@ -167,9 +167,9 @@ STOP: Final = KeyGroup(
         Key(
             "hang_timeout",
             kinds.DURATION,
-            "A worker whose event loop does not turn for so long is replaced, start before stop; 0 is never.",
+            "A worker that makes no progress for so long is replaced, start before stop; 0 is never.",
             ours=True,
-            default="`30s` for Node in a cluster",
+            default="`30s` for Node and Python servers in a cluster",
         ),
         Key(
             "max_surge",

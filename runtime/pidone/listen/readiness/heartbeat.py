@@ -1,8 +1,8 @@
 """Finds a worker whose event loop does not turn any more, though its process lives and its port is open.
 
-It is asked over a channel that its loop has to answer. What looks like silence and is none: a process that
-was stopped (a debugger, SIGSTOP, a frozen container), one that gets no processor, and a time in which we did
-not run ourselves.
+It is asked over a channel that its loop has to answer, or has agreed to tell that it turns. What looks like
+silence and is none: a process that was stopped (a debugger, SIGSTOP, a frozen container), one that gets no
+processor, and a time in which we did not run ourselves.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Final
 from pidone import procstat
 from pidone.ecosystem.spec import Seconds
 
-_LOOKS: Final = 6
+BEATS: Final = 6
 """How often it is asked before it counts as hung, within the time it has."""
 _LATE: Final = 0.5
 """Share of the time between two looks by which ours may come late: beyond that nobody ran as they should."""
@@ -26,7 +26,7 @@ _STOPPED: Final = "Tt"
 
 
 class Heartbeat:
-    """Asks one process, from the time it is online until it is told to stop."""
+    """Asks one thread of a process, from the time it is online until it is told to stop."""
 
     def __init__(
         self,
@@ -34,23 +34,29 @@ class Heartbeat:
         patience: Seconds,
         ask: Callable[[], bool],
         on_hung: Callable[[str], None],
+        *,
+        lacks: str = "its event loop has not turned",
     ) -> None:
-        """`ask` sends a question (False: nobody is there); `answered` is called for the answer."""
+        """`ask` sends a question (False: nobody is there); `answered` is called for the answer.
+
+        `lacks` is what is said of one that hangs.
+        """
         self._loop = loop
-        self._every = patience / _LOOKS
+        self._every = patience / BEATS
         self._patience = patience
         self._ask = ask
         self._on_hung = on_hung
+        self._lacks = lacks
         self._timer: asyncio.TimerHandle | None = None
-        self._pid = 0
+        self._path = ""
         self._is_awaited = False
         self._silent = 0
         self._due = 0.0
         self._used_before = 0.0
 
-    def spawned(self, pid: int) -> None:
-        """Whom to look at."""
-        self._pid = pid
+    def spawned(self, pid: int, thread: int | None = None) -> None:
+        """Whom to look at: the main thread of a process, or another one of it."""
+        self._path = f"/proc/{pid}/task/{thread or pid}"
 
     def begin(self) -> None:
         """It serves now."""
@@ -79,41 +85,42 @@ class Heartbeat:
         state, used = self._used()
         was_late = self._loop.time() - self._due > _LATE * self._every
         got, self._used_before = (used - self._used_before) / self._every, used
+        if not state:  # it has ended; others hear of that
+            self._timer = None
+            return
         if not self._is_awaited:
             self._silent = 0
         elif was_late or state in _STOPPED or (state == "R" and got < _STARVED) or self._is_traced():
             self._silent = 0  # begin anew: it had no fair chance
         else:
             self._silent += 1
-        if self._silent >= _LOOKS:
+        if self._silent >= BEATS:
             self._timer = None
-            self._on_hung(
-                f"its event loop has not turned for {self._patience:g} s: {self._doing(state, got)}"
-            )
+            self._on_hung(f"{self._lacks} for {self._patience:g} s: {self._doing(state, got)}")
         else:
             self._next()
 
     def _used(self) -> tuple[str, Seconds]:
         """State and CPU time in seconds."""
         try:
-            with open(f"/proc/{self._pid}/stat", encoding="latin-1") as file:
+            with open(f"{self._path}/stat", encoding="latin-1") as file:
                 fields = procstat.fields(file.read())
         except OSError:
             return "", self._used_before
         return fields[procstat.STATE], sum(map(int, fields[procstat.CPU_TIMES][:2])) * _TICK
 
     def _is_traced(self) -> bool:
-        with contextlib.suppress(OSError), open(f"/proc/{self._pid}/status", "rb") as file:
+        with contextlib.suppress(OSError), open(f"{self._path}/status", "rb") as file:
             for line in file:
                 if line.startswith(b"TracerPid:"):
                     return line.split()[1] != b"0"
         return False
 
     def _doing(self, state: str, got: float) -> str:
-        """What the kernel sees of its main thread."""
+        """What the kernel sees of the thread."""
         if state == "R" or got > 0.5:
             return f"it computes without an end ({got:.0%} of a CPU)"
         where = ""
-        with contextlib.suppress(OSError), open(f"/proc/{self._pid}/wchan", encoding="ascii") as file:
+        with contextlib.suppress(OSError), open(f"{self._path}/wchan", encoding="ascii") as file:
             where = file.read().strip("0")
         return f"it waits in the kernel{f' ({where})' if where else ''}"

@@ -20,6 +20,7 @@ _PALETTE: Final = (36, 35, 34, 32, 96, 95, 94, 92)
 _LEVEL_COLOURS: Final = {"error": 31, "fatal": 31, "warning": 33, "debug": 90, "trace": 90}
 _MESSAGES: Final = ("message", "msg")
 _IDENTITY: Final = frozenset(("app", "instance", "namespace", "pid", "stream"))
+_MANY_LINES: Final = ("exc_info", "stack")
 _TIMES: Final = frozenset(("timestamp", "time", "@timestamp", "ts"))
 _RESET: Final = "\x1b[0m"
 
@@ -90,12 +91,11 @@ class Console:
         others = [
             f"{key}={printable_word(logfmt_value(value))}"
             for key, value in fields.items()
-            if key not in (*FIRST, "exc_info", "app", "instance") and str(value) not in said
+            if key not in (*FIRST, *_MANY_LINES, "app", "instance") and str(value) not in said
         ]
         start = str(fields.get("event", "")) + (f" {printable_word(who)}" if who else "")
         text = " ".join((start + (":" if who and message else ""), *filter(None, (message, *others))))
-        if "exc_info" in fields:
-            text += f"\n{fields['exc_info']}"
+        text += "".join(f"\n{fields[key]}" for key in _MANY_LINES if key in fields)
         return self._framed(str(fields.get("timestamp", "")), _OURS, _OURS, level, text)
 
     def _framed(self, timestamp: str, app: str, name: str, level: str, text: str) -> str:

@@ -10,6 +10,8 @@ DRAIN_IDLE = "PIDONE_DRAIN_IDLE"
 """Seconds that a drain waits for silent clients."""
 DRAIN_LIMIT = "PIDONE_DRAIN_LIMIT"
 """Seconds that a drain may take altogether, where the program has no stop of its own."""
+HEARTBEAT = "PIDONE_HEARTBEAT"
+"""Where the runtime hears that there is progress, and how often it wants to, in seconds."""
 
 
 def leave() -> None:
@@ -17,6 +19,7 @@ def leave() -> None:
     os.environ.pop(SHARE, None)
     os.environ.pop(DRAIN_IDLE, None)
     os.environ.pop(DRAIN_LIMIT, None)
+    os.environ.pop(HEARTBEAT, None)
     here = os.path.dirname(os.path.abspath(__file__))
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != here]
     if paths:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pidone_drain
 import pidone_environment
+import pidone_heartbeat
 import pidone_sockets
 import pidone_uvloop
 
@@ -38,4 +39,5 @@ def _leave() -> None:
     setattr(socket, "fromfd", _own_fromfd)  # noqa: B010
     setattr(socket.socket, "listen", _own_listen)  # noqa: B010
     pidone_drain.install()
+    pidone_heartbeat.begin()
     pidone_environment.leave()

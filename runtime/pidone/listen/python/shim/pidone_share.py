@@ -19,6 +19,7 @@ from typing import Any
 
 import pidone_drain
 import pidone_environment
+import pidone_heartbeat
 import pidone_imports
 import pidone_options
 import pidone_sockets
@@ -66,6 +67,7 @@ def listen(self: socket.socket, *backlog: int) -> None:
     if _is_tcp(self):
         pidone_sockets.listens(self)
         pidone_drain.install()
+        pidone_heartbeat.prepare(self)
         if pidone_sockets.is_shared(self):
             pidone_drain.install_last()
         _report(self.getsockname()[1])
@@ -74,6 +76,7 @@ def listen(self: socket.socket, *backlog: int) -> None:
 def serve(server: Any) -> None:
     """A server of uvloop listens."""
     pidone_drain.install()
+    pidone_heartbeat.begin()
     for sock in server.sockets or ():
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             _report(sock.getsockname()[1])
@@ -102,6 +105,7 @@ def accept(self: socket.socket) -> tuple[socket.socket, Any]:
             waiting.poll()
         else:
             pidone_sockets.accepted(connection)
+            pidone_heartbeat.begin(self)
             return connection, address
 
 

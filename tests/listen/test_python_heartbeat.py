@@ -1,0 +1,125 @@
+"""Python servers whose loop, or only thread, stands still: found, with the place where they stand."""
+
+import asyncio
+import importlib.util
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from harness import state
+from listen.fleet import Fleet, Member, app_of, fetch
+
+STUCK = """
+import os, sys, time
+LONG_S = float(os.environ["LONG_S"])
+def stuck():
+    time.sleep(600)
+"""
+ASGI = """
+import asyncio
+from manners import *
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while (await receive())["type"] != "lifespan.shutdown":
+            await send({"type": "lifespan.startup.complete"})
+        return await send({"type": "lifespan.shutdown.complete"})
+    if scope["path"] == "/hang":
+        stuck()
+    if scope["path"] == "/slow":
+        await asyncio.sleep(LONG_S)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"up"})
+"""
+WSGI = """
+from manners import *
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/hang":
+        stuck()
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    if environ["PATH_INFO"] == "/slow":
+        return (time.sleep(LONG_S / 20) or b"." for _ in range(20))
+    return [b"up"]
+"""
+WSGIREF = """
+from wsgiref.simple_server import make_server
+from wsgi import app
+make_server("127.0.0.1", int(__import__("sys").argv[1]), app).serve_forever()
+"""
+AIOHTTP = """
+import asyncio
+from aiohttp import web
+from manners import *
+async def root(request):
+    if request.path == "/hang":
+        stuck()
+    if request.path == "/slow":
+        await asyncio.sleep(LONG_S)
+    return web.Response(text="up")
+app = web.Application()
+app.router.add_get("/{any:.*}", root)
+web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]))
+"""
+SERVERS = {
+    "uvicorn asyncio": ("uvicorn", ["-m", "uvicorn", "--loop", "asyncio", "--port", "{port}", "asgi:app"]),
+    "uvicorn uvloop": ("uvloop", ["-m", "uvicorn", "--loop", "uvloop", "--port", "{port}", "asgi:app"]),
+    "hypercorn": ("hypercorn", ["-m", "hypercorn", "-b", "127.0.0.1:{port}", "asgi:app"]),
+    "aiohttp": ("aiohttp", ["aio.py", "{port}"]),
+    "wsgiref": ("wsgiref", ["ref.py", "{port}"]),
+    "waitress": ("waitress", ["-m", "waitress", "--threads=1", "--listen=127.0.0.1:{port}", "wsgi:app"]),
+}
+PATIENCE_S = 1.2
+
+
+def start(fleet: Fleet, port: int, tmp_path: Path, kind: str) -> tuple[Member, float]:
+    """One process, ready, and its patience in seconds."""
+    module, argv = SERVERS[kind]
+    patience = 2 * PATIENCE_S if kind == "waitress" else PATIENCE_S  # whose loop turns once a second
+    if importlib.util.find_spec(module) is None:
+        pytest.skip(f"{module} is not installed")
+    for name, text in (
+        *(("manners", STUCK), ("asgi", ASGI), ("wsgi", WSGI)),
+        *(("ref", WSGIREF), ("aio", AIOHTTP)),
+    ):
+        (tmp_path / f"{name}.py").write_text(text)
+    words = [word.replace("{port}", str(port)) for word in argv]
+    app = app_of(sys.executable, *words, cwd=str(tmp_path), cluster=True, hang_timeout=patience)
+    (member,) = fleet.start_ready(app.but(env={"LONG_S": str(1.5 * patience)}))
+    return member, patience
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_it_is_found_with_its_stack(fleet: Fleet, port: int, tmp_path: Path, kind: str) -> None:
+    """The loop stands still, or the only thread and somebody waits for it: told once, with every frame."""
+    server, patience = start(fleet, port, tmp_path, kind)
+    assert fleet.get(port) == "up"
+
+    asking = [fleet.loop.create_task(fetch(port, "/hang")) for _ in range(2)]
+    fleet.eventually(lambda: server.heard("hung"), "it to be found")
+    for task in asking:
+        task.cancel()
+    fleet.run(asyncio.gather(*asking, return_exceptions=True))
+    ((why, stack),) = server.heard("hung")
+    assert f"no progress for {patience:g} s" in why
+    assert "in stuck" in stack
+    assert "manners.py" in stack
+    server.handover.leave()
+    server.signal(signal.SIGKILL)
+
+
+@pytest.mark.parametrize("kind", ["uvicorn asyncio", "wsgiref", "waitress"])
+def test_what_only_looks_like_it_is_left_alone(fleet: Fleet, port: int, tmp_path: Path, kind: str) -> None:
+    """An idle one, one that was stopped, one whose only thread answers for longer than the patience."""
+    server, patience = start(fleet, port, tmp_path, kind)
+    fleet.get(port)
+    server.signal(signal.SIGSTOP)
+    fleet.eventually(lambda: state(server.pid) == "T", "it to stand still")
+    fleet.run(asyncio.sleep(1.5 * patience))
+    server.signal(signal.SIGCONT)
+    fleet.get(port, "/slow")
+    fleet.run(asyncio.sleep(1.5 * patience))
+    assert not server.heard("hung")
+    assert fleet.get(port)
+    server.signal(signal.SIGTERM)
+    fleet.gone(server)
+    assert not server.heard("hung")
