@@ -53,6 +53,9 @@ class Heartbeat:
         self._silent = 0
         self._due = 0.0
         self._used_before = 0.0
+        self._burnt = 0.0
+        """Seconds of CPU that it has used since it was heard last."""
+        self._heard = 0.0
 
     def spawned(self, pid: int, thread: int | None = None) -> None:
         """Whom to look at: the main thread of a process, or another one of it."""
@@ -62,12 +65,15 @@ class Heartbeat:
         """It serves now."""
         if self._timer is None:
             self._used_before = self._used()[1]
+            self._heard = self._loop.time()
             self._next()
 
     def answered(self) -> None:
         """Its loop turns."""
         self._is_awaited = False
         self._silent = 0
+        self._burnt = 0.0
+        self._heard = self._loop.time()
 
     def close(self) -> None:
         """It is told to stop, or has ended."""
@@ -88,17 +94,26 @@ class Heartbeat:
         if not state:  # it has ended; others hear of that
             self._timer = None
             return
+        self._burnt += got * self._every
         if not self._is_awaited:
             self._silent = 0
-        elif was_late or state in _STOPPED or (state == "R" and got < _STARVED) or self._is_traced():
-            self._silent = 0  # begin anew: it had no fair chance
+        elif state in _STOPPED or self._is_traced():
+            self._silent = 0  # begin anew
+            self._burnt = 0.0
+        elif was_late or (state == "R" and got < _STARVED):
+            self._silent = 0  # it had no fair chance; what it has used counts all the same
         else:
             self._silent += 1
-        if self._silent >= BEATS:
+        if self._silent >= BEATS or self._computes():
             self._timer = None
             self._on_hung(f"{self._lacks} for {self._patience:g} s: {self._doing(state, got)}")
         else:
             self._next()
+
+    def _computes(self) -> bool:
+        """Whether it has had enough of a busy machine, all told, and has still not been heard."""
+        is_silent = self._loop.time() - self._heard >= self._patience
+        return self._is_awaited and is_silent and self._burnt >= self._patience / 2
 
     def _used(self) -> tuple[str, Seconds]:
         """State and CPU time in seconds."""
