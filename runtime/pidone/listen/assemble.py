@@ -62,6 +62,7 @@ class Assembly:
         self._ipc: Ipc | None = None
         self._kernel: KernelShare | None = None
         self._leave: Callable[[], None] = lambda: None
+        self._is_heard: Callable[[], bool] = lambda: False
 
     def handover(self) -> ProcessHandover:
         """Make it. Raises ListenError or OSError; nothing stays open then."""
@@ -77,6 +78,7 @@ class Assembly:
             self._add_notify()
             self._add_ready_fd()
             self._add_kernel_share()
+            self._add_backlog_watch()
             handover = ProcessHandover(
                 request.loop,
                 argv=activation.fill_in(self._argv(), needs.activated(app), app.name),
@@ -195,6 +197,7 @@ class Assembly:
         )
 
     def _add_heartbeat(self) -> None:
+        """Of Python; that of Node is asked over its channel."""
         request, app = self._request, self._request.app
         patience = needs.hang_timeout(app)
         if patience is None or needs.is_cluster_worker(app):
@@ -208,8 +211,28 @@ class Assembly:
             on_hung=request.report.hung,
             on_ignored=request.on_ignored,
         )
+        self._is_heard = lambda: heartbeat.is_heard
         self._attach(heartbeat)
         self._watches.append(heartbeat)
+
+    def _add_backlog_watch(self) -> None:
+        request = self._request
+        patience = needs.backlog_timeout(request.app)
+        if patience is None:
+            return
+        from pidone.listen.readiness.backlog import BacklogWatch  # noqa: PLC0415 (few apps ask for it)
+
+        steering, member = request.ports.steering, self._sockets.member
+        watch = BacklogWatch(
+            request.loop,
+            patience,
+            queued=lambda: steering.queued(member),
+            ports=lambda: steering.numbers,
+            is_needed=lambda: not self._is_heard(),
+            on_hung=request.report.hung,
+        )
+        self._attachments.append(watch)
+        self._watches.append(watch)
 
     def _add_kernel_share(self) -> None:
         request, app = self._request, self._request.app

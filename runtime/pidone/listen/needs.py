@@ -98,16 +98,22 @@ def longest_idle(app: AppSpec) -> Seconds:
 
 
 def hang_timeout(app: AppSpec) -> Seconds | None:
-    """How long a process that has a heartbeat may show no progress; None: nobody asks.
-
-    One that is started to be debugged stands still at each breakpoint.
-    """
-    words = (*app.argv, *variable(app, "NODE_OPTIONS").split())
-    if any(word.startswith("--inspect") or word in _DEBUGGERS for word in words):
-        return None
-    if not (is_cluster_worker(app) or shares_python(app) or has_inherited_drain(app)):
+    """How long a process that has a heartbeat may show no progress; None: nobody asks."""
+    if _is_debugged(app) or not (is_cluster_worker(app) or shares_python(app) or has_inherited_drain(app)):
         return None
     return (HANG_TIMEOUT if app.hang_timeout is None else app.hang_timeout) or None
+
+
+def backlog_timeout(app: AppSpec) -> Seconds | None:
+    """How long a program may accept nobody while somebody waits: only by the key. None: nobody looks."""
+    is_asked = bool(app.hang_timeout) and not (is_cluster_worker(app) or _is_debugged(app))
+    return app.hang_timeout if is_asked else None
+
+
+def _is_debugged(app: AppSpec) -> bool:
+    """Whether it is started to be debugged: it stands still at each breakpoint."""
+    words = (*app.argv, *variable(app, "NODE_OPTIONS").split())
+    return any(word.startswith("--inspect") or word in _DEBUGGERS for word in words)
 
 
 def variable(app: AppSpec, name: str) -> str:

@@ -45,6 +45,11 @@ class PythonHeartbeat:
         self._servers: dict[int, _Server] = {}
         self._is_online = False
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether any server has told of progress."""
+        return bool(self._servers)
+
     def spawned(self, pid: int) -> None:
         """Listen to this process and its descendants."""
         self._mailbox.spawned(pid)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from pidone.ecosystem.spec import Balance, Seconds
+from pidone.listen.sockets.address import Kind
 from pidone.listen.sockets.ports import COMMON, Port
 
 CALM: Final = 0.03
@@ -65,6 +66,11 @@ class Steering:
     def queued(self, member: int) -> int:
         """Connections that wait for this member and nobody else."""
         return sum(port.queued(member) for port in self._ports)
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """The ports of TCP."""
+        return frozenset(port.address.port for port in self._ports if port.address.kind is Kind.TCP)
 
     async def empty(self, member: int, deadline: Seconds) -> bool:
         """Steer away from a member until nothing waits for it; False if that did not happen in time."""
