@@ -100,9 +100,7 @@ class Heartbeat:
         elif state in _STOPPED or self._is_traced():
             self._silent = 0  # begin anew
             self._burnt = 0.0
-        elif was_late or (state == "R" and got < _STARVED):
-            self._silent = 0  # it had no fair chance; what it has used counts all the same
-        else:
+        elif not (was_late or (state == "R" and got < _STARVED)):  # else it had no fair chance to answer
             self._silent += 1
         if self._silent >= BEATS or self._computes():
             self._timer = None
