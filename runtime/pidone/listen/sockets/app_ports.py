@@ -154,7 +154,8 @@ class AppPorts:
 
     def is_held_by_others(self, sockets: MemberSockets, address: Address) -> bool:
         """As Source.is_held_by_others."""
-        return any(key.address == address for user in self._users if user is not sockets for key in user.held)
+        likes = (user for user in self._users if user is not sockets and user.member == sockets.member)
+        return any(key.address == address for user in likes for key in user.held)
 
     def has_port(self, port: int) -> bool:
         """Whether a TCP port is one of this app's."""
