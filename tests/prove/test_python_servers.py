@@ -1,6 +1,9 @@
-"""Well-known Python servers are acquitted."""
+"""Well-known servers in Python and Go are acquitted."""
 
 import json
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -27,6 +30,25 @@ app = web.Application()
 app.router.add_get("/", hello)
 web.run_app(app, host="127.0.0.1", port=PORT)
 """
+FLASK = """
+from flask import Flask
+app = Flask(__name__)
+@app.get("/")
+def hello():
+    return "hello"
+app.run(port=PORT)
+"""
+GO = """
+package main
+import ("context"; "net/http"; "os"; "os/signal"; "syscall")
+func main() {
+  http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("hello")) })
+  server := &http.Server{Addr: "127.0.0.1:" + os.Getenv("PORT")}
+  stop := make(chan os.Signal, 1); signal.Notify(stop, syscall.SIGTERM); done := make(chan int)
+  go func() { <-stop; server.Shutdown(context.Background()); close(done) }()
+  server.ListenAndServe(); <-done
+}
+"""
 
 
 @pytest.mark.parametrize(
@@ -35,16 +57,31 @@ web.run_app(app, host="127.0.0.1", port=PORT)
         ("uvicorn", "asgi:app --port PORT"),
         ("gunicorn", "wsgi:app -b 127.0.0.1:PORT --threads 8"),
         ("aiohttp", ""),
+        ("flask", ""),
     ],
 )
 def test_well_known_python_servers_are_acquitted(module: str, args: str, tmp_path: Path) -> None:
     """As they are."""
     pytest.importorskip(module)
     port = str(free_port())
-    for name, text in (("asgi", ASGI), ("wsgi", WSGI), ("aio", AIOHTTP)):
+    for name, text in (("asgi", ASGI), ("wsgi", WSGI), ("run_aiohttp", AIOHTTP), ("run_flask", FLASK)):
         (tmp_path / f"{name}.py").write_text(text.replace("PORT", port))
-    line = ["-m", module, *args.replace("PORT", port).split()] if args else ["aio.py"]
+    line = ["-m", module, *args.replace("PORT", port).split()] if args else [f"run_{module}.py"]
     app = f'script = "{PYTHON}"\nargs = {json.dumps(line)}\nexec_mode = "cluster"\ninstances = 2\n'
     code, report = prove(tmp_path, app)
+    assert failures(report) == {}
+    assert code == 0
+
+
+def test_a_go_binary_is_acquitted(tmp_path: Path) -> None:
+    """With the Shutdown() that net/http recommends; one process, whose successor shares its port."""
+    go = shutil.which("go", path=os.environ["PATH"] + ":/usr/local/go/bin")
+    if go is None:
+        pytest.skip("no go here")
+    (tmp_path / "app.go").write_text(GO)
+    env = {**os.environ, "CGO_ENABLED": "0", "GO111MODULE": "off"}
+    subprocess.run([go, "build", "-o", "app", "app.go"], cwd=tmp_path, env=env, check=True, timeout=300)
+    keys = f'exec_mode = "cluster"\ninstances = 2\nenv = {{ PORT = "{free_port()}" }}\n'
+    code, report = prove(tmp_path, f'script = "{tmp_path}/app"\ninterpreter = "none"\n{keys}')
     assert failures(report) == {}
     assert code == 0
