@@ -50,6 +50,9 @@ func main() {
 }
 """
 
+PATIENT = 'listen_timeout = "60s"\nkill_timeout = "10s"\n'
+"""Importing takes long on a busy machine, and so does finishing a request."""
+
 
 @pytest.mark.parametrize(
     ("module", "args"),
@@ -67,7 +70,7 @@ def test_well_known_python_servers_are_acquitted(module: str, args: str, tmp_pat
     for name, text in (("asgi", ASGI), ("wsgi", WSGI), ("run_aiohttp", AIOHTTP), ("run_flask", FLASK)):
         (tmp_path / f"{name}.py").write_text(text.replace("PORT", port))
     line = ["-m", module, *args.replace("PORT", port).split()] if args else [f"run_{module}.py"]
-    app = f'script = "{PYTHON}"\nargs = {json.dumps(line)}\nexec_mode = "cluster"\ninstances = 2\n'
+    app = f'script = "{PYTHON}"\nargs = {json.dumps(line)}\nexec_mode = "cluster"\ninstances = 2\n' + PATIENT
     code, report = prove(tmp_path, app)
     assert failures(report) == {}
     assert code == 0
@@ -81,7 +84,7 @@ def test_a_go_binary_is_acquitted(tmp_path: Path) -> None:
     (tmp_path / "app.go").write_text(GO)
     env = {**os.environ, "CGO_ENABLED": "0", "GO111MODULE": "off"}
     subprocess.run([go, "build", "-o", "app", "app.go"], cwd=tmp_path, env=env, check=True, timeout=300)
-    keys = f'exec_mode = "cluster"\ninstances = 2\nenv = {{ PORT = "{free_port()}" }}\n'
+    keys = f'exec_mode = "cluster"\ninstances = 2\nenv = {{ PORT = "{free_port()}" }}\n' + PATIENT
     code, report = prove(tmp_path, f'script = "{tmp_path}/app"\ninterpreter = "none"\n{keys}')
     assert failures(report) == {}
     assert code == 0
