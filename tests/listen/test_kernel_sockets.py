@@ -328,12 +328,19 @@ serve(server)
     everybody_answers(fleet, [second, third], lambda: fleet.get(port).split()[0])
 
 
-def test_a_listed_port_without_listen(fleet: Fleet, port: int) -> None:
-    """A socket that came by number listens already: nobody waits for a program to say so again."""
-    app = raw(
-        "serve(socket.socket(fileno=3))", port=port, share=None, listen=(Listen(name="web", port=port),)
-    )
-    assert not fleet.start(app).handover.announces
+def test_a_listed_port_without_listen(fleet: Fleet, port: int, tmp_path: Path) -> None:
+    """A socket that came by number listens already: ready when it waits for connections, not before."""
+    os.mkfifo(gate := tmp_path / "gate")
+    code = "print('began', flush=True); open(path); serve(socket.socket(fileno=3))"
+    listed = (Listen(name="web", port=port),)
+    member = fleet.start(raw(code, port=port, path=str(gate), share=None, listen=listed))
+    assert member.handover.announces
+    fleet.eventually(lambda: "began" in member.text(), "it to begin")
+    until = time.monotonic() + 0.3
+    fleet.eventually(lambda: member.heard("ready") or time.monotonic() > until, "some looks")
+    assert member.heard("ready") == []
+    gate.open("w").close()
+    assert fleet.ready(member) == "listening"
 
 
 def test_a_listed_unix_path_that_its_program_binds(fleet: Fleet, tmp_path: Path) -> None:

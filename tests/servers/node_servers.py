@@ -131,24 +131,6 @@ SERVERS = (
         is_quick=True,
     ),
     Server(
-        name="npx serve",
-        need=_PLAIN,
-        command=(
-            "npx",
-            "--no-install",
-            "--prefix",
-            "{modules}/..",
-            "serve",
-            "-l",
-            "{port}",
-            "-L",
-            "{folder}",
-        ),
-        files={"index.html": "hello"},
-        tells_pid=False,
-        loses=_BOTH,
-    ),
-    Server(
         name="Next.js standalone",
         need=built(
             "servers-next",
@@ -158,6 +140,7 @@ SERVERS = (
         ),
         command=("{node}", "{built}/.next/standalone/server.js"),
         env={"NODE_PATH": "", "HOSTNAME": "127.0.0.1", "ASK": "/who"},
+        ready_by="log",  # it listens before it can answer
     ),
     Server(
         name="SvelteKit",

@@ -35,6 +35,8 @@ class Server:
     """What its own stop cuts, with or without us."""
     codes: frozenset[int] = frozenset({0})
     """Its exit codes after its stop signal."""
+    ready_by: str = "listening"
+    """What tells that it is ready."""
     complains: str = ""
     """What it calls an error where several of it run on one machine, with or without us."""
     is_quick: bool = False

@@ -55,7 +55,7 @@ def test_server(tmp_path: Path, port: int, server: Server, rows: list[Row]) -> N
         site.start()
         row.ready_s = time.monotonic() - began
         answered(site, server, port, path)
-        row.ready_by = readiness(site)
+        row.ready_by = readiness(site, server)
         shares(site, server, port, path)
         if server.speaks == "http" and server.keeps:
             with_us = latency(port, path)
@@ -72,13 +72,13 @@ def test_server(tmp_path: Path, port: int, server: Server, rows: list[Row]) -> N
     rows.append(row)
 
 
-def readiness(site: Site) -> str:
+def readiness(site: Site, server: Server) -> str:
     """Told, not guessed, by all."""
     online = site.run.find(event="instance.online")
     assert not site.run.find(event="instance.not_ready")
     told = {record.get("by") for record in online}
-    assert told == {"listening"}, online
-    return "listening"
+    assert told == {server.ready_by}, online
+    return server.ready_by
 
 
 def answered(site: Site, server: Server, port: int, path: str) -> None:

@@ -89,7 +89,6 @@ class Assembly:
                 watches=self._watches,
                 ipc=self._ipc,
                 kernel=self._kernel,
-                may_listen_silently=bool(self._activated),
                 listens_aloud=needs.is_cluster_worker(app) or needs.shares_python(app),
                 steering=request.ports.steering,
                 sockets=self._sockets,

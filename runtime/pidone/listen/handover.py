@@ -53,7 +53,6 @@ class ProcessHandover:
         ipc: Ipc | None,
         kernel: "KernelShare | None",
         listens_aloud: bool,
-        may_listen_silently: bool,
         steering: Steering,
         sockets: MemberSockets,
         longest_idle: Seconds,
@@ -61,10 +60,7 @@ class ProcessHandover:
         ready_probe: Callable[[], Coroutine[Any, Any, None]] | None,
         health: Callable[[], Coroutine[Any, Any, None]] | None,
     ) -> None:
-        """`ready_probe` runs from the start of the process, `health` from the time it is online.
-
-        `may_listen_silently`: its sockets listen already, and it need not call listen().
-        """
+        """`ready_probe` runs from the start of the process, `health` from the time it is online."""
         self.argv = argv
         self.env = env
         self.pid_vars = pid_vars
@@ -75,7 +71,6 @@ class ProcessHandover:
         self._ipc = ipc
         self._kernel = kernel
         self._listens_aloud = listens_aloud
-        self._may_listen_silently = may_listen_silently
         self.before_exec = None if kernel is None else kernel.before_exec
         self._steering = steering
         self._sockets = sockets
@@ -92,9 +87,7 @@ class ProcessHandover:
 
     @property
     def announces(self) -> bool:
-        if self._listens_aloud:
-            return True
-        return self._kernel is not None and self._kernel.is_working and not self._may_listen_silently
+        return self._listens_aloud or (self._kernel is not None and self._kernel.is_working)
 
     def spawned(self, pid: int) -> None:
         for attachment in self._attachments:

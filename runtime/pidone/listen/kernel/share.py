@@ -109,6 +109,8 @@ class KernelShare:
             self._listener = descriptors[0]
             os.set_inheritable(self._listener, False)
             self._loop.add_reader(self._listener, self._serve)
+            for inode in self._given:
+                self._look_later(inode, _FIRST_LOOK_S, is_known=True)
         elif data:
             self._on_refused(_explain(int(data)))
 
@@ -166,7 +168,7 @@ class KernelShare:
             return True
 
     def _look_later(self, inode: int, pause: Seconds, *, is_known: bool) -> None:
-        """Whether it waits for connections there without a word: some see that it listens already.
+        """Whether it waits for connections there without a word: it came by number, or is seen to listen.
 
         Asked until it has long been judged: it may have bound in order to connect from there.
         """
