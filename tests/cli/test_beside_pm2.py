@@ -5,6 +5,7 @@ Skipped, with a reason, where npm cannot provide pm2.
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -308,3 +309,32 @@ def test_a_wrong_file_on_request(both: Any) -> None:
         with pytest.raises(AssertionError, match=r"wrong\.config\.js"):
             run.pm2("reload", "wrong.config.js")
         assert run.pm2("pid", "a") == before
+
+
+_AT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d"
+_RECORD = r',"type":"out","process_id":0,"app_name":"a"\}'
+
+
+@pytest.mark.parametrize(
+    ("keys", "words", "pattern"),
+    [
+        ({"time": True}, (), f"{_AT}: SEEN x"),
+        ({"log_date_format": "[at] HH:mm Z"}, (), r"at \d\d:\d\d [+-]\d\d:\d\d: SEEN x"),
+        ({"time": True, "log_date_format": "HH"}, (), f"{_AT}: SEEN x"),
+        ({"log_type": "json"}, (), rf'\{{"message":"SEEN x(\\n)?","timestamp":"{_AT}\.\d+Z"{_RECORD}'),
+        (
+            {"log_type": "json", "time": True},
+            (),
+            rf'\{{"message":"SEEN x(\\n)?","timestamp":"{_AT}"{_RECORD}',
+        ),
+        ({"time": True}, ("--json",), rf'\{{"message":"{_AT}: SEEN x","timestamp":"{_AT}\.\d+Z"{_RECORD}'),
+        ({"time": True}, ("--format",), rf"timestamp=\S+ app=a id=0 type=out message={_AT}: SEEN x"),
+    ],
+)
+def test_dates_in_the_output(keys: dict[str, Any], words: tuple[str, ...], pattern: str, both: Any) -> None:
+    """`time`, `log_date_format` and `log_type`: what `docker logs` shows."""
+    (both.folder / "say.js").write_text("console.log('SEEN x'); setInterval(() => {}, 1000)")
+    both(ecosystem(both.folder, {"script": "say.js", **keys}), *words)
+    for run in both.runs:
+        said = next(line for line in run.file.read_text().splitlines() if "SEEN" in line)
+        assert re.fullmatch(pattern, said), said

@@ -48,6 +48,56 @@ def test_a_line_in_each_format(name: str, line: str) -> None:
     assert out(b'say "hi"\n', name=name).decode() == line + "\n"
 
 
+DATE = "YYYY"
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "lines"),
+    [
+        ("raw", {"log_date_format": DATE}, ["2026: one", "2026: two"]),
+        (
+            "pm2",
+            {"log_date_format": DATE},
+            [
+                f'{{"message":"2026: {word}","timestamp":"{NOON_TEXT}",'
+                '"type":"out","process_id":2,"app_name":"api"}'
+                for word in ("one", "two")
+            ],
+        ),
+        (
+            "pm2-format",
+            {"log_date_format": DATE},
+            [
+                f"timestamp=2026-11-19-12:04:43+0000 app=api id=2 type=out message=2026: {w}"
+                for w in ("one", "two")
+            ],
+        ),
+        ("pm2-formatted", {"log_date_format": DATE}, ["2|api  | 2026: one", "2|api  | 2026: two"]),
+        (
+            "raw",
+            {"log_type": "json", "log_date_format": 'YYYY"'},
+            [
+                f'{{"message":"{w}","timestamp":"2026\\"","type":"out","process_id":2,"app_name":"api"}}'
+                for w in ("one", "two")
+            ],
+        ),
+        (
+            "raw",
+            {"log_type": "json"},
+            [
+                f'{{"message":"{w}","timestamp":"{NOON_TEXT}","type":"out","process_id":2,"app_name":"api"}}'
+                for w in ("one", "two")
+            ],
+        ),
+    ],
+)
+def test_dates_and_records_under_pm2s_names(name: str, keys: dict[str, str], lines: list[str]) -> None:
+    """Before each line, in the message of a record; without PM2's name for files only."""
+    shown = out(b"one\ntwo\n", app(**keys, dates_output=True), name=name)
+    assert shown.decode().splitlines() == lines
+    assert "2026: " not in out(b"one\n", app(**keys), name="raw").decode()
+
+
 def test_ecs_and_gcp_name_their_fields_as_their_readers_expect() -> None:
     """Elastic wants @timestamp and log.level, Google time and severity."""
     (ecs,) = records(b"WARNING: hot\n", name="ecs")

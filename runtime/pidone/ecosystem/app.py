@@ -146,6 +146,7 @@ class Reader:
         home = variables.variables.get("HOME") or environment.home_of(self.options.environ)
         self._hint_at_sharing(values, result, program, scope)
         result |= _logs(values, cwd, home, result["exec_mode"], is_pm2s=self.document.is_pm2s)
+        result["dates_output"] = self.options.personality != "pidone"
         if hooks := {name: values[name] for name in HOOK_NAMES if name in values}:
             result["hooks"] = {**values.get("hooks", {}), **hooks}
         result |= watching.merged(values)

@@ -300,6 +300,8 @@ class AppSpec(Record, kw_only=True, hidden=("env",)):
     log_file: str | None = None
     merge_logs: bool = False
     log_date_format: str | None = None
+    dates_output: bool = False
+    """`log_type` and `log_date_format` count for stdout too, not for files alone: under PM2's names."""
     disable_logs: bool = False
     log_max_size: Bytes | None = None
     log_retain: str = "30"

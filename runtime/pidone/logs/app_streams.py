@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from pidone.ecosystem.spec import AppSpec, Bytes, Seconds
 from pidone.logs.encoder import Encoder
-from pidone.logs.formats.shape import Format, RecordIdentity
+from pidone.logs.formats.shape import Format, RecordIdentity, Shape
 from pidone.logs.limits import DropReport, RateLimit
 from pidone.logs.pipeline import Counts, Put, Stages
 from pidone.logs.timestamps import Timestamps, WallClock
@@ -70,7 +70,7 @@ class AppStreams:
         on_line: Callable[[str], object] | None,
     ) -> Stages:
         """For one stream of one incarnation; `is_full` tells whether its output has no room now."""
-        shape = self._shown.shape(origin)
+        shape = self._shape(app, origin)
         drops = app.overflow == "drop"
         encoder = Encoder(shape, level=level_of(app, origin.stream), max_line=app.max_line)
         return Stages(
@@ -88,6 +88,14 @@ class AppStreams:
             is_full=is_full if drops else None,
             overflowed=self._drop_report(app, _OVERFLOW) if drops else None,
         )
+
+    def _shape(self, app: AppSpec, origin: RecordIdentity) -> Shape:
+        shape = self._shown.shape(origin)
+        if not (app.dates_output and (app.log_date_format or app.log_type)):
+            return shape
+        from pidone.logs.formats.dated import dated  # noqa: PLC0415 (few apps want that)
+
+        return dated(shape, app, origin, self._clock)
 
     def reopen(self) -> None:
         """Open all log files anew; also those that have failed."""
