@@ -9,9 +9,30 @@ import os
 import struct
 import sys
 
-CLONE3, CLOSE_RANGE, PIDFD_OPEN, PIDFD_SEND_SIGNAL, OPENAT2, FACCESSAT2, EPOLL_PWAIT2 = (
-    *(435, 436, 434, 424, 437, 439, 441),
-)
+CLONE3, PIDFD_OPEN, PIDFD_SEND_SIGNAL, PIDFD_GETFD = (435, 434, 424, 438)
+NEWER = tuple(range(424, 480))
+"""Every call that came with Linux 5.1 and later, and whatever is next."""
+_OWN_NUMBERS = {
+    "statx": (332, 291),
+    "getrandom": (318, 278),
+    "memfd_create": (319, 279),
+    "bpf": (321, 280),
+    "seccomp": (317, 277),
+    "renameat2": (316, 276),
+    "execveat": (322, 281),
+    "membarrier": (324, 283),
+    "copy_file_range": (326, 285),
+    "preadv2": (327, 286),
+    "pwritev2": (328, 287),
+    "rseq": (334, 293),
+    "sched_getattr": (315, 275),
+}
+"""Of x86_64 and aarch64; those since 3.14 that interpreters, C libraries or we ask for."""
+BY_NAME = {
+    name: (x86 if os.uname().machine == "x86_64" else arm)
+    for name, (x86, arm) in _OWN_NUMBERS.items()
+    if os.uname().machine in ("x86_64", "aarch64")
+}
 PRLIMIT64 = {"x86_64": 302, "aarch64": 261}.get(os.uname().machine, -1)
 SCHED_GETAFFINITY = {"x86_64": 204, "aarch64": 123}.get(os.uname().machine, -1)
 

@@ -19,10 +19,10 @@ CALLS = {
     "sched_getaffinity": [seccomp.SCHED_GETAFFINITY],
     "pidfd": [seccomp.PIDFD_OPEN, seccomp.PIDFD_SEND_SIGNAL],
     "pidfd_send_signal": [seccomp.PIDFD_SEND_SIGNAL],
-    "all": [
-        *(seccomp.CLONE3, seccomp.CLOSE_RANGE, seccomp.PIDFD_OPEN, seccomp.PIDFD_SEND_SIGNAL),
-        *(seccomp.OPENAT2, seccomp.FACCESSAT2, seccomp.EPOLL_PWAIT2, seccomp.SCHED_GETAFFINITY),
-    ],
+    "bpf": [each for name, each in seccomp.BY_NAME.items() if name == "bpf"],
+    "listener": [each for name, each in seccomp.BY_NAME.items() if name == "seccomp"] + [seccomp.PIDFD_GETFD],
+    "newer": [*seccomp.NEWER],
+    "all": [*seccomp.NEWER, *seccomp.BY_NAME.values(), seccomp.SCHED_GETAFFINITY, seccomp.PRLIMIT64],
 }
 
 
@@ -36,17 +36,29 @@ def sandboxed(number: int, calls: list[int]) -> list[str]:
 def test_newer_calls_may_be_refused(tmp_path: Path, root: None, name: str, number: int) -> None:
     """EPERM is what engines older than a call answer, ENOSYS kernels: both mean that there is none."""
     stray = "setsid sh -c 'trap \"\" TERM; sleep 1000' & "
-    apps = [shell("a", POLITE), shell("b", stray + FOREVER, kill_timeout="300ms", uid="nobody", cwd="/")]
+    address = f"unix:{tmp_path}/listen"
+    apps = [
+        shell("a", POLITE, post_start=["true"], watch=[str(tmp_path / "watched")]),
+        shell(
+            "b", stray + FOREVER, kill_timeout="300ms", uid="nobody", cwd="/", out_file=str(tmp_path / "log")
+        ),
+        shell("c", POLITE, instances=2, listen=[address], max_memory_restart="1G"),
+        shell("d", POLITE, exec_mode="cluster", instances=2),
+    ]
+    (tmp_path / "watched").mkdir()
     file = ecosystem(tmp_path, *apps)
     with Running([*sandboxed(number, CALLS[name]), PIDONE, "--socket", str(tmp_path / "s"), file]) as run:
-        run.expect(event="instance.online", count=2)
-        listed = [PIDONE, "ls", "--socket", str(tmp_path / "s")]
+        run.expect(event="instance.online", count=6)
         eventually((tmp_path / "s").exists, "the socket")
-        assert subprocess.run(listed, check=False, capture_output=True).returncode == 0
+        asked = [PIDONE, "reload", "c", "--socket", str(tmp_path / "s")]
+        done = subprocess.run(asked, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
         run.signal(signal.SIGTERM)
         assert run.wait() in (0, 124)
-        assert run.find(message="heard TERM")
-        assert not run.find(event="instance.spawn_failed")
+        assert run.find(message="heard TERM", app="a")
+        assert run.find(message="heard TERM", app="d")
+        for event in ("instance.spawn_failed", "runtime.error", "runtime.refused", "log.file_failed"):
+            assert not run.find(event=event)
         assert run.err is not None
         assert "Traceback" not in run.err.text()
 
