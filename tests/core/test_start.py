@@ -399,3 +399,21 @@ def test_a_crash_loop_starves_nobody(tmp_path: Path) -> None:
         run.expect_line("line 20")
         run.signal(signal.SIGTERM)
         assert run.wait() == 0
+
+
+def test_garbage_is_collected_once_the_first_apps_run() -> None:
+    """Nothing looks for it before that; a runtime that never did would grow for ever."""
+    script = (
+        "import gc, os\n"
+        "from pidone.cli.main import dispatch\n"
+        "def leave(code):\n"
+        "    if os.getpid() == runtime:  # not the child that reads\n"
+        "        os.write(2, f'{gc.isenabled()} {code}'.encode())\n"
+        "    leaving(code)\n"
+        "runtime, leaving, os._exit = os.getpid(), os._exit, leave\n"
+        "dispatch(['pidone', '--no-autorestart', '--socket', 'none', '--', 'true'])\n"
+    )
+    with harness.Running([harness.PYTHON, "-c", script]) as run:
+        assert run.wait() == 0
+        assert run.err is not None
+        assert run.err.text() == "True 0"

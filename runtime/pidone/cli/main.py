@@ -190,6 +190,10 @@ def _start(words: list[str], name: str) -> int:
     from pidone.init.signals import SignalInbox
 
     inbox = SignalInbox()
+    import gc
+
+    # Looking for garbage among what is only being imported takes a twelfth of a start, here and in the child.
+    gc.disable()  # until the first turn of the loop
     _occupy_standard_descriptors()
     if name in PM2_NAMES:
         from pidone.cli.pm2.runtime import answer

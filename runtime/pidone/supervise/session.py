@@ -1,5 +1,6 @@
 """One run of an ecosystem: makes the real collaborators and turns the loop until nothing is left."""
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Mapping
@@ -151,6 +152,7 @@ class Session:
         self._loop.add_reader(self._around.inbox.open(), self._signals_arrived)
         try:
             self._begin()
+            self._loop.call_soon(gc.enable)
             self._turn()
         except Exception as error:  # noqa: BLE001 (the loop itself has failed: nobody may be left behind)
             self._failed(error)
