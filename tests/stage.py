@@ -164,6 +164,9 @@ class FakeLauncher:
         self.drains = False
         self.has_channel = False
 
+    def rest(self) -> None:
+        """Nothing is kept for later."""
+
     def launch(
         self, app: AppSpec, who: InstanceId, *, report: Report, on_exit: Callable[[ExitStatus], None]
     ) -> FakeProcess:

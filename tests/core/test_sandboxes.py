@@ -140,13 +140,54 @@ def test_apps_end_with_a_runtime_that_was_killed(tmp_path: Path, *, stays: bool)
     keys = {"die_with_runtime": False} if stays else {}
     with pidone(ecosystem(tmp_path, shell("a", "exec sleep 1000", **keys))) as run:
         app = run.expect(event="instance.start")["pid"]
+        guards = [] if stays else [_guard_of(run.pid, app)]
         run.signal(signal.SIGKILL)
         run.wait()
         if stays:
             assert alive(app)
             os.kill(app, signal.SIGKILL)
-        eventually(lambda: not alive(app), "the app's end")
-        os.waitpid(app, 0)
+        for pid in (app, *guards):
+            eventually(lambda pid=pid: not alive(pid), "its end")  # type: ignore[misc]
+            os.waitpid(pid, 0)
+
+
+def test_a_guard_that_was_killed_is_replaced_and_knows_all(tmp_path: Path) -> None:
+    """Also of apps that were started before it, and of those that have ended meanwhile."""
+    script = "trap 'echo gone; exit' TERM; while :; do sleep 0.05; done"
+    with pidone(ecosystem(tmp_path, shell("a", script), shell("b", script))) as run:
+        apps = [run.expect(event="instance.start", app=name)["pid"] for name in ("a", "b")]
+        first = _guard_of(run.pid, *apps)
+        os.kill(first, signal.SIGKILL)
+        second = _guard_of(run.pid, *apps, first)
+        os.kill(apps[0], signal.SIGKILL)
+        apps[0] = run.expect(event="instance.start", app="a", restarts=1)["pid"]
+        assert _guard_of(run.pid, *apps) == second
+        run.signal(signal.SIGKILL)
+        run.wait()
+        for pid in (*apps, second):
+            eventually(lambda pid=pid: not alive(pid), "its end")  # type: ignore[misc]
+            os.waitpid(pid, 0)
+
+
+def test_a_guard_ends_with_an_orderly_stop(tmp_path: Path) -> None:
+    """It is nobody's leftover, and takes no time."""
+    with pidone(ecosystem(tmp_path, shell("a", "exec sleep 1000"))) as run:
+        app = run.expect(event="instance.start")["pid"]
+        guard = _guard_of(run.pid, app)
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+        assert not alive(guard)
+
+
+def _guard_of(runtime: int, *others: int) -> int:
+    """The one child beside the apps."""
+
+    def find() -> int | None:
+        listed = Path(f"/proc/{runtime}/task/{runtime}/children").read_text()
+        left = {int(pid) for pid in listed.split()} - {*others}
+        return left.pop() if len(left) == 1 else None
+
+    return eventually(find, "the guard")
 
 
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import PIDONE, Running, alive, descendants, eventually, pidone
+from harness import PIDONE, Running, alive, children, command_of, descendants, eventually, pidone
 from writing import FOREVER, ecosystem, shell
 
 from pidone.contracts import Timer
@@ -76,7 +76,7 @@ def test_without_a_proc_of_ours(tmp_path: Path, root: None, how: str) -> None:
 
     with Running([*unshared, PIDONE, "--socket", "none", file]) as run:
         run.expect(event="instance.online", count=2)
-        (process_1,) = [pid for pid in descendants(run.pid) if _is_pidone(pid) and _parent(pid) == run.pid]
+        (process_1,) = [pid for pid in children(run.pid) if _is_pidone(pid)]
         began = time.monotonic()
         os.kill(process_1, signal.SIGTERM)
         assert run.wait() == 0
@@ -86,11 +86,7 @@ def test_without_a_proc_of_ours(tmp_path: Path, root: None, how: str) -> None:
 
 
 def _is_pidone(pid: int) -> bool:
-    return b"pidone-direct" in Path(f"/proc/{pid}/cmdline").read_bytes()
-
-
-def _parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return "pidone-direct" in command_of(pid)
 
 
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv")
@@ -199,3 +195,43 @@ def test_a_signal_is_sent_without_looking(monkeypatch: pytest.MonkeyPatch) -> No
             assert process.deliver(signal.SIGTERM) == proctree.SENT
         assert sleeper.wait() == 128 + signal.SIGTERM
         assert not alive(sleeper.pid)
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+@pytest.mark.parametrize("ignored", ["", "trap '' TERM; "], ids=["willing", "killed"])
+def test_no_end_is_a_look_at_everybody(tmp_path: Path, ignored: str) -> None:
+    """Nor is a kill: only what an app leaves behind is looked for, and the guard is none of it."""
+    count = 30
+    calls = tmp_path / "calls"
+    app = shell("a", f"{ignored}exec sleep 1000", instances=count, ready_delay=0, kill_timeout="500ms")
+    strace = ["strace", "-qq", "-e", "trace=openat", "-e", "signal=none", "-o", str(calls)]
+    with Running([*strace, PIDONE, ecosystem(tmp_path, app)]) as run:
+        run.expect(event="instance.online", count=count)
+        (runtime,) = children(run.pid)
+        os.kill(runtime, signal.SIGTERM)
+        assert run.wait() == (124 if ignored else 0)
+    looks = [line for line in calls.read_text().splitlines() if '"/proc", ' in line]
+    assert len(looks) < count / 2
+
+
+def test_who_ended_before_a_look_needs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred that end in one turn, beside a child that nobody knows: a second look proves the first."""
+    scans: list[int] = []
+    real = proctree.snapshot
+
+    def counted() -> dict[int, proctree.ProcessInfo]:
+        scans.append(1)
+        return real()
+
+    with Running(["sleep", "60"]) as ended:
+        pass
+    with Running(["sleep", "60"]):
+        monkeypatch.setattr(proctree, "snapshot", counted)
+        turns = Turns()
+        looks = Looks(turns)
+        for _ in range(2):
+            scans.clear()
+            for number in range(100):
+                assert ProcessTree(ended.pid, f"x{number}", lambda _: False, looks).alive() == []
+            turns.end_turn()
+            assert len(scans) == 2

@@ -294,7 +294,8 @@ def test_a_path_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 def test_nothing_is_watched_without_the_key(tmp_path: Path) -> None:
     """No helper process in production."""
-    with pidone(ecosystem(tmp_path, shell("a", "echo up; exec sleep 1000"))) as run:
+    app = shell("a", "echo up; exec sleep 1000", die_with_runtime=False)  # else that one's guard is there
+    with pidone(ecosystem(tmp_path, app)) as run:
         run.expect(event="instance.online")
         assert [command_of(pid).split()[0] for pid in children(run.pid)] == ["sleep"]
         run.signal(signal.SIGTERM)

@@ -115,6 +115,18 @@ def directed() -> dict[str, History]:
             (1.0, "stop_whole"),
             files=[[_app("db", max_age=5.0), _app("api", depends_on=_needs("db"))]],
         ),
+        "a slot is replaced while a hook runs before its start": _history(
+            (0.02, "verb", "reload", "api:1"),
+            (5.0, "reset", "api"),
+            files=[[hooked.but(listen=(), instances=2)]],
+            probe=0,
+        ),
+        "a slot is scaled away that an exchange was told to leave stopped": _history(
+            (1.0, "verb", "scale", "web", 4),
+            (0.0, "file", 1),
+            (0.1, "verb", "stop", "web:2"),
+            files=[[_app("web")], [_app("web", version="v1")]],
+        ),
         "a slot is asked for that was scaled away in the same turn": _history(
             (0.1, "verb", "scale", "api", 1),
             (0.0, "verb", "reload", "api:2"),

@@ -168,6 +168,8 @@ class History:
         self._log.append(f"t={self._world.loop.now:g}    {event} {about} {message}")
         if event in ("runtime.error", "runtime.refused"):
             self._world.loop.errors.append(str(fields.get("exc_info", message)))
+        elif event == "runtime.deadline":
+            self._judge.is_overdue = True
         elif event == "runtime.stop":
             self._judge.whole_stops()
         elif event == "app.reload_failed":
@@ -205,7 +207,8 @@ class History:
                 self._judge.free(app, [int(index)] if index else [each.index for each in live])
             meant = {f"{app}:{each.index}" for each in live if not index or each.index == int(index)}
             if verb == "stop":
-                self._wishes.put_to_rest |= meant
+                gone = {f"{app}:{each.index}" for each in live if self._judge.is_replaced(each)}
+                self._wishes.put_to_rest |= meant - gone
             elif verb in ("start", "restart", "delete", "reload"):
                 whose = target if index else f"{app}:"
                 rests = self._wishes.put_to_rest

@@ -10,11 +10,12 @@ from sim.setups import BROKEN
 from sim.wishes import AppWish, Wishes
 from sim.world import World
 
-from pidone.ecosystem.spec import AppSpec, Condition, ExecMode
+from pidone.ecosystem.spec import AppSpec, Condition, ExecMode, OnReadyTimeout
 from pidone.record import Record
 
 FINAL: Final = ("stopped", "errored", "completed")
 _ON_THE_WAY: Final = ("backoff", "preparing", "starting", "stopping", "draining", "leaving")
+_ENDING: Final = ("leaving", "draining", "stopping")
 _EARLY: Final = 0.001
 
 
@@ -68,6 +69,8 @@ class Judge:
         self.violations: list[Violation] = []
         self.failed: set[str] = set()
         """Apps of which a reload was called off: they may be what they were before."""
+        self.is_overdue = False
+        """The runtime says that the time for the whole stop is up."""
         self._doubtful: list[Main] = []
         """Started in this instant."""
         self._was_leaving: set[str] = set()
@@ -132,7 +135,7 @@ class Judge:
 
     def _check_wish(self, main: Main) -> None:
         """Of one that was started; who is told to stop in the same instant was overtaken by the wish."""
-        if main.asked_at is not None or not main.proc.alive:
+        if main.asked_at is not None or not main.proc.alive or self._state_of(main) in _ENDING:
             return
         if self._runtime.phase not in ("NEW", "RUNNING", "LINGERING"):
             if not self._is_needed(main):
@@ -147,6 +150,22 @@ class Judge:
             self.complain("unwanted", f"{main} is started, where {len(app.slots)} are wanted")
         elif main.index < len(app.slots) and app.slots[main.index] is False:
             self.complain("unwanted", f"{main} is started, but somebody has stopped it")
+
+    def is_replaced(self, main: Main) -> bool:
+        """Whether another one holds its slot already."""
+        fact = self._fact_of(main)
+        return fact is not None and fact.place == "leaving"
+
+    def _state_of(self, main: Main) -> str:
+        """What the runtime says of it; a hook before its stop runs while it is `leaving`."""
+        fact = self._fact_of(main)
+        return "" if fact is None else fact.state
+
+    def _fact_of(self, main: Main) -> InstanceFacts | None:
+        app = self._runtime.apps().get(main.app)
+        members = app.instances if app is not None else ()
+        same = (each for each in members if (each.index, each.incarnation) == (main.index, main.incarnation))
+        return next(same, None)
 
     def asked(self, proc: Proc, what: str) -> None:
         main = self._mains.get(proc.mark)
@@ -215,6 +234,14 @@ class Judge:
             return  # it is one of two, and the other serves on
         if self._world.programs[main.proc.mark].behaviour.unhealthy_after is not None:
             return  # who does not work is no use to anybody
+        if (
+            main.spec.on_ready_timeout is OnReadyTimeout.FAIL
+            and not self._world.programs[main.proc.mark].online
+        ):
+            return  # nor is who does not get ready
+        wish = self.wishes.apps.get(main.app)
+        if wish is not None and wish.slots[main.index : main.index + 1] == [False]:
+            return  # somebody has stopped it, whoever depends on it
         if main.proc.mark in self._was_leaving:
             return  # it was decided when its hook began
         if self._runtime.phase == "STOPPING" and self.is_orderly and (up := self._dependents(main)):
@@ -225,7 +252,10 @@ class Judge:
         specs = (*self.wishes.ecosystem.apps, *(each.spec for each in self.live()))  # deleted ones live on
         names = {each.name for each in specs for d in each.depends_on if d.app == main.app}
         left = (each.mark.partition("/")[2].rpartition(":") for each in self._world.kernel.procs.values())
-        return any(slot.rpartition(":")[0] in names for slot, _, _ in left)
+        if any(slot.rpartition(":")[0] in names for slot, _, _ in left):
+            return True
+        facts = self._runtime.apps()
+        return any(each.state not in FINAL for name in names & facts.keys() for each in facts[name].instances)
 
     def _dependents(self, main: Main) -> list[Main]:
         """Who lives and depends on it, as the file says and the spec it was started from."""
@@ -243,6 +273,8 @@ class Judge:
         if main.heard_at is None:
             self.complain("unheard", f"{main} is killed and was never asked to stop")
             return
+        if self.is_overdue and any(each.behaviour.extends for each in self._world.programs.values()):
+            return  # who asks for more time again and again takes it from those who wait for his end
         app = self.wishes.apps.get(main.app)
         specs = [main.spec, *([app.spec, *app.earlier] if app else [])]
         patience = min(spec.kill_timeout for spec in specs)

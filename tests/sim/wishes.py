@@ -19,13 +19,17 @@ class AppWish:
         """Whether the file, as far as it counts, has it at all."""
         self.was_started = False
         """By a person, which needs no dependencies."""
+        self.unclear: set[int] = set()
+        """Slots that somebody has stopped, and that a file which may never have counted did away with."""
         self.most = spec.instances
         """There may be as many until a change of the file is carried out."""
 
     def copy(self) -> "AppWish":
         """As it is now."""
         other = AppWish.__new__(AppWish)
-        other.__dict__.update(self.__dict__, earlier=[*self.earlier], slots=[*self.slots])
+        other.__dict__.update(
+            self.__dict__, earlier=[*self.earlier], slots=[*self.slots], unclear={*self.unclear}
+        )
         return other
 
     @property
@@ -70,6 +74,7 @@ class Wishes:
             known = self.apps.get(name)
             if known is None or not known.is_named:
                 fresh = AppWish(spec)
+                self.put_to_rest = {each for each in self.put_to_rest if not each.startswith(f"{name}:")}
                 self.begun.discard(name)
                 if known is not None:
                     fresh.earlier = [*known.earlier, known.spec]
@@ -95,7 +100,9 @@ class Wishes:
         app.most = count
         gone = {f"{app.spec.name}:{slot}" for slot in range(count, len(app.slots))}
         self.put_to_rest -= gone  # there is nothing left to be started again
-        app.slots = [*app.slots[:count], *[new] * (count - len(app.slots))]
+        app.unclear |= {slot for slot in range(count, len(app.slots)) if app.slots[slot] is not True}
+        added = range(len(app.slots), count)
+        app.slots = [*app.slots[:count], *(None if slot in app.unclear and new else new for slot in added)]
 
     def rests(self) -> list[str]:
         """Who was put to rest, as far as there is such a slot."""
@@ -113,6 +120,8 @@ class Wishes:
             return []
         if not index:
             return [(app, list(range(len(app.slots))), True)]
+        if int(index) >= len(app.slots):
+            app.unclear.add(int(index))
         return [(app, [int(index)], False)] if int(index) < len(app.slots) else []
 
     def verb(self, verb: str, target: str, *args: object) -> None:

@@ -195,7 +195,7 @@ class Operations:
         data = value.get("data")
         reply = data.get("return") if isinstance(data, dict) else data
         named = data.get("action_name") if isinstance(data, dict) else None
-        waiting = [each for each in self._questions if each.instance is instance and not each.answer.done()]
+        waiting = [each for each in self._questions if each.who == instance.who and not each.answer.done()]
         for question in waiting:
             if named is None or question.action == named:
                 question.answer.set_result(reply)
@@ -207,6 +207,8 @@ class _Question:
 
     def __init__(self, instance: Instance, action: str, answer: "asyncio.Future[object]") -> None:
         self.instance = instance
+        self.who = instance.who
+        """Whose answer it is: the next life of the slot was asked something else."""
         self.action = action
         self.answer = answer
 

@@ -258,7 +258,7 @@ class AppSpec(Record, kw_only=True, hidden=("env",)):
     no_new_privs: bool = False
     oom_score_adj: int | None = None
     die_with_runtime: bool = True
-    """Whether the kernel sends it `kill_signal` when a runtime that is not process 1 was killed."""
+    """Whether it gets `kill_signal` when a runtime that is not process 1 was killed."""
     cpu_affinity: str | tuple[int, ...] | None = None
 
     # Memory

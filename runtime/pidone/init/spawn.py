@@ -65,8 +65,6 @@ class SpawnPlan(Record, kw_only=True):
     no_new_privs: bool = False
     oom_score_adj: int | None = None
     cpu_affinity: tuple[int, ...] | None = None
-    parent_death_signal: int = 0
-    """What the kernel sends it when we end before it; 0 is nothing."""
     before_exec: Callable[[], None] | None = None
     """The child's last step of all, with the rights of the program. It must not raise, nor need a thread."""
 
@@ -78,7 +76,6 @@ class SpawnPlan(Record, kw_only=True):
             or self.before_exec
             or self.limits
             or self.no_new_privs
-            or self.parent_death_signal
             or any(
                 right is not None
                 for right in (
@@ -188,7 +185,7 @@ def _descriptors(plan: SpawnPlan) -> Iterator[Mapping[int, int]]:
 
 
 def _fork(plan: SpawnPlan) -> int:
-    if plan.no_new_privs or plan.parent_death_signal or _keeps_capabilities(plan.uid):
+    if plan.no_new_privs or _keeps_capabilities(plan.uid):
         from pidone.init import prctl  # noqa: PLC0415 (loaded here rather than between fork and exec)
 
         prctl.prepare()
@@ -249,7 +246,6 @@ def _become(plan: SpawnPlan, wanted: Mapping[int, int], failure: int) -> NoRetur
             step = f"cwd: {plan.cwd}"
             os.chdir(plan.cwd)
         env = {**plan.env, **dict.fromkeys(plan.pid_vars, str(os.getpid()))}
-        _set_parent_death_signal(plan)
         step = "signals"
         for number in _RESETTABLE:
             signal.signal(number, signal.SIG_DFL)
@@ -325,15 +321,6 @@ def _set_no_new_privs(plan: SpawnPlan) -> None:
         from pidone.init import prctl  # noqa: PLC0415 (already loaded by the parent)
 
         prctl.set_no_new_privs()
-
-
-def _set_parent_death_signal(plan: SpawnPlan) -> None:
-    """After the credentials, whose change would clear it; where it cannot be had, the app does without."""
-    if plan.parent_death_signal:
-        from pidone.init import prctl  # noqa: PLC0415 (already loaded by the parent)
-
-        with contextlib.suppress(OSError):
-            prctl.set_parent_death_signal(plan.parent_death_signal)
 
 
 _RIGHTS: Final = (

@@ -239,7 +239,8 @@ class App:
         wanted.slots = {index: slot for index, slot in wanted.slots.items() if index < count}
         wanted.queue = [wish.but(count=None) for wish in wanted.queue]
         if wanted.exchange is not None:
-            wanted.exchange = wanted.exchange.but(count=count)
+            stopped = frozenset(slot for slot in wanted.exchange.stopped if slot < count)
+            wanted.exchange = wanted.exchange.but(count=count, stopped=stopped)
         if wanted.rollout is not None:
             wanted.rollout.count = None
         elif spec is not None:
@@ -395,7 +396,8 @@ class App:
             case steps.Renew():
                 rollout.todo.remove(step.index)
                 instance = self.instances[step.index]
-                rollout.restarting = (step.index, instance.incarnation)
+                is_new = instance.state is State.PREPARING  # it is going to be launched from the new spec
+                rollout.restarting = (step.index, instance.incarnation - is_new)
                 instance.app = rollout.spec
                 instance.handle(Event.RESTART, reason=reason)
             case steps.Returned():

@@ -68,6 +68,9 @@ class Launcher(Protocol):
     ) -> Process:
         """Start one. All it wrote is in the log before `on_exit` is called. Raises SpawnError."""
 
+    def rest(self) -> None:
+        """All apps are down, and nothing will be started any more."""
+
 
 class World(Record):
     """The collaborators every instance shares."""

@@ -380,7 +380,8 @@ class Instance:
         self._pending = None  # a hook that runs may end in its own time
         if self._running.end_leftovers(IncarnationReport(self, self.incarnation).gone):
             self._log("info", "instance.leftovers", "left processes behind, which are asked to end")
-            self._deadline.arm(self.app.kill_timeout, Event.OVERDUE)
+            if self.state is not State.STOPPING:  # else they have what is left of its time
+                self._deadline.arm(self.app.kill_timeout, Event.OVERDUE)
             self._enter(State.STOPPING)
         else:
             self._conclude()

@@ -338,8 +338,8 @@ class Session:
         if self._is_reaping:
             self._loop.call_soon(self._reap)
 
-    def _orphan_buried(self, pid: int) -> None:
-        self._launcher.orphan_buried(pid)
+    def _orphan_buried(self, _pid: int) -> None:
+        self._launcher.orphan_buried()
         self._supervisor.orphan_buried()
 
     def _read_file(

@@ -641,6 +641,7 @@ class Supervisor:
 
     def _rest(self) -> None:
         self.phase = Phase.RESTING
+        self._world.launcher.rest()
         ending = self._ending or Ending(ExitCode.OK, "idle")
         if not self._world.lifecycle.whole_rests(ending.code, ending.message, self._begin_sweep):
             self._begin_sweep()
@@ -662,6 +663,7 @@ class Supervisor:
         if self.phase is Phase.DONE:
             return
         self.phase = Phase.DONE
+        self._world.launcher.rest()
         if self._deadline is not None:
             self._deadline.cancel()
         for app in self.apps.values():

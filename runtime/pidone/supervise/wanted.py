@@ -103,14 +103,17 @@ class Exchange(Record):
         if slots is None:
             return self.but(run=Run.ON, was_stopped=False, stopped=frozenset())
         rest = frozenset(range(self.count)) if self.run is Run.OFF else self.stopped
-        stopped = rest - set(slots)
+        stopped = rest.difference(slots)
         if len(stopped) >= self.count:  # none of them will be there
             return self
         return self.but(run=Run.ON, was_stopped=False, stopped=stopped)
 
     def without(self, slots: Collection[int] | None) -> Self:
         """The same, but somebody stops it, or these slots."""
-        stopped = self.stopped if slots is None else self.stopped | set(slots)
+        chosen = frozenset(slots or ()) & frozenset(range(self.count))  # others will not be there
+        if slots is not None and not chosen:
+            return self
+        stopped = self.stopped | chosen
         if slots is None or len(stopped) >= self.count:
             return self.but(run=Run.OFF, was_stopped=True, stopped=frozenset())
         return self.but(stopped=stopped)

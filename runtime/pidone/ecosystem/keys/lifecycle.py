@@ -140,7 +140,7 @@ STOP: Final = KeyGroup(
         Key(
             "die_with_runtime",
             kinds.BOOL,
-            "Whether the kernel sends it `kill_signal` when a runtime that is not process 1 was killed.",
+            "Whether it gets `kill_signal` when a runtime that is not process 1 was killed.",
             ours=True,
         ),
         Key(

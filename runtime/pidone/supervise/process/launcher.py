@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pidone.contracts import Clock, Handover, InstanceId, LogSink, LogSource, Outlet, Report, SocketBroker
 from pidone.descriptors import close
@@ -19,6 +19,9 @@ from pidone.supervise.process.environment import Environment
 from pidone.supervise.process.leftovers import Cleanup, Looks, ProcessTree
 from pidone.supervise.process.refusals import Refusals
 from pidone.supervise.process.stdin import StdinPipe
+
+if TYPE_CHECKING:
+    from pidone.supervise.process.guard import Guard
 
 FOLLOWED_POLL: Final[Seconds] = 0.25
 """A main process that an app has named (MAINPID=) is looked at this often while its parent is not us: nobody
@@ -48,7 +51,7 @@ class ForkLauncher:
         self._count = count
         self._environment = Environment(environ)
         self._looks = Looks(clock)
-        self._is_process_1 = os.getpid() == 1  # whose end is everybody's
+        self._guard = None if os.getpid() == 1 else self._make_guard()  # the end of process 1 is everybody's
         self._refusals = Refusals(log)
         self._cleanups: set[Cleanup] = set()
         self._is_closed = False
@@ -90,6 +93,7 @@ class ForkLauncher:
                 raise SpawnError(f"what a process is given here: {error}") from None
             undo.pop_all()
         self._reaper.watch(pid, process.main_ended)
+        self._watch_over(app, pid)
         return process
 
     def _accompany(
@@ -130,7 +134,6 @@ class ForkLauncher:
         )
         give(app, outlet.stdout, outlet.stderr, *([stdin.child_end] if stdin else ()))
         return plan.but(
-            parent_death_signal=app.kill_signal if app.die_with_runtime and not self._is_process_1 else 0,
             stdin=stdin.child_end if stdin else 0 if app.stdin == "inherit" else None,
             fds=handover.fds,
             pid_vars=handover.pid_vars,
@@ -150,17 +153,40 @@ class ForkLauncher:
         """The app and the slot of PM2's number."""
         return self._environment.slot_of(pm_id)
 
-    def follow(self, pid: int, on_exit: Callable[[ExitStatus], None]) -> None:
+    def follow(self, app: AppSpec, pid: int, on_exit: Callable[[ExitStatus], None]) -> None:
         """Hear about the end of a descendant that will be adopted by us."""
         self._reaper.watch(pid, on_exit)
+        self._watch_over(app, pid)
+
+    def main_buried(self, pid: int) -> None:
+        """One that was started or followed is gone."""
+        if self._guard is not None:
+            self._guard.drop(pid)
+
+    def rest(self) -> None:
+        """All apps are down, and nothing will be started any more."""
+        if self._guard is not None:
+            self._guard.close()
+
+    def _make_guard(self) -> "Guard":
+        from pidone.supervise.process.guard import Guard  # noqa: PLC0415 (process 1 has none)
+
+        return Guard(self._clock, self._reaper, self._unguarded)
+
+    def _watch_over(self, app: AppSpec, pid: int) -> None:
+        if self._guard is not None and app.die_with_runtime:
+            self._guard.add(pid, app.kill_signal)
+
+    def _unguarded(self, why: str) -> None:
+        message = f"apps would live on if this process were killed (die_with_runtime): {why}"
+        self._log.event("warning", "rights.missing", message, setting="die_with_runtime")
 
     def later(self, delay: Seconds, look: Callable[[], None]) -> None:
         """Look at something again."""
         self._clock.call_later(delay, look)
 
-    def orphan_buried(self, pid: int) -> None:
+    def orphan_buried(self) -> None:
         """An adopted process was reaped: it may have been the last one somebody waits for."""
-        del pid
         for cleanup in tuple(self._cleanups):
             cleanup.check()
 
@@ -335,14 +361,14 @@ class ForkedProcess:
         if self._cleanup is not None:
             self._cleanup.kill()
             return
-        self._tree.remember()
+        descendants = self._tree.remember()
         self.signal(signal.SIGKILL)
         if self._named is not None and self._tree.main_is_alive:
             proctree.deliver(self._started, signal.SIGKILL)
         if self._app.kill_mode is KillMode.PROCESS:
             return
         self._tree.send_to_group(signal.SIGKILL)
-        for process in self._tree.alive():
+        for process in descendants:  # all others are looked for when the main process has ended
             process.deliver(signal.SIGKILL)
 
     def end_leftovers(self, on_gone: Callable[[], None]) -> bool:
@@ -359,16 +385,17 @@ class ForkedProcess:
         )
         if self._cleanup is None:
             return False
-        if self._killed:
-            self._cleanup.kill()
+        if self._killed:  # it may find that nobody is left, and nobody is called back from inside
+            self._launcher.later(0.0, self._cleanup.kill)
         return True
 
     def main_ended(self, status: ExitStatus) -> None:
         """The reaper buried the main process: drain its pipes, then tell the owner."""
+        self._launcher.main_buried(self._started)
         named, self._named = self._named, None
         if named is not None and named.deliver(0) != proctree.GONE:
             self._started = named.pid  # adopted by us now
-            self._launcher.follow(named.pid, self.main_ended)
+            self._launcher.follow(self._app, named.pid, self.main_ended)
             return
         self._tree.main_is_alive = False
         if self.stdin is not None:

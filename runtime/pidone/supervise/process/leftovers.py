@@ -37,6 +37,8 @@ class Looks:
         self._is_ours = proctree.is_ours()
         self._spare = SpareDescriptor()
         self._latest: proctree.Look | None = None
+        self._earlier: proctree.Look | None = None
+        """The one before, in the same turn."""
 
     def look(self) -> proctree.Look | None:
         """Everybody, as of this turn; None if that cannot be told."""
@@ -49,13 +51,21 @@ class Looks:
             return None
         if self._latest is None:
             self._clock.call_later(0.0, self._forget)
-        self._latest = proctree.Look(processes)
+        self._earlier, self._latest = self._latest, proctree.Look(processes)
         return self._latest
 
     @property
     def is_fresh(self) -> bool:
         """Whether the next look is a new one."""
         return self._latest is None
+
+    def began_after(self, pid: int) -> bool:
+        """Whether the latest look began when this process had ended already, as the one before it shows.
+
+        All of its descendants that are left are in there then: whoever was born since has one for a parent.
+        """
+        process = None if self._earlier is None else self._earlier.processes.get(pid)
+        return self._earlier is not None and (process is None or process.is_dead)
 
     def below(self, pid: int) -> list[proctree.ProcessInfo]:
         """The descendants of one process now, cheaper than everybody; none if that cannot be told."""
@@ -76,7 +86,7 @@ class Looks:
                 return None
 
     def _forget(self) -> None:
-        self._latest = None
+        self._latest = self._earlier = None
 
 
 class ProcessTree:
@@ -113,8 +123,8 @@ class ProcessTree:
         was_fresh = self._looks.is_fresh
         look = self._looks.look()
         found = None if look is None else self._among(look, strays)
-        if not found and not was_fresh and look is not None:  # somebody may have been born in this turn
-            look = self._looks.look_anew()
+        if not found and not was_fresh and look is not None and not self._looks.began_after(self._main):
+            look = self._looks.look_anew()  # somebody may have been born in this turn
             found = None if look is None else self._among(look, strays)
         if found is None:
             return [proctree.UnseenGroup(self._main)] if has_group else []

@@ -1,0 +1,172 @@
+"""A process beside the runtime that signals its apps when the runtime was killed (`die_with_runtime`).
+
+The kernel offers the same by PR_SET_PDEATHSIG, but only to who asks for it between fork and exec, and then
+every start is a fork instead of a posix_spawn: ten times as long for each of a thousand instances. So one
+fork for all of them reads a pipe whose other end only the runtime has. When that closes, the runtime has
+ended, and everybody who is still there gets his signal; a pid that was given away again is not hit.
+
+It is forked in a later turn than the first start, so that nobody waits for it, and anew if it is killed
+itself: a fork knows all there is to know. The reaper has it among those it watches: a child that nobody owns
+could be one that an app has left behind, and then each end of an app would be a look at everybody in /proc.
+"""
+
+import contextlib
+import gc
+import os
+from collections.abc import Callable, Iterable
+from typing import Final, NoReturn
+
+from pidone.contracts import Clock, Timer
+from pidone.csignal import signal
+from pidone.descriptors import close
+from pidone.ecosystem.spec import Seconds
+from pidone.init import proctree
+from pidone.init.reaper import ExitStatus, Reaper
+from pidone.init.signals import keep_out, let_in
+
+_RETRY: Final[Seconds] = 5.0
+"""Between two forks at least: one that cannot live must not be all that the runtime does."""
+_READ: Final = 65536
+
+
+class Guard:
+    """The runtime's side of it."""
+
+    def __init__(self, clock: Clock, reaper: Reaper, on_failed: Callable[[str], None]) -> None:
+        """Nobody is guarded yet, and nothing is forked. `on_failed` hears once why there is none."""
+        self._clock = clock
+        self._reaper = reaper
+        self._on_failed: Callable[[str], None] | None = on_failed
+        self._guarded: dict[int, int] = {}
+        """What to send to whom."""
+        self._pid = 0
+        self._pipe = -1
+        self._due: Timer | None = None
+        self._forked_at = -_RETRY
+        self._is_closed = False
+
+    def add(self, pid: int, number: int) -> None:
+        """Signal this process by `number` when the runtime was killed."""
+        self._guarded[pid] = number
+        self._tell(f"{pid} {number}\n")
+
+    def drop(self, pid: int) -> None:
+        """It has ended."""
+        if self._guarded.pop(pid, None) is not None and self._pid:
+            self._tell(f"{pid} 0\n")
+
+    def close(self) -> None:
+        """All apps are down, and the runtime ends in order."""
+        self._is_closed = True
+        if self._due is not None:
+            self._due.cancel()
+        if self._pid and proctree.deliver(self._pid, signal.SIGKILL) == proctree.SENT:
+            with contextlib.suppress(OSError):  # a sandbox without it
+                os.waitpid(self._pid, 0)  # at once, as it does nothing but read: nobody would bury it later
+        self._let_go()
+
+    def _has_ended(self, _status: ExitStatus) -> None:
+        self._let_go()
+        self._begin_soon()
+
+    def _tell(self, line: str) -> None:
+        if not self._pid:
+            self._begin_soon()
+            return
+        try:
+            os.write(self._pipe, line.encode())
+        except BrokenPipeError:
+            return  # it is dead, and will be buried
+        except OSError:  # it was stopped, or is starved: another one knows all that this one does not
+            proctree.deliver(self._pid, signal.SIGKILL)
+
+    def _begin_soon(self) -> None:
+        if self._due is None and not self._is_closed:
+            since = self._clock.time() - self._forked_at
+            self._due = self._clock.call_later(0.0 if since >= _RETRY else _RETRY - since, self._begin)
+
+    def _begin(self) -> None:
+        self._due = None
+        if self._pid or not self._guarded:
+            return
+        self._forked_at = self._clock.time()
+        try:
+            read, self._pipe = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as error:
+            self._fail(error)
+            return
+        keep_out()
+        try:
+            self._pid = os.fork()
+            if self._pid == 0:
+                _stand_guard(read, self._guarded)
+            self._reaper.watch(self._pid, self._has_ended)
+        except OSError as error:
+            self._let_go()
+            self._fail(error)
+        finally:
+            let_in()
+            close(read)
+
+    def _fail(self, error: OSError) -> None:
+        if self._on_failed is not None:
+            self._on_failed(f"{error.strerror}")
+            self._on_failed = None
+        self._begin_soon()
+
+    def _let_go(self) -> None:
+        self._pid = 0
+        if self._pipe >= 0:
+            close(self._pipe)
+            self._pipe = -1
+
+
+def _stand_guard(pipe: int, guarded: dict[int, int]) -> NoReturn:
+    """In the fork: every signal stays blocked, and nothing of the runtime's is held open."""
+    try:
+        gc.disable()  # what is shared with the runtime stays so
+        os.setsid()
+        _close_all_but(pipe)
+        os.set_blocking(pipe, True)
+        guards = {pid: (number, _read(pid)) for pid, number in guarded.items()}
+        rest = b""
+        while data := os.read(pipe, _READ):
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                pid, number = map(int, line.split())
+                if number:
+                    guards[pid] = (number, _read(pid))
+                else:
+                    guards.pop(pid, None)
+        _end(guards.items())
+    finally:
+        os._exit(0)
+
+
+def _end(guards: Iterable[tuple[int, tuple[int, proctree.ProcessInfo | None]]]) -> None:
+    for pid, (number, process) in guards:
+        if process is None:  # no /proc: the number has to do
+            proctree.deliver(pid, number)
+        else:
+            process.deliver(number)
+
+
+def _read(pid: int) -> proctree.ProcessInfo | None:
+    try:
+        return proctree.read(pid)
+    except OSError:
+        return None
+
+
+def _close_all_but(pipe: int) -> None:
+    """Log pipes, ports and the pipe's other end among them."""
+    try:
+        descriptors = [int(name) for name in os.listdir("/proc/self/fd")]
+    except OSError:  # no /proc
+        descriptors = list(range(os.sysconf("SC_OPEN_MAX")))
+    for fd in descriptors:
+        if fd != pipe:
+            try:
+                os.close(fd)
+            except OSError:  # that of the listing
+                continue
