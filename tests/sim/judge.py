@@ -234,14 +234,12 @@ class Judge:
             return  # it is one of two, and the other serves on
         if self._world.programs[main.proc.mark].behaviour.unhealthy_after is not None:
             return  # who does not work is no use to anybody
-        if (
-            main.spec.on_ready_timeout is OnReadyTimeout.FAIL
-            and not self._world.programs[main.proc.mark].online
-        ):
-            return  # nor is who does not get ready
+        is_ready = self._world.programs[main.proc.mark].online
+        if main.spec.on_ready_timeout is OnReadyTimeout.FAIL and not is_ready:
+            return  # nor is who does not get ready: `ready_timeout` ends it, whoever waits for it
         wish = self.wishes.apps.get(main.app)
-        if wish is not None and wish.slots[main.index : main.index + 1] == [False]:
-            return  # somebody has stopped it, whoever depends on it
+        if wish is not None and wish.is_stopped(main.index):
+            return  # somebody has stopped it, whoever depends on it: the last word is theirs
         if main.proc.mark in self._was_leaving:
             return  # it was decided when its hook began
         if self._runtime.phase == "STOPPING" and self.is_orderly and (up := self._dependents(main)):
@@ -274,7 +272,7 @@ class Judge:
             self.complain("unheard", f"{main} is killed and was never asked to stop")
             return
         if self.is_overdue and any(each.behaviour.extends for each in self._world.programs.values()):
-            return  # who asks for more time again and again takes it from those who wait for his end
+            return  # the time of the whole is extended once: who asks for ever takes it from those he depends on
         app = self.wishes.apps.get(main.app)
         specs = [main.spec, *([app.spec, *app.earlier] if app else [])]
         patience = min(spec.kill_timeout for spec in specs)

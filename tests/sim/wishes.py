@@ -40,6 +40,10 @@ class AppWish:
             return True
         return None if None in self.slots else False
 
+    def is_stopped(self, slot: int) -> bool:
+        """Whether somebody has stopped it: itself, or the whole app where a file did away with the slot."""
+        return self.slots[slot] is False if slot < len(self.slots) else not any(self.slots)
+
 
 class Wishes:
     """All apps, by name."""
@@ -150,7 +154,9 @@ class Wishes:
     def _reload(app: AppWish, slots: list[int], *, is_whole: bool) -> None:
         app.was_started = True
         if not any(app.slots):
-            clear = is_whole and None not in app.slots
+            # Where the file's count is not carried out yet, there may be slots that nobody has stopped: then
+            # the app runs, and its reload leaves alone what was stopped.
+            clear = is_whole and None not in app.slots and app.most <= len(app.slots)
             app.slots = [True if clear else None] * len(app.slots)
             return
         for slot in slots:
