@@ -272,7 +272,7 @@ class Judge:
             self.complain("unheard", f"{main} is killed and was never asked to stop")
             return
         if self.is_overdue and any(each.behaviour.extends for each in self._world.programs.values()):
-            return  # the time of the whole is extended once: who asks for ever takes it from those he depends on
+            return  # the whole gets more time once: who asks for ever takes it from those he depends on
         app = self.wishes.apps.get(main.app)
         specs = [main.spec, *([app.spec, *app.earlier] if app else [])]
         patience = min(spec.kill_timeout for spec in specs)

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final
 
 from pidone.contracts import SocketBroker, Timer
-from pidone.ecosystem.spec import AppSpec, Dependency, Ecosystem, RuntimeSpec, Seconds
+from pidone.ecosystem.spec import AppSpec, Ecosystem, RuntimeSpec, Seconds
 from pidone.ecosystem.stopping import AppKey, dependencies, stop_time
 from pidone.errors import ListenError
 from pidone.init.exitcodes import SIGNAL_BASE, ExitCode
@@ -23,15 +23,15 @@ from pidone.supervise.collaborators import World
 from pidone.supervise.ending import Ending, ended_by, over
 from pidone.supervise.faults import Faults
 from pidone.supervise.instance import Instance, Numbers
+from pidone.supervise.order import StartOrder
 from pidone.supervise.plan import can_overlap
 from pidone.supervise.process.leftovers import Cleanup, our_descendants
+from pidone.supervise.revision import change, run_of, same_but_count
 from pidone.supervise.states import Event, State
-from pidone.supervise.wanted import Exchange, Replacement, Run
+from pidone.supervise.wanted import Exchange, Run
 
 AFTER_KILL: Final[Seconds] = 2.0
 """How long a process may take to vanish after SIGKILL (uninterruptible sleep) before we leave without it."""
-
-
 AFTER_FAULT: Final[Seconds] = 1.0
 """How long after an unexpected exception every app is looked at again: it may be raised again."""
 LAST_STAND: Final[Seconds] = 8.0
@@ -80,8 +80,7 @@ class Supervisor:
         self._broker = broker
         self._count = count
         self._on_done = on_done
-        self._blocked: set[AppKey] = set()
-        """Waiting apps of which it was told that they wait in vain."""
+        self._order = StartOrder(self.apps, world)
         self._numbers: dict[AppKey, dict[int, Numbers]] = {}
         """Of every slot there ever was: no incarnation has the number of another one."""
         self._changed: dict[AppKey, None] = {}
@@ -127,11 +126,7 @@ class Supervisor:
 
     def waits_for(self, app: App) -> str:
         """What stands between the wish for an app and what is there, in words; empty if nothing does."""
-        if app.wanted.run is not Run.WAITING:
-            return app.waits_for
-        missing = self._missing(app)
-        apps = ", ".join(f"{each.app} to be {each.condition}" for each in missing)
-        return apps or self._world.lifecycle.waits_for(app)
+        return self._order.waits_for(app)
 
     # -- what people and signals ask for ---------------------------------------------------------------
 
@@ -146,7 +141,7 @@ class Supervisor:
             return
         self.phase = Phase.RUNNING
         for spec in self.ecosystem.apps:
-            self._add(Exchange(spec, self._count(spec), _run_of(spec)))
+            self._add(Exchange(spec, self._count(spec), run_of(spec)))
         self.reconcile()
 
     def shutdown(self, ending: Ending, *, at_once: bool = False) -> None:
@@ -231,18 +226,18 @@ class Supervisor:
         present = {key: app.wanted.aim for key, app in self.apps.items() if not app.wanted.is_removed}
         removed = [key for key in present if key not in new]
         added = [key for key in new if key not in present]
-        changed = [key for key in present if key in new and not _same_but_count(present[key], new[key])]
+        changed = [key for key in present if key in new and not same_but_count(present[key], new[key])]
         scaled = []
         for key in removed:
             self.apps[key].remove()
         for key, spec in new.items():
             count = self._count(spec)
             if key not in self.apps:
-                self._add(Exchange(spec, count, _run_of(spec)))
+                self._add(Exchange(spec, count, run_of(spec)))
             elif key in added:  # it is on its way out, and shall come back
-                self.apps[key].become(Exchange(spec, count, _run_of(spec)))
+                self.apps[key].become(Exchange(spec, count, run_of(spec)))
             elif key in changed:
-                self._change(self.apps[key], spec, count)
+                change(self.apps[key], spec, count)
             else:
                 if count != self.apps[key].count:
                     scaled.append(key)
@@ -289,14 +284,14 @@ class Supervisor:
         for spec in specs:
             key = spec.key()
             before, app = present.get(key), self.apps.get(key)
-            fresh = Exchange(spec, self._count(spec), _run_of(spec))
+            fresh = Exchange(spec, self._count(spec), run_of(spec))
             if app is None:
                 added.append(key)
                 self._add(fresh)
             elif before is None:  # it is on its way out, and shall come back
                 added.append(key)
                 app.become(fresh)
-            elif not _same_but_count(before, spec):
+            elif not same_but_count(before, spec):
                 changed.append(key)
                 count = app.count if spec.instances == before.instances else fresh.count
                 self._exchange_on_request(app, fresh.but(count=count, run=Run.ON), at_once=at_once)
@@ -339,30 +334,10 @@ class Supervisor:
 
     def _add(self, app: Exchange) -> None:
         key = app.spec.key()
-        self._blocked.discard(key)
+        self._order.forget(key)
         numbers = self._numbers.setdefault(key, {})
         self.apps[key] = App(app.spec, app.count, self._world, self, numbers)
         self.apps[key].take_over(app)
-
-    def _change(self, app: App, spec: AppSpec, count: int) -> None:
-        """Without a gap where old and new can serve side by side; stop and start elsewhere."""
-        if app.wanted.is_on and not app.is_down and can_overlap(app.spec) and can_overlap(spec):
-            app.replace(Replacement(spec=spec, count=count, reason="config"))
-            return
-        if app.wanted.exchange is not None:
-            app.become(app.wanted.exchange.but(spec=spec, count=count))
-            return
-        if app.wanted.is_on:  # it need not wait for what it did not wait for before
-            run = Run.ON if spec.depends_on == app.spec.depends_on else Run.WAITING
-        elif app.wanted.run is Run.WAITING:
-            run = Run.WAITING
-        elif app.wanted.was_stopped:
-            run = Run.OFF  # whoever stopped it starts it again
-        else:
-            run = _run_of(spec)
-        stopped = frozenset(slot for slot in app.wanted.stopped_slots if slot < count)
-        rests = app.wanted.was_stopped and run is Run.OFF
-        app.become(Exchange(spec, count, run, was_stopped=rests).without(stopped))
 
     # -- called by apps --------------------------------------------------------------------------------
 
@@ -388,7 +363,7 @@ class Supervisor:
             self._exchange()
             self._end_by_essential()
         if self.phase is Phase.RUNNING:
-            self._start_waiting()
+            self._order.begin()
         elif self.phase is Phase.STOPPING:
             self._stop_next()
         self._step_apps()
@@ -445,62 +420,8 @@ class Supervisor:
             elif app.wanted.is_removed:
                 self._broker.close(app.spec)
                 del self.apps[key]
-                self._blocked.discard(key)
+                self._order.forget(key)
                 self._world.log.forget(key)
-
-    def _start_waiting(self) -> None:
-        for app in [app for app in self.apps.values() if app.wanted.run is Run.WAITING]:
-            key = app.spec.key()
-            missing = self._missing(app)
-            if not missing:
-                self._blocked.discard(key)
-                self._begin_unless_outside(app)
-                continue
-            hopeless = [d for d in missing if not self._may_come(app, d)]
-            if hopeless and key not in self._blocked:
-                self._blocked.add(key)
-                first = hopeless[0]
-                self._log(
-                    "error",
-                    "app.blocked",
-                    f"waits for {first.app} to be {first.condition}, which will not happen",
-                    **app.spec.labels(),
-                )
-
-    def _begin_unless_outside(self, app: App) -> None:
-        """Let it start, unless it waits for a service outside."""
-        outside = self._world.lifecycle.outside(app)
-        if outside is None or outside.is_there:
-            app.begin()
-        elif outside.failure:
-            app.refuse(outside.failure)
-
-    def _missing(self, app: App) -> list[Dependency]:
-        """What an app still waits for. One whose dependency has been removed waits for nobody."""
-        found = [(needed, self._dependency(app, needed.app)) for needed in app.spec.depends_on]
-        return [
-            needed
-            for needed, other in found
-            if other is not None and (other.wanted.exchange or not other.satisfies(needed.condition))
-        ]
-
-    def _dependency(self, app: App, name: str) -> App | None:
-        """The app a dependency names, of the same namespace if there is one; None if it is gone."""
-        same = self.apps.get((app.spec.namespace, name))
-        if same is not None and not same.wanted.is_removed:
-            return same
-        others = (other for other in self.apps.values() if other.name == name)
-        return next((other for other in others if not other.wanted.is_removed), None)
-
-    def _may_come(self, app: App, dependency: Dependency) -> bool:
-        other = self._dependency(app, dependency.app)
-        if other is None:
-            return True
-        if other.wanted.exchange is not None:
-            return other.wanted.exchange.run is not Run.OFF
-        if other.wanted.run is Run.WAITING:
-            return other.spec.key() not in self._blocked
-        return other.can_satisfy(dependency.condition)
 
     def _end_by_essential(self) -> None:
         """Before anything is started: its end is that of the whole."""
@@ -513,8 +434,13 @@ class Supervisor:
         if not self.runtime.auto_exit:
             return
         for app in self.apps.values():
-            waits = app.wanted.run is Run.WAITING and app.spec.key() not in self._blocked
-            if not app.is_down or waits or _becomes(app) or app.was_put_to_rest or app.will_come_back:
+            if (
+                not app.is_down
+                or self._order.waits(app)
+                or _becomes(app)
+                or app.was_put_to_rest
+                or app.will_come_back
+            ):
                 return
         self.shutdown(over(self.apps.values()), at_once=True)
 
@@ -681,28 +607,9 @@ class Supervisor:
         self._world.log.event(level, event, message, **known)
 
 
-def _run_of(spec: AppSpec) -> Run:
-    return Run.WAITING if spec.autostart else Run.OFF
-
-
 def _becomes(app: App) -> bool:
     """Whether it is about to be another one that runs."""
     return app.wanted.exchange is not None and app.wanted.exchange.run is not Run.OFF
-
-
-def _same_but_count(one: AppSpec, other: AppSpec) -> bool:
-    """Whether no process of one would be another one under the other."""
-    return (
-        one.but(
-            instances=other.instances,
-            max_follows=other.max_follows,
-            wait_for=other.wait_for,
-            wait_for_timeout=other.wait_for_timeout,
-            wait_for_interval=other.wait_for_interval,
-            on_wait_timeout=other.on_wait_timeout,
-        )
-        == other
-    )
 
 
 def _names(keys: list[tuple[str, str]]) -> list[str]:
