@@ -19,6 +19,12 @@ from harness import DEADLINE_S, children, eventually
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
+_PATIENCE_S = 90
+"""A browser on a machine that others use too."""
+_KEYS = {"Tab": ("", 9), "Enter": ("\r", 13), "ArrowLeft": ("", 37), "ArrowRight": ("", 39)}
+"""Keys that a browser acts on by itself need what they type and Windows' number for them."""
+
+
 class Browser:
     """One page."""
 
@@ -31,8 +37,8 @@ class Browser:
         self.complaints: list[str] = []
         """Errors and violations of the page's policy, as the console told them."""
 
-    def open(self, url: str, *, width: int, height: int, dark: bool = False) -> None:
-        """Load a page."""
+    def open(self, url: str, *, width: int, height: int, dark: bool = False, before: str = "") -> None:
+        """Load a page; the script `before` runs first."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
@@ -46,6 +52,8 @@ class Browser:
             deviceScaleFactor=1,
             mobile=width < 600,
         )
+        if before:
+            self.call("Page.addScriptToEvaluateOnNewDocument", source=before)
         self.call("Page.navigate", url=url)
 
     def run(self, script: str) -> Any:
@@ -54,13 +62,14 @@ class Browser:
 
     def until(self, script: str) -> Any:
         """Wait until an expression is true."""
-        return eventually(lambda: self.run(script), script)
+        return eventually(lambda: self.run(script), script, _PATIENCE_S, every=0.05)
 
     def press(self, key: str) -> None:
-        """One key."""
+        """One key, by its name or as a character."""
+        text, code = (key, 0) if len(key) == 1 else _KEYS.get(key, ("", 0))
         for kind in ("keyDown", "keyUp"):
-            text = key if kind == "keyDown" and len(key) == 1 else ""
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, text=text)
+            typed = text if kind == "keyDown" else ""
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, text=typed, windowsVirtualKeyCode=code)
 
     def screenshot(self, path: Path) -> None:
         """What it looks like."""
@@ -82,7 +91,7 @@ class Browser:
                 self.complaints.append(json.dumps(answer["params"]))
 
     def _next(self) -> Any:
-        deadline = time.monotonic() + DEADLINE_S
+        deadline = time.monotonic() + _PATIENCE_S
         while b"\0" not in self._partial:
             ready, _, _ = select.select([self._answers], [], [], max(0.0, deadline - time.monotonic()))
             assert ready, "the browser does not answer"

@@ -130,13 +130,13 @@ class ControlServer:
 
     def _open_doors(self) -> None:
         from pidone.control.applying import Applying  # noqa: PLC0415 (what `_knocked` is about)
+        from pidone.control.dashboard.page import Page  # noqa: PLC0415
         from pidone.control.handlers import Handlers, described  # noqa: PLC0415
         from pidone.control.healthz import Probes  # noqa: PLC0415
         from pidone.control.history.view import HistoryView  # noqa: PLC0415
         from pidone.control.listener import Listener  # noqa: PLC0415
         from pidone.control.metrics import Metrics  # noqa: PLC0415
         from pidone.control.operations import Operations  # noqa: PLC0415
-        from pidone.control.page import Page  # noqa: PLC0415
         from pidone.control.router import Router, parse  # noqa: PLC0415
 
         parts = self._parts

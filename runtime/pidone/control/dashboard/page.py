@@ -1,4 +1,4 @@
-"""The dashboard's one file, read when somebody asks for it."""
+"""The dashboard's one page, put together when somebody asks for it."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,10 @@ from pidone.control.messages import JSON, Answer, Request, Response, as_json
 from pidone.control.router import Access, Route
 from pidone.supervise.session import Parts
 
-_FILE: Final = Path(__file__).with_name("dashboard.html")
+_FOLDER: Final = Path(__file__).parent
+_STYLES: Final = ("uplot.css", "style.css")
+_SCRIPTS: Final = ("uplot.js", "common.js", "apps.js", "charts.js", "log.js", "events.js", "main.js")
+"""In the order in which they need each other. uplot.* are uPlot's own files; its licence is uplot.LICENSE."""
 _POLICY: Final = (
     "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; "
     "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -39,8 +42,15 @@ class Page:
 
             return as_json(overview(self._parts))
         nonce = os.urandom(16).hex()
-        body = _FILE.read_bytes()
-        for tag in (b"script", b"style"):
-            body = body.replace(b"<%s>" % tag, b'<%s nonce="%s">' % (tag, nonce.encode()), 1)
         headers = (("content-security-policy", _POLICY.format(nonce=nonce)), ("x-frame-options", "DENY"))
-        return Response(200, body, "text/html; charset=utf-8", headers)
+        return Response(200, _page(nonce.encode()), "text/html; charset=utf-8", headers)
+
+
+def _page(nonce: bytes) -> bytes:
+    body = (_FOLDER / "page.html").read_bytes()
+    for tag, names in ((b"style", _STYLES), (b"script", _SCRIPTS)):
+        parts = b"\n".join((_FOLDER / name).read_bytes() for name in names)
+        body = body.replace(
+            b"<%s></%s>" % (tag, tag), b'<%s nonce="%s">\n%s</%s>' % (tag, nonce, parts, tag), 1
+        )
+    return body
