@@ -34,6 +34,11 @@ name = "nightly"
 script = "/bin/true"
 schedule = "0 3 * * *"
 """
+_ENVIRONMENT: Final = {
+    "HOME": "/root",
+    "LANG": "C.UTF-8",
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+}
 _COLOURS: Final = {
     "default": "#d5dae0", "black": "#10141a", "red": "#ff6b64", "green": "#4cc173", "brown": "#e0a83a",
     "blue": "#2f5fb3", "magenta": "#c297ff", "cyan": "#4fc3d7", "white": "#f2f4f7", "brightblack": "#8592a0",
@@ -75,8 +80,8 @@ def main(folder: Path) -> None:
     """Make them."""
     folder.mkdir(parents=True, exist_ok=True)
     # Nothing of the machine that makes them belongs into pictures: monit shows the environment.
-    for name in set(os.environ) - {"HOME", "LANG", "PATH"}:
-        del os.environ[name]
+    os.environ.clear()
+    os.environ.update(_ENVIRONMENT)
     with tempfile.TemporaryDirectory() as work, operated(Path(work), SYSTEM, ready=False) as it:
         eventually(lambda: it.states("worker") == ["backoff"], "the worker to fail")
         with monit(it.socket, 110, 28) as terminal:
@@ -87,8 +92,9 @@ def main(folder: Path) -> None:
                 terminal.draw(0.2)
             (folder / "monit.svg").write_text(svg(terminal), encoding="utf-8")
         with browser() as page:
-            page.open(f"http://127.0.0.1:{it.port}/", width=1200, height=900)
+            page.open(f"http://127.0.0.1:{it.port}/", width=1200, height=1000)
             page.until("document.getElementById('banner').textContent.includes('connection refused')")
+            page.until("past.get('default/api')?.at.length > 1")
             page.screenshot(folder / "dashboard.png")
 
 

@@ -155,6 +155,10 @@ def test_the_description_on_an_index_has_no_link_into_nowhere(built: Mapping[str
     base = f"{PROJECT['project']['urls']['Source']}/blob/v{PROJECT['project']['version']}/"
     links = re.findall(r"\]\(([^)\s]+)\)", text)
     own = [link.removeprefix(base) for link in links if link.startswith(base)]
+    raw = f"https://raw.githubusercontent.com/pidone/pidone/v{PROJECT['project']['version']}/"
+    pictures = [link.removeprefix(raw) for link in links if link.startswith(raw)]
+    assert pictures == ["docs/pictures/monit.svg", "docs/pictures/dashboard.png"]
+    assert all((ROOT / picture).stat().st_size < 300_000 for picture in pictures)
     assert len(own) > 5
     assert [link for link in links if not link.startswith(("https://", "#"))] == []
     assert [link for link in own if not (ROOT / link.partition("#")[0]).exists()] == []
