@@ -78,9 +78,17 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
         restarts=_INT,
         scale=_INT,
         leaving=_INT,
+        overlaps=_BOOL,
         reload={
             "type": ["object", "null"],
-            "properties": {"state": {"enum": ["running", "done", "failed"]}, "message": _STRING},
+            "properties": {
+                "state": {"enum": ["running", "done", "failed"]},
+                "message": _STRING,
+                "down_s": {
+                    "type": "number",
+                    "description": "How long a slot was down, at most; 0 where old and new overlap.",
+                },
+            },
         },
         instances=_array(_ref("Instance")),
     ),

@@ -7,6 +7,7 @@ from pidone.ecosystem.spec import AppSpec, Listen
 from pidone.supervise.app import App
 from pidone.supervise.instance import Instance
 from pidone.supervise.memory.usage import Usage
+from pidone.supervise.plan import can_overlap
 from pidone.supervise.states import State
 from pidone.supervise.wanted import Run, Wanted
 
@@ -89,7 +90,14 @@ def app_view(
         "max_restarts": spec.max_restarts,
         "scale": len(app.instances),
         "leaving": len(app.actual.leaving),
-        "reload": None if reload is None else {"state": str(reload.state), "message": reload.message},
+        "overlaps": can_overlap(spec),
+        "reload": None
+        if reload is None
+        else {
+            "state": str(reload.state),
+            "message": reload.message,
+            "down_s": round(reload.down_s, 3),
+        },
         "instances": instances,
     }
 

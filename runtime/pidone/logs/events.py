@@ -48,7 +48,7 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "config.rejected": Event("the ecosystem file cannot be used; nothing was changed"),
         "app.blocked": Event("an app waits for another one that will not come so far", ("app",)),
         "app.reload": Event("a reload without downtime begins", ("app", "reason", "instances", "overlap")),
-        "app.reloaded": Event("a reload is complete", ("app", "replaced", "reason")),
+        "app.reloaded": Event("a reload is complete", ("app", "replaced", "reason", "down_s")),
         "app.reload_failed": Event(
             "a reload was given up; processes not yet replaced stay", ("app", "replaced", "reason")
         ),

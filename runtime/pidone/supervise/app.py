@@ -398,11 +398,14 @@ class App:
                 instance = self.instances[step.index]
                 is_new = instance.state is State.PREPARING  # it is going to be launched from the new spec
                 rollout.restarting = (step.index, instance.incarnation - is_new)
+                rollout.began = self._world.clock.time()
                 instance.app = rollout.spec
                 instance.handle(Event.RESTART, reason=reason)
             case steps.Returned():
                 rollout.restarting = None
                 rollout.replaced += step.came_back
+                if step.came_back:
+                    rollout.down_s = max(rollout.down_s, self._world.clock.time() - rollout.began)
             case steps.Finish():
                 self._finish(rollout, step.failure)
 
@@ -430,7 +433,11 @@ class App:
         spec = wish.spec or self.spec
         todo = [i for i in slots if i in self.instances and self.instances[i].state not in AT_REST]
         overlap = can_overlap(spec)
-        how = "each new one before its old one stops" if overlap else "one after another"
+        how = (
+            "each new one before its old one stops"
+            if overlap
+            else "one after another, each is down meanwhile"
+        )
         text = f"replacing {len(todo)} instances, {how}"
         self._log("info", "app.reload", text, reason=wish.reason, instances=len(todo), overlap=overlap)
         self.wanted.rollout = Rollout(wish, spec, todo)
@@ -516,13 +523,18 @@ class App:
         wanted, wish = self.wanted, rollout.wish
         if wanted.reload is not None and wanted.reload.number == wish.told:
             state = ReloadState.FAILED if failure else ReloadState.DONE
-            wanted.reload = wanted.reload.but(state=state, message=failure)
+            wanted.reload = wanted.reload.but(state=state, message=failure, down_s=rollout.down_s)
         if failure:
             text = f"{failure}; the others were not touched"
             self._log("error", "app.reload_failed", text, replaced=rollout.replaced, reason=wish.reason)
         else:
-            text = f"replaced {rollout.replaced} instances"
-            self._log("info", "app.reloaded", text, replaced=rollout.replaced, reason=wish.reason)
+            down = round(rollout.down_s, 3) or None
+            text = f"replaced {rollout.replaced} instances" + (
+                f", each down for up to {down} s" if down else ""
+            )
+            self._log(
+                "info", "app.reloaded", text, replaced=rollout.replaced, reason=wish.reason, down_s=down
+            )
 
     def _look(self) -> None:
         self._observer.app_changed(self)

@@ -9,7 +9,7 @@ from enum import Enum, StrEnum, auto
 from typing import Final, Self
 
 from pidone.contracts import InstanceId
-from pidone.ecosystem.spec import AppSpec
+from pidone.ecosystem.spec import AppSpec, Seconds
 from pidone.record import Record
 
 
@@ -74,7 +74,7 @@ class Replacement(Record, kw_only=True):
 class Rollout:
     """A replacement under way: how far it has come."""
 
-    __slots__ = ("count", "replaced", "restarting", "spec", "todo", "wish")
+    __slots__ = ("began", "count", "down_s", "replaced", "restarting", "spec", "todo", "wish")
 
     def __init__(self, wish: Replacement, spec: AppSpec, todo: Collection[int]) -> None:
         self.wish = wish
@@ -84,6 +84,10 @@ class Rollout:
         """Slots that have not been begun."""
         self.restarting: tuple[int, int] | None = None
         """Where old and new cannot overlap: the slot that is being restarted, and its incarnation before."""
+        self.began: Seconds = 0.0
+        """When the slot that is being restarted was told to stop."""
+        self.down_s: Seconds = 0.0
+        """Longest time from a slot's stop to its return, where old and new cannot overlap."""
         self.replaced = 0
 
 
@@ -133,6 +137,8 @@ class Reload(Record):
     number: int
     state: ReloadState
     message: str = ""
+    down_s: Seconds = 0.0
+    """How long a slot was without a process that serves, at most; 0 where old and new overlap."""
 
 
 OVERRULED: Final = "a later command overrules it"

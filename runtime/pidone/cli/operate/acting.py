@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import click
 
-from pidone.cli.operate import files, table
+from pidone.cli.operate import files, gaps, table
 from pidone.cli.operate.client import REFUSED, Client, CommandError
 from pidone.cli.operate.patterns import expand
 from pidone.cli.operate.settling import act, failure, settle
@@ -78,8 +78,18 @@ def _offer_with_files(verb: str, text: str) -> None:
     ) -> int:
         settings = _FileSettings(env_name, only.replace(",", " ").split(), update_env)
         runtime = client(socket)
+        before = gaps.tell_before(runtime, _present(runtime, target)) if verb == "reload" else {}
         targets = [each for word in target for each in _laid(runtime, verb, word, settings)]
-        return _told(verb, targets, runtime, as_json=as_json, timeout=None if no_wait else timeout)
+        code = _told(verb, targets, runtime, as_json=as_json, timeout=None if no_wait else timeout)
+        if before and not no_wait:
+            gaps.tell_after(_present(runtime, targets), before)
+        return code
+
+
+def _present(runtime: Client, words: Sequence[str]) -> list[dict[str, Any]]:
+    """The apps that these words mean; what a FILE means is known when it has been read."""
+    targets = expand(runtime, [word for word in words if not files.is_file(word)])
+    return [app for target in targets for app in runtime.get("api", "apps", target)["apps"]]
 
 
 class _FileSettings(NamedTuple):
@@ -141,8 +151,9 @@ _offer_with_files(
 )
 _offer_with_files(
     "reload",
-    "Replace instance by instance, each new one ready before its old one leaves.\n\nA FILE is read as by"
-    " `restart`.",
+    "Replace instance by instance, each new one ready before its old one leaves.\n\nAn app that binds its"
+    " port itself cannot serve beside its successor: it is down in between, which is said;"
+    ' exec_mode = "cluster" or listen = [PORT] avoids it. A FILE is read as by `restart`.',
 )
 _offer_at_once("delete", "Stop apps and forget them, until the file is read again.")
 _offer_at_once("reset", "Count restarts anew.")
