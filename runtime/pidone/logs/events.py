@@ -27,6 +27,9 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
             "pidone runs and has read its configuration", ("version", "pid", "cpus", "apps")
         ),
         "runtime.stop": Event("everything is being stopped", ("reason", "delay_s")),
+        "runtime.idle": Event(
+            "nothing runs any more, and `auto_exit = false` keeps the container", ("reason",)
+        ),
         "runtime.hurry": Event("a second request to stop: what is left is killed at once"),
         "runtime.deadline": Event("the time for the whole stop is up: what is left is killed"),
         "runtime.exit": Event("pidone ends; the last record", ("code", "reason")),
@@ -78,7 +81,7 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
             ("app", "service", "problem"),
         ),
         "instance.unhealthy": Event("a health check or watchdog gave up on a process", _SLOT),
-        "instance.hung": Event("a process lives, but its event loop stands still: it is replaced", _SLOT),
+        "instance.hung": Event("a process lives, but makes no progress: it is replaced", (*_SLOT, "stack")),
         "instance.stop": Event("a process was told to stop", (*_SLOT, "signal", "how")),
         "instance.kill": Event("a process did not stop in time and is killed", _SLOT),
         "instance.leftovers": Event(

@@ -97,6 +97,8 @@ class Supervisor:
         self._gave_more = False
         self._drained_at: Seconds | None = None
         self._makes_last_stand = False
+        self._is_idle = False
+        """It was told that nothing runs any more."""
         self.time_to_stop: Seconds = 0.0
         """How long the stop that is under way may take."""
         self.on_turn: Callable[[], None] | None = None
@@ -431,8 +433,6 @@ class Supervisor:
                 return
 
     def _end_if_over(self) -> None:
-        if not self.runtime.auto_exit:
-            return
         for app in self.apps.values():
             if (
                 not app.is_down
@@ -441,8 +441,16 @@ class Supervisor:
                 or app.was_put_to_rest
                 or app.will_come_back
             ):
+                self._is_idle = False
                 return
-        self.shutdown(over(self.apps.values()), at_once=True)
+        if self.runtime.auto_exit:
+            self.shutdown(over(self.apps.values()), at_once=True)
+        elif not self._is_idle:
+            self._is_idle = True
+            ending = over(self.apps.values())
+            level = "warning" if ending.is_abnormal else "info"
+            why = f"{ending.message}; the container stays (auto_exit = false)"
+            self._log(level, "runtime.idle", why, reason=ending.reason)
 
     # -- the end ---------------------------------------------------------------------------------------
 
