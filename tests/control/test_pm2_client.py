@@ -8,6 +8,7 @@ import signal
 import socket
 import stat
 import subprocess
+import termios
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 import npm
 import pytest
+from cli.screen import read_until
 from harness import PIDONE, Running, children, eventually, free_port
 
 SERVER = """process.on('message', (m) => console.log('MESSAGE ' + JSON.stringify(m)));
@@ -168,6 +170,32 @@ def test_the_api_in_a_program(operated: Operated) -> None:
     assert heard["custom"] == ["one", {"a": 1}]
     assert heard["log:out"][1].endswith("\n")
     assert {"process:event exit", "process:event restart"} & set(heard)
+
+
+def test_the_screens(operated: Operated) -> None:
+    """`pm2 monit` shows the apps and their lines, `pm2 logs` goes on; both end by Ctrl-C."""
+    for words, wanted in (
+        (("monit",), rb"(?s)(?=.*web)(?=.*one)(?=.*tick)"),
+        (("logs", "one"), rb"(?s)TAILING.*tick"),
+    ):
+        ours, theirs = os.openpty()
+        termios.tcsetwinsize(theirs, (40, 120))
+        command = ["node", str(operated.package / "bin" / "pm2"), *words]
+        with subprocess.Popen(
+            command,
+            env={**operated.env, "TERM": "xterm"},
+            cwd=operated.folder,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        ) as program:
+            os.close(theirs)
+            read_until(ours, wanted)
+            os.write(ours, b"\x03")  # what a terminal in raw mode hands on
+            program.send_signal(signal.SIGINT)  # and what any other makes of it
+            eventually(lambda: program.poll() is not None, f"the end of pm2 {words[0]}")
+            os.close(ours)
 
 
 def test_the_web_side(tmp_path: Path) -> None:
