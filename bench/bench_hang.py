@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
+from bench import stuck
 from bench.bench_listen import WORKERS, free_port, serving
 from bench.figures import Figure
 
@@ -39,7 +40,11 @@ class Seen:
 
 
 def run() -> Iterable[Figure]:
-    """Each balance; clients of different addresses, a new connection for each request, and pauses between."""
+    """Each balance; clients of different addresses, a new connection for each request, and pauses between.
+
+    And those that never come back, which `hang_timeout` is for.
+    """
+    yield from stuck.run()
     if shutil.which("node") is None:
         return
     for balance in ("shared", "spread", "source"):

@@ -2,7 +2,8 @@
 
 It is asked over a channel that its loop has to answer, or has agreed to tell that it turns. What looks like
 silence and is none: a process that was stopped (a debugger, SIGSTOP, a frozen container), one that gets no
-processor, and a time in which we did not run ourselves.
+processor, and a time in which we did not run ourselves. So only two things count: that it waits for something
+else than a processor whenever we look, and what it has used of one.
 """
 
 import asyncio
@@ -18,8 +19,8 @@ BEATS: Final = 6
 """How often it is asked before it counts as hung, within the time it has."""
 _LATE: Final = 0.5
 """Share of the time between two looks by which ours may come late: beyond that nobody ran as they should."""
-_STARVED: Final = 0.1
-"""A process that wants to run and got less than that of the time is kept from it by others."""
+_IDLE: Final = 0.1
+"""One that uses less than that of the time, and does not want to run, waits for something."""
 _TICK: Final[Seconds] = 1 / os.sysconf("SC_CLK_TCK")
 _STOPPED: Final = "Tt"
 """States of a process that somebody holds: SIGSTOP, a freezer of its own, a debugger."""
@@ -50,7 +51,8 @@ class Heartbeat:
         self._timer: asyncio.TimerHandle | None = None
         self._path = ""
         self._is_awaited = False
-        self._silent = 0
+        self._waited = 0
+        """Looks since it was heard last at which it waited for something, not for a processor."""
         self._due = 0.0
         self._used_before = 0.0
         self._burnt = 0.0
@@ -71,7 +73,7 @@ class Heartbeat:
     def answered(self) -> None:
         """Its loop turns."""
         self._is_awaited = False
-        self._silent = 0
+        self._waited = 0
         self._burnt = 0.0
         self._heard = self._loop.time()
 
@@ -94,24 +96,26 @@ class Heartbeat:
         if not state:  # it has ended; others hear of that
             self._timer = None
             return
-        self._burnt += got * self._every
-        if not self._is_awaited:
-            self._silent = 0
-        elif state in _STOPPED or self._is_traced():
-            self._silent = 0  # begin anew
-            self._burnt = 0.0
-        elif not (was_late or (state == "R" and got < _STARVED)):  # else it had no fair chance to answer
-            self._silent += 1
-        if self._silent >= BEATS or self._computes():
+        if not self._is_awaited or state in _STOPPED or self._is_traced():
+            self._waited, self._burnt = 0, 0.0  # begin anew
+        elif state != "R" and got < _IDLE:
+            self._waited += not was_late
+        else:
+            self._burnt += got * self._every
+        if self._has_had_its_chance():
             self._timer = None
             self._on_hung(f"{self._lacks} for {self._patience:g} s: {self._doing(state, got)}")
         else:
             self._next()
 
-    def _computes(self) -> bool:
-        """Whether it has had enough of a busy machine, all told, and has still not been heard."""
-        is_silent = self._loop.time() - self._heard >= self._patience
-        return self._is_awaited and is_silent and self._burnt >= self._patience / 2
+    def _has_had_its_chance(self) -> bool:
+        """Whether it has been silent for long, and not because others kept it from running.
+
+        What it has used counts twice: on a busy machine half of the processor is more than its share.
+        """
+        evidence = self._waited * self._every + 2 * self._burnt
+        is_silent = self._loop.time() - self._heard >= self._patience - self._every / 2
+        return self._is_awaited and is_silent and evidence >= self._patience - self._every / 2
 
     def _used(self) -> tuple[str, Seconds]:
         """State and CPU time in seconds."""
