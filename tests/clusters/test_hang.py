@@ -6,8 +6,21 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from clusters.site import get, node_app, running
+from clusters.site import get, node_app, python_app, running
 from harness import eventually, state
+
+ASGI = """
+import asyncio, os, time
+def stands_still():
+    time.sleep(600)
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"%d" % os.getpid()})
+    if scope["path"] == "/hang":
+        asyncio.get_running_loop().call_later(0.1, stands_still)
+"""
 
 
 @pytest.mark.parametrize(
@@ -21,6 +34,23 @@ def test_a_worker_that_hangs_is_replaced(tmp_path: Path, node: str, port: int, p
         record = site.run.expect(event="instance.hung")
         assert "has not turned for 1.2 s" in record["message"]
         assert doing in record["message"]
+        site.run.expect(event="instance.online", count=3)
+        site.run.expect(event="instance.exit", pid=victim)
+        assert site.count("instance.hung") == 1
+        assert int(get(port, "/")) in site.pids()
+
+
+def test_a_python_worker_that_hangs_is_replaced(tmp_path: Path, port: int) -> None:
+    """The event has the stack of each of its threads; the next one serves before it is killed."""
+    pytest.importorskip("uvicorn")
+    (tmp_path / "app.py").write_text(ASGI)
+    args = ("-m", "uvicorn", "--port", str(port), "app:app")
+    keys = {"cwd": str(tmp_path), "exec_mode": "cluster", "hang_timeout": "1200ms", "kill_timeout": "1s"}
+    with running(tmp_path, python_app(*args, port=port, **keys)) as site:
+        victim = int(get(port, "/hang"))
+        record = site.run.expect(event="instance.hung")
+        assert "no progress for 1.2 s" in record["message"]
+        assert "in stands_still" in record["stack"]
         site.run.expect(event="instance.online", count=3)
         site.run.expect(event="instance.exit", pid=victim)
         assert site.count("instance.hung") == 1
