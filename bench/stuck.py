@@ -26,6 +26,8 @@ WORKERS = 4
 PATIENCE_S = 3.0
 SLACK_S = 1.5
 """For the looks (a sixth of the patience each), the dump, and the start of the next one to begin."""
+IN_PROGRESS_S = 0.5
+"""What the worker has taken by then is lost with it."""
 SETTLE_S = 5.0
 IDLE_S = 30.0
 CLIENTS = 8
@@ -126,6 +128,7 @@ async def _hang(site: _Site) -> tuple[float, int, int]:
     """Seconds until it is found; failed and asked of those who meet the others until the next one serves."""
     stuck = asyncio.create_task(asyncio.to_thread(_get, site.port, "/hang"))
     begun = time.time()
+    await asyncio.sleep(IN_PROGRESS_S)
     failed = asked = 0
     while len(site.events("instance.online")) <= WORKERS and time.time() - begun < 10 * PATIENCE_S:
         asking = (asyncio.to_thread(_get, site.port, "/") for _ in range(CLIENTS))
