@@ -136,7 +136,10 @@ def _in_loop(loop: Any) -> None:
         own_close()
         pulse.end()
 
-    loop.close = close
+    try:
+        loop.close = close
+    except AttributeError:  # a loop of another making: when it ends would not be known
+        return
     turn()
 
 
