@@ -12,7 +12,8 @@ SECRET = "hunter2"
     [
         *("MYSQL_PWD", "DB_PWD", "DB_PW", "PW", "DBPASS", "PGPASSWORD", "POSTGRES_PASSWORD", "API_KEY"),
         *("GITHUB_TOKEN", "SENTRY_DSN", "HTTP_AUTH", "X-Api-Key", "Authorization", "db.password"),
-        *("jwtSigner", "SLACK_WEBHOOK", "AWS_SECRET_ACCESS_KEY"),
+        *("jwtSigner", "SLACK_WEBHOOK", "AWS_SECRET_ACCESS_KEY", "aws_session_token", "REDISCLI_AUTH"),
+        *("rootPw", "dbPW", "GITLAB_PAT", "AZURE_SAS", "SIM_PIN", "OTP_SEED", "CSRF", "NONCE", "COOKIE"),
     ],
 )  # fmt: skip
 def test_names_that_are_secrets(name: str) -> None:
@@ -22,7 +23,21 @@ def test_names_that_are_secrets(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["PWD", "OLDPWD", "PATH", "SSH_AUTH_SOCK_PATH", "AUTHOR", "NODE_ENV", "PORT", "UPWARDS", "SPW3"]
+    "name",
+    [
+        "PWD",
+        "OLDPWD",
+        "PATH",
+        "SSH_AUTH_SOCK_PATH",
+        "AUTHOR",
+        "NODE_ENV",
+        "PORT",
+        "UPWARDS",
+        "SPW3",
+        "COMPAT",
+        "SPIN",
+        "OPTS",
+    ],
 )
 def test_names_that_are_none(name: str) -> None:
     """They are shown as they are."""
@@ -52,6 +67,18 @@ def test_names_that_are_none(name: str) -> None:
         f"Server=db;User Id=u;Password={SECRET};Timeout=3",
         f"user=u password={SECRET} host=db",
         f"password: {SECRET}",
+        f"'password' => '{SECRET}'",
+        f"a=1%26password%3D{SECRET}",
+        f'{{"password": ["x", "{SECRET}"], "a": 1}}',
+        f'{{"password": {{"value": "]}}{SECRET}"}}, "a": 1}}',
+        f'{{"tokens": [{{"a": "{SECRET}"',
+        f'{{"log": "{{\\"password\\": \\"{SECRET}\\"}}"}}',
+        f"sent Bearer {SECRET} to it",
+        f"https://x/y?sv=1&sig={SECRET}&a=1",
+        f"-----BEGIN RSA PRIVATE KEY-----\n{SECRET}\n-----END RSA PRIVATE KEY-----",
+        f"Set-Cookie: session={SECRET}; Path=/",
+        f"jdbc:mysql://h/d?user=u&password={SECRET}",
+        f"amqp://u:{SECRET}@h//v",
     ],
 )
 def test_what_a_text_calls_a_secret(text: str) -> None:
@@ -76,6 +103,13 @@ def test_what_a_text_calls_a_secret(text: str) -> None:
         ["/usr/bin/mysqldump", f"-p{SECRET}", "db"],
         ["sshpass", "-p", SECRET, "ssh", "x"],
         ["redis-cli", "-a", SECRET],
+        ["redis-server", "--requirepass", SECRET],
+        ["mongosh", "-u", "root", "-p", SECRET],
+        ["docker", "login", "-u", "me", "-p", SECRET],
+        ["curl", f"-uroot:{SECRET}", "x"],
+        ["curl", "-b", f"sid={SECRET}", "x"],
+        ["java", f"-Djavax.net.ssl.keyStorePassword={SECRET}", "-jar", "x.jar"],
+        ["openssl", "rsa", "-passin", f"pass:{SECRET}"],
         ["sh", "-c", f"exec x --password {SECRET} -u user:{SECRET}"],
         ["sh", "-c", f"PGPASSWORD={SECRET} psql"],
     ],
@@ -96,6 +130,8 @@ def test_command_lines(args: list[str]) -> None:
         ["docker", "run", "-p8080:80", "x"],
         ["run", "-u", "1000", "http://host:80/path"],
         ["sh", "-c", "a && b | c > /dev/null 2>&1"],
+        ["curl", "-u", "root", "-so", "/dev/null", "http://host/"],
+        ["x", '{\'a\': [1, 2], "b": {"c": 1}}'],
         ["java", "-Dx.y=z", "-jar", "/app/app.jar"],
         ["x", "tcp:5432", "exec:true", "http:/health"],
     ],
