@@ -9,7 +9,7 @@ FOLDER can then be copied anywhere, into any image: it holds its own dynamic loa
     lib/          loader, libraries, interpreter
     lib/python3.X the standard library and the packages, in one folder: nothing has to be told where they are
     lib/python3X.zip  what no start needs of them, compressed: where an interpreter looks first anyway
-    lib/tls       OpenSSL, compressed: see tls.py
+    lib/packed    extensions that few need, compressed: see unpack.py
     sbom.cdx.json what all of it is made of
 """
 
@@ -205,6 +205,7 @@ COLD = (
         "uu",
         "urwid",
         "uuid",
+        "watchfiles",
         "wcwidth",
         "wsproto",
         "xml",
@@ -221,6 +222,7 @@ COLD = (
         "imghdr",
         "plistlib",
         "secrets",
+        "ssl",
         "_aix_support",
         "_markupbase",
         "getopt",
@@ -237,15 +239,18 @@ COLD = (
 
 COLD_STARTS = "_sysconfigdata_"
 
-TLS = ("libzstd.so", "libcrypto.so", "libssl.so")
-"""OpenSSL and what only that needs, in the order in which they can be loaded."""
+PACKED = {
+    "_ssl": ("libzstd.so", "libcrypto.so", "libssl.so"),
+    "watchfiles._rust_notify": ("librt.so", "libgcc_s.so"),
+}
+"""Extensions that few need, and libraries that only they need, in the order in which they can be loaded."""
 
 INVALIDATION = PycInvalidationMode.UNCHECKED_HASH
 """Checked by nothing: the same sources give the same bytes, whenever they are built."""
 
 WITHOUT_DOCSTRINGS = 2  # as -OO: a tenth of everything
 LOADER = re.compile(r"/ld(-linux|64|-musl)?[-\w]*\.so")
-OWN = "pidone"
+HELP = "pidone/cli"
 FOR_APPS = "shim"
 """Sources that the interpreter of an app runs, whatever that is."""
 KEPT = re.compile(r"licen[cs]e|copying|notice|authors|^METADATA$", re.IGNORECASE)
@@ -264,7 +269,8 @@ def main(venv: Path, folder: Path) -> None:
     for path in libraries:
         shutil.copy2(path.resolve(), folder / "lib" / ("ld.so" if LOADER.search(str(path)) else path.name))
     strip(folder / "lib")
-    pack_tls(folder / "lib", library)
+    for name, sonames in PACKED.items():
+        pack(folder / "lib", library, name, sonames)
     pack_cold(library, folder / "lib" / f"{VERSION.replace('.', '')}.zip")
     (folder / "sbom.cdx.json").write_text(bill_of_materials(library, libraries))
 
@@ -302,7 +308,7 @@ def copy_packages(packages: Path, library: Path) -> None:
 
 
 def keep_bytecode_only(library: Path) -> None:
-    """Replace sources by their bytecode. Ours keeps its docstrings, which are the help of commands."""
+    """Replace sources by their bytecode. Docstrings stay where they are the help of commands."""
     compiled = partial(
         compileall.compile_dir,
         quiet=2,
@@ -311,11 +317,11 @@ def keep_bytecode_only(library: Path) -> None:
         prependdir="",
         legacy=True,
     )
-    compiled(library / OWN, optimize=0)
-    aside = library.with_name(OWN)
-    (library / OWN).rename(aside)
+    compiled(library / HELP, optimize=0)
+    aside = library.with_name("help")
+    (library / HELP).rename(aside)
     compiled(library, optimize=WITHOUT_DOCSTRINGS)
-    aside.rename(library / OWN)
+    aside.rename(library / HELP)
     for source in library.rglob("*.py"):
         bytecode = source.with_suffix(".pyc")
         if FOR_APPS in source.parts:
@@ -334,20 +340,26 @@ def strip(folder: Path) -> None:
     subprocess.run(["strip", "--strip-unneeded", *map(str, native)], check=True)
 
 
-def pack_tls(folder: Path, library: Path) -> None:
-    """Compress OpenSSL, and put tls.py in the place of the extension that needs it. See there."""
-    packed = folder / "tls"
-    packed.mkdir()
-    for number, name in enumerate(TLS):
-        for path in folder.glob(f"{name}*"):
-            text = lzma.compress(path.read_bytes(), preset=9 | lzma.PRESET_EXTREME)
-            (packed / f"{number}-{path.name}.xz").write_bytes(text)
-            path.unlink()
-    (extension,) = (library / "lib-dynload").glob("_ssl.*.so")
-    extension.rename(packed / "_ssl.so")
-    source = Path(__file__).with_name("tls.py")
+def pack(folder: Path, library: Path, name: str, sonames: Iterable[str]) -> None:
+    """Compress an extension and its libraries, and put unpack.py in its place. See there."""
+    packed = folder / "packed" / name
+    packed.mkdir(parents=True)
+    *package, module = name.split(".")
+    place = library.joinpath(*package)
+    (extension,) = [*place.glob(f"{module}.*.so"), *(library / "lib-dynload").glob(f"{module}.*.so")]
+    libraries = [path for soname in sonames for path in folder.glob(f"{soname}*")]
+    for number, path in enumerate([*libraries, extension]):
+        text = lzma.compress(path.read_bytes(), preset=9 | lzma.PRESET_EXTREME)
+        (packed / f"{number}-{path.name}.xz").write_bytes(text)
+        path.unlink()
+    source = Path(__file__).with_name("unpack.py")
     py_compile.compile(
-        str(source), str(library / "_ssl.pyc"), dfile="_ssl.py", invalidation_mode=INVALIDATION, doraise=True
+        str(source),
+        str(place / f"{module}.pyc"),
+        dfile=f"{module}.py",
+        invalidation_mode=INVALIDATION,
+        optimize=WITHOUT_DOCSTRINGS,
+        doraise=True,
     )
 
 
