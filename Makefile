@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test screenshots sim sweep chaos test-servers test-docker test-k8s lint bench docs release-dry-run clean
+.PHONY: run test screenshots sim sweep chaos test-servers test-docker test-k8s test-platforms lint bench docs release-dry-run clean
 
 run: $(VENV)/.sample
 	cd docker/backend && PATH="$(CURDIR)/$(BIN):$$PATH" pidone ecosystem.toml
@@ -39,6 +39,11 @@ test-docker: $(VENV)/.ready
 # A real cluster; makes one of a single node, for as long as the tests run. CLUSTER=current takes yours.
 test-k8s: $(VENV)/.ready
 	PYTHONPATH=tests $(BIN)/python -m k8s.session $(ARGS)
+
+# The core suite on other machines, kernels, libcs, Pythons and rights; writes the table of docs/platforms.md.
+# Takes an hour, and root; `ARGS=--list` names the cells, `ARGS="'arm64'"` plays one.
+test-platforms: $(VENV)/.ready
+	PYTHONPATH=tests $(BIN)/python -m platforms.session $(ARGS)
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
