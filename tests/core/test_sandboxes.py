@@ -63,7 +63,7 @@ def test_newer_calls_may_be_refused(tmp_path: Path, root: None, name: str, numbe
         assert "Traceback" not in run.err.text()
 
 
-@pytest.mark.parametrize("number", [signal.SIGRTMIN + 3, signal.SIGPWR])
+@pytest.mark.parametrize("number", [*(signal.SIGRTMIN + n for n in (3, 4, 5, 6)), signal.SIGPWR])
 def test_stop_signals_of_other_inits(tmp_path: Path, number: int) -> None:
     """What an image inherits from a base with systemd, and what LXC sends, stops in order."""
     with pidone(ecosystem(tmp_path, shell("a", POLITE))) as run:
@@ -86,6 +86,39 @@ def test_a_resized_terminal_concerns_nobody(tmp_path: Path) -> None:
         assert not run.find(message="resized")
         (told,) = run.find(event="runtime.signal")
         assert "STOPSIGNAL" in told["message"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGRTMIN, signal.SIGRTMIN + 13, signal.SIGSTKFLT, signal.SIGIO])
+def test_another_stop_signal_is_not_ignored_without_a_word(tmp_path: Path, number: int) -> None:
+    """One record says what to set, in words that the file takes."""
+    file = ecosystem(tmp_path, shell("a", POLITE))
+    with pidone(file) as run:
+        run.expect(message="up")
+        for _ in range(2):
+            run.signal(number)
+        told = run.expect(event="runtime.signal")
+        assert f'{told["signal"]} = "stop" in [runtime.signals]' in told["message"]
+    meant = ecosystem(tmp_path, shell("a", POLITE), runtime={"signals": {told["signal"]: "stop"}})
+    with pidone(meant) as run:
+        run.expect(message="up")
+        run.signal(number)
+        assert run.wait() == 0
+
+
+def test_the_stop_signal_of_every_app_stops_the_whole(tmp_path: Path) -> None:
+    """As of a haproxy image, SIGUSR1: passed on it would end the app, which would be started again."""
+    script = "trap 'echo soft; exit 0' USR1; echo up; while :; do sleep 0.05; done"
+    app = shell("a", script, kill_signal="SIGUSR1")
+    with pidone(ecosystem(tmp_path, app)) as run:
+        run.expect(message="up")
+        run.signal(signal.SIGUSR1)
+        assert run.wait() == 0
+        assert len(run.find(message="soft")) == 1
+        assert len(run.find(event="instance.start")) == 1
+    with pidone(ecosystem(tmp_path, app, runtime={"signals": {"SIGUSR1": "forward"}})) as run:
+        run.expect(message="up")
+        run.signal(signal.SIGUSR1)
+        run.expect(event="instance.start", count=2)
 
 
 @pytest.mark.parametrize(("meaning", "message"), [("stop", "heard TERM"), ("forward", "resized")])

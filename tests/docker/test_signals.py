@@ -9,7 +9,13 @@ from docker.apps import TELLTALE
 from docker.containers import Container, mounted
 from harness import eventually
 
-STOPS = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGPWR, signal.SIGRTMIN + 3}
+STOPS = {
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGPWR,
+    *(signal.SIGRTMIN + n for n in (3, 4, 5, 6)),
+}
 FORWARDED = {signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT}
 READS_AGAIN = {signal.SIGHUP}
 FORCED = {signal.SIGKILL, signal.SIGSTOP}

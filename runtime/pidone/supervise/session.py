@@ -16,7 +16,7 @@ from pidone.init.signals import Deaf, SignalInbox
 from pidone.listen.lazy import LazyBroker
 from pidone.logs.relay import Relay
 from pidone.record import Record
-from pidone.signames import signal_name
+from pidone.signames import parse_signal, signal_name
 from pidone.supervise.collaborators import World
 from pidone.supervise.ending import Ending
 from pidone.supervise.faults import SYSTEM_ERRORS, end_processes
@@ -25,7 +25,7 @@ from pidone.supervise.ledger import Ledger
 from pidone.supervise.loop import new_event_loop
 from pidone.supervise.process.launcher import ForkLauncher
 from pidone.supervise.reread import FileRequest, Reread, read_in_child
-from pidone.supervise.signalmap import HINTS, Reaction, SignalAction, reactions
+from pidone.supervise.signalmap import Reaction, SignalAction, hint, reactions
 from pidone.supervise.supervisor import LAST_STAND, Phase, Supervisor
 from pidone.throttle import Throttle
 
@@ -304,14 +304,14 @@ class Session:
                     self._reap()
             elif number in self._reactions:
                 self._react(number, self._reactions[number])
-            elif number in HINTS and number not in self._hinted:
+            elif number not in self._hinted and (advice := hint(number)):
                 self._hinted.add(number)
                 name = signal_name(number)
-                message = f"{name} goes to nobody: {HINTS[number]}"
+                message = f"{name} goes to nobody: {advice}"
                 self._ledger.event("info", "runtime.signal", message, signal=name)
 
     def _react(self, number: int, reaction: Reaction) -> None:
-        if reaction.action is SignalAction.STOP:
+        if reaction.action is SignalAction.STOP or self._stops_every_app(number, reaction):
             self._supervisor.stop_by_signal(number)
         elif reaction.action is SignalAction.RELOAD:
             self._begin_reread()
@@ -323,6 +323,19 @@ class Session:
                 "info", "control.request", f"reopen asked for by {name}", action="reopen", peer=name
             )
             self._relay.reopen()
+
+    def _stops_every_app(self, number: int, reaction: Reaction) -> bool:
+        """Whether it would be passed on to apps that all end by it, as haproxy by its image's STOPSIGNAL.
+
+        Then it was meant for the whole: they would only be started again. Unless the file says "forward".
+        """
+        runtime, apps = self._ecosystem.runtime, self._ecosystem.apps
+        return (
+            reaction.action is SignalAction.FORWARD
+            and bool(apps)
+            and all(app.kill_signal == number for app in apps)
+            and number not in map(parse_signal, runtime.signals)
+        )
 
     def _reap(self) -> None:
         """Once in a turn, as long as there may be more to bury: others shall have their turn too."""

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from pidone.record import Record
-from pidone.signames import parse_signal
+from pidone.signames import parse_signal, signal_name
 
 
 class SignalAction(StrEnum):
@@ -32,7 +32,8 @@ DEFAULTS: Final[Mapping[int, SignalAction]] = {
     signal.SIGINT: SignalAction.STOP,
     signal.SIGQUIT: SignalAction.STOP,
     signal.SIGPWR: SignalAction.STOP,  # LXC's
-    signal.SIGRTMIN + 3: SignalAction.STOP,  # systemd's, and so of images that descend from one with it
+    # systemd's halt, poweroff, reboot and kexec (systemd(1)), and so of images that descend from one with it
+    **{signal.SIGRTMIN + offset: SignalAction.STOP for offset in (3, 4, 5, 6)},
     signal.SIGHUP: SignalAction.RELOAD,
     signal.SIGUSR1: SignalAction.FORWARD,
     signal.SIGUSR2: SignalAction.FORWARD,
@@ -46,6 +47,18 @@ HINTS: Final[Mapping[int, str]] = {
     'then set STOPSIGNAL SIGTERM there, or SIGWINCH = "stop" in [runtime.signals]; apps get it by "forward"'
 }
 """Signals that nobody gets unless the file says so, though an image may mean them."""
+QUIET: Final = frozenset({signal.SIGALRM, signal.SIGURG})
+"""Those that a process sends to itself, or the kernel to the owner of a socket."""
+
+
+def hint(number: int) -> str:
+    """What to tell of a signal that means nothing, once; empty if nothing."""
+    if number in QUIET:
+        return ""
+    return HINTS.get(number) or (
+        "if it is the image's STOPSIGNAL, set STOPSIGNAL SIGTERM there, or "
+        f'{signal_name(number)} = "stop" in [runtime.signals]; apps get it by "forward"'
+    )
 
 
 def reactions(settings: Mapping[str, str]) -> dict[int, Reaction]:
