@@ -63,6 +63,25 @@ def test_newer_calls_may_be_refused(tmp_path: Path, root: None, name: str, numbe
         assert "Traceback" not in run.err.text()
 
 
+def test_files_are_watched_where_prctl_is_refused(tmp_path: Path) -> None:
+    """The helper cannot ask to end with the runtime, and does so when its pipe breaks."""
+    folder = tmp_path / "watched"
+    folder.mkdir()
+    file = ecosystem(tmp_path, shell("a", POLITE, watch=str(folder), ready_delay="10ms"))
+    with Running([*sandboxed(errno.EPERM, [seccomp.PRCTL]), PIDONE, "--socket", "none", file]) as run:
+        run.expect(event="instance.online")
+        names = (str(number) for number in range(10_000))
+        eventually(
+            lambda: (folder / next(names)).write_text("") == 0 and len(run.find(event="instance.start")) > 1,
+            "a change to be seen",
+            every=0.2,
+        )
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+        assert run.err is not None
+        assert "Traceback" not in run.err.text()
+
+
 @pytest.mark.parametrize("number", [*(signal.SIGRTMIN + n for n in (3, 4, 5, 6)), signal.SIGPWR])
 def test_stop_signals_of_other_inits(tmp_path: Path, number: int) -> None:
     """What an image inherits from a base with systemd, and what LXC sends, stops in order."""

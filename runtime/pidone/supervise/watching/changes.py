@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 
 from pidone.init import prctl
@@ -42,7 +43,8 @@ def lines_for(paths: Iterable[str], groups: Sequence[WatchedPaths]) -> list[str]
 
 def main(argument: str) -> int:
     """Watch until the parent ends or nothing can be watched."""
-    prctl.set_parent_death_signal(signal.SIGKILL)
+    with suppress(OSError):  # a sandbox refuses it: the pipe to the parent breaks at the next change
+        prctl.set_parent_death_signal(signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     told = json.loads(argument)
     groups = [WatchedPaths(each["base"], each["paths"], each["ignore"], each["depth"]) for each in told]
