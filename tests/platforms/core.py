@@ -241,11 +241,15 @@ def reloads(start: "Starting") -> None:
     run.expect(event="instance.online", count=2)
     before = {get(port) for _ in range(20)}
     with subprocess.Popen(
-        [run.program, "reload", "--socket", run.socket, "a"], stdout=subprocess.DEVNULL
+        [run.program, "reload", "--socket", run.socket, "a"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     ) as asked:
         while asked.poll() is None:
             get(port)  # raises where one is refused
-    check(asked.returncode == 0, f"reload: {asked.returncode}")
+        assert asked.stderr is not None
+        said = asked.stderr.read().decode(errors="replace")
+    check(asked.returncode == 0, f"reload: {asked.returncode} {said[-300:]}")
     check(not before & {get(port) for _ in range(20)}, "old processes answer")
 
 

@@ -69,6 +69,7 @@ def initramfs(root: Path) -> Path:
     cpio = program("cpio", package="cpio")
     pruned = " -o ".join(f"-path {path}" for path in LEFT_OUT)
     shutil.copy2(INIT, root / "init")
+    (root / "init").chmod(0o755)
     script = f"find . -xdev \\( {pruned} \\) -prune -o -print0 | {cpio} -0 -o -H newc --quiet"
     with subprocess.Popen(["sh", "-c", script], cwd=root, stdout=subprocess.PIPE) as packing:
         assert packing.stdout is not None

@@ -19,7 +19,8 @@ REPOSITORY: Final = Path(__file__).parents[2]
 CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pidone" / "platforms"
 MIRROR: Final = "http://deb.debian.org/debian"
 PACKAGES: Final = "ca-certificates,procps,python3,python3-venv"
-CHROOT: Final = 'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && exec chroot "$0" "$@"'
+CHROOT: Final = 'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && chroot "$0" "$@"; exit $?'
+"""The shell stays process 1, for it reaps whoever is left: an emulator makes nobody a subreaper."""
 
 
 class MissingError(Exception):
