@@ -1,12 +1,14 @@
 """Node workers whose handler closes what they have and leaves the rest to Node end by themselves, with 0."""
 
+import signal
 import socket
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import npm
 import pytest
-from clusters.site import node_app, running
+from clusters.site import Site, node_app, running
 
 SERVER = """
 const server = require('http').createServer((request, response) => response.end(`${process.pid} GENERATION`));
@@ -90,3 +92,42 @@ def test_told_before_it_has_drained(tmp_path: Path, node: str, port: int) -> Non
         client.sendall(b"GET / HTTP/1.1\r\nHost: never answered\r\n\r\n")
     assert site.run.find(event="instance.kill") == []
     assert site.run.find(message="CLOSED")
+
+
+def test_a_download_may_take_as_long_as_the_drain(tmp_path: Path, node: str, port: int) -> None:
+    """Longer than `kill_timeout`, which begins with the signal: the time of the whole stop counts both."""
+    code = f"""
+      const fs = require('fs');
+      const server = require('http').createServer((request, response) => {{
+        response.write('BEGUN');
+        const look = () => fs.existsSync('{tmp_path}/go') ? response.end('DONE') : setTimeout(look, 50);
+        look();
+      }}).listen(+process.env.PORT);
+      process.on('SIGTERM', () => {{ console.log('TERM'); {CLOSES} }});
+    """
+    app = node_app(node, port, script=script(tmp_path, code), drain_timeout=60_000, kill_timeout=3000)
+    site = Site(tmp_path, {**app, "instances": 1})
+    with site.run, socket.socket() as client:
+        site.start()
+        client.settimeout(60)
+        client.connect(("127.0.0.1", port))
+        client.sendall(b"GET / HTTP/1.1\r\nHost: slow\r\nConnection: close\r\n\r\n")
+        with client.makefile("rb") as answer:
+            read_until(answer, b"BEGUN")
+            site.run.signal(signal.SIGTERM)
+            site.run.expect(event="runtime.stop")
+            time.sleep(4.5)  # all that it has where the drain does not count: kill_timeout and a second
+            (tmp_path / "go").touch()
+            read_until(answer, b"DONE")
+        assert site.run.wait() == 0
+    assert site.run.find(event="instance.kill") == []
+    assert site.run.find(message="TERM")
+
+
+def read_until(answer: BinaryIO, words: bytes) -> None:
+    """Raises AssertionError at the end of the answer."""
+    read = b""
+    while words not in read:
+        line = answer.readline()
+        assert line, f"cut after {read!r}"
+        read += line

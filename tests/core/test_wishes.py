@@ -240,3 +240,16 @@ def test_scaling_by_the_name_of_an_instance_scales_its_app(tmp_path: Path) -> No
         assert it.command("scale", "node:1", "1").returncode == 0
         assert it.states("node") == ["online"]
         assert not it.run.find(event="runtime.error")
+
+
+def test_a_limit_that_was_given_up_holds_after_a_restart(tmp_path: Path) -> None:
+    """Whoever asks for another life gets one with its limit, and the same reason at its end."""
+    hold = "import time\nkept = bytearray(b'x') * (60 << 20)\nprint('up', flush=True)\ntime.sleep(1000)\n"
+    (tmp_path / "hold.py").write_text(hold)
+    limits = {"max_memory_restart": "30M", "memory_interval": "0.1s", "ready": "log:up"}
+    greedy = {"name": "greedy", "script": "hold.py", "interpreter": "python3", "cwd": str(tmp_path), **limits}
+    with site(tmp_path, greedy, app("other"), ready=False) as it:
+        it.run.expect(event="instance.errored", app="greedy")
+        assert it.command("restart", "greedy").returncode == 0
+        told = it.run.expect(event="instance.errored", app="greedy", count=2)
+        assert "max_memory_restart of 30 MiB" in told["message"]
