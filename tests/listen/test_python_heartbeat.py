@@ -3,12 +3,13 @@
 import asyncio
 import importlib.util
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from harness import state
-from listen.fleet import Fleet, Member, app_of, fetch
+from listen.fleet import Fleet, Member, app_of, fetch, python_app
 
 STUCK = """
 import os, sys, time
@@ -123,3 +124,33 @@ def test_what_only_looks_like_it_is_left_alone(fleet: Fleet, port: int, tmp_path
     server.signal(signal.SIGTERM)
     fleet.gone(server)
     assert not server.heard("hung")
+
+
+LIAR = """
+import json, os, socket, sys, time
+given = dict(pair.split("=", 1) for pair in open("/proc/self/environ").read().split("\\0") if pair)
+address, seconds = given["PIDONE_HEARTBEAT"].split()
+ours = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+stack, answers = os.pipe()
+for number in (9, 63):
+    hello = {"pid": int(sys.argv[1]), "thread": os.getpid(), "signal": number, "debugged": False}
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, stack.to_bytes(4, sys.byteorder))]
+    ours.sendmsg([json.dumps(hello).encode()], rights, 0, "\\0" + address[1:])
+    print("said", flush=True)
+time.sleep(600)
+"""
+
+
+def test_nobody_has_another_process_signalled(fleet: Fleet) -> None:
+    """Which process is meant the kernel says, and the signal is none that a program knows."""
+    with subprocess.Popen(["sleep", "600"]) as victim:
+        try:
+            app = python_app(LIAR, str(victim.pid), cluster=True, hang_timeout=0.5)
+            liar = fleet.start(app)
+            fleet.eventually(lambda: liar.text().count("said") == 2, "it to lie")
+            liar.handover.online()
+            fleet.eventually(lambda: liar.heard("hung") or liar.exit is not None, "its own heartbeat to stop")
+            assert victim.poll() is None
+            assert state(victim.pid) == "S"
+        finally:
+            victim.kill()

@@ -7,19 +7,21 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from pidone.descriptors import close
 from pidone.ecosystem.spec import Seconds
 from pidone.init import proctree
-from pidone.listen.readiness.datagrams import Datagrams
+from pidone.listen.readiness.datagrams import Datagrams, Sender
 from pidone.listen.readiness.heartbeat import BEATS, Heartbeat
 
 VARIABLE: Final = "PIDONE_HEARTBEAT"
 _DUMP_S: Final[Seconds] = 2.0
 """How long a dump may take; one that is there is complete when nothing follows for a look."""
 _LOOK_S: Final[Seconds] = 0.05
+_MOST_SERVERS: Final = 64
 _STACK_BYTES: Final = 1 << 16  # what a pipe holds
 
 
@@ -73,24 +75,27 @@ class PythonHeartbeat:
         for pid in tuple(self._servers):
             self._forget(pid)
 
-    def _receive(self, data: bytes, descriptors: list[int], _sender: bytes) -> None:
+    def _receive(self, data: bytes, descriptors: list[int], sender: Sender) -> None:
         try:
             told = json.loads(data)
-            pid = int(told["pid"])
             if descriptors:
                 if not told["debugged"]:
-                    self._add(pid, int(told["thread"]), int(told["signal"]), descriptors[0])
+                    self._add(sender.pid, int(told["thread"]), int(told["signal"]), descriptors[0])
             elif told.get("ended"):
-                self._forget(pid)
-            elif pid in self._servers:
-                self._servers[pid].heartbeat.answered()
+                self._forget(sender.pid)
+            elif sender.pid in self._servers:
+                self._servers[sender.pid].heartbeat.answered()
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             self._on_ignored(f"heartbeat of the Python shim: {error!r}")
 
     def _add(self, pid: int, thread: int, number: int, descriptor: int) -> None:
+        if not signal.SIGRTMIN <= number <= signal.SIGRTMAX:  # what the process asks to get from us
+            raise ValueError(f"signal {number}")
         for other in tuple(self._servers):
             if other == pid or not os.path.exists(f"/proc/{other}"):
                 self._forget(other)
+        if len(self._servers) >= _MOST_SERVERS:  # each holds a descriptor
+            raise ValueError(f"more than {_MOST_SERVERS} servers")
         server = self._servers[pid] = _Server(self._loop, pid, number, os.dup(descriptor), self._on_hung)
         server.heartbeat = Heartbeat(
             self._loop, self._patience, lambda: True, server.is_hung, lacks="its server has made no progress"

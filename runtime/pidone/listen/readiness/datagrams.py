@@ -11,7 +11,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from pidone.descriptors import close
 from pidone.init import proctree
@@ -24,6 +24,14 @@ _PER_TURN: Final = 32
 """Datagrams per turn of the loop, so that a chatty app does not starve the others."""
 
 
+class Sender(NamedTuple):
+    """Who sent a datagram."""
+
+    pid: int
+    """By the kernel's word, as seen from here; what a datagram says of pids is no more than a claim."""
+    address: bytes
+
+
 class Datagrams:
     """One receiving socket for one process."""
 
@@ -32,10 +40,10 @@ class Datagrams:
         loop: asyncio.AbstractEventLoop,
         label: str,
         *,
-        on_datagram: Callable[[bytes, list[int], bytes], None],
+        on_datagram: Callable[[bytes, list[int], Sender], None],
         on_stranger: Callable[[str], None],
     ) -> None:
-        """`on_datagram` gets the bytes, descriptors that are closed after it returns, and whom to answer."""
+        """`on_datagram` gets the bytes, descriptors that are closed after it returns, and the sender."""
         self._loop = loop
         self._on_datagram = on_datagram
         self._on_stranger = on_stranger
@@ -52,12 +60,12 @@ class Datagrams:
         self._owner = pid
         self._loop.add_reader(self._socket.fileno(), self._read)
 
-    def reply(self, to: bytes, data: bytes, descriptor: int | None = None) -> None:
+    def reply(self, to: Sender, data: bytes, descriptor: int | None = None) -> None:
         """Answer a datagram; one that cannot be delivered is lost, as datagrams are."""
         rights = b"" if descriptor is None else struct.pack("=i", descriptor)
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if rights else []
         with contextlib.suppress(OSError):  # socket.send_fds() forgets the address it is given
-            self._socket.sendmsg([data], ancillary, 0, to)
+            self._socket.sendmsg([data], ancillary, 0, to.address)
 
     def close(self) -> None:
         """Hear nobody any more, once what is there already has been read."""
@@ -71,7 +79,7 @@ class Datagrams:
     def _read(self) -> None:
         for _ in range(_PER_TURN):
             try:
-                data, ancillary, _, sender = self._socket.recvmsg(
+                data, ancillary, _, address = self._socket.recvmsg(
                     _BYTES, _ANCILLARY, socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
                 )
             except OSError:
@@ -79,7 +87,7 @@ class Datagrams:
             pid, descriptors = _unpack(ancillary)
             try:
                 if self.is_family(pid):
-                    self._on_datagram(data, descriptors, sender or b"")
+                    self._on_datagram(data, descriptors, Sender(pid, address or b""))
                 else:
                     self._on_stranger(f"datagram of process {pid}, which does not belong to {self._owner}")
             finally:

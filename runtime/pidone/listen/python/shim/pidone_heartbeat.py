@@ -87,7 +87,7 @@ class _Pulse:
             if self._socket is None:
                 self._introduce()
             else:
-                self._socket.sendto(b'{"pid":%d}' % self._process, _runtime)
+                self._socket.sendto(b"{}", _runtime)
 
     def follow(self) -> None:
         """As `beat`, if it is the thread that has been introduced."""
@@ -98,7 +98,7 @@ class _Pulse:
         """The server has ended in order, and the process goes on with something else."""
         if self._socket is not None and os.getpid() == self._process:
             with contextlib.suppress(OSError):
-                self._socket.sendto(b'{"pid":%d,"ended":true}' % self._process, _runtime)
+                self._socket.sendto(b'{"ended":true}', _runtime)
             self._socket.close()
             self._socket, self._thread, self._next_s = None, 0, 0.0
             _begun.discard(_LOOP)
@@ -111,7 +111,6 @@ class _Pulse:
         os.set_blocking(answers, False)
         faulthandler.register(_SIGNAL, answers, all_threads=True)
         hello = {
-            "pid": self._process,
             "thread": _thread.get_native_id(),
             "signal": _SIGNAL,
             "debugged": sys.gettrace() is not None or any(name in sys.modules for name in _DEBUGGERS),
