@@ -30,8 +30,8 @@ def saved(folder: Path, document: Document, how: LoadOptions, **states: SavedSta
 
 
 def meaning(app: AppSpec) -> AppSpec:
-    """All of it that has an effect."""
-    return app.but(script="", interpreter_args=())
+    """All of it that has an effect; the name that the runtime is called by is not a file's."""
+    return app.but(script="", interpreter_args=(), dates_output=False)
 
 
 def javascript(*apps: dict[str, Any], **top: object) -> Document:
