@@ -1,7 +1,11 @@
 // The last hour, as the runtime remembers it, and what has come since.
 const SVG = "http://www.w3.org/2000/svg", HOUR = 3600;
 const past = new Map(), recent = new Map(), limits = new Map();
-let marks = [], until = 0;
+let marks = [], until = 0, born = Infinity;
+function hour(plot) { // the same for all charts: what is above each other happened at the same time
+  const now = Date.now() / 1000;
+  return [Math.max(now - HOUR, Math.min(born, now - 60, plot.data?.[0][0] ?? now)), now];
+}
 
 async function remembered() {
   const history = await ask("/api/history?points=120");
@@ -103,7 +107,7 @@ function chart(parent, name) {
   const plot = new uPlot({
     width: Math.max(200, root.clientWidth), height: 118, legend: { show: false }, padding: [6, 8, 0, 0],
     cursor: { y: false, drag: { x: false, y: false } },
-    scales: { x: { time: true, range: (_, low, high) => [Math.max(high - HOUR, Math.min(low, high - 60)), high] },
+    scales: { x: { time: true, range: hour },
       y: { range: (_, low, high) => [0, Math.max(name === "cpu" ? 10 : 1048576, (high || 0) * 1.15, (limit() || 0) * 1.08)] } },
     axes: [{ stroke, font, grid, ticks: grid, size: 24, space: 70, values: (_, splits) => splits.map(at => clock(at * 1000).slice(0, splits.at(-1) - splits[0] < 600 ? 8 : 5)) },
       { stroke, font, grid, ticks: grid, size: 48, space: 26, values: (_, splits) => splits.map(value => name === "cpu" ? `${value}%` : size(value).replace(/\.0+ /, " ")),

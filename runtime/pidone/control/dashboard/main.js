@@ -8,6 +8,7 @@ async function refresh() {
     const [runtime, { apps }, box] = await Promise.all([ask("/api"), ask("/api/apps"), ask("/api/container"), old ? remembered() : null]);
     if (old) askPastAt = performance.now() + 30000;
     known = apps;
+    born = Date.now() / 1000 - runtime.uptime_s;
     if (find("token").value) find("said").textContent = runtime.may_act ? "" : "this token is not the right one";
     mayAct = runtime.may_act;
     find("form").hidden = mayAct && !find("token").value;
