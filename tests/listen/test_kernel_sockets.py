@@ -328,6 +328,96 @@ serve(server)
     everybody_answers(fleet, [second, third], lambda: fleet.get(port).split()[0])
 
 
+BOTH = """
+four, six = socket.socket(), socket.socket(socket.AF_INET6)
+six.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+for server, host in ORDER:
+    server.bind((host, port))
+for server in (four, six):
+    server.listen(5)
+    assert socket.socket(fileno=os.dup(server.fileno())).family == server.family
+serve(four, six)
+"""
+
+
+@pytest.mark.parametrize("order", ["(four, '0.0.0.0'), (six, '::')", "(six, '::'), (four, '0.0.0.0')"])
+@pytest.mark.parametrize("cluster", [False, True])
+def test_a_listed_port_that_is_bound_in_two_families(
+    fleet: Fleet, port: int, order: str, *, cluster: bool
+) -> None:
+    """`listen 80; listen [::]:80;` of nginx: a socket of each, whichever comes first."""
+    listed = (Listen(name="web", port=port),)
+    code = BOTH.replace("ORDER", order)
+    app = raw(code, port=port, share=None, listen=listed, cluster=cluster)
+    members = fleet.start_ready(app, 2)
+    for number, host in enumerate(("127.0.0.1", "::1")):
+        everybody_answers(fleet, members, lambda host=host: fleet.get(port, host=host).split()[0])
+        assert fleet.get(port, host=host).split()[1] == str(number)
+    fleet.broker.open(app.but(listen=()))
+    for member in members:
+        member.signal(9)
+        fleet.gone(member)
+    for host in ("127.0.0.1", "::1"):
+        with pytest.raises(ConnectionRefusedError):
+            fleet.get(port, host=host)
+
+
+OPTIONS = """
+server = socket.socket()
+wanted = [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), (socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 5),
+    (socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 7), (socket.SOL_SOCKET, socket.SO_RCVBUF, 20000),
+    (socket.SOL_SOCKET, socket.SO_SNDBUF, 20000), (socket.SOL_SOCKET, socket.SO_REUSEADDR, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 33), (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 4000),
+    (socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1000), (socket.IPPROTO_IP, socket.IP_TOS, 16),
+    (socket.SOL_SOCKET, socket.SO_PRIORITY, 3),
+]
+for option in wanted:
+    server.setsockopt(*option)
+before = [server.getsockopt(*option[:2]) for option in wanted]
+server.setblocking(BLOCKS)
+server.set_inheritable(INHERITS)
+server.bind(("127.0.0.1", port))
+after = [server.getsockopt(*option[:2]) for option in wanted]
+lost = [option for option, was, now in zip(wanted, before, after) if was != now]
+flags = os.get_blocking(server.fileno()), os.get_inheritable(server.fileno())
+print("lost:", lost, "flags:", *flags, flush=True)
+server.listen(5)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(("blocks", "inherits"), [(True, False), (False, True)])
+def test_options_and_flags_before_bind(fleet: Fleet, port: int, *, blocks: bool, inherits: bool) -> None:
+    """All that the program had set on its own socket is set on ours, in whatever order it came."""
+    code = OPTIONS.replace("BLOCKS", str(blocks)).replace("INHERITS", str(inherits))
+    member = fleet.start(raw(code, port=port))
+    fleet.ready(member)
+    assert member.text() == f"lost: [] flags: {blocks} {inherits}\n"
+
+
+LOOPBACKS = """
+four = socket.socket(); four.bind(("127.0.0.1", port)); four.listen(5)
+six = socket.socket(socket.AF_INET6); six.bind(("::1", port)); six.listen(5)
+serve(four, six)
+"""
+AGAIN = """
+for _ in range(2):
+    server = socket.socket(); server.bind(("127.0.0.1", port)); server.listen(5)
+    copy = server.detach()
+    os.close(copy) if _ == 0 else None
+serve(socket.socket(fileno=copy))
+"""
+
+
+@pytest.mark.parametrize(("code", "hosts"), [(LOOPBACKS, ["127.0.0.1", "::1"]), (AGAIN, ["127.0.0.1"])])
+def test_programs_that_bind_twice(fleet: Fleet, port: int, code: str, hosts: list[str]) -> None:
+    """Both loopback addresses; and one that closes its socket and binds again."""
+    members = fleet.start_ready(raw(code, port=port), 2)
+    for host in hosts:
+        everybody_answers(fleet, members, lambda host=host: fleet.get(port, host=host).split()[0])
+
+
 def test_a_listed_port_without_listen(fleet: Fleet, port: int, tmp_path: Path) -> None:
     """A socket that came by number listens already: ready when it waits for connections, not before."""
     os.mkfifo(gate := tmp_path / "gate")

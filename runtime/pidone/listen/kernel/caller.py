@@ -13,7 +13,7 @@ from typing import Final
 
 from pidone.listen.kernel import seccomp
 from pidone.listen.kernel.seccomp import Call
-from pidone.listen.sockets.address import Address, Kind
+from pidone.listen.sockets.address import ANY_V4, ANY_V6, Address, Kind
 
 _SOCKADDR_BYTES: Final = 128  # struct sockaddr_storage
 _KINDS: Final = {socket.SOCK_STREAM: Kind.TCP, socket.SOCK_DGRAM: Kind.UDP}
@@ -50,6 +50,14 @@ class Caller:
         if self.socket.family == socket.AF_UNIX:
             return self._path(raw[2:])
         return self._port(raw) if self._is_same("ns/net") else None
+
+    def only_family(self) -> str:
+        """The one family that its socket is of, by its name for every address; empty for both."""
+        if self.socket.family == socket.AF_INET:
+            return ANY_V4
+        if self.socket.family != socket.AF_INET6:
+            return ""
+        return ANY_V6 if self.socket.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) else ""
 
     def may_bind(self, address: Address) -> bool:
         """Whether it could do so without us: what nobody has listed must give no rights to anyone."""

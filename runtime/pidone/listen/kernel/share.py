@@ -197,8 +197,7 @@ class KernelShare:
     def _give(self, call: Call, caller: Caller, address: Address) -> int:
         """Put our socket in the place of its own; which it is. Raises OSError with what bind() would say."""
         is_alone = self._sockets.has_left or not self._sockets.is_held_by_others(address)
-        is_v4 = caller.socket.family == socket.AF_INET
-        found = self._sockets.obtain(address, index=0, backlog=_BACKLOG, is_v4=is_v4)
+        found = self._sockets.obtain(address, index=0, backlog=_BACKLOG, only=caller.only_family())
         if is_alone or not caller.blocks():
             # The flag belongs to all who have the socket: a program that polls must never meet one that
             # blocks, and one that blocks sets the flag for its likes.

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from socket import AddressFamily
 
 ANY_V4: Final = "0.0.0.0"  # noqa: S104 (what files ask for)
+ANY_V6: Final = "::"
 ANY: Final = ("", "*")
 """Host spellings that mean every address of both families."""
 

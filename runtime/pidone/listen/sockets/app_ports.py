@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from pidone.ecosystem.spec import AppSpec, Balance, Listen
 from pidone.errors import ListenError, PortTakenError
 from pidone.listen import needs
-from pidone.listen.sockets.address import ANY_V4, Address, Kind, of_listen
+from pidone.listen.sockets.address import ANY_V6, Address, Kind, of_listen
 from pidone.listen.sockets.bind import explain, open_socket
 from pidone.listen.sockets.hangup import HangupWatch
 from pidone.listen.sockets.member import MemberSockets, PortKey
@@ -58,7 +58,7 @@ class AppPorts:
         self._retiring: set[int] = set()
         self._quiet_until = 0.0
         self._narrowed: dict[PortKey, PortKey] = {}
-        """Listed sockets of both families in whose place there is one of IPv4."""
+        """Listed sockets of both families in whose place there is one of one family, and maybe another."""
         self._restoring: asyncio.TimerHandle | None = None
         self._kernel_shares = True
         self._stale: set[PortKey] = set()
@@ -111,21 +111,33 @@ class AppPorts:
         return sockets
 
     def obtain(
-        self, address: Address, *, index: int, backlog: int, member: int, is_v4: bool
+        self, address: Address, *, index: int, backlog: int, member: int, only: str
     ) -> tuple[PortKey, socket.socket]:
         """The socket for an address, opened if it is new. Raises OSError; the reason is logged."""
         self._retiring.discard(member)
-        key = self._known(PortKey(address, index))
+        wanted = PortKey(address, index)
+        key = self._known(wanted)
         try:
             if key is None:
-                key = PortKey(address, index)
+                key = wanted
                 self._open(key, backlog)
-            elif is_v4 and self._may_be_narrowed(key, member):
-                key = self._narrow(key, backlog)
+            elif only:
+                key = self._of_family(wanted, key, only, backlog, member)
         except OSError as error:
             self._tell_failed(address, error)
             raise
         return key, self._ports[key].for_member(member)
+
+    def _of_family(self, wanted: PortKey, known: PortKey, only: str, backlog: int, member: int) -> PortKey:
+        """In the place of both families: the one that a program binds, which may come back for the other."""
+        narrow = PortKey(wanted.address.but(host=only, v6_only=only == ANY_V6))
+        if narrow == known:
+            return known
+        if wanted in self._narrowed:
+            if narrow not in self._ports:
+                self._open(narrow, backlog)
+            return narrow
+        return self._narrow(known, narrow, backlog) if self._may_be_narrowed(known, member) else known
 
     def _may_be_narrowed(self, key: PortKey, member: int) -> bool:
         """Whether a socket is of both families, and nobody is known to serve there."""
@@ -133,12 +145,11 @@ class AppPorts:
             return False
         return all(user.serves_at != key for user in self._users)
 
-    def _narrow(self, wide: PortKey, backlog: int) -> PortKey:
-        """Open IPv4 alone in the place of both families, for a program that does not look for its socket.
+    def _narrow(self, wide: PortKey, narrow: PortKey, backlog: int) -> PortKey:
+        """Open one family alone in the place of both, for a program that does not look for its socket.
 
-        Its own would be of IPv4, and it may have no room for the addresses of the other family (nginx).
+        Its own would be of one, and it may have no room for the addresses of the other (nginx).
         """
-        narrow = PortKey(wide.address.but(host=ANY_V4))
         self._drop(wide)
         for user in self._users:
             user.held.discard(wide)
@@ -324,7 +335,9 @@ class AppPorts:
         self._stale -= unused
         for key in unused:
             self._drop(self._at(key))
-            self._narrowed.pop(key, None)
+            if self._narrowed.pop(key, None) is not None:
+                for other in [other for other in self._ports if key.address.covers(other.address)]:
+                    self._drop(other)
 
     def _at(self, key: PortKey) -> PortKey:
         """Where a listed socket is now."""

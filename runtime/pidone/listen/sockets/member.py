@@ -29,9 +29,12 @@ class PortSource(Protocol):
     """The ports of the app."""
 
     def obtain(
-        self, address: Address, *, index: int, backlog: int, member: int, is_v4: bool
+        self, address: Address, *, index: int, backlog: int, member: int, only: str
     ) -> tuple[PortKey, socket.socket]:
-        """The socket for an address, opened if it is new; `is_v4`: of IPv4 alone. Raises OSError."""
+        """The socket for an address, opened if it is new. Raises OSError.
+
+        `only`: of this family alone, as its name for every address has it; empty: as it comes.
+        """
 
     def is_held_by_others(self, sockets: "MemberSockets", address: Address) -> bool:
         """Whether another process has this socket already."""
@@ -74,16 +77,14 @@ class MemberSockets:
         """It was told to stop."""
         self._deserted: list[socket.socket] = []
 
-    def obtain(self, address: Address, *, index: int, backlog: int, is_v4: bool = False) -> socket.socket:
+    def obtain(self, address: Address, *, index: int, backlog: int, only: str = "") -> socket.socket:
         """As Sockets.obtain. A process that was told to stop gets one to which nobody ever connects.
 
-        `is_v4`: it has to be of IPv4, not one of both families, whose clients have longer addresses.
+        `only`: as PortSource.obtain; clients of a socket of both families have longer addresses.
         """
         if self.has_left:
             return self._desert(address)
-        key, found = self._ports.obtain(
-            address, index=index, backlog=backlog, member=self.member, is_v4=is_v4
-        )
+        key, found = self._ports.obtain(address, index=index, backlog=backlog, member=self.member, only=only)
         self.held.add(key)
         self._by_address[address, index] = key
         return found

@@ -15,6 +15,12 @@ _SOL_TCP, _SOL_IP, _SOL_V6 = socket.IPPROTO_TCP, socket.IPPROTO_IP, socket.IPPRO
 _SIZES = (socket.SO_SNDBUF, socket.SO_RCVBUF)
 """The kernel doubles what it is given, and shows that."""
 _OPTIONS: Dict[int, Tuple[int, ...]] = {
+    # NODELAY, MAXSEG, KEEPIDLE, KEEPINTVL, KEEPCNT, SYNCNT, LINGER2, DEFER_ACCEPT, WINDOW_CLAMP, QUICKACK,
+    # CONGESTION, USER_TIMEOUT, FASTOPEN, NOTSENT_LOWAT
+    _SOL_TCP: (1, 2, 4, 5, 6, 7, 8, 9, 10, 12, 13, 18, 23, 25),
+    _SOL_IP: (1, 2, 8, 10, 12),  # TOS, TTL, PKTINFO, MTU_DISCOVER, RECVTTL
+    _SOL_V6: (16, 23, 67),  # UNICAST_HOPS, MTU_DISCOVER, TCLASS
+    # Last, because TOS sets the priority as well.
     socket.SOL_SOCKET: (
         *_SIZES,
         socket.SO_KEEPALIVE,
@@ -25,11 +31,6 @@ _OPTIONS: Dict[int, Tuple[int, ...]] = {
         36,  # SO_MARK
         46,  # SO_BUSY_POLL
     ),
-    # NODELAY, MAXSEG, KEEPIDLE, KEEPINTVL, KEEPCNT, SYNCNT, LINGER2, DEFER_ACCEPT, WINDOW_CLAMP, QUICKACK,
-    # CONGESTION, USER_TIMEOUT, FASTOPEN, NOTSENT_LOWAT
-    _SOL_TCP: (1, 2, 4, 5, 6, 7, 8, 9, 10, 12, 13, 18, 23, 25),
-    _SOL_IP: (1, 2, 8, 10, 12),  # TOS, TTL, PKTINFO, MTU_DISCOVER, RECVTTL
-    _SOL_V6: (16, 23, 67),  # UNICAST_HOPS, MTU_DISCOVER, TCLASS
 }
 _BYTES = 64
 
