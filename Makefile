@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test screenshots sim sweep chaos test-servers test-docker test-k8s test-platforms lint bench docs release-dry-run clean
+.PHONY: run test screenshots sim sweep chaos test-servers test-docker test-k8s test-platforms lint bench docs reference release-dry-run clean
 
 run: $(VENV)/.sample
 	cd docker/backend && PATH="$(CURDIR)/$(BIN):$$PATH" pidone ecosystem.toml
@@ -56,6 +56,10 @@ bench: $(VENV)/.ready
 # The documentation as a site in .cache/site; a link or an anchor that leads nowhere fails.
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict
+
+# The pages that are made of what the code says: keys, commands, events, metrics, exit codes, the manual page.
+reference: $(VENV)/.ready
+	$(BIN)/python .ci/reference.py
 
 # All that a tag does, short of publishing. The wheels need Debian's musl-tools and gcc-aarch64-linux-gnu, images an
 # engine with buildx; what is missing is told and left out.

@@ -79,6 +79,7 @@ def test_the_wheel_installs_one_package_and_one_program(built: Mapping[str, Path
     assert tops == {"pidone", f"pidone-{version}.data", f"pidone-{version}.dist-info"}
     scripts = f"pidone-{version}.data/scripts"
     assert sorted(name for name in names if ".data/" in name) == [
+        f"pidone-{version}.data/data/share/man/man1/pidone.1",
         f"{scripts}/pidone",
         f"{scripts}/pidone-direct",
     ]
@@ -98,7 +99,9 @@ def test_an_installation_has_the_package_under_its_own_name_only(
     options += ["--root-user-action=ignore", "--target", str(tmp_path)]
     subprocess.run([sys.executable, "-m", "pip", "install", *options, str(built["wheel"])], check=True)
     version = PROJECT["project"]["version"]
-    assert {path.name for path in tmp_path.iterdir()} == {"pidone", f"pidone-{version}.dist-info", "bin"}
+    installed = {path.name for path in tmp_path.iterdir()}
+    assert installed == {"pidone", f"pidone-{version}.dist-info", "bin", "share"}
+    assert (tmp_path / "share/man/man1/pidone.1").is_file()
     assert {path.name for path in (tmp_path / "bin").iterdir()} == {"pidone", "pidone-direct"}
     record = (tmp_path / f"pidone-{version}.dist-info" / "RECORD").read_text().splitlines()
     files = [line.partition(",")[0] for line in record]
