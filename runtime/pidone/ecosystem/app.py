@@ -17,7 +17,7 @@ from pidone.ecosystem.programs.loading import told_by_a_line
 from pidone.ecosystem.programs.program import Program, ProgramRequest
 from pidone.ecosystem.programs.program import resolve as resolve_program
 from pidone.ecosystem.programs.stopping import graceful_signal
-from pidone.ecosystem.references import UnsetVariableError, expand
+from pidone.ecosystem.references import UnsetVariableError, expand, expand_app
 from pidone.ecosystem.spec import AppSpec, ExecMode, KillMode, MemoryShare, Readiness, Seconds
 from pidone.ecosystem.values import kinds, tables, watching
 from pidone.ecosystem.values.quantities import write_size
@@ -79,7 +79,7 @@ class Reader:
         """A table with its `${VAR}` replaced, in the languages that have them."""
         if self.document.has_references:
             try:
-                found: Mapping[str, object] = expand(raw, self.options.environ, self.unset)
+                found: Mapping[str, object] = expand_app(raw, self.options.environ, self.unset)
             except UnsetVariableError as error:
                 key = ".".join(map(str, error.path))
                 scope.error(f"{key}: {error}", *error.path)
@@ -168,6 +168,7 @@ class Reader:
                 "cwd": str(cwd),
                 "env": variables.variables,
                 "secrets": variables.secrets,
+                "templates": variables.templates,
             }
         )
 
@@ -214,7 +215,7 @@ class Reader:
         secrets: dict[str, str] = {}
         if self.options.must_exist:
             secrets = environment.read_secrets(values.get("secrets", False), merged, environ, cwd, scope)
-        return environment.EnvironmentLayer({**merged, **secrets}, tuple(secrets))
+        return environment.layer({**merged, **secrets}, tuple(secrets))
 
     def _set(self, name: str, entry: Entry, scope: Scope) -> dict[str, str] | None:
         """The variables of an `env_NAME`, wanted or not: what is wrong in them is told."""

@@ -9,7 +9,10 @@ from typing import Final, NamedTuple
 from pidone.ecosystem import dotenv
 from pidone.ecosystem.files import read_file
 from pidone.ecosystem.problems import Scope, shown
+from pidone.ecosystem.references import template
+from pidone.ecosystem.spec import Template
 from pidone.ecosystem.values.tables import EnvFile
+from pidone.record import EMPTY
 
 _LARGEST_FILE: Final = 1024 * 1024
 
@@ -19,6 +22,15 @@ class EnvironmentLayer(NamedTuple):
 
     variables: dict[str, str]
     secrets: tuple[str, ...] = ()
+    templates: Mapping[str, Template] = EMPTY
+
+
+def layer(variables: Mapping[str, str], secrets: tuple[str, ...]) -> EnvironmentLayer:
+    """All together, with what is left to the instances shown as it was written."""
+    found = {name: template(value) for name, value in variables.items()}
+    templates = {name: each for name, each in found.items() if each is not None}
+    written = {name: str(each) for name, each in templates.items()}
+    return EnvironmentLayer({**variables, **written}, secrets, templates or EMPTY)
 
 
 def read_env_files(

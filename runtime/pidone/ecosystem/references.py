@@ -7,9 +7,15 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from pidone.ecosystem.spec import Template
+
 _HEAD: Final = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)(:?[-?])?")
 _BRACE: Final = re.compile(r"[{}]")
 _DEEPEST: Final = 100
+_MARK: Final = "\x01"
+"""Around a name of PER_INSTANCE, between `expand_app` and `template`; nobody writes that into a variable."""
+PER_INSTANCE: Final = frozenset({"app", "instance"})
+"""Names that stand for the app and the index of its instance, in the values of its variables."""
 
 
 class Reference(NamedTuple):
@@ -79,6 +85,25 @@ def expand(value: Any, environ: Mapping[str, str], unset: set[str]) -> Any:
     Names without value or default are added to `unset` and become empty. Raises UnsetVariableError.
     """
     return _expand(value, environ, unset, 0)
+
+
+def expand_app(table: Mapping[str, Any], environ: Mapping[str, str], unset: set[str]) -> Any:
+    """As `expand`, of an app's table: what stands for the instance in `env` and `env_NAME` is marked.
+
+    `template` knows the marks.
+    """
+    lasting = {**environ, **{name: f"{_MARK}{name}{_MARK}" for name in PER_INSTANCE}}
+    found = {}
+    for key, value in table.items():
+        is_env = (key == "env" or key.startswith("env_")) and isinstance(value, Mapping)
+        found[key] = _expand_at(key, value, lasting if is_env else environ, unset, 1)
+    return found
+
+
+def template(text: str) -> Template | None:
+    """What instances make their value of, or None for a text that is the same for all."""
+    pieces = text.split(_MARK)
+    return Template(tuple(pieces)) if len(pieces) > 1 else None
 
 
 def _expand(value: Any, environ: Mapping[str, str], unset: set[str], depth: int) -> Any:

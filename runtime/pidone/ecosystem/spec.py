@@ -163,7 +163,22 @@ class Listen(Record, kw_only=True):
     """The descriptor of one that was passed to the runtime, once that is known; it is not bound then."""
 
 
-class AppSpec(Record, kw_only=True, hidden=("env",)):
+class Template(Record):
+    """A value that is another one in each instance."""
+
+    pieces: tuple[str, ...]
+    """Plain texts, and between them the names `app` and `instance`."""
+
+    def __str__(self) -> str:
+        """As it is written."""
+        return "".join(piece if i % 2 == 0 else f"${{{piece}}}" for i, piece in enumerate(self.pieces))
+
+    def filled(self, values: Mapping[str, str]) -> str:
+        """With a value for each name."""
+        return "".join(piece if i % 2 == 0 else values[piece] for i, piece in enumerate(self.pieces))
+
+
+class AppSpec(Record, kw_only=True, hidden=("env", "templates")):
     """One app, i.e. one cluster of equal instances."""
 
     # What runs
@@ -193,6 +208,10 @@ class AppSpec(Record, kw_only=True, hidden=("env",)):
     """True: nothing is inherited. Names: variables whose name contains one of them are not inherited."""
     unset_env: tuple[str, ...] = ()
     """Variables that are not inherited, by their exact names."""
+    templates: Mapping[str, Template] = EMPTY
+    """Variables of `env` whose values hold `${app}` or `${instance}`, which are others in each instance."""
+    otel: bool = False
+    """OpenTelemetry's variables say which app and which instance a process is."""
     stdin: str = "null"
     """`null`, `inherit` (one foreground app) or `pipe` (`pidone send`)."""
 

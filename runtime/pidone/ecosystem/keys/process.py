@@ -128,6 +128,14 @@ ENVIRONMENT: Final = KeyGroup(
         ),
         Key("unset_env", kinds.NAMES, "Variables that are not inherited, by their exact names.", ours=True),
         Key("port", kinds.integer(0, 65535), "Sets `PORT`.", default="none"),
+        Key(
+            "otel",
+            kinds.BOOL,
+            "Tell OpenTelemetry's SDKs who they are: `OTEL_SERVICE_NAME` is the app's name, and "
+            "`service.instance.id` in `OTEL_RESOURCE_ATTRIBUTES` is HOST:APP:INDEX, unless somebody says "
+            "otherwise.",
+            ours=True,
+        ),
     ),
 )
 

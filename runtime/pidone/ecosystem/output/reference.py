@@ -45,6 +45,8 @@ translates any format, `pidone init` writes a first file, and `pidone schema` is
 - **Keys** may be written in camelCase. Unknown keys are errors in TOML and warnings elsewhere.
 - **`${VAR}`**, `${VAR:-default}` and `${VAR:?message}` in the texts of TOML and YAML are replaced from the
   environment; `$${` is a literal `${`.
+- **`${app}` and `${instance}`** in the values of `env` are the app's name and the index of the instance:
+  `env = { WORKER = "${app}-${instance}" }`. Hooks and probes, which are none, do not get such variables.
 - **`env_NAME`** tables are laid over `env` by `--env NAME`.
 - **Relative paths** start at the app's `cwd`; a relative `cwd` starts at the file's folder in TOML and at the
   working directory of the runtime elsewhere, as in PM2.

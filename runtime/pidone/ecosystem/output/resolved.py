@@ -13,8 +13,12 @@ from pidone.masking import mask, mask_args, mask_named
 from pidone.record import EMPTY, Record
 
 _KINDS: Final = {key.name: key.kind for group in APP_GROUPS for key in group.keys}
+_WITHIN_ENV: Final = "templates"
 _IN_THE_HEADING: Final = frozenset(
-    {"name", "argv", "script", "args", "interpreter", "interpreter_args", "exec_mode", "instances", "env"}
+    {
+        *("name", "argv", "script", "args", "interpreter", "interpreter_args", "exec_mode", "instances"),
+        *("env", _WITHIN_ENV),
+    }
 )
 
 
@@ -35,7 +39,7 @@ def plain(value: object) -> object:
 
 def as_plain(app: AppSpec, instances: int) -> dict[str, object]:
     """Every key of an app; `instances` is the number that this container makes of it."""
-    found = {name: plain(value) for name, value in app.as_dict().items()}
+    found = {name: plain(value) for name, value in app.as_dict().items() if name != _WITHIN_ENV}
     return {
         **found,
         "env": mask(app.env, app.secrets),

@@ -1,5 +1,6 @@
 """The variables an instance starts with: inherited, then the app's, then those that tell instances apart."""
 
+import os
 from collections.abc import Mapping
 from typing import Final
 
@@ -20,9 +21,12 @@ own would speak in our name."""
 
 
 def environment_of(app: AppSpec, inherited: Mapping[str, str]) -> dict[str, str]:
-    """What every process in the name of an app has: as much of ours as it may inherit, and its own."""
+    """What every process in the name of an app has: as much of ours as it may inherit, and its own.
+
+    Without the variables that are others in each instance.
+    """
     env = {name: value for name, value in inherited.items() if _inherits(app, name)}
-    env.update(app.env)
+    env.update((name, value) for name, value in app.env.items() if name not in app.templates)
     return env
 
 
@@ -45,6 +49,12 @@ class Environment:
         env["pm_id"] = str(self.pm_id(app, who.index))
         env["name"] = app.name
         env[MARK] = self.mark(who)
+        for name, template in app.templates.items():
+            env[name] = template.filled({"app": app.name, "instance": str(who.index)})
+        if app.otel:
+            from pidone.supervise.process.telemetry import identity  # noqa: PLC0415 (few apps have it)
+
+            env.update(identity(env, who, os.uname().nodename))
         if app.increment_var is not None:
             from pidone.listen.needs import port_variable  # noqa: PLC0415 (few apps have one)
 
