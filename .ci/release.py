@@ -28,6 +28,7 @@ PLACES = {
     "pyproject.toml": r'^version = "(.+)"$',
     "runtime/pidone/__init__.py": r'^__version__ = "(.+)"$',
     "docker/Dockerfile": r"^ARG VERSION=(.+)$",
+    "k8s/chart/Chart.yaml": r"^version: (.+)$",
 }
 TARGETS = {"runtime": "", "bundle": "bundle", "node": "node"}
 """The published targets of the Dockerfile and how their tags begin; docs/docker.md names them."""

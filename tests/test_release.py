@@ -14,6 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / ".ci/release.py"
+PLACES = ("docker/Dockerfile", "k8s/chart/Chart.yaml")
 CHANGELOG = """
 ## [Unreleased]
 
@@ -32,7 +33,7 @@ Nothing yet.
 @pytest.fixture
 def release(tmp_path: Path) -> ModuleType:
     """The script in a copy of what it reads."""
-    for name in (".ci/release.py", "pyproject.toml", "runtime/pidone/__init__.py", "docker/Dockerfile"):
+    for name in (".ci/release.py", "pyproject.toml", "runtime/pidone/__init__.py", *PLACES):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     spec = importlib.util.spec_from_file_location("release", tmp_path / ".ci/release.py")
@@ -55,7 +56,7 @@ def test_notes_are_the_section_of_the_version(release: ModuleType) -> None:
     release.check(f"v{release.version()}")
 
 
-@pytest.mark.parametrize("name", ["runtime/pidone/__init__.py", "docker/Dockerfile"])
+@pytest.mark.parametrize("name", ["runtime/pidone/__init__.py", *PLACES])
 def test_a_version_that_was_forgotten_is_refused(release: ModuleType, name: str) -> None:
     """By the name of the file."""
     path = release.ROOT / name
