@@ -37,6 +37,11 @@ IDLE_S: Final = 10.0
 PLAIN: Final = "2026-11-20 hello from app number 12345 ok"
 OBJECT: Final = '{"level":"info","time":"2026-11-20T23:04:43.697Z","msg":"request done","ms":12.5}'
 
+FILTERS: Final = {"log_drop": ["GET /healthz "], "log_redact": [r"password=(\S+)", r"[Bb]earer (\S+)"]}
+"""Probe noise and two kinds of secrets."""
+SECRET: Final = "2026-11-20 login of app number 12345 with password=hunter2"
+FILTER_ROUNDS: Final = 7
+
 MANY_LINES: Final = 2_000_000
 """Of all writers together."""
 _WRITER: Final = """
@@ -71,6 +76,7 @@ def run() -> Iterable[Figure]:
         met = statistics.median(merged) >= 5e5
         yield Figure("JSON lines merged, one writer", "lines/s", merged, target="5e5", met=met)
         yield from bench.many(statistics.median(plain))
+        yield bench.filtered()
         yield from bench.beside_the_peer()
         yield bench.stalled()
         yield bench.latency()
@@ -125,6 +131,38 @@ class _Bench:
                 time.sleep(0.01)
             (Path(gate) / "go").touch()
             return each * WRITERS / _collect(process, each * WRITERS, keep)
+
+    def filtered(self) -> Figure:
+        """What `log_drop` and `log_redact` cost, with a secret in every hundredth line.
+
+        In CPU time of the runtime, as a share of the round beside it: others on the machine do not count.
+        """
+        apps = self._writers("\n".join([*[PLAIN] * 99, SECRET]), LINES // 100)
+        shares = []
+        for _ in range(FILTER_ROUNDS):
+            without = self._cpu(self._ours(apps), LINES)
+            shares.append(self._cpu(self._ours([{**app, **FILTERS} for app in apps]), LINES) / without)
+        return Figure(
+            "CPU time with log_drop and log_redact",
+            "of that without",
+            shares,
+            target="1.15",
+            met=statistics.median(shares) < 1.15,
+        )
+
+    def _cpu(self, command: Sequence[str], lines: int) -> float:
+        """CPU seconds of the runtime from the first output to the last of so many lines."""
+        with self._running(command) as process:
+            assert process.stdout
+            fd = process.stdout.fileno()
+            seen = os.read(fd, 1 << 20).count(b"\n")
+            began = _cpu_s(process.pid)
+            while seen < lines:
+                chunk = os.read(fd, 1 << 20)
+                if not chunk:
+                    raise RuntimeError(f"stdout ended after {seen} of {lines} lines")
+                seen += chunk.count(b"\n")
+            return _cpu_s(process.pid) - began
 
     def beside_the_peer(self) -> Iterable[Figure]:
         """The same line through pm2-runtime, in its fastest format and in the one with fields."""
@@ -267,6 +305,12 @@ def _slowest_share(data: bytes, each: int) -> float:
         if counts[record["app"]] == each:
             break
     return min(counts.values()) / statistics.mean(counts.values())
+
+
+def _cpu_s(pid: int) -> float:
+    """User and system time, proc_pid_stat(5)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _rss_mib(pid: int) -> float:

@@ -1,5 +1,7 @@
 """Noise is dropped, secrets and colours are taken out, before a line gets anywhere."""
 
+import itertools
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -11,7 +13,7 @@ from logs.relaying import app, stage
 from pidone.ecosystem.spec import AppSpec
 from pidone.ecosystem.values import Invalid
 from pidone.ecosystem.values.tables import PATTERNS
-from pidone.logs.filters import line_filter
+from pidone.logs.filters import line_filter, required
 
 
 def said(spec: AppSpec, text: bytes, *, stream: str = "stdout") -> list[str]:
@@ -112,3 +114,61 @@ def test_the_file_says_so_for_every_key_that_takes_a_pattern(key: str, tmp_path:
     )
     assert done.returncode == 78
     assert "may take for ever" in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("GET /healthz ", "GET /healthz "),
+        (r"password=(\S+)", "password="),
+        ("[Bb]earer (x+)", "earer "),
+        (r"a\.b\.c", "a.b.c"),
+        ("abcd?e", "abc"),
+        ("abcd*", "abc"),
+        ("abcd+e", "abcd"),
+        ("abcd{0,2}", "abc"),
+        ("(abc)?de", ""),
+        ("abc|def", ""),
+        ("(?i)abcdef", ""),
+        ("(?:abc)def", ""),
+        (r"\d+abc\b", "abc"),
+        ("[a-z]", ""),
+        ("^ab$", ""),
+    ],
+)
+def test_what_every_match_contains_is_known(pattern: str, text: str) -> None:
+    """Or nothing is, where that would take more than a look."""
+    assert required(pattern) == text
+
+
+PATTERNS_OF_ALL_KINDS = (
+    *(
+        "abc",
+        "a[^;]*;",
+        "a[^;]*",
+        "^abc",
+        "abc$",
+        r"\Aabc",
+        "abc(?!\\s)",
+        "abc(?=$)",
+        "(?<=x)abc",
+        "(abc)?",
+        "x*",
+    ),
+    *(r"ab\s*c", r"abc\b", "[^;]*+$", "(?i)ABC", "abc|x;", "(abc){2}", "b{1,2}c"),
+)
+LINES = ("abc", "xabc", "abc;", "", "ab", "c", "x;", "aabcabc", "abbc ", "y")
+
+
+@pytest.mark.parametrize("pattern", PATTERNS_OF_ALL_KINDS)
+def test_many_lines_lose_what_each_alone_would_lose(pattern: str) -> None:
+    """However the pattern looks around, and whatever stands in the lines beside."""
+    compiled = re.compile(pattern.encode())
+    dropped = line_filter(drop=(pattern,), redact=(), strip_colors=False)
+    redacted = line_filter(drop=(), redact=(pattern,), strip_colors=False)
+    for lines in itertools.product(LINES, repeat=3):
+        text = "".join(f"{line}\n" for line in lines).encode()
+        kept = [line for line in lines if compiled.search(line.encode()) is None]
+        assert dropped(text) == "".join(f"{line}\n" for line in kept).encode(), lines
+        alone = b"".join(redacted(f"{line}\n".encode()) for line in lines)
+        assert redacted(text) == alone, lines

@@ -7,10 +7,15 @@ from typing import Final, TypeAlias
 LineFilter: TypeAlias = Callable[[bytes], bytes]
 r"""Whole lines in, those that are left out, each ended by `\n`."""
 
+_Search: TypeAlias = Callable[..., "re.Match[bytes] | None"]
+"""`search` of a compiled pattern."""
 REDACTED: Final = b"***"
 _COLOUR: Final = re.compile(rb"\x1b\[[0-9;:]*m")  # SGR of ECMA-48, 8.3.117
-_LOOKS_AROUND: Final = ("(?<", "\\A", "\\Z")
-"""What may see the line before: a pattern with any of these is not tried on many lines at once."""
+_TELLS_ALONE: Final = re.compile(r"\(\?[<=!>]|\\[AZ]|[*+?}]\+")
+"""What sees beyond a line, or takes more and gives nothing back: such a pattern is tried line by line."""
+_TOKEN: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{[^}]*\}|.", re.DOTALL)
+_SHORTEST: Final = 3
+"""Fewer characters are in too many lines to be worth a look."""
 
 
 def line_filter(*, drop: Sequence[str], redact: Sequence[str], strip_colors: bool) -> LineFilter:
@@ -36,20 +41,12 @@ def _without_colours(lines: bytes) -> bytes:
 def _dropping(pattern: str) -> LineFilter:
     """Without the lines in which the pattern is found."""
     search = re.compile(pattern.encode(), re.MULTILINE).search
-    may_be_in = _sees_all(pattern, search)
-
-    def drop(lines: bytes) -> bytes:
-        if not may_be_in(lines):
-            return lines
-        return b"".join(line + b"\n" for line in lines[:-1].split(b"\n") if search(line) is None)
-
-    return drop
+    return _changing(pattern, search, lambda line: line + b"\n" if search(line) is None else b"")
 
 
 def _redacting(pattern: str) -> LineFilter:
     """With REDACTED in place of what the pattern's first group matches, or all of it if it has no group."""
     compiled = re.compile(pattern.encode(), re.MULTILINE)
-    may_be_in = _sees_all(pattern, compiled.search)
 
     def hide(found: re.Match[bytes]) -> bytes:
         start, end = found.span(1) if compiled.groups else found.span()
@@ -57,14 +54,57 @@ def _redacting(pattern: str) -> LineFilter:
             return found[0]
         return found.string[found.start() : start] + REDACTED + found.string[end : found.end()]
 
-    def redact(lines: bytes) -> bytes:
-        if not may_be_in(lines):
-            return lines
-        return b"\n".join(compiled.sub(hide, line) for line in lines[:-1].split(b"\n")) + b"\n"
-
-    return redact
+    return _changing(pattern, compiled.search, lambda line: compiled.sub(hide, line) + b"\n")
 
 
-def _sees_all(pattern: str, search: Callable[[bytes], object]) -> Callable[[bytes], object]:
-    """Whether a pattern may be found in one of many lines: nearly always it is not, and one look tells."""
-    return (lambda _lines: True) if any(sign in pattern for sign in _LOOKS_AROUND) else search
+def _changing(pattern: str, search: _Search, change: LineFilter) -> LineFilter:
+    """Have each line changed in which the pattern may be found; `change` gets it without its end.
+
+    Nearly all lines are of no interest, so that one look goes over all of them: for a text that every match
+    contains, or else for a match. The line in which that is, or begins, is looked at alone.
+    """
+    text = required(pattern).encode()
+
+    def find(lines: bytes, start: int) -> int:
+        if text:
+            return lines.find(text, start)
+        found = search(lines, start)
+        return -1 if found is None or found.start() == len(lines) else found.start()
+
+    def one_by_one(lines: bytes) -> bytes:
+        return b"".join(map(change, lines[:-1].split(b"\n")))
+
+    def at_once(lines: bytes) -> bytes:
+        done = 0
+        pieces = []
+        while (at := find(lines, done)) >= 0:
+            start = lines.rfind(b"\n", done, at) + 1 or done
+            end = lines.index(b"\n", at)
+            pieces += (lines[done:start], change(lines[start:end]))
+            done = end + 1
+        return b"".join((*pieces, lines[done:])) if pieces else lines
+
+    return one_by_one if not text and _TELLS_ALONE.search(pattern) else at_once
+
+
+def required(pattern: str) -> str:
+    """The longest text that is in whatever the pattern matches; nothing where that is not easily told."""
+    if "|" in pattern or "(?" in pattern:
+        return ""
+    texts = [""]
+    depth = 0
+    for part in _TOKEN.findall(pattern):
+        depth += (part == "(") - (part == ")")
+        if depth:
+            texts.append("")
+        elif part[0] == "\\" and not part[1].isalnum():
+            texts[-1] += part[1]
+        elif part[0] in "*?{":  # what stands before may be missing
+            texts[-1] = texts[-1][:-1]
+            texts.append("")
+        elif len(part) > 1 or part in ".^$+()":
+            texts.append("")
+        else:
+            texts[-1] += part
+    longest = max(texts, key=len)
+    return longest if len(longest) >= _SHORTEST else ""
