@@ -76,7 +76,7 @@ def _changing(pattern: str, search: _Search, change: LineFilter) -> LineFilter:
 
     def at_once(lines: bytes) -> bytes:
         done = 0
-        pieces = []
+        pieces: list[bytes] = []
         while (at := find(lines, done)) >= 0:
             start = lines.rfind(b"\n", done, at) + 1 or done
             end = lines.index(b"\n", at)
