@@ -28,6 +28,10 @@ _HELD: Final = (errno.EAGAIN, errno.EEXIST, errno.EADDRINUSE, errno.EACCES, errn
 """A name is somebody else's; another may be free in the same folder."""
 
 
+class NoPlaceError(OSError):
+    """There is no folder for the socket; the text names those that were tried, and what helps."""
+
+
 class Bound(NamedTuple):
     """A listening socket and its name."""
 
@@ -50,6 +54,7 @@ def places(environ: Mapping[str, str]) -> Iterator[str]:
         yield folder
     yield "/run"
     yield "/tmp"  # noqa: S108 (the socket is 0600, and a command asks the kernel whose it is)
+    yield "/dev/shm"  # noqa: S108 (every engine mounts it, also with --read-only)
 
 
 def _names(uid: int) -> Iterator[str]:
@@ -64,20 +69,26 @@ def _names(uid: int) -> Iterator[str]:
 
 
 def bind(setting: str | None, environ: Mapping[str, str]) -> Bound:
-    """Bind the control socket and listen. Raises OSError with the last reason if there is no place."""
+    """Bind the control socket and listen. Raises OSError with the reasons if there is no place."""
     path = configured(setting, environ)
     if path is not None:
         return claim(path)
-    error: OSError = FileNotFoundError("no folder for the control socket")
+    refused: dict[str, OSError] = {}
     for folder in places(environ):
         for name in _names(os.geteuid()):
             try:
                 return claim(os.path.join(folder, name))
             except OSError as unusable:
-                error = unusable
+                refused[folder] = unusable
                 if unusable.errno not in _HELD:
                     break  # a folder that will not do under any name
-    raise error
+    reasons = ", ".join(f"{folder} ({error.strerror or error})" for folder, error in refused.items())
+    last = next(reversed(refused.values()))
+    raise NoPlaceError(
+        last.errno,
+        f"no place for it in {reasons}: mount a tmpfs there (--tmpfs /run), or name a path "
+        f"({VARIABLE}, or socket in [runtime]); {OFF} does without",
+    )
 
 
 def claim(path: str) -> Bound:
