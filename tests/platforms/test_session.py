@@ -65,7 +65,7 @@ def test_every_cell_is_a_row_and_a_missing_one_says_why(
     assert found["cut"][1] == "1 of 1 cases hold; not: none; broken off: the machine has gone"
     assert found["gone"][1] == "missing: no emulator here"
     assert found["silent"][1] == "missing: it ended without a result"
-    assert found["gone"][3] == """`make test-platforms ARGS="'gone'"`"""
+    assert found["gone"][3] == "`python -m platforms.session 'gone'`"
     assert page.read_text().startswith("# Platforms\n\nBefore.\n")
     assert page.read_text().endswith("\nAfter.\n")
     assert "missing: no emulator here" in capfd.readouterr().out
