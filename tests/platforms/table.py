@@ -39,7 +39,7 @@ class Row:
     def line(self) -> str:
         """As a line of the table."""
         without = "; ".join(sorted({told.partition(":")[0] for told in self.degraded})) or "nothing"
-        command = f"make test-platforms ARGS=\"'{self.where}'\""
+        command = f"python -m platforms.session '{self.where}'"
         values = (self.where, self.date, self.result, without, f"`{command}`")
         return "| " + " | ".join(value.replace("|", "\\|").replace("\n", " ") for value in values) + " |\n"
 
