@@ -27,6 +27,7 @@ from pidone.init.signals import keep_out, let_in
 _RETRY: Final[Seconds] = 5.0
 """Between two forks at least: one that cannot live must not be all that the runtime does."""
 _READ: Final = 65536
+_MOST_DESCRIPTORS: Final = 1 << 20
 
 
 class Guard:
@@ -161,12 +162,8 @@ def _read(pid: int) -> proctree.ProcessInfo | None:
 def _close_all_but(pipe: int) -> None:
     """Log pipes, ports and the pipe's other end among them."""
     try:
-        descriptors = [int(name) for name in os.listdir("/proc/self/fd")]
-    except OSError:  # no /proc
-        descriptors = list(range(os.sysconf("SC_OPEN_MAX")))
-    for fd in descriptors:
-        if fd != pipe:
-            try:
-                os.close(fd)
-            except OSError:  # that of the listing
-                continue
+        last = max(map(int, os.listdir("/proc/self/fd")))
+    except OSError:  # no /proc: the limit may be a thousand million, and no runtime opens so many
+        last = min(os.sysconf("SC_OPEN_MAX"), _MOST_DESCRIPTORS)
+    os.closerange(0, pipe)
+    os.closerange(pipe + 1, last + 1)
