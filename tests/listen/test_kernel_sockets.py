@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import PIDONE, Running, alive, eventually, free_port
+from harness import DEADLINE_S, PIDONE, Running, alive, eventually, free_port
 from listen.fleet import Fleet, Member, app_of
 
 from pidone.ecosystem.spec import AppSpec, Listen, Readiness
@@ -431,6 +431,30 @@ def test_a_listed_port_without_listen(fleet: Fleet, port: int, tmp_path: Path) -
     assert member.heard("ready") == []
     gate.open("w").close()
     assert fleet.ready(member) == "listening"
+
+
+def test_one_that_never_waits_since_clients_do(fleet: Fleet, port: int, tmp_path: Path) -> None:
+    """Under load a program of one thread always finds the next client there: who has one is ready."""
+    os.mkfifo(gate := tmp_path / "gate")
+    code = (
+        "print('began', flush=True); open(path); server = socket.socket(fileno=3); server.setblocking(True)\n"
+        "server.accept()[0].sendall(b'yours'); kept = server.accept(); print('has', flush=True)\n"
+        "while True: pass"
+    )
+    listed = (Listen(name="web", host="127.0.0.1", port=port),)
+    member = fleet.start(raw(code, port=port, path=str(gate), share=None, listen=listed))
+    fleet.eventually(lambda: "began" in member.text(), "it to begin")
+    with (
+        socket.create_connection(("127.0.0.1", port)) as first,
+        socket.create_connection(("127.0.0.1", port)),
+    ):
+        gate.open("w").close()
+        first.settimeout(DEADLINE_S)
+        assert first.recv(10) == b"yours"
+        fleet.eventually(lambda: "has" in member.text(), "the second to be accepted")
+        assert fleet.ready(member) == "listening"
+    member.handover.leave()
+    member.signal(9)
 
 
 def test_a_listed_unix_path_that_its_program_binds(fleet: Fleet, tmp_path: Path) -> None:

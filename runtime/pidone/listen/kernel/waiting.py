@@ -1,16 +1,21 @@
-"""Whether a process waits for connections on a socket: in accept, poll, select, or by an epoll of its own.
+"""Whether a process takes connections of a socket: it waits for them, or has one.
 
-Some programs see that the socket which they have bound listens already, and never call listen() (HAProxy).
-Protocol: proc_pid_syscall(5), proc_pid_fdinfo(5), poll(2), select(2). What cannot be seen counts as no.
+It waits in accept, poll, select, or by an epoll of its own. Some programs see that the socket which they have
+bound listens already, and never call listen() (HAProxy). Under load one of a single thread may never be seen
+to wait, because the next client is always there (gunicorn's sync worker).
+Protocol: proc_pid_syscall(5), proc_pid_fdinfo(5), poll(2), select(2), pidfd_getfd(2). What cannot be seen
+counts as no.
 """
 
 import contextlib
 import os
+import socket
 import struct
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from pidone.init import proctree
+from pidone.listen.kernel import seccomp
 
 _MACHINE: Final = os.uname().machine
 _ACCEPT: Final = {"x86_64": (43, 288), "aarch64": (202, 242)}.get(_MACHINE, ())
@@ -18,11 +23,12 @@ _POLL: Final = {"x86_64": (7, 271), "aarch64": (73,)}.get(_MACHINE, ())
 _SELECT: Final = {"x86_64": (23, 270), "aarch64": (72,)}.get(_MACHINE, ())
 _POLLFD: Final = struct.Struct("=ihh")
 _MOST_POLLED: Final = 1024
+_MOST_CONNECTIONS: Final = 32
 _WORD: Final = struct.Struct("@L")
 
 
 def waits_on(root: int, inode: int) -> bool:
-    """Whether `root`, or a process that it started, waits for connections on this socket."""
+    """Whether `root`, or a process that it started, takes connections of this socket."""
     try:
         family = proctree.Look(proctree.snapshot()).families([root])
     except OSError:  # no descriptor is left
@@ -38,7 +44,30 @@ def _waits(pid: int, wanted: str) -> bool:
     polled = (_polled(pid, number) for number, target in links.items() if target == "anon_inode:[eventpoll]")
     if any(numbers & each for each in polled):
         return True
-    return any(numbers & set(_waited_for(pid, thread)) for thread in _entries(f"/proc/{pid}/task"))
+    if any(numbers & set(_waited_for(pid, thread)) for thread in _entries(f"/proc/{pid}/task")):
+        return True
+    others = [number for number, target in links.items() if target.startswith("socket:") and target != wanted]
+    return _has_accepted(pid, min(numbers), others[:_MOST_CONNECTIONS])
+
+
+def _has_accepted(pid: int, listening: int, others: Iterable[int]) -> bool:
+    """Whether one of the other sockets is a connection that came to the listening one."""
+    door = _door(pid, listening)
+    return door is not None and any(door == _door(pid, number, is_connection=True) for number in others)
+
+
+def _door(pid: int, number: int, *, is_connection: bool = False) -> tuple[int, object] | None:
+    """The family of a socket, and its port or path; None if it is none that clients come to, or come by."""
+    try:
+        with socket.socket(fileno=seccomp.copy_of(pid, number)) as sock:
+            if is_connection:
+                sock.getpeername()
+            name = sock.getsockname()
+            is_stream = sock.type == socket.SOCK_STREAM
+            has_name = sock.family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX) and is_stream and name
+            return (sock.family, name if sock.family == socket.AF_UNIX else name[1]) if has_name else None
+    except OSError:
+        return None
 
 
 def _links(pid: int) -> Iterator[tuple[int, str]]:
