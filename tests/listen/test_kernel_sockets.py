@@ -27,7 +27,8 @@ port, path = int(os.environ.get("PORT", 0)), os.environ.get("SOCKET_PATH", "")
 def serve(*servers):
     print("serves", *(server.getsockname() for server in servers), flush=True)
     while True:
-        for server in select.select(servers, [], [])[0]:
+        # Not for ever: a signal that comes just before the call is seen by Python's handlers after it only.
+        for server in select.select(servers, [], [], 1)[0]:
             server.setblocking(False)
             try:
                 client, _ = server.accept()
