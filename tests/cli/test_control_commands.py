@@ -382,7 +382,7 @@ PM2_SAYS = {
     "reload api --env production --update-env": (0, "[PM2] [api](1) ✓\n"),
     "stop e.config.js --only flour": (0, "stopProcessId on app [flour](ids: [ 2 ])\n[PM2] [flour](2) ✓\n"),
     "start flour": (0, "restartProcessId on app [flour](ids: [ 2 ])\n[PM2] [flour](2) ✓\n"),
-    "startOrReload e.config.js": (0, "reloadProcessId on app [all](ids: [ 0, 1, 2 ])\n"),
+    "startOrReload e.config.js": (0, "reloadProcessId on app [api](ids: [ 0, 1 ])\n[PM2] [api](0) ✓\n"),
     "sendSignal SIGCONT api": (
         0,
         "[PM2] Sending signal to process name api\nsuccessfully sent signal SIGCONT to",
@@ -412,7 +412,10 @@ PM2_SAYS = {
 
 def test_under_the_name_pm2_everything_has_its_shape(tmp_path: Path, pm2: str) -> None:
     """As PM2 7.0.4 answered when it was asked the same."""
-    (tmp_path / "e.config.js").write_text("module.exports = {apps: []}")
+    (tmp_path / "e.config.js").write_text(
+        "const app = {script: '/bin/sleep', interpreter: 'none', args: '1000'};"
+        "module.exports = {apps: [{name: 'api', instances: 2, ...app}, {name: 'flour', ...app}]}"
+    )
     with operated(tmp_path, SLEEPER + FLOUR) as it:
         it.run.expect(message="dark")
         env = {"PIDONE_SOCKET": it.socket, "PM2_HOME": str(tmp_path / "home")}

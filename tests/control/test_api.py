@@ -372,6 +372,14 @@ def test_the_description_knows_every_route(sleeping: Operated) -> None:
     }
     for method, path in described:
         asked = path.replace("{target}", "nobody")
-        body = {"instances": 1, "signal": "TERM", "line": "x", "action": "x"} if method == "POST" else None
+        said = {
+            "instances": 1,
+            "signal": "TERM",
+            "line": "x",
+            "action": "x",
+            "verb": "start",
+            "target": "api",
+        }
+        body = said if method == "POST" else None
         if "/events" not in path and "/drain" not in path:
             assert sleeping.ask(asked, method, body).status == (404 if "{" in path else 200), (method, path)

@@ -1,6 +1,8 @@
 """The dashboard as it is used: by keyboard, with 200 apps, with an hour behind it."""
 
+import colorsys
 import os
+import re
 from pathlib import Path
 
 import npm
@@ -62,6 +64,33 @@ def open_all(page: Browser, port: int, *, apps: int, width: int = 1200, dark: bo
     """The page, once it shows every app."""
     page.open(f"http://127.0.0.1:{port}/", width=width, height=900, dark=dark)
     page.until(f"document.getElementById('count').textContent === '{apps} apps'")
+
+
+def contrast(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    """WCAG 2.1, "contrast ratio", of two colours with parts from 0 to 1."""
+
+    def luminance(colour: tuple[float, ...]) -> float:
+        linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in colour]
+        return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_app_s_colour_can_be_read(theme: str) -> None:
+    """The hue comes from the name, so all of them have to do, on the tile and on the page."""
+    style = (FOLDER / "style.css").read_text()
+    light, _, dark = style.partition("prefers-color-scheme: dark")
+    own = dark if theme == "dark" else light
+    saturation = int(re.findall(r"hsl\(var\(--hue\) (\d+)% var\(--ink\)\)", style)[0]) / 100
+    lightness = int(re.findall(r"--ink: (\d+)%", own)[0]) / 100
+    for name in ("tile", "back"):
+        digits = re.findall(rf"--{name}: #([0-9a-f]+)", own)[0]
+        digits = digits if len(digits) == 6 else "".join(2 * digit for digit in digits)
+        behind = tuple(int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4))
+        for hue in range(360):
+            assert contrast(colorsys.hls_to_rgb(hue / 360, lightness, saturation), behind) >= 4.5, (name, hue)
 
 
 @pytest.mark.parametrize(
