@@ -111,7 +111,7 @@ CELLS: Final[Mapping[str, Cell]] = {
     "Debian 14, as it becomes": partial(debian, "forky", None),
     "Debian 13": partial(debian, "trixie", None),
     "arm64": partial(debian, "bookworm", "arm64"),
-    "arm64 bundle": partial(bundle, "bookworm", "arm64"),
+    "arm64 bundle": partial(bundle, "trixie", "arm64"),
     "musl: busybox and the bundle": partial(musl, None),
     "musl: a Python built for it": partial(
         no, "its Python comes from Alpine's mirrors, and Debian has none: not reached from here"
