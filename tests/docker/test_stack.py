@@ -132,7 +132,16 @@ def test_up_used_and_down_twice(stack_env: dict[str, str]) -> None:
 
 def test_watch_syncs_sources_as_they_are_saved(stack_env: dict[str, str], tmp_path: Path) -> None:
     """With compose.dev.yml a saved file is in the running service a moment later, of either kind."""
-    built_from = ("docker", "runtime", "k8s", "pyproject.toml", "hatch_build.py", "README.md", "LICENSE")
+    built_from = (
+        "docker",
+        "docs",
+        "runtime",
+        "k8s",
+        "pyproject.toml",
+        "hatch_build.py",
+        "README.md",
+        "LICENSE",
+    )
     for name in (*built_from, ".dockerignore"):
         source = REPOSITORY / name
         if source.is_dir():
