@@ -3,6 +3,7 @@
 Skipped, with a reason, where npm cannot provide pm2.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from typing import Any
 
 import npm
 import pytest
-from harness import PIDONE, alive, eventually
+from harness import PIDONE, alive, children, eventually
 
 SHOW = """console.log('SEEN ' + JSON.stringify({
   argv: process.argv.slice(2), ...Object.fromEntries((process.env.SHOW || '').split(',').filter(Boolean)
@@ -48,6 +49,7 @@ class Seen:
 
     def __init__(self, command: list[str], folder: Path, home: Path, **env: str) -> None:
         self.folder = folder
+        self.command = command
         self.file = home / "out"
         self._beside = Path(command[0]).with_name("pm2")
         self._env = {**_environ(), "PM2_HOME": str(home), "PIDONE_SOCKET": str(home / "s"), **env}
@@ -111,6 +113,7 @@ def both(peer: str, ours: str, tmp_path: Path) -> Iterator[Any]:
     folder.mkdir()
     (folder / "show.js").write_text(SHOW)
     runs: list[Seen] = []
+    before = children(os.getpid())
 
     def run(*words: str, count: int = 1, **env: str) -> tuple[list[Any], list[Any]]:
         seen = []
@@ -124,6 +127,17 @@ def both(peer: str, ours: str, tmp_path: Path) -> Iterator[Any]:
     yield run
     for each in runs:
         each.end()
+        if each.command[0] == peer:
+            _bury_orphans({*before, *(other.process.pid for other in runs)})
+
+
+def _bury_orphans(known: set[int]) -> None:
+    """PM2 may end before its apps have; as a subreaper we get those."""
+    for pid in children(os.getpid()):
+        if pid not in known:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
 
 def _value(line: str) -> Any:

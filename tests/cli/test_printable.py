@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from cli.screen import read_until
@@ -47,7 +46,9 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
     (folder / "ecosystem.toml").write_text(ecosystem)
     path = str(folder / "control.sock")
     with pidone("--socket", path, "--log-format", "text", str(folder / "ecosystem.toml")) as run:
-        eventually(lambda: Path(path).exists())
+        assert run.out is not None
+        said = run.out
+        eventually(lambda: "answering at" in said.text(), "the socket to be listened at")
         it = Operated(run, path, 0)
         eventually(lambda: it.ask("/readyz").status == 200)
         eventually(lambda: len(it.ask("/api/logs?app=evil").json["records"]) >= 2)
