@@ -144,3 +144,21 @@ def test_during_a_stop_nothing_is_started() -> None:
     supervisor.resize(8)
     stage.clock.advance(1)
     assert len(stage.launcher.launched) == 4
+
+
+def test_a_reading_that_fails_ends_the_listening_and_no_more(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its descriptor would be readable, and fail, in every turn; beside samples it is looked at."""
+
+    def fail(*_: object) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    box.write("200000 100000")
+    with monkeypatch.context() as broken:
+        broken.setattr("pidone.supervise.watching.inotify.os.read", fail)
+        box.loop.turn()
+    assert not box.loop.readers
+    box.loop.advance(LOOK_EVERY)
+    box.watch.sampled()
+    assert box.looks == [1, 2]

@@ -58,27 +58,24 @@ DASHES: Final = {"ignore_unknown_options": True}
 """Context of commands with arguments that may begin with a dash: `scale api -1`, `signal api -9`."""
 
 target_argument = click.argument("target", cls=Argument, help=TARGETS, shell_complete=complete)
-targets_argument = click.argument(
-    "target",
-    cls=Argument,
-    metavar="TARGET...",
-    nargs=-1,
-    required=True,
-    help=TARGETS,
-    shell_complete=complete,
-)
-targets_or_files_argument = click.argument(
-    "target",
-    cls=Argument,
-    metavar="TARGET|FILE...",
-    nargs=-1,
-    required=True,
-    help=f"{TARGETS}; an ecosystem file stands for its apps",
-    shell_complete=complete,
-)
-any_targets_argument = click.argument(
-    "target", cls=Argument, metavar="[TARGET]...", nargs=-1, help=TARGETS, shell_complete=complete
-)
+
+
+def _targets(metavar: str, text: str = TARGETS, *, required: bool = True) -> Callable[[_Function], _Function]:
+    """Several of them."""
+    return click.argument(
+        "target",
+        cls=Argument,
+        metavar=metavar,
+        nargs=-1,
+        required=required,
+        help=text,
+        shell_complete=complete,
+    )
+
+
+targets_argument = _targets("TARGET...")
+targets_or_files_argument = _targets("TARGET|FILE...", f"{TARGETS}; an ecosystem file stands for its apps")
+any_targets_argument = _targets("[TARGET]...", required=False)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 socket_option = click.option("--socket", metavar="PATH", help="Control socket of the runtime.")
 env_option = click.option("--env", metavar="NAME", help="Lay env_NAME over every app's env.")

@@ -33,6 +33,7 @@ class ResizeWatch:
         """`on_look` hears after each look how many CPUs may be used; the first one comes at once."""
         self._files = files
         self._loop = loop
+        self._log = log
         self._on_look = on_look
         self._looked_at: Seconds = -inf
         self._timer: Timer | None = None
@@ -41,12 +42,9 @@ class ResizeWatch:
             self._inotify = inotify.Inotify()
             for path in files.written():
                 self._inotify.watch(path, inotify.MODIFY)
-        except OSError as error:  # EMFILE, ENOSPC: the instances or watches of this user are used up
-            why = f"a change of the container's CPUs is noticed beside memory samples only: {error.strerror}"
-            log.event("info", "config.notice", why)
-            self._close_inotify()
-        if self._inotify is not None:
             loop.add_reader(self._inotify.fd, self._written)
+        except OSError as error:  # EMFILE, ENOSPC: the instances or watches of this user are used up
+            self._cannot_hear(error)
         self._look_later(0.0)  # it may have changed since the file was read
 
     def sampled(self) -> None:
@@ -59,18 +57,25 @@ class ResizeWatch:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._inotify is not None:
-            self._loop.remove_reader(self._inotify.fd)
+        self._close_inotify()
+
+    def _cannot_hear(self, error: OSError) -> None:
+        why = f"a change of the container's CPUs is noticed beside memory samples only: {error.strerror}"
+        self._log.event("info", "config.notice", why)
         self._close_inotify()
 
     def _close_inotify(self) -> None:
         if self._inotify is not None:
+            self._loop.remove_reader(self._inotify.fd)
             self._inotify.close()
             self._inotify = None
 
     def _written(self) -> None:
-        if self._inotify is not None and any(True for _ in self._inotify.read()):
-            self._look_later(SETTLED)
+        try:
+            if self._inotify is not None and any(True for _ in self._inotify.read()):
+                self._look_later(SETTLED)
+        except OSError as error:  # it would be readable, and fail, in every turn
+            self._cannot_hear(error)
 
     def _look_later(self, delay: Seconds) -> None:
         if self._timer is not None:
