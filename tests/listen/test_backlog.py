@@ -1,14 +1,18 @@
 """Programs that accept nobody any more while somebody waits: the queue of their socket shows it."""
 
 import asyncio
+import socket
+import struct
 from contextlib import suppress
 from typing import Any
 
 import pytest
+from harness import DEADLINE_S
 from listen.fleet import Fleet, app_of, fetch, python_app
 
 from pidone.ecosystem.spec import AppSpec, Balance, ExecMode, Listen
 from pidone.listen import needs
+from pidone.listen.readiness import backlog
 
 ONE_AT_A_TIME = """
 import os, socket, sys, time
@@ -98,3 +102,29 @@ def test_each_has_a_queue_of_its_own(fleet: Fleet, port: int) -> None:
 def test_nobody_looks_unasked(argv: tuple[str, ...], keys: dict[str, Any]) -> None:
     """Only by the key, and never at a program that is started to be debugged."""
     assert needs.backlog_timeout(app_of(*argv, cluster=True, **keys)) is None
+
+
+HEADER = struct.Struct("=IHHII")
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_seen"),
+    [
+        (HEADER.pack(HEADER.size, 3, 0, 1, 0), True),  # NLMSG_DONE
+        (HEADER.pack(HEADER.size + 20, 2, 0, 1, 0) + struct.pack("=i16x", -2), False),  # no inet_diag here
+        (HEADER.pack(HEADER.size + 8, 20, 0, 1, 0) + bytes(8), False),  # cut short
+        (HEADER.pack(0, 20, 0, 1, 0), False),  # of no length at all
+    ],
+    ids=["nobody", "refused", "short", "empty"],
+)
+def test_what_cannot_be_seen_is_not_an_empty_queue(answer: bytes, *, is_seen: bool) -> None:
+    """Nobody waits only if the kernel says so; else a program at work would be taken for one that hangs."""
+    ours, kernel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, kernel:
+        ours.settimeout(DEADLINE_S)
+        kernel.send(answer)
+        if is_seen:
+            assert list(backlog._ask(ours, socket.AF_INET, 80)) == []
+        else:
+            with pytest.raises((OSError, struct.error)):
+                list(backlog._ask(ours, socket.AF_INET, 80))

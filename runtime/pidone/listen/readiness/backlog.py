@@ -7,6 +7,8 @@ connections); one that nobody has accepted has no inode.
 """
 
 import asyncio
+import errno
+import os
 import socket
 import struct
 from collections.abc import Callable, Collection, Iterator
@@ -19,6 +21,7 @@ _SOCK_DIAG: Final = 4
 _BY_FAMILY: Final = 20
 _REQUEST_DUMP: Final = 0x301
 _QUEUED: Final = 1 << 1 | 1 << 8  # ESTABLISHED, CLOSE_WAIT: include/net/tcp_states.h
+_DONE: Final = 3  # NLMSG_DONE of netlink(7)
 _HEADER: Final = struct.Struct("=IHHII")  # struct nlmsghdr
 _IDENTITY_BYTES: Final = 48  # struct inet_diag_sockid, after four bytes of struct inet_diag_msg
 _INODE: Final = 68  # of struct inet_diag_msg
@@ -81,7 +84,8 @@ class BacklogWatch:
             return
         try:
             waiting = _waiting(self._ports())
-        except OSError:  # a sandbox without it (gVisor): nobody is accused of what cannot be seen
+        except (OSError, struct.error):  # a sandbox without it (gVisor), or an emulator that answers short
+            # Nobody is accused of what cannot be seen.
             self._heartbeat.answered()
             return
         if self._before is not None:
@@ -109,8 +113,10 @@ def _ask(kernel: socket.socket, family: int, port: int) -> Iterator[bytes]:
         at = 0
         while at + _HEADER.size <= len(data):
             length, kind, *_ = _HEADER.unpack_from(data, at)
-            if kind != _BY_FAMILY:  # NLMSG_DONE, or NLMSG_ERROR
+            if kind == _DONE:
                 return
+            if kind != _BY_FAMILY or length <= _HEADER.size:  # NLMSG_ERROR: a kernel without inet_diag
+                raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
             body = data[at + _HEADER.size : at + length]
             inode = struct.unpack_from("=I", body, _INODE)[0]
             if not inode:
