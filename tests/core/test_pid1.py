@@ -55,6 +55,24 @@ print(*sorted(set(sys.modules) - before))
     assert len(imported) <= 8
 
 
+@pytest.mark.parametrize("init", ["command", "tini", "dumb_init"])
+def test_an_init_for_one_command_imports_no_library(init: str) -> None:
+    """A container's start waits for every module; typing and contextlib cost milliseconds each."""
+    code = f"""
+import sys
+before = set(sys.modules)
+import pidone.init.bare.main, pidone.init.bare.{init}
+new = set(sys.modules) - before
+print(*sorted(name for name in new if sys.modules[name].__spec__.origin.endswith(".py")))
+"""
+    with harness.Running([harness.PYTHON, "-I", "-c", f"import pidone\n{code}"]) as run:
+        assert run.wait() == 0
+        assert run.out is not None
+        imported = run.out.text().split()
+    assert f"pidone.init.bare.{init}" in imported
+    assert [name for name in imported if not name.startswith("pidone.")] == []
+
+
 def test_signals_that_a_parent_has_blocked_are_heard(tmp_path: Path) -> None:
     """A blocked one would wait for ever: neither a stop nor the end of a child hangs on who started us."""
     block = "import os, signal as s, sys; s.pthread_sigmask(s.SIG_BLOCK, s.valid_signals()); "

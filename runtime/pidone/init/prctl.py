@@ -1,6 +1,5 @@
 """The calls of prctl(2) that Python does not offer; ctypes is imported at the first call only."""
 
-import contextlib
 import errno
 import os
 
@@ -63,8 +62,10 @@ def clear_ambient_capabilities() -> None:
 
 def prepare() -> None:
     """Load what a call takes, for who forks: after the fork it would be loaded for every child anew."""
-    with contextlib.suppress(OSError):
+    try:
         _libc()
+    except OSError:  # whoever calls hears of it
+        return
 
 
 def _libc() -> "Any":
