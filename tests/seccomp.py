@@ -35,6 +35,7 @@ BY_NAME = {
 }
 PRLIMIT64 = {"x86_64": 302, "aarch64": 261}.get(os.uname().machine, -1)
 PRCTL = {"x86_64": 157, "aarch64": 167}.get(os.uname().machine, -1)
+INOTIFY_INIT1 = {"x86_64": 294, "aarch64": 26}.get(os.uname().machine, -1)
 SCHED_GETAFFINITY = {"x86_64": 204, "aarch64": 123}.get(os.uname().machine, -1)
 
 _LOAD, _EQUALS, _RETURN = 0x20, 0x15, 0x06  # BPF_LD|BPF_W|BPF_ABS, BPF_JMP|BPF_JEQ|BPF_K, BPF_RET|BPF_K

@@ -63,12 +63,14 @@ def test_newer_calls_may_be_refused(tmp_path: Path, root: None, name: str, numbe
         assert "Traceback" not in run.err.text()
 
 
-def test_files_are_watched_where_prctl_is_refused(tmp_path: Path) -> None:
-    """The helper cannot ask to end with the runtime, and does so when its pipe breaks."""
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSYS], ids=lambda number: errno.errorcode[number])
+@pytest.mark.parametrize("call", [seccomp.PRCTL, seccomp.INOTIFY_INIT1], ids=["prctl", "inotify"])
+def test_files_are_watched_where_a_call_is_refused(tmp_path: Path, call: int, number: int) -> None:
+    """The helper ends when its pipe breaks, where it cannot ask to end with us; without inotify it polls."""
     folder = tmp_path / "watched"
     folder.mkdir()
     file = ecosystem(tmp_path, shell("a", POLITE, watch=str(folder), ready_delay="10ms"))
-    with Running([*sandboxed(errno.EPERM, [seccomp.PRCTL]), PIDONE, "--socket", "none", file]) as run:
+    with Running([*sandboxed(number, [call]), PIDONE, "--socket", "none", file]) as run:
         run.expect(event="instance.online")
         names = (str(number) for number in range(10_000))
         eventually(

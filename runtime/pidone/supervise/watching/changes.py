@@ -29,6 +29,8 @@ _ADVICE: Final = {
     "os error 24": "set watch_polling, or raise the host's fs.inotify.max_user_instances",
 }
 """By what the library says when inotify(7) has reached a limit."""
+_REFUSED: Final = ("os error 1)", "os error 13)")
+"""The same, where a sandbox allows no inotify: EPERM and EACCES. For ENOSYS the library itself begins to poll."""
 
 
 def lines_for(paths: Iterable[str], groups: Sequence[WatchedPaths]) -> list[str]:
@@ -86,6 +88,10 @@ def _changes(groups: Sequence[WatchedPaths], polling: float | None) -> Iterator[
                     changed = set()
         except FileNotFoundError:  # one went before it was watched
             time.sleep(_STEP_MS / 1000)
+        except (OSError, RuntimeError) as error:
+            if polling or not any(sign in str(error) for sign in _REFUSED):
+                raise
+            polling = _POLL_MS / 1000
 
 
 def _watch(
