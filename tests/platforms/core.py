@@ -240,6 +240,7 @@ def reloads(start: "Starting") -> None:
     )
     run.expect(event="instance.online", count=2)
     before = {get(port) for _ in range(20)}
+    run.expect(event="control.listening")  # after the first instances, where starting is slow
     with subprocess.Popen(
         [run.program, "reload", "--socket", run.socket, "a"],
         stdout=subprocess.DEVNULL,
