@@ -48,7 +48,7 @@ def started(manager: Manager, file: str, **environ: str) -> Running:
 
 
 def test_the_life_of_a_service(tmp_path: Path, manager: Manager) -> None:
-    """Ready when every app is, never before; reloading and ready again; stopping, with the time it may take."""
+    """Ready when every app is, never before; reloading and ready again; stopping, and for how long."""
     gate = tmp_path / "gate"
     held = f"while ! [ -e {gate} ]; do sleep 0.05; done;"
     first = shell("first", POLITE.format(""), ready="log:up")
