@@ -30,7 +30,7 @@ _ADVICE: Final = {
 }
 """By what the library says when inotify(7) has reached a limit."""
 _REFUSED: Final = ("os error 1)", "os error 13)")
-"""The same, where a sandbox allows no inotify: EPERM and EACCES. For ENOSYS the library itself begins to poll."""
+"""The same, where a sandbox allows no inotify: EPERM, EACCES. For ENOSYS the library polls by itself."""
 
 
 def lines_for(paths: Iterable[str], groups: Sequence[WatchedPaths]) -> list[str]:
