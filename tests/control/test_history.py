@@ -16,8 +16,8 @@ from pidone.control.history.series import MOST, SLOTS, STEP, Rings
 from pidone.control.history.view import HistoryView
 from pidone.control.messages import Refusal, Request
 from pidone.host.processes import ProcessUsage, TreeUsage
+from pidone.host.usage import UsageBook
 from pidone.supervise.ledger import Happening
-from pidone.supervise.memory.usage import UsageBook
 
 
 def happening(

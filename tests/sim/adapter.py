@@ -13,8 +13,8 @@ from sim.world import SimBox, SimLoading, SimSampler, World, environ_file
 
 import pidone.supervise.hooks.hooks
 import pidone.supervise.loading
+import pidone.supervise.memory.driver
 import pidone.supervise.memory.oom
-import pidone.supervise.memory.recycling
 import pidone.supervise.spreading
 import pidone.supervise.times.alarms
 import pidone.supervise.watching.changes
@@ -147,8 +147,8 @@ class Runtime:
                 continue
             spec = app.spec
             if spec.max_memory_restart is not None:
-                watched = room._recycler is not None and key in room._recycler._known
-                if not watched or room._recycler._watch._apps[key].given_up:
+                watched = None if room._memory is None else room._memory._policy._apps.get(key)
+                if watched is None or watched.given_up:
                     yield f"{app.name}: no memory limit"
             if (spec.schedule or spec.cron_restart) and not (room._times and key in room._times._settings):
                 yield f"{app.name}: no times"

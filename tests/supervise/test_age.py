@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pidone.supervise.age import expires_in
+from pidone.supervise.times.ages import expires_in
 
 
 @given(st.floats(0, 1, exclude_max=True))

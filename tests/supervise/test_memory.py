@@ -11,18 +11,8 @@ from hypothesis import strategies as st
 from pidone.contracts import InstanceId
 from pidone.ecosystem.spec import AppSpec, MemoryLimit, MemoryShare
 from pidone.host.memory import Memory
-from pidone.supervise.memory.decisions import (
-    Decision,
-    GuardStuck,
-    LimitShrank,
-    LimitTooSmall,
-    Reason,
-    Recycle,
-    Soften,
-    Softened,
-)
 from pidone.supervise.memory.limits import check_guard, check_limits, resolve
-from pidone.supervise.memory.policy import LONGEST_PAUSE, RETRY_DELAY, MemoryWatch
+from pidone.supervise.memory.policy import LONGEST_PAUSE, RETRY_DELAY, Act, MemoryPolicy, Wish
 
 MIB = 1 << 20
 NINETY = MemoryShare(fraction=0.9)
@@ -38,7 +28,7 @@ ROOMY = Memory(limit=4000 * MIB, usage=500 * MIB)
 
 
 class History:
-    """A watch with a hand-turned clock, and a world in which replacements take as long as they are given."""
+    """A policy with a hand-turned clock, and a world in which replacements take as long as they are given."""
 
     def __init__(
         self,
@@ -50,34 +40,34 @@ class History:
         random: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.now = 1000.0
-        self.watch = MemoryWatch(random=random, guard=guard)
+        self.policy = MemoryPolicy(random=random, guard=guard)
         for name in apps:
-            self.watch.adopt(app.but(name=name), instances=instances)
+            self.policy.adopt(app.but(name=name), instances=instances)
             for index in range(instances):
-                self.watch.online(InstanceId(name, index, 1), self.now)
+                self.policy.online(InstanceId(name, index, 1), self.now)
 
-    def sample(self, *mib: float, app: str = "api", memory: Memory = ROOMY, lives: int = 1) -> list[Decision]:
+    def sample(self, *mib: float, app: str = "api", memory: Memory = ROOMY, lives: int = 1) -> list[Wish]:
         """A second later instance n of the app uses `mib[n]`."""
         return self.sample_all(
             {InstanceId(app, n, lives): int(size * MIB) for n, size in enumerate(mib)}, memory
         )
 
-    def sample_all(self, sizes: dict[InstanceId, int], memory: Memory = ROOMY) -> list[Decision]:
+    def sample_all(self, sizes: dict[InstanceId, int], memory: Memory = ROOMY) -> list[Wish]:
         """A second later these sizes are measured."""
         self.now += 1
-        return self.watch.judge(sizes, memory, self.now)
+        return self.policy.judge(sizes, memory, self.now)
 
     def replace(self, who: InstanceId) -> InstanceId:
         """The replacement comes up, then the old one is gone."""
         successor = InstanceId(who.app, who.index, who.incarnation + 1)
-        self.watch.online(successor, self.now)
-        self.watch.gone(who)
+        self.policy.online(successor, self.now)
+        self.policy.gone(who)
         return successor
 
 
-def recycled(decisions: list[Decision]) -> list[InstanceId]:
+def recycled(decisions: list[Wish]) -> list[InstanceId]:
     """Who is to be replaced."""
-    return [decision.who for decision in decisions if isinstance(decision, Recycle)]
+    return [wish.who for wish in decisions if wish.act is Act.REPLACE and wish.who is not None]
 
 
 def test_the_first_sample_above_the_limit_recycles() -> None:
@@ -85,11 +75,14 @@ def test_the_first_sample_above_the_limit_recycles() -> None:
     history = History()
     assert history.sample(99) == []
     (decision,) = history.sample(101)
-    assert isinstance(decision, Recycle)
-    assert decision == Recycle(
-        InstanceId("api", 0, 1), reason=Reason.LIMIT, usage=101 * MIB, limit=100 * MIB, overlap=True
+    assert decision == Wish(
+        act=Act.REPLACE,
+        who=InstanceId("api", 0, 1),
+        message="the instance uses 101 MiB, max_memory_restart is 100 MiB: it is being replaced",
+        fields={"instance": 0, "rss_bytes": 101 * MIB, "limit_bytes": 100 * MIB},
+        reason="max_memory_restart",
+        overlap=True,
     )
-    assert decision.message == "the instance uses 101 MiB, max_memory_restart is 100 MiB"
 
 
 def test_samples_in_a_row() -> None:
@@ -132,10 +125,10 @@ def test_old_gone_before_new_is_online() -> None:
     """When the old one has to stop first, the next instance waits until the new one is online."""
     history = History(instances=2)
     assert [who.index for who in recycled(history.sample(150, 120))] == [0]
-    history.watch.gone(InstanceId("api", 0, 1))
+    history.policy.gone(InstanceId("api", 0, 1))
     other = {InstanceId("api", 1, 1): 120 * MIB}
     assert history.sample_all(other) == []
-    history.watch.online(InstanceId("api", 0, 2), history.now)
+    history.policy.online(InstanceId("api", 0, 2), history.now)
     assert [who.index for who in recycled(history.sample_all(other))] == [1]
 
 
@@ -143,7 +136,7 @@ def test_a_failed_replacement_is_tried_again_later() -> None:
     """The old instance stays; another one may be replaced meanwhile, the same one after a pause."""
     history = History(instances=2)
     (who,) = recycled(history.sample(150, 50))
-    history.watch.postponed(who, history.now)
+    history.policy.postponed(who, history.now)
     assert history.sample(150, 50) == []
     (other,) = recycled(history.sample(150, 120))
     assert other.index == 1
@@ -156,7 +149,7 @@ def test_a_recycle_that_is_never_heard_of_again_does_not_block_for_ever() -> Non
     """When a slot is scaled away in the middle of its replacement the others are watched on."""
     history = History(instances=2)
     (who,) = recycled(history.sample(150, 120))
-    history.watch.gone(who)
+    history.policy.gone(who)
     other = {InstanceId("api", 1, 1): 120 * MIB}
     assert history.sample_all(other) == []
     history.now += 300
@@ -173,7 +166,7 @@ def test_samples_of_processes_that_are_not_online_are_ignored() -> None:
 def test_a_forgotten_app_is_left_alone() -> None:
     """A stopped app is not recycled, whatever is still measured."""
     history = History()
-    history.watch.forget(("default", "api"))
+    history.policy.forget(("default", "api"))
     assert history.sample(500) == []
 
 
@@ -204,7 +197,7 @@ def test_scaling_changes_a_divided_share() -> None:
     app = spec(max_memory_restart=MemoryShare(fraction=0.8, per_instance=True))
     history = History(app, instances=2)
     assert history.sample(300, 300, memory=memory) == []
-    history.watch.adopt(app, instances=4)
+    history.policy.adopt(app, instances=4)
     assert recycled(history.sample(300, 300, memory=memory))
 
 
@@ -214,21 +207,25 @@ SOFT = spec(memory_soft_limit=80 * MIB, max_memory_restart=100 * MIB)
 def test_soft_limit_asks_once_per_cool_down_and_tells_what_came_of_it() -> None:
     """The app is asked, gets time, and usage before and after is told; then not again for a minute."""
     history = History(SOFT)
-    who = InstanceId("api", 0, 1)
     assert history.sample(70) == []
-    assert history.sample(85) == [Soften(who, usage=85 * MIB, limit=80 * MIB)]
+    (asked,) = history.sample(85)
+    assert (asked.act, asked.who) == (Act.SOFTEN, InstanceId("api", 0, 1))
+    assert asked.message == "the instance uses 85 MiB, memory_soft_limit is 80 MiB"
     for _ in range(4):
         assert history.sample(90) == []
-    assert history.sample(60) == [Softened(who, before=85 * MIB, after=60 * MIB)]
+    (told,) = history.sample(60)
+    assert (told.act, told.level, told.event) == (Act.TELL, "info", "instance.memory_softened")
+    assert told.message == "from 85 MiB to 60 MiB after it was asked to free memory"
+    assert told.fields == {"instance": 0, "before_bytes": 85 * MIB, "after_bytes": 60 * MIB}
     for _ in range(54):
         assert history.sample(90) == []
-    assert history.sample(90) == [Soften(who, usage=90 * MIB, limit=80 * MIB)]
+    assert [wish.act for wish in history.sample(90)] == [Act.SOFTEN]
 
 
 def test_the_hard_limit_does_not_wait_for_the_soft_one() -> None:
     """An app that does not shrink is replaced as soon as it crosses the hard limit."""
     history = History(SOFT)
-    assert isinstance(history.sample(90)[0], Soften)
+    assert history.sample(90)[0].act is Act.SOFTEN
     assert recycled(history.sample(101))
 
 
@@ -238,15 +235,15 @@ def test_a_soft_limit_alone_never_recycles() -> None:
     assert recycled([decision for _ in range(200) for decision in history.sample(500)]) == []
 
 
-def lives(history: History, sizes: Iterator[float], limit: int = 100) -> Iterator[tuple[int, Decision]]:
+def lives(history: History, sizes: Iterator[float], limit: int = 100) -> Iterator[tuple[int, Wish]]:
     """Replace the one instance whenever it is asked for; yields the life and each decision, `limit` lives."""
     who = InstanceId("api", 0, 1)
     while who.incarnation <= limit:
         for decision in history.sample_all({who: int(next(sizes) * MIB)}):
             yield who.incarnation, decision
-            if isinstance(decision, LimitTooSmall):
+            if decision.act is Act.GIVE_UP:
                 return
-            if isinstance(decision, Recycle):
+            if decision.act is Act.REPLACE:
                 who = history.replace(who)
 
 
@@ -256,7 +253,7 @@ def test_a_limit_below_the_start_size_is_found_out() -> None:
     *recycles, (life, last) = decisions
     assert len(recycles) == 3
     assert life == 4
-    assert isinstance(last, LimitTooSmall)
+    assert last.act is Act.GIVE_UP
     assert last.message == (
         "needs 150 MiB right after its start, above its max_memory_restart of 100 MiB; "
         "replaced 3 times in vain"
@@ -267,19 +264,18 @@ def test_a_limit_that_shrank_below_the_size_is_told_once_and_tried_more_and_more
     """It did fit: it works on, and is replaced after 30 s, a minute, two minutes, ... instead of each 2 s."""
     history = History(spec(max_memory_restart=MemoryShare(fraction=0.8)))
     who, recycles = InstanceId("api", 0, 1), []
-    told: list[Decision] = []
+    told: list[Wish] = []
     history.now += 60
     assert history.sample_all({who: 150 * MIB}, Memory(limit=400 * MIB, usage=0)) == []
     began = history.now
     while history.now < began + 2 * 3600:
         for decision in history.sample_all({who: 150 * MIB}, Memory(limit=160 * MIB, usage=0)):
-            if isinstance(decision, Recycle):
+            if decision.act is Act.REPLACE:
                 recycles.append(history.now)
                 who = history.replace(who)
             else:
                 told.append(decision)
-    assert [type(each) for each in told] == [LimitShrank]
-    assert isinstance(told[0], LimitShrank)
+    assert [(each.act, each.level, each.event) for each in told] == [(Act.TELL, "warning", "config.warning")]
     assert "max_memory_restart has shrunk to 128 MiB" in told[0].message
     pauses = [later - earlier for earlier, later in pairwise(recycles[1:])]
     assert pauses == sorted(pauses)
@@ -291,11 +287,11 @@ def test_a_limit_that_shrank_below_the_size_is_told_once_and_tried_more_and_more
     assert history.sample_all({who: 150 * MIB}, Memory(limit=400 * MIB, usage=0)) == []  # it fits again
     for _ in range(20):
         for decision in history.sample_all({who: 150 * MIB}, Memory(limit=160 * MIB, usage=0)):
-            if isinstance(decision, Recycle):
+            if decision.act is Act.REPLACE:
                 who = history.replace(who)
             else:
                 told.append(decision)
-    assert [type(each) for each in told] == [LimitShrank]  # another time, told anew
+    assert [each.act for each in told] == [Act.TELL]  # another time, told anew
 
 
 def test_an_app_that_loads_its_data_after_the_start_is_found_out_too() -> None:
@@ -303,15 +299,15 @@ def test_an_app_that_loads_its_data_after_the_start_is_found_out_too() -> None:
     history = History()
     who, outcome = InstanceId("api", 0, 1), []
     for _ in range(40):
-        age = history.now - history.watch._lives[who].online_at
+        age = history.now - history.policy._apps[who.key].lives[who].online_at
         size = 30.0 + 60 * min(age, 2)
         for decision in history.sample_all({who: int(size * MIB)}):
-            outcome.append(type(decision))
-            if isinstance(decision, Recycle):
+            outcome.append(decision.act)
+            if decision.act is Act.REPLACE:
                 who = history.replace(who)
-        if LimitTooSmall in outcome:
+        if Act.GIVE_UP in outcome:
             break
-    assert outcome == [Recycle, Recycle, Recycle, LimitTooSmall]
+    assert outcome == [Act.REPLACE] * 3 + [Act.GIVE_UP]
 
 
 def test_a_fast_leak_is_recycled_for_ever() -> None:
@@ -319,10 +315,12 @@ def test_a_fast_leak_is_recycled_for_ever() -> None:
     history = History()
     who, seen = InstanceId("api", 0, 1), 0
     for _ in range(1000):
-        age = history.now + 1 - history.watch._lives[who].online_at
+        age = history.now + 1 - history.policy._apps[who.key].lives[who].online_at
         for decision in history.sample_all({who: int((20 + 50 * age) * MIB)}):
-            assert isinstance(decision, Recycle)
-            assert decision.usage <= 220 * MIB  # once, the fourth life is looked at for one sample more
+            assert decision.act is Act.REPLACE
+            assert (
+                decision.fields["rss_bytes"] <= 220 * MIB
+            )  # once, the fourth life is looked at for one sample more
             who = history.replace(who)
             seen += 1
     assert seen > 400
@@ -335,9 +333,9 @@ def test_a_late_recycle_clears_the_suspicion() -> None:
     for life in range(12):
         history.now += 60 if life % 3 == 2 else 0
         (decision,) = history.sample_all({who: 150 * MIB})
-        outcome.append(type(decision))
+        outcome.append(decision.act)
         who = history.replace(who)
-    assert outcome == [Recycle] * 12
+    assert outcome == [Act.REPLACE] * 12
 
 
 def test_an_app_that_gave_up_is_watched_again_with_another_limit() -> None:
@@ -346,7 +344,7 @@ def test_an_app_that_gave_up_is_watched_again_with_another_limit() -> None:
     list(lives(history, iter(lambda: 150.0, None)))
     who = InstanceId("api", 0, 4)
     assert history.sample_all({who: 150 * MIB}) == []
-    history.watch.adopt(spec(max_memory_restart=120 * MIB), instances=1)
+    history.policy.adopt(spec(max_memory_restart=120 * MIB), instances=1)
     assert recycled(history.sample_all({who: 150 * MIB})) == [who]
 
 
@@ -355,7 +353,7 @@ CACHE = Memory(limit=1000 * MIB, usage=990 * MIB, inactive_file=500 * MIB)
 NO_LIMIT = spec()
 
 
-def two_apps(history: History, api: int, worker: int, memory: Memory) -> list[Decision]:
+def two_apps(history: History, api: int, worker: int, memory: Memory) -> list[Wish]:
     """One sample of two apps of one instance each."""
     return history.sample_all(
         {InstanceId("api", 0, 1): api * MIB, InstanceId("worker", 0, 1): worker * MIB}, memory
@@ -367,10 +365,13 @@ def test_the_guard_recycles_the_largest_that_has_grown() -> None:
     history = History(NO_LIMIT, apps=("api", "worker"), guard=NINETY)
     assert two_apps(history, 100, 100, ROOMY) == []
     (decision,) = two_apps(history, 300, 600, FULL)
-    assert isinstance(decision, Recycle)
-    assert decision.who.app == "worker"
-    assert decision.reason is Reason.GUARD
-    assert decision.message == "the container uses 940 MiB, memory_guard is 900 MiB"
+    assert decision.act is Act.REPLACE
+    assert decision.who == InstanceId("worker", 0, 1)
+    assert decision.reason == "memory_guard"
+    assert decision.message == (
+        "the container uses 940 MiB, memory_guard is 900 MiB: "
+        "it is being restarted, as the container has no room for two of them"
+    )
 
 
 def test_the_guard_starts_the_new_one_beside_the_old_only_where_there_is_room() -> None:
@@ -379,7 +380,7 @@ def test_the_guard_starts_the_new_one_beside_the_old_only_where_there_is_room() 
         history = History(NO_LIMIT, guard=NINETY)
         assert history.sample(start_size) == []
         (decision,) = history.sample(700, memory=FULL)
-        assert isinstance(decision, Recycle)
+        assert decision.act is Act.REPLACE
         assert decision.overlap is overlap
 
 
@@ -408,7 +409,8 @@ def test_the_guard_says_so_once_when_nobody_has_grown() -> None:
     """Where recycling frees nothing it is not done over and over."""
     history = History(NO_LIMIT, guard=NINETY)
     decisions = [decision for _ in range(10) for decision in history.sample(900, memory=FULL)]
-    assert decisions == [GuardStuck(usage=940 * MIB, limit=900 * MIB)]
+    assert [(wish.act, wish.event, wish.who) for wish in decisions] == [(Act.TELL, "runtime.memory", None)]
+    assert decisions[0].message.startswith("the container uses 940 MiB, memory_guard is 900 MiB, and no")
 
 
 def test_the_guard_needs_a_limit() -> None:
@@ -484,18 +486,18 @@ def test_any_history_recycles_at_most_one_instance_of_an_app_at_a_time(
             assert not (due and under_way)
             under_way = due[0] if due else under_way
         elif event == "online":
-            history.watch.online(who, history.now)
-            app = history.watch._apps.get(("default", "api"))
+            history.policy.online(who, history.now)
+            app = history.policy._apps.get(("default", "api"))
             under_way = app.recycling if app else None
         elif event == "forget":
-            history.watch.forget(("default", "api"))
+            history.policy.forget(("default", "api"))
             under_way = None
         elif event == "adopt":
-            history.watch.adopt(SOFT, instances=3)
+            history.policy.adopt(SOFT, instances=3)
         else:
             if event == "gone":
-                history.watch.gone(who)
+                history.policy.gone(who)
             else:
-                history.watch.postponed(who, history.now)
-            app = history.watch._apps.get(("default", "api"))
+                history.policy.postponed(who, history.now)
+            app = history.policy._apps.get(("default", "api"))
             under_way = app.recycling if app else None

@@ -12,10 +12,10 @@ from pidone.control.messages import Answer, Request, Response
 from pidone.control.router import Access, Route
 from pidone.ecosystem.spec import Seconds
 from pidone.host.processes import read_process
+from pidone.host.usage import Usage
 from pidone.supervise.app import App
 from pidone.supervise.instance import Instance
 from pidone.supervise.ledger import AppKey, Durations
-from pidone.supervise.memory.usage import Usage
 from pidone.supervise.session import Parts
 from pidone.supervise.states import State
 

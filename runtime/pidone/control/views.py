@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from pidone.ecosystem.spec import AppSpec, Listen
+from pidone.host.usage import Usage
 from pidone.supervise.app import App
 from pidone.supervise.instance import Instance
-from pidone.supervise.memory.usage import Usage
 from pidone.supervise.plan import can_overlap
 from pidone.supervise.states import State
 from pidone.supervise.wanted import Run, Wanted

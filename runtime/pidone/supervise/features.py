@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pidone.host.cgroup import Box
+    from pidone.host.usage import UsageBook
     from pidone.supervise.hooks.hooks import Hooks
+    from pidone.supervise.memory.driver import MemoryDriver
     from pidone.supervise.memory.limits import Limits
     from pidone.supervise.memory.oom import OomKills
-    from pidone.supervise.memory.recycling import Recycler
-    from pidone.supervise.memory.usage import UsageBook
     from pidone.supervise.outside.services import Services
     from pidone.supervise.spreading import Spreading
+    from pidone.supervise.times.ages import Ages
     from pidone.supervise.times.alarms import Times
     from pidone.supervise.watching.resize import ResizeWatch
     from pidone.supervise.watching.watcher import Watcher
@@ -73,10 +74,11 @@ class Features:
         self._ends = False
         self._killed_before = 0
         """OOM kills on the machine before the first app."""
+        self._ages: Ages | None = None
         self._box: Box | None = None
         self._hooks: Hooks | None = None
+        self._memory: MemoryDriver | None = None
         self._oom_kills: OomKills | None = None
-        self._recycler: Recycler | None = None
         self._resize: ResizeWatch | None = None
         self._resize_later: Timer | None = None
         self._services: Services | None = None
@@ -100,8 +102,8 @@ class Features:
             self._hooks.runtime = runtime
         if self._services is not None:
             self._services.runtime = runtime
-        if self._recycler is not None:
-            self._recycler.guard(runtime.memory_guard)
+        if self._memory is not None:
+            self._memory.guard(runtime.memory_guard)
         for app in self._apps():
             self.changed(app)
 
@@ -161,7 +163,7 @@ class Features:
         self._ends = True
         if self._resize_later is not None:
             self._resize_later.cancel()
-        for room in (self._recycler, self._times, self._services, self._resize):
+        for room in (self._ages, self._memory, self._times, self._services, self._resize):
             if room is not None:
                 room.stop()
         if self._look is not None:
@@ -187,7 +189,7 @@ class Features:
 
     def usage(self) -> "UsageBook":
         """What all instances use."""
-        from pidone.supervise.memory.usage import UsageBook  # noqa: PLC0415 (for the first who asks)
+        from pidone.host.usage import UsageBook  # noqa: PLC0415 (for the first who asks)
 
         if self._usage is None:
             self._usage = UsageBook(self._pids, now=self._loop.time, call_soon=self._loop.call_soon)
@@ -205,7 +207,7 @@ class Features:
 
     def time_left(self, instance: Instance) -> Seconds | None:
         """How long an instance has before it is replaced for its `max_age`."""
-        return None if self._recycler is None else self._recycler.time_left(instance.who)
+        return None if self._ages is None else self._ages.time_left(instance.who)
 
     # -- helpers -----------------------------------------------------------------------------------------
 
@@ -226,9 +228,11 @@ class Features:
 
     def _sync(self, app: App) -> None:
         spec = app.spec
-        limits = (spec.max_memory_restart, spec.memory_soft_limit, spec.max_age, self._runtime.memory_guard)
-        if self._recycler is not None or any(limit is not None for limit in limits):
-            self._the_recycler().sync(app)
+        limits = (spec.max_memory_restart, spec.memory_soft_limit, self._runtime.memory_guard)
+        if self._memory is not None or any(limit is not None for limit in limits):
+            self._the_memory().sync(app)
+        if self._ages is not None or spec.max_age is not None:
+            self._the_ages().sync(app)
         if self._services is not None:
             self._services.sync(app)
         if self._times is not None or spec.schedule or spec.cron_restart:
@@ -246,6 +250,13 @@ class Features:
         if self._is_ready():
             self._all_ready_told = True
             self._hooks.whole_started()
+
+    def _the_ages(self) -> "Ages":
+        from pidone.supervise.times.ages import Ages  # noqa: PLC0415 (only for apps that use it)
+
+        if self._ages is None:
+            self._ages = Ages(clock=self._loop, random=self._random)
+        return self._ages
 
     def _the_oom_kills(self) -> "OomKills":
         from pidone.supervise.memory.oom import OomKills  # noqa: PLC0415 (after the first apps have started)
@@ -291,11 +302,11 @@ class Features:
             )
         return self._hooks
 
-    def _the_recycler(self) -> "Recycler":
-        from pidone.supervise.memory.recycling import Recycler  # noqa: PLC0415 (only for apps that use it)
+    def _the_memory(self) -> "MemoryDriver":
+        from pidone.supervise.memory.driver import MemoryDriver  # noqa: PLC0415 (only for apps that use it)
 
-        if self._recycler is None:
-            self._recycler = Recycler(
+        if self._memory is None:
+            self._memory = MemoryDriver(
                 self._runtime,
                 clock=self._loop,
                 log=self._log,
@@ -305,8 +316,8 @@ class Features:
                 on_sample=self._sampled,
             )
             for app in self._apps():  # those that came before the first one which needs it
-                self._recycler.sync(app)
-        return self._recycler
+                self._memory.sync(app)
+        return self._memory
 
     def _the_services(self) -> "Services":
         from pidone.supervise.outside.services import Services  # noqa: PLC0415 (only for apps that use it)

@@ -8,8 +8,8 @@ from pidone.control.history.marks import Marks
 from pidone.control.history.series import STEP, Rings
 from pidone.ecosystem.spec import Seconds
 from pidone.host.cgroup import Box, CpuTime
+from pidone.host.usage import Usage
 from pidone.supervise.ledger import AppKey
-from pidone.supervise.memory.usage import Usage
 from pidone.supervise.session import Parts
 
 InstanceKey = tuple[AppKey, int]

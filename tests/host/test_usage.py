@@ -5,7 +5,7 @@ import os
 import pytest
 
 from pidone.host.processes import ProcessUsage, TreeSampler, TreeUsage
-from pidone.supervise.memory.usage import UsageBook
+from pidone.host.usage import UsageBook
 
 
 class Stand:
