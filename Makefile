@@ -22,7 +22,7 @@ sweep: $(VENV)/.ready
 
 # Some fifty real servers, fetched once; what was seen is written to .cache/servers.md.
 test-servers: $(VENV)/.ready
-	SERVERS_TABLE=.cache/servers.md $(BIN)/python -m pytest tests/servers $(ARGS)
+	TEST_DEADLINE_S=$(or $(TEST_DEADLINE_S),120) SERVERS_TABLE=.cache/servers.md $(BIN)/python -m pytest tests/servers $(ARGS)
 
 # Eight apps that nothing spares, and what is left of it afterwards: `make chaos SECONDS=600`, `ARGS="--seed 7"`.
 chaos: $(VENV)/.ready

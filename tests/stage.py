@@ -69,6 +69,7 @@ class FakeProcess:
     leftovers: int = 0
     drains: bool = False
     announces: bool = False
+    cut: int | None = None
     drain_asked: bool = False
     has_channel: bool = False
     followed: int | None = None

@@ -94,6 +94,10 @@ class Handover(Protocol):
     def announces(self) -> bool:
         """Whether the process will be heard of when it listens; known when it runs."""
 
+    @property
+    def cut(self) -> int | None:
+        """Connections of its ports that were open when it ended, after it was asked to; None: not known."""
+
     def spawned(self, pid: int) -> None:
         """The process runs: close what only it needs and start listening to its channels."""
 
@@ -179,6 +183,7 @@ class NoHandover(Record):
     fds: Mapping[int, int] = EMPTY
     before_exec: Callable[[], None] | None = None
     announces: bool = False
+    cut: int | None = None
 
     def spawned(self, pid: int) -> None: ...
 

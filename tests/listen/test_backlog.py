@@ -12,7 +12,7 @@ from listen.fleet import Fleet, app_of, fetch, python_app
 
 from pidone.ecosystem.spec import AppSpec, Balance, ExecMode, Listen
 from pidone.listen import needs
-from pidone.listen.readiness import backlog
+from pidone.listen.sockets import diag
 
 ONE_AT_A_TIME = """
 import os, socket, sys, time
@@ -124,7 +124,7 @@ def test_what_cannot_be_seen_is_not_an_empty_queue(answer: bytes, *, is_seen: bo
         ours.settimeout(DEADLINE_S)
         kernel.send(answer)
         if is_seen:
-            assert list(backlog._ask(ours, socket.AF_INET, 80)) == []
+            assert list(diag._ask(ours, socket.AF_INET, 80, diag.ESTABLISHED)) == []
         else:
             with pytest.raises((OSError, struct.error)):
-                list(backlog._ask(ours, socket.AF_INET, 80))
+                list(diag._ask(ours, socket.AF_INET, 80, diag.ESTABLISHED))

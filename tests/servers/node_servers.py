@@ -175,7 +175,7 @@ SERVERS = (
             _ROUTER,
             ("{node}", "{modules}/@react-router/dev/bin.js", "build"),
         ),
-        command=("{node}", "{modules}/@react-router/serve/bin.cjs", "{built}/build/server/index.js"),
+        command=("{node}", "{modules}/@react-router/serve/bin.js", "{built}/build/server/index.js"),
         env={"NODE_ENV": "production"},
     ),
     Server(

@@ -58,9 +58,7 @@ def test_server(tmp_path: Path, port: int, server: Server, rows: list[Row]) -> N
         row.ready_by = readiness(site, server)
         shares(site, server, port, path)
         if server.speaks == "http" and server.keeps:
-            with_us = latency(port, path)
-            row.latency = with_us / alone
-            assert with_us < alone + NAGLE_S
+            row.latency = latency_with_us(port, path, alone) / alone
         if server.speaks == "http":
             under_load(site, server, port, path, row)
         else:
@@ -208,10 +206,20 @@ def latency(port: int, path: str) -> float:
     return statistics.median(load.times)
 
 
+def latency_with_us(port: int, path: str, alone: float) -> float:
+    """The same, with us. What waits for an acknowledgement is slow each time, a busy machine is not."""
+    for _ in range(COUNTS):
+        with_us = latency(port, path)
+        if with_us < alone + NAGLE_S:
+            return with_us
+    raise AssertionError(f"{with_us} s a request, {alone} s alone")
+
+
 def alone_latency(app: dict[str, Any], port: int, path: str) -> float:
     """The same of the server without us."""
     with alone(app) as run:
         eventually(lambda: _is_open(port) or run.process.poll() is not None, "the server alone", timeout=60)
+        assert run.process.poll() is None, run.err and run.err.text()
         return latency(port, path)
 
 

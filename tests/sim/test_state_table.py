@@ -31,6 +31,8 @@ class Quiet:
 
     def instance_message(self, instance: Instance, value: object) -> None: ...
 
+    def instance_cut(self, instance: Instance, connections: int) -> None: ...
+
 
 class Waiting:
     """A hook that runs until the path says how it ends."""

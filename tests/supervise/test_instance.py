@@ -27,6 +27,8 @@ class Recorder:
 
     def instance_message(self, instance: Instance, value: object) -> None: ...
 
+    def instance_cut(self, instance: Instance, connections: int) -> None: ...
+
 
 class Starving(NoLifecycle):
     """Everything is killed for memory."""

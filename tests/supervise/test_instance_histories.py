@@ -22,6 +22,8 @@ class Quiet:
 
     def instance_message(self, instance: Instance, value: object) -> None: ...
 
+    def instance_cut(self, instance: Instance, connections: int) -> None: ...
+
 
 class Waiting:
     """An errand that ends when the history says so."""

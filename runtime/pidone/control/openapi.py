@@ -88,6 +88,10 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
                     "type": "number",
                     "description": "How long a slot was down, at most; 0 where old and new overlap.",
                 },
+                "cut": {
+                    **_NULLABLE_INT,
+                    "description": "Connections that were open when their processes ended; null: not known.",
+                },
             },
         },
         instances=_array(_ref("Instance")),

@@ -97,6 +97,7 @@ def app_view(
             "state": str(reload.state),
             "message": reload.message,
             "down_s": round(reload.down_s, 3),
+            "cut": reload.cut,
         },
         "instances": instances,
     }

@@ -84,6 +84,7 @@ class ProcessHandover:
         self._is_online = False
         self._is_serving = False
         self._is_closed = False
+        self.cut: int | None = None
 
     @property
     def announces(self) -> bool:
@@ -111,6 +112,7 @@ class ProcessHandover:
         if self._draining is not None:
             return True
         can_hear = self._ipc is not None and self._ipc.can_drain
+        self._sockets.count_connections()
         self.leave()
         must_empty = self._leaves_a_queue()
         if not (can_hear or must_empty):
@@ -135,6 +137,7 @@ class ProcessHandover:
         if self._is_closed:
             return
         self._is_closed = True
+        self.cut = self._sockets.cut()
         self.leave()
         if self._draining is not None:
             self._draining.cancel()

@@ -51,9 +51,9 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "config.rejected": Event("the ecosystem file cannot be used; nothing was changed"),
         "app.blocked": Event("an app waits for another one that will not come so far", ("app",)),
         "app.reload": Event("a reload without downtime begins", ("app", "reason", "instances", "overlap")),
-        "app.reloaded": Event("a reload is complete", ("app", "replaced", "reason", "down_s")),
+        "app.reloaded": Event("a reload is complete", ("app", "replaced", "reason", "down_s", "cut")),
         "app.reload_failed": Event(
-            "a reload was given up; processes not yet replaced stay", ("app", "replaced", "reason")
+            "a reload was given up; processes not yet replaced stay", ("app", "replaced", "reason", "cut")
         ),
         "app.scale": Event(
             "somebody, or a resize of the container, changed the number of instances",
@@ -64,7 +64,7 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "instance.online": Event("a process is ready", (*_SLOT, "after_s", "by")),
         "instance.not_ready": Event("a process did not get ready in time", _SLOT),
         "instance.exit": Event(
-            "a process ended", (*_INSTANCE, "code", "signal", "uptime_s", "restarts", "reason")
+            "a process ended", (*_INSTANCE, "code", "signal", "uptime_s", "restarts", "cut", "reason")
         ),
         "instance.backoff": Event("a restart waits", (*_SLOT, "delay_s", "restarts")),
         "instance.errored": Event("an instance is not restarted any more", _SLOT),

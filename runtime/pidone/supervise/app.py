@@ -340,6 +340,12 @@ class App:
         for listener in self.message_listeners:
             listener(instance, value)
 
+    def instance_cut(self, instance: Instance, connections: int) -> None:
+        """Some were open when it ended: a reload tells how many it has cost."""
+        rollout = self.wanted.rollout
+        if rollout is not None and not instance.is_trial:
+            rollout.cut = connections + (rollout.cut or 0)
+
     # -- carrying out ---------------------------------------------------------------------------------------
 
     def reconcile(self, now: Seconds, is_time_up: Callable[[], bool]) -> Plan:
@@ -523,17 +529,28 @@ class App:
         wanted, wish = self.wanted, rollout.wish
         if wanted.reload is not None and wanted.reload.number == wish.told:
             state = ReloadState.FAILED if failure else ReloadState.DONE
-            wanted.reload = wanted.reload.but(state=state, message=failure, down_s=rollout.down_s)
+            wanted.reload = wanted.reload.but(
+                state=state, message=failure, down_s=rollout.down_s, cut=rollout.cut
+            )
         if failure:
             text = f"{failure}; the others were not touched"
-            self._log("error", "app.reload_failed", text, replaced=rollout.replaced, reason=wish.reason)
+            self._log(
+                *("error", "app.reload_failed", text),
+                replaced=rollout.replaced,
+                reason=wish.reason,
+                cut=rollout.cut,
+            )
         else:
             down = round(rollout.down_s, 3) or None
-            text = f"replaced {rollout.replaced} instances" + (
-                f", each down for up to {down} s" if down else ""
-            )
+            text = f"replaced {rollout.replaced} instances"
+            text += f", each down for up to {down} s" if down else ""
+            text += f", {rollout.cut} open connections were cut" if rollout.cut else ""
             self._log(
-                "info", "app.reloaded", text, replaced=rollout.replaced, reason=wish.reason, down_s=down
+                *("info", "app.reloaded", text),
+                replaced=rollout.replaced,
+                reason=wish.reason,
+                down_s=down,
+                cut=rollout.cut,
             )
 
     def _look(self) -> None:

@@ -24,6 +24,10 @@ class Process(Protocol):
     def announces(self) -> bool:
         """Whether it will tell by itself when it can work; if not, some time without a crash has to do."""
 
+    @property
+    def cut(self) -> int | None:
+        """Connections that were open when it ended, after it was asked to; None: not known."""
+
     def online(self) -> None:
         """The process counts as ready from now on, whoever said so."""
 

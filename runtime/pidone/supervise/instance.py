@@ -42,6 +42,9 @@ class Observer(Protocol):
 
     def instance_message(self, instance: "Instance", value: object) -> None: ...
 
+    def instance_cut(self, instance: "Instance", connections: int) -> None:
+        """It has ended, as it was asked to, with so many connections open."""
+
 
 class Numbers:
     """Counts the incarnations of one slot, over all instances that have it: no two alive have the same."""
@@ -484,6 +487,9 @@ class Instance:
         asked = self.state.is_ending
         good = asked or (status.signal is None and status.code in self.app.success_exit_codes)
         uptime = round(self.uptime, 3)
+        cut = self.process.cut if asked and self.process else None
+        if cut is not None:
+            self._observer.instance_cut(self, cut)
         self._log(
             "info" if good else "error",
             "instance.exit",
@@ -493,6 +499,7 @@ class Instance:
             signal=signal_name(status.signal) if status.signal is not None else None,
             uptime_s=uptime,
             restarts=self.restarts,
+            cut=cut or None,
             reason="stop" if asked and self._goal is not Goal.JUDGE else self.reason or "exit",
         )
         self.handle(Event.EXIT)

@@ -74,7 +74,7 @@ class Replacement(Record, kw_only=True):
 class Rollout:
     """A replacement under way: how far it has come."""
 
-    __slots__ = ("began", "count", "down_s", "replaced", "restarting", "spec", "todo", "wish")
+    __slots__ = ("began", "count", "cut", "down_s", "replaced", "restarting", "spec", "todo", "wish")
 
     def __init__(self, wish: Replacement, spec: AppSpec, todo: Collection[int]) -> None:
         self.wish = wish
@@ -89,6 +89,8 @@ class Rollout:
         self.down_s: Seconds = 0.0
         """Longest time from a slot's stop to its return, where old and new cannot overlap."""
         self.replaced = 0
+        self.cut: int | None = None
+        """Connections that were open when their processes ended; None: nobody could see that."""
 
 
 class Exchange(Record):
@@ -139,6 +141,8 @@ class Reload(Record):
     message: str = ""
     down_s: Seconds = 0.0
     """How long a slot was without a process that serves, at most; 0 where old and new overlap."""
+    cut: int | None = None
+    """Connections that were open when their processes ended; None: not known, or none have ended yet."""
 
 
 OVERRULED: Final = "a later command overrules it"

@@ -81,7 +81,7 @@ def _offer_with_files(verb: str, text: str) -> None:
         before = gaps.tell_before(runtime, _present(runtime, target)) if verb == "reload" else {}
         targets = [each for word in target for each in _laid(runtime, verb, word, settings)]
         code = _told(verb, targets, runtime, as_json=as_json, timeout=None if no_wait else timeout)
-        if before and not no_wait:
+        if verb == "reload" and not no_wait:
             gaps.tell_after(_present(runtime, targets), before)
         return code
 

@@ -1,4 +1,4 @@
-"""Apps that are down while they are reloaded: said before, with what avoids it, and after, with how long."""
+"""What a reload costs: apps that are down meanwhile, before and with what avoids it; connections, after."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -26,8 +26,12 @@ def tell_before(runtime: Client, apps: Sequence[Mapping[str, Any]]) -> Mapping[s
 
 
 def tell_after(apps: Sequence[Mapping[str, Any]], gaps: Mapping[str, str]) -> None:
-    """How long those of `tell_before` were down."""
+    """How long those of `tell_before` were down, and how many connections were cut."""
     for app in apps:
+        if app["reload"] is not None and app["reload"].get("cut"):
+            cut = app["reload"]["cut"]
+            what = "1 connection was" if cut == 1 else f"{cut} connections were"
+            _say(f"{app['name']}: {what} open when the old processes ended, and cut with them")
         if app["name"] in gaps and app["reload"] is not None and app["reload"]["down_s"]:
             _say(f"{app['name']}: was down for {app['reload']['down_s']:.1f} s: {gaps[app['name']]}")
 

@@ -19,6 +19,9 @@ from pidone.record import Record
 _PR_SET_NO_NEW_PRIVS: Final = 38  # linux/prctl.h
 _SET_MODE_FILTER: Final = 1
 _NEW_LISTENER: Final = 1 << 3
+_WAIT_KILLABLE: Final = 1 << 5
+"""Signals wait from the moment in which we have heard of a call: bind() does not fail with EINTR, and nobody
+expects that (Python's handlers end system calls). Since Linux 5.19."""
 _ALLOW: Final = 0x7FFF0000
 _USER_NOTIF: Final = 0x7FC00000
 _ADDFD_SETFD: Final = 1
@@ -50,7 +53,6 @@ _CALLS: Final = {
 """The numbers of bind and listen by architecture; the i386 on which glibc used socketcall(2) has that too."""
 _SECCOMP_NUMBERS: Final = {"x86_64": 317, "aarch64": 277}
 _PIDFD_GETFD: Final = 438  # the same everywhere
-_LEAST_KERNEL: Final = (5, 9)
 
 
 class Call(Record):
@@ -68,9 +70,13 @@ class Call(Record):
 
 def is_known() -> bool:
     """Whether this kernel and machine have what is needed; the container's own filter may still forbid it."""
+    return is_at_least(5, 9) and os.uname().machine in _SECCOMP_NUMBERS
+
+
+def is_at_least(*wanted: int) -> bool:
+    """Whether the kernel is of this version or a later one."""
     release = os.uname().release.split(".")
-    version = tuple(int(part) for part in release[:2] if part.isdigit())
-    return version >= _LEAST_KERNEL and os.uname().machine in _SECCOMP_NUMBERS
+    return tuple(int(part) for part in release[:2] if part.isdigit()) >= wanted
 
 
 def prepare() -> Callable[[], int]:
@@ -83,11 +89,12 @@ def prepare() -> Callable[[], int]:
     code = ctypes.create_string_buffer(instructions, len(instructions))
     program = struct.pack("@HP", len(instructions) // 8, ctypes.addressof(code))  # struct sock_fprog
     number = _SECCOMP_NUMBERS[os.uname().machine]
+    flags = _NEW_LISTENER | (_WAIT_KILLABLE if is_at_least(5, 19) else 0)
 
     def install() -> int:
         if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
             raise _last_error()
-        listener = int(libc.syscall(number, _SET_MODE_FILTER, _NEW_LISTENER, program))
+        listener = int(libc.syscall(number, _SET_MODE_FILTER, flags, program))
         if listener < 0:
             raise _last_error()
         del keep[:]

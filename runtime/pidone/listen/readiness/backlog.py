@@ -2,32 +2,16 @@
 
 Whether anybody was accepted between two looks follows from the length of the queue and from who joined it: it
 grows by as many as joined, and by fewer where some were accepted. Clients that gave up stay in the queue.
-Protocol: sock_diag(7), asked for one port (the tables in /proc take long to read where there are many
-connections); one that nobody has accepted has no inode.
+One that nobody has accepted has no inode.
 """
 
 import asyncio
-import errno
-import os
-import socket
 import struct
-from collections.abc import Callable, Collection, Iterator
-from typing import Final
+from collections.abc import Callable, Collection
 
 from pidone.ecosystem.spec import Seconds
 from pidone.listen.readiness.heartbeat import BEATS, Heartbeat
-
-_SOCK_DIAG: Final = 4
-_BY_FAMILY: Final = 20
-_REQUEST_DUMP: Final = 0x301
-_QUEUED: Final = 1 << 1 | 1 << 8  # ESTABLISHED, CLOSE_WAIT: include/net/tcp_states.h
-_DONE: Final = 3  # NLMSG_DONE of netlink(7)
-_HEADER: Final = struct.Struct("=IHHII")  # struct nlmsghdr
-_IDENTITY_BYTES: Final = 48  # struct inet_diag_sockid, after four bytes of struct inet_diag_msg
-_INODE: Final = 68  # of struct inet_diag_msg
-_BYTES: Final = 1 << 16
-_ANSWER_S: Final[Seconds] = 1.0
-"""It is the kernel that answers, in milliseconds."""
+from pidone.listen.sockets import diag
 
 
 class BacklogWatch:
@@ -97,28 +81,5 @@ class BacklogWatch:
 
 def _waiting(ports: Collection[int]) -> frozenset[bytes]:
     """Connections to these ports that nobody has accepted: their addresses. Raises OSError."""
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG) as kernel:
-        kernel.settimeout(_ANSWER_S)
-        families = (socket.AF_INET, socket.AF_INET6)
-        return frozenset(each for port in ports for family in families for each in _ask(kernel, family, port))
-
-
-def _ask(kernel: socket.socket, family: int, port: int) -> Iterator[bytes]:
-    identity = struct.pack(">H", port) + bytes(_IDENTITY_BYTES - 2)
-    request = struct.pack("=BBBxI", family, socket.IPPROTO_TCP, 0, _QUEUED) + identity
-    header = struct.pack("=IHHII", _HEADER.size + len(request), _BY_FAMILY, _REQUEST_DUMP, 1, 0)
-    kernel.send(header + request)
-    while True:
-        data = kernel.recv(_BYTES)
-        at = 0
-        while at + _HEADER.size <= len(data):
-            length, kind, *_ = _HEADER.unpack_from(data, at)
-            if kind == _DONE:
-                return
-            if kind != _BY_FAMILY or length <= _HEADER.size:  # NLMSG_ERROR: a kernel without inet_diag
-                raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
-            body = data[at + _HEADER.size : at + length]
-            inode = struct.unpack_from("=I", body, _INODE)[0]
-            if not inode:
-                yield body[4 : 4 + _IDENTITY_BYTES]
-            at += (length + 3) & ~3
+    connections = diag.connections(ports, diag.ESTABLISHED | diag.CLOSE_WAIT)
+    return frozenset(each.addresses for each in connections if not each.inode)

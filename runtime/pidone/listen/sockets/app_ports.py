@@ -5,7 +5,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pidone.ecosystem.spec import AppSpec, Balance, Listen
 from pidone.errors import ListenError, PortTakenError
@@ -16,6 +16,9 @@ from pidone.listen.sockets.hangup import HangupWatch
 from pidone.listen.sockets.member import MemberSockets, PortKey
 from pidone.listen.sockets.ports import COMMON, Port, SinglePort, TcpPort
 from pidone.listen.sockets.steering import Steering
+
+if TYPE_CHECKING:
+    from pidone.listen.sockets.cut import OpenConnections
 
 MOST_PORTS: Final = 256
 """One app that opens port after port must not leave the runtime without descriptors for the others."""
@@ -64,6 +67,7 @@ class AppPorts:
         self._stale: set[PortKey] = set()
         """What the configuration no longer names, but processes made from an older one still serve."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._connections: OpenConnections | None = None
 
     def open(self, app: AppSpec) -> None:
         """Bind what `app.listen` names and is not bound yet. Raises ListenError; nothing has changed then.
@@ -174,6 +178,18 @@ class AppPorts:
             known.address.kind is Kind.TCP and known.address.port == port for known in self._ports.values()
         )
 
+    def count_connections(self, pid: int) -> None:
+        """As Source.count_connections."""
+        if self._connections is None:
+            from pidone.listen.sockets.cut import OpenConnections  # noqa: PLC0415 (a start needs none of it)
+
+            self._connections = OpenConnections(self._loop, lambda: self.steering.numbers)
+        self._connections.begin(pid)
+
+    def cut(self, pid: int) -> int | None:
+        """As Source.cut."""
+        return None if self._connections is None else self._connections.end(pid)
+
     def shared_data(self, key: str, offered: object) -> object:
         """What the first worker offered."""
         if offered is not None:
@@ -227,6 +243,8 @@ class AppPorts:
         for task in self._tasks:
             task.cancel()
         self.steering.stop()
+        if self._connections is not None:
+            self._connections.close()
         for key in list(self._ports):
             self._drop(key)
 

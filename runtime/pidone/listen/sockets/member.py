@@ -57,6 +57,12 @@ class PortSource(Protocol):
     def left(self, sockets: "MemberSockets") -> None:
         """The process ended."""
 
+    def count_connections(self, pid: int) -> None:
+        """See how many connections this process has, until it ends."""
+
+    def cut(self, pid: int) -> int | None:
+        """How many it had when it ended; None: not known."""
+
 
 class MemberSockets:
     """One process's access to the ports of its app."""
@@ -146,6 +152,14 @@ class MemberSockets:
         """The process was told to stop: it gets nothing any more, and cannot become ready."""
         self.has_left = True
         self._ports.leaves()
+
+    def count_connections(self) -> None:
+        """The process is about to stop: see how many connections it has, until it ends."""
+        self._ports.count_connections(self._pid)
+
+    def cut(self) -> int | None:
+        """How many it had when it ended; None: not known."""
+        return self._ports.cut(self._pid)
 
     def spawned(self, pid: int) -> None:
         """The process runs."""

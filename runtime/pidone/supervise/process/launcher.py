@@ -254,6 +254,11 @@ class ForkedProcess:
         self._asked: list[proctree.ProcessInfo] = []
         """The descendants that were asked at the same time (`kill_mode = "tree"`)."""
 
+    @property
+    def cut(self) -> int | None:
+        """As `Handover.cut`."""
+        return self._handover.cut
+
     def online(self) -> None:
         """The process counts as ready: its ports may take connections, its health is watched."""
         self._handover.online()

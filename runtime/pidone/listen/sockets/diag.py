@@ -1,0 +1,65 @@
+"""The kernel's view of the connections to a port.
+
+Protocol: sock_diag(7), asked for one port (the tables in /proc take long to read where there are many
+connections). A sandbox may not have it (gVisor), or answer short: OSError or struct.error.
+"""
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Collection, Iterator
+from typing import Final
+
+from pidone.ecosystem.spec import Seconds
+from pidone.record import Record
+
+ESTABLISHED: Final = 1 << 1  # include/net/tcp_states.h
+CLOSE_WAIT: Final = 1 << 8
+
+_SOCK_DIAG: Final = 4
+_BY_FAMILY: Final = 20
+_REQUEST_DUMP: Final = 0x301
+_DONE: Final = 3  # NLMSG_DONE of netlink(7)
+_HEADER: Final = struct.Struct("=IHHII")  # struct nlmsghdr
+_IDENTITY_BYTES: Final = 48  # struct inet_diag_sockid, after four bytes of struct inet_diag_msg
+_INODE: Final = 68  # of struct inet_diag_msg
+_BYTES: Final = 1 << 16
+_ANSWER_S: Final[Seconds] = 1.0
+"""It is the kernel that answers, in milliseconds."""
+
+
+class Connection(Record):
+    """One, from the server's side."""
+
+    addresses: bytes
+    """Of both ends, as the kernel has them; they tell connections apart."""
+    inode: int
+    """Of its socket; 0: nobody has accepted it yet, or nobody has it any more."""
+
+
+def connections(ports: Collection[int], states: int) -> list[Connection]:
+    """Those to these local ports that are in one of these states."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG) as kernel:
+        kernel.settimeout(_ANSWER_S)
+        families = (socket.AF_INET, socket.AF_INET6)
+        return [each for port in ports for family in families for each in _ask(kernel, family, port, states)]
+
+
+def _ask(kernel: socket.socket, family: int, port: int, states: int) -> Iterator[Connection]:
+    identity = struct.pack(">H", port) + bytes(_IDENTITY_BYTES - 2)
+    request = struct.pack("=BBBxI", family, socket.IPPROTO_TCP, 0, states) + identity
+    header = struct.pack("=IHHII", _HEADER.size + len(request), _BY_FAMILY, _REQUEST_DUMP, 1, 0)
+    kernel.send(header + request)
+    while True:
+        data = kernel.recv(_BYTES)
+        at = 0
+        while at + _HEADER.size <= len(data):
+            length, kind, *_ = _HEADER.unpack_from(data, at)
+            if kind == _DONE:
+                return
+            if kind != _BY_FAMILY or length <= _HEADER.size:  # NLMSG_ERROR: a kernel without inet_diag
+                raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+            body = data[at + _HEADER.size : at + length]
+            yield Connection(body[4 : 4 + _IDENTITY_BYTES], struct.unpack_from("=I", body, _INODE)[0])
+            at += (length + 3) & ~3
