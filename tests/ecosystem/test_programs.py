@@ -268,7 +268,7 @@ def test_typescript_by_node_itself(box: Box, version: str, argv: list[str] | Non
     (box.bin / "node").chmod(0o755)
     box.file("app.ts")
     if argv is None:
-        assert "needs bun or tsx or ts-node (or Node from 22.6 on)" in box.error(script="app.ts")
+        assert "needs bun or tsx or ts-node or deno (or Node from 22.6 on)" in box.error(script="app.ts")
     else:
         assert box.argv(script="app.ts") == argv
         assert box.app(script="app.ts", instances=2).exec_mode is ExecMode.CLUSTER
@@ -409,7 +409,7 @@ class TestNpm:
         ({"script": "nope.js"}, 'script = "nope.js": not found in'),
         ({"script": "./nope"}, 'script = "./nope": not found in'),
         ({"script": "a.js", "interpreter": "nope"}, 'interpreter = "nope": not found on PATH'),
-        ({"script": "a.js"}, "needs node or bun, which is not on PATH"),
+        ({"script": "a.js"}, "needs node or bun or deno, which is not on PATH"),
         ({"script": "folder"}, "is a folder"),
         ({"script": "a.js", "cwd": "nowhere"}, "no such folder"),
         ({"script": "a.js", "cwd": "a.js"}, "is not a folder"),

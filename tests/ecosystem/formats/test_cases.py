@@ -1,7 +1,10 @@
 """The hard cases from the wild give what Node made of them, apart from the differences we want."""
 
 import json
+import re
 import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +56,74 @@ export default { apps } satisfies { apps: App[] }
 """
 
 
-def test_typescript_is_read(read_files: Reader) -> None:
-    """Types are taken away by the image's Node; an import of another such file too."""
-    path = f"{Path(npm.node('22')).parent}:{ENV['PATH']}"
+@pytest.fixture(scope="module")
+def only(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """A folder for PATH in which nothing is but one program, as `node@22.6`."""
+
+    def folder(package: str) -> str:
+        name = package.partition("@")[0]
+        modules = npm.modules(package.replace("@", "-"), package)
+        binaries = {"node": "node/bin/node", "bun": "bun/bin/bun.exe", "deno": "deno/deno"}
+        place = tmp_path_factory.mktemp("only")
+        (place / name).symlink_to(modules / binaries[name])
+        subprocess.run([place / name, "--version"], check=True, capture_output=True)
+        return str(place)
+
+    return folder
+
+
+EVALUATORS = ("node@22", "node@22.6.0", "bun", "deno", "deno@2.4.4")
+
+
+@pytest.mark.parametrize("package", EVALUATORS)
+def test_typescript_is_read(package: str, read_files: Reader, only: Callable[[str], str]) -> None:
+    """By whatever the image has for it; an import of another such file too."""
+    env = {"PATH": only(package)}
     files = {"ecosystem.config.ts": TYPESCRIPT, "shared.ts": "export const name: string = 'from-types'"}
-    assert read_files(files, env={"PATH": path}).apps == ({"name": "from-types", "script": "a.js"},)
+    assert read_files(files, env=env).apps == ({"name": "from-types", "script": "a.js"},)
+
+
+@pytest.mark.parametrize("package", ["node@18", *EVALUATORS[2:]])
+def test_what_the_engine_lacks(package: str, read_files: Reader, only: Callable[[str], str]) -> None:
+    """Node has it, or what has Node's built-ins as well."""
+    text = """const { parseArgs } = require('util');
+    const { values } = parseArgs({args: ['--x=1'], options: {x: {type: 'string'}}});
+    const name = new Intl.NumberFormat('de-DE').format(1234567);
+    module.exports = {apps: [{name, script: 'a.js', env: {...values, h: require('crypto')
+      .createHmac('sha256', 'k').update('v').digest('hex').slice(0, 4)}}]}"""
+    found = read_files({"ecosystem.config.js": text}, env={"PATH": only(package)})
+    assert found.apps == ({"name": "1.234.567", "script": "a.js", "env": {"x": "1", "h": "c5d4"}},)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("require('util').parseArgs({})", "util.parseArgs"),
+        ("new Intl.DateTimeFormat()", "Intl"),
+        ("process.loadEnvFile('.env')", "process.loadEnvFile"),
+        ("require('crypto').createHmac('sha256', 'k')", "crypto.createHmac"),
+        ("new TextEncoder().encode('x')", "TextEncoder"),
+        ("require('path').win32.join('a')", "path.win32"),
+        ("require('fs').openSync('x')", "fs.openSync"),
+        ("require('fs').opendirSync('x')", "fs.opendirSync"),
+        ("require('zlib').gzipSync('x')", "zlib"),
+        ("require('util').styleText('red', 'x')", "util.styleText"),
+        ("new Worker('x')", "Worker"),
+        ("new AbortController()", "AbortController"),
+        ("require('dns').lookup('x')", "dns"),
+        ("require('fs').globSync('*')", "fs.globSync"),
+        ("process.getBuiltinModule('fs')", "process.getBuiltinModule"),
+        ("require('readline').createInterface({})", "readline"),
+        ("Buffer.alloc(3).writeUInt8(3)", "Buffer"),
+        ("require('vm').runInNewContext('1')", "vm"),
+    ],
+)
+def test_without_node_the_built_in_is_named(
+    text: str, named: str, read_files: Reader, without_node: dict[str, str]
+) -> None:
+    """Which one it is that only Node has."""
+    with pytest.raises(ConfigError, match=re.escape(named)):
+        read_files({"ecosystem.config.js": f"{text};\nmodule.exports = {{apps: []}}"}, env=without_node)
 
 
 def test_typescript_by_a_package_of_the_project(read_files: Reader, tmp_path: Path) -> None:

@@ -14,11 +14,14 @@ from pidone.ecosystem.problems import Scope, shown
 from pidone.ecosystem.programs import npm, serving
 from pidone.ecosystem.values import split_words
 
-_TYPESCRIPT: Final = ("bun", "tsx", "ts-node")
+_TYPESCRIPT: Final = ("bun", "tsx", "ts-node", "deno")
+_JAVASCRIPT: Final = ("node", "bun", "deno")
+_ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {"deno": ("run", "--allow-all")}
+"""Of an interpreter that nobody has named: with them it is as the others are."""
 _BY_EXTENSION: Final[Mapping[str, tuple[str, ...]]] = {
-    ".js": ("node", "bun"),
-    ".cjs": ("node", "bun"),
-    ".mjs": ("node", "bun"),
+    ".js": _JAVASCRIPT,
+    ".cjs": _JAVASCRIPT,
+    ".mjs": _JAVASCRIPT,
     ".ts": _TYPESCRIPT,
     ".mts": _TYPESCRIPT,
     ".cts": _TYPESCRIPT,
@@ -332,7 +335,7 @@ def _named_interpreter(name: str, request: ProgramRequest, scope: Scope) -> tupl
 def _first_of(names: tuple[str, ...], request: ProgramRequest, path: Path) -> tuple[str, ...]:
     for name in names:
         if found := _on_path(name, request) or (_local(name, request) if names == _TYPESCRIPT else None):
-            return (str(found),)
+            return (str(found), *_ARGUMENTS.get(name, ()))
     if request.must_exist:
         also = " (or Node from 22.6 on)" if names == _TYPESCRIPT and path.suffix != ".tsx" else ""
         raise Missing("script", request.script, f"needs {' or '.join(names)}{also}, which is not on PATH")
@@ -341,7 +344,8 @@ def _first_of(names: tuple[str, ...], request: ProgramRequest, path: Path) -> tu
 
 def _typescript_by_node(request: ProgramRequest, path: Path) -> tuple[str, ...]:
     """The image's Node with what it needs for TypeScript, where nothing is there that is made for it."""
-    if any(_on_path(name, request) or _local(name, request) for name in _TYPESCRIPT):
+    made_for_it = (name for name in _TYPESCRIPT if name != "deno")  # which has no IPC: the last choice
+    if any(_on_path(name, request) or _local(name, request) for name in made_for_it):
         return ()
     node = _on_path("node", request)
     if node is None or not request.must_exist or path.suffix == ".tsx":

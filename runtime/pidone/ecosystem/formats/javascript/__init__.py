@@ -1,4 +1,4 @@
-"""JavaScript: evaluated by our engine or by the image's Node, with Node's modules and built-ins."""
+"""JavaScript: evaluated by our engine or by the image's Node, bun or deno; with Node's modules."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
@@ -43,7 +43,7 @@ def _with_node(
 ) -> engine.Evaluated:
     from pidone.ecosystem.formats.javascript import node  # noqa: PLC0415 hardly ever needed
 
-    executable = node.find(around.env)
+    executable = needed.program or node.find(around.env)
     if executable and source.path:
         return node.evaluate(source, around, node=executable)
     if needed.result:

@@ -51,10 +51,15 @@ class Evaluated(Record):
 class NodeNeeded(Exception):  # noqa: N818 not an error yet: Node may be there
     """The file asks for what only Node has: a package that did not load, or something the engine lacks."""
 
-    def __init__(self, what: str, *, error: ConfigError | None, result: Evaluated | None) -> None:
-        """What came of it without Node: an error, or a value that Node might see differently."""
+    def __init__(
+        self, what: str, *, error: ConfigError | None, result: Evaluated | None, program: str | None = None
+    ) -> None:
+        """What came of it without Node: an error, or a value that Node might see differently.
+
+        `program` can evaluate it where not every Node can.
+        """
         super().__init__(what)
-        self.what, self.error, self.result = what, error, result
+        self.what, self.error, self.result, self.program = what, error, result, program
 
 
 def evaluate(source: Source, around: ScriptEnvironment, *, as_expression: bool) -> Evaluated:
@@ -74,7 +79,7 @@ def evaluate(source: Source, around: ScriptEnvironment, *, as_expression: bool) 
         failure = explain(result["error"], source, hidden, filter(None, frames))
         needed = host.lacking or (host.third_party and f"requires the package '{host.third_party}'")
         if needed:
-            raise NodeNeeded(needed, error=failure, result=None)
+            raise NodeNeeded(needed, error=failure, result=None, program=host.program)
         raise failure
     notices = tuple(f"{source.name}: {redact(printable(text), hidden)}" for text in result["notices"])
     evaluated = Evaluated(value=result["value"], notices=notices, env=result["env"])

@@ -77,6 +77,8 @@ class Host:
         """The first package that was asked for, found or not."""
         self.lacking: str | None = None
         """The first thing that the file did and only Node can do, as `uses Intl`."""
+        self.program: str | None = None
+        """What is known to evaluate it, where not every Node can."""
         self._given: dict[str, str] = {}
 
     def give(self, path: str, text: str) -> None:
@@ -126,6 +128,8 @@ class Host:
             try:
                 text = typescript.without_types(text, path, self._env)
             except typescript.NoStripperError as error:
+                if program := typescript.evaluator(self._env):
+                    self.lacking, self.program = "is TypeScript", program
                 return {"error": str(error)}
         if path.endswith(".json") and path not in self._given:
             return {"kind": "json", "text": text}

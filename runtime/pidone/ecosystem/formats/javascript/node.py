@@ -1,4 +1,4 @@
-"""Evaluates a configuration in the image's Node, for what our engine lacks."""
+"""Evaluates a configuration in the image's Node (else bun, else deno), for what our engine lacks."""
 
 import ctypes
 import json
@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from pidone.ecosystem.document import NODE_PATH
 from pidone.ecosystem.formats.javascript.engine import Evaluated, ScriptEnvironment, explain, file_of
 from pidone.ecosystem.formats.javascript.esm import rewrite
 from pidone.ecosystem.formats.javascript.host import SourcePosition, shim_text
-from pidone.ecosystem.formats.javascript.typescript import SUFFIXES, without_types
+from pidone.ecosystem.formats.javascript.typescript import SUFFIXES, reads_types, without_types
 from pidone.ecosystem.formats.plain import MAX_TEXT
 from pidone.ecosystem.formats.secrets import printable, redact, values_of
 from pidone.ecosystem.formats.source import Source
@@ -26,7 +26,7 @@ from pidone.ecosystem.helper_process import allow_a_process, allow_memory
 from pidone.errors import ConfigError
 
 _HEAP_MIB: Final = 128
-_DATA_BYTES: Final = 512 << 20
+_DATA_BYTES: Final = 768 << 20
 """Private memory; not the address space, of which V8 reserves a lot more than it uses."""
 TIME_LIMIT_S: Final = 25.0
 """By the wall clock: a file may wait for what never comes. What it computes the CPU limit of the child ends,
@@ -34,12 +34,25 @@ which Node inherits."""
 _CLONE_NEWNET: Final = 0x40000000  # linux/sched.h
 _CLONE_NEWUSER: Final = 0x10000000
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
+_BY_DENO: Final = (
+    "import { createRequire as $createRequire } from 'node:module'; const require = $createRequire('/');"
+    " globalThis.Buffer ??= require('node:buffer').Buffer;"  # before 2.4 it is no global
+)
 _FRAME: Final = re.compile(r"(?:file://)?(/[^:\s()]+):(\d+)(?::(\d+))?")
 
 
 def find(env: Mapping[str, str]) -> str | None:
-    """The `node` of the image."""
-    return shutil.which("node", path=env.get("PATH", os.defpath))
+    """What there is with Node's built-ins, the best of it."""
+    path = env.get("PATH", os.defpath)
+    return next(filter(None, (shutil.which(name, path=path) for name in ("node", "bun", "deno"))), None)
+
+
+def _command(executable: str, code: str, flags: Sequence[str] = ()) -> list[str]:
+    """How it is told to evaluate `code`."""
+    heap = f"--max-old-space-size={_HEAP_MIB}"
+    if os.path.basename(executable) == "deno":  # has no `require` in a module, nor old ones `--ext=cjs`
+        return [executable, "eval", "--quiet", "--no-lock", f"--v8-flags={heap}", _BY_DENO + code]
+    return [executable, heap, "--no-warnings", *flags, "-e", code]
 
 
 def evaluate(source: Source, around: ScriptEnvironment, *, node: str) -> Evaluated:
@@ -49,16 +62,26 @@ def evaluate(source: Source, around: ScriptEnvironment, *, node: str) -> Evaluat
         ConfigError: as the engine does, or Node itself fails.
     """
     file = file_of(source)
-    text = without_types(source.text, file, around.env) if file.endswith(SUFFIXES) else source.text
+    text, flags = source.text, None
+    if file.endswith(SUFFIXES):
+        flags = reads_types(node)
+        text = without_types(text, file, around.env) if flags is None else text
     facts = {
         "file": file,
         "text": text,
         "argv": around.process_argv(str(source.path)),
         "cpus": around.cpus,
         "execPath": NODE_PATH,
-        "isModule": file.endswith((".mjs", ".mts")) or rewrite(text.removeprefix("#!")).is_module,
+        "isModule": flags is not None
+        or file.endswith((".mjs", ".mts"))
+        or rewrite(text.removeprefix("#!")).is_module,
     }
-    data = _run(node, facts, around.env, deadline=time.monotonic() + TIME_LIMIT_S)
+    data = _run(
+        _command(node, shim_text("serialize", "node_runner"), flags or ()),
+        facts,
+        around.env,
+        deadline=time.monotonic() + TIME_LIMIT_S,
+    )
     if data is None:
         raise ConfigError(f"{source.name}: takes longer than {TIME_LIMIT_S} s to evaluate in {node}")
     try:
@@ -86,22 +109,24 @@ def _places(stack: str, source: Source) -> Iterator[SourcePosition]:
             yield SourcePosition(file, int(line), int(column) if column else None, source.text)
 
 
-def _run(node: str, facts: Mapping[str, Any], env: Mapping[str, str], *, deadline: float) -> bytes | None:
+def _run(
+    command: list[str], facts: Mapping[str, Any], env: Mapping[str, str], *, deadline: float
+) -> bytes | None:
     """Give the facts on stdin, take the result from a pipe of its own; None when the time is up.
 
     Nothing of Node is alive afterwards: it may not start processes, and is killed and reaped here.
     """
     allow_a_process()
     reading, writing = os.pipe()
-    code = shim_text("serialize", "node_runner")
     process = subprocess.Popen(
-        [node, f"--max-old-space-size={_HEAP_MIB}", "--no-warnings", "-e", code],
+        command,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         pass_fds=[writing],
         env=dict(env),
         preexec_fn=_confine,  # noqa: PLW1509 there is one thread
+        restore_signals=False,  # SIGXFSZ stays ignored: deno's caches are refused, which it gets over
     )
     os.close(writing)
     try:

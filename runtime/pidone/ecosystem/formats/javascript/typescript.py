@@ -1,12 +1,14 @@
-"""Takes the types out of TypeScript, by what is in the image: Node, bun, or a package of the project."""
+"""Takes the types out of TypeScript by what the image has (Node, bun, packages) or finds who evaluates it."""
 
 import os
 import shutil
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from pidone.ecosystem.helper_process import allow_a_process, allow_memory
+from pidone.ecosystem.programs.node import typescript_flags
 from pidone.errors import ConfigError
 
 SUFFIXES: Final = (".ts", ".mts", ".cts")
@@ -44,9 +46,23 @@ def without_types(text: str, path: str, env: Mapping[str, str]) -> str:
         if executable and (code := _run([executable, *arguments], text, env)):
             return code
     raise NoStripperError(
-        f"{path} is TypeScript, and nothing here takes its types away: Node from 22.13 on does, and bun, and"
-        " the packages typescript, esbuild and sucrase"
+        f"{os.path.basename(path)} is TypeScript, and nothing here takes its types away: Node from 22.6 on"
+        " does, and bun, deno, and the packages typescript, esbuild and sucrase"
     )
+
+
+def evaluator(env: Mapping[str, str]) -> str | None:
+    """A program that evaluates TypeScript as it is, where nothing gives us the JavaScript of it."""
+    found = (shutil.which(name, path=env.get("PATH", os.defpath)) for name in ("deno", "node"))
+    return next((program for program in found if program and reads_types(program) is not None), None)
+
+
+def reads_types(program: str) -> tuple[str, ...] | None:
+    """What a program needs to evaluate TypeScript; None if it is to be given JavaScript."""
+    if os.path.basename(program) == "deno":
+        return ()
+    flags = typescript_flags(Path(program)) if os.path.basename(program) == "node" else None
+    return (*flags, "--experimental-detect-module") if flags else None
 
 
 def _run(command: list[str], text: str, env: Mapping[str, str]) -> str:

@@ -1,11 +1,11 @@
 // Evaluates a configuration in a real Node, where packages can be loaded. The result goes to a descriptor of
 // its own, so that nothing a package prints can get into it. What has side effects is refused as in the engine.
-const { readFileSync, writeSync } = require('node:fs');
+const { openSync, readFileSync, writeSync } = require('node:fs');
 const nodePath = require('node:path');
 const { pathToFileURL } = require('node:url');
 const Module = require('node:module');
 
-const facts = JSON.parse(readFileSync(0, 'utf8'));
+const facts = JSON.parse(readFileSync('/dev/stdin', 'utf8'));
 const notices = [];
 const notice = (text) => { if (notices.length < 50) notices.push(text.slice(0, 500)); };
 const print = (chunk) => {
@@ -16,7 +16,8 @@ const { reallyExit } = process;
 const finish = (result) => {
   const { json = 'null', ...rest } = result;
   const bytes = Buffer.from(`${JSON.stringify({ ...rest, notices, secrets: [] }).slice(0, -1)},"value":${json}}`);
-  for (let at = 0; at < bytes.length;) at += writeSync(facts.resultFd, bytes, at);
+  const out = typeof Deno === 'undefined' ? facts.resultFd : openSync(`/proc/self/fd/${facts.resultFd}`, 'w'); // it knows only descriptors of its own
+  for (let at = 0; at < bytes.length;) at += writeSync(out, bytes, at);
   reallyExit.call(process, 0);
 };
 const describe = (error) => (error === null || typeof error !== 'object'
@@ -24,6 +25,7 @@ const describe = (error) => (error === null || typeof error !== 'object'
   : { name: String(error.name ?? 'Error'), message: String(error.message), stack: String(error.stack ?? '') });
 
 const refuse = (what, why) => () => { throw new Error(`${what}() is refused in a configuration file: ${why}`); };
+const share = () => { try { Module.syncBuiltinESMExports(); } catch { /* deno before 2.7 has not implemented it */ } };
 const childProcess = require('node:child_process');
 for (const name of ['exec', 'execFile', 'execFileSync', 'execSync', 'fork', 'spawn', 'spawnSync']) {
   childProcess[name] = refuse(`child_process.${name}`, 'it may not start processes');
@@ -35,11 +37,11 @@ for (const name of ['appendFile', 'chmod', 'chown', 'copyFile', 'cp', 'link', 'm
   fs[name] = (...args) => { skipped(args[0]); const done = args.pop(); if (typeof done === 'function') done(null); };
   fs.promises[name] = async (file) => skipped(file);
 }
-Module.syncBuiltinESMExports();
+share();
 const os = require('node:os');
 os.cpus = () => Array.from({ length: facts.cpus }, () => ({ model: 'cpu', speed: 0, times: { user: 0, nice: 0, sys: 0, idle: 0, irq: 0 } }));
 os.availableParallelism = () => facts.cpus;
-Module.syncBuiltinESMExports();
+share();
 process.stdout.write = print;
 process.stderr.write = print;
 for (const name of ['exit', 'reallyExit', 'abort', 'kill']) process[name] = refuse(`process.${name}`, 'it is not its process');
