@@ -97,4 +97,5 @@ def _complaint(error: click.ClickException) -> str:
     if context is None:
         return f"pidone: {error.format_message()}\n"
     command = context.command_path.removeprefix("pidone").strip()
-    return f"pidone: {command}: {error.format_message()}\n{context.get_usage()}\n"
+    where = f"{command}: " if command else ""
+    return f"pidone: {where}{error.format_message()}\n{context.get_usage()}\n"

@@ -233,10 +233,12 @@ def run(
 
 def load_words(words: Sequence[str], cwd: str) -> Ecosystem:
     """Read what the words of a command line name. Raises UsageError or ConfigError."""
-    from pidone.cli.prepare.misspelt import refuse_misspelt
+    from pidone.cli.prepare.misspelt import refuse_behind_options, refuse_misspelt
 
     refuse_misspelt(words, cwd, os.environ)
-    return load_options(parse(words, default=None if "--" in words else default_file(cwd)), cwd)
+    options = parse(words, default=None if "--" in words else default_file(cwd))
+    refuse_behind_options(options.target, words, cwd)
+    return load_options(options, cwd)
 
 
 def default_file(cwd: str) -> str | None:

@@ -9,7 +9,15 @@ from typing import Any, Final, TypeVar
 
 from pidone.ecosystem import environment, keys, pm2
 from pidone.ecosystem.document import NODE_PATH, Document
-from pidone.ecosystem.entries import Entry, Sorted, option, parse_value, report_unknown, sort_keys
+from pidone.ecosystem.entries import (
+    Entry,
+    Sorted,
+    meant_for_script,
+    option,
+    parse_value,
+    report_unknown,
+    sort_keys,
+)
 from pidone.ecosystem.options import LoadOptions
 from pidone.ecosystem.problems import Problems, Scope, shown
 from pidone.ecosystem.programs import serving
@@ -96,7 +104,7 @@ class Reader:
         self.ignored.update(found.ignored)
         self.env_sets.update(found.sets)
         values = self._values(found, scope)
-        return self._spec(values, found, scope)
+        return self._spec(values, found, scope, also_known)
 
     def _values(self, found: Sorted, scope: Scope) -> dict[str, Any]:
         entries = {name: Entry(name, value) for name, value in self.options.defaults.items()}
@@ -115,9 +123,12 @@ class Reader:
                 values[name] = value
         return values
 
-    def _spec(self, values: dict[str, Any], found: Sorted, scope: Scope) -> AppSpec:
+    def _spec(
+        self, values: dict[str, Any], found: Sorted, scope: Scope, also_known: Iterable[str]
+    ) -> AppSpec:
         if "script" not in values and (entry := found.known.get("script", _NOTHING)).value is None:
-            scope.error('script is missing: say what to run, e.g. script = "app.js"', entry.spelling)
+            hint = meant_for_script(found.unknown, also_known)
+            scope.error(f'script is missing: say what to run, e.g. script = "app.js"{hint}', entry.spelling)
         account: Account | None = values.pop("uid", None)
         cwd = self._cwd(values, scope)
         # Of a user without a name the one that we have is another's.

@@ -40,34 +40,40 @@ def _with_includes(
             f"{document.name}: include goes in a circle: " + " -> ".join([*trail, document.name])
         )
     folder = document.source.parent if document.source else Path()
+    notices: list[str] = []
     parts = [
         _with_includes(read(path), read, cwd, (*trail, document.name))
-        for path in _files(wanted, folder, document, cwd)
+        for path in _files(wanted, folder, document, cwd, notices)
     ]
     top = {name: value for name, value in document.top.items() if name != _INCLUDE}
-    return composed([*parts, document.but(top=top)], cwd)
+    return composed([*parts, document.but(top=top, notices=(*document.notices, *notices))], cwd)
 
 
-def _files(wanted: object, folder: Path, document: Document, cwd: Path) -> list[Path]:
-    """The files of `include`, patterns in the order of their names."""
+def _files(wanted: object, folder: Path, document: Document, cwd: Path, notices: list[str]) -> list[Path]:
+    """The files of `include`, patterns in the order of their names; `notices` gets patterns without any."""
     line = document.line_of((_INCLUDE,))
     where = f"{document.name}:{line}" if line else document.name
     patterns = [wanted] if isinstance(wanted, str) else wanted
     if not isinstance(patterns, list | tuple) or not all(isinstance(each, str) for each in patterns):
         raise ConfigError(f'{where}: include: expected a path or a list of paths such as ["conf.d/*.toml"]')
     found: list[Path] = []
+    missing: list[str] = []
     for pattern in patterns:
         if any(char in pattern for char in "*?["):
             import glob  # noqa: PLC0415  # hardly any file includes others
 
             matches = sorted(glob.glob(os.path.join(cwd, folder, pattern)))
+            if not matches:
+                notices.append(f'{where}: include = "{pattern}": matches no file')
             found += [folder / os.path.relpath(match, os.path.join(cwd, folder)) for match in matches]
         elif not os.path.exists(os.path.join(cwd, folder, pattern)):
-            raise ConfigError(
+            missing.append(
                 f'{where}: include = "{pattern}": no such file (from the folder of {document.name})'
             )
         else:
             found.append(folder / pattern)
+    if missing:
+        raise ConfigError("\n".join(missing))
     if len(found) > _MOST:
         raise ConfigError(f"{where}: include: more than {_MOST} files")
     return found

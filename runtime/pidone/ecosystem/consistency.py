@@ -142,14 +142,22 @@ def _check_ports(apps: Sequence[AppSpec], scopes: Sequence[Scope]) -> None:
     for app, scope in zip(apps, scopes, strict=True):
         own: set[str] = set()
         for listen in app.listen:
-            if listen.name in own:
-                scope.error(f"listen: the name {shown(listen.name)} is used twice", "listen")
-            own.add(listen.name)
             others = claimed.setdefault((listen.kind, listen.port or listen.host), [])
             for other, theirs in others:
                 if _collide(listen, theirs):
-                    whose = "twice" if other is app else f'by app "{other.name}" too'
-                    scope.error(f"listen = {shown(spelt(listen))}: claimed {whose}", "listen")
+                    whose = "is there twice; remove one"
+                    if other is not app:
+                        whose = f'claimed by app "{other.name}" too'
+                    scope.error(f"listen = {shown(spelt(listen))}: {whose}", "listen")
+                    break
+            else:
+                if listen.name in own:
+                    scope.error(
+                        f"listen: the name {shown(listen.name)} is used twice; give one a name of its own: "
+                        f'{{port = ..., name = "..."}}',
+                        "listen",
+                    )
+            own.add(listen.name)
             others.append((app, listen))
 
 

@@ -1,6 +1,6 @@
 """The keys of a table as the file spells them: which is meant, what it holds, what is wrong with it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from pidone.ecosystem import keys
@@ -68,6 +68,7 @@ def sort_keys(raw: Mapping[str, object], scope: Scope) -> Sorted:
                     f"{result.known[key.name].spelling} is the same key as {key.name}, which counts", spelling
                 )
             result.known[key.name] = Entry(spelling, value)
+            scope.problems.spellings[*scope.path, key.name] = spelling
         else:
             scope.warn(
                 f"{spelling} is the same key as {result.known[key.name].spelling}, which counts", spelling
@@ -88,6 +89,12 @@ def report_unknown(
             scope.error(message, spelling)
         else:
             scope.warn(message, spelling)
+
+
+def meant_for_script(unknown: Iterable[str], also_known: Iterable[str]) -> str:
+    """A hint at a key that nobody knows and that reads like `script`, or like the list of the apps."""
+    hints = ((word, did_you_mean(word, ["script", *also_known])) for word in unknown)
+    return next((f"; {word} is unknown, {hint[2:]}" for word, hint in hints if hint), "")
 
 
 def parse_value(kind: ValueKind, entry: Entry, scope: Scope) -> Any:

@@ -45,6 +45,7 @@ def _read_slowly(descriptor: int, limit: int) -> bytes:
     """What comes within `PATIENCE_S`, until its end. A FIFO that nobody has written to yet has none."""
     data = bytearray()
     deadline = time.monotonic() + PATIENCE_S
+    is_pipe = stat.S_ISFIFO(os.fstat(descriptor).st_mode)
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     while len(data) < limit:
@@ -56,7 +57,7 @@ def _read_slowly(descriptor: int, limit: int) -> bytes:
         except BlockingIOError:
             continue
         if not chunk:
-            if events[0][1] & select.POLLHUP or data:
+            if events[0][1] & select.POLLHUP or data or not is_pipe:
                 break
             time.sleep(min(left, 0.02))  # opened before its writer: the end of file comes first
             continue

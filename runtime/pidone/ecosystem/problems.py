@@ -52,6 +52,8 @@ class Problems:
         self.errors: list[str] = []
         self.warnings: list[str] = []
         self.notices: list[str] = []
+        self.spellings: dict[KeyPath, str] = {}
+        """Keys of apps that the file spells otherwise: `(0, "depends_on")` by `dependsOn`."""
 
     def top(self) -> "Scope":
         """The place at the top of the file."""
@@ -88,10 +90,15 @@ class Scope(NamedTuple):
 
     def where(self, *keys: str | int) -> str:
         """File and line of a key."""
-        path = (*self.path, *keys)
+        path = self._as_spelt((*self.path, *keys))
         line = self.problems.document.line_of(path)
         file = self.problems.document.file_of(path) or self.problems.title
         return strip_controls(f"{file}:{line}" if line else file)
+
+    def _as_spelt(self, path: KeyPath) -> KeyPath:
+        """A path whose key of an app is spelt as the file has it."""
+        spelling = self.problems.spellings.get(path[:2])
+        return (path[0], spelling, *path[2:]) if spelling else path
 
     def _line(self, message: str, keys: KeyPath) -> str:
         return strip_controls(f"{self.where(*keys)}: {self.label}{message}")

@@ -11,6 +11,15 @@ _NEARNESS = 0.7
 """So that `lss` is `ls`, and the name of a file somebody forgot to make is not some command."""
 
 
+def refuse_behind_options(target: str | None, words: Sequence[str], cwd: str) -> None:
+    """Refuse `pidone --socket X ls`, which would start a program called `ls`. Raises UsageError."""
+    if target in COMMANDS and words[0] != target and not os.path.exists(os.path.join(cwd, target)):
+        raise UsageError(
+            f"{target}: a command comes before its options: pidone {target} {words[0]} ..."
+            f" (pidone -- {target} would start the program)"
+        )
+
+
 def refuse_misspelt(words: Sequence[str], cwd: str, environ: Mapping[str, str]) -> None:
     """Refuse a start whose first word is a misspelt command. Raises UsageError."""
     word = words[0] if words else ""

@@ -11,6 +11,7 @@ from pathlib import Path
 from pidone.ecosystem.document import Document, KeyPath
 from pidone.ecosystem.formats import languages, strictjson
 from pidone.ecosystem.formats.languages import is_ecosystem_file
+from pidone.ecosystem.formats.remedies import NOTHING_EXPORTED, way_out
 from pidone.ecosystem.formats.shapes import FileContents, shape
 from pidone.ecosystem.formats.source import Parsed, Source, load
 from pidone.errors import ConfigError
@@ -33,8 +34,10 @@ def read(source: Path | None, *, env: Mapping[str, str], argv: Sequence[str], cp
             remedy.
     """
     if source and (what := languages.FOREIGN.get(source.name)):
-        raise ConfigError(f"{source}: {what}; `pidone init` makes an ecosystem.toml of what it says")
+        raise ConfigError(f"{source}: {what}; {languages.CONVERTED}")
     loaded = load(source)
+    if what := languages.foreign(loaded):
+        raise ConfigError(f"{loaded.name}: {what}")
     language = languages.of(loaded)
     try:
         parsed = _parse(loaded, language, env, argv, cpus)
@@ -42,12 +45,16 @@ def read(source: Path | None, *, env: Mapping[str, str], argv: Sequence[str], cp
         raise ConfigError(f"{loaded.name}: needs more memory than a configuration may have") from None
     except RecursionError:
         raise ConfigError(f"{loaded.name}: is nested too deeply") from None
+    except ConfigError as error:
+        if language != languages.JAVASCRIPT or not re.match(r"\s*[{\[]\s*[\"'\]}{]", loaded.text):
+            raise
+        raise ConfigError(f"{error}; JSON in a .js file needs module.exports = before it") from None
     try:
         found = shape(parsed.value, loaded.name)
     except ConfigError as error:
-        if language == languages.JAVASCRIPT and re.search(r"\bmodule\.export\s*=", loaded.text):
-            raise ConfigError(f"{error}; module.export is written with an s: module.exports") from None
-        raise
+        is_empty = language == languages.JAVASCRIPT and not parsed.value
+        hint = way_out(NOTHING_EXPORTED, "", loaded.text) if is_empty else ""
+        raise ConfigError(f"{error}{hint}") from None
     return Document(
         apps=found.apps,
         top=found.top,

@@ -38,6 +38,7 @@ _TOML_START: Final = r"""(?m)^\s*(?:\[\[?[\w.\-"' ]+\]\]?\s*(?:\#.*)?$|[\w.\-"']
 _EXPORTS: Final = r"(?m)\bmodule\.exports\s*=|\bexports\.\w+\s*=|^\s*export\s+(?:default|const|let|var)\s"
 
 
+CONVERTED: Final = "`pidone init` makes an ecosystem.toml of what it says"
 FOREIGN: Final = {
     "supervisord.conf": "is of supervisord",
     "Dockerfile": "builds an image",
@@ -60,6 +61,24 @@ def by_name(path: Path) -> str | None:
         if part in name:
             return language
     return JAVASCRIPT if name.endswith(_JAVASCRIPT_SUFFIXES) else None
+
+
+_FOREIGN_TEXT: Final = (
+    (r"(?m)^\[(program|supervisord|eventlistener)\b", "is of supervisord, whose file is supervisord.conf"),
+    (r"(?m)^\[Service\]", "is a unit of systemd"),
+    (r"(?m)^services:\s*$(?![\s\S]*^(apps|pm2):)", "is of docker compose, whose file is compose.yaml"),
+    (r"\A(\s*#.*\n)*FROM\s+\S+", "builds an image, its usual name is Dockerfile"),
+)
+
+
+def foreign(source: Source) -> str | None:
+    """What a text is that is another program's, by its look, and the way out."""
+    if source.path and by_name(source.path) not in (None, YAML, TOML):
+        return None
+    what = next((what for pattern, what in _FOREIGN_TEXT if re.search(pattern, source.text)), None)
+    if what and "whose file" not in what and "Dockerfile" not in what:
+        return f"{what}; an app is [[apps]] with a script"
+    return what and f"{what}; {CONVERTED}"
 
 
 def of(source: Source) -> str:

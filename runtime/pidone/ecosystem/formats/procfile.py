@@ -43,4 +43,12 @@ def parse(source: Source) -> Parsed:
         apps.append(app)
     if not apps:
         raise ConfigError(f"{source.name}: has no line such as `web: node server.js`")
-    return Parsed({"apps": apps}, lines=lines)
+    return Parsed({"apps": apps}, notices=tuple(_ignored(source)), lines=lines)
+
+
+def _ignored(source: Source) -> Iterator[str]:
+    """Lines that foreman, too, passes over without a word."""
+    for number, line in enumerate(source.text.splitlines(), 1):
+        text = line.strip()
+        if text and not text.startswith("#") and not re.fullmatch(_LINE, text):
+            yield f"{source.name}:{number}: is no line such as `web: node server.js`, and is ignored"

@@ -18,6 +18,7 @@ from yaml.scanner import Scanner, ScannerError
 
 from pidone.ecosystem.document import KeyPath
 from pidone.ecosystem.formats.plain import MAX_DEPTH, Plain, javascript_number
+from pidone.ecosystem.formats.remedies import YAML, YAML_OPENED, in_other_words
 from pidone.ecosystem.formats.secrets import problem
 from pidone.ecosystem.formats.source import Parsed, Source
 
@@ -192,12 +193,10 @@ def parse(source: Source) -> Parsed:
 def _explain(source: Source, error: MarkedYAMLError) -> Exception:
     message = " ".join(str(part) for part in (error.problem, error.context) if part)
     mark = error.problem_mark or error.context_mark
-    if "single document" in message:
-        message = "holds more than one document (---); an ecosystem is one"
-    elif r"'\t'" in message:
-        message = "a tab where YAML wants spaces"
-    elif "mapping values are not allowed" in message:
-        message = 'a key where none can stand: is the line above indented like it, or does a text hold ": "?'
+    if words := in_other_words(message, YAML_OPENED):
+        message, mark = words, error.context_mark or mark
+    elif words := in_other_words(message, YAML):
+        message = words
     elif "expected <block end>" in message or "did not find expected" in message:
         message = f"indented otherwise than the lines around it ({message})"
     if mark is None:

@@ -81,6 +81,14 @@ def parse_bool(value: object) -> bool:
     raise Invalid("expected true or false")
 
 
+def advise_bool(value: object) -> str | None:
+    """Words that only we take for a boolean. "true" and "false" are what `${VAR}` can say at best."""
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if word in ("true", "false") or word not in _TRUE | _FALSE:
+        return None
+    return f"counts as {str(word in _TRUE).lower()}; write {str(word in _TRUE).lower()}, without quotes"
+
+
 def parse_string(value: object) -> str:
     """Text; a number is taken as it is written."""
     if isinstance(value, str):

@@ -14,6 +14,7 @@ from pidone.ecosystem.values import (
     NUMBER,
     Invalid,
     ValueKind,
+    advise_bool,
     fragments,
     number,
     parse_bool,
@@ -80,6 +81,15 @@ def _parse_instances(value: object) -> int:
     if not -_MOST_INSTANCES <= found <= _MOST_INSTANCES:
         raise Invalid(f"expected at most {_MOST_INSTANCES} instances")
     return found
+
+
+def _advise_instances(value: object) -> str | None:
+    try:
+        count = number(value)
+    except Invalid:
+        return None
+    whole = int(count)
+    return None if count == whole else f"only the whole part counts, as in PM2: {whole or 'max'}"
 
 
 def list_of(kind: ValueKind, expected: str) -> ValueKind:
@@ -193,7 +203,7 @@ _CRON: Final = fragments.either(
     fragments.text(rf"0?|{fragments.any_case(sorted(_CRON_WORDS))}|({_CRON_FIELD}\s+){{4,5}}{_CRON_FIELD}"),
 )
 
-BOOL: Final = ValueKind("boolean", parse_bool, fragments.BOOL)
+BOOL: Final = ValueKind("boolean", parse_bool, fragments.BOOL, advise=advise_bool)
 STRING: Final = ValueKind("text", parse_string, fragments.SCALAR)
 OPTIONAL_STRING: Final = ValueKind("text", parse_optional_string, fragments.OPTIONAL_TEXT)
 DURATION: Final = ValueKind(
@@ -235,6 +245,7 @@ INSTANCES: Final = ValueKind(
         fragments.numeric(-_MOST_INSTANCES, _MOST_INSTANCES),
         fragments.text(fragments.any_case(["max"])),
     ),
+    advise=_advise_instances,
     write=lambda value: value or "max",
 )
 SIGNAL: Final = ValueKind("signal", parse_signal, _SIGNAL, write=signames.signal_name)

@@ -102,6 +102,10 @@ def split_address(text: str, expected: str = _ADDRESS_EXPECTED) -> tuple[str, in
         host = host[1:-1]
     elif ":" in host:
         raise Invalid('expected an IPv6 address in brackets, such as "[::1]:80"')
+    elif host.isdecimal():
+        raise Invalid(
+            f'expected one port, "{port}": which port of the host leads to it is the engine\'s matter'
+        )
     return _host(host) if colon else "", int(port)
 
 
@@ -116,7 +120,7 @@ def _host(host: str) -> str:
 
 
 _PORT_SCHEMA: Final = {"type": "integer", "minimum": 0, "maximum": 65535}
-_ADDRESS: Final = r"((\*|[A-Za-z0-9._%\-]*|\[[A-Za-z0-9._:%\-]*\]):)?[0-9]{1,5}"
+_ADDRESS: Final = r"((\*|([0-9]*[A-Za-z._%\-][A-Za-z0-9._%\-]*)?|\[[A-Za-z0-9._:%\-]*\]):)?[0-9]{1,5}"
 _ONE_LISTEN: Final = ValueKind(
     "port, address or table",
     _parse_one_listen,
@@ -210,7 +214,8 @@ def parse_target(text: str) -> dict[str, Any]:
     if colon and scheme == "https":
         return {"http": _parse_http(text)}
     if not colon or scheme not in TARGETS:
-        raise Invalid('expected "http:/path", "tcp:PORT", "exec:COMMAND", or a table')
+        meant = f'; did you mean "http:{text}"?' if re.fullmatch(r"/[\w/.\-]*", text) else ""
+        raise Invalid(f'expected "http:/path", "tcp:PORT", "exec:COMMAND", or a table{meant}')
     return {scheme: TARGETS[scheme].parse(rest.strip())}
 
 
@@ -269,7 +274,10 @@ def _ready_text(text: str) -> Readiness:
             "exec:COMMAND",
             "none",
         )
-        raise Invalid("expected one of " + ", ".join(f'"{word}"' for word in words)) from invalid
+        meant = invalid.expected.partition("; did")
+        raise Invalid(
+            "expected one of " + ", ".join(f'"{word}"' for word in words) + "".join(meant[1:])
+        ) from invalid
 
 
 READY: Final = ValueKind(

@@ -25,6 +25,7 @@ _DURATION_PART: Final = (
 DURATION: Final = f"({_DURATION_PART})+"
 LONGEST_S: Final = 10 * 365 * 86400.0
 _SUSPICIOUS_MS: Final = 100
+_SUSPICIOUS_BYTES: Final = 65536
 _DURATION_EXPECTED: Final = 'expected a duration such as "5s", "1h30m", "500ms", or milliseconds as a number'
 
 
@@ -142,8 +143,7 @@ def advise_size(value: object) -> str | None:
         size = number(value)
     except Invalid:
         return None
-    return (
-        f'a bare number is bytes: {size:g} bytes; write "{size:g}M" for megabytes'
-        if 0 < size < 65536
-        else None
-    )
+    if not 0 < size < _SUSPICIOUS_BYTES:
+        return None
+    meant = f'"{size:.0%}" for a share' if size <= 1 else f'"{size:g}M" for megabytes'
+    return f"a bare number is bytes: {size:g} bytes; write {meant}"

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pidone.ecosystem.document import NODE_PATH
 from pidone.ecosystem.formats.javascript.host import Host, SourcePosition, shim_text
+from pidone.ecosystem.formats.remedies import JAVASCRIPT, way_out
 from pidone.ecosystem.formats.secrets import printable, quote, redact, secret_values, values_of
 from pidone.ecosystem.formats.source import Source
 from pidone.errors import ConfigError
@@ -23,7 +24,6 @@ _PARTS: Final = ("prologue", "serialize", "console", "path", "process", "builtin
 """What every configuration needs; the rest of the shim is compiled when it is asked for."""
 _FRAME: Final = re.compile(r"<input>:(\d+):(\d+)")
 _MAX_MESSAGE_CHARS: Final = 500
-_NODE_NAMES: Final = ("path", "fs", "os", "url", "util", "crypto")
 
 
 class ScriptEnvironment(Record):
@@ -165,7 +165,7 @@ def explain(
         break
     else:
         where = _place_of_missing_module(text, source) or where
-    return ConfigError(f"{where}: {text}{quoted}{_hint(text)}")
+    return ConfigError(f"{where}: {text}{quoted}{way_out(JAVASCRIPT, text, quoted)}")
 
 
 def _place_of_missing_module(text: str, source: Source) -> str | None:
@@ -174,12 +174,3 @@ def _place_of_missing_module(text: str, source: Source) -> str | None:
     quoted = (source.text.find(f"{mark}{found[1]}{mark}") for mark in ("'", '"')) if found else iter(())
     position = next((position for position in quoted if position >= 0), None)
     return f"{source.name}:{source.text.count(chr(10), 0, position) + 1}" if position is not None else None
-
-
-def _hint(text: str) -> str:
-    for name in _NODE_NAMES:
-        if f"{name} is not defined" in text:
-            return f"; add: const {name} = require('{name}')"
-    if "Cannot find module '" in text and text.split("'")[1].startswith((".", "/")):
-        return "; the file is not there (names are relative to the file that requires them)"
-    return ""
