@@ -1,13 +1,15 @@
 """What the commands have in common: how they are made, and the arguments and options that many share."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from pidone.cli.operate.client import Client
 from pidone.cli.operate.suggestions import complete
-from pidone.ecosystem.spec import Seconds
+
+if TYPE_CHECKING:
+    from pidone.ecosystem.spec import Seconds
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -82,7 +84,7 @@ env_option = click.option("--env", metavar="NAME", help="Lay env_NAME over every
 no_wait_option = click.option("--no-wait", is_flag=True, help="Do not wait until it has happened.")
 
 
-def timeout_option(default: Seconds) -> Callable[[_Function], _Function]:
+def timeout_option(default: "Seconds") -> Callable[[_Function], _Function]:
     """How long a command waits."""
     return click.option("--timeout", metavar="S", type=float, default=default, help="Wait at most this long.")
 

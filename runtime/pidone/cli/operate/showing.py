@@ -1,7 +1,6 @@
 """`ls`, `describe`, `env` and PM2's lists: what is there."""
 
 import json
-import shutil
 import sys
 from collections.abc import Sequence
 
@@ -30,10 +29,12 @@ def ls(target: Sequence[str], *, socket: str | None, as_json: bool) -> None:
     """List apps and their instances. Also: list, ps, status."""
     runtime = client(socket)
     if not as_json and sys.stdout.isatty():
+        from shutil import get_terminal_size
+
         from pidone.cli.operate import overview
 
         shown = [runtime.get("api", "apps", each) for each in expand(runtime, target or ["all"])]
-        print(overview.render(harmless(shown), shutil.get_terminal_size().columns))
+        print(overview.render(harmless(shown), get_terminal_size().columns))
         return
     if target:
         apps = [app for each in expand(runtime, target) for app in runtime.get("api", "apps", each)["apps"]]
