@@ -1,11 +1,13 @@
 """What nobody may see: one list of names, patterns and habits, for every output.
 
-Variables, command lines, URLs, headers and JSON, in `env`, `check`, `describe`, events and messages. When in
-doubt a value is hidden: a name too many costs a look into the file, one too few a password.
+Variables, URLs, headers, JSON, YAML and what is said in a text, in `env`, `check`, `describe`, events and
+messages; command lines are in `masked_args`. When a name says so, its value is hidden: a name too many costs
+a look into the file, one too few a password. Where nothing says so, words stay words.
 """
 
+import base64
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 MASK: Final = "***"
@@ -18,76 +20,184 @@ SENSITIVE: Final = (
 # Patterns are compiled where they are first used: most starts need none of them.
 _SECRET_NAME: Final = rf"(?i){SENSITIVE}"
 _PUBLIC_NAME: Final = r"(?i)(^|_)(path|home|shell|lang|lc_\w+|version|hostname|tz|term)$|^(?-i:(OLD)?PWD)$"
-IN_URL: Final = r"(://)(?:[^\s/@:]+|[^\s/@:]*:[^\s\"'<>]*)@"
+IN_URL: Final = r"(://)(?:[^\s/@:]{1,2048}|[^\s/@:]{0,2048}:[^\s\"'<>]{0,2048})@"
 """User and password, which may hold anything but blanks and quotes: a `/`, an `@`."""
-_PRIVATE_KEY: Final = r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|\Z)"
-_BEARER: Final = r"(?i)\b(bearer)\s+[\w.~+/=-]{6,}"
-_SIGNED: Final = r"([?&]sig=)[^\s&\"']+"
-"""Of an URL that is a secret because it is signed (Azure)."""
-_NAME: Final = r"""(?<![\w.-])((?:\\{0,8}["'])?)([\w.\[\]-]{1,100})\1\s*(?:[:=]>?|%3[AaDd])\s*(?!//)"""
+_PRIVATE_KEY: Final = r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY[A-Z ]*-----.*?(?:-----END [A-Z ]*-----|\Z)"
+_ISSUED: Final = r"""(?x)(?<![A-Za-z0-9])(?:
+    eyJ[\w-]{8,}(?:\.[\w-]*){2,4}                             # JWT, JWE
+    | npm_[A-Za-z0-9]{30,} | pypi-[\w-]{20,} | dckr_[po]at_[\w-]{10,}
+    | gh[pousr]_[A-Za-z0-9]{20,} | github_pat_\w{20,} | gl[a-z]{1,5}-[\w-]{20,}
+    | (?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])      # AWS
+    | xox[a-z]-[\w-]{10,} | xapp-[\w-]{10,}                   # Slack
+    | [sr]k_(?:live|test)_\w{16,} | whsec_\w{16,}             # Stripe
+    | AIza[\w-]{30,} | ya29\.[\w-]{10,}                       # Google
+    | hv[sbr]\.[\w-]{10,} | shp(?:at|ca|pa|ss)_\w{16,} | do[opr]_v1_\w{16,}
+    | SG\.[\w-]{10,}\.[\w-]{10,} | AGE-SECRET-KEY-1\w+ | bot\d{6,}:[\w-]{20,}
+    | sk-(?=[\w-]{0,100}\d)[\w-]{20,}
+    )"""
+"""What its issuer has given a form, so that it is found."""
+_AFTER: Final = (
+    (r"(?<![\w-])(sig=)(?!SIG[A-Z]+|\d{1,2}(?!\w))[^\s&\"']{4,}", r"\1{}"),  # a signed URL's, of Azure
+    (r"(?i)(jdbc:oracle:\w{1,9}:[^\s/@:]{1,128}/)[^\s@]{1,256}@", r"\1{}@"),
+    (r"(?<![\w.-])([\w.-]{1,128}:)[^\s@\"']{1,256}(@(?:tcp|udp|unix)\()", r"\1{}\2"),  # Go's DSN for MySQL
+    (r"(hooks\.slack\.com/\w{1,20}/)[\w/-]+", r"\1{}"),
+    (r"(/api/webhooks/\d{1,30}/)[\w-]+", r"\1{}"),
+    (r"(?i)\b(bearer)\s+[\w.~+/=-]{6,}", r"\1 {}"),
+    (r"(?i)\b(api-?key)[ \t]+(?=[\w.~+/=-]{0,100}\d)[\w.~+/=-]{6,}", r"\1 {}"),
+)
+"""What stands beside something that gives it away."""
+_BASIC: Final = r"(?i)\b(basic)[ \t]+([A-Za-z0-9+/]{4,}={0,2})"
+_NAME: Final = (
+    r"""(?<![\w.-])((?:\\{0,8}["'])?)([\w.\[\]-]{1,100})\1\]?"""
+    r"""(\s*(?:[:=]=?>?|%3[AaDd])\s*(?:[&!][\w!-]+[ \t]+)*)(?!//)"""
+)
+"""With what separates it from its value, an anchor and a tag of YAML's included."""
 _ESCAPED: Final = r"""(\\{1,8}["']).*?(?:\1|\Z)"""
 """A text of JSON within a text of JSON."""
-_QUOTED: Final = r"""(?:"(?:\\.|[^"\\])*"?|'(?:\\.|[^'\\])*'?)"""
-_WORD: Final = r"""(?:(?:bearer|basic|digest|token)\s+)?[^\s,;&"'}\]#]+"""
-_VALUE: Final = rf"(?i){_ESCAPED}|{_QUOTED}|{_WORD}"
-"""`password=x`, `"password": "x"`, `Authorization: Bearer x`, `?token=x`."""
+_QUOTED: Final = r"""(?:"(?:\\.|[^"\\])*"?|'(?:\\.|[^'\\])*'?|`(?:\\.|[^`\\])*`?)"""
+_BARE: Final = r"""[^\s,;&"'}\]#]+"""
+_SCHEME: Final = r"(?:(?:bearer|basic|digest|token|api-?key)\s+)?"
+_VALUE: Final = rf"(?i){_ESCAPED}|{_QUOTED}|{_SCHEME}{_BARE}"
+"""`password=x`, `"password": "x"`, `?token=x`."""
+_AUTHORIZATION: Final = (
+    rf"""{_ESCAPED}|{_QUOTED}|(?:[\w-]+[ \t]+)?(?:[\w-]+=(?:"[^"\n]*"|[^\s,;"']*),\s*)*{_BARE}"""
+)
+"""Any scheme, and its parameters."""
+_BLOCK: Final = r"[|>][-+\d]{0,2}[ \t]*(?:#[^\n]*)?\n"
+"""The head of a block scalar: YAML 1.2.2, 8.1."""
+_SAID: Final = r"""(?ix)(?<![\w-])(pass(?:word|wd|phrase|code)|pwd|secret|token|api[ _-]?key)
+    ([ \t]+(?:(?:is|was)[ \t]+)?) (?:(["'`])([^\s"'`]{1,200})\3 | ([^\s"'`,;()=:]{5,200}))"""
+_NO_VALUE: Final = r"(?i)sha\d+|base64|oauth2?|[ehr]s\d{3}|.*/.*|.*\.[a-z]{1,5}"
+"""What may follow such a word in a sentence, though it has digits: algorithms, files."""
+_CALL: Final = (
+    r"(?i)(?<!\w)(\w{0,40}(?:login|auth(?!or)\w{0,20}|passw(?:or)?d|secret|token|credentials?)\()"
+    r"([^()\n]{1,500})"
+)
+_PAIR: Final = r"""(["'])([\w-]{1,100})\1\s*,\s*(?=(["'])([^"'\n]{1,500})\3)"""
+"""`setenv("PASSWORD", "x")`, `["--password", "x"]`."""
 _RANDOM: Final = r"(?=[A-Za-z0-9+/=_-]*\d)(?=[A-Za-z0-9+/=_-]*[A-Za-z])[A-Za-z0-9+/=_-]{20,}"
-_SETTING: Final = r"(?s)^(-{0,2}\w[\w.-]*)=(.*)$"
-"""`--password=x` and `PASSWORD=x`."""
-_LOGIN_OPTIONS: Final = frozenset({"-u", "--user", "--proxy-user", "-U"})
-"""Followed by `user:password`, as of curl."""
-_PASSWORD_OPTIONS: Final = {
-    "sshpass": "-p",
-    "redis-cli": "-a",
-    "ldapsearch": "-w",
-    "smbclient": "-U",
-    "curl": "-b",
-    "sqlcmd": "-P",
-    "mosquitto_pub": "-P",
-    "mosquitto_sub": "-P",
-    **dict.fromkeys(("mongo", "mongosh", "mongodump", "mongorestore", "mongoexport", "mongoimport"), "-p"),
-    "login": "-p",  # of docker, podman, az and others
-}
-"""Programs and their commands whose option for a password does not say so."""
-_JOINED: Final = r"mysql|mariadb"
-"""Programs whose password follows `-p` without a blank."""
 
 
 def is_secret(name: str) -> bool:
     """Whether a value of this name is nobody's business."""
-    return bool(re.search(_SECRET_NAME, name)) and not re.search(_PUBLIC_NAME, name)
+    return bool(re.search(_SECRET_NAME, name)) and not is_public(name)
+
+
+def is_public(name: str) -> bool:
+    """Whether a value of this name is shown as it is."""
+    return bool(re.search(_PUBLIC_NAME, name))
+
+
+def mask_forms(text: str) -> str:
+    """Text without what is a secret by its own form: logins in URLs, keys, tokens of well-known issuers."""
+    text = re.sub(IN_URL, rf"\1{MASK}@", text)
+    text = re.sub(_PRIVATE_KEY, MASK, text)
+    text = re.sub(_ISSUED, MASK, text)
+    for pattern, shown in _AFTER:
+        text = re.sub(pattern, shown.format(MASK), text)
+    return re.sub(_BASIC, lambda found: f"{found[1]} {MASK}" if _is_login(found[2]) else found[0], text)
+
+
+def _is_login(word: str) -> bool:
+    """`user:password` in base64: RFC 7617."""
+    try:
+        return b":" in base64.b64decode(word + "=" * (-len(word) % 4), validate=True)
+    except ValueError:
+        return False
 
 
 def mask_named(text: str) -> str:
-    """Text without what it calls a secret itself: logins in URLs, parameters, headers, members of JSON."""
-    text = re.sub(IN_URL, rf"\1{MASK}@", text)
-    text = re.sub(_PRIVATE_KEY, MASK, text)
-    text = re.sub(_SIGNED, rf"\1{MASK}", text)
-    names, values = re.compile(_NAME), re.compile(_VALUE)
+    """Text without what it calls a secret itself: parameters, headers, members of JSON and YAML, in words."""
+    text = mask_forms(text)
+    names = re.compile(_NAME)
     parts: list[str] = []
     done = at = 0
     while name := names.search(text, at):
         at = name.end()
-        if not is_secret(name[2]):  # its value may have names inside: `127.0.0.1:80/?token=x`
+        is_dsn = name[2] == "PWD" and text[max(0, name.start() - 1)] == ";"  # of ODBC; else a folder
+        if not (is_dsn or is_secret(name[2])):  # its value may have names inside: `127.0.0.1:80/?token=x`
             continue
-        if text[at : at + 1] in ("[", "{"):
-            parts += text[done:at], MASK
-            done = at = _end_of_nested(text, at)
-        elif value := values.match(text, at):
-            own = value[1] or (value[0][0] if value[0][0] in "\"'" else "")
-            parts += text[done:at], own, MASK, own
-            done = at = value.end()
-    return re.sub(_BEARER, rf"\1 {MASK}", "".join((*parts, text[done:])))
+        start, end, own = _value_of(text, name)
+        if end > start:
+            parts += text[done:start], own, MASK, own
+            done = at = end
+    text = "".join((*parts, text[done:]))
+    text = re.sub(_CALL, lambda found: found[1] + re.sub(_QUOTED, f"'{MASK}'", found[2]), text)
+    return re.sub(_SAID, _mask_said, _mask_pairs(text))
+
+
+def _value_of(text: str, name: re.Match[str]) -> tuple[int, int, str]:
+    """Where the value begins and ends, and the quotes that stay; an empty one where there is none."""
+    at = name.end()
+    if (block := re.compile(_BLOCK).match(text, at)) is not None:
+        return block.end(), _end_of_block(text, name, block.end()), ""
+    if "\n" in name[3]:
+        start = name.end(2) + text[name.end(2) :].index("\n") + 1
+        if (end := _end_of_block(text, name, start)) > start:
+            return start, end, ""
+        if re.compile(r"[\w.\"'-]+\s*[:=]|-\s").match(text, at):  # the next name: this one has no value
+            return at, at, ""
+    if text[at : at + 1] in ("[", "{", "("):
+        return at, _end_of_nested(text, at), ""
+    pattern = _AUTHORIZATION if name[2].lower().endswith("authorization") else _VALUE
+    if (value := re.compile(pattern).match(text, at)) is None:
+        return at, at, ""
+    own = value[1] or (value[0][0] if value[0][0] in "\"'`" else "")
+    return at, value.end(), own
+
+
+def _end_of_block(text: str, name: re.Match[str], start: int) -> int:
+    """Behind the lines from `start` on that are further in than the name's, or items of its list."""
+    line = text[text.rfind("\n", 0, name.start()) + 1 : name.start()]
+    depth = len(line) - len(line.lstrip(" "))
+    end = start
+    for each in re.compile(r"([ ]*)(-[ ])?([^\n]*)\n?").finditer(text, start):
+        has_words = bool(each[2] or each[3])
+        if (
+            has_words
+            and len(each[1]) <= depth
+            and not (each[2] and len(each[1]) == depth and not line.strip())
+        ):
+            break
+        if has_words:
+            end = each.end() - each[0].endswith("\n")
+        if each.end() == len(text):
+            break
+    return end
 
 
 def _end_of_nested(text: str, start: int) -> int:
-    """Behind the list or table of JSON that begins there; the end of the text if it does not end."""
+    """Behind the list or table that begins there; the end of the text if it does not end."""
     depth = 0
-    for token in re.compile(rf"[\[{{]|[\]}}]|{_QUOTED}").finditer(text, start):
-        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+    for token in re.compile(rf"[\[{{(]|[\]}})]|{_QUOTED}").finditer(text, start):
+        depth += {"[": 1, "{": 1, "(": 1, "]": -1, "}": -1, ")": -1}.get(token[0], 0)
         if depth == 0:
             return token.end()
     return len(text)
+
+
+def _mask_pairs(text: str) -> str:
+    """A quoted value after the quoted name of a secret, if it is no name as well."""
+    parts: list[str] = []
+    done = 0
+    for found in re.finditer(_PAIR, text):
+        if is_secret(found[2]) and not re.fullmatch(r"[A-Za-z_-]+", found[4]):
+            parts += text[done : found.start(4)], MASK
+            done = found.end(4)
+    return "".join((*parts, text[done:]))
+
+
+def _mask_said(found: re.Match[str]) -> str:
+    """What follows the word in quotes, or has letters and digits; an ordinary word after it is none."""
+    word, between, quote, quoted, bare = found.groups()
+    value = quoted or bare
+    is_mixed = bool(re.search(r"\d", value) and re.search(r"[A-Za-z]", value))
+    if quote:
+        is_value = is_mixed or word.lower().startswith("passw")
+    else:  # `secret app-v2` names one of Kubernetes
+        is_value = is_mixed and not re.fullmatch(_NO_VALUE, value)
+        is_value = is_value and not (word.lower() == "secret" and "-" in value)
+    return f"{word}{between}{quote or ''}{MASK}{quote or ''}" if is_value else found[0]
 
 
 def mask_text(text: str) -> str:
@@ -104,7 +214,7 @@ def _mask_word(word: str) -> str:
 
 def mask_value(name: str, value: str, rest: Callable[[str], str] = mask_text) -> str:
     """The mask if the name says that the value is a secret, else what `rest` leaves of it."""
-    if re.search(_PUBLIC_NAME, name):
+    if is_public(name):
         return value
     if re.search(_SECRET_NAME, name):
         return MASK if value else ""
@@ -114,46 +224,3 @@ def mask_value(name: str, value: str, rest: Callable[[str], str] = mask_text) ->
 def mask(env: Mapping[str, str], secrets: Collection[str] = ()) -> dict[str, str]:
     """Every variable, sorted by name; `secrets` names those that came from files and are never shown."""
     return {name: MASK if name in secrets else mask_value(name, env[name]) for name in sorted(env)}
-
-
-def mask_args(args: Sequence[str], rest: Callable[[str], str] = mask_text) -> list[str]:
-    """A command line without passwords: of options, variables, headers, logins, and of some programs."""
-    shown: list[str] = []
-    previous, program = "", ""
-    for arg in args:
-        shown.append(_mask_arg(arg, previous, program, rest))
-        if "/" in arg or not arg.startswith("-"):
-            word = arg.rpartition("/")[2]
-            program = word if word in _PASSWORD_OPTIONS or re.match(_JOINED, word) else program
-        previous = arg
-    return shown
-
-
-def _mask_arg(arg: str, previous: str, program: str, rest: Callable[[str], str]) -> str:
-    setting = re.match(_SETTING, arg)
-    if not arg.startswith("-") and _hides_next(previous, program):
-        return MASK
-    if previous in _LOGIN_OPTIONS and ":" in arg:
-        return arg.partition(":")[0] + ":" + MASK
-    if masked := _joined(arg, program):
-        return masked
-    if setting is not None and " " not in setting[1]:
-        return f"{setting[1]}={mask_value(setting[1], setting[2], rest)}"
-    if " " in arg and ":" not in arg.split(" ", maxsplit=1)[0]:  # a command line in a word, for a shell
-        return " ".join(mask_args(mask_named(arg).split(" "), rest))
-    return rest(arg)
-
-
-def _joined(arg: str, program: str) -> str:
-    """A secret that follows an option without a blank, masked; else nothing."""
-    if re.match(_JOINED, program) and arg.startswith("-p") and len(arg) > 2:
-        return f"-p{MASK}"
-    if program == "curl" and arg.startswith("-u") and ":" in arg:
-        return f"{arg.partition(':')[0]}:{MASK}"
-    return ""
-
-
-def _hides_next(option: str, program: str) -> bool:
-    if not option.startswith("-") or "=" in option:
-        return False
-    return bool(re.search(_SECRET_NAME, option)) or _PASSWORD_OPTIONS.get(program) == option

@@ -2,7 +2,6 @@
 
 import errno
 import itertools
-import math
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Final
 from faults.calls import ERRNOS, FOREVER
 
 SHARE: Final = 10
-"""CI plays one of so many of each call's, but at least one."""
+"""CI plays one of so many, and of each call at least one."""
 
 
 @dataclass(frozen=True, order=True)
@@ -62,10 +61,9 @@ def all_cases(counts: Mapping[str, int], at_start: Mapping[str, int], *, exhaust
 
 
 def share(cases: Iterable[Case]) -> list[Case]:
-    """The fixed part for CI: of each call, so that none is left out."""
-    by_call = itertools.groupby(sorted(cases), key=lambda case: case.call)
+    """The fixed part for CI: by each case's own name, however many others there are; and of each call one."""
     found: list[Case] = []
-    for _, group in by_call:
-        drawn = sorted(group, key=lambda case: case.draw)
-        found += drawn[: math.ceil(len(drawn) / SHARE)]
+    for _, group in itertools.groupby(sorted(cases), key=lambda case: case.call):
+        drawn = sorted(group, key=lambda case: (case.when > 1, case.draw))
+        found += [case for each, case in enumerate(drawn) if each == 0 or case.draw % SHARE == 0]
     return found

@@ -23,6 +23,7 @@ UNSURVIVABLE: Final[dict[str, tuple[str, ...]]] = {
     "accept4": ("answers",),  # clients wait in the kernel's queue as long as they like
 }
 """Faults that nobody survives when they come for ever, and what they cost; see docs/operating.md."""
+_SLOW: Final = ("hung", "silent", "not answered", "code 124", "killed first")
 NOT_STARTED: Final = frozenset({69, 71, 78})
 
 
@@ -32,6 +33,11 @@ class Verdict:
 
     outcome: str
     details: tuple[str, ...]
+
+    @property
+    def may_be_slowness(self) -> bool:
+        """Whether a machine that is too slow for the limits could make a life look like that."""
+        return any(word in detail for detail in self.details for word in _SLOW)
 
     def __str__(self) -> str:
         return f"{self.outcome}: {'; '.join(self.details)}" if self.details else self.outcome
@@ -81,7 +87,8 @@ def _apps(case: Case | None, seen: Seen) -> list[str]:
     if seen.code in NOT_STARTED and started:
         return [f"code {seen.code} though apps had been started"]
     if unheard and "TERM" not in _allowed(case):
-        return [f"no TERM for {', '.join(sorted(unheard))}"]
+        was_killed = any(r.get("event") in ("instance.kill", "runtime.deadline") for r in seen.records)
+        return [f"no TERM for {', '.join(sorted(unheard))}{': killed first' if was_killed else ''}"]
     return []
 
 

@@ -218,7 +218,7 @@ def _only_child(pid: int) -> int:
 
 
 def _eventually(look: Callable[[], int | None]) -> int:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with contextlib.suppress(FileNotFoundError):
             if (found := look()) is not None:

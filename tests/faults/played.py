@@ -22,11 +22,13 @@ PIDONE: Final = str(Path(sysconfig.get_path("scripts")) / "pidone")
 APP: Final = Path(__file__).with_name("app.py")
 MARK: Final = "PIDONE_FAULTS_RUN"
 ANSWER_S: Final = 12.0
-"""In which a command has to be answered, whatever the answer."""
+"""In which a command has to be answered, whatever the answer. All limits are multiplied by a patience."""
 START_S: Final = 5.0
 STEP_S: Final = 4.0
 END_S: Final = 10.0
-"""From SIGTERM to the end; the file allows the apps three seconds."""
+"""From SIGTERM to the end; the file allows the apps SHUTDOWN_S."""
+KILL_S: Final = 2.0
+SHUTDOWN_S: Final = 3.0
 SLOTS: Final = {"plain": 1, "told": 1, "flood": 1, "cluster": 2}
 
 
@@ -87,18 +89,24 @@ class _Stream:
 
     def join(self) -> None:
         """After everybody has ended."""
-        self._thread.join(5)
+        self._thread.join(60)
 
 
 class _Over(Exception):  # noqa: N818 (not an error: there is nothing more to ask)
     """It has ended."""
 
 
-def play(fault: Fault | None, folder: Path, *, pid1: bool, is_short: bool = False) -> Seen:
-    """Start, ask, stop; `is_short` leaves out what comes between."""
+def play(
+    fault: Fault | None, folder: Path, *, pid1: bool, is_short: bool = False, patience: float = 1.0
+) -> Seen:
+    """Start, ask, stop; `is_short` leaves out what comes between.
+
+    `patience` multiplies every limit, also those that the runtime itself is told, for a machine that is
+    slower than one where a life takes a second.
+    """
     seen, began = Seen(), time.monotonic()
     folder.mkdir(parents=True)
-    ecosystem = _ecosystem(folder)
+    ecosystem = _ecosystem(folder, patience)
     mark = f"{os.getpid()}-{time.monotonic_ns()}"
     env = {"PATH": os.environ["PATH"], "PIDONE_STRICT": "1", MARK: mark, "HOME": "/"}
     out, err = _Stream(), _Stream()
@@ -106,7 +114,7 @@ def play(fault: Fault | None, folder: Path, *, pid1: bool, is_short: bool = Fals
     with Notifier(argv, fault, env=env, stdout=out.write, stderr=err.write, pid1=pid1) as it:
         out.begin()
         err.begin()
-        life = _Life(it, folder, out, seen, mark)
+        life = _Life(it, folder, out, seen, mark, patience)
         try:
             life.start()
             seen.at_start = dict(it.counts)
@@ -128,13 +136,13 @@ def play(fault: Fault | None, folder: Path, *, pid1: bool, is_short: bool = Fals
     return seen
 
 
-def _ecosystem(folder: Path, env: str = "1") -> Path:
+def _ecosystem(folder: Path, patience: float, env: str = "1") -> Path:
     journal = str(folder / "journal")
 
     def app(name: str, **keys: object) -> dict[str, object]:
         args = ["-I", "-S", str(APP), name, journal]
         own: dict[str, object] = {
-            "kill_timeout": "2s",
+            "kill_timeout": f"{KILL_S * patience:.1f}s",
             "env": {"CHANGED": env} if name == "plain" else {},
             "restart_delay": 0,
             "ready_delay": "100ms",
@@ -150,7 +158,8 @@ def _ecosystem(folder: Path, env: str = "1") -> Path:
     ]
     (folder / "watched").mkdir(exist_ok=True)
     file = folder / "ecosystem.json"
-    file.with_suffix(".new").write_text(json.dumps({"apps": apps, "runtime": {"shutdown_timeout": "3s"}}))
+    runtime = {"shutdown_timeout": f"{SHUTDOWN_S * patience:.1f}s"}
+    file.with_suffix(".new").write_text(json.dumps({"apps": apps, "runtime": runtime}))
     file.with_suffix(".new").rename(file)
     return file
 
@@ -163,7 +172,10 @@ def _journal(folder: Path) -> list[tuple[str, int, str]]:
 
 
 class _Life:
-    def __init__(self, it: Notifier, folder: Path, out: _Stream, seen: Seen, mark: str) -> None:
+    def __init__(
+        self, it: Notifier, folder: Path, out: _Stream, seen: Seen, mark: str, patience: float
+    ) -> None:
+        self._patience = patience
         self._it, self._folder, self._out, self._seen = it, folder, out, seen
         self._mark = f"{MARK}={mark}".encode()
 
@@ -185,7 +197,7 @@ class _Life:
         self._ask("reload", "POST", "/api/apps/told/reload")
         self._await("reload", lambda: self._starts("told") > before)
         before = self._starts("plain")
-        _ecosystem(self._folder, "2")
+        _ecosystem(self._folder, self._patience, "2")
         self._signal(signal.SIGHUP)
         self._await("hup", lambda: self._starts("plain") > before)
         self._ask("ls", "GET", "/api/apps")
@@ -193,7 +205,7 @@ class _Life:
     def stop(self) -> None:
         """SIGTERM, and the end."""
         self._signal(signal.SIGTERM)
-        deadline = time.monotonic() + END_S
+        deadline = time.monotonic() + END_S * self._patience
         while (code := self._ended()) is None and time.monotonic() < deadline:
             time.sleep(0.005)
         self._seen.code = code
@@ -208,7 +220,7 @@ class _Life:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._it.pid, signal.SIGKILL)
             os.waitpid(self._it.outer, 0)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while (self._family() or _bury()) and time.monotonic() < deadline:
             time.sleep(0.005)
         return list(left.values())
@@ -231,7 +243,7 @@ class _Life:
         return self._seen.code
 
     def _await(self, step: str, look: Callable[[], bool], limit: float = STEP_S) -> None:
-        deadline = time.monotonic() + limit
+        deadline = time.monotonic() + limit * self._patience
         while not look():
             if self._ended() is not None:
                 raise _Over
@@ -274,7 +286,7 @@ class _Life:
             raise _Over
         if self._seen.unanswered:  # the next one would not be either
             return
-        connection = _Unix(str(self._folder / "s"))
+        connection = _Unix(str(self._folder / "s"), ANSWER_S * self._patience)
         try:
             connection.request(method, path, None if body is None else json.dumps(body))
             answer = connection.getresponse()
@@ -290,13 +302,13 @@ class _Life:
 
 
 class _Unix(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=ANSWER_S)
+    def __init__(self, path: str, limit_s: float) -> None:
+        super().__init__("localhost", timeout=limit_s)
         self.path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(ANSWER_S)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(self.path)
 
 

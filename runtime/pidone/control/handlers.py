@@ -15,7 +15,8 @@ from pidone.control.router import Access, Route
 from pidone.control.streams import EventStream, LogStream, event_view, split
 from pidone.control.targets import Target
 from pidone.control.views import app_view
-from pidone.masking import mask, mask_args
+from pidone.masked_args import mask_args
+from pidone.masking import mask
 from pidone.supervise.app import App
 from pidone.supervise.instance import Instance
 from pidone.supervise.ledger import Happening

@@ -31,7 +31,8 @@ from pidone.ecosystem.values import kinds, tables, watching
 from pidone.ecosystem.values.quantities import write_size
 from pidone.ecosystem.values.rights import Account, credentials
 from pidone.ecosystem.values.tables import HOOK_NAMES
-from pidone.masking import mask_args, mask_named
+from pidone.masked_args import mask_args
+from pidone.masking import mask_named
 from pidone.signames import parse_signal
 
 T = TypeVar("T")

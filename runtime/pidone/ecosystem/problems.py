@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from pidone.ecosystem.document import Document, KeyPath
-from pidone.masking import MASK, is_secret, mask_args, mask_named
+from pidone.masked_args import mask_args
+from pidone.masking import MASK, is_secret, mask_named
 
 _MOST_WORDS: Final = 1000
 """Among more it takes longer than the hint is worth, as each word is compared with each."""

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 import psutil
 
 from pidone.cli.operate.client import Client
-from pidone.masking import mask_args
+from pidone.masked_args import mask_args
 
 T = TypeVar("T")
 

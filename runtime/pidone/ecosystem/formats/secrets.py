@@ -6,7 +6,8 @@ from typing import Final
 
 from pidone.ecosystem.formats.source import Source
 from pidone.errors import ConfigError
-from pidone.masking import IN_URL, MASK, SENSITIVE
+from pidone.masked_args import mask_args
+from pidone.masking import MASK, SENSITIVE, mask_forms, mask_named
 
 _MIN_SECRET_CHARS: Final = 4
 """Shorter values (`1`, `on`, `80`) would mask half of every message and protect nothing."""
@@ -54,8 +55,7 @@ def redact(text: str, values: Iterable[str]) -> str:
     """`text` without any of the values, nor of what it calls a password itself."""
     for value in values:
         text = text.replace(value, MASK)
-    text = re.sub(IN_URL, rf"\1{MASK}@", text)
-    return re.sub(_TOLD, rf"\g<1>{MASK}", text)
+    return re.sub(_TOLD, rf"\g<1>{MASK}", mask_forms(text))
 
 
 def printable(text: str) -> str:
@@ -66,12 +66,19 @@ def printable(text: str) -> str:
 def quote(line: str, column: int | None = None) -> str:
     """A source line fit for a message: short, around `column` (from 1), values of variables masked."""
     masked = re.sub(_ASSIGNMENT, rf"\g<key>{MASK}", printable(line.strip()))
-    masked = re.sub(IN_URL, rf"\1{MASK}@", masked)
+    masked = _mask_words(mask_named(masked))
     masked = re.sub(_LONG_RANDOM, MASK, masked)
     if len(masked) > _QUOTE_CHARS:
         start = max(0, min((column or 1) - _QUOTE_CHARS // 2, len(masked) - _QUOTE_CHARS))
         masked = ("..." if start else "") + masked[start : start + _QUOTE_CHARS] + "..."
     return masked
+
+
+def _mask_words(line: str) -> str:
+    """The line of a file as a command line, whatever quotes, commas and brackets are between its words."""
+    pieces = re.split(r"""([\s,"'\[\]]+)""", line)
+    pieces[::2] = mask_args(pieces[::2], str)
+    return "".join(pieces)
 
 
 def problem(

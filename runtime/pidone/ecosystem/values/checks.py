@@ -8,7 +8,8 @@ from pidone.ecosystem.values import Finding, Invalid, ValueKind, fragments, kind
 from pidone.ecosystem.values.kinds import BOOL, DURATION, NAMES, STRING, integer
 from pidone.ecosystem.values.network import EXEC, TARGET_SCHEMA, TARGETS, exactly_one, parse_target
 from pidone.ecosystem.values.tables import parse_table, table_schema
-from pidone.masking import mask_args, mask_text
+from pidone.masked_args import mask_args
+from pidone.masking import mask_text
 
 SMOKE_MEMBERS: Final = {
     "name": STRING,

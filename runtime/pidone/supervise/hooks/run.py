@@ -233,7 +233,7 @@ class HookRunner:
 
 def describe(hook: Hook) -> str:
     """The command as people wrote it, without its secrets."""
-    from pidone.masking import mask_args  # noqa: PLC0415 (for messages only; `re` costs 5 ms)
+    from pidone.masked_args import mask_args  # noqa: PLC0415 (for messages only; `re` costs 5 ms)
 
     words = hook.command[2:] if hook.command[:2] == ("/bin/sh", "-c") else hook.command
     return " ".join(mask_args(words))
