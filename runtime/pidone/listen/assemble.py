@@ -78,6 +78,7 @@ class Assembly:
             self._add_notify()
             self._add_ready_fd()
             self._add_kernel_share()
+            self._add_own_port()
             self._add_backlog_watch()
             handover = ProcessHandover(
                 request.loop,
@@ -256,6 +257,17 @@ class Assembly:
             on_refused=self._kernel_refused,
         )
         self._attachments.append(self._kernel)
+
+    def _add_own_port(self) -> None:
+        request = self._request
+        port = needs.seen_port(request.app, request.who.index)
+        if port is None:
+            return
+        from pidone.listen.readiness.own_port import OwnPort  # noqa: PLC0415 (not of every app)
+
+        look = OwnPort(request.loop, request.app, port, request.report)
+        self._attachments.append(look)
+        self._watches.append(look)
 
     def _kernel_refused(self, why: str) -> None:
         shares = needs.shares_kernel(self._request.app)

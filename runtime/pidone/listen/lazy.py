@@ -53,7 +53,14 @@ class LazyBroker:
 
     def prepare(self, app: AppSpec, who: InstanceId, report: Report) -> Handover:
         """As `SocketBroker.prepare`."""
-        return self._real.prepare(app, who, report) if needs_handover(app) else NoHandover(app.argv)
+        if needs_handover(app):
+            return self._real.prepare(app, who, report)
+        port = needs.seen_port(app, who.index)
+        if port is None:
+            return NoHandover(app.argv)
+        from pidone.listen.readiness.own_port import OwnPort, OwnPortHandover  # noqa: PLC0415 (as above)
+
+        return OwnPortHandover(app.argv, OwnPort(self._loop, app, port, report))
 
     def retire(self, app: AppSpec, index: int) -> None:
         """As `SocketBroker.retire`."""

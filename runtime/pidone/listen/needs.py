@@ -147,6 +147,17 @@ def own_port(app: AppSpec, index: int) -> int | None:
     return int(port) if port.isascii() and port.isdigit() else None
 
 
+def seen_port(app: AppSpec, index: int) -> int | None:
+    """The port of its own on which a program will be seen to listen; None if another channel tells.
+
+    What is in `listen` is not its own: that listens before it does.
+    """
+    shares = is_cluster_worker(app) or shares_python(app) or shares_kernel(app)
+    if shares or app.listen or app.ready.is_reported or app.ready_delay <= 0:
+        return None
+    return own_port(app, index)
+
+
 def check(app: AppSpec) -> None:
     """Refuse what can never work. Raises ListenError."""
     if app.share not in (None, "python", "kernel", "none"):

@@ -57,7 +57,7 @@ START: Final = KeyGroup(
             "`http:/path`, "
             "`tcp:PORT`, `exec:COMMAND`, `fd:N`, `none`, or a table.",
             ours=True,
-            default="`listen` for Node clusters, else still alive after `ready_delay`",
+            default="`listen` in clusters and where `PORT` is known, else still alive after `ready_delay`",
         ),
         Key(
             "ready_delay",

@@ -5,7 +5,6 @@ it has are looked at again and again; what was open at the last look, millisecon
 """
 
 import asyncio
-import os
 import struct
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -84,17 +83,5 @@ def _owned(roots: Collection[int]) -> dict[int, frozenset[int]]:
     owned = {}
     for root in roots:
         with suppress(PermissionError):
-            owned[root] = frozenset(inode for pid in look.families([root]) for inode in _sockets(pid))
+            owned[root] = frozenset(inode for pid in look.families([root]) for inode in diag.sockets_of(pid))
     return owned
-
-
-def _sockets(pid: int) -> list[int]:
-    """Raises PermissionError."""
-    inodes = []
-    with suppress(FileNotFoundError, ProcessLookupError):
-        for entry in os.scandir(f"/proc/{pid}/fd"):
-            with suppress(FileNotFoundError):
-                target = os.readlink(entry.path)
-                if target.startswith("socket:["):
-                    inodes.append(int(target[8:-1]))
-    return inodes

@@ -1,4 +1,4 @@
-"""The kernel's view of the connections to a port.
+"""The kernel's view of the sockets at a port: who listens there, and who is connected to it.
 
 Protocol: sock_diag(7), asked for one port (the tables in /proc take long to read where there are many
 connections). A sandbox may not have it (gVisor), or answer short: OSError or struct.error.
@@ -9,6 +9,7 @@ import os
 import socket
 import struct
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from typing import Final
 
 from pidone.ecosystem.spec import Seconds
@@ -16,6 +17,7 @@ from pidone.record import Record
 
 ESTABLISHED: Final = 1 << 1  # include/net/tcp_states.h
 CLOSE_WAIT: Final = 1 << 8
+LISTEN: Final = 1 << 10
 
 _SOCK_DIAG: Final = 4
 _BY_FAMILY: Final = 20
@@ -30,7 +32,7 @@ _ANSWER_S: Final[Seconds] = 1.0
 
 
 class Connection(Record):
-    """One, from the server's side."""
+    """One, from the server's side; of a socket that listens, the other end is zero."""
 
     addresses: bytes
     """Of both ends, as the kernel has them; they tell connections apart."""
@@ -44,6 +46,18 @@ def connections(ports: Collection[int], states: int) -> list[Connection]:
         kernel.settimeout(_ANSWER_S)
         families = (socket.AF_INET, socket.AF_INET6)
         return [each for port in ports for family in families for each in _ask(kernel, family, port, states)]
+
+
+def sockets_of(pid: int) -> list[int]:
+    """Inodes of the sockets that a process has; none if it is gone. Raises PermissionError."""
+    inodes = []
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for entry in os.scandir(f"/proc/{pid}/fd"):
+            with suppress(FileNotFoundError):
+                target = os.readlink(entry.path)
+                if target.startswith("socket:["):
+                    inodes.append(int(target[8:-1]))
+    return inodes
 
 
 def _ask(kernel: socket.socket, family: int, port: int, states: int) -> Iterator[Connection]:
