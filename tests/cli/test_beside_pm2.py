@@ -115,12 +115,12 @@ def both(peer: str, ours: str, tmp_path: Path) -> Iterator[Any]:
     runs: list[Seen] = []
     before = children(os.getpid())
 
-    def run(*words: str, count: int = 1, **env: str) -> tuple[list[Any], list[Any]]:
-        seen = []
+    def run(*words: str, count: int = 1, under: str = "", **env: str) -> tuple[list[Any], list[Any]]:
         for number, program in enumerate((peer, ours)):
-            runs.append(Seen([program, *words], folder, tmp_path / f"home{len(runs)}{number}", **env))
-            seen.append([_value(line) for line in runs[-1].wait_for(count)])
-        return seen[0], seen[1]
+            home = tmp_path / f"home{len(runs)}{number}"
+            runs.append(Seen([program, *words], folder / under, home, **env))
+        theirs, own = ([_value(line) for line in each.wait_for(count)] for each in runs[-2:])
+        return theirs, own
 
     run.folder = folder  # type: ignore[attr-defined]  # for tests that write more into it
     run.runs = runs  # type: ignore[attr-defined]  # and those that do something to them
@@ -247,6 +247,59 @@ def test_everybody_behind_a_shell_is_asked_to_stop(words: tuple[str, ...], both:
         code, took = run.stop()
         assert (code, run.lines()) == (0, ["up", "bye"]), run.file.read_text()
         assert took < 10
+
+
+PACKAGE = {
+    "name": "w",
+    "version": "2.0.0",
+    "config": {"port": 8080, "debug": True, "none": None, "list": ["x"]},
+    "engines": {"node": ">=18"},
+    "bin": {"tool_x": "x.js"},
+    "scripts": {"start": "node ../show.js", "dev": "hoisted x"},
+}
+GIVEN = (
+    *("INIT_CWD", "NODE", "NODE_OPTIONS", "npm_command", "npm_config_foo", "npm_config_local_prefix"),
+    *("npm_config_user_agent", "npm_execpath", "npm_lifecycle_event", "npm_lifecycle_script"),
+    *("npm_node_execpath", "npm_package_bin_tool_x", "npm_package_config_debug", "npm_package_config_list_0"),
+    *("npm_package_config_none", "npm_package_config_port", "npm_package_engines_node", "npm_package_json"),
+    *("npm_package_name", "npm_package_version"),
+)
+
+
+NPMS_OWN = ("npm_package_bin_tool_x", "npm_package_json", "npm_package_config_none")
+
+
+@pytest.mark.parametrize(
+    ("words", "left_out"),
+    [
+        (("npm", "--", "start"), ()),
+        (("npm", "--", "run", "dev"), ()),
+        (("pnpm", "--", "start"), NPMS_OWN),
+        (("yarn", "--", "start"), NPMS_OWN),
+    ],
+    ids=str,
+)
+def test_what_a_runner_gives_its_scripts(
+    words: tuple[str, ...], left_out: tuple[str, ...], both: Any
+) -> None:
+    """In a package of a workspace whose root has settings and commands, without running the runner."""
+    runners = npm.modules("runners", "yarn@1", "pnpm@9") / ".bin"
+    package = both.folder / "w"
+    package.mkdir()
+    (package / "package.json").write_text(json.dumps(PACKAGE))
+    (both.folder / "package.json").write_text('{"private": true, "workspaces": ["w"]}')
+    (both.folder / "pnpm-workspace.yaml").write_text("packages: [w]")
+    settings = "node-options=--max-old-space-size=222\nfoo=bar\n; comment\n//r.example/:_authToken=t\n"
+    (both.folder / ".npmrc").write_text(settings)
+    bins = both.folder / "node_modules" / ".bin"
+    bins.mkdir(parents=True)
+    (bins / "hoisted").write_text(f"#!/usr/bin/env node\n{SHOW}")
+    (bins / "hoisted").chmod(0o755)
+    shown = [name for name in GIVEN if name not in left_out]
+    theirs, own = both(*words, under="w", SHOW=",".join(shown), PATH=f"{runners}:{os.environ['PATH']}")
+    differ = {name: (theirs[0][name], own[0][name]) for name in theirs[0] if own[0][name] != theirs[0][name]}
+    assert not differ
+    assert "directly" in both.runs[1].file.read_text()
 
 
 def test_stdin_stays_open(both: Any) -> None:

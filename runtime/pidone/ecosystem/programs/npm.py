@@ -1,17 +1,15 @@
 """`npm start` and its like, as the command that package.json names.
 
 npm keeps the IPC channel to itself and delays signals, so a plain command is run in its place, with the
-variables that npm would set and programs look at.
+variables that npm would set (npm_variables.py).
 """
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from pidone.ecosystem.files import read_file
-from pidone.masking import is_secret
+from pidone.ecosystem.programs.npm_variables import package_of
 
 RUNNERS: Final = frozenset({"npm", "yarn", "pnpm"})
 _RUN: Final = frozenset({"run", "run-script"})
@@ -19,7 +17,7 @@ _SHORT: Final = frozenset({"start", "test", "stop", "restart"})
 """Scripts that need no `run` with npm; yarn and pnpm need it for none."""
 _SHELL_SYNTAX: Final = r"[;&|<>()`$*?\[\]{}~#!\n\\\"'%]"
 _ASSIGNMENT: Final = r"[A-Za-z_][A-Za-z0-9_]*="
-_LARGEST_BYTES: Final = 4 * 1024 * 1024
+_PLUG_AND_PLAY: Final = (".pnp.cjs", ".pnp.js")
 
 
 class Direct(NamedTuple):
@@ -28,7 +26,7 @@ class Direct(NamedTuple):
     words: tuple[str, ...]
     text: str
     env: dict[str, str]
-    bin_path: Path
+    package: dict[str, object]
 
 
 class Indirect(NamedTuple):
@@ -43,7 +41,7 @@ def direct_command(words: tuple[str, ...], cwd: Path) -> Direct | Indirect:
     if asked is None:
         return Indirect(f"{' '.join(words)} is not a plain start or run")
     name, extra = asked
-    package = _package(cwd)
+    package = package_of(cwd)
     scripts = package.get("scripts")
     scripts = scripts if isinstance(scripts, dict) else {}
     text = scripts.get(name)
@@ -51,7 +49,9 @@ def direct_command(words: tuple[str, ...], cwd: Path) -> Direct | Indirect:
         text = "node server.js"
     if not isinstance(text, str):
         return Indirect(f"package.json in {cwd} has no script {json.dumps(name)}")
-    if words[0] == "yarn" and any((folder / ".pnp.cjs").exists() for folder in (cwd, *cwd.parents)):
+    if words[0] == "yarn" and any(
+        (folder / name).exists() for folder in (cwd, *cwd.parents) for name in _PLUG_AND_PLAY
+    ):
         return Indirect("the packages are Yarn's Plug'n'Play, which only yarn resolves")
     if f"pre{name}" in scripts or f"post{name}" in scripts:
         return Indirect(f"there is a pre{name} or post{name} script")
@@ -62,43 +62,10 @@ def direct_command(words: tuple[str, ...], cwd: Path) -> Direct | Indirect:
         or command[0] in (*RUNNERS, "npx", "cd", "exec", "export")
     ):
         return Indirect(f"its script needs a shell: {text}")
-    env |= {"npm_command": "run-script", "npm_lifecycle_event": name, "npm_lifecycle_script": text}
-    env |= {"npm_package_json": str(cwd / "package.json"), "INIT_CWD": str(cwd)}
-    for key in ("name", "version", "config", "engines", "bin"):
-        env |= _flat(f"npm_package_{key}", package.get(key, ""))
-    return Direct((*command, *extra), text, {**_settings(cwd), **env}, cwd / "node_modules/.bin")
-
-
-def _flat(name: str, value: object) -> dict[str, str]:
-    """`npm_package_config_port` and its like, as npm makes them."""
-    if isinstance(value, dict):
-        return {k: v for key, item in value.items() for k, v in _flat(f"{name}_{key}", item).items()}
-    return {} if isinstance(value, list) else {re.sub(r"[^A-Za-z0-9_]", "_", name): str(value)}
-
-
-def _settings(cwd: Path) -> dict[str, str]:
-    """The project's .npmrc as variables; what is about registries and logins stays out."""
-    try:
-        text = read_file(cwd / ".npmrc", _LARGEST_BYTES).decode(errors="replace")
-    except OSError:
-        return {}
-    env: dict[str, str] = {}
-    for line in text.splitlines():
-        key, equals, value = (part.strip() for part in line.partition("="))
-        if equals and re.fullmatch(r"[a-z][a-z0-9-]*", key) and not is_secret(key):
-            env[f"npm_config_{key.replace('-', '_')}"] = value.strip("\"'")
-    if options := env.get("npm_config_node_options"):
-        env["NODE_OPTIONS"] = options
-    return env
-
-
-def runner_variables(runner: Path) -> dict[str, str]:
-    """What a runner says of itself, for scripts that ask who runs them."""
-    real = Path(os.path.realpath(runner))
-    version = next(
-        (str(_package(folder)["version"]) for folder in real.parents if "version" in _package(folder)), "?"
-    )
-    return {"npm_execpath": str(real), "npm_config_user_agent": f"{runner.name}/{version} linux"}
+    env |= {"npm_lifecycle_event": name, "npm_lifecycle_script": text}
+    if words[0] == "npm" and not _RUN & set(words):
+        env["npm_command"] = name
+    return Direct((*command, *extra), text, env, package)
 
 
 def _script_name(words: tuple[str, ...]) -> tuple[str, tuple[str, ...]] | None:
@@ -118,14 +85,6 @@ def _script_name(words: tuple[str, ...]) -> tuple[str, tuple[str, ...]] | None:
     if extra and runner == "npm":
         return None  # npm takes options before `--` for itself
     return name, tuple(extra)
-
-
-def _package(cwd: Path) -> dict[str, object]:
-    try:
-        package = json.loads(read_file(cwd / "package.json", _LARGEST_BYTES))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return package if isinstance(package, dict) else {}
 
 
 def _leading_assignments(words: list[str]) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from pidone.ecosystem.problems import Scope, shown
-from pidone.ecosystem.programs import npm, serving
+from pidone.ecosystem.programs import npm, npm_variables, serving
 from pidone.ecosystem.values import split_words
 
 _TYPESCRIPT: Final = ("bun", "tsx", "ts-node", "deno")
@@ -170,13 +170,10 @@ def _package_script(request: ProgramRequest, scope: Scope) -> Program | None:
                 f"runs through {words[0]}, which keeps signals and readiness to itself: {found.why}", "script"
             )
         return None
-    env = {**found.env, "PATH": f"{found.bin_path}:{request.env.get('PATH', os.defpath)}"}
-    if runner := _on_path(words[0], request):
-        env |= npm.runner_variables(runner)
-    if node := _on_path("node", request):
-        env |= {"npm_node_execpath": str(node), "NODE": str(node)}
-    if "NODE_OPTIONS" in request.env:
-        env.pop("NODE_OPTIONS", None)
+    runner, node = _on_path(words[0], request) or Path(words[0]), _on_path("node", request)
+    path_variable = f"{npm_variables.bin_folders(request.cwd)}:{request.env.get('PATH', os.defpath)}"
+    given = npm_variables.variables(runner, node, found.package, request.cwd, request.env)
+    env = {**given, **found.env, "PATH": path_variable}
     inner = request._replace(
         script=found.words[0], args=found.words[1:], interpreter=None, env={**request.env, **env}
     )
