@@ -46,6 +46,7 @@ class Details:
             },
             "watch": list(spec.watch),
             "hooks": sorted(spec.hooks),
+            "preload": spec.preload,
             "instances": [self._instance(each) for each in instances],
         }
 
@@ -64,10 +65,12 @@ class Details:
         used = None if pid is None else self._features.usage().usage().get(pid)
         rights = None if pid is None else read_rights(pid)
         left = self._features.time_left(instance)
+        zygote = self._features.preloaded(instance)
         return {
             "index": instance.index,
             "pid": pid,
             "reason": instance.reason or None,
+            "zygote": None if zygote is None else zygote.view(),
             "rights": None if rights is None else _actual(rights),
             "memory": {
                 "main_rss_bytes": None if used is None else used.tree.root.rss,

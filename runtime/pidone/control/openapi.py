@@ -120,11 +120,25 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
         ),
         watch=_array(_STRING),
         hooks=_array(_STRING),
+        preload=_NULLABLE_STRING,
         instances=_array(
             _object(
                 index=_INT,
                 pid=_NULLABLE_INT,
                 reason=_NULLABLE_STRING,
+                zygote={
+                    "description": "The process that it is forked from (`preload`).",
+                    "oneOf": [
+                        {"type": "null"},
+                        _object(
+                            pid=_NULLABLE_INT,
+                            state={"enum": ["importing", "ready", "refused", "gone"]},
+                            reason=_NULLABLE_STRING,
+                            import_s={"type": "number"},
+                            forks=_INT,
+                        ),
+                    ],
+                },
                 rights={"type": ["object", "null"], "description": "As the kernel has it."},
                 memory=_object(
                     main_rss_bytes=_NULLABLE_INT, tree_rss_bytes=_NULLABLE_INT, pss_bytes=_NULLABLE_INT

@@ -20,7 +20,7 @@ from pidone.ecosystem.entries import (
 )
 from pidone.ecosystem.options import LoadOptions
 from pidone.ecosystem.problems import Problems, Scope, shown
-from pidone.ecosystem.programs import serving
+from pidone.ecosystem.programs import preloading, serving
 from pidone.ecosystem.programs.loading import told_by_a_line
 from pidone.ecosystem.programs.program import Program, ProgramRequest
 from pidone.ecosystem.programs.program import resolve as resolve_program
@@ -150,6 +150,7 @@ class Reader:
         result |= self._stopping(values, program, scope)
         result |= credentials(values, account, scope, must_exist=self.options.must_exist)
         result["exec_mode"] = _exec_mode(values, program)
+        result["preload"] = preloading.resolve(values, program, scope) if program else None
         result |= _readiness(values, program, result["exec_mode"], scope)
         if program and self.options.personality == "pidone" and result["exec_mode"] is ExecMode.CLUSTER:
             result |= told_by_a_line(program.argv, values, cwd, scope)

@@ -215,6 +215,9 @@ class AppSpec(Record, kw_only=True, hidden=("env", "templates")):
     stdin: str = "null"
     """`null`, `inherit` (one foreground app) or `pipe` (`pidone send`)."""
 
+    preload: str | None = None
+    """The Python module, or `module:attribute`, that one process imports for all instances."""
+
     # When it starts
     autostart: bool = True
     depends_on: tuple[Dependency, ...] = ()

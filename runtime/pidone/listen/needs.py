@@ -30,6 +30,8 @@ def shares_python(app: AppSpec) -> bool:
     """Whether the bind() shim is used: on request, or for Python in cluster mode without `listen`."""
     if app.share is not None:
         return app.share == "python"
+    if app.preload is not None and not _takes_numbers(app):  # where others have the kernel
+        return app.exec_mode is ExecMode.CLUSTER or bool(app.listen) or app.ready.listen
     return app.exec_mode is ExecMode.CLUSTER and not app.listen and is_python(app.argv)
 
 
@@ -41,12 +43,15 @@ def shares_kernel(app: AppSpec) -> bool:
     """
     if app.share is not None:
         return app.share == "kernel"
-    if is_cluster_worker(app) or app.increment_var is not None:
+    if is_cluster_worker(app) or app.increment_var is not None or app.preload is not None:
         return False
     if not app.listen:
         return app.exec_mode is ExecMode.CLUSTER
-    takes_numbers = any("{fd" in word for word in app.argv)
-    return not takes_numbers and (app.exec_mode is ExecMode.CLUSTER or keeps_its_rights(app))
+    return not _takes_numbers(app) and (app.exec_mode is ExecMode.CLUSTER or keeps_its_rights(app))
+
+
+def _takes_numbers(app: AppSpec) -> bool:
+    return any("{fd" in word for word in app.argv)
 
 
 def keeps_its_rights(app: AppSpec) -> bool:
@@ -62,7 +67,8 @@ def keeps_its_rights(app: AppSpec) -> bool:
 
 def is_heard_by_kernel(app: AppSpec) -> bool:
     """Whether the kernel tells when it listens: `ready = "listen"` of a program that nothing else hears."""
-    return app.ready.listen and not (is_cluster_worker(app) or shares_python(app))
+    told = is_cluster_worker(app) or shares_python(app) or app.preload is not None
+    return app.ready.listen and not told
 
 
 def has_inherited_drain(app: AppSpec) -> bool:
@@ -72,10 +78,11 @@ def has_inherited_drain(app: AppSpec) -> bool:
 
 def is_python(argv: tuple[str, ...]) -> bool:
     """Whether this runs Python: the interpreter, or a script (gunicorn) whose first line names it."""
-    return any(_is_interpreter(word) for word in (argv[0], *program.shebang(argv[0])))
+    return any(is_interpreter(word) for word in (argv[0], *program.shebang(argv[0])))
 
 
-def _is_interpreter(word: str) -> bool:
+def is_interpreter(word: str) -> bool:
+    """Whether a word names Python's interpreter."""
     return word.rpartition("/")[2].rstrip(_VERSION) in ("python", "pypy")  # python3.13t: free-threaded
 
 

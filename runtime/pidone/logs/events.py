@@ -72,6 +72,20 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
             "an instance fails again and again, after `min_uptime` or for want of memory; told once",
             (*_SLOT, "restarts"),
         ),
+        "preload.ready": Event(
+            "an app is imported, and its workers are forked from this process (`preload`)",
+            ("app", "pid", "after_s", "modules"),
+        ),
+        "preload.refused": Event(
+            "an app cannot be preloaded, for this reason: each worker is started by itself",
+            ("app", "pid", "after_s"),
+        ),
+        "preload.failed": Event("a worker could not be forked, and was started by itself", ("app", "pid")),
+        "preload.exit": Event(
+            "the process that workers are forked from ended; they go on, and it is begun again",
+            ("app", "pid", "retry_in_s"),
+        ),
+        "preload.end": Event("it is not needed any more", ("app", "pid", "forks")),
         "service.waiting": Event(
             "an app waits for an outside service (`wait_for`), for this reason", ("app", "service", "problem")
         ),

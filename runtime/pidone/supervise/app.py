@@ -55,6 +55,8 @@ class App:
         self.actual = Cluster(spec, count, world, self, {} if numbers is None else numbers)
         self.waits_for = ""
         """What stands between the wish and what is there, in words; empty if nothing does."""
+        self.asked_at: Seconds = 0.0
+        """When somebody last asked for new processes of the whole or a part: those have the code of then."""
         self.message_listeners: list[Callable[[Instance, object], None]] = []
         """Who else hears about IPC messages."""
         self._world = world
@@ -225,6 +227,8 @@ class App:
     def replace(self, wish: Replacement) -> None:
         """Line up a replacement, unless nobody wants the app to run: then there is nothing to replace."""
         if self.wanted.is_on and not self.wanted.is_ending:
+            if wish.who is None:
+                self.asked_at = self._world.clock.time()
             self.wanted.ask(wish)
             self._look()
 
@@ -505,6 +509,7 @@ class App:
         chosen = range(wanted.count) if slots is None else slots
         for index in chosen:
             wanted.slot(index).rest = None
+        self.asked_at = self._world.clock.time()
         wanted.run = Run.ON
         wanted.was_stopped = False
         wanted.hopeless = ""

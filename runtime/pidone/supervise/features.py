@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pidone.supervise.memory.limits import Limits
     from pidone.supervise.memory.oom import OomKills
     from pidone.supervise.outside.services import Services
+    from pidone.supervise.preload.zygote import Zygote
+    from pidone.supervise.preload.zygotes import Zygotes
     from pidone.supervise.spreading import Spreading
     from pidone.supervise.times.ages import Ages
     from pidone.supervise.times.alarms import Times
@@ -52,15 +54,18 @@ class Features:
         apps: Callable[[], Iterable[App]],
         is_ready: Callable[[], bool],
         on_cpus: Callable[[int], None],
+        on_zygotes: Callable[["Zygotes"], None],
     ) -> None:
         """`environ` is the runtime's own, `environment` what a process of an app gets.
 
         `apps` lists all there are, and `is_ready` tells whether everything that shall run does.
-        `on_cpus` hears how many CPUs the container may use, where an app wants to follow that.
+        `on_cpus` hears how many CPUs the container may use, where an app wants to follow that, and
+        `on_zygotes` who forks the workers of apps with `preload`.
         """
         self._apps = apps
         self._is_ready = is_ready
         self._on_cpus = on_cpus
+        self._on_zygotes = on_zygotes
         self._runtime = runtime
         self._loop = loop
         self._reaper = reaper
@@ -86,6 +91,7 @@ class Features:
         self._times: Times | None = None
         self._usage: UsageBook | None = None
         self._watcher: Watcher | None = None
+        self._zygotes: Zygotes | None = None
 
     def start(self, then: Callable[[str], None]) -> None:
         """The session begins; `then` hears why nothing may be started, or an empty text."""
@@ -124,10 +130,13 @@ class Features:
         return {} if self._services is None else self._services.waiting(app)
 
     def before_start(self, instance: Instance, then: Callable[[str], None]) -> Pending | None:
-        """Run its `pre_start`."""
-        if not instance.app.hooks:
-            return None
-        return self._the_hooks().before_start(instance, then)
+        """Run its `pre_start`, and wait for the process that it is forked from."""
+        if instance.app.preload is not None:
+            return self._the_zygotes().before_start(instance, then, self._run_pre_start)
+        return self._run_pre_start(instance, then)
+
+    def _run_pre_start(self, instance: Instance, then: Callable[[str], None]) -> Pending | None:
+        return self._the_hooks().before_start(instance, then) if instance.app.hooks else None
 
     def before_stop(self, instance: Instance, then: Callable[[], None]) -> Pending | None:
         """Run its `pre_stop`."""
@@ -168,6 +177,8 @@ class Features:
                 room.stop()
         if self._look is not None:
             self._look.cancel()
+        if self._zygotes is not None:
+            self._zygotes.close()
 
         def finish_hooks() -> bool:
             return self._hooks is not None and self._hooks.whole_rests(code, reason, then)
@@ -204,6 +215,10 @@ class Features:
     def next_run(self, app: App) -> "datetime | None":
         """When the schedule or `cron_restart` of an app is due next."""
         return None if self._times is None else self._times.next_run(app)
+
+    def preloaded(self, instance: Instance) -> "Zygote | None":
+        """The process that an instance was forked from, or would be; None if there is none."""
+        return None if self._zygotes is None else self._zygotes.of(instance)
 
     def time_left(self, instance: Instance) -> Seconds | None:
         """How long an instance has before it is replaced for its `max_age`."""
@@ -243,6 +258,8 @@ class Features:
             self._the_watcher().sync(app)
         if self._spreading is not None or spec.cpu_affinity == "spread":
             self._the_spreading().sync(app)
+        if self._zygotes is not None:
+            self._zygotes.sync(app)
 
     def _tell_when_all_are_ready(self) -> None:
         if self._hooks is None or self._all_ready_told:
@@ -346,6 +363,23 @@ class Features:
         if self._watcher is None:
             self._watcher = Watcher(loop=self._loop, reaper=self._reaper, log=self._log)
         return self._watcher
+
+    def _the_zygotes(self) -> "Zygotes":
+        from pidone.supervise.preload.zygotes import Zygotes  # noqa: PLC0415 (only for apps that use it)
+
+        if self._zygotes is None:
+            self._zygotes = Zygotes(
+                loop=self._loop,
+                reaper=self._reaper,
+                log=self._log,
+                environment=self._environment,
+                app_of=self._app_of,
+            )
+            self._on_zygotes(self._zygotes)
+        return self._zygotes
+
+    def _app_of(self, instance: Instance) -> App | None:
+        return next((app for app in self._apps() if app.spec.key() == instance.app.key()), None)
 
 
 def _follows_cpus(spec: AppSpec) -> bool:

@@ -102,6 +102,8 @@ class Instance:
         """It shall replace another one, which serves until this one is ready."""
         self.was_killed = False
         """The last stop ended with SIGKILL."""
+        self.is_recovery = False
+        """The present life began only because the one before ended by itself."""
         self._world = world
         self._observer = observer
         self._policy = RestartPolicy(world.random)
@@ -264,6 +266,7 @@ class Instance:
 
     def _begin_afresh(self) -> None:
         self._policy.forgive()
+        self.is_recovery = False
         if self._asked == ON_TIME:  # each run of a job is its first life
             self.restarts = 0
             self._cause = self._asked
@@ -399,6 +402,7 @@ class Instance:
         elif self._goal is Goal.GIVE_UP:
             self._give_up()
         elif self._goal is Goal.RENEW:
+            self.is_recovery = False
             self.restarts += 1
             self._begin()
         else:
@@ -453,6 +457,7 @@ class Instance:
             self._world.lifecycle.happened(self, "on_give_up")
 
     def _retry_in(self, delay: Seconds) -> None:
+        self.is_recovery = True
         self.restarts += 1
         if delay <= 0:
             self._begin()

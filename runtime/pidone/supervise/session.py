@@ -32,6 +32,7 @@ from pidone.throttle import Throttle
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
+    from pidone.supervise.preload.zygotes import Zygotes
     from pidone.supervise.upwards import Upwards
 
 STALLED_STDOUT_S: Final = 2.0
@@ -116,6 +117,7 @@ class Session:
             apps=lambda: self._supervisor.apps.values(),  # noqa: PLW0108 (it is made below)
             is_ready=lambda: self._supervisor.is_ready,
             on_cpus=self._cpus_seen,
+            on_zygotes=self._fork_from,
         )
         self._supervisor = Supervisor(
             ecosystem,
@@ -200,6 +202,9 @@ class Session:
             self._broken_off(error)
         else:
             self._supervisor.faults.handle(loop, context)
+
+    def _fork_from(self, zygotes: "Zygotes") -> None:
+        self._launcher.spawn_preloaded = zygotes.spawn
 
     def _close_rooms(self) -> None:
         for room in (self._config_watch, self._control):

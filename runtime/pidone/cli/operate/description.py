@@ -89,10 +89,21 @@ def _facts(shown: Mapping[str, Any], app: Mapping[str, Any]) -> list[str]:
         *_times(details),
         *_fact("watch", ", ".join(details["watch"])),
         *_fact("hooks", ", ".join(details["hooks"])),
+        *_fact("preload", details["preload"]),
+        *_of_each("forked from", {each["index"]: _zygote(each["zygote"]) for each in details["instances"]}),
     ]
     for instance in details["instances"]:
         lines += _live(instance, shown.get("live", {}).get(str(instance["pid"]), ()))
     return lines
+
+
+def _zygote(zygote: Mapping[str, Any] | None) -> str:
+    """In words; empty for an instance without one."""
+    if zygote is None:
+        return ""
+    if zygote["state"] != "ready":
+        return f"nobody ({zygote['state']}{': ' * bool(zygote['reason'])}{zygote['reason'] or ''})"
+    return f"pid {zygote['pid']}, imported in {table.duration(zygote['import_s'])}, {zygote['forks']} forks"
 
 
 def _state(app: Mapping[str, Any], details: Mapping[str, Any]) -> list[str]:

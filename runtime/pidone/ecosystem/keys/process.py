@@ -83,6 +83,15 @@ WHAT_RUNS: Final = KeyGroup(
             "(`docker update`, resize of a pod); `false` keeps the number of the start.",
             ours=True,
         ),
+        Key(
+            "preload",
+            tables.PRELOAD,
+            "Python: one process imports this module (`myapp.wsgi:app`, `pkg.jobs:main`), and the instances "
+            "are forked from it; `true` takes what uvicorn, gunicorn or hypercorn is told to serve. See "
+            "[clusters](clusters.md#preload).",
+            ours=True,
+            default="off",
+        ),
         Key("instance_var", kinds.STRING, "Variable that holds the index of the instance, from 0."),
         Key(
             "increment_var",

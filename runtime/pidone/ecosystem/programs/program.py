@@ -77,6 +77,9 @@ class Program(NamedTuple):
     defaults: Mapping[str, Any] = NO_VARIABLES
     """Keys of the app whose defaults are others for this program."""
 
+    is_python: bool = False
+    """Whether Python runs it, by its interpreter or its first line."""
+
     @property
     def is_node(self) -> bool:
         """Whether Node's cluster protocol is to be expected."""
@@ -98,7 +101,7 @@ def resolve(request: ProgramRequest, scope: Scope) -> Program | None:
         if request.interpreter_args and program.interpreter == "none":
             scope.warn("interpreter_args: dropped, as no interpreter runs this script", "interpreter_args")
         is_python = not program.defaults and _is_python(program, request)  # not our own file server
-        return program._replace(env_defaults=_UNBUFFERED) if is_python else program
+        return program._replace(env_defaults=_UNBUFFERED, is_python=True) if is_python else program
     except Missing as missing:
         scope.error(f"{missing.key} = {shown(missing.value)}: {missing.why}", missing.key)
         return None

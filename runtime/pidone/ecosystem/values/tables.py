@@ -430,6 +430,20 @@ RATE: Final = ValueKind(
         fragments.text(rf"{NUMBER}\s*(/s)?"),
     ),
 )
+_MODULE: Final = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*(\.\w+)*)?"
+
+
+def _parse_preload(value: object) -> bool | str:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and re.fullmatch(_MODULE, value.strip()):
+        return value.strip()
+    raise Invalid('expected true, or what to import: "myapp" or "myapp.wsgi:app"')
+
+
+PRELOAD: Final = ValueKind(
+    "module or true", _parse_preload, fragments.either({"type": "boolean"}, fragments.text(_MODULE))
+)
 SHARE: Final = ValueKind(
     "`python`, `kernel`, `none`", _parse_share, {"enum": ["python", "kernel", "none", "", False]}
 )

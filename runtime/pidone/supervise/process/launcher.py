@@ -55,6 +55,8 @@ class ForkLauncher:
         self._refusals = Refusals(log)
         self._cleanups: set[Cleanup] = set()
         self._is_closed = False
+        self.spawn_preloaded: Callable[[InstanceId, SpawnPlan], int] = lambda _who, plan: spawn(plan)
+        """What starts the processes of apps with `preload`: those that fork them set it."""
 
     def close(self) -> None:
         """Start nobody any more: whoever ends now has ended for good."""
@@ -85,7 +87,7 @@ class ForkLauncher:
                 raise SpawnError(str(error)) from error
             except OSError as error:
                 raise SpawnError(f"descriptors: {error.strerror}") from error
-            pid = spawn(self._plan(app, who, handover, outlet, stdin))
+            pid = self._spawn(app, who, self._plan(app, who, handover, outlet, stdin))
             undo.callback(self._take_back, pid)
             try:
                 process = self._accompany(app, who, pid, handover, outlet, stdin, on_exit)
@@ -95,6 +97,9 @@ class ForkLauncher:
         self._reaper.watch(pid, process.main_ended)
         self._watch_over(app, pid)
         return process
+
+    def _spawn(self, app: AppSpec, who: InstanceId, plan: SpawnPlan) -> int:
+        return spawn(plan) if app.preload is None else self.spawn_preloaded(who, plan)
 
     def _accompany(
         self,

@@ -35,5 +35,8 @@ class Expectation:
 
 
 def expect(name: str, on_module: Callable[[Any], None]) -> None:
-    """Wait for the import, which comes after this: Python has only just started."""
+    """Wait for the import, unless it has been: the module of a preloaded app may be there already."""
+    if name in sys.modules:
+        on_module(sys.modules[name])
+        return
     sys.meta_path.insert(0, Expectation(name, on_module))

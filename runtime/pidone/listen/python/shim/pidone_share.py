@@ -40,6 +40,8 @@ def install() -> None:
     """Put bind() and listen() below in the place of Python's."""
     setattr(socket.socket, "bind", bind)  # noqa: B010 (mypy forbids the plain assignment)
     setattr(socket.socket, "listen", listen)  # noqa: B010
+    if "LISTEN_FDS" in os.environ:  # what it is given listens already
+        setattr(socket.socket, "getsockopt", getsockopt)  # noqa: B010
     pidone_uvloop.expect(serve)
     pidone_imports.expect("portend", _share_is_free)
 

@@ -1,0 +1,261 @@
+"""One process that has imported an app and forks its workers; its other side is shim/pidone_zygote.py."""
+
+import json
+import os
+import select
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from enum import Enum, auto
+from errno import EIO, EPROTO
+from typing import Any, Final, Protocol
+
+from pidone.contracts import Clock, Outlet, Timer
+from pidone.csignal import signal
+from pidone.descriptors import close
+from pidone.ecosystem.spec import AppSpec, Seconds
+from pidone.errors import SpawnError
+from pidone.init import proctree
+from pidone.init.reaper import ExitStatus, Reaper
+from pidone.init.spawn import SpawnPlan, spawn
+from pidone.listen.python.share import SHIM
+from pidone.supervise.preload.command import PythonCommand
+from pidone.supervise.process.leftovers import MARK
+
+SCRIPT: Final = os.path.join(SHIM, "pidone_zygote.py")
+CHANNEL: Final = 3
+"""Where the zygote has its side of the socket."""
+ANSWER_MS: Final = 2000
+"""A fork takes milliseconds; the runtime does nothing else meanwhile."""
+_PACKET: Final = 65536
+
+
+class ForkRefusedError(Exception):
+    """The zygote does not answer; nobody has been started."""
+
+
+class Loop(Clock, Protocol):
+    """The part of the loop that hears of what can be read."""
+
+    def add_reader(self, fd: int, callback: Callable[..., object], *args: object) -> None: ...
+
+    def remove_reader(self, fd: int) -> bool: ...
+
+
+class Phase(Enum):
+    """How far a zygote is."""
+
+    IMPORTING = auto()
+    READY = auto()
+    REFUSED = auto()
+    """It cannot be used; its workers are started one by one."""
+    GONE = auto()
+
+
+class Zygote:
+    """The runtime's side of it."""
+
+    def __init__(
+        self,
+        app: AppSpec,
+        plan: SpawnPlan,
+        task: dict[str, Any],
+        *,
+        outlet: Outlet,
+        loop: Loop,
+        reaper: Reaper,
+        patience: Seconds,
+        on_decided: Callable[["Zygote"], None],
+        on_end: Callable[["Zygote", ExitStatus], None],
+    ) -> None:
+        """Start it. `on_decided` hears once that it is ready or refused, `on_end` of an end nobody asked for.
+
+        Raises SpawnError or OSError; then nothing is left of the attempt.
+        """
+        self.app = app
+        self.phase = Phase.IMPORTING
+        self.why_not = ""
+        self.born: Seconds = loop.time()
+        self.import_s: Seconds = 0.0
+        self.modules = 0
+        self.forks = 0
+        self.waiting: list[Callable[[], None]] = []
+        """Who is to be told when it is decided whether it can be used."""
+        self._loop = loop
+        self._outlet = outlet
+        self._on_decided = on_decided
+        self._on_end = on_end
+        self._is_ended = False
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._channel = ours
+        try:
+            ours.send(json.dumps(task).encode())
+            self.pid = spawn(plan.but(fds={CHANNEL: theirs.fileno()}))
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self._reaper = reaper
+        reaper.watch(self.pid, self._ended)
+        outlet.spawned(self.pid)
+        loop.add_reader(ours.fileno(), self._heard)
+        self._timer: Timer | None = loop.call_later(patience, lambda: self._be_late(patience))
+
+    def fork(self, plan: SpawnPlan, command: PythonCommand) -> int:
+        """Have a worker forked, and let it go; its pid. It is a child of the runtime's.
+
+        Raises:
+            SpawnError: the worker could not become what the plan says.
+            ForkRefusedError: the zygote does not answer.
+        """
+        stdin = os.open(os.devnull, os.O_RDONLY) if plan.stdin is None else plan.stdin
+        go_read, go_write = os.pipe()
+        request = -1
+        try:
+            request = _in_memory(_request(plan, command))
+            given = {0: stdin, 1: plan.stdout, 2: plan.stderr, **plan.fds}
+            pid = self._ask([request, go_read, *given.values()])
+            os.write(go_write, b"g")
+        except OSError as error:
+            raise ForkRefusedError(f"{error.strerror}") from error
+        finally:
+            for number in (go_read, go_write, request):
+                if number >= 0:
+                    close(number)
+            if plan.stdin is None:
+                close(stdin)
+        self.forks += 1
+        return pid
+
+    def view(self) -> dict[str, Any]:
+        """What is shown of it."""
+        return {
+            "pid": None if self.phase in (Phase.REFUSED, Phase.GONE) else self.pid,
+            "state": self.phase.name.lower(),
+            "reason": self.why_not or None,
+            "import_s": round(self.import_s, 3),
+            "forks": self.forks,
+        }
+
+    def end(self) -> None:
+        """Nobody needs it any more. It does nothing but wait, so that it is killed."""
+        if self._is_ended or self.phase is Phase.GONE:
+            return
+        self._is_ended = True
+        self._stop_listening()
+        proctree.deliver(-self.pid, signal.SIGKILL)
+        proctree.deliver(self.pid, signal.SIGKILL)
+
+    def bury(self) -> None:
+        """The runtime ends at once: nobody will hear of its end."""
+        self.end()
+        with suppress(ChildProcessError):  # it had ended already
+            os.waitpid(self.pid, 0)
+        self._outlet.finish()
+
+    def _ask(self, descriptors: list[int]) -> int:
+        """Send a request and wait for the answer. Raises OSError, SpawnError, ForkRefusedError."""
+        self._channel.setblocking(False)
+        socket.send_fds(self._channel, [b"fork"], descriptors)
+        poll = select.poll()
+        poll.register(self._channel, select.POLLIN)
+        if not poll.poll(ANSWER_MS):
+            self._give_up(f"it did not fork within {ANSWER_MS / 1000:g} s")
+        answer = self._channel.recv(_PACKET)
+        if not answer:
+            self._give_up("it has ended")
+        if answer.isdigit():
+            return int(answer)
+        number, _, step = answer.decode(errors="replace").partition(" ")
+        raise SpawnError(step) from OSError(int(number) if number.isdigit() else EIO, "")
+
+    def _give_up(self, why: str) -> None:
+        """A worker that it may still fork ends by itself: nobody will let it go."""
+        proctree.deliver(self.pid, signal.SIGKILL)  # its end will be told
+        raise ForkRefusedError(why) from OSError(EPROTO, why)
+
+    def _heard(self) -> None:
+        try:
+            data = self._channel.recv(_PACKET)
+        except OSError:
+            data = b""
+        answer = json.loads(data) if data else {}
+        if "refused" in answer:
+            self.why_not = str(answer["refused"])
+            self._is_ended = True
+            proctree.deliver(-self.pid, signal.SIGKILL)  # what it has started is nobody's
+            self._decide(Phase.REFUSED)
+        elif "modules" in answer:
+            self.modules = int(answer["modules"])
+            self._decide(Phase.READY)
+        else:
+            self._stop_listening()  # its end will be told
+
+    def _be_late(self, patience: Seconds) -> None:
+        self._timer = None
+        self.why_not = f"the import takes longer than {patience:g} s (reload_timeout, listen_timeout)"
+        self.end()
+        self._decide(Phase.REFUSED)
+
+    def _decide(self, phase: Phase) -> None:
+        self._stop_listening()
+        self.phase = phase
+        self.import_s = self._loop.time() - self.born
+        self._on_decided(self)
+        waiting, self.waiting = self.waiting, []
+        for each in waiting:
+            each()
+
+    def _stop_listening(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._channel.fileno() >= 0:
+            self._loop.remove_reader(self._channel.fileno())
+
+    def _ended(self, status: ExitStatus) -> None:
+        self._stop_listening()
+        self._channel.close()
+        self._outlet.finish()
+        was_asked, was_importing = self._is_ended, self.phase is Phase.IMPORTING
+        if self.phase is not Phase.REFUSED:
+            self.phase = Phase.GONE
+        if not was_asked:
+            self._on_end(self, status)
+        if was_importing:
+            waiting, self.waiting = self.waiting, []
+            for each in waiting:
+                each()
+
+
+def plan_of(plan: SpawnPlan, command: PythonCommand) -> SpawnPlan:
+    """How to start the zygote of a command that would be started by `plan`, without what is an instance's.
+
+    The mark has room for those of the workers, which write theirs over it.
+    """
+    env = {**plan.env, MARK: "preload".ljust(len(plan.env.get(MARK, "")) + 24, ".")}
+    return plan.but(argv=(*command.interpreter, SCRIPT, str(CHANNEL), *command.words), env=env, stdin=None)
+
+
+def _request(plan: SpawnPlan, command: PythonCommand) -> bytes:
+    given = {
+        "words": command.words,
+        "command": (*command.interpreter, *command.words),
+        "env": dict(plan.env),
+        "mark": MARK,
+        "cwd": plan.cwd or "/",
+        "targets": [0, 1, 2, *plan.fds],
+        "pid_vars": plan.pid_vars,
+        "umask": plan.umask,
+        "cpus": plan.cpu_affinity,
+    }
+    return json.dumps(given).encode()
+
+
+def _in_memory(data: bytes) -> int:
+    """A file without a name, open for whoever gets the descriptor. Raises OSError."""
+    number = os.memfd_create("pidone-preload", os.MFD_CLOEXEC)
+    with open(number, "wb", closefd=False) as file:
+        file.write(data)
+    return number
