@@ -266,7 +266,7 @@ class Stage:
         self.launcher = FakeLauncher(turn=self.clock.advance)
         self.log = FakeLog()
         self.broker = FakeBroker()
-        self.world = World(self.clock, self.launcher, self.log, self.broker, random)
+        self.world = World(self.clock, self.launcher, self.log, self.broker, random, self.clock)
 
 
 def spec(name: str = "app", **keys: Any) -> AppSpec:

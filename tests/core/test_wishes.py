@@ -139,9 +139,9 @@ def test_whoever_is_late_at_first_may_take_as_long_in_a_reload(tmp_path: Path) -
     late = "sleep 0.6; echo up; trap 'exit 0' TERM; while :; do sleep 0.05; done"
     api = app("api", late, listen=[f"127.0.0.1:{port}"], listen_timeout="200ms")
     with site(tmp_path, api) as it:
-        (told,) = it.run.find(event="instance.not_ready")
+        told = it.run.expect(event="instance.not_ready")
         assert "listen_timeout" in told["message"]
-        eventually(lambda: it.run.find(message="up"), "its word")
+        it.run.expect(message="up")
         assert it.command("reload", "api").returncode == 0
         assert it.command("reload", "api").returncode == 0
         assert not it.run.find(event="app.reload_failed")

@@ -251,7 +251,7 @@ def _install() -> None:
         (cgroup.Box, SimpleNamespace(find=lambda: SimBox(_World.now))),
         (loop.new_event_loop, _the_loop),
         (session._random, _random),
-        (reaper.Reaper, lambda on_orphan: _RealReaper(on_orphan, now=lambda: _World.now.loop.now)),
+        (reaper.Reaper, lambda on_orphan: _RealReaper(on_orphan, now=_World.now.burial_time)),
         (Relay, lambda *_args, **_keys: _World.now.log),
         (LazyBroker, lambda *_args: _World.now.broker),
         (Loading, lambda _load: SimLoading(_World.now)),

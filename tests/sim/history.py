@@ -168,8 +168,10 @@ class History:
         self._log.append(f"t={self._world.loop.now:g}    {event} {about} {message}")
         if event in ("runtime.error", "runtime.refused"):
             self._world.loop.errors.append(str(fields.get("exc_info", message)))
+        elif event == "instance.kill":
+            self._judge.said_to_be_killed(str(fields["app"]), int(str(fields["instance"])), message)
         elif event == "runtime.deadline":
-            self._judge.is_overdue = True
+            self._judge.said_to_be_late()
         elif event == "runtime.stop":
             self._judge.whole_stops()
         elif event == "app.reload_failed":

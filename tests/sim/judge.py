@@ -283,6 +283,20 @@ class Judge:
         if had < patience - _EARLY:
             self.complain("early", f"{main} is killed after {had:g} s of its {patience:g} s")
 
+    def said_to_be_killed(self, app: str, index: int, why: str) -> None:
+        """A deadline is judged after whatever has happened by then, be it told late or not at all."""
+        slot = f"default/{app}:{index}:"
+        if why.startswith("still there") and not any(
+            proc.alive and proc.mark.startswith(slot) for proc in self._world.kernel.procs.values()
+        ):
+            self.complain("dead", f"{app}:{index} is {why}, and had ended")
+
+    def said_to_be_late(self) -> None:
+        """The time of the whole stop is up."""
+        self.is_overdue = True
+        if not any(proc.alive for proc in self._world.kernel.procs.values()):
+            self.complain("dead", "the time of the stop is up, and everybody had ended")
+
     @property
     def is_orderly(self) -> bool:
         """Whether nobody has set a time for the whole stop, or asked twice."""

@@ -84,4 +84,6 @@ class World(Record):
     log: LogSink
     broker: SocketBroker
     random: Callable[[], float]
+    deadlines: Clock
+    """For what is held against somebody: it calls after whatever has happened by then."""
     lifecycle: Lifecycle[Any, Any] = NoLifecycle()

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from pidone.contracts import InstanceId, LogSink, Timer
+from pidone.contracts import Clock, InstanceId, LogSink, Timer
 from pidone.ecosystem.spec import AppSpec, RuntimeSpec, Seconds
 from pidone.init.reaper import ExitStatus, Reaper
 from pidone.supervise.app import App
@@ -46,6 +46,7 @@ class Features:
         runtime: RuntimeSpec,
         *,
         loop: "AbstractEventLoop",
+        deadlines: Clock,
         reaper: Reaper,
         log: LogSink,
         random: Callable[[], float],
@@ -58,6 +59,7 @@ class Features:
     ) -> None:
         """`environ` is the runtime's own, `environment` what a process of an app gets.
 
+        `deadlines` is the clock for what is held against a hook.
         `apps` lists all there are, and `is_ready` tells whether everything that shall run does.
         `on_cpus` hears how many CPUs the container may use, where an app wants to follow that, and
         `on_zygotes` who forks the workers of apps with `preload`.
@@ -68,6 +70,7 @@ class Features:
         self._on_zygotes = on_zygotes
         self._runtime = runtime
         self._loop = loop
+        self._deadlines = deadlines
         self._reaper = reaper
         self._log = log
         self._random = random
@@ -312,7 +315,7 @@ class Features:
         if self._hooks is None:
             self._hooks = Hooks(
                 self._runtime,
-                clock=self._loop,
+                clock=self._deadlines,
                 reaper=self._reaper,
                 log=self._log,
                 environ=self._environment,

@@ -121,7 +121,7 @@ class Instance:
         """Whether the process tells by itself when it can work."""
         self._drains_since: Seconds = 0.0
         """When the present stop began."""
-        self._deadline = Deadline(world.clock, self.handle)
+        self._deadline = Deadline(world.deadlines, self.handle)
         self._pending: Pending | None = None
         """What the start or the stop waits for."""
 

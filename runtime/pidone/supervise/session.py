@@ -18,6 +18,7 @@ from pidone.logs.relay import Relay
 from pidone.record import Record
 from pidone.signames import parse_signal, signal_name
 from pidone.supervise.collaborators import World
+from pidone.supervise.deadline import DeadlineClock
 from pidone.supervise.ending import Ending
 from pidone.supervise.faults import SYSTEM_ERRORS, end_processes
 from pidone.supervise.features import Features
@@ -106,9 +107,11 @@ class Session:
             environ=around.environ,
             count=self._instances,
         )
+        deadlines = DeadlineClock(self._loop, self._bury)
         self._features = Features(
             ecosystem.runtime,
             loop=self._loop,
+            deadlines=deadlines,
             reaper=self._reaper,
             log=self._ledger,
             random=_random,
@@ -121,7 +124,10 @@ class Session:
         )
         self._supervisor = Supervisor(
             ecosystem,
-            World(self._loop, self._launcher, self._ledger, self._broker, _random, self._features),
+            World(
+                *(self._loop, self._launcher, self._ledger, self._broker, _random, deadlines),
+                self._features,
+            ),
             self._broker,
             count=self._count,
             on_done=self._done,
@@ -355,6 +361,13 @@ class Session:
             return
         if self._is_reaping:
             self._loop.call_soon(self._reap)
+
+    def _bury(self) -> bool:
+        """Who is dead, before anybody is said to be late; True if there may be more."""
+        try:
+            return self._reaper.reap()
+        except OSError:  # asked again, and told, by the turn that a signal begins
+            return False
 
     def _orphan_buried(self, _pid: int) -> None:
         self._launcher.orphan_buried()

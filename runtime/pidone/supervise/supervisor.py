@@ -159,7 +159,7 @@ class Supervisor:
         delay = 0.0 if at_once or not self.apps else self._delay_left()
         self._log("info", "runtime.stop", ending.message, reason=ending.reason, delay_s=delay or None)
         limit = self.time_to_stop = stop_time(self.runtime, self._ordered(), delay)
-        self._deadline = self._world.clock.call_later(limit, self._out_of_time)
+        self._deadline = self._world.deadlines.call_later(limit, self._out_of_time)
         if delay > 0:
             self.phase = Phase.LINGERING
             self._world.clock.call_later(delay, self._prepare_stop)
@@ -494,12 +494,17 @@ class Supervisor:
 
     def _out_of_time(self) -> None:
         up = [app for app in self.apps.values() if not app.is_down]
+        if self.phase is Phase.STOPPING and not up and not self._makes_last_stand:
+            # The last one has just been buried: what remains is to come to rest.
+            self._deadline = self._world.deadlines.call_later(AFTER_KILL, self._out_of_time)
+            self.reconcile()
+            return
         # Who got more time and has gone meanwhile has taken it from those that he depended on.
         late = [each for each in self._all_instances() if each.asked_for_more]
         if up and late and not self._gave_more and self.runtime.shutdown_timeout is None:
             self._gave_more = True  # once: who asks for ever is not waited for for ever
             more = stop_time(self.runtime, [app.spec for app in up], max(each.time_left for each in late))
-            self._deadline = self._world.clock.call_later(more, self._out_of_time)
+            self._deadline = self._world.deadlines.call_later(more, self._out_of_time)
             return
         self._overran = True
         self._log("error", "runtime.deadline", "the time for the whole stop is up: killing what is left")
@@ -508,7 +513,7 @@ class Supervisor:
             self._kill_everything()
             return
         # Somebody took longer than he has, and those he depends on have not been asked yet: they are now.
-        self._deadline = self._world.clock.call_later(LAST_CHANCE, self._kill_everything)
+        self._deadline = self._world.deadlines.call_later(LAST_CHANCE, self._kill_everything)
         self._stop_apps()
         for instance in self._all_instances():
             if instance not in waiting:
@@ -517,10 +522,9 @@ class Supervisor:
             self._safely(app.stop)
 
     def _kill_everything(self) -> None:
-        clock = self._world.clock
         if self._deadline is not None:
             self._deadline.cancel()
-        self._deadline = clock.call_later(AFTER_KILL, self._finish)
+        self._deadline = self._world.deadlines.call_later(AFTER_KILL, self._finish)
         self._stop_apps()
         for app in self.apps.values():
             self._safely(app.kill)
@@ -561,7 +565,7 @@ class Supervisor:
                 with suppress(Exception):
                     process.signal(instance.app.kill_signal)
         if self._deadline is None:
-            self._deadline = self._world.clock.call_later(LAST_STAND, self._out_of_time)
+            self._deadline = self._world.deadlines.call_later(LAST_STAND, self._out_of_time)
         self._wait_for_the_last()
 
     def _wait_for_the_last(self) -> None:
