@@ -22,10 +22,10 @@ class DockerError(Exception):
     """The client refused or failed."""
 
 
-def docker(*arguments: str, timeout: float = 600) -> str:
-    """Run the client; its output. Raises DockerError with what it said on stderr."""
+def docker(*arguments: str, timeout: float = 600, stdin: str = "") -> str:
+    """Run the client with this input; its output. Raises DockerError with what it said on stderr."""
     done = subprocess.run(
-        ["docker", *arguments], capture_output=True, text=True, timeout=timeout, check=False
+        ["docker", *arguments], capture_output=True, text=True, timeout=timeout, check=False, input=stdin
     )
     if done.returncode:
         raise DockerError(f"{' '.join(done.args)}: {done.returncode}\n{done.stderr[-3000:]}")
