@@ -289,7 +289,7 @@ def copy_standard_library(library: Path) -> None:
         ignore_dangling_symlinks=True,
     )
     for package, unused in {**UNUSED_BELOW, "lib-dynload": UNUSED_EXTENSIONS}.items():
-        for path in (library / package).iterdir():
+        for path in (library / package).glob("*"):  # `sysconfig` is a package from Python 3.13 on
             if unused.match(path.name):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 

@@ -2,7 +2,8 @@
 
 OpenSSL is for webhooks, watchfiles for `watch`; they are a third of everything that the bundle would hold.
 Libraries are found by their sonames (dlopen(3): what is loaded already under that name is taken), so they are
-loaded first, out of memory (memfd_create(2)), and the extension last.
+loaded first, out of memory (memfd_create(2)), and the extension last. Where that is refused, by a seccomp
+filter or vm.memfd_noexec, a file without a name takes its place.
 """
 
 import ctypes
@@ -12,13 +13,34 @@ import sys
 from importlib.machinery import ExtensionFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 
+FOLDERS = ("/dev/shm", "/run", "/tmp", "/var/tmp", ".")  # noqa: S108 (mkstemp takes care)
+
+
+def _empty(name: str) -> int:
+    """A descriptor of what can be written and then loaded. Raises OSError."""
+    try:
+        return os.memfd_create(name)
+    except OSError:
+        import tempfile  # noqa: PLC0415 (rare)
+
+        for folder in FOLDERS:
+            try:
+                descriptor, path = tempfile.mkstemp(dir=folder)
+            except OSError:  # read-only, full or not there
+                continue
+            os.unlink(path)
+            if not os.fstatvfs(descriptor).f_flag & os.ST_NOEXEC:
+                return descriptor
+            os.close(descriptor)
+        raise
+
 
 def _load(name: str) -> None:
     folder = os.path.join(os.path.dirname(os.path.dirname(os.__file__)), "packed", name)
     descriptors: list[int] = []
     try:
         for packed in sorted(os.listdir(folder)):
-            descriptors.append(os.memfd_create(packed))
+            descriptors.append(_empty(packed))
             with open(os.path.join(folder, packed), "rb") as file:
                 library = lzma.decompress(file.read())
             with open(descriptors[-1], "wb", closefd=False) as unpacked:

@@ -1,5 +1,6 @@
 """The accept queues of listening sockets, as far as the kernel tells."""
 
+import os
 import socket
 
 import pytest
@@ -20,3 +21,15 @@ def test_a_short_answer_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
         assert address in read_backlogs()
         monkeypatch.setattr(socket.socket, "getsockopt", short)
         assert address not in read_backlogs()
+
+
+def test_without_proc_they_are_found_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A root without /proc has metrics too."""
+
+    def nothing(_: object) -> list[str]:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(os, "listdir", nothing)
+    with socket.create_server(("127.0.0.1", 0), backlog=7) as listener:
+        address = "{}:{}".format(*listener.getsockname())
+        assert read_backlogs()[address].limit == 7

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Process 1 of the machine: a unified hierarchy with cpu, memory and pids, then the suite, then the end.
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root CORE_PATIENCE=120
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root CORE_PATIENCE=600
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev

@@ -204,15 +204,9 @@ TOOLS: Final = "apt-get update -q && apt-get install -y -q --no-install-recommen
 BUNDLE: Final = """
 export PYTHONHASHSEED=0 SOURCE_DATE_EPOCH=0
 rm -rf /out /opt/venv && mkdir -p /out/opt
-musl-gcc -static -Os -s -Wall -Wextra -Werror -o /src/pidone /src/docker/bundle/launcher.c
 python3 -m venv --without-pip /opt/venv
 PATH=/opt/pidone/bin:$PATH sh /src/docker/install.sh /opt/venv /src/docker/requirements.lock
 /opt/pidone/bin/pip --python /opt/venv/bin/python install -q --no-compile --no-deps --no-index /src/*.whl
-python3 /src/docker/bundle/make.py /opt/venv /out/opt/pidone
-cd /out/opt/pidone && mkdir bin libexec && cp /src/pidone bin/ && cp /src/docker/bundle/start.py lib/
-for name in pm2-runtime pm2-docker pm2 tini dumb-init ../libexec/python3; do
-  ln -s ../bin/pidone "bin/$name"
-done
-find /out -exec touch --no-dereference --date=@0 {} +
+sh /src/docker/bundle/build.sh /opt/venv /out/opt/pidone
 """
 """As the Dockerfile's stages `pidone` and `bundle-folder`."""

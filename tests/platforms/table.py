@@ -44,12 +44,27 @@ class Row:
         return "| " + " | ".join(value.replace("|", "\\|").replace("\n", " ") for value in values) + " |\n"
 
 
-def keep(row: Row, file: Path) -> None:
-    """Remember a row, in the place of an earlier one."""
+def keep(row: Row, file: Path, *, whole: bool) -> None:
+    """Remember a row in the place of an earlier one, or only what it says of its cases."""
     known = json.loads(file.read_text()) if file.exists() else {}
+    if not whole and row.where in known:
+        row = _joined(Row(**known[row.where]), row)
     known[row.where] = asdict(row)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(known, indent=1))
+
+
+def _joined(known: Row, played: Row) -> Row:
+    again = {*played.held, *played.failed}
+    failed = {case: why for case, why in known.failed.items() if case not in again}
+    return Row(
+        where=known.where,
+        date=played.date,
+        held=[*(case for case in known.held if case not in again), *played.held],
+        failed={**failed, **played.failed},
+        degraded=sorted({*known.degraded, *played.degraded}),
+        missing=played.missing,
+    )
 
 
 def write(page: Path, file: Path, order: list[str]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from harness import PIDONE
 from platforms.cells import CELLS, command, environment
 
-FIXED = ("signals", "exit_codes", "zombies", "shared_ports", "ls")
+FIXED = ("signals", "exit_codes", "zombies", "shared_ports", "ls", "metrics")
 """What every run looks at; `make test-platforms` runs all."""
 
 

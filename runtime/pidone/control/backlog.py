@@ -5,8 +5,11 @@ tcp(7) TCP_INFO of a listener: `tcpi_unacked` is the accept queue's length, `tcp
 """
 
 import os
+import resource
 import socket
+import stat
 import struct
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 _QUEUE: Final = struct.Struct("24x2I")
@@ -20,14 +23,18 @@ class Backlog(NamedTuple):
     limit: int
 
 
+_MOST: Final = 4096
+"""Descriptors that are looked at where nothing tells which ones there are."""
+
+
 def read_backlogs() -> dict[str, Backlog]:
     """By `host:port`; sockets that close meanwhile, or whose kernel does not tell, are left out."""
     found: dict[str, Backlog] = {}
-    for name in os.listdir("/proc/self/fd"):
+    for descriptor in _descriptors():
         try:
-            if not os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+            if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
                 continue
-            with socket.socket(fileno=os.dup(int(name))) as sock:
+            with socket.socket(fileno=os.dup(descriptor)) as sock:
                 if sock.family not in (socket.AF_INET, socket.AF_INET6) or sock.type != socket.SOCK_STREAM:
                     continue
                 if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
@@ -43,3 +50,11 @@ def read_backlogs() -> dict[str, Backlog]:
         known = found.get(address, Backlog(0, 0))
         found[address] = Backlog(known.waiting + waiting, known.limit + limit)
     return found
+
+
+def _descriptors() -> Iterable[int]:
+    """Our own; without /proc, all that there may be."""
+    try:
+        return [int(name) for name in os.listdir("/proc/self/fd")]
+    except OSError:
+        return range(min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], _MOST))
