@@ -122,5 +122,5 @@ def _silence(case: Case | None, seen: Seen) -> list[str]:
     """What does not come has to be told by somebody."""
     told = seen.err or seen.refused or any(r.get("level") in ("warning", "error") for r in seen.records)
     if (seen.missed or seen.code) and not told and "records" not in _allowed(case):
-        return [f"silent: {', '.join(seen.missed) or f'code {seen.code}'}"]
+        return [f"silent: {', '.join(seen.missed)}" if seen.missed else f"not told: code {seen.code}"]
     return []
