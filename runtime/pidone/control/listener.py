@@ -65,6 +65,8 @@ class Listener:
         self._streams: dict[Connection, None] = {}
         self._opening: set[asyncio.Task[object]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._due: Seconds = 0.0
+        """When it is to ring."""
         self._resuming: asyncio.TimerHandle | None = None
         self._loop = loop  # it may not run yet: a client can be quicker than asyncio's import
 
@@ -130,7 +132,7 @@ class Listener:
         self._opening.add(opening)
         opening.add_done_callback(functools.partial(self._opened, connection, client))
         if self._timer is None:
-            self._timer = self._loop.call_later(_SWEEP, self._sweep)
+            self._look_later()
 
     def _opened(self, connection: Connection, client: socket.socket, task: "asyncio.Task[object]") -> None:
         self._opening.discard(task)
@@ -211,10 +213,20 @@ class Listener:
 
     def _sweep(self) -> None:
         now = self._loop.time()
+        late = max(0.0, now - self._due)
         for connection in list(self._connections):
-            if connection.deadline is not None and connection.deadline <= now:
+            if connection.deadline is None:
+                continue
+            connection.deadline += late  # what the runtime did not come to read is no client's fault
+            if connection.deadline <= now:
                 connection.abort()
-        self._timer = self._loop.call_later(_SWEEP, self._sweep) if self._connections else None
+        self._timer = None
+        if self._connections:
+            self._look_later()
+
+    def _look_later(self) -> None:
+        self._due = self._loop.time() + _SWEEP
+        self._timer = self._loop.call_at(self._due, self._sweep)
 
 
 def _same(one: bytes, other: bytes) -> bool:
