@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from clusters.site import get, merged, python_app, refused, running
 from harness import eventually
 
 from pidone.init import proctree
+from pidone.supervise.preload.zygote import is_child_of
 
 APP = """
 import json, os, random, sys
@@ -239,3 +241,85 @@ def test_what_cannot_be_preloaded(tmp_path: Path, port: int, keys: dict[str, Any
     code, err, _ = refused(tmp_path, {"name": "web", "script": sys.executable, "args": ["-V"], **keys})
     assert code == 78
     assert why in err
+
+
+LIE = """
+import os, socket
+honest = socket.socket.send
+def lie(channel, data, *flags):
+    return honest(channel, os.environ["LIE"].encode() if CONDITION else data, *flags)
+socket.socket.send = lie
+"""
+LIES_OF_WORKERS = LIE.replace("CONDITION", "data.isdigit()")
+
+
+@pytest.mark.parametrize("named", ["another's", "the runtime", "1", "0", "1" + "0" * 30])
+def test_a_zygote_cannot_name_somebody_elses_process(tmp_path: Path, port: int, named: str) -> None:
+    """It runs the app's code, and what it names would be signalled and buried as a worker."""
+    stranger = subprocess.Popen(["sleep", "600"])
+    try:
+        pid = {"another's": str(stranger.pid), "the runtime": "{os.getppid()}"}.get(named, named)
+        app = app_of(tmp_path, port, "main", instances=1)
+        lie = f"import os\nos.environ['LIE'] = f'{pid}'\n{LIES_OF_WORKERS}"
+        (tmp_path / "site_app.py").write_text(lie + APP)
+        with running(tmp_path, app) as site:
+            assert "none of its workers" in site.run.expect(event="preload.failed")["message"]
+            each = look(port)
+            assert each["import"]["by"] == each["own"]["pid"]
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+SIBLING = """
+import os
+def is_sibling(pid):
+    try:
+        command = open(f"/proc/{pid}/cmdline").read()
+        return "sleep" in command and f"PPid:\\t{os.getppid()}\\n" in open(f"/proc/{pid}/status").read()
+    except OSError:
+        return False
+os.environ["LIE"] = next(filter(is_sibling, filter(str.isdigit, os.listdir("/proc"))))
+"""
+
+
+def test_a_zygote_cannot_name_an_instance_of_another_app(tmp_path: Path, port: int) -> None:
+    """It would be told to stop with its workers, and its own end would be nobody's."""
+    victim = {"name": "victim", "script": "/bin/sleep", "args": "600", "instances": 1}
+    app = app_of(tmp_path, port, "main", instances=1, depends_on=["victim"])
+    (tmp_path / "site_app.py").write_text(SIBLING + LIES_OF_WORKERS + APP)
+    with running(tmp_path, victim, app) as site:
+        assert "none of its workers" in site.run.expect(event="preload.failed")["message"]
+        [pid] = site.pids("victim")
+        os.kill(pid, signal.SIGKILL)
+        site.run.expect(event="instance.exit", app="victim")
+        site.run.expect(event="instance.online", app="victim", count=2)
+
+
+def test_a_worker_runs_as_its_apps_user() -> None:
+    """Whoever may not signal a process may not have us do it, either."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    as_nobody = subprocess.Popen(["sleep", "600"], user=65534)
+    as_root = subprocess.Popen(["sleep", "600"])
+    try:
+        assert is_child_of(65534, as_nobody.pid)
+        assert not is_child_of(65534, as_root.pid)
+        assert is_child_of(None, as_root.pid)
+        assert is_child_of(0, as_nobody.pid)
+        assert not is_child_of(0, os.getppid())
+    finally:
+        for process in (as_nobody, as_root):
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.parametrize("answer", ["[1]", "{", "7", '{"modules": "many"}'])
+def test_what_no_zygote_says_is_refused(tmp_path: Path, port: int, answer: str) -> None:
+    """An import may write there; its workers are started one by one."""
+    app = app_of(tmp_path, port, "main", instances=1, env={"LIE": answer})
+    (tmp_path / "site_app.py").write_text(LIE.replace("CONDITION", "b'modules' in data") + APP)
+    with running(tmp_path, app) as site:
+        assert "what no zygote says" in site.run.expect(event="preload.refused")["message"]
+        assert site.count("runtime.error") == 0

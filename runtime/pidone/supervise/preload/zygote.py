@@ -116,6 +116,8 @@ class Zygote:
             request = _in_memory(_request(plan, command))
             given = {0: stdin, 1: plan.stdout, 2: plan.stderr, **plan.fds}
             pid = self._ask([request, go_read, *given.values()])
+            if self._reaper.owns(pid) or not is_child_of(plan.uid, pid):
+                self._give_up(f"it names process {pid}, which is none of its workers")
             os.write(go_write, b"g")
         except OSError as error:
             raise ForkRefusedError(f"{error.strerror}") from error
@@ -180,17 +182,19 @@ class Zygote:
             data = self._channel.recv(_PACKET)
         except OSError:
             data = b""
-        answer = json.loads(data) if data else {}
-        if "refused" in answer:
-            self.why_not = str(answer["refused"])
+        if not data:
+            self._stop_listening()  # its end will be told
+            return
+        try:
+            answer = json.loads(data)
+            self.modules = int(answer.get("modules", 0))
+            self.why_not = str(answer.get("refused", ""))
+        except (ValueError, TypeError, AttributeError):  # the app has spoken there itself
+            self.why_not = "it says what no zygote says"
+        if self.why_not:
             self._is_ended = True
             proctree.deliver(-self.pid, signal.SIGKILL)  # what it has started is nobody's
-            self._decide(Phase.REFUSED)
-        elif "modules" in answer:
-            self.modules = int(answer["modules"])
-            self._decide(Phase.READY)
-        else:
-            self._stop_listening()  # its end will be told
+        self._decide(Phase.REFUSED if self.why_not else Phase.READY)
 
     def _be_late(self, patience: Seconds) -> None:
         self._timer = None
@@ -251,6 +255,22 @@ def _request(plan: SpawnPlan, command: PythonCommand) -> bytes:
         "cpus": plan.cpu_affinity,
     }
     return json.dumps(given).encode()
+
+
+def is_child_of(uid: int | None, pid: int) -> bool:
+    """Whether it is a child of ours that runs as this user; anybody's if that is root, who may do anything.
+
+    A zygote runs the app's code, and what it names is signalled by us.
+    """
+    try:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if (os.geteuid() if uid is None else uid) == 0:
+            return True
+        with open(f"/proc/{pid}/status") as file:
+            users = next(line for line in file if line.startswith("Uid:"))
+    except (OSError, OverflowError, StopIteration):
+        return False
+    return str(os.geteuid() if uid is None else uid) in users.split()
 
 
 def _in_memory(data: bytes) -> int:
