@@ -168,6 +168,11 @@ class Instance:
         return self._deadline.left
 
     @property
+    def was_asked_late(self) -> bool:
+        """It still has some of the time for its end, and has not been killed."""
+        return self.state.is_ending and not self.was_killed and self._deadline.left > 0
+
+    @property
     def _running(self) -> Process:
         """The process, in states that have one; anything else is a hole in TABLE."""
         if self.process is None:

@@ -16,16 +16,12 @@ class StartOrder:
         """`apps` are those of the supervisor, at any time."""
         self._apps = apps
         self._world = world
-        self._blocked: set[AppKey] = set()
+        self._blocked: set[App] = set()
         """Waiting apps of which it was told that they wait in vain."""
-
-    def forget(self, key: AppKey) -> None:
-        """It is gone, or another one."""
-        self._blocked.discard(key)
 
     def waits(self, app: App) -> bool:
         """Whether it has not begun yet, and still may."""
-        return app.wanted.run is Run.WAITING and app.spec.key() not in self._blocked
+        return app.wanted.run is Run.WAITING and app not in self._blocked
 
     def waits_for(self, app: App) -> str:
         """What stands between the wish for an app and what is there, in words; empty if nothing does."""
@@ -36,10 +32,11 @@ class StartOrder:
 
     def begin(self) -> None:
         """Let those start that wait for nobody any more, and tell of those that wait in vain."""
+        self._blocked.intersection_update(self._apps.values())
         for app in [app for app in self._apps.values() if app.wanted.run is Run.WAITING]:
             missing = self._missing(app)
             if not missing:
-                self._blocked.discard(app.spec.key())
+                self._blocked.discard(app)
                 self._begin_unless_outside(app)
             elif self.waits(app):
                 self._tell_if_blocked(app, missing)
@@ -47,7 +44,7 @@ class StartOrder:
     def _tell_if_blocked(self, app: App, missing: list[Dependency]) -> None:
         first = next((needed for needed in missing if not self._may_come(app, needed)), None)
         if first is not None:
-            self._blocked.add(app.spec.key())
+            self._blocked.add(app)
             text = f"waits for {first.app} to be {first.condition}, which will not happen"
             self._world.log.event("error", "app.blocked", text, **app.spec.labels())
 
@@ -83,5 +80,5 @@ class StartOrder:
         if other.wanted.exchange is not None:
             return other.wanted.exchange.run is not Run.OFF
         if other.wanted.run is Run.WAITING:
-            return other.spec.key() not in self._blocked
+            return other not in self._blocked
         return other.can_satisfy(dependency.condition)

@@ -15,20 +15,18 @@ from typing import Final
 from pidone.contracts import SocketBroker, Timer
 from pidone.ecosystem.spec import AppSpec, Ecosystem, RuntimeSpec, Seconds
 from pidone.ecosystem.stopping import AppKey, dependencies, stop_time
-from pidone.errors import ListenError
 from pidone.init.exitcodes import SIGNAL_BASE, ExitCode
 from pidone.signames import signal_name
 from pidone.supervise.app import App
 from pidone.supervise.collaborators import World
 from pidone.supervise.ending import Ending, ended_by, over
 from pidone.supervise.faults import Faults
-from pidone.supervise.instance import Instance, Numbers
+from pidone.supervise.fleet import Fleet
+from pidone.supervise.instance import Instance
 from pidone.supervise.order import StartOrder
-from pidone.supervise.plan import can_overlap
 from pidone.supervise.process.leftovers import Cleanup, our_descendants
-from pidone.supervise.revision import change, run_of, same_but_count
 from pidone.supervise.states import Event, State
-from pidone.supervise.wanted import Exchange, Run
+from pidone.supervise.wanted import Run
 
 AFTER_KILL: Final[Seconds] = 2.0
 """How long a process may take to vanish after SIGKILL (uninterruptible sleep) before we leave without it."""
@@ -73,16 +71,13 @@ class Supervisor:
         on_done: Callable[[Ending], None],
     ) -> None:
         """`count` resolves `instances`; `on_done` is called once, when nothing is left."""
-        self.ecosystem = ecosystem
-        self.apps: dict[AppKey, App] = {}
+        self._fleet = Fleet(ecosystem, world, broker, self, count=count)
+        self.apps = self._fleet.apps
         self.phase = Phase.NEW
         self._world = world
         self._broker = broker
-        self._count = count
         self._on_done = on_done
         self._order = StartOrder(self.apps, world)
-        self._numbers: dict[AppKey, dict[int, Numbers]] = {}
-        """Of every slot there ever was: no incarnation has the number of another one."""
         self._changed: dict[AppKey, None] = {}
         """Apps to be looked at, in the order in which they changed."""
         self._look_again: Timer | None = None
@@ -105,6 +100,11 @@ class Supervisor:
         """Called after each turn in which something was looked at."""
         self.faults = Faults(world.clock, world.log, self._recover)
         """Who hears about exceptions that nobody expected."""
+
+    @property
+    def ecosystem(self) -> Ecosystem:
+        """What the file says, as far as it is applied."""
+        return self._fleet.ecosystem
 
     @property
     def runtime(self) -> RuntimeSpec:
@@ -134,16 +134,14 @@ class Supervisor:
 
     def open(self) -> None:
         """Bind every listening socket, before anything is started. Raises ListenError."""
-        for spec in self.ecosystem.apps:
-            self._broker.open(spec)
+        self._fleet.open()
 
     def start(self) -> None:
         """Start every app, in the order their dependencies allow."""
         if self.phase is not Phase.NEW:
             return
         self.phase = Phase.RUNNING
-        for spec in self.ecosystem.apps:
-            self._add(Exchange(spec, self._count(spec), run_of(spec)))
+        self._fleet.begin()
         self.reconcile()
 
     def shutdown(self, ending: Ending, *, at_once: bool = False) -> None:
@@ -158,7 +156,7 @@ class Supervisor:
             app.forget_kills()
         delay = 0.0 if at_once or not self.apps else self._delay_left()
         self._log("info", "runtime.stop", ending.message, reason=ending.reason, delay_s=delay or None)
-        limit = self.time_to_stop = stop_time(self.runtime, self._ordered(), delay)
+        limit = self.time_to_stop = stop_time(self.runtime, self._fleet.ordered(), delay)
         self._deadline = self._world.deadlines.call_later(limit, self._out_of_time)
         if delay > 0:
             self.phase = Phase.LINGERING
@@ -183,20 +181,6 @@ class Supervisor:
             self._ending = Ending(SIGNAL_BASE + number, "signal", again)
             self._kill_everything()
 
-    def dependents(self, app: App) -> list[App]:
-        """Who waits for this app when everything starts."""
-        key = app.spec.key()
-        graph = dependencies(other.spec for other in self.apps.values())
-        return [other for other in self.apps.values() if key in graph[other.spec.key()]]
-
-    def remove(self, app: App) -> None:
-        """Stop an app and forget it, as if the file had never named it. Nothing may depend on it."""
-        key = app.spec.key()
-        self.ecosystem = self.ecosystem.but(
-            apps=tuple(spec for spec in self.ecosystem.apps if spec.key() != key)
-        )
-        app.remove()
-
     def begin_drain(self) -> None:
         """Ready no more, from now until the end: somebody takes the traffic away, and a stop will follow.
 
@@ -216,130 +200,28 @@ class Supervisor:
             app.signal(number)
 
     def apply(self, ecosystem: Ecosystem) -> None:
-        """Want what a re-read file says, touching only what differs.
-
-        Raises ListenError if a socket cannot be opened; nothing has changed then.
-        """
-        if self.phase is not Phase.RUNNING:
-            return
-        self._open_instead(ecosystem)
-        self.ecosystem, before = ecosystem, self.ecosystem
-        new = {spec.key(): spec for spec in ecosystem.apps}
-        present = {key: app.wanted.aim for key, app in self.apps.items() if not app.wanted.is_removed}
-        removed = [key for key in present if key not in new]
-        added = [key for key in new if key not in present]
-        changed = [key for key in present if key in new and not same_but_count(present[key], new[key])]
-        scaled = []
-        for key in removed:
-            self.apps[key].remove()
-        for key, spec in new.items():
-            count = self._count(spec)
-            if key not in self.apps:
-                self._add(Exchange(spec, count, run_of(spec)))
-            elif key in added:  # it is on its way out, and shall come back
-                self.apps[key].become(Exchange(spec, count, run_of(spec)))
-            elif key in changed:
-                change(self.apps[key], spec, count)
-            else:
-                if count != self.apps[key].count:
-                    scaled.append(key)
-                self.apps[key].scale(count, spec)
-        self._log(
-            "info",
-            "config.reload",
-            "the ecosystem was read again",
-            added=_names(added),
-            removed=_names(removed),
-            changed=_names(changed),
-            scaled=_names(scaled),
-            unchanged=len(before.apps) - len(removed) - len(changed) - len(scaled),
-        )
-        self._look()
-
-    def resize(self, cpus: int) -> None:
-        """The container may use so many CPUs from now on: `instances = "max"` follows."""
-        before, self.ecosystem = self.ecosystem.cpus, self.ecosystem.but(cpus=cpus)
-        changed = f"the container may use {cpus} CPUs instead of {before}"
-        self._log("info", "host.resize", changed, resource="cpus", previous=before, now=cpus)
-        for app in self.apps.values() if self.phase is Phase.RUNNING else ():
-            spec, count = app.wanted.aim, app.count
-            wanted = self._count(spec)
-            if spec.instances <= 0 and spec.max_follows and count == spec.count(before) != wanted:
-                app.scale(wanted)  # what somebody has scaled otherwise stays
-                message = f"from {count} to {wanted} instances: {changed}"
-                self._log("info", "app.scale", message, **spec.labels(), instances=wanted, previous=count)
+        """Want what a re-read file says. Raises ListenError; nothing has changed then."""
+        if self.phase is Phase.RUNNING:
+            self._fleet.apply(ecosystem)
+            self._look()
 
     def lay_over(self, specs: Sequence[AppSpec], *, at_once: bool) -> tuple[list[AppKey], list[AppKey]]:
-        """Want these apps beside those of other names, touching only what differs.
-
-        What differs is ended and started `at_once`, or replaced without a gap where that is possible. A scale
-        that somebody has asked for stays, unless the file's own number is another one. Returns who is new and
-        who has changed. Raises ListenError if a socket cannot be opened; nothing has changed then.
-        """
-        present = {key: app.wanted.aim for key, app in self.apps.items() if not app.wanted.is_removed}
-        ecosystem = self.ecosystem.but(
-            apps=tuple({**present, **{spec.key(): spec for spec in specs}}.values())
-        )
-        self._open_instead(ecosystem)
-        self.ecosystem = ecosystem
-        added, changed, scaled = [], [], []
-        for spec in specs:
-            key = spec.key()
-            before, app = present.get(key), self.apps.get(key)
-            fresh = Exchange(spec, self._count(spec), run_of(spec))
-            if app is None:
-                added.append(key)
-                self._add(fresh)
-            elif before is None:  # it is on its way out, and shall come back
-                added.append(key)
-                app.become(fresh)
-            elif not same_but_count(before, spec):
-                changed.append(key)
-                count = app.count if spec.instances == before.instances else fresh.count
-                self._exchange_on_request(app, fresh.but(count=count, run=Run.ON), at_once=at_once)
-            elif spec.instances != before.instances:
-                scaled.append(key)
-                app.scale(fresh.count, spec)
-        self._log(
-            "info",
-            "config.reload",
-            "a file was read on request",
-            added=_names(added),
-            removed=[],
-            changed=_names(changed),
-            scaled=_names(scaled),
-            unchanged=len(specs) - len(added) - len(changed) - len(scaled),
-        )
+        """Want these apps beside those of other names: see `Fleet`. Raises ListenError."""
+        outcome = self._fleet.lay_over(specs, at_once=at_once)
         self._look()
-        return added, changed
+        return outcome
 
-    def _exchange_on_request(self, app: App, new: Exchange, *, at_once: bool) -> None:
-        runs = app.wanted.is_on and not app.is_down
-        if runs and not at_once and can_overlap(app.spec) and can_overlap(new.spec):
-            app.reload(spec=new.spec, count=new.count)
-        else:
-            app.become(new)
+    def remove(self, app: App) -> None:
+        """Stop an app and forget it, as if the file had never named it. Nothing may depend on it."""
+        self._fleet.remove(app)
 
-    def _open_instead(self, ecosystem: Ecosystem) -> None:
-        """Bind the sockets of a re-read file; on ListenError everything is as it was."""
-        try:
-            for spec in ecosystem.apps:
-                self._broker.open(spec)
-        except ListenError:
-            present = {key: app.wanted.aim for key, app in self.apps.items()}
-            for spec in present.values():
-                self._broker.open(spec)
-            for spec in ecosystem.apps:
-                if spec.key() not in present:
-                    self._broker.close(spec)
-            raise
+    def dependents(self, app: App) -> list[App]:
+        """Who waits for this app when everything starts."""
+        return self._fleet.dependents(app)
 
-    def _add(self, app: Exchange) -> None:
-        key = app.spec.key()
-        self._order.forget(key)
-        numbers = self._numbers.setdefault(key, {})
-        self.apps[key] = App(app.spec, app.count, self._world, self, numbers)
-        self.apps[key].take_over(app)
+    def resize(self, cpus: int) -> None:
+        """The container may use so many CPUs from now on."""
+        self._fleet.resize(cpus, follow=self.phase is Phase.RUNNING)
 
     # -- called by apps --------------------------------------------------------------------------------
 
@@ -362,7 +244,7 @@ class Supervisor:
         if self._makes_last_stand:
             return
         if self.phase is Phase.RUNNING:
-            self._exchange()
+            self._fleet.exchange(self._changed)
             self._end_by_essential()
         if self.phase is Phase.RUNNING:
             self._order.begin()
@@ -409,21 +291,6 @@ class Supervisor:
     def _time_came(self, app: App) -> None:
         self._timers.pop(app.spec.key(), None)
         self.app_changed(app)
-
-    def _exchange(self) -> None:
-        """Put the new spec in the place of an app that has ended for it; drop what nobody wants any more."""
-        for key in tuple(self._changed):
-            app = self.apps.get(key)
-            if app is None or not app.is_down:
-                continue
-            exchange = app.wanted.exchange
-            if exchange is not None:
-                self._add(exchange)
-            elif app.wanted.is_removed:
-                self._broker.close(app.spec)
-                del self.apps[key]
-                self._order.forget(key)
-                self._world.log.forget(key)
 
     def _end_by_essential(self) -> None:
         """Before anything is started: its end is that of the whole."""
@@ -476,16 +343,9 @@ class Supervisor:
             self._safely(app.end)
         self._look()
 
-    def _ordered(self) -> list[AppSpec]:
-        """What runs, in the order of the file that is applied, whichever version of it an app has reached."""
-        named = {spec.key(): spec for spec in self.ecosystem.apps}
-        return [
-            app.spec.but(depends_on=named.get(key, app.spec).depends_on) for key, app in self.apps.items()
-        ]
-
     def _stop_next(self) -> None:
         """Stop every app that nothing running depends on any more."""
-        graph = dependencies(self._ordered())
+        graph = dependencies(self._fleet.ordered())
         up = [key for key, app in self.apps.items() if not app.is_down]
         needed = {other for key in up for other in graph[key]}
         for key, app in self.apps.items():
@@ -499,8 +359,9 @@ class Supervisor:
             self._deadline = self._world.deadlines.call_later(AFTER_KILL, self._out_of_time)
             self.reconcile()
             return
-        # Who got more time and has gone meanwhile has taken it from those that he depended on.
-        late = [each for each in self._all_instances() if each.asked_for_more]
+        # Who got more time and has gone meanwhile has taken it from those that he depended on; and on a busy
+        # machine it may take as long to ask everybody as each of them has.
+        late = [each for each in self._all_instances() if each.asked_for_more or each.was_asked_late]
         if up and late and not self._gave_more and self.runtime.shutdown_timeout is None:
             self._gave_more = True  # once: who asks for ever is not waited for for ever
             more = stop_time(self.runtime, [app.spec for app in up], max(each.time_left for each in late))
@@ -622,7 +483,3 @@ class Supervisor:
 def _becomes(app: App) -> bool:
     """Whether it is about to be another one that runs."""
     return app.wanted.exchange is not None and app.wanted.exchange.run is not Run.OFF
-
-
-def _names(keys: list[tuple[str, str]]) -> list[str]:
-    return [name for _, name in keys]
