@@ -13,8 +13,9 @@ from pidone.control.messages import EVENTS, JSON, Answer, Refusal, Request, Resp
 from pidone.control.operations import Operations
 from pidone.control.router import Access, Route
 from pidone.control.streams import EventStream, LogStream, event_view, split
-from pidone.control.targets import Target
+from pidone.control.targets import ALL, Target
 from pidone.control.views import app_view
+from pidone.logs.relay import OURS
 from pidone.masked_args import mask_args
 from pidone.masking import mask
 from pidone.supervise.app import App
@@ -52,7 +53,7 @@ class Handlers:
             "delete": (does.delete, "Stop it and forget it."),
             "flush": (self._flush, "Forget the records that are kept of it."),
         }
-        told = ("lines", "app", "follow", "err", "since")
+        told = ("lines", "follow", *log_query.PARAMETERS)
         return [
             Route("GET", "/api", read, self.overview, "The runtime itself.", "Overview"),
             Route("GET", "/api/apps", read, self.apps, "Every app."),
@@ -179,17 +180,16 @@ class Handlers:
         """The last records, and with `follow` those to come."""
         query = request.query
         lines = log_query.parse_count(query.get("lines", ""), _DEFAULT_LINES)
-        wanted = log_query.choose(
-            errors_only=query.get("err", "") in ("1", "true"),
-            since=log_query.parse_since(query.get("since", ""), time.time()),
-        )
-        key = None
-        if name := query.get("app"):
-            apps = _apps(self._operations.targets(name))
-            if len(apps) > 1 and name != "all":
-                raise Refusal(400, f"{name!r} is more than one app")
-            key = apps[0].spec.key() if name != "all" else None
-        records = [record for record in split(self._parts.relay.last(key)) if wanted(record)]
+        text = query.get("app", "")
+        is_name = any(app.spec.name == text for app in self._parts.supervisor.apps.values())
+        names = [text] if is_name else _names(text)
+        targets = [each for name in names for each in self._operations.targets(name)]
+        picks = {(*each.app.spec.key(), each.index) for each in targets}
+        keys = {each.app.spec.key() for each in targets}
+        if keys:
+            keys.add(OURS)  # what happens to them
+        wanted = log_query.choose(query, time.time(), picks)
+        records = [record for record in split(self._parts.relay.last(*keys)) if wanted(record)]
         records = records[len(records) - min(lines, len(records)) :]
         if query.get("follow", "") not in ("1", "true"):
             return as_json({"records": records})
@@ -197,7 +197,7 @@ class Handlers:
             lambda sender: LogStream(
                 self._parts.relay,
                 sender,
-                app=key,
+                apps=keys,
                 backlog=records,
                 call_later=self._parts.loop.call_later,
                 wanted=wanted,
@@ -331,6 +331,12 @@ def _chosen(app: App, targets: list[Target]) -> list[Instance]:
     """The instances of an app that are meant, in their order."""
     chosen = {instance.index for target in targets if target.app is app for instance in target.instances}
     return [instance for index, instance in app.instances.items() if index in chosen]
+
+
+def _names(text: str) -> list[str]:
+    """Several targets, separated by commas; all of the apps are no choice."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    return [] if ALL in names else names
 
 
 def _apps(targets: list[Target]) -> list[App]:

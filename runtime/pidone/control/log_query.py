@@ -1,38 +1,124 @@
-"""Picking records of the log: by stream, level and time."""
+"""Picking records of the log: by app, stream, level, time and text."""
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from pidone.control.messages import Refusal
+from pidone.logs.levels import LEVELS, of_fields
 
 MOST_LINES: Final = 10_000
+PARAMETERS: Final = ("app", "err", "level", "grep", "since", "until", "events")
+_YES: Final = ("1", "true")
+_NO: Final = ("0", "false")
+_SEEN_CHARS: Final = 4096
+"""How much of a record is searched for a text: the effort can grow with a power of the length."""
+
+Pick: TypeAlias = tuple[str, str, int | None]
+"""The namespace and name of an app, and which instance; None for all."""
+Check: TypeAlias = Callable[[Mapping[str, Any], str], bool]
+"""Asked of the fields of a record, and of the record as it is written."""
 
 
-def choose(*, errors_only: bool, since: float | None) -> Callable[[str], bool]:
-    """What decides about a record; `since` is in seconds since 1970.
-
-    An app may give its lines times of its own; one that cannot be read is kept, because leaving out what was
-    asked for is worse than showing too much.
-    """
-    if not errors_only and since is None:
+def choose(query: Mapping[str, str], now: float, picks: Collection[Pick] = ()) -> Callable[[str], bool]:
+    """What decides about a record; without `picks` those of every app are wanted. Raises Refusal."""
+    checks = [check for check in (_picked(picks), *_asked(query, now)) if check is not None]
+    if not checks:
         return lambda _record: True
 
     def wanted(record: str) -> bool:
         fields = json.loads(record)
-        is_error = (
-            fields["stream"] == "stderr" if "stream" in fields else fields["level"] in ("error", "fatal")
-        )
-        if errors_only and not is_error:
-            return False
-        return since is None or (at := _time(fields.get("timestamp"))) is None or at >= since
+        return all(check(fields, record) for check in checks)
 
     return wanted
 
 
-def parse_since(text: str, now: float) -> float | None:
-    """`10m`, `2h`, `30s`, `1d`, seconds since 1970, or an ISO time; None if empty. Raises Refusal."""
+def _asked(query: Mapping[str, str], now: float) -> tuple[Check | None, ...]:
+    return (
+        (lambda fields, _: "stream" in fields) if query.get("events") in _NO else None,
+        _is_error if query.get("err", "") in _YES else None,
+        _at_least(query.get("level", "")),
+        _within(
+            parse_time("since", query.get("since", ""), now), parse_time("until", query.get("until", ""), now)
+        ),
+        _with_text(query.get("grep", "")),
+    )
+
+
+def _picked(picks: Collection[Pick]) -> Check | None:
+    if not picks:
+        return None
+
+    def check(fields: Mapping[str, Any], _: str) -> bool:
+        # Lines do not tell their namespace: whoever picks, reads no others.
+        space = None if "stream" in fields else fields.get("namespace", "default")
+        return any(
+            fields.get("app") == app
+            and space in (None, namespace)
+            and index in (None, fields.get("instance", index))
+            for namespace, app, index in picks
+        )
+
+    return check
+
+
+def _is_error(fields: Mapping[str, Any], _: str) -> bool:
+    if "stream" in fields:
+        return bool(fields["stream"] == "stderr")
+    return fields.get("level") in ("error", "fatal")
+
+
+def _at_least(level: str) -> Check | None:
+    if not level:
+        return None
+    if level not in LEVELS:
+        raise Refusal(400, f"level: expected one of {', '.join(LEVELS)}")
+    wanted = LEVELS[LEVELS.index(level) :]
+    return lambda fields, _: (of_fields(fields) or "info") in wanted  # an app may spell its level as it likes
+
+
+def _within(since: float | None, until: float | None) -> Check | None:
+    """An app may give its lines times of its own; one that cannot be read is kept.
+
+    Leaving out what was asked for is worse than showing too much.
+    """
+    if since is None and until is None:
+        return None
+
+    def check(fields: Mapping[str, Any], _: str) -> bool:
+        at = _time(fields.get("timestamp"))
+        return at is None or ((since is None or at >= since) and (until is None or at <= until))
+
+    return check
+
+
+def _with_text(pattern: str) -> Check | None:
+    """A regular expression that fits the message or what else the record holds."""
+    if not pattern:
+        return None
+    from pidone.ecosystem.values.patterns import backtracks  # noqa: PLC0415 (hardly ever asked for)
+
+    try:
+        search = re.compile(pattern).search
+        is_slow = backtracks(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise Refusal(400, f"grep: expected a regular expression ({error})") from None
+    if is_slow:
+        raise Refusal(
+            400, "grep: a repetition or a choice within a repetition may take for ever on some lines"
+        )
+
+    def check(fields: Mapping[str, Any], record: str) -> bool:
+        message = str(fields.get("message", ""))[:_SEEN_CHARS]
+        return bool(search(message) or search(record[:_SEEN_CHARS]))
+
+    return check
+
+
+def parse_time(name: str, text: str, now: float) -> float | None:
+    """`10m`, `2h`, `30s`, `1d` ago, seconds since 1970, or an ISO time; None if empty. Raises Refusal."""
     if not text:
         return None
     unit = {"s": 1, "m": 60, "h": 3600, "d": 86400}.get(text[-1])
@@ -44,7 +130,7 @@ def parse_since(text: str, now: float) -> float | None:
         at = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         raise Refusal(
-            400, "since: expected a duration such as 10m, or a time such as 2026-01-31T12:00:00Z"
+            400, f"{name}: expected a duration such as 10m, or a time such as 2026-01-31T12:00:00Z"
         ) from None
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 

@@ -250,11 +250,15 @@ _QUERIES: Final[Mapping[str, tuple[str, Any]]] = {
     "verbose": ("Say which app.", _STRING),
     "pss": ("Measure PSS as well; on the unix socket only.", _YES),
     "lines": ("How many of the last ones.", {"type": "integer", "minimum": 0}),
-    "app": ("Only this app.", _STRING),
+    "app": ("Only these targets, separated by commas.", _STRING),
     "follow": ("Go on with what comes, as a stream.", _YES),
     "err": ("Only errors.", _YES),
     "points": ("How many points at most.", {"type": "integer", "minimum": 1, "maximum": 360}),
     "since": ("A duration such as `10m`, or a time.", _STRING),
+    "until": ("Likewise.", _STRING),
+    "level": ("This level and above.", {"enum": ["trace", "debug", "info", "warning", "error", "fatal"]}),
+    "grep": ("A regular expression that fits the message, or what else the record holds.", _STRING),
+    "events": ("0: without the runtime's own events.", _YES),
 }
 
 

@@ -5,7 +5,7 @@ Format: https://html.spec.whatwg.org/multipage/server-sent-events.html
 
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -88,14 +88,14 @@ class EventStream:
 
 
 class LogStream:
-    """Records of one app, or of all, from now on, after those already chosen."""
+    """Records of some apps, or of all, from now on, after those already chosen."""
 
     def __init__(
         self,
         relay: Relay,
         sender: Sender,
         *,
-        app: AppKey | None,
+        apps: Collection[AppKey],
         backlog: list[str],
         call_later: Callable[..., Any],
         wanted: Callable[[str], bool],
@@ -105,7 +105,7 @@ class LogStream:
         self._wanted = wanted
         self._call_later = call_later
         self._backlog = backlog
-        self._follower: Follower = relay.follow(self._wake, app)
+        self._follower: Follower = relay.follow(self._wake, *apps)
         self._timer = call_later(HEARTBEAT, self._beat)
 
     def flowing(self) -> None:

@@ -6,7 +6,7 @@ another format they are made only when somebody wants them.
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable
 from typing import Final, TypeAlias
 
 from pidone.ecosystem.spec import Bytes
@@ -27,13 +27,15 @@ FOLLOWER_LIMIT: Final[Bytes] = 512 * 1024
 class Follower:
     """Gets what is put out from now on, if it is fast enough."""
 
-    def __init__(self, wake: Callable[[], None], leave: Callable[["Follower"], None], key: Hashable) -> None:
+    def __init__(
+        self, wake: Callable[[], None], leave: Callable[["Follower"], None], keys: Collection[Hashable]
+    ) -> None:
         self._wake = wake
         self._leave = leave
         self._parts: list[bytes] = []
         self._waiting = 0
-        self.key = key
-        """The app it follows; None for all."""
+        self.keys = keys
+        """Whom it follows; nobody in particular is everybody."""
         self.lost = False
         """Whether it was too slow: nothing comes any more."""
 
@@ -106,14 +108,14 @@ class History:
             size -= all_kept.popleft().size
         self._sizes[key] = size
 
-    def last(self, key: Hashable = None) -> bytes:
-        """The records that are kept of one app; with None of everybody, in the order they were put out."""
-        kept = self._all() if key is None else self._kept.get(key, ())
-        return b"".join(each.records for each in kept)
+    def last(self, *keys: Hashable) -> bytes:
+        """The records that are kept of some, or of everybody, in the order they were put out."""
+        kept = [self._kept.get(key, ()) for key in keys] if keys else self._kept.values()
+        return b"".join(each.records for each in heapq.merge(*kept, key=lambda each: each.number))
 
-    def follow(self, wake: Callable[[], None], key: Hashable = None) -> Follower:
+    def follow(self, wake: Callable[[], None], *keys: Hashable) -> Follower:
         """Get new records from now on; `wake` is called from the loop when there are some."""
-        follower = Follower(wake, self._leave, key)
+        follower = Follower(wake, self._leave, keys)
         self._followers.append(follower)
         return follower
 
@@ -123,14 +125,11 @@ class History:
         self._sizes.pop(key, None)
 
     def _tell_followers(self, key: Hashable, data: bytes, to_json: ToJson | None) -> None:
-        interested = [follower for follower in self._followers if follower.key in (None, key)]
+        interested = [follower for follower in self._followers if not follower.keys or key in follower.keys]
         if interested:
             records = to_json(data) if to_json else data
             for follower in interested:
                 follower.push(records)
-
-    def _all(self) -> Iterator[_Kept]:
-        return heapq.merge(*self._kept.values(), key=lambda each: each.number)
 
     def _leave(self, follower: Follower) -> None:
         if follower in self._followers:

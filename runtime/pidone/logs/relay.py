@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 _STORED: Final = "json"
 """The format of what is kept in memory, whatever stdout shows."""
 
+OURS: Final[AppKey] = ("", "")
+"""Whose records the runtime's own events are."""
+
 
 class Relay:
     """`LogSink` for one asyncio loop."""
@@ -118,13 +121,13 @@ class Relay:
         """Open all log files anew; also those that have failed."""
         self._streams.reopen()
 
-    def last(self, app: AppKey | None = None) -> bytes:
-        """The last records of an app, or of everybody, in the format `json`."""
-        return self._history.last(app)
+    def last(self, *apps: AppKey) -> bytes:
+        """The last records of some apps, or of everybody, as `json`; OURS are the runtime's own."""
+        return self._history.last(*apps)
 
-    def follow(self, wake: Callable[[], None], app: AppKey | None = None) -> Follower:
-        """Get the records of an app, or of everybody, from now on."""
-        return self._history.follow(wake, app)
+    def follow(self, wake: Callable[[], None], *apps: AppKey) -> Follower:
+        """Get the same from now on."""
+        return self._history.follow(wake, *apps)
 
     def counts(self) -> Mapping[tuple[AppKey, str], Counts]:
         """Per app and stream (`stdout`, `stderr`), since the start."""
@@ -199,9 +202,9 @@ class Relay:
     def _put_own(self, event: "LogRecord") -> None:
         record = _line(self._format, event)
         if self._stored is self._format:
-            self._history.add(("", ""), record)
+            self._history.add(OURS, record)
         else:
-            self._history.add(("", ""), b"", lambda _: _line(self._stored, event))
+            self._history.add(OURS, b"", lambda _: _line(self._stored, event))
         self._errors.put(record)
 
     def _after_read(self, reader: PipeReader) -> None:

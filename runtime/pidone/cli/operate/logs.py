@@ -8,52 +8,71 @@ import click
 
 from pidone.cli.operate.client import Client, CommandError
 from pidone.cli.operate.suggestions import complete_apps
-from pidone.cli.options import Argument, CommandSet, client, socket_option
+from pidone.cli.options import TARGETS, Argument, CommandSet, client, socket_option
 from pidone.logs.escape import printable
 from pidone.logs.formats.choice import wants_colour
 from pidone.logs.formats.text import Console
+from pidone.logs.levels import LEVELS
 
 app = CommandSet()
 
 
 @app.command("logs")
 @click.argument(
-    "target",
+    "targets",
     cls=Argument,
-    metavar="[APP]",
-    required=False,
-    help="Only this app.",
+    metavar="[TARGET]...",
+    nargs=-1,
+    help=f"Only these: {TARGETS}.",
     shell_complete=complete_apps,
 )
-@click.option("--app", "name", metavar="APP", help="The same.", shell_complete=complete_apps)
+@click.option("--app", "names", metavar="APP", multiple=True, help="The same.", shell_complete=complete_apps)
 @click.option("--follow", "-f", is_flag=True, help="Go on with what comes.")
 @click.option("--lines", "-n", metavar="N", type=int, default=100, help="The last N records.")
 @click.option("--err", is_flag=True, help="Only stderr and the runtime's errors.")
+@click.option(
+    "--level",
+    type=click.Choice(LEVELS),
+    help="This level and above.",
+)
+@click.option("--grep", metavar="REGEX", default="", help="Only what it fits: message or fields.")
 @click.option("--since", metavar="TIME", default="", help="10m, 2h, or 2026-01-31T12:00:00Z.")
+@click.option("--until", metavar="TIME", default="", help="Likewise; not with -f.")
+@click.option("--no-events", is_flag=True, help="Only what the apps say, not what happens to them.")
 @socket_option
 @click.option("--json", "as_json", is_flag=True, help="A JSON array of the records; with -f a line for each.")
 def logs(
-    target: str | None,
+    targets: tuple[str, ...],
     *,
-    name: str | None,
+    names: tuple[str, ...],
     follow: bool,
     lines: int,
     err: bool,
+    level: str | None,
+    grep: str,
     since: str,
+    until: str,
+    no_events: bool,
     socket: str | None,
     as_json: bool,
 ) -> None:
     """Print the last log records: for people on a terminal, else a JSON object per line.
 
-    The runtime keeps 32 KiB per app, in memory.
+    The runtime keeps 32 KiB per app, in memory; what happens to an app stands among its lines.
     """
-    query = {"lines": str(max(0, lines))}
-    if chosen := name or target:
-        query["app"] = chosen
-    if err:
-        query["err"] = "1"
-    if since:
-        query["since"] = since
+    if follow and until:
+        raise click.UsageError("--until is about what was; -f about what comes")
+    asked = {
+        "lines": str(max(0, lines)),
+        "app": ",".join((*targets, *names)),
+        "err": "1" if err else "",
+        "level": level or "",
+        "grep": grep,
+        "since": since,
+        "until": until,
+        "events": "0" if no_events else "",
+    }
+    query = {name: value for name, value in asked.items() if value}
     if follow:
         _follow(client(socket), query, as_json=as_json)
         return
