@@ -1,4 +1,4 @@
-"""An unmodified Node app with four workers: new connections and keep-alive, beside other ways to share."""
+"""An unmodified Node app with four workers, beside other ways to share; then what the kernel shares."""
 
 import contextlib
 import json
@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
+from bench import kernel_share
 from bench.figures import Figure
 
 WORKERS = 4
@@ -50,6 +51,12 @@ workers[0].wait()
 
 
 def run() -> Iterable[Figure]:
+    """Both kinds."""
+    yield from _node()
+    yield from kernel_share.run(free_port, _rate)
+
+
+def _node() -> Iterable[Figure]:
     """All stand ready and are asked in turns of a second: a busy machine is equally unkind to all."""
     if shutil.which("wrk") is None or shutil.which("node") is None:
         return

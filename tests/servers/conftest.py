@@ -5,7 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from harness import free_port
 from servers.results import HEAD, Row
+
+
+@pytest.fixture
+def spare() -> int:
+    """A second port for nobody else."""
+    return free_port()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """Servers of Node, Bun and Deno."""
 
 from servers.install import built, node
-from servers.server import KEPT, NEW, Server
+from servers.server import NEW, Server
 
 _PLAIN = node(
     "servers-plain",
@@ -100,7 +100,7 @@ export default function Root() { return <html><body><Outlet /></body></html>; }
 }
 
 
-_BOTH = frozenset({NEW, KEPT})
+_NEW = frozenset({NEW})
 
 
 def _script(name: str, code: str, *, code_at_stop: int = 0, is_quick: bool = False) -> Server:
@@ -194,7 +194,7 @@ const server = Bun.serve({ port: +process.env.PORT!, fetch: () => new Response(`
 process.on('SIGTERM', async () => { await server.stop(); process.exit(0); });
 """
         },
-        loses=_BOTH,
+        loses=_NEW,
     ),
     Server(
         name="Deno.serve",
@@ -206,6 +206,6 @@ const server = Deno.serve({ port: +Deno.env.get('PORT')! }, () => new Response(`
 Deno.addSignalListener('SIGTERM', async () => { await server.shutdown(); Deno.exit(0); });
 """
         },
-        loses=_BOTH,
+        loses=_NEW,
     ),
 )

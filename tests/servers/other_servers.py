@@ -3,7 +3,7 @@
 from typing import Any
 
 from servers.install import compiled, tool
-from servers.server import KEPT, NEW, Server
+from servers.server import NEW, Server
 
 _GO = """
 package main
@@ -108,7 +108,7 @@ pm.max_children = 2
 ping.path = /ping
 catch_workers_output = yes
 """
-_BOTH = frozenset({NEW, KEPT})
+_NEW = frozenset({NEW})
 
 
 def _puma(name: str, *options: str, **more: Any) -> Server:
@@ -119,7 +119,7 @@ def _puma(name: str, *options: str, **more: Any) -> Server:
         files={"config.ru": _PUMA},
         keeps=False,  # Puma 5 may never end at SIGTERM while clients keep asking, with or without us
         codes=frozenset({0, 143}),
-        loses=_BOTH,
+        loses=_NEW,
         **more,
     )
 
@@ -129,7 +129,7 @@ SERVERS = (
         name="Go net/http",
         need=compiled("go", {"app.go": _GO}, "go", "build", "-o", "app", "app.go", binary="app"),
         command=("{program}",),
-        loses=_BOTH,  # Shutdown() drops what it accepts in that very moment
+        loses=_NEW,  # Shutdown() drops what it accepts in that very moment
         is_quick=True,
     ),
     Server(
@@ -137,21 +137,20 @@ SERVERS = (
         need=tool("java"),
         command=("{program}", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "App.java"),
         files={"App.java": _JAVA},
-        loses=_BOTH,
+        loses=_NEW,
         codes=frozenset({143}),
     ),
     Server(
         name="Rust hyper",
         need=compiled("hyper", _HYPER, "cargo", "build", "--release", binary="target/release/app"),
         command=("{program}",),
-        loses=_BOTH,
+        loses=_NEW,
     ),
     Server(
         name="nginx",
         need=tool("nginx"),
         command=("{program}", "-c", "{folder}/nginx.conf"),
         files={"nginx.conf": _NGINX},
-        loses=frozenset({KEPT}),
         complains='nginx.pid" failed (2: No such file',  # the first one to end has removed it
     ),
     Server(
@@ -159,7 +158,6 @@ SERVERS = (
         need=tool("nginx"),
         command=("{program}", "-c", "{folder}/nginx.conf"),
         files={"nginx.conf": _NGINX},
-        loses=frozenset({KEPT}),
         complains='nginx.pid" failed (2: No such file',  # the first one to end has removed it
         is_listed=True,
     ),
@@ -168,7 +166,6 @@ SERVERS = (
         need=tool("haproxy"),
         command=("{program}", "-W", "-db", "-f", "{folder}/haproxy.cfg"),
         files={"haproxy.cfg": _HAPROXY},
-        loses=frozenset({KEPT}),
         is_quick=True,
     ),
     Server(
@@ -178,7 +175,7 @@ SERVERS = (
         files={"Caddyfile": _CADDY},
         env={"HOME": "{folder}"},
         tells_pid=False,
-        loses=_BOTH,
+        loses=_NEW,
     ),
     _puma("Puma", "-b", "tcp://127.0.0.1:{port}", is_quick=True),
     _puma("Puma, cluster", "-w", "2", "-b", "tcp://127.0.0.1:{port}"),
@@ -189,7 +186,7 @@ SERVERS = (
         command=("{program}", "-S", "127.0.0.1:{port}", "-t", "{folder}"),
         files={"index.php": "<?php header('Connection: close'); echo getmypid(), ' up';"},
         keeps=False,
-        loses=_BOTH,
+        loses=_NEW,
         codes=frozenset({143}),
     ),
     Server(

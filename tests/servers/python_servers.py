@@ -3,7 +3,7 @@
 from typing import Any
 
 from servers.install import pip
-from servers.server import KEPT, NEW, Server
+from servers.server import NEW, Server
 
 _WSGI = """
 import os
@@ -88,7 +88,7 @@ def index():
 app.run(port=int(os.environ["PORT"]))
 """
 _FILES = {"wsgi.py": _WSGI, "asgi.py": _ASGI}
-_BOTH = frozenset({NEW, KEPT})
+_NEW = frozenset({NEW})
 _SIGNALLED = frozenset({0, 143})
 """Servers that send themselves the signal again when they have stopped."""
 _AT = "127.0.0.1:{port}"
@@ -129,17 +129,17 @@ SERVERS = (
     ),
     _gunicorn("sync", keeps=False, is_quick=True),
     _gunicorn("gthread", "--threads", "4", is_quick=True),
-    _gunicorn("gevent", loses=_BOTH),
-    _gunicorn("asgi", loses=frozenset({KEPT})),
-    _gunicorn("tornado", loses=frozenset({KEPT})),
+    _gunicorn("gevent", loses=_NEW),
+    _gunicorn("asgi"),
+    _gunicorn("tornado"),
     _server("hypercorn", "{bin}/hypercorn", "-b", _AT, "asgi:app", is_quick=True),
-    _server("granian", "{bin}/granian", "--interface", "asgi", "--port", "{port}", "asgi:app", loses=_BOTH),
-    _server("daphne", "{bin}/daphne", "-p", "{port}", "asgi:app", loses=_BOTH),
-    _server("Sanic", "{python}", "app.py", code=_SANIC, loses=_BOTH),
+    _server("granian", "{bin}/granian", "--interface", "asgi", "--port", "{port}", "asgi:app", loses=_NEW),
+    _server("daphne", "{bin}/daphne", "-p", "{port}", "asgi:app", loses=_NEW),
+    _server("Sanic", "{python}", "app.py", code=_SANIC, loses=_NEW),
     _server("aiohttp", "{python}", "app.py", code=_AIOHTTP),
-    _server("tornado", "{python}", "app.py", code=_TORNADO, loses=_BOTH),
-    _server("CherryPy", "{python}", "app.py", code=_CHERRYPY, loses=_BOTH),
-    _server("gevent", "{python}", "app.py", code=_GEVENT, loses=_BOTH),
+    _server("tornado", "{python}", "app.py", code=_TORNADO, loses=_NEW),
+    _server("CherryPy", "{python}", "app.py", code=_CHERRYPY, loses=_NEW),
+    _server("gevent", "{python}", "app.py", code=_GEVENT, loses=_NEW),
     _server("Flask", "{python}", "app.py", code=_FLASK, codes=_SIGNALLED),
     _server("waitress", "{bin}/waitress-serve", "--listen", _AT, "wsgi:app", codes=_SIGNALLED),
 )

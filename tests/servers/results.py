@@ -29,12 +29,16 @@ class Row:
             "" if self.latency is None else f"{self.latency:.2f}",
             "" if self.new_lost is None else f"{self.new_lost} of {self.requests:,}",
             "" if self.kept_lost is None else str(self.kept_lost),
+            "" if self.new_lost is None else f"{self.slowest_s:.2f}",
+            f"{self.stop_s:.2f}",
             ", ".join(map(str, sorted(self.codes))),
+            str(self.errors),
         )
         return "| " + " | ".join(cells) + " |"
 
 
 HEAD = (
-    "| server | ready by | points from even | keep-alive, alone = 1 | new lost | kept lost | ends with |\n"
-    "|---|---|---|---|---|---|---|"
+    "| server | ready by | points from even | keep-alive, alone = 1 | new lost | kept cut "
+    "| slowest, s | stop, s | ends with | false errors |\n"
+    "|---|---|---|---|---|---|---|---|---|---|"
 )

@@ -32,7 +32,7 @@ class Server:
     keeps: bool = True
     """Whether it keeps connections open between requests."""
     loses: frozenset[str] = frozenset()
-    """What its own stop cuts, with or without us."""
+    """What its own stop loses beside connections that clients keep: those that it accepts in that moment."""
     codes: frozenset[int] = frozenset({0})
     """Its exit codes after its stop signal."""
     ready_by: str = "listening"
@@ -44,6 +44,7 @@ class Server:
 
     def app(self, folder: Path, port: int) -> dict[str, Any]:
         """Its entry; its files are written. Skips the test where it cannot be had."""
+        folder.mkdir(exist_ok=True)
         values = {**self.need(), "port": str(port), "folder": str(folder)}
         for name, text in self.files.items():
             file = folder / name

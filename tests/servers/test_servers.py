@@ -1,7 +1,7 @@
 """Servers that people really run, unmodified: ready, shared, reloaded, scaled, stopped, and no lost port.
 
-`make test-servers` tries all with ten reloads each and writes the table of docs/clusters.md; in `make test`
-it is a dozen, with fewer rounds.
+`make test-servers` tries all with ten reloads each and writes the table of docs/clusters.md;
+`make test-servers-dozen` tries a dozen with two, for every change.
 """
 
 import contextlib
@@ -23,15 +23,16 @@ from harness import Running, alive, descendants, eventually
 from servers import node_servers, other_servers, python_servers
 from servers.conversations import ask
 from servers.results import Row
-from servers.server import NEW, Server
+from servers.server import KEPT, NEW, Server
 
 ALL = (*node_servers.SERVERS, *python_servers.SERVERS, *other_servers.SERVERS)
 IS_FULL = bool(os.environ.get("SERVERS_TABLE"))
 CHOSEN = [server for server in ALL if server.is_quick or IS_FULL]
 RELOADS = int(os.environ.get("SERVERS_RELOADS", "10" if IS_FULL else "2"))
 SCALES = (3, 1, 2)
-FAIR = 0.10
-"""How far from its share an instance may be, of connections that the kernel deals out."""
+FAIR = 0.10 if IS_FULL else 0.35
+"""How far from its share an instance may be of connections that the kernel deals out; a machine with other
+work to do steers around whom it keeps waiting."""
 COUNTED = 300
 COUNTS = 5
 PAUSE_S = 0.003
@@ -42,13 +43,11 @@ NAGLE_S = 0.02
 
 
 @pytest.mark.parametrize("server", CHOSEN, ids=lambda server: server.name)
-def test_server(tmp_path: Path, port: int, server: Server, rows: list[Row]) -> None:
+def test_server(tmp_path: Path, port: int, spare: int, server: Server, rows: list[Row]) -> None:
     """All that its users rely on."""
     app = server.app(tmp_path, port)
     row = Row(server.name)
     path = app["env"].pop("ASK", "/")
-    if server.speaks == "http" and server.keeps:
-        alone = alone_latency(app, port, path)
     site = Site(tmp_path, app)
     with site.run:
         began = time.monotonic()
@@ -58,7 +57,8 @@ def test_server(tmp_path: Path, port: int, server: Server, rows: list[Row]) -> N
         row.ready_by = readiness(site, server)
         shares(site, server, port, path)
         if server.speaks == "http" and server.keeps:
-            row.latency = latency_with_us(port, path, alone) / alone
+            with alone(server.app(tmp_path / "alone", spare), spare):
+                row.latency = latency_with_us(port, spare, path)
         if server.speaks == "http":
             under_load(site, server, port, path, row)
         else:
@@ -67,6 +67,8 @@ def test_server(tmp_path: Path, port: int, server: Server, rows: list[Row]) -> N
             site.reload(balance="spread")
             row.evenness = evenness(site, port, path)
         stops(site, server, port, row)
+    if row.kept_lost:
+        assert cuts_by_itself(server, tmp_path / "alone", spare, path), f"{row.kept_lost} kept ones cut"
     rows.append(row)
 
 
@@ -145,7 +147,7 @@ def under_load(site: Site, server: Server, port: int, path: str, row: Row) -> No
     row.slowest_s = max(load.slowest_s for load in loads)
     everything = [failure for each in failures for failure in each]
     assert [failure for failure in everything if failure.phase == "connect"] == []
-    assert lost(everything) <= server.loses, everything[:10]
+    assert lost(everything) <= {*server.loses, KEPT}, everything[:10]
 
 
 def lost(failures: list[Failure]) -> set[str]:
@@ -206,37 +208,56 @@ def latency(port: int, path: str) -> float:
     return statistics.median(load.times)
 
 
-def latency_with_us(port: int, path: str, alone: float) -> float:
-    """The same, with us. What waits for an acknowledgement is slow each time, a busy machine is not."""
-    for _ in range(COUNTS):
-        with_us = latency(port, path)
-        if with_us < alone + NAGLE_S:
-            return with_us
-    raise AssertionError(f"{with_us} s a request, {alone} s alone")
+def latency_with_us(port: int, spare: int, path: str) -> float:
+    """The same as a multiple of that of the server alone, at `spare`: the median of rounds with both.
+
+    What waits for an acknowledgement is slow each time, a busy machine is not.
+    """
+    rounds_of_both = [(latency(port, path), latency(spare, path)) for _ in range(COUNTS)]
+    assert min(with_us - alone for with_us, alone in rounds_of_both) < NAGLE_S, rounds_of_both
+    return statistics.median(with_us / alone for with_us, alone in rounds_of_both)
 
 
-def alone_latency(app: dict[str, Any], port: int, path: str) -> float:
-    """The same of the server without us."""
-    with alone(app) as run:
-        eventually(lambda: _is_open(port) or run.process.poll() is not None, "the server alone", timeout=60)
-        assert run.process.poll() is None, run.err and run.err.text()
-        return latency(port, path)
+def cuts_by_itself(server: Server, folder: Path, port: int, path: str) -> bool:
+    """Whether its own stop cuts clients that keep their connection, without us: of ten stops, one."""
+    return any(_cuts_once(server, folder, port, path) for _ in range(10))
+
+
+def _cuts_once(server: Server, folder: Path, port: int, path: str) -> bool:
+    load = Load(port, keep_alive=True, clients=4, path=path, pause=PAUSE_S)
+    with alone(server.app(folder, port), port) as run, load:
+        load.more(20)
+        run.signal(signal.SIGTERM)
+        eventually(lambda: run.process.poll() is not None or load.failures, "its end")
+    return "later" in lost(load.failures)
 
 
 @contextlib.contextmanager
-def alone(app: dict[str, Any]) -> Iterator[Running]:
-    """It, as from a shell."""
+def alone(app: dict[str, Any], port: int) -> Iterator[Running]:
+    """It, as from a shell, when it listens."""
+    app["env"].pop("ASK", None)
     env = {**os.environ, **app["env"]}
     with Running([app["script"], *app["args"]], env=env, cwd=app["cwd"]) as run:
-        yield run
-        family = descendants(run.pid)
-        for pid in (*family, run.pid):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        run.process.wait()
-        for pid in family:  # as a subreaper this process has adopted them
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, 0)
+        try:
+            eventually(lambda: _is_open(port) or run.process.poll() is not None, "the server alone")
+            assert run.process.poll() is None, run.err and run.err.text()
+            yield run
+        finally:
+            _end(run)
+
+
+def _end(run: Running) -> None:
+    """It and its likes; the first is held, so that it starts no others in their place."""
+    if run.process.poll() is None:
+        run.signal(signal.SIGSTOP)
+    family = descendants(run.pid)
+    for pid in (*family, run.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    run.process.wait()
+    for pid in family:  # as a subreaper this process has adopted them
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
 
 
 def _is_open(port: int) -> bool:
@@ -246,4 +267,4 @@ def _is_open(port: int) -> bool:
 
 def test_phases_are_those_of_the_load() -> None:
     """A row names phases by the words that failures have."""
-    assert {phase for server in ALL for phase in server.loses} <= {NEW, "later"}
+    assert {phase for server in ALL for phase in server.loses} <= {NEW}

@@ -109,6 +109,7 @@ class KernelShare:
             self._listener = descriptors[0]
             os.set_inheritable(self._listener, False)
             self._loop.add_reader(self._listener, self._serve)
+            _options()  # while the child becomes its program, so that its first bind() need not wait for it
             for inode in self._given:
                 self._look_later(inode, _FIRST_LOOK_S, is_known=True)
         elif data:
