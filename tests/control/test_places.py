@@ -2,7 +2,9 @@
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from harness import DEADLINE_S, PIDONE, Running, eventually
@@ -55,3 +57,37 @@ def test_without_any_place_it_is_told_what_helps(root: None) -> None:
             eventually(lambda: not run.find(event="runtime.exit"), "it to stay")
             run.signal(15)
             assert run.wait() == 0
+
+
+SERVES = """
+[[apps]]
+name = "api"
+script = "sleep"
+args = ["1000"]
+interpreter = "none"
+
+[[smoke]]
+name = "says yes"
+exec = ["echo", "yes"]
+contains = "yes"
+"""
+
+
+@pytest.mark.parametrize("command", [["smoke"], ["prove", "--trial", "reload"]], ids=["smoke", "prove"])
+def test_a_runtime_on_trial_needs_no_tmp(root: None, command: list[str]) -> None:
+    """In an image from `scratch` there is none: what a trial writes goes where the socket would go."""
+    usual = ["/tmp", "/var/tmp", "/mnt", *(["/usr/tmp"] if Path("/usr/tmp").exists() else [])]
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder, read_only(*usual) as space:
+        space.expect_line("ready")
+        file = Path(folder) / "ecosystem.toml"
+        file.write_text(SERVES)
+        script = f"cd /mnt && exec {PIDONE} {' '.join(command)} {file}"
+        asked = subprocess.run(
+            inside(space, "sh", "-c", script),
+            env={**os.environ, **UNNAMED},
+            capture_output=True,
+            text=True,
+            timeout=10 * DEADLINE_S,
+            check=False,
+        )
+    assert asked.returncode == 0, asked.stdout + asked.stderr

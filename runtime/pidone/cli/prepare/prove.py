@@ -1,7 +1,6 @@
 """`prove FILE`: whether the apps of an ecosystem survive what production does to them."""
 
 import json
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from pidone.cli.trial import discovery, report
 from pidone.cli.trial.answers import Saw
 from pidone.cli.trial.findings import Level
 from pidone.cli.trial.report import Result
-from pidone.cli.trial.runtime import end_in_order
+from pidone.cli.trial.runtime import end_in_order, workplace
 from pidone.cli.trial.trials import NAMES, Step, Trials
 from pidone.ecosystem.spec import Seconds
 from pidone.logs.escape import printable_word
@@ -59,7 +58,7 @@ def prove(
     deadline = time.monotonic() + timeout
     end_in_order()
     discovery.check_urls(urls)
-    with tempfile.TemporaryDirectory(prefix="pidone-prove-") as folder:
+    with workplace("prove") as folder:
         trials = Trials(file, Path(folder), deadline, env_name=env, app=only, urls=urls, chosen=chosen)
         steps = trials.run()
     if as_json:

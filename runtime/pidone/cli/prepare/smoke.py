@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -19,7 +18,7 @@ from pidone.cli.operate import table
 from pidone.cli.options import Argument, CommandSet, env_option, json_option
 from pidone.cli.trial import report
 from pidone.cli.trial.report import Result
-from pidone.cli.trial.runtime import OwnRuntime, end_in_order
+from pidone.cli.trial.runtime import OwnRuntime, end_in_order, workplace
 from pidone.ecosystem.spec import Seconds
 from pidone.logs.escape import printable, printable_word
 
@@ -42,7 +41,7 @@ def smoke(file: str, *, env: str | None, junit: str | None, timeout: Seconds, as
     """Start an ecosystem, wait until it is ready, run its checks, stop it: for CI."""
     deadline = time.monotonic() + timeout
     end_in_order()
-    with tempfile.TemporaryDirectory(prefix="pidone-smoke-") as folder:
+    with workplace("smoke") as folder:
         results = _run(file, env, Path(folder), deadline)
     _report(results, as_json, junit)
     return 1 if any(result.failure for result in results) else 0
@@ -119,7 +118,8 @@ def _tcp(address: str, timeout: Seconds) -> str:
 
 
 def _exec(check: "SmokeCheck", timeout: Seconds) -> str:
-    with tempfile.TemporaryFile() as output:  # not a pipe, which a process that stays behind would keep open
+    # Not a pipe, which a process that stays behind would keep open.
+    with open(os.memfd_create("output"), "w+b") as output:
         process = subprocess.Popen(
             check.exec, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -21,6 +22,15 @@ _POLL: Final[Seconds] = 0.05
 _LEAST_STOP: Final[Seconds] = 2.0
 """How long the stop may take even if no time is left; what is not down by then is killed."""
 _KILL_TIME: Final[Seconds] = 5.0
+
+
+def workplace(command: str) -> "tempfile.TemporaryDirectory[str]":
+    """A folder for its socket and log; where there is no /tmp, as in an image from `scratch`, in /dev/shm."""
+    prefix = f"pidone-{command}-"
+    try:
+        return tempfile.TemporaryDirectory(prefix=prefix)
+    except FileNotFoundError:  # none of the usual places can be written
+        return tempfile.TemporaryDirectory(prefix=prefix, dir="/dev/shm")  # every engine mounts it
 
 
 class OwnRuntime:
