@@ -2,8 +2,10 @@
 
 import json
 import subprocess
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import jsonschema
 import pytest
@@ -16,11 +18,13 @@ from pidone.ecosystem.formats import read
 from pidone.ecosystem.keys import APP_GROUPS, APP_KEYS, NOTHING_IN_A_CONTAINER, Key, find
 from pidone.ecosystem.load import load
 from pidone.ecosystem.options import LoadOptions
+from pidone.ecosystem.output.convert import Tables
 from pidone.ecosystem.output.schema import json_schema
+from pidone.ecosystem.output.text import toml_text
 from pidone.ecosystem.values import Invalid
 from pidone.errors import ConfigError
 
-VALIDATOR = jsonschema.Draft202012Validator(json_schema())
+VALIDATOR = jsonschema.Draft7Validator(json_schema())
 GOOD: list[dict[str, Any]] = [
     {"apps": [{"script": "a.js", "maxRestarts": "5", "env_prod": {"A": None}, "watch": False}]},
     {"apps": {"api": {"script": "a.js", "ready": {"http": "/", "interval": "1s"}}}},
@@ -95,7 +99,31 @@ BAD: list[object] = [
 
 def test_it_is_a_schema() -> None:
     """Of the draft it names."""
-    jsonschema.Draft202012Validator.check_schema(json_schema())
+    schema = json_schema()
+    assert schema["$schema"] == jsonschema.Draft7Validator.META_SCHEMA["$schema"]
+    jsonschema.Draft7Validator.check_schema(schema)
+
+
+def test_it_can_be_published() -> None:
+    """It has one address, which new files name, and of this draft nothing that later ones have or ignore."""
+    schema = json_schema()
+    assert f"#:schema {schema['$id']}" == toml_text(Tables(()), "").splitlines()[0]
+    assert urlsplit(str(schema["$id"])).path.endswith("/docs/ecosystem.schema.json")
+    newer = {"$defs", "prefixItems", "dependentRequired", "dependentSchemas", "unevaluatedProperties"}
+    parts = list(objects(schema))
+    assert not [part for part in parts if newer & part.keys()]
+    references = [part for part in parts if "$ref" in part]
+    assert {str(part["$ref"]) for part in references} == {"#/definitions/app", "#/definitions/site"}
+    assert all(len(part) == 1 for part in references)  # what stands beside one is not looked at
+
+
+def objects(schema: object) -> Iterator[Mapping[str, object]]:
+    """All objects within a schema, itself too."""
+    if isinstance(schema, Mapping):
+        yield schema
+    if isinstance(schema, Mapping | list | tuple):
+        for part in schema.values() if isinstance(schema, Mapping) else schema:
+            yield from objects(part)
 
 
 @pytest.mark.parametrize("value", GOOD)
@@ -147,7 +175,7 @@ def test_what_a_kind_reads_fits_its_schema(key: Key, value: object) -> None:
         key.kind.parse(value)
     except Invalid:
         return
-    jsonschema.Draft202012Validator(key.kind.schema).validate(value)
+    jsonschema.Draft7Validator(key.kind.schema).validate(value)
 
 
 @pytest.mark.parametrize("value", GOOD)
@@ -194,7 +222,7 @@ def _is_known(name: str) -> bool:
 
 def test_every_key_has_its_default_and_meaning() -> None:
     """What an editor shows beside a key."""
-    properties = json_schema()["$defs"]["app"]["properties"]  # type: ignore[index]
+    properties = json_schema()["definitions"]["app"]["properties"]  # type: ignore[index]
     for key in (key for group in APP_GROUPS for key in group.keys):
         assert key.doc in properties[key.name]["description"]
 

@@ -37,7 +37,9 @@ shutdown_delay = "5s"
 ```
 
 `pidone check FILE` shows what a file means and all that is wrong with it, `pidone convert FILE -o OUT.toml`
-translates any format, `pidone init` writes a first file, and `pidone schema` is a JSON Schema for editors.
+translates any format, `pidone init` writes a first file, and `pidone schema` is a JSON Schema for editors;
+they find the published one by its `$id`: `#:schema URL` at the top of TOML, `# yaml-language-server:
+$schema=URL` at that of YAML, `"$schema"` in JSON.
 
 - **Durations** are `"5s"`, `"1h30m"`, `"500ms"`; a bare number is **milliseconds**, as in PM2.
 - **Sizes** are `"500M"`, `"1.5G"` (by 1024); a bare number is bytes. A limit may be a share of the

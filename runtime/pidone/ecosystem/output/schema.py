@@ -1,8 +1,8 @@
 """The JSON Schema of ecosystem files, for editors, made from the catalogue.
 
 It says what the TOML, JSON and YAML readers accept, camelCase spellings included. What needs more than a
-pattern (whether a user exists, whether a cron expression ever comes true) only they can tell.
-https://json-schema.org/draft/2020-12/schema
+pattern (whether a user exists, whether a cron expression ever comes true) only they can tell. Draft 7, as the
+editors and SchemaStore want it: https://json-schema.org/draft-07/schema
 """
 
 import re
@@ -12,12 +12,13 @@ from typing import Any, Final
 from pidone.ecosystem import static
 from pidone.ecosystem.keys import APP_GROUPS, NOTHING_IN_A_CONTAINER, RUNTIME_GROUP, Key, KeyGroup
 from pidone.ecosystem.output.reference import default_of
+from pidone.ecosystem.output.text import SCHEMA
 from pidone.ecosystem.spec import AppSpec, RuntimeSpec
 from pidone.ecosystem.values import checks, fragments, tables
 from pidone.record import Record
 
-_APP: Final = {"$ref": "#/$defs/app"}
-_SITE: Final = {"$ref": "#/$defs/site"}
+_APP: Final = {"$ref": "#/definitions/app"}
+_SITE: Final = {"$ref": "#/definitions/site"}
 _SETS: Final = "^env_(?!(file|from_files)$)"
 
 
@@ -74,10 +75,11 @@ def json_schema() -> dict[str, object]:
         },
     }
     return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "$id": SCHEMA,
         "title": "pidone ecosystem",
         "anyOf": [whole, {"type": "array", "items": _APP}, _APP],
-        "$defs": {"app": {**app, "anyOf": [{"required": [name]} for name in _SCRIPT]}, "site": site},
+        "definitions": {"app": {**app, "anyOf": [{"required": [name]} for name in _SCRIPT]}, "site": site},
     }
 
 

@@ -10,8 +10,8 @@ from pidone.ecosystem.keys import APP_KEYS, RUNTIME_KEYS, Key
 from pidone.ecosystem.output.convert import Tables
 from pidone.ecosystem.problems import strip_controls
 
-_SCHEMA: Final = "#:schema https://raw.githubusercontent.com/pidone/pidone/main/docs/ecosystem.schema.json"
-"""For editors that know Taplo; `pidone schema` prints the same."""
+SCHEMA: Final = "https://raw.githubusercontent.com/pidone/pidone/main/docs/ecosystem.schema.json"
+"""Where editors find what `pidone schema` prints, and its `$id`."""
 _WIDTH: Final = 110
 _OBVIOUS: Final = frozenset({"name", "script", "args", "cwd", "env", "interpreter"})
 
@@ -30,7 +30,7 @@ def toml_text(found: Tables, heading: str, ideas: Sequence[str] = ()) -> str:
     """
     explained: set[str] = set(_OBVIOUS)
     comments = [*heading.splitlines(), *found.remarks]
-    parts = [[_SCHEMA, *(f"# {strip_controls(line)}" for line in comments)]]
+    parts = [[f"#:schema {SCHEMA}", *(f"# {strip_controls(line)}" for line in comments)]]
     rest = {name: tomli_w.dumps({name: value}) for name, value in found.rest.items()}
     # Lists that are short enough to be written inline must stand before the first table.
     parts += [[text.rstrip()] for text in rest.values() if not text.startswith("[")]
