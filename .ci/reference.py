@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The pages that are made of what the code says: `reference.py` writes them, tests compare them.
 
-docs/configuration.md, docs/reference/*.md and the manual page docs/pidone.1.
+docs/configuration.md, docs/reference/*.md, the manual page docs/pidone.1, and docs/completion/ for shells.
 """
 
 import ast
@@ -15,6 +15,7 @@ import click
 
 from pidone.cli import start
 from pidone.cli.click_app import program
+from pidone.cli.completion import SCRIPTS
 from pidone.cli.options import Argument
 from pidone.cli.registry import TOPICS
 from pidone.ecosystem.output.reference import markdown as keys
@@ -249,9 +250,13 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "docs/reference/metrics.md": lambda: "".join(metrics_page()),
     "docs/reference/exit-codes.md": lambda: "".join(exit_codes_page()),
     "docs/pidone.1": lambda: "".join(manual()),
+    "docs/completion/pidone.bash": lambda: SCRIPTS["bash"],
+    "docs/completion/_pidone": lambda: SCRIPTS["zsh"],
+    "docs/completion/pidone.fish": lambda: SCRIPTS["fish"],
 }
 
 
 if __name__ == "__main__":
     for name, text in PAGES.items():
+        (ROOT / name).parent.mkdir(exist_ok=True)
         (ROOT / name).write_text(text())

@@ -69,6 +69,15 @@ def metadata(wheel: Path) -> Message:
         return email.parser.Parser().parsestr(archive.read(name).decode())
 
 
+SHARED = (
+    "share/bash-completion/completions/pidone",
+    "share/fish/vendor_completions.d/pidone.fish",
+    "share/man/man1/pidone.1",
+    "share/zsh/site-functions/_pidone",
+)
+"""Where man and the shells look below a prefix."""
+
+
 def test_the_wheel_installs_one_package_and_one_program(built: Mapping[str, Path]) -> None:
     """Nothing called `runtime`, no tests, and each file once."""
     with zipfile.ZipFile(built["wheel"]) as archive:
@@ -79,7 +88,7 @@ def test_the_wheel_installs_one_package_and_one_program(built: Mapping[str, Path
     assert tops == {"pidone", f"pidone-{version}.data", f"pidone-{version}.dist-info"}
     scripts = f"pidone-{version}.data/scripts"
     assert sorted(name for name in names if ".data/" in name) == [
-        f"pidone-{version}.data/data/share/man/man1/pidone.1",
+        *(f"pidone-{version}.data/data/{path}" for path in SHARED),
         f"{scripts}/pidone",
         f"{scripts}/pidone-direct",
     ]
@@ -101,7 +110,7 @@ def test_an_installation_has_the_package_under_its_own_name_only(
     version = PROJECT["project"]["version"]
     installed = {path.name for path in tmp_path.iterdir()}
     assert installed == {"pidone", f"pidone-{version}.dist-info", "bin", "share"}
-    assert (tmp_path / "share/man/man1/pidone.1").is_file()
+    assert all((tmp_path / path).is_file() for path in SHARED)
     assert {path.name for path in (tmp_path / "bin").iterdir()} == {"pidone", "pidone-direct"}
     record = (tmp_path / f"pidone-{version}.dist-info" / "RECORD").read_text().splitlines()
     files = [line.partition(",")[0] for line in record]

@@ -10,6 +10,9 @@ musl-gcc -static -Os -s -Wall -Wextra -Werror -I "$here/../../runtime/bin" -o "$
 cp "$here/start.py" "$folder/lib/"
 install -d "$folder/share/man/man1"
 gzip -9nc "$venv/share/man/man1/pidone.1" >"$folder/share/man/man1/pidone.1.gz"
+for name in bash-completion zsh fish; do
+  cp -r "$venv/share/$name" "$folder/share/"
+done
 for name in pm2-runtime pm2-docker pm2 tini dumb-init ../libexec/python3; do
   ln -s ../bin/pidone "$folder/bin/$name"
 done

@@ -12,6 +12,7 @@ from cli.screen import read_until
 from control.operated import SLEEPER, Operated, command, operated
 from harness import PIDONE
 
+ROOT = Path(__file__).parents[2]
 FLOUR = SLEEPER.replace("api", "flour").replace("instances = 2\n", "")
 
 
@@ -51,6 +52,10 @@ def test_completion_scripts_are_valid(shell: str) -> None:
 INTERACTIVE = {
     "bash": ("bash --norc --noprofile -i", "source <(pidone completion bash)"),
     "zsh": ("zsh -f -i", "autoload -U compinit; compinit -u; source <(pidone completion zsh)"),
+    "zsh, installed": (
+        "zsh -f -i",
+        f"fpath=({ROOT}/docs/completion $fpath); autoload -U compinit; compinit -u -D",
+    ),
 }
 """How each is started without anybody's settings, and what turns completion on."""
 
@@ -86,9 +91,9 @@ def test_a_shell_completes(
     shell_env: dict[str, str], tmp_path: Path, shell: str, typed: bytes, expected: bytes
 ) -> None:
     """What a person sees who presses TAB in a real shell: also after a colon, which bash takes for a gap."""
-    if shutil.which(shell) is None:
-        pytest.skip(f"needs {shell}")
     start, turn_on = INTERACTIVE[shell]
+    if shutil.which(start.split()[0]) is None:
+        pytest.skip(f"needs {start.split()[0]}")
     primary, secondary = pty.openpty()
     with subprocess.Popen(
         start.split(),

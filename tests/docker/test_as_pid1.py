@@ -1,8 +1,9 @@
 """PID 1 of real containers: identity, orphans, stops and exit codes."""
 
+import pytest
 from docker.apps import SLEEPER, TELLTALE
 from docker.containers import Container, Ecosystem
-from docker.images import BASE, docker
+from docker.images import BASE, REPOSITORY, docker
 from docker.measured import Report
 from harness import eventually
 
@@ -30,6 +31,20 @@ def test_pidone_is_process_1_and_not_root(runtime: str, ecosystem: Ecosystem) ->
         status = container.exec("cat", f"/proc/{app['pid']}/status")
         assert "PPid:\t1\n" in status
         assert "Uid:\t10001\t10001\t10001\t10001" in status
+
+
+@pytest.mark.parametrize(
+    ("place", "made"),
+    [
+        ("bash-completion/completions/pidone", "pidone.bash"),
+        ("zsh/site-functions/_pidone", "_pidone"),
+        ("fish/vendor_completions.d/pidone.fish", "pidone.fish"),
+    ],
+)
+def test_the_shells_find_their_completion(runtime: str, place: str, made: str) -> None:
+    """In the folders of /usr/local where each looks by itself."""
+    text = docker("run", "--rm", "--entrypoint", "cat", runtime, f"/usr/local/share/{place}")
+    assert text == (REPOSITORY / "docs/completion" / made).read_text().strip()
 
 
 def test_orphans_are_reaped(runtime: str, ecosystem: Ecosystem) -> None:

@@ -35,8 +35,9 @@ _pidone() {
     found=("${(@f)$(pidone complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)}")
     [[ -n "${found[1]}" ]] && compadd -a found || _files
 }
-compdef _pidone pidone
+if [[ $funcstack[1] = _pidone ]]; then _pidone "$@"; else compdef _pidone pidone; fi
 """
+"""Sourced it is bound; from a folder of `fpath` it is called, as the body of the function itself."""
 _FISH: Final = """\
 function __pidone
     set -l words (commandline -opc) (commandline -ct)
