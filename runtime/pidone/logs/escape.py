@@ -43,11 +43,6 @@ def json_text(text: bytes) -> bytes:
     return text.replace(JOINT, b"\\n")
 
 
-def json_string(text: str) -> bytes:
-    r"""One value, quoted, with `\n` escaped too."""
-    return b'"' + json_text(text.encode(errors="replace")).replace(b"\n", b"\\n") + b'"'
-
-
 @functools.cache
 def _compiled(pattern: str) -> re.Pattern[str]:
     """Compiled when it is first needed."""
