@@ -72,7 +72,11 @@ def test_ls_fits_the_width(it: Operated, columns: int) -> None:
     """Names are shortened and columns left out from the right; each instance and the whole have a line."""
     head, *rows, total = on_terminal(it, columns, "ls")
     assert max(map(len, (head, *rows, total))) <= columns
+    if "why" not in head:
+        rows, total, why = rows[:-1], rows[-1], total
+        assert why == "broken: last exit: code 3"
     assert len(rows) == 4
+    assert [row.split()[1][-2:] for row in rows[:2]] == [":0", ":1"]
     assert head.split()[:3] == ["id", "name", "state"]
     assert total.startswith("4 instances: ")
     assert ("memory/limit" in head) == (columns >= 80)
@@ -85,6 +89,16 @@ def test_ls_tells_why_and_when(it: Operated) -> None:
     assert re.search(r"nightly .* \d\d-\d\d 04:30", shown)
     assert re.search(r"broken .*last exit: code 3", shown)
     assert "broken" not in "\n".join(on_terminal(it, 200, "ls", "nightly"))
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_describe_fits_the_width(it: Operated, columns: int) -> None:
+    """What is longer goes on below, and events tell each fact once."""
+    lines = on_terminal(it, columns, "describe", "broken")
+    assert max(map(len, lines)) <= columns
+    assert lines[-1]
+    exit_ = " ".join(" ".join(lines).partition("instance.exit")[2].split())
+    assert exit_.count("code") == 1
 
 
 def test_describe_leads_with_what_is_wrong(it: Operated) -> None:

@@ -117,3 +117,45 @@ def test_the_console_has_a_colour_for_each_and_red_for_what_is_bad() -> None:
     plain.record({**base, "app": "long-name"})
     assert plain.record({**base, "app": "b"}) == "12:04:43.697 b.0         | m"
     assert "\x1b" not in plain.record({**base, "app": "\x1b[2J"})
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (
+            '{"level":30,"time":1,"pid":1,"hostname":"h","msg":"pino","route":"/a"}',
+            "12:04:43.697 api.1  | pino route=/a",
+        ),
+        (
+            '{"level":"warn","message":"winston","timestamp":"2026-01-01T00:00:01Z"}',
+            "00:00:01.000 api.1  \x1b[33m|\x1b[0m winston",
+        ),
+        (
+            '{"name":"x","hostname":"h","pid":1,"level":50,"msg":"bunyan","v":0}',
+            "12:04:43.697 api.1  \x1b[31m|\x1b[0m bunyan name=x",
+        ),
+        (
+            '{"event":"structlog","level":"error","timestamp":"2026-01-01T00:00:02.5Z","user":"ann"}',
+            "00:00:02.500 api.1  \x1b[31m|\x1b[0m structlog user=ann",
+        ),
+        (
+            '{"@timestamp":"2026-01-01T00:00:00Z","@version":"1","message":"logback","level":"DEBUG","t":"m"}',
+            "12:04:43.697 api.1  \x1b[90m|\x1b[0m logback t=m",
+        ),
+    ],
+    ids=["pino", "winston", "bunyan", "structlog", "logback"],
+)
+def test_what_loggers_write_is_shown_in_words(line: str, shown: str) -> None:
+    """Message, then fields; aligned, with the logger's level and without what is the same in each line."""
+    with stage() as it:
+        say(it, line.encode() + b"\n")
+        (record,) = kept(it)
+    text = Console(colour=True).record(record)
+    assert text.replace("\x1b[36mapi.1\x1b[0m", "api.1") == shown
+
+
+def test_on_a_narrow_terminal_names_leave_room() -> None:
+    """A quarter of it at most, with the end that tells which instance it is."""
+    record = {"timestamp": NOON_TEXT, "level": "info", "stream": "stdout", "app": "a-long-name-of-a-service"}
+    line = Console(colour=False, width=40).record({**record, "instance": 12, "message": "m"})
+    assert line == "12:04:43.697 a-lon…e.12 | m"

@@ -1,11 +1,14 @@
 """The part of `describe` about rights, limits, memory and times, and with `--live` about each process."""
 
-from collections.abc import Iterable, Mapping
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from pidone.cli.operate import table
+from pidone.cli.operate import overview, table
 from pidone.cli.operate.client import Client, CommandError
+from pidone.logs.formats.text import unsaid
 
 _CAPABILITIES: Final = (
     "chown", "dac_override", "dac_read_search", "fowner", "fsetid", "kill", "setgid", "setuid", "setpcap",
@@ -57,21 +60,32 @@ def of(shown: Mapping[str, Any], app: Mapping[str, Any]) -> dict[str, Any]:
     return next(each for each in shown["details"] if (each["namespace"], each["name"]) == wanted)
 
 
-def render(shown: Mapping[str, Any], app: Mapping[str, Any]) -> str:
-    """What is to be said of one app of `shown`: how it is and why, then what it is."""
-    lines = [
+def render(shown: Mapping[str, Any], app: Mapping[str, Any], width: int | None = None) -> str:
+    """What is to be said of one app of `shown`: how it is and why, then what it is.
+
+    With a `width`, in lines that are not longer.
+    """
+    table_width = sys.maxsize if width is None else width
+    before = [
         *_fact("name", app["name"]),
         *_state(app, of(shown, app)),
         "",
         *map(_event, _events(shown, app)),
         "",
-        *table.render(table.HEAD, table.rows([app]), right=table.RIGHT).split("\n"),
-        "",
-        *_definition(app, of(shown, app)),
-        *_facts(shown, app),
-        "",
     ]
-    return "\n".join(lines)
+    after = ["", *_definition(app, of(shown, app)), *_facts(shown, app)]
+    instances = overview.fitted(table.HEAD, table.rows([app]), table_width)[0]
+    return "\n".join((*_wrapped(before, width), instances, *_wrapped(after, width)))
+
+
+def _wrapped(lines: Iterable[str], width: int | None) -> Iterator[str]:
+    """Lines that are too long go on below what they tell."""
+    for line in lines:
+        if width is None or len(line) <= width:
+            yield line
+        else:
+            indent = " " * (_WIDTH + 1)
+            yield from textwrap.wrap(line, width, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def summary(shown: Mapping[str, Any], app: Mapping[str, Any]) -> list[str]:
@@ -132,9 +146,8 @@ def _events(shown: Mapping[str, Any], app: Mapping[str, Any]) -> list[Mapping[st
 
 
 def _event(event: Mapping[str, Any]) -> str:
-    known = ("timestamp", "level", "event", "message", "app", "namespace")
-    fields = " ".join(f"{name}={value}" for name, value in event.items() if name not in known)
-    return f"{event['timestamp']}  {event['event']:<22} {event['message']} {fields}".rstrip()
+    fields = unsaid(event, hidden=("app", "namespace"))
+    return " ".join((f"{event['timestamp']}  {event['event']:<22} {event['message']}", *fields))
 
 
 def _definition(app: Mapping[str, Any], details: Mapping[str, Any]) -> list[str]:

@@ -1,6 +1,7 @@
 """`logs`: the last records, and with `-f` those to come."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 
@@ -89,7 +90,8 @@ def _show() -> Callable[[str], str]:
     """How a record is shown on this stdout."""
     if not sys.stdout.isatty():
         return printable
-    console = Console(colour=wants_colour(sys.stdout.fileno()))
+    width = shutil.get_terminal_size().columns
+    console = Console(colour=wants_colour(sys.stdout.fileno()), width=width)
     return lambda record: console.record(json.loads(record))
 
 

@@ -1,7 +1,8 @@
 """`ls` on a terminal: as much as its width has room for, with the reason of what is not well, and a total."""
 
+import textwrap
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -9,9 +10,9 @@ from pidone.cli.operate import table
 
 _HEAD: Final = (*table.HEAD[:-1], "memory/limit", "next run", "why")
 _LEAST_NAME: Final = 12
-_LEAST_WHY: Final = 8
 _GAP: Final = 2
 _NAME: Final = 1
+_KEPT_END: Final = 4
 
 
 def render(shown: Iterable[Mapping[str, Any]], width: int) -> str:
@@ -22,9 +23,24 @@ def render(shown: Iterable[Mapping[str, Any]], width: int) -> str:
         for app, details in zip(each["apps"], each["details"], strict=True):
             instances += app["instances"]
             rows += _rows(app, details)
-    head, rows = _fitted(_HEAD, rows, width)
+    text, cells = fitted(_HEAD, rows, width)
+    return "\n".join((text, _total(instances, width), *_reasons(rows, cells, width)))
+
+
+def fitted(
+    head: Sequence[str], rows: Sequence[Sequence[str]], width: int
+) -> tuple[str, Sequence[Sequence[str]]]:
+    """A table of at most so many columns, and its rows as they are shown."""
+    head, rows = _fitted(head, rows, width)
     right = [number for number in table.RIGHT if number < len(head)]
-    return f"{table.render(head, rows, right=right)}\n{_total(instances)[:width]}"
+    return table.render(head, rows, right=right), rows
+
+
+def _reasons(rows: Sequence[Sequence[str]], shown: Sequence[Sequence[str]], width: int) -> Iterator[str]:
+    """Why something is not online, where its column had no room for that."""
+    for row, cells in zip(rows, shown, strict=True):
+        if row[-1] and row[-1] != cells[-1]:
+            yield from textwrap.wrap(f"{row[_NAME]}: {row[-1]}", width, subsequent_indent="  ")
 
 
 def _rows(app: Mapping[str, Any], details: Mapping[str, Any]) -> list[list[str]]:
@@ -56,17 +72,18 @@ def _why(app: Mapping[str, Any], instance: Mapping[str, Any], more: Mapping[str,
 def _fitted(
     head: Sequence[str], rows: Sequence[Sequence[str]], width: int
 ) -> tuple[list[str], list[list[str]]]:
-    """Without empty columns, with shorter names and reasons, then without columns from the right."""
+    """Without empty columns, with shorter names, then without columns from the right."""
     columns = [list(column) for column in zip(head, *rows, strict=True)]
     while len(columns) > len(table.HEAD) and not any(columns[-1][1:]):
         columns.pop()
     if len(columns) == len(_HEAD) and not any(columns[-2][1:]):
         columns.pop(-2)
-    if len(columns) > len(table.HEAD) and (over := _over(columns, width)) > 0:
-        columns[-1] = _cut(columns[-1], max(_LEAST_WHY, _width(columns[-1]) - over))
-    if (over := _over(columns, width)) > 0:
-        columns[_NAME] = _cut(columns[_NAME], max(_LEAST_NAME, _width(columns[_NAME]) - over))
-    while len(columns) > _NAME + 2 and _over(columns, width) > 0:
+    names = columns[_NAME]
+    while (over := _over(columns, width)) > 0:
+        columns[_NAME] = _shortened(names, max(_LEAST_NAME, _width(names) - over))
+        if _over(columns, width) <= 0 or len(columns) <= _NAME + 2:
+            break
+        columns[_NAME] = names
         columns.pop()
     top, *below = (list(row) for row in zip(*columns, strict=True))
     return top, below
@@ -81,13 +98,19 @@ def _over(columns: Sequence[Sequence[str]], width: int) -> int:
     return sum(map(_width, columns)) + _GAP * (len(columns) - 1) - width
 
 
-def _cut(column: Sequence[str], width: int) -> list[str]:
-    return [cell if len(cell) <= width else cell[: width - 1] + "…" for cell in column]
+def _shortened(names: Sequence[str], width: int) -> list[str]:
+    """With their ends, which say which instance it is."""
+    return [
+        name if len(name) <= width else f"{name[: width - 1 - _KEPT_END]}…{name[-_KEPT_END:]}"
+        for name in names
+    ]
 
 
-def _total(instances: Sequence[Mapping[str, Any]]) -> str:
-    states = Counter(str(each["state"]) for each in instances)
+def _total(instances: Sequence[Mapping[str, Any]], width: int) -> str:
+    counts = Counter(str(each["state"]) for each in instances)
     cpu = sum(each["cpu_percent"] or 0 for each in instances)
     memory = sum(each["memory_bytes"] or 0 for each in instances)
-    many = ", ".join(f"{count} {state}" for state, count in states.most_common())
-    return f"{len(instances)} instances: {many or 'none'}; cpu {cpu:.0f}%, memory {table.size(memory)}"
+    many = ", ".join(f"{count} {state}" for state, count in counts.most_common())
+    states = f"{len(instances)} instances: {many or 'none'}"
+    whole = f"{states}; cpu {cpu:.0f}%, memory {table.size(memory)}"
+    return whole if len(whole) <= width else states[:width]

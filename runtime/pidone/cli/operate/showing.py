@@ -1,6 +1,7 @@
 """`ls`, `describe`, `env` and PM2's lists: what is there."""
 
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 
@@ -60,7 +61,8 @@ def describe(target: str, *, live: bool, socket: str | None, as_json: bool) -> N
         print(json.dumps(shown))
         return
     shown = harmless(shown)
-    print("\n".join(description.render(shown, each) for each in shown["apps"]))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    print("\n\n".join(description.render(shown, each, width) for each in shown["apps"]))
 
 
 @app.command("env")

@@ -1,7 +1,8 @@
 """For people: the format `text`, what commands show of records on a terminal, and the format `raw`."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from pidone.ecosystem.spec import Bytes
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from logging import LogRecord
 
 _OURS: Final = "pidone"
+_LEAST_NAME: Final = 8
+_KEPT_END: Final = 4
 _WIDEST: Final = 24
 """Longer names push their own lines to the right, and not those of everybody."""
 _PALETTE: Final = (36, 35, 34, 32, 96, 95, 94, 92)
@@ -22,6 +25,9 @@ _MESSAGES: Final = ("message", "msg")
 _IDENTITY: Final = frozenset(("app", "instance", "namespace", "pid", "stream"))
 _MANY_LINES: Final = ("exc_info", "stack")
 _TIMES: Final = frozenset(("timestamp", "time", "@timestamp", "ts"))
+_ALWAYS_THE_SAME: Final = frozenset(("hostname", "app_pid", "v", "@version"))
+"""Of pino, bunyan, logback: who writes and in which format, which is known already."""
+_CLOCK: Final = re.compile(r"[0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]{1,3})?")
 _RESET: Final = "\x1b[0m"
 
 
@@ -45,8 +51,10 @@ def under(width: int) -> bytes:
 class Console:
     """Shows records, names aligned, each in a colour; of an app's words only colours have an effect."""
 
-    def __init__(self, *, colour: bool) -> None:
+    def __init__(self, *, colour: bool, width: int | None = None) -> None:
+        """Of a terminal that is `width` columns wide, names get a quarter at most."""
         self._colour = colour
+        self._longest = None if width is None else max(width // 4, _LEAST_NAME)
         self._colours: dict[str, int] = {}
         """By app, in the order in which they spoke first: those that fit do not collide."""
         self._width = len(_OURS)
@@ -76,7 +84,8 @@ class Console:
         """A record of the format `json`, an app's or the runtime's own."""
         if "stream" not in fields:
             return self._own(fields)
-        app, level = str(fields.get("app", "?")), str(fields.get("level", "info"))
+        app = str(fields.get("app", "?"))
+        level = levels.of_fields(fields) or "info"  # an app may spell its own as it likes
         name = f"{app}.{fields.get('instance', 0)}"
         own = {key: value for key, value in fields.items() if key not in _IDENTITY}
         return self._framed(str(fields.get("timestamp", "")), app, name, level, in_words(own))
@@ -87,12 +96,7 @@ class Console:
         who = str(fields.get("app", ""))
         if who and fields.get("instance") is not None:
             who += f".{fields['instance']}"
-        said = {word.strip("\"'.,:;()") for word in message.split()}
-        others = [
-            f"{key}={printable_word(logfmt_value(value))}"
-            for key, value in fields.items()
-            if key not in (*FIRST, *_MANY_LINES, "app", "instance") and str(value) not in said
-        ]
+        others = unsaid(fields)
         start = str(fields.get("event", "")) + (f" {printable_word(who)}" if who else "")
         text = " ".join((start + (":" if who and message else ""), *filter(None, (message, *others))))
         text += "".join(f"\n{fields[key]}" for key in _MANY_LINES if key in fields)
@@ -107,14 +111,18 @@ class Console:
 
     def _frame(self, timestamp: str, app: str, name: str, level: str) -> str:
         name = printable_word(name)
+        if self._longest is not None and len(name) > self._longest:
+            name = (
+                f"{name[: self._longest - 1 - _KEPT_END]}…{name[-_KEPT_END:]}"  # which instance it is stays
+            )
         self._width = max(self._width, min(len(name), _WIDEST))
         padding = " " * (self._width - len(name))
         if not self._colour:
-            return f"{timestamp[11:23]} {name}{padding} | "
+            return f"{_clock(timestamp)} {name}{padding} | "
         number = self._colours.setdefault(app, len(self._colours))
         code = 1 if app == _OURS else _PALETTE[number % len(_PALETTE)]
         bar = f"\x1b[{_LEVEL_COLOURS[level]}m|{_RESET}" if level in _LEVEL_COLOURS else "|"
-        return f"{timestamp[11:23]} \x1b[{code}m{name}{_RESET}{padding} {bar} "
+        return f"{_clock(timestamp)} \x1b[{code}m{name}{_RESET}{padding} {bar} "
 
     def line_of(self, origin: RecordIdentity, own: Mapping[str, Any], timestamp: str, level: str) -> str:
         """A line of an app that is a JSON object."""
@@ -122,10 +130,29 @@ class Console:
         return self._framed(timestamp, origin.app, name, levels.of_fields(own) or level, in_words(own))
 
 
+def unsaid(fields: Mapping[str, Any], hidden: Collection[str] = ("app", "instance")) -> list[str]:
+    """What an event tells beside its message: each fact once."""
+    said = {word.strip("\"'.,:;()") for word in str(fields.get("message", "")).split()}
+    return [
+        f"{key}={printable_word(logfmt_value(value))}"
+        for key, value in fields.items()
+        if key not in (*FIRST, *_MANY_LINES, *hidden) and str(value) not in said
+    ]
+
+
+def _clock(timestamp: str) -> str:
+    """The time of day in twelve characters, whatever an app's own logger leaves out of it."""
+    found = _CLOCK.match(timestamp, 11)
+    if found is None:
+        return timestamp[11:23].ljust(12)
+    clock, _, fraction = found[0].replace(",", ".").partition(".")
+    return f"{clock}.{fraction:0<3}"
+
+
 def in_words(own: Mapping[str, Any]) -> str:
     """An object as an app's logger wrote it: its message, then what else it tells, without level and time."""
     key = next((key for key in (*_MESSAGES, "event") if isinstance(own.get(key), str)), None)
-    hidden = {key, *_TIMES, *levels.FIELDS}
+    hidden = {key, *_TIMES, *levels.FIELDS, *_ALWAYS_THE_SAME}
     others = [f"{name}={_value(value)}" for name, value in own.items() if name not in hidden]
     return " ".join((*([own[key]] if key else []), *others))
 
