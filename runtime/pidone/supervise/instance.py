@@ -488,8 +488,14 @@ class Instance:
         self.handle(Event.REFUSED if why_not else Event.PREPARED)
 
     def exited(self, status: ExitStatus) -> None:
-        """The current incarnation's main process ended."""
+        """The current incarnation's main process ended; that is so whatever fails in telling it."""
         self.last_exit = status
+        try:
+            self._tell_end(status)
+        finally:
+            self.handle(Event.EXIT)
+
+    def _tell_end(self, status: ExitStatus) -> None:
         killed = self._world.lifecycle.explain(self, status)
         self._was_oom_killed = bool(killed)
         self.reason = killed or self.reason
@@ -512,7 +518,6 @@ class Instance:
             cut=cut or None,
             reason="stop" if asked and self._goal is not Goal.JUDGE else self.reason or "exit",
         )
-        self.handle(Event.EXIT)
 
     def became_ready(self, how: str) -> None:
         """The process reported that it can work."""

@@ -408,11 +408,12 @@ class ForkedProcess:
             self._launcher.follow(self._app, named.pid, self.main_ended)
             return
         self._tree.main_is_alive = False
-        if self.stdin is not None:
-            self.stdin.close()
-        self._outlet.finish()
-        self._handover.close()
-        self._on_exit(status)
+        with ExitStack() as steps:  # backwards; one that fails is told, and keeps none of the others off
+            steps.callback(self._on_exit, status)
+            steps.callback(self._handover.close)
+            steps.callback(self._outlet.finish)
+            if self.stdin is not None:
+                steps.callback(self.stdin.close)
 
 
 def _keep_a_reserve() -> None:
