@@ -5,25 +5,22 @@ loop and never from inside an event, compares the two (see `plan`) and carries t
 """
 
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
 from typing import Final, Protocol
 
 from pidone.ecosystem.spec import AppSpec, Condition, Seconds
-from pidone.errors import ListenError
 from pidone.supervise import plan as steps
 from pidone.supervise.cluster import Cluster
 from pidone.supervise.collaborators import World
+from pidone.supervise.execution import Execution
 from pidone.supervise.instance import Instance, Numbers
-from pidone.supervise.plan import AT_REST, Plan, Step, can_overlap, plan
+from pidone.supervise.plan import Plan, can_overlap, plan
 from pidone.supervise.states import Event, State
 from pidone.supervise.wanted import (
-    OVERRULED,
     Exchange,
     Reload,
     ReloadState,
     Replacement,
     Rest,
-    Rollout,
     Run,
     Wanted,
 )
@@ -53,6 +50,7 @@ class App:
         """
         self.wanted = Wanted(spec, count)
         self.actual = Cluster(spec, count, world, self, {} if numbers is None else numbers)
+        self._execution = Execution(self.wanted, self.actual, world)
         self.waits_for = ""
         """What stands between the wish and what is there, in words; empty if nothing does."""
         self.asked_at: Seconds = 0.0
@@ -167,7 +165,7 @@ class App:
         for slot in self._wish_to_run(slots):
             instance = self.instances.get(slot)
             if instance is not None and (instance.state in _STARTABLE or instance.ends_to is not None):
-                self._want_new_life(instance, reason)
+                self.wanted.renew(slot, instance.incarnation, reason)
         self._look()
 
     def resume(self, reason: str) -> None:
@@ -187,17 +185,17 @@ class App:
             wanted.run = Run.OFF
             wanted.slots.clear()
             wanted.hopeless = ""
-            self._call_off()
+            self._execution.call_off()
         self._look()
 
     def restart(self, reason: str = "request", *, slots: Collection[int] | None = None) -> None:
         """A fresh life for every instance, or for these, all at once."""
         if slots is None:
-            self._call_off()
+            self._execution.call_off()
         for slot in self._wish_to_run(slots):
             instance = self.instances.get(slot)
             if instance is not None and instance.state is not State.PREPARING:
-                self._want_new_life(instance, reason)
+                self.wanted.renew(slot, instance.incarnation, reason)
         self._look()
 
     def reload(
@@ -255,7 +253,7 @@ class App:
 
     def give_up(self, why: str) -> None:
         """It cannot work as it is configured."""
-        self._call_off()
+        self._execution.call_off()
         self.wanted.hopeless = why
         self._look()
 
@@ -276,13 +274,13 @@ class App:
 
     def end(self) -> None:
         """Everything will stop, and this app when its turn comes: until then it is not replaced any more."""
-        self._call_off()
+        self._execution.call_off()
         self.wanted.is_ending = True
         self._look()
 
     def become(self, exchange: Exchange) -> None:
         """Stop, and let another spec take its place then."""
-        self._call_off()
+        self._execution.call_off()
         self.wanted.is_removed = False
         self.wanted.run = Run.OFF
         self.wanted.exchange = exchange
@@ -358,114 +356,13 @@ class App:
         made = plan(self.wanted, self.actual, now)
         self.waits_for = made.waits_for
         for step in made.steps:
-            self._perform(step)
+            self._execution.perform(step)
             if is_time_up():
                 self._look()
                 break
         if len(made.steps) >= steps.MOST or any(not isinstance(step, steps.Order) for step in made.steps):
             self._look()  # there may be more to do, although no instance has changed
         return made
-
-    def _perform(self, step: Step) -> None:
-        if isinstance(step, steps.Start | steps.Restart | steps.Stop | steps.GiveUp):
-            self._order(step)
-        elif isinstance(step, steps.Begin):
-            self._begin()
-        elif isinstance(step, steps.Add):
-            self._add(step.index)
-        elif isinstance(step, steps.Dismiss):
-            self.actual.remove(step.index)
-        elif isinstance(step, steps.Discard):
-            self.actual.discard(step.index)
-        else:
-            self._roll(step, self._under_way)
-
-    def _order(self, step: steps.Order) -> None:
-        """What an instance is told to do."""
-        for member in self.actual.at(step.index):
-            match step:
-                case steps.Stop():
-                    member.handle(Event.STOP)
-                case steps.GiveUp():
-                    member.give_up(self.wanted.hopeless)
-                case steps.Start() if self.instances[step.index] is member:
-                    member.handle(Event.START, reason=step.reason)
-                case steps.Restart() if self.instances[step.index] is member:
-                    member.handle(Event.RESTART, reason=step.reason)
-
-    def _roll(self, step: Step, rollout: Rollout) -> None:
-        """One step of the replacement that is under way."""
-        reason = rollout.wish.cause or rollout.wish.reason
-        match step:
-            case steps.Prepare():
-                rollout.todo.remove(step.index)
-                self.actual.prepare(step.index, rollout.spec, reason)
-            case steps.Promote():
-                rollout.replaced += 1
-                self.actual.promote(step.index, rollout.spec)
-            case steps.Renew():
-                rollout.todo.remove(step.index)
-                instance = self.instances[step.index]
-                is_new = instance.state is State.PREPARING  # it is going to be launched from the new spec
-                rollout.restarting = (step.index, instance.incarnation - is_new)
-                rollout.began = self._world.clock.time()
-                instance.app = rollout.spec
-                instance.handle(Event.RESTART, reason=reason)
-            case steps.Returned():
-                rollout.restarting = None
-                rollout.replaced += step.came_back
-                if step.came_back:
-                    rollout.down_s = max(rollout.down_s, self._world.clock.time() - rollout.began)
-            case steps.Finish():
-                self._finish(rollout, step.failure)
-
-    def _add(self, index: int) -> None:
-        instance = self.actual.add(index, self.spec)
-        rollout = self.wanted.rollout
-        if rollout is not None and rollout.spec is not self.spec:
-            rollout.todo.append(index)
-        if not self.spec.schedule:
-            self._want_new_life(instance, "scale")
-
-    def _begin(self) -> None:
-        """The next replacement that was asked for comes to its turn, unless it has become void."""
-        wish = self.wanted.queue.pop(0)
-        slots: Collection[int] = self.instances if wish.slots is None else wish.slots
-        if wish.who is not None:
-            instance = self.instances.get(wish.who.index)
-            if instance is None or instance.who != wish.who or not instance.state.has_process:
-                return
-            if not wish.overlap:
-                instance.reason = wish.reason
-                self._want_new_life(instance, wish.reason)
-                return
-            slots = [wish.who.index]
-        spec = wish.spec or self.spec
-        todo = [i for i in slots if i in self.instances and self.instances[i].state not in AT_REST]
-        overlap = can_overlap(spec)
-        how = (
-            "each new one before its old one stops"
-            if overlap
-            else "one after another, each is down meanwhile"
-        )
-        text = f"replacing {len(todo)} instances, {how}"
-        self._log("info", "app.reload", text, reason=wish.reason, instances=len(todo), overlap=overlap)
-        self.wanted.rollout = Rollout(wish, spec, todo)
-
-    def _finish(self, rollout: Rollout, failure: str) -> None:
-        wanted = self.wanted
-        wanted.rollout = None
-        self._tell_outcome(rollout, failure)
-        if not failure:
-            self._adopt(rollout.spec)
-            wanted.count = wanted.count if rollout.count is None else rollout.count
-            return
-        if not any(wish.spec is not None for wish in wanted.queue):
-            with suppress(ListenError):  # who needs what is missing now is told so at its start
-                self._world.broker.open(self.spec)
-        sick = rollout.wish.who if rollout.wish.is_sick else None
-        if sick is not None and sick.index in self.instances and self.instances[sick.index].who == sick:
-            self.instances[sick.index].handle(Event.UNHEALTHY)
 
     # -- helpers ---------------------------------------------------------------------------------------------
 
@@ -484,12 +381,6 @@ class App:
             each.incarnation < wanted.at_least(index) and not wanted.rests(index)
             for index, each in self.instances.items()
         )
-
-    @property
-    def _under_way(self) -> Rollout:
-        if self.wanted.rollout is None:
-            raise RuntimeError(f"{self.name}: nothing is being replaced")
-        return self.wanted.rollout
 
     def _wish_to_run(self, slots: Collection[int] | None) -> Collection[int]:
         """The app, or at least these slots of it, shall run from now on; the slots that are meant."""
@@ -514,49 +405,6 @@ class App:
         wanted.was_stopped = False
         wanted.hopeless = ""
         return chosen
-
-    def _want_new_life(self, instance: Instance, reason: str) -> None:
-        slot = self.wanted.slot(instance.index)
-        slot.at_least, slot.reason = instance.incarnation + 1, reason
-
-    def _call_off(self) -> None:
-        rollout = self.wanted.rollout
-        self.wanted.call_off()
-        self._adopt(self.wanted.spec)
-        if rollout is not None:
-            self._tell_outcome(rollout, OVERRULED)
-
-    def _adopt(self, spec: AppSpec) -> None:
-        self.wanted.adopt(spec)
-        self.actual.adopt(spec)
-
-    def _tell_outcome(self, rollout: Rollout, failure: str) -> None:
-        wanted, wish = self.wanted, rollout.wish
-        if wanted.reload is not None and wanted.reload.number == wish.told:
-            state = ReloadState.FAILED if failure else ReloadState.DONE
-            wanted.reload = wanted.reload.but(
-                state=state, message=failure, down_s=rollout.down_s, cut=rollout.cut
-            )
-        if failure:
-            text = f"{failure}; the others were not touched"
-            self._log(
-                *("error", "app.reload_failed", text),
-                replaced=rollout.replaced,
-                reason=wish.reason,
-                cut=rollout.cut,
-            )
-        else:
-            down = round(rollout.down_s, 3) or None
-            text = f"replaced {rollout.replaced} instances"
-            text += f", each down for up to {down} s" if down else ""
-            text += f", {rollout.cut} open connections were cut" if rollout.cut else ""
-            self._log(
-                *("info", "app.reloaded", text),
-                replaced=rollout.replaced,
-                reason=wish.reason,
-                down_s=down,
-                cut=rollout.cut,
-            )
 
     def _look(self) -> None:
         self._observer.app_changed(self)

@@ -210,6 +210,11 @@ class Wanted:
         slot = self.slots.get(index)
         return 0 if slot is None else slot.at_least
 
+    def renew(self, index: int, after: int, reason: str) -> None:
+        """A slot shall have a later incarnation than this one."""
+        slot = self.slot(index)
+        slot.at_least, slot.reason = after + 1, reason
+
     def ask(self, wish: Replacement) -> None:
         """Line a replacement up. One for every instance makes those for single ones superfluous."""
         if wish.count is not None and self.rollout is not None:
