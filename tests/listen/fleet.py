@@ -19,6 +19,7 @@ from pidone.ecosystem.spec import AppSpec, ExecMode
 from pidone.init.spawn import SpawnPlan, spawn
 from pidone.listen.broker import PortBroker
 from pidone.listen.handover import ProcessHandover
+from pidone.listen.readiness.own_port import OwnPorts
 from pidone.listen.readiness.probes import RunCommand
 
 T = TypeVar("T")
@@ -105,7 +106,7 @@ class Fleet:
         self.folder = folder
         self.loop = asyncio.new_event_loop()
         self.log = Events()
-        self.broker = PortBroker(self.loop, self.log, run_command)
+        self.broker = PortBroker(self.loop, self.log, run_command, own_ports=lambda: OwnPorts(self.loop))
         self.members: list[Member] = []
 
     def __enter__(self) -> Self:

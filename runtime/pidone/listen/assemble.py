@@ -23,6 +23,7 @@ from pidone.signames import signal_name
 
 if TYPE_CHECKING:
     from pidone.listen.kernel.share import KernelShare
+    from pidone.listen.readiness.own_port import OwnPorts
 
 _Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
@@ -44,6 +45,7 @@ class HandoverRequest(Record, kw_only=True):
     ports: AppPorts
     worker_id: int
     run_command: RunCommand | None
+    own_ports: "Callable[[], OwnPorts]"
     on_ignored: Callable[[str], None]
 
 
@@ -265,7 +267,7 @@ class Assembly:
             return
         from pidone.listen.readiness.own_port import OwnPort  # noqa: PLC0415 (not of every app)
 
-        look = OwnPort(request.loop, request.app, port, request.report)
+        look = OwnPort(request.own_ports(), request.loop, request.app, port, request.report)
         self._attachments.append(look)
         self._watches.append(look)
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import itertools
-from typing import Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 from pidone.contracts import InstanceId, Report
 from pidone.ecosystem.spec import AppSpec
@@ -14,6 +15,9 @@ from pidone.listen.readiness.probes import RunCommand, check_of
 from pidone.listen.sockets.app_ports import AppPorts, EventLog
 from pidone.listen.sockets.hangup import HangupWatch
 
+if TYPE_CHECKING:
+    from pidone.listen.readiness.own_port import OwnPorts
+
 _NOTICES: Final = 20
 """Different notices per app: one that finds ever new nonsense must not fill log and memory."""
 
@@ -22,12 +26,18 @@ class PortBroker:
     """The broker in production; one per runtime."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, log: EventLog, run_command: RunCommand | None = None
+        self,
+        loop: asyncio.AbstractEventLoop,
+        log: EventLog,
+        run_command: RunCommand | None = None,
+        *,
+        own_ports: "Callable[[], OwnPorts]",
     ) -> None:
         """`run_command` runs the commands of exec probes; without it they are refused."""
         self._loop = loop
         self._log = log
         self._run_command = run_command
+        self._own_ports = own_ports
         self._hangups = HangupWatch(loop)
         self._ports: dict[tuple[str, str], AppPorts] = {}
         self._worker_ids = itertools.count(1)
@@ -62,6 +72,7 @@ class PortBroker:
             ports=self._ports[app.key()],
             worker_id=next(self._worker_ids),
             run_command=self._run_command,
+            own_ports=self._own_ports,
             on_ignored=lambda reason: self._ignored(app, who, reason),
         )
         try:

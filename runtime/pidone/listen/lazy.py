@@ -9,6 +9,7 @@ from pidone.listen import needs
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
+    from pidone.listen.readiness.own_port import OwnPorts
     from pidone.listen.readiness.probes import RunCommand
     from pidone.listen.sockets.app_ports import EventLog
 
@@ -37,14 +38,23 @@ class LazyBroker:
         self._log = log
         self._run_command = run_command
         self._made: SocketBroker | None = None
+        self._own_ports: OwnPorts | None = None
 
     @property
     def _real(self) -> SocketBroker:
         if self._made is None:
             from pidone.listen.broker import PortBroker  # noqa: PLC0415 (what this class is about)
 
-            self._made = PortBroker(self._loop, self._log, self._run_command)
+            self._made = PortBroker(self._loop, self._log, self._run_command, own_ports=lambda: self._looks)
         return self._made
+
+    @property
+    def _looks(self) -> "OwnPorts":
+        if self._own_ports is None:
+            from pidone.listen.readiness.own_port import OwnPorts  # noqa: PLC0415 (as above)
+
+            self._own_ports = OwnPorts(self._loop)
+        return self._own_ports
 
     def open(self, app: AppSpec) -> None:
         """As `SocketBroker.open`."""
@@ -60,7 +70,7 @@ class LazyBroker:
             return NoHandover(app.argv)
         from pidone.listen.readiness.own_port import OwnPort, OwnPortHandover  # noqa: PLC0415 (as above)
 
-        return OwnPortHandover(app.argv, OwnPort(self._loop, app, port, report))
+        return OwnPortHandover(app.argv, OwnPort(self._looks, self._loop, app, port, report))
 
     def retire(self, app: AppSpec, index: int) -> None:
         """As `SocketBroker.retire`."""

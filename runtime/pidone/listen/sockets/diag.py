@@ -19,6 +19,7 @@ ESTABLISHED: Final = 1 << 1  # include/net/tcp_states.h
 CLOSE_WAIT: Final = 1 << 8
 LISTEN: Final = 1 << 10
 
+_EVERY_PORT: Final = 0
 _SOCK_DIAG: Final = 4
 _BY_FAMILY: Final = 20
 _REQUEST_DUMP: Final = 0x301
@@ -46,6 +47,14 @@ def connections(ports: Collection[int], states: int) -> list[Connection]:
         kernel.settimeout(_ANSWER_S)
         families = (socket.AF_INET, socket.AF_INET6)
         return [each for port in ports for family in families for each in _ask(kernel, family, port, states)]
+
+
+def listeners() -> dict[int, list[int]]:
+    """Inodes of the sockets that listen, by their port."""
+    found: dict[int, list[int]] = {}
+    for each in connections([_EVERY_PORT], LISTEN):
+        found.setdefault(int.from_bytes(each.addresses[:2], "big"), []).append(each.inode)
+    return found
 
 
 def sockets_of(pid: int) -> list[int]:
