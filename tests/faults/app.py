@@ -34,6 +34,7 @@ def main() -> None:
     if ROLE == "flood":
         for first in range(0, FLOOD, 100):
             os.write(1, "".join(f"flood {number}\n" for number in range(first, first + 100)).encode())
+        note("flooded")
     elif ROLE == "told":
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.connect(os.environ["NOTIFY_SOCKET"].replace("@", "\0", 1))

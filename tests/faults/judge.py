@@ -113,8 +113,12 @@ def _output(seen: Seen) -> list[str]:
         starts = sum(role == "flood" and what == "start" for role, _, what in seen.journal)
         if starts <= 1:
             found.append("records twice or out of order")
-    elif numbers and len(numbers) != FLOOD and not told and seen.code != 74:
-        found.append(f"{FLOOD - len(numbers)} records lost")
+    elif numbers and not told and seen.code != 74:
+        # Who is stopped before it has said all of it has said the beginning.
+        was_whole = any(role == "flood" and what == "flooded" for role, _, what in seen.journal)
+        said = FLOOD if was_whole else numbers[-1] + 1
+        if len(numbers) != said:
+            found.append(f"{said - len(numbers)} records lost")
     return found
 
 

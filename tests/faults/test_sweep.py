@@ -67,7 +67,11 @@ def test_a_life_without_a_fault_is_unharmed(tmp_path: Path) -> None:
         (Seen(code=78, journal=[("a", 3, "start"), ("a", 3, "TERM")], err="why"), "though apps"),
         (Seen(code=0, left=["sleep 9"]), "left running: 1"),
         (Seen(code=0, err="Traceback (most recent call last)"), "traceback"),
-        (Seen(code=0, out=[b'{"message":"flood 0"}\n']), "1999 records lost"),
+        (
+            Seen(code=0, journal=[("flood", 3, "flooded")], out=[b'{"message":"flood 0"}\n']),
+            "1999 records lost",
+        ),
+        (Seen(code=0, out=[b'{"message":"flood 1"}\n']), "1 records lost"),
         (Seen(code=0, out=[b'{"mess']), "broken record"),
         (Seen(code=0, missed=["reload"]), "silent: reload"),
         (Seen(code=0, unanswered=["ls"]), "not answered: ls"),

@@ -5,6 +5,7 @@ import socket
 from typing import Final, NamedTuple
 
 from pidone.errors import ConfigError, ListenError
+from pidone.regular import read_regular
 
 _TOKEN_BYTES: Final = 4096
 _KERNEL_BYTES: Final = 64 * 1024
@@ -55,8 +56,7 @@ def _bind(address: str) -> socket.socket:
 def _read_token(path: str) -> bytes:
     """The token in a file, without the line end."""
     try:
-        with open(path, "rb") as file:
-            token = file.read(_TOKEN_BYTES).strip()
+        token = read_regular(path, _TOKEN_BYTES).strip()
     except OSError as error:
         raise ConfigError(f"admin_token_file = {path!r}: {error.strerror}") from None
     if not token:

@@ -3,6 +3,8 @@
 import errno
 import os
 
+from pidone.regular import read_regular
+
 _HEAD = 256
 """What the kernel looks at of a script, BINPRM_BUF_SIZE."""
 
@@ -16,8 +18,7 @@ def explain(command: str, failure: OSError) -> str:
 def _what_is_missing(path: str) -> str:
     """The file is there, so what is missing is what it names."""
     try:
-        with open(path, "rb", buffering=0) as file:
-            head = file.read(_HEAD) or b""
+        head = read_regular(path, _HEAD)
     except OSError:
         return ""
     if head.startswith(b"#!"):

@@ -9,6 +9,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from pidone.regular import read_regular
+
 _STATUS: Final = {
     "starting": "launching",
     "backoff": "waiting restart",
@@ -62,7 +64,7 @@ def entry(app: Mapping[str, Any], instance: Mapping[str, Any], now_ms: int) -> d
             "pm_err_log_path": "/dev/null",
             "pm_pid_path": "",
             "unique_id": f"{app['namespace']}/{app['name']}/{instance['index']}",
-            "version": _version(_path(app)),
+            "version": version_of(app),
             "node_version": "N/A",
             "versioning": None,
             "env": {},
@@ -86,15 +88,18 @@ def _path(app: Mapping[str, Any]) -> str:
     return path if "/" in script or os.path.exists(path) else shutil.which(script) or script
 
 
+def version_of(app: Mapping[str, Any]) -> str:
+    """That of the package.json nearest above its script."""
+    return _version(_path(app))
+
+
 @functools.cache
 def _version(path: str) -> str:
-    """That of the package.json nearest above a script."""
     folder = os.path.dirname(path)
     while folder.startswith("/"):
         try:
-            with open(os.path.join(folder, "package.json"), encoding="utf-8") as file:
-                version = json.loads(file.read(_MOST_BYTES)).get("version")
-        except (OSError, ValueError, AttributeError):
+            version = json.loads(read_regular(f"{folder}/package.json", _MOST_BYTES)).get("version")
+        except (OSError, ValueError, AttributeError, RecursionError):
             version = None
         if isinstance(version, str):
             return version

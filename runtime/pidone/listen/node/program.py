@@ -4,6 +4,7 @@ import os
 from typing import Final
 
 from pidone.ecosystem.spec import AppSpec
+from pidone.regular import read_regular
 
 PRELOAD: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "drain.cjs")
 _NAMES: Final = ("node", "nodejs")
@@ -61,8 +62,7 @@ def preload_env(app: AppSpec, users: str) -> dict[str, str] | None:
 def shebang(path: str) -> list[str]:
     """The first words of a script's first line; empty for anything else."""
     try:
-        with open(path, "rb") as script:
-            first = script.readline(_SHEBANG_BYTES)
+        first = read_regular(path, _SHEBANG_BYTES).partition(b"\n")[0]
     except OSError:
         return []
     return first[2:].decode(errors="replace").split()[:3] if first.startswith(b"#!") else []
