@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import os
 import socket
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -16,6 +15,7 @@ from pidone.listen.sockets.hangup import HangupWatch
 from pidone.listen.sockets.member import MemberSockets, PortKey
 from pidone.listen.sockets.ports import COMMON, Port, SinglePort, TcpPort
 from pidone.listen.sockets.steering import Steering
+from pidone.listen.sockets.unix_file import give
 
 if TYPE_CHECKING:
     from pidone.listen.sockets.cut import OpenConnections
@@ -331,7 +331,7 @@ class AppPorts:
         self._ports[key] = port
         has_file = key.address.kind is Kind.UNIX and not key.address.is_abstract
         if has_file and number is None and self._app.uid is not None:
-            os.chown(key.address.host, self._app.uid, -1 if self._app.gid is None else self._app.gid)
+            give(key.address.host, self._app.uid, -1 if self._app.gid is None else self._app.gid)
         self.steering.add(port)
         self._log.event("debug", "listen.open", str(port.address), **self._app.labels())
 

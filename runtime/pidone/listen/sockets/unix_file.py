@@ -6,7 +6,12 @@ the socket by the inode that the name leads to (unix_find_bsd() in net/unix/af_u
 """
 
 import contextlib
+import errno
 import os
+import stat
+from collections.abc import Iterator
+
+from pidone.descriptors import close
 
 
 class KeptFile:
@@ -33,3 +38,38 @@ class KeptFile:
         for path in filter(None, (self._path, self._link)):
             with contextlib.suppress(OSError):  # as it should be
                 os.unlink(path)
+
+
+def give(path: str, uid: int, gid: int) -> None:
+    """Let a socket that has just been bound belong to an app; -1 leaves the group. Raises OSError."""
+    with _bound(path, os.geteuid()) as file:
+        if os.path.lexists(file):
+            os.chown(file, uid, gid)
+        else:  # no /proc; a link would be given away, and not what it leads to
+            os.chown(path, uid, gid, follow_symlinks=False)
+
+
+def set_mode(path: str, mode: int, uid: int | None) -> None:
+    """The rights of a socket that was bound here, and may have been given to `uid`. Raises OSError."""
+    with _bound(path, os.geteuid() if uid is None else uid) as file:
+        os.chmod(file, mode)
+
+
+@contextlib.contextmanager
+def _bound(path: str, owner: int) -> Iterator[str]:
+    """A name of the socket file itself: the folder may be an app's, which puts a link there meanwhile.
+
+    Raises OSError (EPERM) if what is there is no socket, none of ours or the owner's, or has names besides its own and ours.
+    """
+    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+        if (
+            not stat.S_ISSOCK(status.st_mode)
+            or status.st_uid not in (owner, os.geteuid())
+            or status.st_nlink > 2
+        ):
+            raise PermissionError(errno.EPERM, "has been replaced by something else", path)
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        close(descriptor)
