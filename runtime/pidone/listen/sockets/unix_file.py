@@ -59,16 +59,14 @@ def set_mode(path: str, mode: int, uid: int | None) -> None:
 def _bound(path: str, owner: int) -> Iterator[str]:
     """A name of the socket file itself: the folder may be an app's, which puts a link there meanwhile.
 
-    Raises OSError (EPERM) if what is there is no socket, none of ours or the owner's, or has names besides its own and ours.
+    Raises OSError (EPERM) if what is there is no socket, neither ours nor the owner's, or has more names than
+    its own and the one that we keep.
     """
     descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         status = os.fstat(descriptor)
-        if (
-            not stat.S_ISSOCK(status.st_mode)
-            or status.st_uid not in (owner, os.geteuid())
-            or status.st_nlink > 2
-        ):
+        is_ours = status.st_uid in (owner, os.geteuid()) and status.st_nlink <= 2
+        if not (is_ours and stat.S_ISSOCK(status.st_mode)):
             raise PermissionError(errno.EPERM, "has been replaced by something else", path)
         yield f"/proc/self/fd/{descriptor}"
     finally:
