@@ -71,8 +71,9 @@ def musl(architecture: str | None, names: list[str]) -> Iterator[str]:
     """Nothing but busybox and the bundle, whose own interpreter runs the suite."""
     root = roots.busybox(roots.bundle("trixie", architecture))
     python, pidone = "/opt/pidone/libexec/python3", "/opt/pidone/bin/pidone"
-    command = roots.inside(root, python, "/src/platforms/core.py", pidone, *names)
-    return lines_of(command, {"PATH": "/bin", "HOME": "/root"})
+    there = ["/bin/env", "PATH=/bin", "HOME=/root"]
+    command = roots.inside(root, *there, python, "/src/platforms/core.py", pidone, *names)
+    return lines_of(command, {})
 
 
 def bundle(suite: str, architecture: str, names: list[str]) -> Iterator[str]:
