@@ -135,6 +135,8 @@ class LogSource(Record):
 
     app: AppSpec
     who: InstanceId
+    pm_id: int = 0
+    """The number of its slot in PM2's sense."""
 
 
 class Outlet(Protocol):

@@ -170,6 +170,8 @@ CASES: dict[str, dict[str, Any]] = {
     "a set that is a text": {"env_x": "text"},
     "env_file as an object": {"env_file": {"A": "1"}, "env": {"SHOW": "A"}},
     "port": {"port": 3000, "env": {"SHOW": "PORT"}},
+    "tolerated: instance_var": {"instance_var": "", "env": {"SHOW": "NODE_APP_INSTANCE"}},
+    "tolerated: increment_var": {"increment_var": "", "env": {"SHOW": "PORT", "PORT": "3"}},
     "instance_var": {"instance_var": "ID", "env": {"SHOW": "ID"}},
 }
 
@@ -376,6 +378,20 @@ def test_a_wrong_file_on_request(both: Any) -> None:
         with pytest.raises(AssertionError, match=r"wrong\.config\.js"):
             run.pm2("reload", "wrong.config.js")
         assert run.pm2("pid", "a") == before
+
+
+@pytest.mark.parametrize("option", ["--json", "--format", "--formatted"])
+def test_a_record_names_its_process(option: str, both: Any) -> None:
+    """By PM2's id, which goes over all apps."""
+    (both.folder / "say.js").write_text("console.log('SEEN x'); setInterval(() => {}, 1000)")
+    say = {"script": "say.js"}
+    both(ecosystem(both.folder, say, {"name": "b", **say}), option, count=2)
+    named = r'"process_id":(\d+),"app_name":"(.)"|app=(.) id=(\d+)|(\d+)\|(.) '
+    found = [
+        sorted("".join(sorted(filter(None, each))) for each in re.findall(named, run.file.read_text()))
+        for run in both.runs
+    ]
+    assert found[1] == found[0] == ["0a", "1b"]
 
 
 _AT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d"

@@ -2,8 +2,10 @@
 
 import signal
 from pathlib import Path
+from typing import Any
 
 import harness
+import pytest
 from harness import pidone
 from writing import FOREVER, ecosystem, shell
 
@@ -93,9 +95,18 @@ def test_cron_restart_replaces(tmp_path: Path) -> None:
         assert run.wait() == 0
 
 
-def test_cron_restart_starts_what_has_completed(tmp_path: Path) -> None:
-    """PM2's way to schedule: `autorestart: false` and `cron_restart`."""
-    app = shell("a", "echo ran", autorestart=False, cron_restart=EACH_SECOND)
+@pytest.mark.parametrize(
+    ("command", "keys"),
+    [
+        ("echo ran", {"autorestart": False}),
+        ("echo ran; exit 3", {"autorestart": False}),
+        ("echo ran", {"stop_exit_codes": [0]}),
+        ("echo ran; exit 3", {"stop_exit_codes": [3]}),
+    ],
+)
+def test_cron_restart_starts_what_has_ended(command: str, keys: dict[str, Any], tmp_path: Path) -> None:
+    """PM2's way to schedule: `autorestart: false` or `stop_exit_codes`; a failed run is not the last one."""
+    app = shell("a", command, cron_restart=EACH_SECOND, **keys)
     with pidone(ecosystem(tmp_path, app)) as run:
         run.expect(message="ran", count=2)
         run.signal(signal.SIGTERM)

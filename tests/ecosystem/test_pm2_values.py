@@ -22,7 +22,8 @@ PM2: dict[str, Any] = {"personality": "pm2-runtime"}
     [
         ({"max_memory_restart": ""}, "max_memory_restart", None),
         ({"exec_mode": ""}, "exec_mode", ExecMode.FORK),
-        ({"instances": ""}, "instances", 1),
+        ({"instances": ""}, "instances", 0),
+        ({"instance_var": ""}, "instance_var", "NODE_APP_INSTANCE"),
         ({"instances": "auto"}, "instances", 0),
         ({"log_file": True}, "log_file", None),
         ({"kill_timeout": ""}, "kill_timeout", 8.0),

@@ -36,7 +36,7 @@ class Stage:
     lost: list[OSError] = field(default_factory=list)
 
     def open(self, spec: AppSpec, index: int = 0, **keys: Any) -> Outlet:
-        return self.relay.open(LogSource(spec, InstanceId(spec.name, index, 1)), **keys)
+        return self.relay.open(LogSource(spec, InstanceId(spec.name, index, 1), index), **keys)
 
     def spawn(self, spec: AppSpec, argv: Sequence[str], index: int = 0) -> int:
         """Fork a child onto an outlet's pipes."""

@@ -65,8 +65,8 @@ def _entry(name: str, entry: Entry, scope: Scope) -> Entry | None:
 def _text(name: str, entry: Entry, value: str, scope: Scope) -> object:
     if name in _SPLIT:
         return split(value)
-    if name == "instances" and value and not _NUMERIC.fullmatch(value.lower()):
-        scope.warn(f"instances = {shown(value)}: PM2 takes any word for all CPUs; write max", entry.spelling)
+    if name == "instances" and not _NUMERIC.fullmatch(value.lower()):
+        scope.warn(f"instances = {shown(value)}: PM2 takes any text for all CPUs; write max", entry.spelling)
         return "max"
     return value
 

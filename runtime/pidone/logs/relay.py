@@ -94,7 +94,12 @@ class Relay:
             gate = self._gate(source.app, name)
             app, output = source.app, self._output_of(name)
             origin = RecordIdentity(
-                app=app.name, instance=source.who.index, pid=pid, stream=name, fields=app.log_fields
+                app=app.name,
+                instance=source.who.index,
+                pm_id=source.pm_id,
+                pid=pid,
+                stream=name,
+                fields=app.log_fields,
             )
             put = functools.partial(self._put, output, app.key(), self._to_json(app, origin))
             stages = self._streams.stages(app, origin, put, lambda: output.full, on_line)

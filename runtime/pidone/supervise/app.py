@@ -89,7 +89,7 @@ class App:
     @property
     def will_come_back(self) -> bool:
         """Although it is down, something but a person will start it: its schedule, or a change of a file."""
-        timed = self.spec.schedule or (self.spec.cron_restart and not self.actual.has_given_up)
+        timed = self.spec.schedule or (self.spec.cron_restart and not self.actual.is_given_up)
         return self.wanted.is_on and bool(timed or self.spec.watch)
 
     @property

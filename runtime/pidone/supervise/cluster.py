@@ -52,6 +52,11 @@ class Cluster:
         """An instance ended for good although nobody asked for it, and not well."""
         return any(i.state.is_final and i.fate not in (None, Fate.COMPLETED) for i in self.instances.values())
 
+    @property
+    def is_given_up(self) -> bool:
+        """An instance failed so often that it is not tried any more."""
+        return any(i.state.is_final and i.fate is Fate.GAVE_UP for i in self.instances.values())
+
     def satisfies(self, condition: Condition) -> bool:
         """Whether dependents that wait for this condition may start."""
         states = [instance.state for instance in self.instances.values()]

@@ -92,10 +92,10 @@ WHAT_RUNS: Final = KeyGroup(
             ours=True,
             default="off",
         ),
-        Key("instance_var", kinds.STRING, "Variable that holds the index of the instance, from 0."),
+        Key("instance_var", tables.VARIABLE, "Variable that holds the index of the instance, from 0."),
         Key(
             "increment_var",
-            kinds.OPTIONAL_STRING,
+            tables.OPTIONAL_VARIABLE,
             "Variable whose value grows by one with each instance, e.g. `PORT`.",
         ),
         Key(

@@ -70,6 +70,7 @@ BOOL: Final = either(
 OPTIONAL_TEXT: Final = either(SCALAR, OFF)
 NAMES: Final = either(OFF, SCALAR, listed(SCALAR))
 WORDS: Final = either(OFF, {"type": "string"}, listed(SCALAR))
+VARIABLE: Final = either({"type": "string", "pattern": "^[^=]+$"}, {"type": "number"})
 VARIABLES: Final = either({"type": "object", "propertyNames": {"pattern": "^[^=]+$"}}, {"type": "string"})
 
 

@@ -77,6 +77,10 @@ def variable_name(name: object) -> str:
     return name
 
 
+def _parse_variable(value: object) -> str:
+    return variable_name(parse_string(value))
+
+
 def variable_value(value: object) -> str | None:
     """A variable's text as PM2 makes it: objects as JSON, null and undefined not at all."""
     if value is None:
@@ -400,6 +404,12 @@ def _parse_share(value: object) -> str | None:
     raise Invalid('expected "python", "kernel" or "none"')
 
 
+VARIABLE: Final = ValueKind("name of a variable", _parse_variable, fragments.VARIABLE)
+OPTIONAL_VARIABLE: Final = ValueKind(
+    "name of a variable",
+    lambda value: None if value is False or value == "" else _parse_variable(value),
+    fragments.either(fragments.OFF, fragments.VARIABLE),
+)
 ENV: Final = ValueKind("table of variables", parse_environment, fragments.VARIABLES)
 LOG_FILE: Final = ValueKind(
     "path", _parse_log_file, fragments.OPTIONAL_TEXT, write=lambda value: value or "NULL"

@@ -39,7 +39,7 @@ def pm2_formatted_format(*, colour: bool) -> Format:
     def shape(origin: RecordIdentity) -> Shape:
         code = "\x1b[31m" if origin.stream == "stderr" else "\x1b[32m"
         start, stop = (code, "\x1b[39m") if colour else ("", "")
-        who = f"{origin.instance}|{origin.app}  "
+        who = f"{origin.pm_id}|{origin.app}  "
         frame = f"{start}{who}| {stop}".encode(errors="replace"), b""
         return Shape(
             escape=printable_lines, around=lambda *_: frame, least_line=LONG_LINE, joint=under(len(who))
@@ -51,7 +51,7 @@ def pm2_formatted_format(*, colour: bool) -> Format:
 def pm2_json_shape(origin: RecordIdentity) -> Shape:
     """Also that of the lines in files with `log_type = "json"`."""
     kind = "err" if origin.stream == "stderr" else "out"
-    who = f'"type":"{kind}","process_id":{origin.instance},"app_name":{json.dumps(origin.app)}}}'
+    who = f'"type":"{kind}","process_id":{origin.pm_id},"app_name":{json.dumps(origin.app)}}}'
 
     def around(timestamp: str, level: str, partial: bool) -> Frame:  # noqa: FBT001 - a fact about the line
         del level, partial
@@ -62,7 +62,7 @@ def pm2_json_shape(origin: RecordIdentity) -> Shape:
 
 def _format_shape(origin: RecordIdentity) -> Shape:
     kind = "error" if origin.stream == "stderr" else "out"
-    who = f"+0000 app={origin.app} id={origin.instance} type={kind} message="
+    who = f"+0000 app={origin.app} id={origin.pm_id} type={kind} message="
 
     def around(timestamp: str, level: str, partial: bool) -> Frame:  # noqa: FBT001 - a fact about the line
         del level, partial

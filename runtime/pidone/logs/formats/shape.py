@@ -23,6 +23,8 @@ class RecordIdentity(Record, kw_only=True):
 
     app: str
     instance: int
+    pm_id: int = 0
+    """PM2's number of it, over all apps."""
     pid: int
     stream: str
     """`stdout` or `stderr`."""

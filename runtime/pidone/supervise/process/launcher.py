@@ -77,7 +77,9 @@ class ForkLauncher:
             try:
                 handover = self._broker.prepare(app, who, report)
                 undo.callback(handover.close)
-                outlet = self._log.open(LogSource(app, who), _ready_line(app, report))
+                outlet = self._log.open(
+                    LogSource(app, who, self.pm_id(app, who.index)), _ready_line(app, report)
+                )
                 undo.callback(outlet.finish)
                 stdin = StdinPipe() if app.stdin == "pipe" else None
                 if stdin:
