@@ -89,8 +89,8 @@ def _measure(folder: Path, app: str, clients: str, options: tuple[str, ...]) -> 
         while ours.requests < REQUESTS:
             ours.add(_load(port, options, reload))
         for _ in range(ROUNDS):
-            calm.append(_wrk(port, gentle, lambda: time.sleep(0.2)).p99_ms)
-            reloaded.append(_wrk(port, gentle, reload).p99_ms)
+            calm.append(wrk(port, gentle, lambda: time.sleep(0.2)).p99_ms)
+            reloaded.append(wrk(port, gentle, reload).p99_ms)
     peer = _pm2(folder, port, options) if app == "node" else None
     yield Figure(
         f"{name}failed requests per reload",
@@ -140,10 +140,10 @@ def _number(pattern: str, text: str) -> float:
 
 
 def _load(port: int, options: tuple[str, ...], again: Any) -> Load:
-    return _wrk(port, ("-t2", "-c32", f"-d{SECONDS}s", *options), again)
+    return wrk(port, ("-t2", "-c32", f"-d{SECONDS}s", *options), again)
 
 
-def _wrk(port: int, options: tuple[str, ...], again: Any) -> Load:
+def wrk(port: int, options: tuple[str, ...], again: Any) -> Load:
     command = ["wrk", "--latency", *options, f"http://127.0.0.1:{port}/"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as wrk:
         count = 0

@@ -41,7 +41,14 @@ def answer(folder: Path, line: str) -> dict[str, Any]:
     (folder / "module.py").write_text(f"def main(): ...\n{line}\n")
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     hidden = ["NODE_APP_INSTANCE", "PORT"]
-    task = {"target": "module:main", "also": ["no_such"], "path": [], "hidden": hidden, "listed": ["PORT"]}
+    task = {
+        "target": "module:main",
+        "also": ["no_such"],
+        "late": {},
+        "path": [],
+        "hidden": hidden,
+        "listed": ["PORT"],
+    }
     ours.send(json.dumps({**task, "reserve": 10}).encode())
     script = str(Path(SHIM, "pidone_zygote.py"))
     argv = [sys.executable, script, str(theirs.fileno()), "-m", "module"]

@@ -19,6 +19,7 @@ _SERVERS: Final[Mapping[str, tuple[str, ...]]] = {
         "uvicorn.main",
         "uvicorn.lifespan.on",
         "uvicorn.loops.auto",
+        "uvicorn.loops.uvloop",
         "uvicorn.protocols.http.auto",
         "uvicorn.protocols.websockets.auto",
         "uvloop",
@@ -27,6 +28,8 @@ _SERVERS: Final[Mapping[str, tuple[str, ...]]] = {
     "hypercorn": ("hypercorn.__main__", "hypercorn.asyncio.run"),
 }
 """What each would import by itself, when it is late."""
+LATE: Final[Mapping[str, str]] = {"anyio": "anyio._backends._asyncio", "asyncio": "encodings.idna"}
+"""What has been loaded, and what it loads when it is first used."""
 _FOLDERS: Final = {"uvicorn": ("--app-dir",), "gunicorn": ("--chdir", "--pythonpath"), "hypercorn": ()}
 """Options that say where its app is found; without any that is the folder it is started in."""
 _CLASSES: Final = ("-k", "--worker-class")

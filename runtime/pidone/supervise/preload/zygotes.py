@@ -175,6 +175,7 @@ class Zygotes:
         task = {
             "target": app.preload,
             "also": preloading.modules_of(app.argv),
+            "late": dict(preloading.LATE),
             "path": preloading.folders_of(app.argv, app.cwd),
             "hidden": own,
             "listed": (*app.templates, *filter(None, [app.increment_var])),

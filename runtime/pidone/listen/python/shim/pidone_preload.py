@@ -88,12 +88,14 @@ def rest_of(words: list[str]) -> list[str]:
 
 def _import(task: dict[str, Any], words: list[str], loaded: Loaded) -> None:
     for name in task["also"]:
-        try:
+        with contextlib.suppress(ImportError):  # another version of the server, or without what is optional
             importlib.import_module(name)
-        except ImportError:  # another version of the server, or one that lacks what is optional
-            continue
     name, _, attribute = task["target"].partition(":")
     loaded.module = importlib.import_module(name)
+    for needs, later in task["late"].items():
+        if needs in sys.modules:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(later)
     found: Any = loaded.module
     for each in filter(None, attribute.split(".")):
         if not hasattr(found, each):

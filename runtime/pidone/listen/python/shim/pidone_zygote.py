@@ -43,8 +43,7 @@ def main() -> None:
     if loaded.why_not:
         channel.send(json.dumps({"refused": loaded.why_not}).encode())
         os._exit(0)
-    gc.collect()
-    gc.freeze()
+    gc.freeze()  # without a collection: workers would fill its holes, and share less
     channel.send(json.dumps({"modules": len(sys.modules)}).encode())
     request = _serve(channel)
     channel.close()
