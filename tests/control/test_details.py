@@ -28,6 +28,10 @@ max_memory_restart = "200M"
 memory_soft_limit = "100M"
 max_age = "1h"
 
+[apps.health]
+exec = ["/bin/true", "--password", "hunter2"]
+interval = "1h"
+
 [[apps]]
 name = "timed"
 script = "/bin/true"
@@ -51,6 +55,11 @@ def test_rights_are_as_configured_and_as_the_kernel_has_them(tmp_path: Path, roo
         wanted, got = details["rights"], details["instances"][0]["rights"]
         assert (wanted["uid"], wanted["gid"], wanted["groups"]) == (65534, 65533, [65532])
         assert (got["uid"], got["gid"], got["groups"]) == (65534, 65533, [65532])
+        assert details["probes"] == {
+            "ready": None,
+            "health": "exec:/bin/true --password *** every 3600 s, 1 s for an answer, 3 failures",
+        }
+        assert "exec:/bin/true" in it.command("describe", "limited").stdout
         assert wanted["umask"] == got["umask"] == 0o027
         assert wanted["nice"] == got["nice"] == 4
         assert wanted["oom_score_adj"] == got["oom_score_adj"] == 200

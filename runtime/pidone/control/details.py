@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from pidone.ecosystem.spec import AppSpec, Bytes
+from pidone.ecosystem.spec import AppSpec, Bytes, Probe, Readiness
 from pidone.host.processes import TreeUsage, read_pss
 from pidone.host.rights import Rights, read_rights
+from pidone.masked_args import mask_args
+from pidone.masking import mask_text
 from pidone.supervise.app import App
 from pidone.supervise.features import Features
 from pidone.supervise.instance import Instance
@@ -43,6 +45,10 @@ class Details:
                 "overlap": str(spec.overlap) if spec.schedule else None,
                 "next_run": None if next_run is None else next_run.isoformat(),
                 "max_age_s": spec.max_age,
+            },
+            "probes": {
+                "ready": _readiness(spec.ready),
+                "health": None if spec.health is None else _probe(spec.health),
             },
             "watch": list(spec.watch),
             "hooks": sorted(spec.hooks),
@@ -88,6 +94,29 @@ async def _pss(tree: TreeUsage) -> Bytes:
         total += process.rss if pss is None else pss
         await asyncio.sleep(0)
     return total
+
+
+def _readiness(ready: Readiness) -> str | None:
+    """How it tells that it can work, in the words of `ready`; None if it only has to stay alive."""
+    channels = {
+        "notify": ready.notify,
+        "ipc": ready.ipc,
+        "listen": ready.listen,
+        f"log:{ready.log}": ready.log,
+        f"fd:{ready.fd}": ready.fd,
+    }
+    words = [name for name, is_used in channels.items() if is_used]
+    return " or ".join([*words, *([_probe(ready.probe)] if ready.probe else [])]) or None
+
+
+def _probe(probe: Probe) -> str:
+    """What is asked, how often, and how many failures in a row are too many."""
+    if probe.http is not None:
+        what = f"http:{mask_text(probe.http)}"
+    else:
+        what = f"tcp:{probe.tcp}" if probe.tcp is not None else f"exec:{' '.join(mask_args(probe.exec))}"
+    every = "" if probe.interval is None else f" every {probe.interval:g} s"
+    return f"{what}{every}, {probe.timeout:g} s for an answer, {probe.failures} failures"
 
 
 def _configured(spec: AppSpec) -> dict[str, Any]:

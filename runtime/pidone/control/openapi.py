@@ -100,6 +100,7 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
     "Details": _object(
         name=_STRING,
         namespace=_STRING,
+        probes=_object(ready=_NULLABLE_STRING, health=_NULLABLE_STRING),
         command={**_array(_STRING), "type": ["array", "null"], "description": "On the unix socket only."},
         rights={"type": "object", "description": "As configured; null is as the runtime has it."},
         memory=_object(

@@ -8,22 +8,12 @@ from pidone.host.usage import Usage
 from pidone.supervise.app import App
 from pidone.supervise.instance import Instance
 from pidone.supervise.plan import can_overlap
-from pidone.supervise.states import State
+from pidone.supervise.states import SEEN, State
 from pidone.supervise.wanted import Run, Wanted
 
-STATES: Final = (
-    State.ERRORED,
-    State.BACKOFF,
-    State.STARTING,
-    State.STOPPING,
-    State.STOPPED,
-    State.ONLINE,
-    State.COMPLETED,
-)
-"""The words that people and scripts see, the worst first: docs/operating.md explains them."""
 WAITING: Final = "waiting"
 """The word for what rests until something outside of it happens: a service, another app, its time."""
-WORDS: Final = (*map(str, STATES[:4]), WAITING, *map(str, STATES[4:]))
+WORDS: Final = (*map(str, SEEN[:4]), WAITING, *map(str, SEEN[4:]))
 _SHOWN: Final = {
     State.PREPARING: State.STARTING,
     State.LEAVING: State.STOPPING,

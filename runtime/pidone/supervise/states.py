@@ -1,6 +1,7 @@
 """The words of the state machine: where an instance is, what can happen to it, what follows."""
 
 from enum import Enum, StrEnum, auto
+from typing import Final
 
 
 class State(StrEnum):
@@ -35,6 +36,18 @@ class State(StrEnum):
     def has_process(self) -> bool:
         """Something of an incarnation may be alive."""
         return self in (State.STARTING, State.ONLINE, State.LEAVING, State.DRAINING, State.STOPPING)
+
+
+SEEN: Final = (
+    State.ERRORED,
+    State.BACKOFF,
+    State.STARTING,
+    State.STOPPING,
+    State.STOPPED,
+    State.ONLINE,
+    State.COMPLETED,
+)
+"""Those that people and scripts see, the worst first: docs/operating.md explains them."""
 
 
 class Event(Enum):

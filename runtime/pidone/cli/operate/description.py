@@ -101,6 +101,8 @@ def _facts(shown: Mapping[str, Any], app: Mapping[str, Any]) -> list[str]:
         *_rights(details),
         *_memory(details),
         *_times(details),
+        *_fact("ready", details["probes"]["ready"] or ""),
+        *_fact("health", details["probes"]["health"] or ""),
         *_fact("watch", ", ".join(details["watch"])),
         *_fact("hooks", ", ".join(details["hooks"])),
         *_fact("preload", details["preload"]),

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from pidone.cli.operate.monit.state import Snapshot, State
-from pidone.control.views import STATES
 from pidone.record import Record
+from pidone.supervise.states import SEEN
 
-_SEVERITY: Final = {str(state): number for number, state in enumerate(STATES)}
+_SEVERITY: Final = {str(state): number for number, state in enumerate(SEEN)}
 _HEALTHY: Final = 100
 COLUMNS: Final = ("name", "state", "restarts", "uptime", "cpu", "memory", "next run", "why")
 
@@ -74,7 +74,7 @@ def position(state: State) -> int:
 def problem(app: Mapping[str, Any]) -> int:
     """How badly somebody should look at it: the smaller the worse."""
     if not app["ready"] and app["wanted"]:
-        return _SEVERITY.get(app["state"], len(STATES))
+        return _SEVERITY.get(app["state"], len(SEEN))
     return _HEALTHY if app["wanted"] or app["state"] == "completed" else _HEALTHY - 1
 
 
@@ -139,7 +139,7 @@ def _matches(app: Mapping[str, Any], wanted: str) -> bool:
 _KEYS: Final[Mapping[str, Callable[[Row], Any]]] = {
     "": lambda row: problem(row.app),
     "name": lambda row: row.app["name"],
-    "state": lambda row: _SEVERITY.get(row.state, len(STATES)),
+    "state": lambda row: _SEVERITY.get(row.state, len(SEEN)),
     "restarts": lambda row: row.app["restarts"],
     "uptime": lambda row: min((each["uptime_s"] or 0.0 for each in row.instances), default=0.0),
     "cpu": lambda row: row.total("cpu_percent") or 0.0,
