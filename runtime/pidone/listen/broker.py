@@ -17,6 +17,7 @@ from pidone.listen.sockets.hangup import HangupWatch
 
 if TYPE_CHECKING:
     from pidone.listen.readiness.own_port import OwnPorts
+    from pidone.listen.sockets.cut import OpenConnections
 
 _NOTICES: Final = 20
 """Different notices per app: one that finds ever new nonsense must not fill log and memory."""
@@ -39,6 +40,7 @@ class PortBroker:
         self._run_command = run_command
         self._own_ports = own_ports
         self._hangups = HangupWatch(loop)
+        self._connections: OpenConnections | None = None
         self._ports: dict[tuple[str, str], AppPorts] = {}
         self._worker_ids = itertools.count(1)
         self._notices: dict[tuple[str, str], set[str]] = {}
@@ -49,7 +51,12 @@ class PortBroker:
         self._check(app)
         known = self._ports.get(app.key())
         ports = known or AppPorts(
-            app, self._loop, self._log, lambda event, text: self._once(app, event, text), self._hangups
+            app,
+            self._loop,
+            self._log,
+            lambda event, text: self._once(app, event, text),
+            self._hangups,
+            self._open_connections,
         )
         try:
             ports.open(app)
@@ -91,6 +98,13 @@ class PortBroker:
         if ports is not None:
             ports.close()
         self._notices.pop(app.key(), None)
+
+    def _open_connections(self) -> "OpenConnections":
+        if self._connections is None:
+            from pidone.listen.sockets.cut import OpenConnections  # noqa: PLC0415 (a start needs none of it)
+
+            self._connections = OpenConnections(self._loop)
+        return self._connections
 
     def _check(self, app: AppSpec) -> None:
         needs.check(app)

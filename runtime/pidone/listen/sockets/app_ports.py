@@ -47,9 +47,11 @@ class AppPorts:
         log: EventLog,
         once: Callable[[str, str], None],
         hangups: HangupWatch,
+        connections: "Callable[[], OpenConnections]",
     ) -> None:
         """`once` logs a notice (event, message) that is not repeated."""
         self._hangups = hangups
+        self._connections = connections
         self.steering = Steering(loop, app.balance)
         self._app = app
         self._loop = loop
@@ -67,7 +69,6 @@ class AppPorts:
         self._stale: set[PortKey] = set()
         """What the configuration no longer names, but processes made from an older one still serve."""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._connections: OpenConnections | None = None
 
     def open(self, app: AppSpec) -> None:
         """Bind what `app.listen` names and is not bound yet. Raises ListenError; nothing has changed then.
@@ -180,15 +181,11 @@ class AppPorts:
 
     def count_connections(self, pid: int) -> None:
         """As Source.count_connections."""
-        if self._connections is None:
-            from pidone.listen.sockets.cut import OpenConnections  # noqa: PLC0415 (a start needs none of it)
-
-            self._connections = OpenConnections(self._loop, lambda: self.steering.numbers)
-        self._connections.begin(pid)
+        self._connections().begin(pid, self.steering.numbers)
 
     def cut(self, pid: int) -> int | None:
         """As Source.cut."""
-        return None if self._connections is None else self._connections.end(pid)
+        return self._connections().end(pid)
 
     def shared_data(self, key: str, offered: object) -> object:
         """What the first worker offered."""
@@ -243,8 +240,6 @@ class AppPorts:
         for task in self._tasks:
             task.cancel()
         self.steering.stop()
-        if self._connections is not None:
-            self._connections.close()
         for key in list(self._ports):
             self._drop(key)
 
