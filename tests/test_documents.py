@@ -6,6 +6,7 @@ import subprocess
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,33 @@ def test_commands_that_are_shown_exist(page: Path) -> None:
             continue
         command = ours[0] if ours[0] in {*COMMANDS, "exec"} else "start"
         wrong += unknown_options(command, ours[: ours.index("--")] if "--" in ours else ours)
+    assert wrong == []
+
+
+OTHERS = {
+    *("apt-get", "cp", "curl", "docker", "export", "gh", "git", "helm", "jq", "kubectl", "ln", "make", "npm"),
+    *("npx", "pip", "pipx", "pre-commit", "python3", "sh", "source", "uv"),
+}
+"""Programs of others that a document may show; what such a command names of ours is looked up."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_commands_of_others_name_what_is_there(page: Path) -> None:
+    """Their files and folders are the repository's, a target is one of the Dockerfile's."""
+    tops = {path.name for path in ROOT.iterdir() if path.is_dir()}
+    stages = set(re.findall(r"^FROM .+ AS (\S+)$", (ROOT / "docker/Dockerfile").read_text(), re.MULTILINE))
+    wrong = []
+    for words in command_lines(page):
+        if words[0].rpartition("/")[2] in OURS:
+            continue
+        if words[0] not in OTHERS:
+            wrong.append(words[0])
+        for before, word in pairwise(words):
+            name = word.rpartition("=")[2]
+            if before == "--target" and name not in stages:
+                wrong.append(name)
+            if "/" in name and name.partition("/")[0] in tops and not (ROOT / name).exists():
+                wrong.append(name)
     assert wrong == []
 
 
