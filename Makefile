@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test screenshots sim sweep chaos test-servers test-servers-dozen test-docker test-k8s test-platforms lint bench docs reference release-dry-run clean
+.PHONY: run test screenshots sim sweep chaos test-servers test-servers-dozen test-docker test-examples test-k8s test-platforms lint bench docs reference release-dry-run clean
 
 run: $(VENV)/.sample
 	cd docker/backend && PATH="$(CURDIR)/$(BIN):$$PATH" pidone ecosystem.toml
@@ -39,6 +39,10 @@ screenshots: $(VENV)/.ready
 # Real containers; starts an engine and makes base images where there are none.
 test-docker: $(VENV)/.ready
 	PYTHONPATH=tests $(BIN)/python -m docker.session $(ARGS)
+
+# `docker build` of all ten examples, and the line that proves each.
+test-examples: $(VENV)/.ready
+	EXAMPLES=all PYTHONPATH=tests $(BIN)/python -m docker.session tests/docker/test_examples.py $(ARGS)
 
 # A real cluster; makes one of a single node, for as long as the tests run. CLUSTER=current takes yours.
 test-k8s: $(VENV)/.ready

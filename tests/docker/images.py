@@ -105,10 +105,13 @@ def build(target: str, tag: str, *options: str, **arguments: str) -> str:
     return tag
 
 
-def build_stand_in(name: str, tag: str, *, target: str = "", base: str = BASE) -> str:
-    """Build the stand-in for an official image from the folder of that name beside this file."""
-    options = ["--target", target] if target else []
-    _build(Path(__file__).parent / "stand_ins" / name, options, tag, {"BASE_IMAGE": base})
+def build_stand_in(
+    name: str, tag: str, *, target: str = "", base: str = BASE, context: Path | None = None
+) -> str:
+    """Build the stand-in for an official image from the folder of that name; it copies from `context`."""
+    folder = Path(__file__).parent / "stand_ins" / name
+    options = ["--file", str(folder / "Dockerfile"), *(["--target", target] if target else [])]
+    _build(context or folder, options, tag, {"BASE_IMAGE": base})
     return tag
 
 
