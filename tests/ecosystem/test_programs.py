@@ -402,6 +402,33 @@ class TestNpm:
         assert box.argv(script="npm", args="start") == ["npm", "start"]
         assert why in box.notices[0]
 
+    @pytest.mark.parametrize("name", [".pnp.cjs", ".pnp.js", "../.pnp.cjs"])
+    def test_yarn_resolves_its_plug_and_play(self, box: Box, name: str) -> None:
+        """Node alone would find no package; npm is not concerned."""
+        self.package(box, start="node server.js")
+        box.file("server.js")
+        box.file(name)
+        assert box.argv(script="yarn start") == ["yarn", "start"]
+        assert "Plug'n'Play" in box.notices[0]
+        assert box.argv(script="npm start") == ["node", "server.js"]
+
+    def test_what_a_runner_gives(self, box: Box) -> None:
+        """The version that corepack runs, settings in the environment before those in files, no logins."""
+        self.package(box, start="node server.js")
+        package = json.loads((box.cwd / "package.json").read_text())
+        (box.cwd / "package.json").write_text(json.dumps({**package, "packageManager": "pnpm@9.1.2+sha.1"}))
+        box.file("server.js")
+        box.file("lib/corepack/dist/pnpm.js")
+        (box.bin / "pnpm").unlink()
+        (box.bin / "pnpm").symlink_to(box.cwd / "lib/corepack/dist/pnpm.js")
+        (box.cwd / "lib/corepack/dist/pnpm.js").chmod(0o755)
+        box.file(".npmrc", "node-options=--a\nfoo-bar='b'\n_auth=secret\n//r.example/:_authToken=t\n")
+        env = box.app(script="pnpm start", environ={"NPM_CONFIG_NODE_OPTIONS": "--c"}).env
+        assert env["npm_config_user_agent"].startswith("pnpm/9.1.2 npm/? ")
+        assert (env["NODE_OPTIONS"], env["npm_config_foo_bar"]) == ("--c", "b")
+        assert not [value for value in env.values() if "secret" in value or value == "t"]
+        assert box.app(script="pnpm start").env["NODE_OPTIONS"] == "--a"
+
 
 @pytest.mark.parametrize(
     ("keys", "message"),
