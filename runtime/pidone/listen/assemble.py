@@ -239,6 +239,9 @@ class Assembly:
     def _add_kernel_share(self) -> None:
         request, app = self._request, self._request.app
         shares = needs.shares_kernel(app)
+        would_share = needs.could_share_kernel(app) and not needs.shares_python(app)
+        if would_share and needs.gains_rights(app):
+            request.ports.kernel_refuses("its program would lose its rights (setuid, setgid, capabilities)")
         if not ((shares or needs.is_heard_by_kernel(app)) and request.ports.kernel_may_share()):
             return
         from pidone.listen.kernel import seccomp  # noqa: PLC0415 (ctypes takes milliseconds)

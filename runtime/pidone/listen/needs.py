@@ -1,6 +1,7 @@
 """What an app's specification implies about ports and readiness, before anything is opened."""
 
 import os
+import stat
 from typing import Final
 
 from pidone.ecosystem.spec import AppSpec, ExecMode, Listen, Seconds
@@ -41,6 +42,11 @@ def shares_kernel(app: AppSpec) -> bool:
     Python has the shim besides: what that does not see (servers that bind outside Python, or by a class of
     their own) the kernel does. What is listed is passed by number as well, to those who look there.
     """
+    return could_share_kernel(app) and not gains_rights(app)
+
+
+def could_share_kernel(app: AppSpec) -> bool:
+    """The same, whoever loses rights by it."""
     if app.share is not None:
         return app.share == "kernel"
     if is_cluster_worker(app) or app.increment_var is not None or app.preload is not None:
@@ -65,10 +71,26 @@ def keeps_its_rights(app: AppSpec) -> bool:
         return False
 
 
+def gains_rights(app: AppSpec) -> bool:
+    """Whether its program is more than whoever starts it: setuid, setgid, or with capabilities of its file.
+
+    `no_new_privs` would end that: sudo, or a node with cap_net_bind_service.
+    """
+    try:
+        status = os.stat(app.argv[0])
+        has_capabilities = "security.capability" in os.listxattr(app.argv[0])
+    except OSError:  # it is not there, or on a file system without such things
+        return False
+    is_root = app.uid is None and os.geteuid() == 0
+    becomes_another = status.st_mode & stat.S_ISUID and not (is_root and status.st_uid == 0)
+    joins_others = status.st_mode & stat.S_ISGID and not (is_root and status.st_gid == 0)
+    return bool(becomes_another or joins_others or (has_capabilities and not is_root))
+
+
 def is_heard_by_kernel(app: AppSpec) -> bool:
     """Whether the kernel tells when it listens: `ready = "listen"` of a program that nothing else hears."""
     told = is_cluster_worker(app) or shares_python(app) or app.preload is not None
-    return app.ready.listen and not told
+    return app.ready.listen and not told and not gains_rights(app)
 
 
 def has_inherited_drain(app: AppSpec) -> bool:
@@ -160,7 +182,8 @@ def seen_port(app: AppSpec, index: int) -> int | None:
     What is in `listen` is not its own: that listens before it does.
     """
     shares = is_cluster_worker(app) or shares_python(app) or shares_kernel(app)
-    if shares or app.listen or app.ready.is_reported or app.ready_delay <= 0:
+    is_told = app.ready.is_reported and not (app.ready.listen and gains_rights(app))
+    if shares or app.listen or is_told or app.ready_delay <= 0:
         return None
     return own_port(app, index)
 
@@ -169,6 +192,11 @@ def check(app: AppSpec) -> None:
     """Refuse what can never work. Raises ListenError."""
     if app.share not in (None, "python", "kernel", "none"):
         raise ListenError(f"{app.name}: share = {app.share!r}: python, kernel and none are known")
+    if app.share == "kernel" and gains_rights(app):
+        raise ListenError(
+            f'{app.name}: share = "kernel": {app.argv[0]} is setuid, setgid or has capabilities, and loses '
+            'them by the no_new_privs that this takes: share = "none", or start what it starts'
+        )
     first_free = activation.FIRST + len(activated(app))
     if app.ready.fd is not None and app.ready.fd < first_free:
         raise ListenError(
