@@ -127,6 +127,17 @@ def directed() -> dict[str, History]:
             (0.1, "verb", "stop", "web:2"),
             files=[[_app("web")], [_app("web", version="v1")]],
         ),
+        "all that an exchange is scaled down to was stopped, and the file is read again": _history(
+            (3.0, "verb", "stop", "web:0"),
+            (1.0, "stubborn", "web"),
+            (0.0, "file", 1),
+            (1.0, "verb", "scale", "all", 1),
+            (0.0, "file", 1),
+            files=[
+                [_app("web", instances=3, kill_timeout=8.0)],
+                [_app("web", version="v1", instances=3, kill_timeout=8.0)],
+            ],
+        ),
         "a slot is asked for that was scaled away in the same turn": _history(
             (0.1, "verb", "scale", "api", 1),
             (0.0, "verb", "reload", "api:2"),

@@ -241,8 +241,8 @@ class App:
         wanted.slots = {index: slot for index, slot in wanted.slots.items() if index < count}
         wanted.queue = [wish.but(count=None) for wish in wanted.queue]
         if wanted.exchange is not None:
-            stopped = frozenset(slot for slot in wanted.exchange.stopped if slot < count)
-            wanted.exchange = wanted.exchange.but(count=count, stopped=stopped)
+            exchange = wanted.exchange
+            wanted.exchange = exchange.but(count=count, stopped=frozenset()).without(exchange.stopped)
         if wanted.rollout is not None:
             wanted.rollout.count = None
         elif spec is not None:
