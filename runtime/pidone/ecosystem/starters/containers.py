@@ -16,7 +16,7 @@ from pidone.errors import ConfigError
 
 COMPOSE_FILES: Final = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 _INITS: Final = frozenset({"tini", "dumb-init", "docker-init", "s6-svscan", "catatonit"})
-_OWN_COPY: Final = "what depends on a service outside waits for it by itself"
+_OWN_COPY: Final = '`wait_for = ["tcp://NAME:PORT"]` waits for one'
 
 
 def from_dockerfile(path: Path) -> Tables:
