@@ -25,7 +25,7 @@ from pidone.ecosystem.values import (
     parse_words,
     quantities,
 )
-from pidone.ecosystem.values.patterns import backtracks
+from pidone.ecosystem.values.patterns import SLOW, backtracks
 from pidone.errors import ConfigError
 
 
@@ -125,10 +125,7 @@ def parse_pattern(value: object) -> str:
     except (re.error, OverflowError, RecursionError) as error:
         raise Invalid(f"expected a regular expression ({error})") from None
     if is_slow:
-        raise Invalid(
-            f"{text!r} may take for ever on some lines: within a repetition without a limit there is another"
-            " one, or a choice; write it without, or possessive as in `(?:a|b)*+`"
-        )
+        raise Invalid(f"{text!r} {SLOW}")
     return text
 
 

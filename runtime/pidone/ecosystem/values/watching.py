@@ -14,6 +14,7 @@ from pidone.ecosystem.values import (
     parse_list,
     parse_string,
 )
+from pidone.ecosystem.values.patterns import SLOW, backtracks
 
 _REGEX: Final = "re:"
 _FLAGS: Final = {"i": "(?i)", "s": "(?s)", "m": "(?m)"}
@@ -54,8 +55,11 @@ def _checked(pattern: str) -> str:
     if bare.startswith(_REGEX):
         try:
             re.compile(bare.removeprefix(_REGEX))
-        except re.error as error:
+            is_slow = backtracks(bare.removeprefix(_REGEX))
+        except (re.error, OverflowError, RecursionError) as error:
             raise Invalid(f"not a regular expression: {error}") from None
+        if is_slow:  # the names of files are an app's, as its lines are
+            raise Invalid(SLOW)
     return pattern
 
 
