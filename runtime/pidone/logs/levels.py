@@ -72,7 +72,10 @@ class _Sign(Record):
     The first thing in it is a narrow set of characters: sre rejects a line for that in 20 ns.
     """
     needs: tuple[tuple[bytes, ...], ...] = ()
-    """Of each of these something is in such a line: to look for a byte costs 1 ns per line."""
+    """Of each of these something is in such a line, or in it and the end of the one before.
+
+    To look for a byte costs 1 ns per line, so bytes come first; `rfind` takes a third of the time of `find`.
+    """
 
 
 _SIGNS: Final = (
@@ -117,8 +120,9 @@ _SIGNS: Final = (
     ),
     # Jupyter, tornado: `[I 2026-11-20 23:04:39.123 ServerApp] text`
     _Sign(rf"\[([DIWEFC]) [0-9-]{{6,10}} [0-9]{{2}}:{_CLOCK}", ((b"[",),)),
-    # uwsgi: `*** Starting uWSGI`, `[pid: 7|app: 0|req: 1/1] text`
-    _Sign(r"(?:\[(?=pid: ))?(\*\*\*(?= )|pid(?=: [0-9]+\|))", ((b"*", b"|"),)),
+    # uwsgi: `*** Starting uWSGI`, and `[pid: 7|app: 0|req: 1/1] text`
+    _Sign(r"(\*\*\*)(?= )", ((b"*",), (b"\n***",))),
+    _Sign(r"(?:\[(?=pid: ))?(pid)(?=: [0-9]+\|)", ((b"|",), (b"\n[pid: ", b"\npid: "))),
     # squid: `2026/11/20 23:04:39 kid1| text`
     _Sign(rf"{_DATED}(?: kid[0-9]++)?(\|) ", ((b"|",),)),
     # `Traceback (most recent call last):`, `KeyError: 'x'`, `java.lang.IllegalStateException: text`,
@@ -166,7 +170,7 @@ def of_lines(lines: bytes, default: str) -> str | list[str]:
     text = b"\n" + lines[:-1]
     told: list[str] = []
     for sign in _SIGNS:
-        if all(any(word in lines for word in words) for words in sign.needs) and (
+        if all(any(text.rfind(word) >= 0 for word in words) for words in sign.needs) and (
             _compiled(rf"\n{sign.start}").search(text)
         ):
             words = _words(_compiled(rf"\n(?:{sign.start}|)").findall(text))
