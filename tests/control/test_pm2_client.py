@@ -20,6 +20,8 @@ from cli.screen import read_until
 from harness import PIDONE, Running, children, eventually, free_port
 
 SERVER = """process.on('message', (m) => console.log('MESSAGE ' + JSON.stringify(m)));
+process.on('message', (m) => {
+  if (m === 'hello') process.send({type: 'axm:reply', data: {return: 'world', action_name: 'hello'}}); });
 process.on('SIGUSR2', () => console.log('USR2'));
 process.stdin.on('data', (data) => console.log('LINE ' + String(data).trim()));
 console.log('up'); setInterval(() => console.log('tick'), 200);
@@ -108,7 +110,7 @@ def operated(pm2: Path, tmp_path: Path) -> Iterator[Operated]:
 
 
 def test_the_command_line(operated: Operated) -> None:
-    """list, jlist, describe, scale, reload, restart, stop, start, delete, sendSignal, send."""
+    """list, jlist, prettylist, describe, scale, reload, restart, stop, start, delete, trigger, send..."""
     home = operated.home
     assert stat.S_IMODE((home / "rpc.sock").stat().st_mode) == 0o600
     eventually(lambda: {p["pm2_env"]["status"] for p in operated.listed()} == {"online"}, "all online")
@@ -134,6 +136,8 @@ def test_the_command_line(operated: Operated) -> None:
     assert operated.listed()[-1]["pm2_env"]["status"] == "stopped"
     operated.command("start", "one")
     assert operated.listed()[-1]["pm2_env"]["status"] == "online"
+    assert operated.command("prettylist").count("status: 'online'") == 2
+    assert '[one:2:default]="world"' in operated.command("trigger", "one", "hello")
     operated.command("sendSignal", "SIGUSR2", "one")
     operated.command("send", "2", "hello there")
     operated.running.expect_line("USR2")
@@ -156,6 +160,12 @@ def test_the_api_in_a_program(operated: Operated) -> None:
     packet = "{id: 2, type: 'process:msg', topic: 't', data: {b: 2}}"
     operated.script(f"pm2.sendDataToProcessId({packet}, (e) => done(e, 1));")
     operated.running.expect_line("MESSAGE")
+    for verb in ("reload", "stop", "restart"):
+        wanted = "stopped" if verb == "stop" else "online"
+        asked = f"pm2.{verb}('one', () => pm2.describe('one', (e, d) => done(e, d[0].pm2_env.status)));"
+        assert operated.script(asked) == wanted
+    operated.script("pm2.sendSignalToProcessId('SIGUSR2', 2, (e) => done(e, 1));")
+    operated.running.expect_line("USR2")
     new = "pm2.start({script: 'server.js', name: 'new'}, () => pm2.list((e, l) => done(e, l.length)));"
     assert operated.script(new) == 3
     heard = operated.script(
