@@ -173,7 +173,60 @@ def busybox(bundle: Path) -> Path:
     binary = program("busybox", package="busybox-static")
     if subprocess.run(["ldd", binary], capture_output=True, check=False).returncode == 0:
         raise MissingError("busybox is not static here (Debian's package busybox-static)")
-    root = CACHE / "busybox"
+    root = _bare(CACHE / "busybox", binary)
+    shutil.copytree(bundle, root / "opt/pidone", symlinks=True)
+    return root
+
+
+def musl() -> Path:
+    """A root of busybox, musl and a Python built for it with the musllinux wheels; its `pidone`."""
+    need_root()
+    home, folder = CACHE / "python-musl", CACHE / "venv-musl"
+    library = Path("/lib/ld-musl-x86_64.so.1")
+    if not library.exists():
+        raise MissingError("no musl here (Debian's package musl-tools)")
+    if not (home / "bin/python3.13").exists():
+        script = REPOSITORY / "tests/platforms/musl_python.sh"
+        run("sh", str(script), str(home), env={"APT": " ".join(sources("trixie"))})
+    pip = [str(Path(sys.executable).with_name("pip")), "--python", str(folder / "bin/python")]
+    if not (folder / "done").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        run(str(home / "bin/python3.13"), "-m", "venv", "--without-pip", str(folder))
+        with tempfile.TemporaryDirectory() as wheels:
+            kind = [*("--platform", "musllinux_1_2_x86_64"), *("--platform", "musllinux_1_1_x86_64")]
+            only = ["--python-version", "3.13", "--only-binary", ":all:", "--no-deps", "--require-hashes"]
+            lock = ["-r", str(REPOSITORY / "docker/requirements.lock")]
+            run(pip[0], "download", "-q", "-d", wheels, *kind, *only, *lock)  # by an interpreter with TLS
+            run(*pip, "install", "-q", "--no-index", "--no-deps", *map(str, Path(wheels).glob("*.whl")))
+        (folder / "done").touch()
+    run(*pip, "install", "-q", "--no-index", "--no-deps", "--force-reinstall", str(wheel()))
+    root = _bare(CACHE / "musl", program("busybox", package="busybox-static"))
+    (root / "lib").mkdir()
+    shutil.copy2(library.resolve(), root / "lib" / library.name)
+    for each in (home, folder):  # where they were made: scripts and links name it
+        shutil.copytree(each, root / each.relative_to("/"), symlinks=True)
+    return root
+
+
+def sources(suite: str) -> list[str]:
+    """Options of an apt that knows the sources of this suite only, and leaves the machine's own alone."""
+    state = CACHE / f"apt-{suite}-sources"
+    for each in ("lists/partial", "cache/archives/partial", "parts"):
+        (state / each).mkdir(parents=True, exist_ok=True)
+    known = state / "sources.list"
+    keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
+    known.write_text(f"deb-src [signed-by={keys}] {MIRROR} {suite} main\n")
+    options = (
+        *(f"Dir::Etc::SourceList={known}", f"Dir::Etc::SourceParts={state}/parts"),
+        *(f"Dir::State::Lists={state}/lists", f"Dir::Cache={state}/cache", "APT::Sandbox::User=root"),
+    )
+    words = [word for option in options for word in ("-o", option)]
+    run("apt-get", *words, "update", "-q")
+    return words
+
+
+def _bare(root: Path, binary: str) -> Path:
+    """A root with nothing but busybox and the suite."""
     shutil.rmtree(root, ignore_errors=True)
     for folder in ("bin", "dev", "etc", "proc", "src", "tmp", "opt", "root"):
         (root / folder).mkdir(parents=True)
@@ -181,7 +234,6 @@ def busybox(bundle: Path) -> Path:
     for name in run(binary, "--list").split():
         if name != "busybox":
             (root / "bin" / name).symlink_to("busybox")
-    shutil.copytree(bundle, root / "opt/pidone", symlinks=True)
     (root / "src/platforms").mkdir()
     shutil.copy2(REPOSITORY / "tests/platforms/core.py", root / "src/platforms")
     return root

@@ -67,13 +67,21 @@ def debian(suite: str, architecture: str | None, names: list[str]) -> Iterator[s
     return lines_of(command, SLOW if architecture else {})
 
 
-def musl(architecture: str | None, names: list[str]) -> Iterator[str]:
+def bundled(names: list[str]) -> Iterator[str]:
     """Nothing but busybox and the bundle, whose own interpreter runs the suite."""
-    root = roots.busybox(roots.bundle("trixie", architecture))
-    python, pidone = "/opt/pidone/libexec/python3", "/opt/pidone/bin/pidone"
+    root = roots.busybox(roots.bundle("bookworm"))
+    return _bare(root, "/opt/pidone/libexec/python3", "/opt/pidone/bin/pidone", names)
+
+
+def musl(names: list[str]) -> Iterator[str]:
+    """Nothing but busybox and a Python that was built for musl, with its wheels."""
+    root = roots.musl()
+    return _bare(root, f"{CACHE}/venv-musl/bin/python", f"{CACHE}/venv-musl/bin/pidone", names)
+
+
+def _bare(root: Path, python: str, pidone: str, names: list[str]) -> Iterator[str]:
     there = ["/bin/env", "PATH=/bin", "HOME=/root"]
-    command = roots.inside(root, *there, python, "/src/platforms/core.py", pidone, *names)
-    return lines_of(command, {})
+    return lines_of(roots.inside(root, *there, python, "/src/platforms/core.py", pidone, *names), {})
 
 
 def bundle(suite: str, architecture: str, names: list[str]) -> Iterator[str]:
@@ -108,15 +116,13 @@ def no(reason: str, names: list[str]) -> Iterator[str]:
 
 CELLS: Final[Mapping[str, Cell]] = {
     **{name: partial(surrounding, name) for name in cells.CELLS},
-    **{f"Python {version}": partial(interpreter, version) for version in ("3.11", "3.12", "3.13", "3.14")},
-    "Debian 14, as it becomes": partial(debian, "forky", None),
-    "Debian 13": partial(debian, "trixie", None),
+    **{f"Python {version}": partial(interpreter, version) for version in ("3.11", "3.12", "3.13")},
+    "Debian 14 as it becomes, Python 3.14": partial(debian, "forky", None),
+    "Debian 13, Python 3.13": partial(debian, "trixie", None),
     "arm64": partial(debian, "bookworm", "arm64"),
     "arm64 bundle": partial(bundle, "bookworm", "arm64"),
-    "musl: busybox and the bundle": partial(musl, None),
-    "musl: a Python built for it": partial(
-        no, "its Python comes from Alpine's mirrors, and Debian has none: not reached from here"
-    ),
+    "musl: busybox and the bundle": bundled,
+    "musl: a Python built for it": musl,
     "Linux 5.4": partial(no, "Debian has never had it (bullseye has 5.10, buster 4.19)"),
     "Linux 5.10, cgroup v2": partial(virtual, "bullseye"),
     "Linux 6.1, cgroup v2": partial(virtual, "bookworm"),

@@ -55,6 +55,8 @@ def keep(row: Row, file: Path, *, whole: bool) -> None:
 
 
 def _joined(known: Row, played: Row) -> Row:
+    if not played.held and not played.failed:  # broken off before anything was seen
+        return known
     again = {*played.held, *played.failed}
     failed = {case: why for case, why in known.failed.items() if case not in again}
     return Row(
