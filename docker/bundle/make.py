@@ -82,6 +82,7 @@ UNUSED = (
     "sqlite3",
     "symtable.py",
     "tabnanny.py",
+    "tarfile.py",  # shutil wants it for archives alone
     "test",
     "tests",
     "this.py",
@@ -118,7 +119,7 @@ UNUSED_BELOW = {
     "encodings": re.compile(r"(?!aliases|ascii|charmap|idna|latin_1|punycode|raw_|unicode_|utf_|__init__)"),
     "asyncio": re.compile(r"__main__"),
     "email": re.compile(r"mime"),
-    "http": re.compile(r"cookies"),
+    "http": re.compile(r"cookie"),
     "logging": re.compile(r"config|handlers"),
     "sysconfig": re.compile(r"__main__"),
     "xml": re.compile(r"dom|sax"),
@@ -195,7 +196,6 @@ COLD = (
         "pythonjsonlogger/msgspec",
         "quopri",
         "sysconfig",
-        "tarfile",
         "tomli_w",
     ),
     *(
