@@ -132,9 +132,13 @@ class Space:
 
     def ecosystem(self, file: str = "api.toml") -> dict[str, Any]:
         """What the pods of the backend are told."""
+        return tomllib.loads(self.ecosystem_text(file))
+
+    def ecosystem_text(self, file: str = "api.toml") -> str:
+        """The same, as it is in the ConfigMap."""
         volumes = self.get("deployment/backend")["spec"]["template"]["spec"]["volumes"]
         (name,) = [volume["configMap"]["name"] for volume in volumes if volume["name"] == "ecosystems"]
-        return tomllib.loads(self.get(f"configmap/{name}")["data"][file])
+        return str(self.get(f"configmap/{name}")["data"][file])
 
     def delete(self) -> None:
         """Ask for it to go; what is in it ends in its own time."""
@@ -180,14 +184,33 @@ def install(
     `patches` and `more` (`components`, whose paths start at `k8s/`, `configMapGenerator`, ...) go into the
     kustomization laid over it.
     """
+    overlays = [f"overlays/{overlay}"]
+    return _apply(Space(PREFIX + name), folder, overlays, patches=patches, **more)
+
+
+def install_components(name: str, folder: Path, *components: str) -> Space:
+    """Apply components alone in a namespace of its own, which is as strict as those of the overlays."""
     space = Space(PREFIX + name)
+    kubectl("create", "namespace", space.name)
+    kubectl("label", "namespace", space.name, "pod-security.kubernetes.io/enforce=restricted")
+    return _apply(space, folder, [], components=components)
+
+
+def _apply(
+    space: Space,
+    folder: Path,
+    resources: Sequence[str],
+    *,
+    patches: Sequence[Patch] = (),
+    **more: Sequence[Any],
+) -> Space:
     folder.mkdir(parents=True, exist_ok=True)
     beside = os.path.relpath(REPOSITORY / "k8s", folder.resolve())
     content = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "namespace": space.name,
-        "resources": [f"{beside}/overlays/{overlay}"],
+        "resources": [f"{beside}/{path}" for path in resources],
         "images": [_replacement(image, os.environ[variable]) for image, variable in IMAGES.items()],
         "patches": [{"target": target, "patch": json.dumps(patch)} for target, patch in patches],
         **more,

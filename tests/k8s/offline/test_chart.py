@@ -2,41 +2,25 @@
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from harness import locked
 from k8s.offline import tools
 
 from pidone import __version__
 
 CHART = tools.K8S / "chart"
-HELM = "v3.19.0"
 KUBERNETES = "1.36.0"
 ITS_OWN_LABELS = ("app.kubernetes.io/managed-by", "helm.sh/chart")
 
 
-@cache
-def helm() -> str:
-    """The program, as it is installed, or built."""
-    if found := shutil.which("helm"):
-        return found
-    ours = tools.CACHE / "bin/helm"
-    with locked(tools.LOCK):
-        if not ours.exists():
-            tools._go(["install", f"helm.sh/helm/v3/cmd/helm@{HELM}"], GOBIN=str(ours.parent))
-    return str(ours)
-
-
 def run(*words: str) -> subprocess.CompletedProcess[str]:
     """Helm, without a cluster and without anything of this user's."""
-    command = [helm(), *words]
+    command = [tools.helm(), *words]
     environ = {**os.environ, "KUBECONFIG": os.devnull}
     return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
 

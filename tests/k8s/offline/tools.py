@@ -1,4 +1,4 @@
-"""What these tests need beside Python: kustomize and schemas, kept outside of the repository."""
+"""What these tests need beside Python: kustomize, helm and schemas, kept outside of the repository."""
 
 import json
 import os
@@ -22,6 +22,7 @@ OVERLAYS = ("local", "node", "production", "sidecar")
 RELEASES = ("v1.35.4", "v1.36.3", "v1.37.0")
 """The three latest minor releases of Kubernetes."""
 KUSTOMIZE = "v5.8.1"
+HELM = "v3.19.0"
 OPERATOR = "v0.85.0"
 FOREIGN_KINDS = {"PodMonitor": "podmonitors", "PrometheusRule": "prometheusrules"}
 """Of the Prometheus operator, no part of Kubernetes, and their plurals."""
@@ -127,6 +128,18 @@ def _kustomize() -> tuple[str, ...]:
         if not ours.exists():
             _go(["install", f"sigs.k8s.io/kustomize/kustomize/v5@{KUSTOMIZE}"], GOBIN=str(ours.parent))
     return (str(ours), "build")
+
+
+@cache
+def helm() -> str:
+    """The program, as it is installed, or built."""
+    if found := shutil.which("helm"):
+        return found
+    ours = CACHE / "bin/helm"
+    with locked(LOCK):
+        if not ours.exists():
+            _go(["install", f"helm.sh/helm/v3/cmd/helm@{HELM}"], GOBIN=str(ours.parent))
+    return str(ours)
 
 
 def _provide(module: str, version: str, files: Mapping[str, Path]) -> None:
