@@ -82,7 +82,7 @@ def run() -> Iterable[Figure]:
 
 
 def _load(site: "_Site", options: tuple[str, ...]) -> Load:
-    return wrk(site.port, ("-t2", "-c32", f"-d{SECONDS}s", *options), site.reload)
+    return wrk(site.port, ("-t2", "-c32", f"-d{SECONDS}s", "--timeout", "20s", *options), site.reload)
 
 
 class _Site:

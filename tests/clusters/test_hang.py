@@ -9,6 +9,8 @@ import pytest
 from clusters.site import get, node_app, python_app, running
 from harness import eventually, state
 
+from pidone.listen.sockets.holders import listening_ports
+
 ASGI = """
 import asyncio, os, time
 def stands_still():
@@ -27,13 +29,17 @@ async def app(scope, receive, send):
     ("path", "doing"), [("wait", "waits in the kernel"), ("loop", "computes without an end")]
 )
 def test_a_worker_that_hangs_is_replaced(tmp_path: Path, node: str, port: int, path: str, doing: str) -> None:
-    """Told with what the kernel sees of it; the next one serves before it is killed."""
+    """Told with what the kernel sees of it, and its stack; the next one serves before it is killed."""
     app = node_app(node, port, script="hangs.cjs", instances=2, hang_timeout="1200ms", kill_timeout="1s")
+    app["node_args"] = ["--inspect-port=0"]  # other tests may have the usual one
     with running(tmp_path, app) as site:
         victim = int(get(port, f"/{path}"))
         record = site.run.expect(event="instance.hung")
         assert "has not turned for 1.2 s" in record["message"]
         assert doing in record["message"]
+        assert ("at busy" if path == "loop" else "at /wait ") in record["stack"]
+        assert "hangs.cjs:" in record["stack"]
+        eventually(lambda: listening_ports(victim) <= {port}, "its inspector to be closed")
         site.run.expect(event="instance.online", count=3)
         site.run.expect(event="instance.exit", pid=victim)
         assert site.count("instance.hung") == 1

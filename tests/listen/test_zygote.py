@@ -49,7 +49,7 @@ def answer(folder: Path, line: str) -> dict[str, Any]:
         "hidden": hidden,
         "listed": ["PORT"],
     }
-    ours.send(json.dumps({**task, "reserve": 10}).encode())
+    ours.send(json.dumps({**task, "listed": ["PORT"], "reserve": 10}).encode())
     script = str(Path(SHIM, "pidone_zygote.py"))
     argv = [sys.executable, script, str(theirs.fileno()), "-m", "module"]
     with (

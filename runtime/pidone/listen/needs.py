@@ -14,6 +14,8 @@ _LONGEST_IDLE: Final[Seconds] = 2.0
 _VERSION: Final = "0123456789.t"
 _HELPED: Final = ("uvicorn", "hypercorn")
 _DEBUGGERS: Final = ("pdb", "debugpy")
+_NO_DEBUGGER: Final = ("--inspect-port", "--inspect-publish-uid")
+"""They say only where it would be."""
 
 
 def is_cluster_worker(app: AppSpec) -> bool:
@@ -142,7 +144,8 @@ def backlog_timeout(app: AppSpec) -> Seconds | None:
 def _is_debugged(app: AppSpec) -> bool:
     """Whether it is started to be debugged: it stands still at each breakpoint."""
     words = (*app.argv, *variable(app, "NODE_OPTIONS").split())
-    return any(word.startswith("--inspect") or word in _DEBUGGERS for word in words)
+    inspects = any(word.startswith("--inspect") and not word.startswith(_NO_DEBUGGER) for word in words)
+    return inspects or any(word in _DEBUGGERS for word in words)
 
 
 def variable(app: AppSpec, name: str) -> str:

@@ -33,7 +33,7 @@ class Ipc:
         on_message: Callable[[object], None],
         on_ignored: Callable[[str], None],
         patience: Seconds | None,
-        on_hung: Callable[[str], None],
+        on_hung: Callable[[str, str], None],
     ) -> None:
         """`number` is the child's descriptor. With sockets the process becomes a cluster worker.
 
@@ -65,7 +65,10 @@ class Ipc:
         )
         self._heartbeat: Heartbeat | None = None
         if patience is not None and preload is not None:
-            self._heartbeat = Heartbeat(loop, patience, self._conversation.ping, on_hung)
+            self._heartbeat = Heartbeat(loop, patience, self._conversation.ping, self._is_hung)
+        self._on_hung = on_hung
+        self._looking: asyncio.Task[None] | None = None
+        self._pid = 0
         self.fds: Mapping[int, int] = {number: self._theirs.fileno()}
         self.env: Mapping[str, str] = {
             "NODE_CHANNEL_FD": str(number),
@@ -81,6 +84,7 @@ class Ipc:
     def spawned(self, pid: int) -> None:
         """Only the process has its end from now on, so that its death closes the channel."""
         self._theirs.close()
+        self._pid = pid
         if self._heartbeat is not None:
             self._heartbeat.spawned(pid)
 
@@ -93,6 +97,8 @@ class Ipc:
         """It is about to stop."""
         if self._heartbeat is not None:
             self._heartbeat.close()
+        if self._looking is not None:
+            self._looking.cancel()
 
     def send(self, message: object) -> bool:
         """Send what `process.on('message')` shall get; False if nobody is there."""
@@ -125,6 +131,16 @@ class Ipc:
     def _answered(self) -> None:
         if self._heartbeat is not None:
             self._heartbeat.answered()
+
+    def _is_hung(self, why: str) -> None:
+        self._looking = self._loop.create_task(self._tell_where(why))
+
+    async def _tell_where(self, why: str) -> None:
+        from pidone.listen.node.stack import javascript_stack  # noqa: PLC0415 (for one that hangs)
+
+        stack = await javascript_stack(self._pid)
+        self._looking = None  # what is done now is not to be cancelled
+        self._on_hung(why, stack)
 
     def _receive(self, message: object) -> None:
         self._conversation.receive(message)

@@ -68,3 +68,16 @@ def _command(pid: int) -> str:
     except OSError:
         return "?"
     return b" ".join(words).decode(errors="replace")[:80]
+
+
+def listening_ports(pid: int) -> set[int]:
+    """The TCP ports at which a process listens, as far as that can be seen."""
+    held = set(_sockets(pid))
+    found: set[int] = set()
+    for table in _TABLES[Kind.TCP]:
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == _LISTEN and fields[9] in held:
+                    found.add(int(fields[1].rpartition(":")[2], 16))
+    return found
