@@ -1,5 +1,6 @@
 """Replacements that listen elsewhere than those before them, or only for their helpers, are not ready."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,26 @@ def test_a_program_that_looks_whether_its_port_is_free(
         assert get(port)
         assert site.count("listen.elsewhere") == 0
         site.run.expect(message="answered", count=4)
+
+
+@pytest.mark.parametrize(
+    "words", [["--redis", "127.0.0.1:{}"], ["--redis-port={}"], ["http://localhost:{}/"]]
+)
+def test_a_port_of_another_service_is_no_port_of_its_own(
+    tmp_path: Path, node: str, port: int, words: list[str]
+) -> None:
+    """Many connect to a database before they listen; that their arguments name it does not make it theirs."""
+    with socket.create_server(("127.0.0.1", 0)) as service:
+        there = service.getsockname()[1]
+        code = f"""
+require('net').connect({there}, '127.0.0.1').on('connect', () => {{
+  require('http').createServer((request, response) => response.end('up')).listen(+process.env.PORT);
+}});
+"""
+        args = [word.format(there) for word in words]
+        app = node_app(node, port, script=app_file(tmp_path, code), instances=1, args=args)
+        with running(tmp_path, app):
+            assert get(port) == "up"
 
 
 def test_a_port_that_the_file_moves(tmp_path: Path, node: str, port: int) -> None:

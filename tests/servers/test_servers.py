@@ -237,20 +237,22 @@ def alone(app: dict[str, Any], port: int) -> Iterator[Running]:
     """It, as from a shell, when it listens."""
     app["env"].pop("ASK", None)
     env = {**os.environ, **app["env"]}
+    family: list[int] = []
     with Running([app["script"], *app["args"]], env=env, cwd=app["cwd"]) as run:
         try:
             eventually(lambda: _is_open(port) or run.process.poll() is not None, "the server alone")
             assert run.process.poll() is None, run.err and run.err.text()
+            family = descendants(run.pid)
             yield run
         finally:
-            _end(run)
+            _end(run, family)
 
 
-def _end(run: Running) -> None:
-    """It and its likes; the first is held, so that it starts no others in their place."""
+def _end(run: Running, known: list[int]) -> None:
+    """It and its likes, also those that it has left; the first is held, so that it starts no others."""
     if run.process.poll() is None:
         run.signal(signal.SIGSTOP)
-    family = descendants(run.pid)
+    family = {*known, *descendants(run.pid)}
     for pid in (*family, run.pid):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

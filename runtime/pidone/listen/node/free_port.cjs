@@ -1,19 +1,29 @@
 // A program that looks whether its port is free before it listens there (serve) finds those beside it answering,
 // and takes another one. Until it listens it is told what it would be without them: nobody does.
 //
-// That is so for a port which its command line or PORT names, on this machine. What connects to anything else
-// is none of our business.
+// That is so for a port of this machine which PORT names, or its command line as the one to listen on: by `-p`, `-l`,
+// `--port` or `--listen`, or as a word of its own. What connects to anything else (`--redis localhost:6379`) is none
+// of our business.
 'use strict';
 
 const net = require('net');
 
 const LOCAL = ['', 'localhost', '127.0.0.1', '::1', '0.0.0.0', '::'];
-const words = [process.env.PORT || '', ...process.argv.slice(2)];
+const SAYS_WHERE = /^(-[pl]|--(port|listen))(?![a-z-])/;
+
+// The words that may say where it listens.
+function words() {
+  const args = process.argv.slice(2);
+  return args.filter((word, at) => {
+    const before = at > 0 && args[at - 1].startsWith('-') && !args[at - 1].includes('=') ? args[at - 1] : '';
+    return before ? SAYS_WHERE.test(before) : SAYS_WHERE.test(word) || /^\d+$/.test(word);
+  });
+}
 
 function isOwn(port, host) {
   if (!LOCAL.includes(host || '')) return false;
   const number = new RegExp(`(?<!\\d)${port}(?!\\d)`);
-  return words.some((word) => number.test(word));
+  return [process.env.PORT || '', ...words()].some((word) => number.test(word));
 }
 
 // The forms of net.Socket.connect(): (options), (port, host), or what net itself has made an array of.
