@@ -382,9 +382,16 @@ class Judge:
             yield f"{name}: instances of several specs: {[spec.argv for spec in specs]}"
         if name not in self.failed and specs and specs[0] != wish.spec.but(instances=1):
             yield f"{name} is not what the file says: {specs[0].argv} and {wish.spec.argv}"
-        for index, wanted in enumerate(wish.slots):
+        for index, wanted in enumerate(self._clear_slots(wish, fact)):
             if (each := slots.get(index)) is not None and wanted is not None:
                 yield from self._slot(wish, each, wanted=wanted)
+
+    def _clear_slots(self, wish: AppWish, fact: AppFacts) -> list[bool | None]:
+        """What is wanted of each slot; of some nobody can say."""
+        if wish.spec.name in self.failed and not fact.wanted and False in wish.slots:
+            # What a change was to bring was not there yet when somebody stopped all there was.
+            return [wanted and None for wanted in wish.slots]
+        return list(wish.slots)
 
     def _slot(self, wish: AppWish, fact: InstanceFacts, *, wanted: bool) -> Iterator[str]:
         name = f"{wish.spec.name}:{fact.index}"
