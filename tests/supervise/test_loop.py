@@ -170,7 +170,9 @@ def test_a_method_taken_early_works_late(make_loop: MakeLoop) -> None:
         call_later(0.01, stop)
 
     def late() -> None:
-        assert attached(loop)
+        if not attached(loop):
+            call_soon(late)
+            return
         call_soon(seen.append, "soon")
         add_reader(read, readable)
         os.write(write, b"x")
@@ -204,7 +206,10 @@ def test_asyncio_is_imported_only_after_a_moment() -> None:
         from pidone.supervise.loop import EarlyLoop
         for early_time in (60, 0):
             loop = EarlyLoop(early_time)
-            loop.call_later(0.01, loop.stop)
+            def look():
+                done = early_time or "asyncio" in sys.modules
+                loop.stop() if done else loop.call_later(0.01, look)
+            loop.call_later(0.01, look)
             loop.run_forever()
             print("asyncio" in sys.modules, "ssl" in sys.modules)
     """
@@ -246,3 +251,26 @@ def test_a_loop_that_cannot_be_had_yet_is_asked_for_again(
     loop.remove_reader(read)
     os.close(read)
     os.close(write)
+
+
+def test_asyncio_is_imported_in_several_turns() -> None:
+    """Its largest parts come one by one, and what is due has its turn between them."""
+    code = """
+        import sys
+        from pidone.supervise.loop import PARTS, EarlyLoop
+        before = set(sys.modules)
+        loop, seen = EarlyLoop(0.0), []
+        def look():
+            seen.append(["asyncio" in sys.modules, *(part in sys.modules for part in PARTS)])
+            loop.stop() if seen[-1][0] else loop.call_soon(look)
+        loop.call_soon(look)
+        loop.run_forever()
+        assert not before & {*PARTS, "asyncio"}
+        assert all(sum(after) - sum(now) <= 2 for now, after in zip(seen[:-2], seen[1:-1])), seen
+        print([True in now for now in seen].count(False), seen[-2])
+    """
+    done = subprocess.run(
+        [PYTHON, "-I", "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "1 [False, True, True, True, True]\n"

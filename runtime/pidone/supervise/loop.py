@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 EARLY_TIME_S: Final = 0.08
 """How long the first apps are attended to before asyncio is imported."""
+PARTS: Final = ("inspect", "socket", "concurrent.futures", "subprocess")
+"""What asyncio imports, and most of the time that takes: each has a turn of its own before asyncio's."""
 TRY_AGAIN_S: Final = 5.0
 """Until asyncio's loop is asked for once more, after it could not be had."""
 
@@ -107,17 +109,28 @@ class EarlyLoop:
     def run_forever(self) -> None:
         """As asyncio's."""
         hand_over_at = self.time() + self._early_time
+        parts = list(PARTS)
         while not self._stopped and self._real is None:
             if (left := hand_over_at - self.time()) > 0:
                 self._turn(left)
                 continue
+            self._turn(0.0)  # so that no import adds to what the turn before has taken
             try:
-                self._attach()
+                self._come_nearer(parts)
             except (OSError, ImportError) as error:  # no descriptor: apps are attended to here
                 _tell(error)
                 hand_over_at = self.time() + TRY_AGAIN_S
         if self._real is not None and not self._stopped:
             self._real.run_forever()
+
+    def _come_nearer(self, parts: list[str]) -> None:
+        """Import one of these, or take over when there is none left."""
+        if self._stopped:
+            return
+        if parts:
+            __import__(parts.pop(0))
+        else:
+            self._attach()
 
     def __getattr__(self, name: str) -> Any:
         """Everything else is asked of the real loop, which has to be there then."""
