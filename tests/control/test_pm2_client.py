@@ -120,6 +120,7 @@ def test_the_command_line(operated: Operated) -> None:
         ("web", 1, "online"),
         ("one", 2, "online"),
     ]
+    assert {p["pm2_env"]["exec_interpreter"] for p in before} == {"node"}
     assert "web" in operated.command("list")
     assert "3.2.1" in operated.command("describe", "one")
     operated.command("reload", "web")

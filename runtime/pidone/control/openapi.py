@@ -69,6 +69,7 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
         wanted=_BOOL,
         exec_mode={"enum": ["fork", "cluster"]},
         script=_STRING,
+        interpreter=_STRING,
         cwd=_STRING,
         autorestart=_BOOL,
         essential=_BOOL,

@@ -70,6 +70,7 @@ def app_view(
         "settled": app.is_settled,
         "exec_mode": str(spec.exec_mode),
         "script": spec.script or spec.argv[0],
+        "interpreter": spec.interpreter,
         "cwd": spec.cwd,
         "autorestart": spec.autorestart,
         "essential": spec.essential,

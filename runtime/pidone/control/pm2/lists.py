@@ -50,7 +50,7 @@ def entry(app: Mapping[str, Any], instance: Mapping[str, Any], now_ms: int) -> d
             "NODE_APP_INSTANCE": instance["index"],
             "pm_exec_path": _path(app),
             "pm_cwd": app["cwd"],
-            "exec_interpreter": "none",
+            "exec_interpreter": app.get("interpreter", "none"),
             "node_args": [],
             "args": [],
             "autorestart": app["autorestart"],
