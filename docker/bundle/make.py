@@ -109,6 +109,8 @@ UNUSED = (
     "bz2.py",  # shutil, tarfile and zipfile do without
     "fractions.py",  # for statistics alone
     "graphlib.py",
+    "gzip.py",
+    "_markupbase.py",  # of html.parser
     "netrc.py",
     "pty.py",
     "statistics.py",  # what random tests itself with
@@ -119,6 +121,7 @@ UNUSED_BELOW = {
     "encodings": re.compile(r"(?!aliases|ascii|charmap|idna|latin_1|punycode|raw_|unicode_|utf_|__init__)"),
     "asyncio": re.compile(r"__main__"),
     "email": re.compile(r"mime"),
+    "html": re.compile(r"parser"),
     "http": re.compile(r"cookie"),
     "logging": re.compile(r"config|handlers"),
     "sysconfig": re.compile(r"__main__"),
@@ -180,7 +183,7 @@ COLD = (
         "decimal",
         "difflib",
     ),
-    *("email", "ftplib", "gettext", "gzip", "html", "http", "importlib/metadata"),
+    *("email", "ftplib", "gettext", "html", "http", "importlib/metadata"),
     *(
         "importlib/resources",
         "ipaddress",
@@ -224,7 +227,6 @@ COLD = (
         "secrets",
         "ssl",
         "_aix_support",
-        "_markupbase",
         "getopt",
         "glob",
         "locale",

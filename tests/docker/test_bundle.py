@@ -164,6 +164,17 @@ def test_tls_is_there_when_it_is_wanted(bundle: str) -> None:
         assert re.fullmatch(r"OpenSSL 3.* True", container.logs()[0])
 
 
+def test_tls_is_there_where_memory_has_no_files(bundle: str, tmp_path: Path) -> None:
+    """A profile that is older than memfd_create(2), or forbids it: a file without a name takes its place."""
+    profile = tmp_path / "seccomp.json"
+    rule = {"names": ["memfd_create"], "action": "SCMP_ACT_ERRNO"}
+    profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}))
+    python = ["--entrypoint", "/opt/pidone/libexec/python3", "--security-opt", f"seccomp={profile}"]
+    with Container(bundle, "-I", "-c", "import watchfiles, ssl; print('there')", options=python) as container:
+        assert container.wait() == 0, container.errors()
+        assert container.logs() == ["there"]
+
+
 IMPORTS = """
 import importlib, sys
 for name in sys.argv[1:]: importlib.import_module(name)
