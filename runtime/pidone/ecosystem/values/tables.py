@@ -408,7 +408,7 @@ VARIABLE: Final = ValueKind("name of a variable", _parse_variable, fragments.VAR
 OPTIONAL_VARIABLE: Final = ValueKind(
     "name of a variable",
     lambda value: None if value is False or value == "" else _parse_variable(value),
-    fragments.either(fragments.OFF, fragments.VARIABLE),
+    fragments.either({"enum": [False, ""]}, fragments.VARIABLE),
 )
 ENV: Final = ValueKind("table of variables", parse_environment, fragments.VARIABLES)
 LOG_FILE: Final = ValueKind(
