@@ -89,6 +89,7 @@ UNUSED = (
     "timeit.py",
     "tkinter",
     "trace.py",
+    "tracemalloc.py",
     "turtle.py",
     "turtledemo",
     "unittest",
@@ -239,7 +240,6 @@ COLD = (
         "site",
         "socketserver",
         "tempfile",
-        "tracemalloc",
     ),
 )
 """What only commands, readers of files and rare moments import. No extension can be loaded out of a zip."""
