@@ -108,3 +108,28 @@ def test_leaves_import_no_room_but_specs() -> None:
 
 
 _SPECS = {"ecosystem.spec.AppSpec", "ecosystem.spec.Seconds"}
+
+
+def test_folders_read_like_a_table_of_contents() -> None:
+    """About twenty files in a row at most, and none that is too long to be read at once."""
+    folders = [folder for folder in [PACKAGE, *PACKAGE.rglob("*")] if folder.is_dir()]
+    rows = {folder: [path for path in folder.glob("*.py") if path.stem != "__init__"] for folder in folders}
+    assert len([row for row in rows.values() if row]) > 20
+    assert {str(folder): len(row) for folder, row in rows.items() if len(row) > _FILES_IN_A_ROW} == {}
+    lengths = {str(path): len(path.read_text().splitlines()) for row in rows.values() for path in row}
+    assert {name: length for name, length in lengths.items() if length > _LINES_OF_A_FILE} == {}
+
+
+_FILES_IN_A_ROW = 21
+_LINES_OF_A_FILE = 650
+
+
+def test_a_class_has_a_name_of_its_own() -> None:
+    """Whoever reads a name knows what it stands for, in whichever room he is."""
+    places: dict[str, list[str]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(str(path.relative_to(PACKAGE)))
+    assert len(places) > 300
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}

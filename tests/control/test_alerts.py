@@ -10,7 +10,7 @@ import pytest
 from control.operated import operated
 from harness import PYTHON, eventually
 
-from pidone.control.alerts import AlertWatch, AppReading, InstanceReading
+from pidone.control.alerts.watch import AlertWatch, AppReading, InstanceReading
 from pidone.ecosystem.spec import Alert
 
 MIB = 1 << 20

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from pidone.control.backlog import read_backlogs
+from pidone.control.answers.backlog import read_backlogs
 
 
 def test_a_short_answer_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import pytest
 from control.operated import Operated, operated
 from harness import DEADLINE_S, PYTHON, eventually
 
-from pidone.control.listener import STREAMS
+from pidone.control.http.listener import STREAMS
 
 ENOUGH = 200
 MIB = 1 << 20

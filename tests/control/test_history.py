@@ -14,7 +14,7 @@ from pidone.control.history.marks import Marks
 from pidone.control.history.recorder import Recorder
 from pidone.control.history.series import MOST, SLOTS, STEP, Rings
 from pidone.control.history.view import HistoryView
-from pidone.control.messages import Refusal, Request
+from pidone.control.http.messages import Refusal, Request
 from pidone.host.processes import ProcessUsage, TreeUsage
 from pidone.host.usage import UsageBook
 from pidone.supervise.ledger import Happening

@@ -9,8 +9,8 @@ import pytest
 from control.operated import Operated, operated
 from harness import PIDONE, eventually
 
-from pidone.control.log_query import choose
-from pidone.control.messages import Refusal
+from pidone.control.answers.log_query import choose
+from pidone.control.http.messages import Refusal
 
 LOGGERS = r"""
 printf '%s\n' '{"level":30,"time":1767225600000,"pid":1,"hostname":"h","msg":"pino said so","route":"/a"}'

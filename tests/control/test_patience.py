@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from pidone.control.connection import REQUEST_TIME
-from pidone.control.listener import Listener
+from pidone.control.http.connection import REQUEST_TIME
+from pidone.control.http.listener import Listener
 
 
 class TurnedLoop(asyncio.SelectorEventLoop):

@@ -61,7 +61,7 @@ def listening(certificate: Path, bodies: list[bytes]) -> Iterator[str]:
 
 def deliver(url: str, **env: str) -> int:
     """Run it; its exit code."""
-    argv = module_argv("pidone.control.webhook")
+    argv = module_argv("pidone.control.alerts.webhook")
     environ = {"PIDONE_WEBHOOK": url, "PIDONE_BODY": '{"alert": "leak"}', **env}
     return subprocess.run(argv, env=environ, check=False, timeout=20).returncode
 

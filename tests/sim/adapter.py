@@ -12,14 +12,14 @@ from sim.loop import SimLoop
 from sim.world import SimBox, SimLoading, SimSampler, World, environ_file
 
 import pidone.supervise.hooks.hooks
-import pidone.supervise.loading
 import pidone.supervise.memory.driver
 import pidone.supervise.memory.oom
+import pidone.supervise.runtime.loading
 import pidone.supervise.spreading
 import pidone.supervise.times.alarms
 import pidone.supervise.watching.changes
 import pidone.supervise.watching.watcher  # noqa: F401 (loaded before their calls are replaced)
-from pidone.control.messages import Refusal
+from pidone.control.http.messages import Refusal
 from pidone.control.operations import Operations
 from pidone.ecosystem.spec import AppSpec
 from pidone.host import cgroup, processes
@@ -27,14 +27,15 @@ from pidone.init import proctree, reaper, spawn
 from pidone.listen.lazy import LazyBroker
 from pidone.logs.relay import Relay
 from pidone.record import Record
-from pidone.supervise import faults, features, loop, session
+from pidone.supervise import faults, features
 from pidone.supervise.app import App
 from pidone.supervise.ending import Ending
-from pidone.supervise.instance import Instance
-from pidone.supervise.loading import Loading
+from pidone.supervise.instances.instance import Instance
+from pidone.supervise.instances.states import State
 from pidone.supervise.process import leftovers
-from pidone.supervise.session import Parts, Session, Surroundings
-from pidone.supervise.states import State
+from pidone.supervise.runtime import loop, session
+from pidone.supervise.runtime.loading import Loading
+from pidone.supervise.runtime.session import Parts, Session, Surroundings
 
 _EPOCH: Final = datetime(2026, 3, 2, tzinfo=UTC)
 """Wall clock when the turned one stands at 0."""

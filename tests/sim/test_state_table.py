@@ -9,9 +9,9 @@ import pytest
 from stage import FakeProcess, Stage, spec
 
 from pidone.ecosystem.spec import OnReadyTimeout, Readiness
-from pidone.supervise.instance import TABLE, Instance
-from pidone.supervise.lifecycle import NoLifecycle
-from pidone.supervise.states import Event, State
+from pidone.supervise.instances.instance import TABLE, Instance
+from pidone.supervise.instances.lifecycle import NoLifecycle
+from pidone.supervise.instances.states import Event, State
 
 Key: TypeAlias = tuple[object, ...]
 """Everything about an instance and its world that decides what can follow."""

@@ -8,9 +8,9 @@ from stage import FakeProcess, Stage, spec
 
 from pidone.ecosystem.spec import OnReadyTimeout, Readiness
 from pidone.init.reaper import ExitStatus
-from pidone.supervise.instance import TABLE, Instance
-from pidone.supervise.lifecycle import NoLifecycle
-from pidone.supervise.states import Event, State
+from pidone.supervise.instances.instance import TABLE, Instance
+from pidone.supervise.instances.lifecycle import NoLifecycle
+from pidone.supervise.instances.states import Event, State
 
 
 class Recorder:

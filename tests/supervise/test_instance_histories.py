@@ -9,9 +9,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from stage import FakeProcess, Stage, spec
 
 from pidone.ecosystem.spec import OnReadyTimeout, Readiness
-from pidone.supervise.instance import Instance
-from pidone.supervise.lifecycle import NoLifecycle, Pending
-from pidone.supervise.states import Event, State
+from pidone.supervise.instances.instance import Instance
+from pidone.supervise.instances.lifecycle import NoLifecycle, Pending
+from pidone.supervise.instances.states import Event, State
 
 
 class Quiet:

@@ -15,9 +15,9 @@ from pidone.host.memory import Memory
 from pidone.host.processes import ProcessUsage, TreeSampler, TreeUsage
 from pidone.host.usage import FRESH, Sampler, UsageBook
 from pidone.supervise.app import App
+from pidone.supervise.instances.states import Goal, State
 from pidone.supervise.memory.driver import MemoryDriver
 from pidone.supervise.memory.policy import IDLE_INTERVAL, RETRY_DELAY
-from pidone.supervise.states import Goal, State
 
 MIB = 1 << 20
 

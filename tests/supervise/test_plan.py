@@ -8,8 +8,8 @@ from stage import spec
 
 from pidone.ecosystem.spec import AppSpec, Listen
 from pidone.supervise import plan as steps
+from pidone.supervise.instances.states import Goal, State
 from pidone.supervise.plan import plan
-from pidone.supervise.states import Goal, State
 from pidone.supervise.wanted import Replacement, Rest, Rollout, Run, Wanted
 
 NOW = 100.0

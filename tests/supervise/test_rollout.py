@@ -9,7 +9,7 @@ from stage import FakeProcess, Stage, Turns, spec
 from pidone.ecosystem.spec import AppSpec, ExecMode, Readiness
 from pidone.record import Record
 from pidone.supervise.app import App
-from pidone.supervise.states import State
+from pidone.supervise.instances.states import State
 from pidone.supervise.wanted import Replacement
 
 

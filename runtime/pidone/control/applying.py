@@ -5,15 +5,15 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from pidone.control.messages import Answer, Refusal, Request, Response, as_json
+from pidone.control.http.messages import Answer, Refusal, Request, Response, as_json
+from pidone.control.http.router import Access, Route
 from pidone.control.operations import Operations
-from pidone.control.router import Access, Route
 from pidone.control.targets import Target
 from pidone.ecosystem.spec import AppSpec, Ecosystem
 from pidone.errors import ListenError
 from pidone.record import EMPTY
-from pidone.supervise.reread import FileRequest
-from pidone.supervise.session import Parts
+from pidone.supervise.runtime.reread import FileRequest
+from pidone.supervise.runtime.session import Parts
 
 UNUSABLE: Final = 422
 """Status: the file is wrong, and nothing was changed."""

@@ -8,13 +8,13 @@ import select
 from collections.abc import Iterable
 from typing import Any, Final
 
-from pidone.control.messages import Refusal
+from pidone.control.http.messages import Refusal
 from pidone.control.targets import Target, resolve
 from pidone.ecosystem.spec import Seconds
 from pidone.signames import parse_signal, signal_name
 from pidone.supervise.app import App
-from pidone.supervise.instance import Instance
-from pidone.supervise.session import Parts
+from pidone.supervise.instances.instance import Instance
+from pidone.supervise.runtime.session import Parts
 from pidone.supervise.supervisor import Phase
 from pidone.supervise.wanted import ReloadState
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pidone.control import socket_file
 from pidone.control.admin import Admin
-from pidone.supervise.session import Closable, Parts
+from pidone.supervise.runtime.session import Closable, Parts
 from pidone.throttle import Throttle
 
 if TYPE_CHECKING:
     from pidone.control.history.recorder import Recorder
-    from pidone.control.listener import Listener
-    from pidone.control.unavailable import Unavailable
+    from pidone.control.http.listener import Listener
+    from pidone.control.http.unavailable import Unavailable
     from pidone.ecosystem.spec import Seconds
 
 
@@ -50,7 +50,7 @@ class ControlServer:
         self._throttle = Throttle(parts.loop.time)
         self._alarm: Closable | None = None
         if parts.supervisor.ecosystem.alerts:
-            from pidone.control.alarm import Alarm  # noqa: PLC0415 (few ecosystems have alerts)
+            from pidone.control.alerts.alarm import Alarm  # noqa: PLC0415 (few ecosystems have alerts)
 
             self._alarm = Alarm(parts, environ)
         self._pm2: Closable | None = None
@@ -129,15 +129,15 @@ class ControlServer:
             self._turn_away(why + hint)
 
     def _open_doors(self) -> None:
+        from pidone.control.answers.handlers import Handlers, described  # noqa: PLC0415
+        from pidone.control.answers.healthz import Probes  # noqa: PLC0415
+        from pidone.control.answers.metrics import Metrics  # noqa: PLC0415
         from pidone.control.applying import Applying  # noqa: PLC0415 (what `_knocked` is about)
         from pidone.control.dashboard.page import Page  # noqa: PLC0415
-        from pidone.control.handlers import Handlers, described  # noqa: PLC0415
-        from pidone.control.healthz import Probes  # noqa: PLC0415
         from pidone.control.history.view import HistoryView  # noqa: PLC0415
-        from pidone.control.listener import Listener  # noqa: PLC0415
-        from pidone.control.metrics import Metrics  # noqa: PLC0415
+        from pidone.control.http.listener import Listener  # noqa: PLC0415
+        from pidone.control.http.router import Router, parse  # noqa: PLC0415
         from pidone.control.operations import Operations  # noqa: PLC0415
-        from pidone.control.router import Router, parse  # noqa: PLC0415
 
         parts = self._parts
         parts.loop.is_running()  # asks for asyncio's: raises OSError if it cannot be had
@@ -170,7 +170,7 @@ class ControlServer:
 
     def _turn_away(self, why: str) -> None:
         """Tell clients why they get nothing, and try again before long."""
-        from pidone.control.unavailable import Unavailable  # noqa: PLC0415 (hardly ever needed)
+        from pidone.control.http.unavailable import Unavailable  # noqa: PLC0415 (hardly ever needed)
 
         self._unavailable = Unavailable(self._parts.loop, [door.sock for door in self._doors], why)
         self._parts.loop.call_later(_RETRY, self._try_again)

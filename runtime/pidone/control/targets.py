@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterable
 
-from pidone.control.messages import Refusal
+from pidone.control.http.messages import Refusal
 from pidone.ecosystem.spec import AppSpec
 from pidone.record import Record
 from pidone.supervise.app import App
-from pidone.supervise.instance import Instance
+from pidone.supervise.instances.instance import Instance
 
 ALL = "all"
 

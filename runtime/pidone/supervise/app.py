@@ -12,9 +12,9 @@ from pidone.supervise import plan as steps
 from pidone.supervise.cluster import Cluster
 from pidone.supervise.collaborators import World
 from pidone.supervise.execution import Execution
-from pidone.supervise.instance import Instance, Numbers
+from pidone.supervise.instances.instance import Instance, Numbers
+from pidone.supervise.instances.states import Event, State
 from pidone.supervise.plan import Plan, can_overlap, plan
-from pidone.supervise.states import Event, State
 from pidone.supervise.wanted import (
     Exchange,
     Reload,

@@ -2,9 +2,9 @@
 
 from pidone.ecosystem.spec import AppSpec, Condition, OnReadyTimeout
 from pidone.supervise.collaborators import World
-from pidone.supervise.instance import Instance, Numbers, Observer
-from pidone.supervise.restart import Fate
-from pidone.supervise.states import Event, State
+from pidone.supervise.instances.instance import Instance, Numbers, Observer
+from pidone.supervise.instances.restart import Fate
+from pidone.supervise.instances.states import Event, State
 
 
 class Cluster:

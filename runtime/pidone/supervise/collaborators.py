@@ -10,7 +10,7 @@ from pidone.contracts import Clock, InstanceId, LogSink, Report, SocketBroker
 from pidone.ecosystem.spec import AppSpec
 from pidone.init.reaper import ExitStatus
 from pidone.record import Record
-from pidone.supervise.lifecycle import Lifecycle, NoLifecycle
+from pidone.supervise.instances.lifecycle import Lifecycle, NoLifecycle
 
 
 class Process(Protocol):

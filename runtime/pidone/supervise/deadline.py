@@ -5,7 +5,7 @@ from typing import Final
 
 from pidone.contracts import Clock, Timer
 from pidone.ecosystem.spec import Seconds
-from pidone.supervise.states import Event
+from pidone.supervise.instances.states import Event
 
 _PATIENCE: Final[Seconds] = 1.0
 """How long a deadline waits for burials at most: programs may end as fast as they are restarted."""

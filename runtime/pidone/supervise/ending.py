@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pidone.init.exitcodes import ExitCode
 from pidone.record import Record
 from pidone.supervise.app import App
-from pidone.supervise.restart import Fate
+from pidone.supervise.instances.restart import Fate
 
 
 class Ending(Record):

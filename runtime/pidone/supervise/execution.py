@@ -8,8 +8,8 @@ from pidone.errors import ListenError
 from pidone.supervise import plan as steps
 from pidone.supervise.cluster import Cluster
 from pidone.supervise.collaborators import World
+from pidone.supervise.instances.states import Event, State
 from pidone.supervise.plan import AT_REST, Step, can_overlap
-from pidone.supervise.states import Event, State
 from pidone.supervise.wanted import OVERRULED, ReloadState, Rollout, Wanted
 
 

@@ -12,8 +12,8 @@ from pidone.contracts import Clock, InstanceId, LogSink, Timer
 from pidone.ecosystem.spec import AppSpec, RuntimeSpec, Seconds
 from pidone.init.reaper import ExitStatus, Reaper
 from pidone.supervise.app import App
-from pidone.supervise.instance import Instance
-from pidone.supervise.lifecycle import Moment, Outside, Pending
+from pidone.supervise.instances.instance import Instance
+from pidone.supervise.instances.lifecycle import Moment, Outside, Pending
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop

@@ -18,7 +18,7 @@ from typing import Final, Protocol, TypeAlias
 from pidone.ecosystem.spec import AppSpec, Seconds
 from pidone.ecosystem.stopping import shares_a_port
 from pidone.record import Record
-from pidone.supervise.states import Goal, State
+from pidone.supervise.instances.states import Goal, State
 from pidone.supervise.wanted import Rollout, SlotWish, Wanted
 
 AT_REST: Final = (State.STOPPED, State.COMPLETED)

@@ -22,10 +22,10 @@ from pidone.supervise.collaborators import World
 from pidone.supervise.ending import Ending, ended_by, over
 from pidone.supervise.faults import Faults
 from pidone.supervise.fleet import Fleet
-from pidone.supervise.instance import Instance
+from pidone.supervise.instances.instance import Instance
+from pidone.supervise.instances.states import Event, State
 from pidone.supervise.order import StartOrder
 from pidone.supervise.process.leftovers import Cleanup, our_descendants
-from pidone.supervise.states import Event, State
 from pidone.supervise.wanted import Run
 
 AFTER_KILL: Final[Seconds] = 2.0

@@ -10,7 +10,7 @@ from harness import PIDONE
 from k8s.offline.tools import K8S, OVERLAYS, REPOSITORY, build
 from k8s.offline.workloads import Workload, seconds, workloads, written
 
-from pidone.control import healthz, metrics
+from pidone.control.answers import healthz, metrics
 from pidone.ecosystem.consistency import MARGIN
 from pidone.init.exitcodes import ExitCode
 

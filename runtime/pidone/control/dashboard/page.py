@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 from typing import Final
 
-from pidone.control.messages import JSON, Answer, Request, Response, as_json
-from pidone.control.router import Access, Route
-from pidone.supervise.session import Parts
+from pidone.control.http.messages import JSON, Answer, Request, Response, as_json
+from pidone.control.http.router import Access, Route
+from pidone.supervise.runtime.session import Parts
 
 _FOLDER: Final = Path(__file__).parent
 _STYLES: Final = ("uplot.css", "style.css")

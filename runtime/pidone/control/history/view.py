@@ -6,9 +6,9 @@ from typing import Any, Final
 from pidone.control.history.marks import Mark
 from pidone.control.history.recorder import CONTAINER, InstanceKey, Recorder
 from pidone.control.history.series import SLOTS, STEP
-from pidone.control.messages import Answer, Refusal, Request, as_json
+from pidone.control.http.messages import Answer, Refusal, Request, as_json
+from pidone.control.http.router import Access, Route
 from pidone.control.operations import Operations
-from pidone.control.router import Access, Route
 from pidone.supervise.ledger import AppKey
 
 _POINTS: Final = 120

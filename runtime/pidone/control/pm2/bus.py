@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from pidone.control.answers.views import app_view
 from pidone.control.pm2.lists import entry
-from pidone.control.views import app_view
 from pidone.logs.history import Follower
 from pidone.supervise.app import App
-from pidone.supervise.instance import Instance
+from pidone.supervise.instances.instance import Instance
 from pidone.supervise.ledger import Happening
-from pidone.supervise.session import Parts
+from pidone.supervise.runtime.session import Parts
 
 _EVENTS: Final = {
     "instance.start": "start",

@@ -12,17 +12,17 @@ from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
 from pidone.control import peers
-from pidone.control.messages import Refusal
+from pidone.control.answers.views import app_view
+from pidone.control.http.messages import Refusal
 from pidone.control.operations import Operations
 from pidone.control.pm2.bus import Bus
 from pidone.control.pm2.lists import entries
 from pidone.control.targets import Target
-from pidone.control.views import app_view
 from pidone.ecosystem.spec import Seconds
 from pidone.errors import describe_bug
 from pidone.supervise.app import App
-from pidone.supervise.session import Parts
-from pidone.supervise.states import State
+from pidone.supervise.instances.states import State
+from pidone.supervise.runtime.session import Parts
 from pidone.supervise.wanted import ReloadState
 
 _PATIENCE: Final[Seconds] = 600.0

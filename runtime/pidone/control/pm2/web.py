@@ -4,10 +4,10 @@ import os
 import time
 from typing import Any, Final
 
+from pidone.control.answers.views import app_view
 from pidone.control.pm2.lists import entries
-from pidone.control.views import app_view
 from pidone.ecosystem.spec import Bytes
-from pidone.supervise.session import Parts
+from pidone.supervise.runtime.session import Parts
 
 _KIB: Final[Bytes] = 1024
 

@@ -11,8 +11,8 @@ from pidone.ecosystem.spec import AppSpec, Hook, RuntimeSpec
 from pidone.init.reaper import Reaper
 from pidone.supervise.hooks.launcher import AppHookLauncher
 from pidone.supervise.hooks.run import HookEvent, HookPoint, HookResult, HookRun, HookRunner, Outcome
-from pidone.supervise.instance import Instance
-from pidone.supervise.lifecycle import Moment
+from pidone.supervise.instances.instance import Instance
+from pidone.supervise.instances.lifecycle import Moment
 
 _WHOLE = AppSpec(name="pidone", argv=(), cwd="/")
 """In whose name and folder the hooks of the whole run."""

@@ -11,9 +11,9 @@ from pidone.host.cgroup import Box
 from pidone.host.processes import TreeUsage, read_process, tree_memory
 from pidone.host.usage import UsageBook
 from pidone.supervise.app import App
+from pidone.supervise.instances.states import State
 from pidone.supervise.memory.limits import check_guard, check_limits, mib
 from pidone.supervise.memory.policy import Act, MemoryPolicy, Wish
-from pidone.supervise.states import State
 from pidone.supervise.wanted import Replacement
 
 _SHARED: Final = 0.2

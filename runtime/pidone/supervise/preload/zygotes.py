@@ -17,8 +17,8 @@ from pidone.init.spawn import SpawnPlan, spawn
 from pidone.listen.node.program import readable_by
 from pidone.listen.sockets import activation
 from pidone.supervise.app import App
-from pidone.supervise.instance import Instance
-from pidone.supervise.lifecycle import Pending
+from pidone.supervise.instances.instance import Instance
+from pidone.supervise.instances.lifecycle import Pending
 from pidone.supervise.preload.command import python_command
 from pidone.supervise.preload.zygote import SCRIPT, ForkRefusedError, Loop, Phase, Zygote, plan_of
 from pidone.supervise.process.commands import plan_for

@@ -7,7 +7,7 @@ from pidone.contracts import Clock, InstanceId, Timer
 from pidone.ecosystem.spec import AppSpec, Seconds
 from pidone.record import Record
 from pidone.supervise.app import App
-from pidone.supervise.states import State
+from pidone.supervise.instances.states import State
 from pidone.supervise.wanted import Replacement
 
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from pidone.cli.operate.monit.state import Snapshot, State
 from pidone.record import Record
-from pidone.supervise.states import SEEN
+from pidone.supervise.instances.states import SEEN
 
 _SEVERITY: Final = {str(state): number for number, state in enumerate(SEEN)}
 _HEALTHY: Final = 100

@@ -5,7 +5,7 @@ from enum import Enum, auto
 from typing import Final, TypeAlias
 from urllib.parse import parse_qsl, unquote
 
-from pidone.control.messages import JSON, Answer, Refusal, Request, Response, Side
+from pidone.control.http.messages import JSON, Answer, Refusal, Request, Response, Side
 from pidone.record import Record
 
 _MOST_PARAMETERS: Final = 32

@@ -6,10 +6,10 @@ Imported only when somebody asks.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from pidone.control.answers.views import WORDS
 from pidone.control.history.marks import KINDS
-from pidone.control.messages import EVENTS, JSON, TEXT
-from pidone.control.router import Access, Route
-from pidone.control.views import WORDS
+from pidone.control.http.messages import EVENTS, JSON, TEXT
+from pidone.control.http.router import Access, Route
 
 _NULLABLE_INT: Final = {"type": ["integer", "null"]}
 _NULLABLE_NUMBER: Final = {"type": ["number", "null"]}

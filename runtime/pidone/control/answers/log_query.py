@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
-from pidone.control.messages import Refusal
+from pidone.control.http.messages import Refusal
 from pidone.logs.levels import LEVELS, of_fields
 
 MOST_LINES: Final = 10_000

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from pidone.control.exposition import Family
+from pidone.control.answers.exposition import Family
 from pidone.host.cgroup import Box
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from pidone.control.messages import Answer, Request, as_json
+from pidone.control.http.messages import Answer, Request, as_json
 from pidone.host.cgroup import Box
 
 

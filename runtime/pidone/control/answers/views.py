@@ -6,9 +6,9 @@ from typing import Any, Final
 from pidone.ecosystem.spec import AppSpec, Listen
 from pidone.host.usage import Usage
 from pidone.supervise.app import App
-from pidone.supervise.instance import Instance
+from pidone.supervise.instances.instance import Instance
+from pidone.supervise.instances.states import SEEN, State
 from pidone.supervise.plan import can_overlap
-from pidone.supervise.states import SEEN, State
 from pidone.supervise.wanted import Run, Wanted
 
 WAITING: Final = "waiting"

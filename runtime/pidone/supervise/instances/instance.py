@@ -17,10 +17,10 @@ from pidone.init.spawn import exit_code_of
 from pidone.signames import signal_name
 from pidone.supervise.collaborators import Process, World
 from pidone.supervise.deadline import Deadline
-from pidone.supervise.lifecycle import Pending
-from pidone.supervise.report import IncarnationReport
-from pidone.supervise.restart import Fate, RestartPolicy
-from pidone.supervise.states import Event, Goal, State
+from pidone.supervise.instances.lifecycle import Pending
+from pidone.supervise.instances.report import IncarnationReport
+from pidone.supervise.instances.restart import Fate, RestartPolicy
+from pidone.supervise.instances.states import Event, Goal, State
 
 SPAWN_RETRY_AFTER: Final[Seconds] = 0.1
 """Least delay after a failed fork or exec: whatever is missing will not be there within the same turn."""

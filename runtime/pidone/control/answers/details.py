@@ -11,7 +11,7 @@ from pidone.masked_args import mask_args
 from pidone.masking import mask_text
 from pidone.supervise.app import App
 from pidone.supervise.features import Features
-from pidone.supervise.instance import Instance
+from pidone.supervise.instances.instance import Instance
 
 
 class Details:

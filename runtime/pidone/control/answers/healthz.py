@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from pidone.control.messages import TEXT, Answer, Request, Response
-from pidone.control.router import Access, Handler, Route
-from pidone.control.views import app_state
+from pidone.control.answers.views import app_state
+from pidone.control.http.messages import TEXT, Answer, Request, Response
+from pidone.control.http.router import Access, Handler, Route
 from pidone.supervise.app import App
 from pidone.supervise.ledger import Happening
-from pidone.supervise.session import Parts
+from pidone.supervise.runtime.session import Parts
 from pidone.supervise.supervisor import Phase, Supervisor
 
 _YES: Final = Response(200, b"ok\n", TEXT)

@@ -14,9 +14,9 @@ from contextlib import suppress
 from typing import Final
 
 from pidone.control import peers
-from pidone.control.connection import Connection
-from pidone.control.cross_site import is_foreign
-from pidone.control.messages import Answer, Refusal, Request, Response, Side, Stream, as_json
+from pidone.control.http.connection import Connection
+from pidone.control.http.cross_site import is_foreign
+from pidone.control.http.messages import Answer, Refusal, Request, Response, Side, Stream, as_json
 from pidone.ecosystem.spec import Seconds
 
 CONNECTIONS: Final = 256

@@ -5,7 +5,7 @@ from typing import Protocol
 from pidone.ecosystem.spec import Seconds
 from pidone.init.reaper import ExitStatus
 from pidone.supervise.collaborators import Process
-from pidone.supervise.states import Event
+from pidone.supervise.instances.states import Event
 
 
 class Hearer(Protocol):

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 import h11
 
-from pidone.control.messages import EVENTS, Answer, Feed, Request, Response, Side, Stream, as_json
+from pidone.control.http.messages import EVENTS, Answer, Feed, Request, Response, Side, Stream, as_json
 from pidone.ecosystem.spec import Bytes, Seconds
 
 HEADER_BYTES: Final[Bytes] = 16 * 1024

@@ -5,17 +5,17 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
-from pidone.control.alerts import AlertWatch, AppReading, Fired, InstanceReading
+from pidone.control.alerts.watch import AlertWatch, AppReading, Fired, InstanceReading
 from pidone.ecosystem.spec import Alert, AppSpec, Seconds
 from pidone.host.cgroup import Box
 from pidone.interpreter import module_argv
 from pidone.supervise.app import App
 from pidone.supervise.process.commands import Commands
-from pidone.supervise.session import Parts
+from pidone.supervise.runtime.session import Parts
 
 INTERVAL: Final[Seconds] = 2.0
 COMMAND_TIME: Final[Seconds] = 30.0
-WEBHOOK: Final = "pidone.control.webhook"
+WEBHOOK: Final = "pidone.control.alerts.webhook"
 """Delivered by a child: TLS alone would add 5 MB to the supervisor for good."""
 _OURS: Final = AppSpec(name="pidone", argv=(), cwd="/")
 """In whose name it is delivered: an app's user could read the URL, a secret, from the environment."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from pidone.control.messages import Sender
+from pidone.control.http.messages import Sender
 from pidone.ecosystem.spec import Seconds
 from pidone.logs.app_streams import AppKey
 from pidone.logs.history import Follower

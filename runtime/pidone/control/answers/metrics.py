@@ -5,19 +5,19 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from pidone.control.backlog import read_backlogs
-from pidone.control.container_metrics import ContainerMetrics
-from pidone.control.exposition import CONTENT_TYPE, Family, render
-from pidone.control.messages import Answer, Request, Response
-from pidone.control.router import Access, Route
+from pidone.control.answers.backlog import read_backlogs
+from pidone.control.answers.container_metrics import ContainerMetrics
+from pidone.control.answers.exposition import CONTENT_TYPE, Family, render
+from pidone.control.http.messages import Answer, Request, Response
+from pidone.control.http.router import Access, Route
 from pidone.ecosystem.spec import Seconds
 from pidone.host.processes import read_process
 from pidone.host.usage import Usage
 from pidone.supervise.app import App
-from pidone.supervise.instance import Instance
+from pidone.supervise.instances.instance import Instance
+from pidone.supervise.instances.states import State
 from pidone.supervise.ledger import AppKey, Durations
-from pidone.supervise.session import Parts
-from pidone.supervise.states import State
+from pidone.supervise.runtime.session import Parts
 
 LAG_INTERVAL: Final[Seconds] = 1.0
 _LAGS: Final = 15

@@ -6,22 +6,32 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from pidone.control import log_query
-from pidone.control.container_view import ContainerView
-from pidone.control.details import Details
-from pidone.control.messages import EVENTS, JSON, Answer, Refusal, Request, Response, Side, Stream, as_json
+from pidone.control.answers import log_query
+from pidone.control.answers.container_view import ContainerView
+from pidone.control.answers.details import Details
+from pidone.control.answers.streams import EventStream, LogStream, event_view, split
+from pidone.control.answers.views import app_view
+from pidone.control.http.messages import (
+    EVENTS,
+    JSON,
+    Answer,
+    Refusal,
+    Request,
+    Response,
+    Side,
+    Stream,
+    as_json,
+)
+from pidone.control.http.router import Access, Route
 from pidone.control.operations import Operations
-from pidone.control.router import Access, Route
-from pidone.control.streams import EventStream, LogStream, event_view, split
 from pidone.control.targets import ALL, Target
-from pidone.control.views import app_view
 from pidone.logs.relay import OURS
 from pidone.masked_args import mask_args
 from pidone.masking import mask
 from pidone.supervise.app import App
-from pidone.supervise.instance import Instance
+from pidone.supervise.instances.instance import Instance
 from pidone.supervise.ledger import Happening
-from pidone.supervise.session import Parts
+from pidone.supervise.runtime.session import Parts
 
 _DEFAULT_LINES: Final = 100
 _ACTION_CHARS: Final = 200
@@ -320,7 +330,7 @@ def described(version: str, routes: Sequence[Route]) -> Route:
 
     def openapi(request: Request) -> Answer:
         del request
-        from pidone.control.openapi import document  # noqa: PLC0415 (asked for once in a while)
+        from pidone.control.http.openapi import document  # noqa: PLC0415 (asked for once in a while)
 
         return as_json(document(version, routes))
 

@@ -1,0 +1,1 @@
+"""Somebody is told of what went wrong."""

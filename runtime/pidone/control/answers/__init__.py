@@ -1,0 +1,1 @@
+"""What the control side has to say: states, probes, metrics, logs and events."""

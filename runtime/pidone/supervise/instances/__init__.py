@@ -1,0 +1,1 @@
+"""One instance: its table of states and events, and what it reports."""
