@@ -21,7 +21,7 @@ from init_harness import (
     started,
 )
 
-from pidone.init.bare.dumb_init import Settings, parse
+from pidone.init.bare.dumb_init import DumbInitSettings, parse
 from pidone.init.bare.output import Quit
 
 DUMB_INIT = ours("dumb-init")
@@ -224,7 +224,7 @@ def test_a_rewriting_is_two_numbers_in_range_or_refused(text: str) -> None:
         assert _parse(args).rewrite == {int(match[1]): int(match[2])}
 
 
-def _parse(args: list[str]) -> Settings:
+def _parse(args: list[str]) -> DumbInitSettings:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pidone.init.bare.dumb_init.say", lambda *_: None)
         return parse(["dumb-init", *args])

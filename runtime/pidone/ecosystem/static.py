@@ -8,7 +8,7 @@ from pidone.ecosystem.entries import Entry, parse_value
 from pidone.ecosystem.problems import Scope, shown
 from pidone.ecosystem.programs.serving import DEFAULT_PORT, PORT, SCRIPT, VARIABLES
 from pidone.ecosystem.spec import AppSpec
-from pidone.ecosystem.values import Finding, Invalid, ValueKind, tables
+from pidone.ecosystem.values import Invalid, ValueKind, WrongValue, tables
 from pidone.ecosystem.values.kinds import BOOL, STRING
 from pidone.ecosystem.values.tables import parse_table, table_schema
 from pidone.masking import MASK
@@ -25,11 +25,11 @@ def _parse_login(value: object) -> Mapping[str, str] | None:
     except Invalid as invalid:
         hidden = [wrong._replace(value=MASK) for wrong in invalid.findings]
         raise Invalid("expected {username, password}", findings=hidden) from None
-    missing = [Finding((name,), None, "is missing") for name in _LOGIN_MEMBERS if not found.get(name)]
+    missing = [WrongValue((name,), None, "is missing") for name in _LOGIN_MEMBERS if not found.get(name)]
     if missing:
         raise Invalid(findings=missing)
     if ":" in found["username"]:
-        raise Invalid(findings=[Finding(("username",), MASK, "expected a name without a colon")])
+        raise Invalid(findings=[WrongValue(("username",), MASK, "expected a name without a colon")])
     return found
 
 

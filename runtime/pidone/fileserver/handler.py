@@ -73,7 +73,7 @@ def _is_on(environ: Mapping[str, str], name: str) -> bool:
     return environ.get(name, "").strip().lower() in ("1", "on", "true", "yes")
 
 
-class Handler(SimpleHTTPRequestHandler):
+class FileHandler(SimpleHTTPRequestHandler):
     """One connection."""
 
     protocol_version = "HTTP/1.1"

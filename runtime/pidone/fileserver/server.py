@@ -9,7 +9,7 @@ from functools import partial
 from http.server import ThreadingHTTPServer
 from typing import Any, Final
 
-from pidone.fileserver.handler import Handler, Site
+from pidone.fileserver.handler import FileHandler, Site
 
 _MOST_CONNECTIONS: Final = 1000
 """Each is a thread and up to two descriptors; more wait in the queue of the socket."""
@@ -26,7 +26,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, listening: socket.socket, site: Site) -> None:
         """Accept from `listening`, which is in the listening state already."""
-        super().__init__(("", 0), partial(Handler, site=site), bind_and_activate=False)
+        super().__init__(("", 0), partial(FileHandler, site=site), bind_and_activate=False)
         self.socket.close()
         self.socket = listening
         listening.setblocking(False)  # another instance may be quicker to accept

@@ -8,7 +8,7 @@ from typing import Final
 from pidone.record import Record
 
 
-class Event(Record):
+class Meaning(Record):
     """What one event means."""
 
     meaning: str
@@ -21,135 +21,141 @@ _SLOT: Final = ("app", "instance")
 _HOOK: Final = ("outcome", "hook", "app", "instance")
 _INSTANCE: Final = (*_SLOT, "pid")
 
-EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
+EVENTS: Final[Mapping[str, Meaning]] = MappingProxyType(
     {
-        "runtime.start": Event(
+        "runtime.start": Meaning(
             "pidone runs and has read its configuration", ("version", "pid", "cpus", "apps")
         ),
-        "runtime.stop": Event("everything is being stopped", ("reason", "delay_s")),
-        "runtime.idle": Event(
+        "runtime.stop": Meaning("everything is being stopped", ("reason", "delay_s")),
+        "runtime.idle": Meaning(
             "nothing runs any more, and `auto_exit = false` keeps the container", ("reason",)
         ),
-        "runtime.hurry": Event("a second request to stop: what is left is killed at once"),
-        "runtime.deadline": Event("the time for the whole stop is up: what is left is killed"),
-        "runtime.exit": Event("pidone ends; the last record", ("code", "reason")),
-        "runtime.unheard": Event("the service manager at NOTIFY_SOCKET does not hear us"),
-        "runtime.warning": Event("a library complained", ("logger",)),
-        "runtime.refused": Event("the system refuses the runtime a call that it makes again"),
-        "runtime.error": Event(
+        "runtime.hurry": Meaning("a second request to stop: what is left is killed at once"),
+        "runtime.deadline": Meaning("the time for the whole stop is up: what is left is killed"),
+        "runtime.exit": Meaning("pidone ends; the last record", ("code", "reason")),
+        "runtime.unheard": Meaning("the service manager at NOTIFY_SOCKET does not hear us"),
+        "runtime.warning": Meaning("a library complained", ("logger",)),
+        "runtime.refused": Meaning("the system refuses the runtime a call that it makes again"),
+        "runtime.error": Meaning(
             "a bug in pidone, or an operation that failed", ("logger", "exc_info", "state")
         ),
-        "host.resize": Event(
+        "host.resize": Meaning(
             "the container was given more or less (`cpus`, or `memory` in bytes) while it runs",
             ("resource", "previous", "now"),
         ),
-        "config.warning": Event("something in the ecosystem file is doubtful", ("app",)),
-        "config.notice": Event("something about the ecosystem file that is good to know"),
-        "config.reload": Event(
+        "config.warning": Meaning("something in the ecosystem file is doubtful", ("app",)),
+        "config.notice": Meaning("something about the ecosystem file that is good to know"),
+        "config.reload": Meaning(
             "the ecosystem file was read again", ("added", "removed", "changed", "scaled", "unchanged")
         ),
-        "config.rejected": Event("the ecosystem file cannot be used; nothing was changed"),
-        "app.blocked": Event("an app waits for another one that will not come so far", ("app",)),
-        "app.reload": Event("a reload without downtime begins", ("app", "reason", "instances", "overlap")),
-        "app.reloaded": Event("a reload is complete", ("app", "replaced", "reason", "down_s", "cut")),
-        "app.reload_failed": Event(
+        "config.rejected": Meaning("the ecosystem file cannot be used; nothing was changed"),
+        "app.blocked": Meaning("an app waits for another one that will not come so far", ("app",)),
+        "app.reload": Meaning("a reload without downtime begins", ("app", "reason", "instances", "overlap")),
+        "app.reloaded": Meaning("a reload is complete", ("app", "replaced", "reason", "down_s", "cut")),
+        "app.reload_failed": Meaning(
             "a reload was given up; processes not yet replaced stay", ("app", "replaced", "reason", "cut")
         ),
-        "app.scale": Event(
+        "app.scale": Meaning(
             "somebody, or a resize of the container, changed the number of instances",
             ("app", "instances", "previous"),
         ),
-        "instance.start": Event("a process was started", (*_INSTANCE, "restarts", "reason")),
-        "instance.spawn_failed": Event("a process could not be started", _SLOT),
-        "instance.online": Event("a process is ready", (*_SLOT, "after_s", "by")),
-        "instance.not_ready": Event("a process did not get ready in time", _SLOT),
-        "instance.exit": Event(
+        "instance.start": Meaning("a process was started", (*_INSTANCE, "restarts", "reason")),
+        "instance.spawn_failed": Meaning("a process could not be started", _SLOT),
+        "instance.online": Meaning("a process is ready", (*_SLOT, "after_s", "by")),
+        "instance.not_ready": Meaning("a process did not get ready in time", _SLOT),
+        "instance.exit": Meaning(
             "a process ended", (*_INSTANCE, "code", "signal", "uptime_s", "restarts", "cut", "reason")
         ),
-        "instance.backoff": Event("a restart waits", (*_SLOT, "delay_s", "restarts")),
-        "instance.errored": Event("an instance is not restarted any more", _SLOT),
-        "instance.flapping": Event(
+        "instance.backoff": Meaning("a restart waits", (*_SLOT, "delay_s", "restarts")),
+        "instance.errored": Meaning("an instance is not restarted any more", _SLOT),
+        "instance.flapping": Meaning(
             "an instance fails again and again, after `min_uptime` or for want of memory; told once",
             (*_SLOT, "restarts"),
         ),
-        "preload.ready": Event(
+        "preload.ready": Meaning(
             "an app is imported, and its workers are forked from this process (`preload`)",
             ("app", "pid", "after_s", "modules"),
         ),
-        "preload.refused": Event(
+        "preload.refused": Meaning(
             "an app cannot be preloaded, for this reason: each worker is started by itself",
             ("app", "pid", "after_s"),
         ),
-        "preload.failed": Event("a worker could not be forked, and was started by itself", ("app", "pid")),
-        "preload.exit": Event(
+        "preload.failed": Meaning("a worker could not be forked, and was started by itself", ("app", "pid")),
+        "preload.exit": Meaning(
             "the process that workers are forked from ended; they go on, and it is begun again",
             ("app", "pid", "retry_in_s"),
         ),
-        "preload.end": Event("it is not needed any more", ("app", "pid", "forks")),
-        "service.waiting": Event(
+        "preload.end": Meaning("it is not needed any more", ("app", "pid", "forks")),
+        "service.waiting": Meaning(
             "an app waits for an outside service (`wait_for`), for this reason", ("app", "service", "problem")
         ),
-        "service.ready": Event("the service answers", ("app", "service", "after_s")),
-        "service.timeout": Event(
+        "service.ready": Meaning("the service answers", ("app", "service", "after_s")),
+        "service.timeout": Meaning(
             "it did not answer in time: the app is given up (error), or starts nevertheless (warning)",
             ("app", "service", "problem"),
         ),
-        "instance.unhealthy": Event("a health check or watchdog gave up on a process", _SLOT),
-        "instance.hung": Event("a process lives, but makes no progress: it is replaced", (*_SLOT, "stack")),
-        "instance.stop": Event("a process was told to stop", (*_SLOT, "signal", "how")),
-        "instance.kill": Event("a process did not stop in time and is killed", _SLOT),
-        "instance.leftovers": Event(
+        "instance.unhealthy": Meaning("a health check or watchdog gave up on a process", _SLOT),
+        "instance.hung": Meaning("a process lives, but makes no progress: it is replaced", (*_SLOT, "stack")),
+        "instance.stop": Meaning("a process was told to stop", (*_SLOT, "signal", "how")),
+        "instance.kill": Meaning("a process did not stop in time and is killed", _SLOT),
+        "instance.leftovers": Meaning(
             "a main process ended before its children, which are cleared away", _SLOT
         ),
-        "instance.message": Event("a process sent a message that nobody awaits", (*_SLOT, "data")),
-        "instance.memory": Event(
+        "instance.message": Meaning("a process sent a message that nobody awaits", (*_SLOT, "data")),
+        "instance.memory": Meaning(
             "a process uses too much memory and is replaced", (*_SLOT, "rss_bytes", "limit_bytes")
         ),
-        "instance.memory_soft": Event("a process was asked to free memory", (*_SLOT, "rss_bytes", "action")),
-        "instance.memory_softened": Event(
+        "instance.memory_soft": Meaning(
+            "a process was asked to free memory", (*_SLOT, "rss_bytes", "action")
+        ),
+        "instance.memory_softened": Meaning(
             "a process freed memory when asked", (*_SLOT, "before_bytes", "after_bytes")
         ),
-        "runtime.memory": Event("the container comes close to its memory limit"),
-        "runtime.oom": Event("the kernel ended helper processes for want of memory", ("processes",)),
-        "app.scheduled": Event("an app has a timetable", ("app", "schedule", "next")),
-        "app.due": Event("a scheduled app's time has come", ("app", "reason", "step")),
-        "app.skipped": Event("a scheduled run is left out", ("app", "reason", "overlap")),
-        "app.files_changed": Event("watched files of an app changed", ("app", "files")),
-        "watch.failed": Event("files are not watched for now"),
-        "hook.done": Event("a hook's command ended well", _HOOK),
-        "hook.failed": Event("a hook's command failed", _HOOK),
-        "runtime.signal": Event(
+        "runtime.memory": Meaning("the container comes close to its memory limit"),
+        "runtime.oom": Meaning("the kernel ended helper processes for want of memory", ("processes",)),
+        "app.scheduled": Meaning("an app has a timetable", ("app", "schedule", "next")),
+        "app.due": Meaning("a scheduled app's time has come", ("app", "reason", "step")),
+        "app.skipped": Meaning("a scheduled run is left out", ("app", "reason", "overlap")),
+        "app.files_changed": Meaning("watched files of an app changed", ("app", "files")),
+        "watch.failed": Meaning("files are not watched for now"),
+        "hook.done": Meaning("a hook's command ended well", _HOOK),
+        "hook.failed": Meaning("a hook's command failed", _HOOK),
+        "runtime.signal": Meaning(
             "a signal arrived that goes to nobody, though it may have been meant", ("signal",)
         ),
-        "rights.missing": Event(
+        "rights.missing": Meaning(
             "the rights of this process do not allow something for an app",
             ("setting", "capability", "pid", "app"),
         ),
-        "host.unreadable": Event("something about the container cannot be read and is taken as absent"),
-        "listen.open": Event("a socket was opened for an app", ("app",)),
-        "listen.failed": Event("a socket for an app cannot be opened", ("app",)),
-        "listen.elsewhere": Event("a process does not listen where those beside it do", ("app",)),
-        "listen.queue_unknown": Event("the kernel does not say how many connections wait", ("app",)),
-        "listen.restored": Event("a process had ended a socket for all; it listens again", ("app",)),
-        "listen.steering": Event("the kernel refuses the program that spreads connections", ("app",)),
-        "listen.unshared": Event("an app in cluster mode has no means to share its ports", ("app",)),
-        "channel.ignored": Event("a message of a process was not understood", ("app",)),
-        "probe.shared": Event("a probe asks a port that all instances share", ("app",)),
-        "log.dropped": Event("lines of an app were dropped", ("app", "lines", "reason")),
-        "log.pipe_failed": Event(
+        "host.unreadable": Meaning("something about the container cannot be read and is taken as absent"),
+        "listen.open": Meaning("a socket was opened for an app", ("app",)),
+        "listen.failed": Meaning("a socket for an app cannot be opened", ("app",)),
+        "listen.elsewhere": Meaning("a process does not listen where those beside it do", ("app",)),
+        "listen.queue_unknown": Meaning("the kernel does not say how many connections wait", ("app",)),
+        "listen.restored": Meaning("a process had ended a socket for all; it listens again", ("app",)),
+        "listen.steering": Meaning("the kernel refuses the program that spreads connections", ("app",)),
+        "listen.unshared": Meaning("an app in cluster mode has no means to share its ports", ("app",)),
+        "channel.ignored": Meaning("a message of a process was not understood", ("app",)),
+        "probe.shared": Meaning("a probe asks a port that all instances share", ("app",)),
+        "log.dropped": Meaning("lines of an app were dropped", ("app", "lines", "reason")),
+        "log.pipe_failed": Meaning(
             "an app's lines are read late because the kernel does not watch its pipe",
             ("app", "error", "count"),
         ),
-        "log.file_failed": Event(
+        "log.file_failed": Meaning(
             "a log file cannot be written, rotated or packed for now", ("app", "path", "error", "count")
         ),
-        "log.file_restored": Event("a log file is written again", ("app", "path", "lines")),
-        "control.listening": Event("the control socket or admin address is served", ("address",)),
-        "control.taken": Event("another user held the socket's name and had to give way", ("address", "uid")),
-        "control.error": Event("the control socket or admin address cannot be served", ("address", "error")),
-        "control.request": Event("somebody asked for a change", ("action", "app", "peer")),
-        "alert.fired": Event("an alert of the ecosystem holds", ("alert", "app")),
-        "alert.failed": Event("an alert's command or webhook did not work", ("alert", "app")),
+        "log.file_restored": Meaning("a log file is written again", ("app", "path", "lines")),
+        "control.listening": Meaning("the control socket or admin address is served", ("address",)),
+        "control.taken": Meaning(
+            "another user held the socket's name and had to give way", ("address", "uid")
+        ),
+        "control.error": Meaning(
+            "the control socket or admin address cannot be served", ("address", "error")
+        ),
+        "control.request": Meaning("somebody asked for a change", ("action", "app", "peer")),
+        "alert.fired": Meaning("an alert of the ecosystem holds", ("alert", "app")),
+        "alert.failed": Meaning("an alert's command or webhook did not work", ("alert", "app")),
     }
 )
 

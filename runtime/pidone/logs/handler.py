@@ -15,7 +15,7 @@ _NAMES: Final = {
 }
 
 
-class Handler(logging.Handler):
+class RecordHandler(logging.Handler):
     """The handler of everything that is logged in this process, from the moment it is made."""
 
     def __init__(

@@ -15,7 +15,7 @@ from pidone.record import EMPTY
 if TYPE_CHECKING:
     from logging import LogRecord
 
-    from pidone.logs.handler import Handler
+    from pidone.logs.handler import RecordHandler
 
 _AGAIN_S: Final = 0.1
 """Until what could not be put out is tried again."""
@@ -44,7 +44,7 @@ class OwnEvents:
         self._fields = fields
         self._level = LEVEL_NUMBERS.get(level.lower(), LEVEL_NUMBERS["info"])
         self._early: list[tuple[int, dict[str, Any]]] = []
-        self._handler: Handler | None = None
+        self._handler: RecordHandler | None = None
         self._is_open = True
 
     def install(self) -> None:
@@ -91,8 +91,8 @@ class OwnEvents:
 
     def _load(self) -> None:
         """Make the handler. Raises ImportError, OSError or MemoryError."""
-        from pidone.logs.handler import Handler  # noqa: PLC0415 (see above)
+        from pidone.logs.handler import RecordHandler  # noqa: PLC0415 (see above)
 
-        self._handler = Handler(
+        self._handler = RecordHandler(
             self._put, self._later, self._timestamps, level=self._level, fields=self._fields
         )

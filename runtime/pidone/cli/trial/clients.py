@@ -26,7 +26,7 @@ _PING_PAUSE: Final[Seconds] = 0.3
 _CHUNK: Final = 65536
 
 
-class Target(Record, kw_only=True):
+class Endpoint(Record, kw_only=True):
     """What is asked."""
 
     app: str
@@ -50,10 +50,10 @@ class Ended(Exception):  # noqa: N818 (an outcome, not an error)
         self.saw = saw
 
 
-class Connection:
+class HttpConnection:
     """One HTTP/1.1 connection."""
 
-    def __init__(self, target: Target, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, target: Endpoint, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Open already."""
         self._target = target
         self._reader = reader
@@ -62,7 +62,7 @@ class Connection:
         self._served = False
 
     @classmethod
-    async def open(cls, target: Target) -> Self:
+    async def open(cls, target: Endpoint) -> Self:
         """A new one. Raises Ended."""
         try:
             reader, writer = await asyncio.open_connection(target.host, target.port)
@@ -136,7 +136,7 @@ class Connection:
         return h11.Request(method=method, target=f"{self._target.path}{mark}pidone={number}", headers=headers)
 
 
-async def _attempt(target: Target, book: Book, client: str, ask: Callable[[int], Awaitable[int]]) -> bool:
+async def _attempt(target: Endpoint, book: Book, client: str, ask: Callable[[int], Awaitable[int]]) -> bool:
     """One request, noted; whether it was answered."""
     number, status = book.begin(), 0
     try:
@@ -155,41 +155,41 @@ async def _attempt(target: Target, book: Book, client: str, ask: Callable[[int],
     return bool(status)
 
 
-async def _alone(target: Target, number: int, *, pieces: int = 0, sip: int = 0) -> int:
-    connection = await Connection.open(target)
+async def _alone(target: Endpoint, number: int, *, pieces: int = 0, sip: int = 0) -> int:
+    connection = await HttpConnection.open(target)
     try:
         return await connection.ask(number, close=True, pieces=pieces, sip=sip)
     finally:
         connection.close()
 
 
-async def fresh(target: Target, book: Book) -> None:
+async def fresh(target: Endpoint, book: Book) -> None:
     """A connection for each request, `Connection: close`."""
     while True:
         await _attempt(target, book, "new", lambda number: _alone(target, number))
 
 
-async def uploading(target: Target, book: Book) -> None:
+async def uploading(target: Endpoint, book: Book) -> None:
     """A body that takes its time to arrive."""
     while True:
         await _attempt(target, book, "upload", lambda number: _alone(target, number, pieces=_UPLOAD_PIECES))
 
 
-async def sipping(target: Target, book: Book) -> None:
+async def sipping(target: Endpoint, book: Book) -> None:
     """Takes the response in small sips."""
     while True:
         await _attempt(target, book, "download", lambda number: _alone(target, number, sip=_SIP))
 
 
-async def kept(target: Target, book: Book) -> None:
+async def kept(target: Endpoint, book: Book) -> None:
     """One connection for as long as the server keeps it."""
-    pool: list[Connection] = []
+    pool: list[HttpConnection] = []
 
     async def ask(number: int) -> int:
         if pool and pool[0].has_ended:
             pool.pop().close()
         if not pool:
-            pool.append(await Connection.open(target))
+            pool.append(await HttpConnection.open(target))
         return await pool[0].ask(number, close=False)
 
     try:
@@ -202,7 +202,7 @@ async def kept(target: Target, book: Book) -> None:
             connection.close()
 
 
-async def conversing(target: Target, book: Book) -> None:
+async def conversing(target: Endpoint, book: Book) -> None:
     """A WebSocket that is pinged, if the server speaks that at this path at all."""
     while True:
         try:
@@ -227,7 +227,7 @@ async def conversing(target: Target, book: Book) -> None:
 class WebSocket:
     """One WebSocket connection (RFC 6455)."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: Target) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: Endpoint) -> None:
         """Connected, and asks for the upgrade."""
         self._reader = reader
         self._writer = writer
@@ -235,7 +235,7 @@ class WebSocket:
         self._send(ws.Request(host=f"{target.host}:{target.port}", target=target.path))
 
     @classmethod
-    async def open(cls, target: Target) -> Self:
+    async def open(cls, target: Endpoint) -> Self:
         """A new one. Raises Ended: ERROR if the server does not speak it."""
         try:
             reader, writer = await asyncio.open_connection(target.host, target.port)
@@ -282,7 +282,7 @@ class WebSocket:
                 raise Ended(Saw.CUT)
 
 
-Client: TypeAlias = Callable[[Target, Book], Coroutine[Any, Any, None]]
+Client: TypeAlias = Callable[[Endpoint, Book], Coroutine[Any, Any, None]]
 CLIENTS: Final[tuple[tuple[Client, int], ...]] = (
     (fresh, 4),
     (kept, 4),

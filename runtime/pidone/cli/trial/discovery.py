@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from pidone.cli.operate.client import CommandError
-from pidone.cli.trial.clients import Connection, Ended, Target
+from pidone.cli.trial.clients import Ended, Endpoint, HttpConnection
 from pidone.ecosystem.spec import Seconds
 
 _POLL: Final[Seconds] = 0.05
@@ -15,7 +15,7 @@ _ASK_TIME: Final[Seconds] = 2.0
 _LOCAL: Final = ("127.0.0.1", "::1", "localhost")
 
 
-def from_urls(urls: Sequence[str], app: str) -> list[Target]:
+def from_urls(urls: Sequence[str], app: str) -> list[Endpoint]:
     """What a person named. Raises CommandError."""
     return [_from_url(url, app) for url in urls]
 
@@ -25,7 +25,7 @@ def check_urls(urls: Sequence[str]) -> None:
     from_urls(urls, "")
 
 
-def _from_url(url: str, app: str) -> Target:
+def _from_url(url: str, app: str) -> Endpoint:
     parts = urlsplit(url)
     try:
         port = parts.port or 80
@@ -36,10 +36,10 @@ def _from_url(url: str, app: str) -> Target:
             f"--url {url}: http://127.0.0.1:PORT/PATH is needed (a load goes nowhere else)", 64
         )
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Target(app=app, host=parts.hostname, port=port, path=path)
+    return Endpoint(app=app, host=parts.hostname, port=port, path=path)
 
 
-def listening(app: str, pids: Sequence[int]) -> list[Target]:
+def listening(app: str, pids: Sequence[int]) -> list[Endpoint]:
     """TCP ports on which processes of an app, or their descendants, listen."""
     import psutil
 
@@ -58,18 +58,18 @@ def listening(app: str, pids: Sequence[int]) -> list[Target]:
             found |= {
                 (each.laddr.ip, each.laddr.port) for each in sockets if each.status == psutil.CONN_LISTEN
             }
-    return [Target(app=app, host=_reachable(ip), port=port) for ip, port in sorted(found)]
+    return [Endpoint(app=app, host=_reachable(ip), port=port) for ip, port in sorted(found)]
 
 
 def _reachable(ip: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(ip, ip)  # noqa: S104 (the app's own)
 
 
-def speaks_http(target: Target) -> bool:
+def speaks_http(target: Endpoint) -> bool:
     """Whether something there answers a request, whatever it says."""
 
     async def ask() -> bool:
-        connection = await Connection.open(target)
+        connection = await HttpConnection.open(target)
         try:
             return bool(await connection.ask(0, close=True))
         finally:
@@ -85,7 +85,7 @@ def speaks_http(target: Target) -> bool:
         return False
 
 
-def find(app: str, pids: Callable[[], Sequence[int]], deadline: float) -> tuple[list[Target], Seconds]:
+def find(app: str, pids: Callable[[], Sequence[int]], deadline: float) -> tuple[list[Endpoint], Seconds]:
     """Wait until an app listens somewhere: those of its ports that answer HTTP, and how long that took.
 
     0 seconds if it listened at the first look.

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from pidone.cli.trial.answers import Book
-from pidone.cli.trial.clients import CLIENTS, Target
+from pidone.cli.trial.clients import CLIENTS, Endpoint
 from pidone.ecosystem.spec import Seconds
 
 _STOP_TIME: Final[Seconds] = 10.0
@@ -44,7 +44,7 @@ class Load:
         self._thread.join(_STOP_TIME)
         self._loop.close()
 
-    def add(self, target: Target) -> None:
+    def add(self, target: Endpoint) -> None:
         """Ask there too, with clients of each kind."""
         self._in_loop(self._add(target))
 
@@ -55,7 +55,7 @@ class Load:
     def _in_loop(self, what: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(what, self._loop).result(_STOP_TIME)
 
-    async def _add(self, target: Target) -> None:
+    async def _add(self, target: Endpoint) -> None:
         for client, many in CLIENTS:
             self._tasks |= {asyncio.ensure_future(client(target, self.book)) for _ in range(many)}
 

@@ -16,7 +16,7 @@ from pidone.cli.operate import settling
 from pidone.cli.operate.client import CommandError
 from pidone.cli.trial import discovery, findings, leftovers
 from pidone.cli.trial.answers import FAILURES, Answer, Saw, Tally, tally
-from pidone.cli.trial.clients import PATIENCE, Target
+from pidone.cli.trial.clients import PATIENCE, Endpoint
 from pidone.cli.trial.findings import Finding, Level
 from pidone.cli.trial.load import Load
 from pidone.cli.trial.running import Running
@@ -94,7 +94,7 @@ class Trials:
         self._chosen = chosen or NAMES
         self._mark = uuid.uuid4().hex
         self._overlay = folder / "overlay.toml"
-        self._targets: list[Target] = []
+        self._targets: list[Endpoint] = []
         self._windows: list[tuple[str, float, float]] = []
         """Name, begin and end of what was done (time.monotonic)."""
         self.steps: list[Step] = []

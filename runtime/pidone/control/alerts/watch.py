@@ -88,7 +88,7 @@ class _Past:
         self._restarts: deque[tuple[Seconds, int]] = deque()
         self._counted = 0
         self._lines: deque[tuple[Seconds, int, int]] = deque()
-        self._slots: dict[int, _Slot] = {}
+        self._slots: dict[int, _InstanceMemory] = {}
         self.unready_since: Seconds | None = None
         self.not_fallen: list[str] = []
 
@@ -119,12 +119,12 @@ class _Past:
             self.unready_since = now
         self.not_fallen = []
         for instance in reading.instances:
-            slot = self._slots.setdefault(instance.index, _Slot(instance.incarnation))
+            slot = self._slots.setdefault(instance.index, _InstanceMemory(instance.incarnation))
             if why := slot.add(instance, now):
                 self.not_fallen.append(f"instance {instance.index} {why}")
 
 
-class _Slot:
+class _InstanceMemory:
     """The memory of an instance over its restarts."""
 
     def __init__(self, incarnation: int) -> None:

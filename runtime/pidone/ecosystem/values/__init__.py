@@ -13,7 +13,7 @@ from pidone.ecosystem.document import KeyPath
 T = TypeVar("T")
 
 
-class Finding(NamedTuple):
+class WrongValue(NamedTuple):
     """One thing wrong inside a value: where (from that value), what stands there, what would be right."""
 
     path: KeyPath
@@ -24,7 +24,7 @@ class Finding(NamedTuple):
 class Invalid(ValueError):  # noqa: N818  # it is caught where it becomes a ConfigError's line
     """A value is not of its kind. Without findings the value as a whole is meant."""
 
-    def __init__(self, expected: str = "", findings: Iterable[Finding] = ()) -> None:
+    def __init__(self, expected: str = "", findings: Iterable[WrongValue] = ()) -> None:
         super().__init__(expected)
         self.expected = expected
         self.findings = tuple(findings)
@@ -134,12 +134,12 @@ def parse_list(value: object, expected: str, item: Callable[[object], Any]) -> t
 def each(members: Iterable[tuple[Any, Any]], read: Callable[[Any, Any], T]) -> list[T]:
     """What `read` makes of every key and value; everything wrong in them is found. Raises Invalid."""
     results: list[T] = []
-    wrong: list[Finding] = []
+    wrong: list[WrongValue] = []
     for key, value in members:
         try:
             results.append(read(key, value))
         except Invalid as invalid:
-            inner = invalid.findings or [Finding((), value, invalid.expected)]
+            inner = invalid.findings or [WrongValue((), value, invalid.expected)]
             wrong += [finding._replace(path=(key, *finding.path)) for finding in inner]
     if wrong:
         raise Invalid(findings=wrong)

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from pidone.ecosystem.spec import Alert, SmokeCheck
-from pidone.ecosystem.values import Finding, Invalid, ValueKind, fragments, kinds, parse_list
+from pidone.ecosystem.values import Invalid, ValueKind, WrongValue, fragments, kinds, parse_list
 from pidone.ecosystem.values.kinds import BOOL, DURATION, NAMES, STRING, integer
 from pidone.ecosystem.values.network import EXEC, TARGET_SCHEMA, TARGETS, exactly_one, parse_target
 from pidone.ecosystem.values.tables import parse_table, table_schema
@@ -61,11 +61,13 @@ def _parse_alert(value: object) -> Alert:
         raise Invalid("expected at least one of " + ", ".join(_ALERT_CONDITIONS))
     if "webhook" in found and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", found["webhook"]):
         raise Invalid(
-            findings=[Finding(("webhook",), found["webhook"], 'expected a URL such as "https://host/path"')]
+            findings=[
+                WrongValue(("webhook",), found["webhook"], 'expected a URL such as "https://host/path"')
+            ]
         )
     if found.get("cooldown", _SHORTEST_S) < _SHORTEST_S:
         wanted = f"expected {_SHORTEST_S:g} s or more: it would be told without end"
-        raise Invalid(findings=[Finding(("cooldown",), value["cooldown"], wanted)])  # type: ignore[index]
+        raise Invalid(findings=[WrongValue(("cooldown",), value["cooldown"], wanted)])  # type: ignore[index]
     return Alert(**{"name": " ".join(conditions), **found})
 
 

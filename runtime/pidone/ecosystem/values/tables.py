@@ -11,9 +11,9 @@ from pidone.ecosystem.problems import did_you_mean
 from pidone.ecosystem.spec import Condition, Dependency, Hook
 from pidone.ecosystem.values import (
     NUMBER,
-    Finding,
     Invalid,
     ValueKind,
+    WrongValue,
     each,
     fragments,
     number,
@@ -54,7 +54,7 @@ def parse_table(value: object, members: Mapping[str, ValueKind], *, required: st
 
     result = {name: member for name, member in each(value.items(), read) if member is not None}
     if required and required not in result:
-        raise Invalid(findings=[Finding((required,), None, "is missing")])
+        raise Invalid(findings=[WrongValue((required,), None, "is missing")])
     return result
 
 

@@ -49,7 +49,7 @@ _LAST_SIGNAL = 31
 """Rewriting ends before the real-time signals."""
 
 
-class Settings:
+class DumbInitSettings:
     """What the command line and the environment ask for."""
 
     def __init__(self) -> None:
@@ -68,14 +68,14 @@ def run(argv: list[str]) -> int:
         return quit_.code
 
 
-def parse(argv: list[str]) -> Settings:
+def parse(argv: list[str]) -> DumbInitSettings:
     """Read the options up to the command, then the environment, as dumb-init does.
 
     Raises:
         Quit: help or version was asked for, or the command line is wrong.
     """
     name = argv[0]
-    settings = Settings()
+    settings = DumbInitSettings()
     scan = Scan(argv[1:], "hvVcr:", _LONG)
     for letter, value in scan.options:
         _apply(settings, letter, value, name)
@@ -94,7 +94,7 @@ def parse(argv: list[str]) -> Settings:
     return settings
 
 
-def _apply(settings: Settings, letter: str, value: str, name: str) -> None:
+def _apply(settings: DumbInitSettings, letter: str, value: str, name: str) -> None:
     match letter:
         case "h":
             say(2, _HELP.format(version=VERSION, name=name))
@@ -111,7 +111,7 @@ def _apply(settings: Settings, letter: str, value: str, name: str) -> None:
             settings.rewrite[received] = sent
 
 
-def _apply_environment(settings: Settings) -> None:
+def _apply_environment(settings: DumbInitSettings) -> None:
     if os.environ.get("DUMB_INIT_DEBUG") == "1":
         settings.verbose = True
         say(2, "[dumb-init] Running in debug mode.\n")
@@ -143,7 +143,7 @@ def _scan_number(text: str) -> tuple[int | None, str]:
 class _DumbInit:
     """One run: start the command, forward signals, and end with the command."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: DumbInitSettings) -> None:
         self._settings = settings
         self._child = 0
         self._swallow_once: set[int] = set()

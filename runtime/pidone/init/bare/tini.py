@@ -99,7 +99,7 @@ _FATAL, _WARN, _INFO, _DEBUG, _TRACE = range(5)
 _LABELS = ("FATAL", "WARN ", "INFO ", "DEBUG", "TRACE")
 
 
-class Settings:
+class TiniSettings:
     """What the command line and the environment ask for."""
 
     def __init__(self) -> None:
@@ -122,7 +122,7 @@ def run(argv: list[str], inherited_mask: set[int]) -> int:
         return quit_.code
 
 
-def parse(argv: list[str]) -> Settings:
+def parse(argv: list[str]) -> TiniSettings:
     """Read options anywhere before `--`, then the environment, as tini does.
 
     Raises:
@@ -131,7 +131,7 @@ def parse(argv: list[str]) -> Settings:
     if argv[1:] == ["--version"]:
         say(1, f"{VERSION}\n")
         raise Quit(0)
-    settings = Settings()
+    settings = TiniSettings()
     scan = Scan(argv[1:], "p:hvwgle:s", permute=True)
     for letter, value in scan.options:
         _apply(settings, letter, value, argv[0])
@@ -147,7 +147,7 @@ def parse(argv: list[str]) -> Settings:
     return settings
 
 
-def _apply(settings: Settings, letter: str, value: str, name: str) -> None:
+def _apply(settings: TiniSettings, letter: str, value: str, name: str) -> None:
     match letter:
         case "h":
             say(1, _help(name))
@@ -199,7 +199,7 @@ def _licence() -> str:
 class _Tini:
     """One run: start the command, forward signals, reap, end with the command."""
 
-    def __init__(self, settings: Settings, inherited_mask: set[int]) -> None:
+    def __init__(self, settings: TiniSettings, inherited_mask: set[int]) -> None:
         self._settings = settings
         self._mask = inherited_mask
         self._ignored = dispositions.inherited_ignored()

@@ -14,7 +14,7 @@ from typing import Final
 from pidone.descriptors import close
 from pidone.ecosystem.spec import Seconds
 from pidone.init import proctree
-from pidone.listen.readiness.datagrams import Datagrams, Sender
+from pidone.listen.readiness.datagrams import Datagrams, DatagramSender
 from pidone.listen.readiness.heartbeat import BEATS, Heartbeat
 
 VARIABLE: Final = "PIDONE_HEARTBEAT"
@@ -75,7 +75,7 @@ class PythonHeartbeat:
         for pid in tuple(self._servers):
             self._forget(pid)
 
-    def _receive(self, data: bytes, descriptors: list[int], sender: Sender) -> None:
+    def _receive(self, data: bytes, descriptors: list[int], sender: DatagramSender) -> None:
         try:
             told = json.loads(data)
             if descriptors:

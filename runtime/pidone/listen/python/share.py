@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from pidone.ecosystem.spec import AppSpec
 from pidone.listen import needs
-from pidone.listen.readiness.datagrams import Datagrams, Sender
+from pidone.listen.readiness.datagrams import Datagrams, DatagramSender
 from pidone.listen.sockets.address import Address, Kind
 from pidone.listen.sockets.member import MemberSockets
 
@@ -66,7 +66,7 @@ class PythonShare:
         """The process ended."""
         self._mailbox.close()
 
-    def _receive(self, data: bytes, _descriptors: list[int], sender: Sender) -> None:
+    def _receive(self, data: bytes, _descriptors: list[int], sender: DatagramSender) -> None:
         try:
             request = json.loads(data)
             if request["do"] == "listen":
@@ -77,7 +77,7 @@ class PythonShare:
         except (ValueError, KeyError, TypeError) as error:
             self._on_ignored(f"request of the Python shim: {error!r}")
 
-    def _bind(self, request: dict[str, Any], sender: Sender) -> None:
+    def _bind(self, request: dict[str, Any], sender: DatagramSender) -> None:
         address = self._address(request)
         if address is None:
             self._mailbox.reply(sender, json.dumps({"id": request["id"], "share": False}).encode())

@@ -24,7 +24,7 @@ _PER_TURN: Final = 32
 """Datagrams per turn of the loop, so that a chatty app does not starve the others."""
 
 
-class Sender(NamedTuple):
+class DatagramSender(NamedTuple):
     """Who sent a datagram."""
 
     pid: int
@@ -40,7 +40,7 @@ class Datagrams:
         loop: asyncio.AbstractEventLoop,
         label: str,
         *,
-        on_datagram: Callable[[bytes, list[int], Sender], None],
+        on_datagram: Callable[[bytes, list[int], DatagramSender], None],
         on_stranger: Callable[[str], None],
     ) -> None:
         """`on_datagram` gets the bytes, descriptors that are closed after it returns, and the sender."""
@@ -60,7 +60,7 @@ class Datagrams:
         self._owner = pid
         self._loop.add_reader(self._socket.fileno(), self._read)
 
-    def reply(self, to: Sender, data: bytes, descriptor: int | None = None) -> None:
+    def reply(self, to: DatagramSender, data: bytes, descriptor: int | None = None) -> None:
         """Answer a datagram; one that cannot be delivered is lost, as datagrams are."""
         rights = b"" if descriptor is None else struct.pack("=i", descriptor)
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if rights else []
@@ -87,7 +87,7 @@ class Datagrams:
             pid, descriptors = _unpack(ancillary)
             try:
                 if self.is_family(pid):
-                    self._on_datagram(data, descriptors, Sender(pid, address or b""))
+                    self._on_datagram(data, descriptors, DatagramSender(pid, address or b""))
                 else:
                     self._on_stranger(f"datagram of process {pid}, which does not belong to {self._owner}")
             finally:

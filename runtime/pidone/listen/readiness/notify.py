@@ -10,7 +10,7 @@ from typing import Final
 from pidone.contracts import Report
 from pidone.ecosystem.spec import Seconds
 from pidone.init import proctree
-from pidone.listen.readiness.datagrams import Datagrams, Sender
+from pidone.listen.readiness.datagrams import Datagrams, DatagramSender
 
 _USEC: Final = 1_000_000
 _STATUS_CHARACTERS: Final = 1000
@@ -58,7 +58,7 @@ class Notify:
         self._socket.close()
         self._stop_watchdog()  # the last datagram may have set it again
 
-    def _receive(self, data: bytes, _descriptors: list[int], _sender: Sender) -> None:
+    def _receive(self, data: bytes, _descriptors: list[int], _sender: DatagramSender) -> None:
         # BARRIER=1 and FDSTORE=1 come with descriptors. The barrier is lifted by closing its pipe, which
         # happens as soon as we return; nothing is ever stored.
         fields = parse(data)

@@ -32,7 +32,7 @@ _ANSWER_S: Final[Seconds] = 1.0
 """It is the kernel that answers, in milliseconds."""
 
 
-class Connection(Record):
+class TcpSocket(Record):
     """One, from the server's side; of a socket that listens, the other end is zero."""
 
     addresses: bytes
@@ -41,7 +41,7 @@ class Connection(Record):
     """Of its socket; 0: nobody has accepted it yet, or nobody has it any more."""
 
 
-def connections(ports: Collection[int], states: int) -> list[Connection]:
+def connections(ports: Collection[int], states: int) -> list[TcpSocket]:
     """Those to these local ports that are in one of these states."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG) as kernel:
         kernel.settimeout(_ANSWER_S)
@@ -69,7 +69,7 @@ def sockets_of(pid: int) -> list[int]:
     return inodes
 
 
-def _ask(kernel: socket.socket, family: int, port: int, states: int) -> Iterator[Connection]:
+def _ask(kernel: socket.socket, family: int, port: int, states: int) -> Iterator[TcpSocket]:
     identity = struct.pack(">H", port) + bytes(_IDENTITY_BYTES - 2)
     request = struct.pack("=BBBxI", family, socket.IPPROTO_TCP, 0, states) + identity
     header = struct.pack("=IHHII", _HEADER.size + len(request), _BY_FAMILY, _REQUEST_DUMP, 1, 0)
@@ -84,5 +84,5 @@ def _ask(kernel: socket.socket, family: int, port: int, states: int) -> Iterator
             if kind != _BY_FAMILY or length <= _HEADER.size:  # NLMSG_ERROR: a kernel without inet_diag
                 raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
             body = data[at + _HEADER.size : at + length]
-            yield Connection(body[4 : 4 + _IDENTITY_BYTES], struct.unpack_from("=I", body, _INODE)[0])
+            yield TcpSocket(body[4 : 4 + _IDENTITY_BYTES], struct.unpack_from("=I", body, _INODE)[0])
             at += (length + 3) & ~3

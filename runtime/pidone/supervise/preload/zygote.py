@@ -42,7 +42,7 @@ class Loop(Clock, Protocol):
     def remove_reader(self, fd: int) -> bool: ...
 
 
-class Phase(Enum):
+class ZygotePhase(Enum):
     """How far a zygote is."""
 
     IMPORTING = auto()
@@ -73,7 +73,7 @@ class Zygote:
         Raises SpawnError or OSError; then nothing is left of the attempt.
         """
         self.app = app
-        self.phase = Phase.IMPORTING
+        self.phase = ZygotePhase.IMPORTING
         self.why_not = ""
         self.born: Seconds = loop.time()
         self.import_s: Seconds = 0.0
@@ -133,7 +133,7 @@ class Zygote:
     def view(self) -> dict[str, Any]:
         """What is shown of it."""
         return {
-            "pid": None if self.phase in (Phase.REFUSED, Phase.GONE) else self.pid,
+            "pid": None if self.phase in (ZygotePhase.REFUSED, ZygotePhase.GONE) else self.pid,
             "state": self.phase.name.lower(),
             "reason": self.why_not or None,
             "import_s": round(self.import_s, 3),
@@ -142,7 +142,7 @@ class Zygote:
 
     def end(self) -> None:
         """Nobody needs it any more. It does nothing but wait, so that it is killed."""
-        if self._is_ended or self.phase is Phase.GONE:
+        if self._is_ended or self.phase is ZygotePhase.GONE:
             return
         self._is_ended = True
         self._stop_listening()
@@ -194,15 +194,15 @@ class Zygote:
         if self.why_not:
             self._is_ended = True
             proctree.deliver(-self.pid, signal.SIGKILL)  # what it has started is nobody's
-        self._decide(Phase.REFUSED if self.why_not else Phase.READY)
+        self._decide(ZygotePhase.REFUSED if self.why_not else ZygotePhase.READY)
 
     def _be_late(self, patience: Seconds) -> None:
         self._timer = None
         self.why_not = f"the import takes longer than {patience:g} s (reload_timeout, listen_timeout)"
         self.end()
-        self._decide(Phase.REFUSED)
+        self._decide(ZygotePhase.REFUSED)
 
-    def _decide(self, phase: Phase) -> None:
+    def _decide(self, phase: ZygotePhase) -> None:
         self._stop_listening()
         self.phase = phase
         self.import_s = self._loop.time() - self.born
@@ -222,9 +222,9 @@ class Zygote:
         self._stop_listening()
         self._channel.close()
         self._outlet.finish()
-        was_asked, was_importing = self._is_ended, self.phase is Phase.IMPORTING
-        if self.phase is not Phase.REFUSED:
-            self.phase = Phase.GONE
+        was_asked, was_importing = self._is_ended, self.phase is ZygotePhase.IMPORTING
+        if self.phase is not ZygotePhase.REFUSED:
+            self.phase = ZygotePhase.GONE
         if not was_asked:
             self._on_end(self, status)
         if was_importing:

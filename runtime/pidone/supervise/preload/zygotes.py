@@ -20,7 +20,7 @@ from pidone.supervise.app import App
 from pidone.supervise.instances.instance import Instance
 from pidone.supervise.instances.lifecycle import Pending
 from pidone.supervise.preload.command import python_command
-from pidone.supervise.preload.zygote import SCRIPT, ForkRefusedError, Loop, Phase, Zygote, plan_of
+from pidone.supervise.preload.zygote import SCRIPT, ForkRefusedError, Loop, Zygote, ZygotePhase, plan_of
 from pidone.supervise.process.commands import plan_for
 
 _SPARE: Final = 16
@@ -84,7 +84,7 @@ class Zygotes:
             self._chosen.pop(instance, None)
             return None
         self._chosen[instance] = zygote
-        if zygote.phase is not Phase.IMPORTING:
+        if zygote.phase is not ZygotePhase.IMPORTING:
             return None
         waiter = _Waiter(then)
         zygote.waiting.append(waiter.go)
@@ -93,7 +93,7 @@ class Zygotes:
     def spawn(self, who: InstanceId, plan: SpawnPlan) -> int:
         """Fork the worker, or start it where that is not possible. Raises SpawnError."""
         zygote = next((z for instance, z in self._chosen.items() if instance.who == who), None)
-        if zygote is None or zygote.phase is not Phase.READY:
+        if zygote is None or zygote.phase is not ZygotePhase.READY:
             return spawn(plan)
         command = python_command(plan.argv, plan.env)
         if command is None:
@@ -115,7 +115,7 @@ class Zygotes:
         for zygote in [each for each in self._zygotes if each.app.key() == app.spec.key()]:
             if zygote not in needed:
                 self._zygotes.remove(zygote)
-                if zygote.phase in (Phase.IMPORTING, Phase.READY):
+                if zygote.phase in (ZygotePhase.IMPORTING, ZygotePhase.READY):
                     zygote.end()
                     text = f"zygote {zygote.pid} ends: none of its workers is left"
                     self._tell(zygote.app, "debug", "preload.end", text, pid=zygote.pid, forks=zygote.forks)
@@ -129,7 +129,7 @@ class Zygotes:
         for timer in self._retries.values():
             timer.cancel()
         for zygote in self._zygotes:
-            if zygote.phase in (Phase.IMPORTING, Phase.READY):
+            if zygote.phase in (ZygotePhase.IMPORTING, ZygotePhase.READY):
                 zygote.bury()
         self._zygotes.clear()
 
@@ -147,7 +147,7 @@ class Zygotes:
         return self._begin(instance.app, instance.who)
 
     def _is_usable(self, zygote: Zygote | None, app: AppSpec) -> bool:
-        return zygote is not None and zygote.phase is not Phase.GONE and self._fits(zygote, app)
+        return zygote is not None and zygote.phase is not ZygotePhase.GONE and self._fits(zygote, app)
 
     def _fits(self, zygote: Zygote, app: AppSpec) -> bool:
         is_same = zygote.app.key() == app.key()
@@ -206,7 +206,7 @@ class Zygotes:
 
     def _decided(self, zygote: Zygote) -> None:
         after = round(zygote.import_s, 3)
-        if zygote.phase is Phase.REFUSED:
+        if zygote.phase is ZygotePhase.REFUSED:
             self._refuse(zygote.app, zygote.why_not, pid=zygote.pid, after_s=after)
             return
         text = f"{zygote.app.preload} is imported after {after:g} s; workers are forked from pid {zygote.pid}"

@@ -3,7 +3,7 @@
 from typing import Final
 
 from pidone.cli.operate.monit import rows
-from pidone.cli.operate.monit.state import Request, State
+from pidone.cli.operate.monit.state import CommandRequest, Screen
 from pidone.record import EMPTY, Record
 
 _MANY: Final = 4
@@ -32,16 +32,16 @@ ACTIONS: Final = {
 }
 
 
-def request(state: State, action: Action) -> Request | None:
+def request(state: Screen, action: Action) -> CommandRequest | None:
     """What to ask the runtime for: of all that is marked, else of what is under the cursor."""
     row = rows.chosen(state)
     present = {row.key for row in rows.all_rows(state.but(filter="", folded=frozenset()))}
     keys = [key for key in sorted(state.marked) if key in present] or ([] if row is None else [row.key])
     targets = dict.fromkeys(rows.of_app(key) if action.of_app else key for key in keys)
-    return Request(action.verb, tuple(targets), action.body or EMPTY) if targets else None
+    return CommandRequest(action.verb, tuple(targets), action.body or EMPTY) if targets else None
 
 
-def in_words(asked: Request) -> str:
+def in_words(asked: CommandRequest) -> str:
     """`stop api:1, api:2`, `scale api -1`."""
     names = [target.removeprefix("default/") for target in asked.targets]
     if len(names) > _MANY:
@@ -49,7 +49,7 @@ def in_words(asked: Request) -> str:
     return " ".join((asked.verb, ", ".join(names), *asked.body.values()))
 
 
-def does(asked: Request) -> str:
+def does(asked: CommandRequest) -> str:
     """What comes of it."""
     return next(
         each.does for each in ACTIONS.values() if (each.verb, each.body or EMPTY) == (asked.verb, asked.body)

@@ -13,10 +13,10 @@ import urwid
 
 from pidone.cli.operate.client import Client
 from pidone.cli.operate.monit import keys, rows
-from pidone.cli.operate.monit.feed import Feed
+from pidone.cli.operate.monit.feed import LogFeed
 from pidone.cli.operate.monit.gather import Answered, Gatherer, News
 from pidone.cli.operate.monit.logbook import Log
-from pidone.cli.operate.monit.state import Description, Pane, Snapshot, State
+from pidone.cli.operate.monit.state import Description, Pane, Screen, Snapshot
 from pidone.cli.operate.monit.views import screen
 from pidone.ecosystem.spec import Seconds
 from pidone.init.exitcodes import SIGNAL_BASE
@@ -92,11 +92,11 @@ class Driver(urwid.Widget):
     def __init__(self, runtime: Client) -> None:
         """Everything is made, nothing begins."""
         super().__init__()
-        self._state = State()
+        self._state = Screen()
         self._log = Log()
         self._news: deque[News] = deque()
         self._gatherer = Gatherer(runtime, self._tell)
-        self._feed = Feed(runtime, self._wake)
+        self._feed = LogFeed(runtime, self._wake)
         self._followed: str | None = ""
         self._drawn = 0.0
         self._planned: Any = None
@@ -157,7 +157,7 @@ class Driver(urwid.Widget):
         self._become(keys.click(self._state, button, col, row, self._log))
         return True
 
-    def _become(self, state: State) -> None:
+    def _become(self, state: Screen) -> None:
         if state.over:
             raise urwid.ExitMainLoop
         self._state = state
@@ -210,7 +210,7 @@ class _Display(urwid.display.raw.Screen):
         return (width, height) if width > 0 and height > 0 else shutil.get_terminal_size()
 
 
-def _with(state: State, news: News) -> State:
+def _with(state: Screen, news: News) -> Screen:
     """The state with what was told."""
     if isinstance(news, Answered):
         return state.but(said=news.text, said_style=news.style)
@@ -225,7 +225,7 @@ def _with(state: State, news: News) -> State:
     return state.but(cursor=row.key) if row is not None and row.key != state.cursor else state
 
 
-def _begin(state: State, shot: Snapshot) -> State:
+def _begin(state: Screen, shot: Snapshot) -> Screen:
     """The first picture: where there are many rows, apps that are well are folded."""
     many = sum(len(app["instances"]) for app in shot.apps)
     well = (rows.app_key(app) for app in shot.apps if app["scale"] > 1 and app["ready"])

@@ -14,7 +14,7 @@ _MOST: Final = 5000
 """Records that wait at most: nobody sees more of them between two pictures."""
 
 
-class Feed:
+class LogFeed:
     """One at a time."""
 
     def __init__(self, runtime: Client, wake: Callable[[], None]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from pidone.cli.operate import description
 from pidone.cli.operate.client import Client, CommandError
 from pidone.cli.operate.monit import actions, rows
-from pidone.cli.operate.monit.state import Description, Request, Snapshot
+from pidone.cli.operate.monit.state import CommandRequest, Description, Snapshot
 from pidone.cli.operate.table import harmless
 from pidone.ecosystem.spec import Seconds
 from pidone.logs.escape import printable_word
@@ -43,7 +43,7 @@ class Gatherer:
         self._tell = tell
         self._wanted = ""
         self._wake = threading.Event()
-        self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[CommandRequest] = queue.SimpleQueue()
         self._cpu: dict[str, deque[float]] = {}
         self._before: tuple[Seconds, Mapping[str, Any]] | None = None
         self._last = Snapshot()
@@ -60,7 +60,7 @@ class Gatherer:
             self._wanted = key
             self._wake.set()
 
-    def ask(self, request: Request) -> None:
+    def ask(self, request: CommandRequest) -> None:
         """Ask the runtime for a change."""
         self._requests.put(request)
 

@@ -6,7 +6,7 @@ from typing import Final
 from pidone.cli.operate.monit import actions, rows
 from pidone.cli.operate.monit.layout import layout
 from pidone.cli.operate.monit.logbook import Log
-from pidone.cli.operate.monit.state import LEVELS, Pane, Request, State, Typing
+from pidone.cli.operate.monit.state import LEVELS, CommandRequest, Pane, Screen, Typing
 from pidone.cli.operate.monit.views.table import column_at
 
 _ALIASES: Final = {
@@ -26,7 +26,7 @@ _STEP: Final = 3
 _MOVES: Final = ("up", "down", "page up", "page down", "home", "end")
 
 
-def press(state: State, key: str, log: Log) -> tuple[State, Request | None]:
+def press(state: Screen, key: str, log: Log) -> tuple[Screen, CommandRequest | None]:
     """The state after a key, and what is to be asked of the runtime for it."""
     if state.typing is not None:
         return _type(state, key, log), None
@@ -43,7 +43,7 @@ def press(state: State, key: str, log: Log) -> tuple[State, Request | None]:
     return (state if handler is None else handler(state, log)), None
 
 
-def click(state: State, button: int, column: int, row: int, log: Log) -> State:
+def click(state: Screen, button: int, column: int, row: int, log: Log) -> Screen:
     """The state after the mouse: a row is chosen, a head sorts, a wheel scrolls what it is over."""
     if state.question is not None or state.typing is not None or state.help:
         return state
@@ -62,7 +62,7 @@ def click(state: State, button: int, column: int, row: int, log: Log) -> State:
     )
 
 
-def _turn(state: State, key: str, *, over_pane: bool, log: Log) -> State:
+def _turn(state: Screen, key: str, *, over_pane: bool, log: Log) -> Screen:
     """The wheel: it moves what it is over."""
     state = state.but(in_pane=over_pane)
     for _ in range(_STEP if over_pane else 1):
@@ -70,7 +70,7 @@ def _turn(state: State, key: str, *, over_pane: bool, log: Log) -> State:
     return state
 
 
-def _choose(state: State, number: int, log: Log) -> State:
+def _choose(state: Screen, number: int, log: Log) -> Screen:
     """A row is clicked at; one that is chosen already folds its app."""
     shown = rows.all_rows(state)
     if not 0 <= number < len(shown):
@@ -80,28 +80,28 @@ def _choose(state: State, number: int, log: Log) -> State:
     return _look_at(state.but(in_pane=False), shown[number].key)
 
 
-def _act(state: State, action: actions.Action) -> tuple[State, Request | None]:
+def _act(state: Screen, action: actions.Action) -> tuple[Screen, CommandRequest | None]:
     asked = actions.request(state, action)
     if asked is None:
         return state, None
     return (state.but(question=asked), None) if action.asks else (_tell(state, asked), asked)
 
 
-def _answer(state: State, asked: Request, key: str) -> tuple[State, Request | None]:
+def _answer(state: Screen, asked: CommandRequest, key: str) -> tuple[Screen, CommandRequest | None]:
     state = state.but(question=None, said="not done", said_style="dim")
     return (_tell(state, asked), asked) if key == "y" else (state, None)
 
 
-def _tell(state: State, asked: Request) -> State:
+def _tell(state: Screen, asked: CommandRequest) -> Screen:
     return state.but(said=f"{actions.in_words(asked)} ({actions.does(asked)}) …", said_style="wait")
 
 
-def _look_at(state: State, key: str) -> State:
+def _look_at(state: Screen, key: str) -> Screen:
     changed = rows.of_app(key) != rows.of_app(state.cursor) and not state.all_logs
     return state.but(cursor=key, scroll=0, log_end=None if changed else state.log_end)
 
 
-def _move(state: State, key: str, log: Log) -> State:
+def _move(state: Screen, key: str, log: Log) -> Screen:
     shown = rows.all_rows(state)
     place = layout(state, len(shown), rows.position(state))
     if state.in_pane or state.is_full:
@@ -118,7 +118,7 @@ def _move(state: State, key: str, log: Log) -> State:
     return _look_at(state, shown[max(0, min(len(shown) - 1, rows.position(state) + step))].key)
 
 
-def _scroll(state: State, key: str, step: int | None, log: Log) -> State:
+def _scroll(state: Screen, key: str, step: int | None, log: Log) -> Screen:
     if state.pane is not Pane.LOG:
         to = {"home": 0, "end": 10**6}.get(key, state.scroll + (step or 0))
         return state.but(scroll=max(0, to))
@@ -139,7 +139,7 @@ def _scroll(state: State, key: str, step: int | None, log: Log) -> State:
     return state.but(log_end=None if after >= log.end else after)
 
 
-def _type(state: State, key: str, log: Log) -> State:
+def _type(state: Screen, key: str, log: Log) -> Screen:
     name = str(state.typing)
     text: str = getattr(state, name)
     if key == "enter":
@@ -154,7 +154,7 @@ def _type(state: State, key: str, log: Log) -> State:
     return state.but(**{name: text + key}) if len(key) == 1 else state
 
 
-def _search(state: State, log: Log, *, forward: bool) -> State:
+def _search(state: Screen, log: Log, *, forward: bool) -> Screen:
     if not state.search:
         return state.but(said="nothing is searched for yet: tab, then /", said_style="dim")
     end = log.end + 1 if state.log_end is None else state.log_end
@@ -166,13 +166,13 @@ def _search(state: State, log: Log, *, forward: bool) -> State:
     return state.but(log_end=found, pane=Pane.LOG, said="")
 
 
-def _sort(state: State, name: str) -> State:
+def _sort(state: Screen, name: str) -> Screen:
     if state.sort == name:
         return state.but(descending=not state.descending)
     return state.but(sort=name, descending=name in ("cpu", "memory", "restarts"))
 
 
-def _next_column(state: State, log: Log) -> State:
+def _next_column(state: Screen, log: Log) -> Screen:
     del log
     order = ("", *rows.COLUMNS)
     name = order[(order.index(state.sort) + 1) % len(order)]
@@ -181,43 +181,43 @@ def _next_column(state: State, log: Log) -> State:
     )
 
 
-def _fold(state: State, log: Log) -> State:
+def _fold(state: Screen, log: Log) -> Screen:
     del log
     key = rows.of_app(state.cursor)
     return state.but(folded=state.folded ^ {key}, cursor=key)
 
 
-def _fold_all(state: State, log: Log) -> State:
+def _fold_all(state: Screen, log: Log) -> Screen:
     del log
     every = frozenset(rows.app_key(app) for app in state.shot.apps if app["scale"] != 1)
     return state.but(folded=frozenset() if state.folded >= every else every, cursor=rows.of_app(state.cursor))
 
 
-def _mark(state: State, log: Log) -> State:
+def _mark(state: Screen, log: Log) -> Screen:
     row = rows.chosen(state)
     return state if row is None else _move(state.but(marked=state.marked ^ {row.key}, said=""), "down", log)
 
 
-def _pause(state: State, log: Log) -> State:
+def _pause(state: Screen, log: Log) -> Screen:
     return state.but(log_end=log.end if state.log_end is None else None, pane=Pane.LOG)
 
 
-def _escape(state: State, log: Log) -> State:
+def _escape(state: Screen, log: Log) -> Screen:
     del log
     return state.but(
         filter="", search="", marked=frozenset(), is_full=False, in_pane=False, log_end=None, said=""
     )
 
 
-def _show(pane: Pane) -> Callable[[State, Log], State]:
-    def handle(state: State, log: Log) -> State:
+def _show(pane: Pane) -> Callable[[Screen, Log], Screen]:
+    def handle(state: Screen, log: Log) -> Screen:
         del log
         return state.but(pane=Pane.LOG if state.pane is pane else pane, scroll=0)
 
     return handle
 
 
-_KEYS: Final[dict[str, Callable[[State, Log], State]]] = {
+_KEYS: Final[dict[str, Callable[[Screen, Log], Screen]]] = {
     "q": lambda state, _: state.but(over=True),
     "?": lambda state, _: state.but(help=True),
     "esc": _escape,

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from pidone.cli.operate.monit.state import State
+from pidone.cli.operate.monit.state import Screen
 from pidone.record import Record
 
 HEADER: Final = 2
@@ -24,7 +24,7 @@ class Layout(Record, kw_only=True):
     """The number of the row of the table that is shown first."""
 
 
-def layout(state: State, rows: int, position: int) -> Layout:
+def layout(state: Screen, rows: int, position: int) -> Layout:
     """For so many rows of the table, of which the one at `position` has to be seen."""
     room = max(3, state.height - HEADER - FOOTER)
     if state.is_full:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from pidone.cli.operate.monit import cells
 from pidone.cli.operate.monit.cells import Line
-from pidone.cli.operate.monit.state import LEVELS, State
+from pidone.cli.operate.monit.state import LEVELS, Screen
 from pidone.logs.escape import printable, printable_word
 from pidone.logs.formats.text import in_words
 
@@ -47,7 +47,7 @@ class Log:
         self._first = self.end
         self._records = []
 
-    def before(self, end: int | None, most: int, state: State) -> list[tuple[int, dict[str, Any]]]:
+    def before(self, end: int | None, most: int, state: Screen) -> list[tuple[int, dict[str, Any]]]:
         """The last `most` records before number `end` that the filters let pass, the oldest first."""
         number = self.end if end is None else min(end, self.end)
         least = LEVELS.index(state.level)
@@ -78,14 +78,14 @@ class Log:
         return None
 
 
-def _is_of(fields: dict[str, Any], state: State) -> bool:
+def _is_of(fields: dict[str, Any], state: Screen) -> bool:
     """Whether it is of the one instance that is marked, where one is."""
     if state.all_logs or ":" not in state.cursor:
         return True
     return str(fields.get("instance", "")) == state.cursor.rpartition(":")[2]
 
 
-def in_pieces(fields: dict[str, Any], state: State) -> Line:
+def in_pieces(fields: dict[str, Any], state: Screen) -> Line:
     """A record as a line: time, who, what."""
     level = str(fields.get("level", "info"))
     style = _STYLES.get(level, "")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from pidone.cli.operate.monit.state import Snapshot, State
+from pidone.cli.operate.monit.state import Screen, Snapshot
 from pidone.record import Record
 from pidone.supervise.instances.states import SEEN
 
@@ -51,7 +51,7 @@ def of_app(key: str) -> str:
     return key.partition(":")[0]
 
 
-def all_rows(state: State) -> list[Row]:
+def all_rows(state: Screen) -> list[Row]:
     """Every row that is to be seen, in order."""
     apps = [app for app in state.shot.apps if _matches(app, state.filter.lower())]
     key = _KEYS[state.sort]
@@ -59,13 +59,13 @@ def all_rows(state: State) -> list[Row]:
     return [row for app in apps for row in _rows(app, state)]
 
 
-def chosen(state: State) -> Row | None:
+def chosen(state: Screen) -> Row | None:
     """The row under the cursor, the first if it is gone."""
     rows = all_rows(state)
     return next((row for row in rows if row.key == state.cursor), rows[0] if rows else None)
 
 
-def position(state: State) -> int:
+def position(state: Screen) -> int:
     """The number of the row under the cursor."""
     keys = [row.key for row in all_rows(state)]
     return keys.index(state.cursor) if state.cursor in keys else 0
@@ -118,7 +118,7 @@ def _exit(last: Mapping[str, Any] | None) -> str:
     return f"ended by {last['signal']}" if last["signal"] else f"ended with exit code {last['code']}"
 
 
-def _rows(app: Mapping[str, Any], state: State) -> Iterator[Row]:
+def _rows(app: Mapping[str, Any], state: Screen) -> Iterator[Row]:
     key = app_key(app)
     if app["scale"] == 1 and len(app["instances"]) == 1:
         yield Row(key, app, app["instances"][0])

@@ -49,7 +49,7 @@ class Typing(StrEnum):
     SEARCH = "search"
 
 
-class Request(Record):
+class CommandRequest(Record):
     """One thing to ask of the runtime."""
 
     verb: str
@@ -57,7 +57,7 @@ class Request(Record):
     body: Mapping[str, str] = EMPTY
 
 
-class State(Record, kw_only=True):
+class Screen(Record, kw_only=True):
     """Everything that is on the screen, but for the lines of log."""
 
     width: int = 80
@@ -88,7 +88,7 @@ class State(Record, kw_only=True):
     scroll: int = 0
     """Lines that the other panes are moved up."""
     help: bool = False
-    question: Request | None = None
+    question: CommandRequest | None = None
     said: str = ""
     said_style: str = ""
     over: bool = False

@@ -7,13 +7,13 @@ from pidone.cli.operate import description, table
 from pidone.cli.operate.monit import cells, rows
 from pidone.cli.operate.monit.cells import Line
 from pidone.cli.operate.monit.rows import Row
-from pidone.cli.operate.monit.state import State
+from pidone.cli.operate.monit.state import Screen
 
 _LATE = 6
 _NAME = 13
 
 
-def details(state: State) -> list[Line]:
+def details(state: Screen) -> list[Line]:
     """All of it, the most urgent first."""
     row, known = rows.chosen(state), state.description
     if row is None:
@@ -35,7 +35,7 @@ def details(state: State) -> list[Line]:
     return lines
 
 
-def timeline(state: State) -> list[Line]:
+def timeline(state: Screen) -> list[Line]:
     """What happened to it, the newest last."""
     row = rows.chosen(state)
     if row is None or state.description.key != rows.of_app(row.key):
@@ -65,7 +65,7 @@ def _exit(last: Mapping[str, Any]) -> str:
     return f"signal {last['signal']}" if last["signal"] else f"code {last['code']}"
 
 
-def _events(state: State) -> list[Line]:
+def _events(state: Screen) -> list[Line]:
     events: Iterable[Mapping[str, Any]] = state.description.shown.get("events", ())
     lines: list[Line] = []
     for event in events:

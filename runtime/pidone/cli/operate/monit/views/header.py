@@ -6,17 +6,17 @@ from typing import Final
 from pidone.cli.operate import table
 from pidone.cli.operate.monit import cells, rows
 from pidone.cli.operate.monit.cells import Line
-from pidone.cli.operate.monit.state import State
+from pidone.cli.operate.monit.state import Screen
 
 _HIGH: Final = 0.9
 
 
-def lines(state: State) -> list[Line]:
+def lines(state: Screen) -> list[Line]:
     """Both."""
     return [_state(state), _container(state)]
 
 
-def _state(state: State) -> Line:
+def _state(state: Screen) -> Line:
     shot = state.shot
     overview = shot.overview
     if shot.trouble:
@@ -36,7 +36,7 @@ def _state(state: State) -> Line:
     return [*cells.fit(left, room), ("dim", right)]
 
 
-def _readiness(state: State) -> tuple[str, str, str]:
+def _readiness(state: Screen) -> tuple[str, str, str]:
     overview = state.shot.overview
     if overview["draining"]:
         return "DRAINING", "alarm", "a stop was announced: it is not ready any more"
@@ -51,7 +51,7 @@ def _readiness(state: State) -> tuple[str, str, str]:
     return sign, "fine" if overview["ready"] else "alarm", (texts[0] if texts else "") + more
 
 
-def _container(state: State) -> Line:
+def _container(state: Screen) -> Line:
     box, rates = state.shot.container, state.shot.rates
     if not box:
         return []

@@ -6,7 +6,7 @@ from pidone.cli.operate.monit import actions, cells, logbook, rows
 from pidone.cli.operate.monit.cells import Line
 from pidone.cli.operate.monit.layout import Layout, layout
 from pidone.cli.operate.monit.logbook import Log
-from pidone.cli.operate.monit.state import LEVELS, Pane, State, Typing
+from pidone.cli.operate.monit.state import LEVELS, Pane, Screen, Typing
 from pidone.cli.operate.monit.views import details, header, help, table  # noqa: A004 (it is a view of ours)
 
 _LEAST_HEIGHT: Final = 8
@@ -32,7 +32,7 @@ _HINTS: Final = (
 )
 
 
-def lines(state: State, log: Log) -> list[Line]:
+def lines(state: Screen, log: Log) -> list[Line]:
     """Exactly as many lines, each exactly as wide, as the screen has."""
     shown = rows.all_rows(state)
     place = layout(state, len(shown), rows.position(state))
@@ -53,7 +53,7 @@ def lines(state: State, log: Log) -> list[Line]:
     return [cells.fit(line, state.width) for line in drawn[: state.height]]
 
 
-def _pane(state: State, log: Log, place: Layout) -> list[Line]:
+def _pane(state: Screen, log: Log, place: Layout) -> list[Line]:
     if state.pane is not Pane.LOG:
         found = details.details(state) if state.pane is Pane.DETAILS else details.timeline(state)
         begin = min(state.scroll, max(0, len(found) - place.pane_rows))
@@ -87,7 +87,7 @@ def _folded(line: Line, columns: int) -> list[Line]:
     return done
 
 
-def _pane_head(state: State, log: Log) -> Line:
+def _pane_head(state: Screen, log: Log) -> Line:
     row = rows.chosen(state)
     whose = "all apps" if state.all_logs and state.pane is Pane.LOG else "" if row is None else row.key
     parts = [f"{state.pane} of {whose.removeprefix('default/')}"]
@@ -102,7 +102,7 @@ def _pane_head(state: State, log: Log) -> Line:
     return [(style, cells.cut(f"── {' · '.join(parts)} ", state.width)), (style, "─" * state.width)]
 
 
-def _said(state: State) -> Line:
+def _said(state: Screen) -> Line:
     if state.typing is not None:
         what = "filter" if state.typing is Typing.FILTER else "search in the log"
         return [("key", f"{what}: "), ("", getattr(state, str(state.typing))), ("cursor", " ")]
@@ -120,7 +120,7 @@ def _said(state: State) -> Line:
     return [("dim", " · ".join(notes))]
 
 
-def _hints(state: State) -> Line:
+def _hints(state: Screen) -> Line:
     line: Line = []
     for key, does in _HINTS:
         if cells.length(line) + len(key) + len(does) + 3 > state.width:

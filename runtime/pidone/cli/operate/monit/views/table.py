@@ -9,7 +9,7 @@ from pidone.cli.operate.monit import cells, rows
 from pidone.cli.operate.monit.cells import Line
 from pidone.cli.operate.monit.layout import Layout
 from pidone.cli.operate.monit.rows import Row
-from pidone.cli.operate.monit.state import State
+from pidone.cli.operate.monit.state import Screen
 from pidone.record import Record
 
 _STYLES: Final = {
@@ -44,7 +44,7 @@ class Column(Record):
     begin: int
 
 
-def columns(state: State, shown: list[Row]) -> list[Column]:
+def columns(state: Screen, shown: list[Row]) -> list[Column]:
     """Those there is room for: names shrink first, then sparklines, the next run and the uptime go."""
     widths, why = _wanted(state, shown)
 
@@ -64,7 +64,7 @@ def columns(state: State, shown: list[Row]) -> list[Column]:
     return found
 
 
-def _wanted(state: State, shown: list[Row]) -> tuple[dict[str, int], int]:
+def _wanted(state: Screen, shown: list[Row]) -> tuple[dict[str, int], int]:
     """How wide each column would be best, and the last one should be at least."""
     texts = [cell_texts(row) for row in shown]
     best = {name: max([len(name), *(cells.width(each[name]) for each in texts)]) for name in rows.COLUMNS}
@@ -80,7 +80,7 @@ def _wanted(state: State, shown: list[Row]) -> tuple[dict[str, int], int]:
     return widths, max(_LEAST_WHY, min(best["why"], _MOST_WHY))
 
 
-def column_at(state: State, column: int) -> str:
+def column_at(state: Screen, column: int) -> str:
     """The name of the column that is there, to sort by; empty if there is none."""
     for each in columns(state, rows.all_rows(state)):
         if each.begin <= column <= each.begin + each.width:
@@ -88,7 +88,7 @@ def column_at(state: State, column: int) -> str:
     return ""
 
 
-def lines(state: State, shown: list[Row], place: Layout) -> list[Line]:
+def lines(state: Screen, shown: list[Row], place: Layout) -> list[Line]:
     """The head, and the rows that are to be seen."""
     there = columns(state, shown)
     scale = _scale(state, shown)
@@ -141,16 +141,16 @@ def _at(moment: str | None) -> str:
     return datetime.fromisoformat(moment).strftime("%m-%d %H:%M") if moment else ""
 
 
-def _top(state: State, shown: list[Row]) -> float:
+def _top(state: Screen, shown: list[Row]) -> float:
     values = (value for row in shown for value in state.shot.cpu.get(row.key, ()))
     return cells.ceiling(max(values, default=0.0))
 
 
-def _scale(state: State, shown: list[Row]) -> str:
+def _scale(state: Screen, shown: list[Row]) -> str:
     return f"0-{_top(state, shown):.0f}%"
 
 
-def _head(state: State, there: list[Column], scale: str) -> Line:
+def _head(state: Screen, there: list[Column], scale: str) -> Line:
     line: Line = [("head", " " * _MARGIN)]
     for each in there:
         text = scale if each.name == "spark" else each.name
@@ -167,7 +167,7 @@ def _head(state: State, there: list[Column], scale: str) -> Line:
     return line
 
 
-def _row(state: State, row: Row, there: list[Column], *, top: float, chosen: bool) -> Line:
+def _row(state: Screen, row: Row, there: list[Column], *, top: float, chosen: bool) -> Line:
     texts = cell_texts(row)
     sign = "+" if row.key in state.marked else " "
     folded = row.instance is None and ("▸" if row.key in state.folded else "▾")
