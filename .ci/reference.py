@@ -51,7 +51,7 @@ def texts(nodes: Sequence[ast.expr]) -> list[str]:
 def metrics() -> list[Metric]:
     """All that the code of the control side can put out, by name."""
     found = set()
-    for path in (RUNTIME / "control").glob("*.py"):
+    for path in (RUNTIME / "control").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             words: list[str] = []
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):

@@ -147,7 +147,7 @@ def test_a_control_side_that_cannot_be_loaded_says_so_and_does_not_spin(tmp_path
     """An upgrade in place takes a module away before the first client: one error, an answer, no busy loop."""
     path = tmp_path / "control.sock"
     with copied(tmp_path, SLEEPER) as run:
-        router = tmp_path / "lib" / "pidone" / "control" / "router.py"
+        router = tmp_path / "lib" / "pidone" / "control" / "http" / "router.py"
         kept = router.read_text()
         router.unlink()
         before = cpu_s(run.pid)
@@ -226,7 +226,7 @@ def ask(path: Path) -> tuple[int, bytes]:
         (("--admin", "127.0.0.1:99999"), "expected a port from 0 to 65535"),
         (("--admin", "no.such.host.invalid:80"), "admin = 'no.such.host.invalid:80': "),
         (("--admin", "127.0.0.1:{free}", "--admin-token-file", "/nothing"), "admin_token_file = '/nothing'"),
-        (("--admin", "127.0.0.1:{free}", "--admin-token-file", "/dev/null"), "the file is empty"),
+        (("--admin", "127.0.0.1:{free}", "--admin-token-file", "/dev/null"), "is not a regular file"),
     ],
 )
 def test_an_admin_address_that_cannot_be_served_ends_the_start(
