@@ -25,6 +25,18 @@ async def app(scope, receive, send):
 """
 
 
+def test_no_inspector_is_opened_that_nobody_has_allowed(tmp_path: Path, node: str, port: int) -> None:
+    """Whoever shares the loopback address could run code in the worker: it is replaced without a stack."""
+    app = node_app(node, port, script="hangs.cjs", instances=2, hang_timeout="1200ms", kill_timeout="1s")
+    with running(tmp_path, app) as site:
+        get(port, "/loop")
+        record = site.run.expect(event="instance.hung")
+        assert "computes without an end" in record["message"]
+        assert "stack" not in record
+        site.run.expect(event="instance.online", count=3)
+        assert "ebugger" not in str(site.run.records)
+
+
 @pytest.mark.parametrize(
     ("path", "doing"), [("wait", "waits in the kernel"), ("loop", "computes without an end")]
 )

@@ -161,6 +161,7 @@ class Assembly:
             on_message=self._message,
             on_ignored=request.on_ignored,
             patience=needs.hang_timeout(app),
+            may_be_inspected=needs.may_be_inspected(app),
             on_hung=request.report.hung,
         )
         self._fds.update(self._ipc.fds)

@@ -14,7 +14,8 @@ _LONGEST_IDLE: Final[Seconds] = 2.0
 _VERSION: Final = "0123456789.t"
 _HELPED: Final = ("uvicorn", "hypercorn")
 _DEBUGGERS: Final = ("pdb", "debugpy")
-_NO_DEBUGGER: Final = ("--inspect-port", "--inspect-publish-uid")
+_INSPECT_PORT: Final = "--inspect-port"
+_NO_DEBUGGER: Final = (_INSPECT_PORT, "--inspect-publish-uid")
 """They say only where it would be."""
 
 
@@ -141,9 +142,19 @@ def backlog_timeout(app: AppSpec) -> Seconds | None:
     return app.hang_timeout if is_asked else None
 
 
+def may_be_inspected(app: AppSpec) -> bool:
+    """Whether Node's inspector may be opened in it: whoever reaches that can run code as the app's user."""
+    return any(word.startswith(_INSPECT_PORT) for word in _node_options(app))
+
+
+def _node_options(app: AppSpec) -> tuple[str, ...]:
+    """The words among which options for Node are."""
+    return (*app.argv, *variable(app, "NODE_OPTIONS").split())
+
+
 def _is_debugged(app: AppSpec) -> bool:
     """Whether it is started to be debugged: it stands still at each breakpoint."""
-    words = (*app.argv, *variable(app, "NODE_OPTIONS").split())
+    words = _node_options(app)
     inspects = any(word.startswith("--inspect") and not word.startswith(_NO_DEBUGGER) for word in words)
     return inspects or any(word in _DEBUGGERS for word in words)
 

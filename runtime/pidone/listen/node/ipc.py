@@ -33,6 +33,7 @@ class Ipc:
         on_message: Callable[[object], None],
         on_ignored: Callable[[str], None],
         patience: Seconds | None,
+        may_be_inspected: bool,
         on_hung: Callable[[str, str], None],
     ) -> None:
         """`number` is the child's descriptor. With sockets the process becomes a cluster worker.
@@ -67,6 +68,7 @@ class Ipc:
         if patience is not None and preload is not None:
             self._heartbeat = Heartbeat(loop, patience, self._conversation.ping, self._is_hung)
         self._on_hung = on_hung
+        self._may_be_inspected = may_be_inspected
         self._looking: asyncio.Task[None] | None = None
         self._pid = 0
         self.fds: Mapping[int, int] = {number: self._theirs.fileno()}
@@ -133,6 +135,9 @@ class Ipc:
             self._heartbeat.answered()
 
     def _is_hung(self, why: str) -> None:
+        if not self._may_be_inspected:
+            self._on_hung(why, "")
+            return
         self._looking = self._loop.create_task(self._tell_where(why))
 
     async def _tell_where(self, why: str) -> None:

@@ -2,12 +2,12 @@
 
 Node opens that at SIGUSR1 in a thread of its own (src/inspector_agent.cc), which needs no loop; a pause
 interrupts JavaScript that computes, and Atomics.wait. It costs a process nothing until then, listens on the
-loopback address, and is closed again with the answer. It speaks the Chrome DevTools Protocol:
+loopback address, and is closed again with the answer. Meanwhile whoever shares that address could run code in
+the process: so it is asked only where the app's options allow it. It speaks the Chrome DevTools Protocol:
 https://chromedevtools.github.io/devtools-protocol/v8/Debugger/
 """
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -15,7 +15,6 @@ from typing import Any, Final
 
 import wsproto
 import wsproto.events as ws
-import wsproto.utilities
 
 from pidone.ecosystem.spec import Seconds
 from pidone.listen.sockets.holders import listening_ports
@@ -27,14 +26,17 @@ _LOOKS: Final = 25
 _HOST: Final = "127.0.0.1"
 _CHUNK: Final = 65536
 _MOST_FRAMES: Final = 50
+_MOST_BYTES: Final = 16 << 20
+"""Of all that it says: it tells of each script. The process may be anything, and this one shall not grow."""
 
 
 async def javascript_stack(pid: int) -> str:
     """Where its main thread is, the innermost call first; empty if that cannot be had."""
-    with contextlib.suppress(OSError, EOFError, ValueError, LookupError, wsproto.utilities.ProtocolError):
+    try:
         async with asyncio.timeout(PATIENCE):
             return await _stack(pid)
-    return ""
+    except Exception:  # noqa: BLE001 (whoever is there may answer anything, and it hangs all the same)
+        return ""
 
 
 async def _stack(pid: int) -> str:
@@ -46,7 +48,7 @@ async def _stack(pid: int) -> str:
         writer.write(f"GET /json/list HTTP/1.1\r\nHost: {_HOST}:{port}\r\nConnection: close\r\n\r\n".encode())
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
         length = int(head.partition("content-length:")[2].split()[0])
-        body = await reader.readexactly(length)  # the connection stays open
+        body = await reader.readexactly(min(length, _CHUNK))  # the connection stays open
     finally:
         writer.close()
     url = str(json.loads(body)[0]["webSocketDebuggerUrl"])
@@ -81,7 +83,9 @@ class _Debugger:
         """Pause, look, have the inspector closed. The program goes on when the connection ends."""
         self._writer.write(self._wire.send(ws.Request(host=host, target=target)))
         scripts: dict[str, str] = {}
-        while data := await self._reader.read(_CHUNK):
+        left = _MOST_BYTES
+        while left > 0 and (data := await self._reader.read(_CHUNK)):
+            left -= len(data)
             self._wire.receive_data(data)
             for event in self._wire.events():
                 if isinstance(event, ws.AcceptConnection):
