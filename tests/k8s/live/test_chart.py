@@ -96,7 +96,7 @@ def test_a_reload_in_a_pod_is_not_noticed(released: Space) -> None:
 
 
 def test_an_upgrade_replaces_the_pods(released: Space, file: Path) -> None:
-    """`helm upgrade` with a changed ecosystem: new pods, which have it."""
+    """`helm upgrade` with a changed ecosystem: new pods, which have it, and no request fails."""
     released.wait_until_rolled_out()
     before = set(released.names())
     text = released.ecosystem_text()
@@ -104,9 +104,12 @@ def test_an_upgrade_replaces_the_pods(released: Space, file: Path) -> None:
     changed = file.with_name("api.toml")
     changed.write_text(text.replace('instances = "max"', "instances = 3"))
     words = ["--values", str(file), "--set-file", rf"ecosystems.api\.toml={changed}"]
-    helm(released, "upgrade", "sample", str(CHART), *words)
-    released.wait_until_rolled_out("deployment/backend")
-    released.settle(2)
+    with load(released, rate=50) as program:
+        helm(released, "upgrade", "sample", str(CHART), *words)
+        released.wait_until_rolled_out("deployment/backend")
+        released.settle(2)
+        report = program.finish()
+    assert report["failed"] == 0, report
     assert not before & set(released.names())
     for pod in released.names():
         until(lambda pod=pod: len(released.instances(pod, "api")) == 3, "three processes")  # type: ignore[misc]
@@ -119,5 +122,5 @@ def test_an_uninstallation_leaves_nothing(released: Space) -> None:
     with released.following(pod) as records:
         helm(released, "uninstall", "sample")
         last = list(records)[-1]
-    assert last["event"] == "runtime.exit"
+    assert (last["event"], last["code"]) == ("runtime.exit", 0)
     until(lambda: not released.get("deployments"), "the deployments to be gone")
