@@ -121,6 +121,7 @@ UNUSED = (
 UNUSED_BELOW = {
     "encodings": re.compile(r"(?!aliases|ascii|charmap|idna|latin_1|punycode|raw_|unicode_|utf_|__init__)"),
     "asyncio": re.compile(r"__main__"),
+    "concurrent/futures": re.compile(r"process"),
     "email": re.compile(r"mime"),
     "html": re.compile(r"parser"),
     "http": re.compile(r"cookie"),

@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import subprocess
+import threading
 import tomllib
 from collections.abc import Iterator
 from functools import partial
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 from control.operated import SLEEPER, Operated, command, operated
-from harness import PIDONE, PYTHON, eventually, pidone
+from harness import DEADLINE_S, PIDONE, PYTHON, eventually, pidone
 
 FLOUR = f"""
 [[apps]]
@@ -126,13 +127,17 @@ def test_logs_follow(tmp_path: Path) -> None:
             [PIDONE, "logs", "-f", "--app", "cat", "--socket", it.socket], stdout=subprocess.PIPE, text=True
         ) as follower,
     ):
-        assert follower.stdout is not None
-        eventually(lambda: it.command("send", "cat", "one").returncode == 0)
-        while "one" not in follower.stdout.readline():
-            pass
-        it.command("send", "cat", "two")
-        assert "two" in follower.stdout.readline()
-        follower.kill()
+        limit = threading.Timer(DEADLINE_S, follower.kill)
+        try:
+            assert follower.stdout is not None
+            eventually(lambda: it.command("send", "cat", "zero").returncode == 0)
+            limit.start()
+            for word in ("one", "two"):  # events of the app are among its lines
+                it.command("send", "cat", word)
+                assert any(f'"{word}' in line for line in follower.stdout)
+        finally:
+            limit.cancel()
+            follower.kill()
 
 
 @pytest.mark.parametrize(

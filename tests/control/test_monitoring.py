@@ -13,7 +13,7 @@ import yaml
 import pidone.control
 
 FOLDER = Path(__file__).parents[2] / "k8s" / "monitoring"
-CONTROL = Path(pidone.control.__file__).parent
+CONTROL = Path(pidone.control.__file__).parent / "answers"
 SOURCE = "".join((CONTROL / name).read_text() for name in ("metrics.py", "container_metrics.py"))
 
 

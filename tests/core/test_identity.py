@@ -209,7 +209,7 @@ def test_a_webhook_is_delivered_by_the_runtime(open_path: Path, root: None) -> N
 
     class Receiver(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            senders = [pid for pid in descendants(run.pid) if "control.webhook" in command_of(pid)]
+            senders = [pid for pid in descendants(run.pid) if "control.alerts.webhook" in command_of(pid)]
             owners.extend(Path(f"/proc/{pid}").stat().st_uid for pid in senders)
             self.send_response(200)
             self.end_headers()

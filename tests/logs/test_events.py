@@ -28,9 +28,21 @@ def events_in_code() -> Iterator[tuple[str, set[str]]]:
             ):
                 for name in filter(EVENT.fullmatch, _strings(node.args[:3])):
                     yield name, {word.arg for word in node.keywords if word.arg} - {"key"}
+            for value in _called_event(node):  # what a policy wishes to have told
+                yield from ((name, set()) for name in filter(EVENT.fullmatch, _strings([value])))
 
 
 EVENT = re.compile(r"[a-z]+\.[a-z_]+")
+
+
+def _called_event(node: ast.AST) -> Iterator[ast.AST]:
+    """What is given to something that is called `event`."""
+    if isinstance(node, ast.keyword) and node.arg == "event":
+        yield node.value
+    elif isinstance(node, ast.AnnAssign | ast.Assign) and node.value is not None:
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        if any(isinstance(target, ast.Name) and target.id == "event" for target in targets):
+            yield node.value
 
 
 def _strings(nodes: Iterable[ast.AST]) -> Iterator[str]:
@@ -60,7 +72,13 @@ def test_the_table_has_the_fields_of_the_code() -> None:
 
 LABELLED = {
     "runtime.error": ("logger", "exc_info", "state"),
+    "runtime.warning": ("logger",),
+    "config.reload": ("added", "removed", "changed", "scaled"),
+    "instance.memory": ("rss_bytes", "limit_bytes"),
     "instance.memory_soft": ("rss_bytes",),
+    "instance.memory_softened": ("before_bytes", "after_bytes"),
+    "preload.ready": ("pid", "after_s", "modules"),
+    "preload.refused": ("pid", "after_s"),
     "hook.done": ("hook",),
     "hook.failed": ("hook",),
 }

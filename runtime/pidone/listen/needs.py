@@ -81,9 +81,12 @@ def gains_rights(app: AppSpec) -> bool:
     """
     try:
         status = os.stat(app.argv[0])
-        has_capabilities = "security.capability" in os.listxattr(app.argv[0])
-    except OSError:  # it is not there, or on a file system without such things
+    except OSError:  # it is not there
         return False
+    try:
+        has_capabilities = "security.capability" in os.listxattr(app.argv[0])
+    except OSError:  # on a file system without such things
+        has_capabilities = False
     is_root = app.uid is None and os.geteuid() == 0
     becomes_another = status.st_mode & stat.S_ISUID and not (is_root and status.st_uid == 0)
     joins_others = status.st_mode & stat.S_ISGID and not (is_root and status.st_gid == 0)
