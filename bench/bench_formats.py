@@ -47,7 +47,7 @@ _READ: Final = """if True:
     import sys, time, os
     from pathlib import Path
     from pidone.ecosystem.formats import read
-    from pidone.supervise.runtime.loading import in_child
+    from pidone.supervise.run.loading import in_child
     started = time.perf_counter()
     in_child(lambda: read(Path(sys.argv[1]), env=os.environ, argv=[], cpus=4))
     print(1000 * (time.perf_counter() - started))

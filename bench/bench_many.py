@@ -44,8 +44,8 @@ def measured(wait):
         finally:
             began[:] = time.monotonic(), time.thread_time()
     return waiting
-import pidone.supervise.runtime.loop
-pidone.supervise.runtime.loop.wait = measured(pidone.supervise.runtime.loop.wait)
+import pidone.supervise.run.loop
+pidone.supervise.run.loop.wait = measured(pidone.supervise.run.loop.wait)
 selectors.EpollSelector.select = measured(selectors.EpollSelector.select)
 runpy.run_path(sys.argv[0], run_name="__main__")
 """

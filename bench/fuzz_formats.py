@@ -22,7 +22,7 @@ import yaml  # noqa: F401 as above
 from pidone.ecosystem.formats import read, toml, yaml12  # noqa: F401 as above
 from pidone.ecosystem.formats.javascript import engine, esm  # noqa: F401 as above
 from pidone.errors import ConfigError
-from pidone.supervise.runtime.loading import in_child
+from pidone.supervise.run.loading import in_child
 
 _SLOW_S: Final = 3.0
 

@@ -18,7 +18,7 @@ DEAF = "trap '' TERM; echo up; while :; do sleep 0.05; done"
 IN_A_TURN = "pidone.supervise.app:App.reconcile"
 IN_A_TIMER = "pidone.supervise.features:Features._catch_up"
 AT_AN_END = "pidone.supervise.features:Features.explain"
-BY_A_READER = "pidone.supervise.runtime.session:Session._signals_arrived"
+BY_A_READER = "pidone.supervise.run.session:Session._signals_arrived"
 
 
 def runtime(folder: Path, callback: str, file: str) -> Running:

@@ -70,7 +70,7 @@ def test_without_a_process_to_be_had_a_start_says_so(tmp_path: Path) -> None:
     """A limit of processes that is reached is no bug of ours."""
     command = (
         "import os, resource, sys; from pidone.cli.main import dispatch;"
-        "import pidone.supervise.runtime.loading;"
+        "import pidone.supervise.run.loading;"
         "import pidone.init.signals, pidone.init.bare.output, pidone.init.exitcodes;"
         "os.setgroups([]); os.setgid(64321); os.setuid(64321);"
         "resource.setrlimit(resource.RLIMIT_NPROC, (0, 0)); sys.exit(dispatch(['pidone', '--', 'true']))"

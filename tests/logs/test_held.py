@@ -16,7 +16,7 @@ from logs.relaying import Stage, app, stage
 
 from pidone.contracts import Outlet
 from pidone.logs import output
-from pidone.supervise.runtime.loop import EarlyLoop
+from pidone.supervise.run.loop import EarlyLoop
 
 MANY = 300
 

@@ -14,7 +14,7 @@ from sim.world import SimBox, SimLoading, SimSampler, World, environ_file
 import pidone.supervise.hooks.hooks
 import pidone.supervise.memory.driver
 import pidone.supervise.memory.oom
-import pidone.supervise.runtime.loading
+import pidone.supervise.run.loading
 import pidone.supervise.spreading
 import pidone.supervise.times.alarms
 import pidone.supervise.watching.changes
@@ -33,9 +33,9 @@ from pidone.supervise.ending import Ending
 from pidone.supervise.instances.instance import Instance
 from pidone.supervise.instances.states import State
 from pidone.supervise.process import leftovers
-from pidone.supervise.runtime import loop, session
-from pidone.supervise.runtime.loading import Loading
-from pidone.supervise.runtime.session import Parts, Session, Surroundings
+from pidone.supervise.run import loop, session
+from pidone.supervise.run.loading import Loading
+from pidone.supervise.run.session import Parts, Session, Surroundings
 
 _EPOCH: Final = datetime(2026, 3, 2, tzinfo=UTC)
 """Wall clock when the turned one stands at 0."""

@@ -13,8 +13,8 @@ import pytest
 from harness import children
 
 from pidone.errors import ConfigError, UsageError
-from pidone.supervise.runtime import loading
-from pidone.supervise.runtime.loading import Interrupted, Loading, in_child
+from pidone.supervise.run import loading
+from pidone.supervise.run.loading import Interrupted, Loading, in_child
 
 
 def descriptors() -> list[str]:

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import pytest
 from harness import PYTHON
 
-from pidone.supervise.runtime.loop import EarlyLoop
+from pidone.supervise.run.loop import EarlyLoop
 
 LONG = 60.0
 """An early time that no test waits for: whatever happens, happens before the hand-over."""
@@ -203,7 +203,7 @@ def test_asyncio_is_imported_only_after_a_moment() -> None:
     """A loop that is stopped early never imports it; one that goes on does, without ssl."""
     code = """
         import sys
-        from pidone.supervise.runtime.loop import EarlyLoop
+        from pidone.supervise.run.loop import EarlyLoop
         for early_time in (60, 0):
             loop = EarlyLoop(early_time)
             def look():
@@ -221,7 +221,7 @@ def test_a_loop_that_cannot_be_had_yet_is_asked_for_again(
     make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Without a descriptor for epoll, readers and timers go on as before; later the real loop takes over."""
-    monkeypatch.setattr("pidone.supervise.runtime.loop.TRY_AGAIN_S", 0.05)
+    monkeypatch.setattr("pidone.supervise.run.loop.TRY_AGAIN_S", 0.05)
     loop = make_loop(0.0)
     read, write = os.pipe()
     heard: list[bytes] = []
@@ -257,7 +257,7 @@ def test_asyncio_is_imported_in_several_turns() -> None:
     """Its largest parts come one by one, and what is due has its turn between them."""
     code = """
         import sys
-        from pidone.supervise.runtime.loop import PARTS, EarlyLoop
+        from pidone.supervise.run.loop import PARTS, EarlyLoop
         before = set(sys.modules)
         loop, seen = EarlyLoop(0.0), []
         def look():

@@ -13,7 +13,7 @@ from pidone.ecosystem.problems import did_you_mean, shown
 from pidone.ecosystem.spec import Ecosystem
 from pidone.errors import ConfigError
 from pidone.init.bare.execute import undo_locale_coercion
-from pidone.supervise.runtime.reread import FileRequest
+from pidone.supervise.run.reread import FileRequest
 
 
 def load_another(asked: FileRequest, words: list[str], name: str, cwd: str) -> Ecosystem:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from pidone.ecosystem.spec import Ecosystem
-    from pidone.supervise.runtime.reread import FileRequest
+    from pidone.supervise.run.reread import FileRequest
 
 
 START = "start"
@@ -201,7 +201,7 @@ def _start(words: list[str], name: str) -> int:
         code = answer(words)
         if code is not None:
             return code
-    from pidone.supervise.runtime.loading import Loading
+    from pidone.supervise.run.loading import Loading
 
     try:
         cwd = os.getcwd()

@@ -16,14 +16,14 @@ from pidone.init.bare.output import complain
 from pidone.init.exitcodes import ExitCode
 from pidone.init.signals import SignalInbox
 from pidone.record import EMPTY, Record
-from pidone.supervise.runtime.loading import Interrupted, Loading
+from pidone.supervise.run.loading import Interrupted, Loading
 
 if TYPE_CHECKING:
     from pidone.control.admin import Admin
     from pidone.ecosystem.options import LoadOptions
     from pidone.ecosystem.spec import RuntimeSpec
-    from pidone.supervise.runtime.reread import FileRequest
-    from pidone.supervise.runtime.session import Closable, Parts
+    from pidone.supervise.run.reread import FileRequest
+    from pidone.supervise.run.session import Closable, Parts
 
 USAGE: Final = """\
 usage: pidone [start] [OPTIONS] [FILE...] [-- ARGS...]
@@ -183,8 +183,8 @@ def run(
     from pidone.init.bare.execute import undo_locale_coercion
     from pidone.init.spawn import keep_descriptors_private
     from pidone.supervise.ending import Ending
-    from pidone.supervise.runtime.session import Session, Surroundings
-    from pidone.supervise.runtime.termination import leave_message
+    from pidone.supervise.run.session import Session, Surroundings
+    from pidone.supervise.run.termination import leave_message
 
     try:
         ecosystem = loading.wait(inbox.has_stop)

@@ -12,8 +12,8 @@ from pidone.control.targets import Target
 from pidone.ecosystem.spec import AppSpec, Ecosystem
 from pidone.errors import ListenError
 from pidone.record import EMPTY
-from pidone.supervise.runtime.reread import FileRequest
-from pidone.supervise.runtime.session import Parts
+from pidone.supervise.run.reread import FileRequest
+from pidone.supervise.run.session import Parts
 
 UNUSABLE: Final = 422
 """Status: the file is wrong, and nothing was changed."""

@@ -14,7 +14,7 @@ from pidone.ecosystem.spec import Seconds
 from pidone.signames import parse_signal, signal_name
 from pidone.supervise.app import App
 from pidone.supervise.instances.instance import Instance
-from pidone.supervise.runtime.session import Parts
+from pidone.supervise.run.session import Parts
 from pidone.supervise.supervisor import Phase
 from pidone.supervise.wanted import ReloadState
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pidone.control import socket_file
 from pidone.control.admin import Admin
-from pidone.supervise.runtime.session import Closable, Parts
+from pidone.supervise.run.session import Closable, Parts
 from pidone.throttle import Throttle
 
 if TYPE_CHECKING:

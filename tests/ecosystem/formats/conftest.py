@@ -11,7 +11,7 @@ from harness import DEADLINE_S
 from pidone.ecosystem.document import Document
 from pidone.ecosystem.formats import read
 from pidone.ecosystem.formats.javascript import node
-from pidone.supervise.runtime import loading
+from pidone.supervise.run import loading
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from pidone.ecosystem import files
 from pidone.ecosystem.formats import read
 from pidone.ecosystem.formats.javascript import node
 from pidone.errors import ConfigError
-from pidone.supervise.runtime import loading
+from pidone.supervise.run import loading
 
 APP = "module.exports = { apps: [{ script: 'a.js' }] };"
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
@@ -218,7 +218,7 @@ def test_the_engine_never_enters_the_process_that_asks(tmp_path: Path) -> None:
         import os, sys
         from pathlib import Path
         from pidone.ecosystem.formats import read
-        from pidone.supervise.runtime.loading import in_child
+        from pidone.supervise.run.loading import in_child
         before = os.listdir("/proc/self/fd")
         for name in ("e.config.js", "e.yml"):
             print(in_child(lambda: read(Path(name), env={}, argv=[], cpus=1)).apps)
@@ -240,7 +240,7 @@ _READ_BOTH = """if True:
     import os
     from pathlib import Path
     from pidone.ecosystem.formats import read
-    from pidone.supervise.runtime.loading import in_child
+    from pidone.supervise.run.loading import in_child
     assert os.getuid() == 65534
     for name in ("plain.config.js", "package.config.js"):
         print(in_child(lambda: read(Path(name), env={"PATH": "/usr/bin:/bin"}, argv=[], cpus=1)).apps)

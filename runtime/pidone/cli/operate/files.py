@@ -10,7 +10,7 @@ from pidone.ecosystem.spec import Seconds
 from pidone.record import EMPTY
 
 _READING: Final[Seconds] = 100.0
-"""Longer than a file may take to be read (`supervise.runtime.loading`)."""
+"""Longer than a file may take to be read (`supervise.run.loading`)."""
 _NOT_TOLD: Final = frozenset({"_", "PWD", "OLDPWD", "SHLVL", "TERM", "COLUMNS", "LINES", "LC_CTYPE"})
 """Variables that belong to the shell or terminal of whoever asks, or to our own interpreter."""
 

@@ -45,7 +45,7 @@ def text_of(runtime: Client, *, as_json: bool = False) -> str:
     from pidone.ecosystem.load import document_of, read_document
     from pidone.ecosystem.output.snapshot import snapshot
     from pidone.ecosystem.output.text import json_text, toml_text
-    from pidone.supervise.runtime.loading import in_child
+    from pidone.supervise.run.loading import in_child
 
     overview = runtime.get("api")
     options = _started_as(runtime, overview)

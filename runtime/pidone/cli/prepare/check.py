@@ -30,7 +30,7 @@ def check(file: tuple[str, ...], *, as_json: bool, strict: bool, env: str | None
     from pidone.ecosystem.output.resolved import as_plain, as_text
     from pidone.ecosystem.spec import Ecosystem
     from pidone.host.cpus import available_cpus
-    from pidone.supervise.runtime.loading import in_child
+    from pidone.supervise.run.loading import in_child
 
     cpus = available_cpus()
     names = tuple(only.replace(",", " ").split())

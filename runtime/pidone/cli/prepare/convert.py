@@ -51,7 +51,7 @@ def converted(source: Path | None, out: Path | None, options: LoadOptions, *, as
     from pidone.ecosystem.load import read_document
     from pidone.ecosystem.output.convert import Converted, OutputFile, convert
     from pidone.ecosystem.output.text import json_text, toml_text
-    from pidone.supervise.runtime.loading import in_child
+    from pidone.supervise.run.loading import in_child
 
     folder = Path(os.path.normpath(options.cwd / (out.parent if out else "")))
     is_toml = not as_json if out is None else out.suffix == ".toml"

@@ -71,7 +71,7 @@ def _step(name: str, action: Callable[[], str]) -> Result:
 def _checks(file: str, env_name: str | None) -> "tuple[SmokeCheck, ...]":
     from pidone.ecosystem.load import load
     from pidone.ecosystem.options import LoadOptions
-    from pidone.supervise.runtime.loading import in_child
+    from pidone.supervise.run.loading import in_child
 
     checks: tuple[SmokeCheck, ...] = in_child(lambda: load(Path(file), LoadOptions(env_name=env_name)).smoke)
     return checks

@@ -11,7 +11,7 @@ from pidone.host.cgroup import Box
 from pidone.interpreter import module_argv
 from pidone.supervise.app import App
 from pidone.supervise.process.commands import Commands
-from pidone.supervise.runtime.session import Parts
+from pidone.supervise.run.session import Parts
 
 INTERVAL: Final[Seconds] = 2.0
 COMMAND_TIME: Final[Seconds] = 30.0

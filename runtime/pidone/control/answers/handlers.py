@@ -31,7 +31,7 @@ from pidone.masking import mask
 from pidone.supervise.app import App
 from pidone.supervise.instances.instance import Instance
 from pidone.supervise.ledger import Happening
-from pidone.supervise.runtime.session import Parts
+from pidone.supervise.run.session import Parts
 
 _DEFAULT_LINES: Final = 100
 _ACTION_CHARS: Final = 200

@@ -7,7 +7,7 @@ from pidone.control.http.messages import TEXT, Answer, Request, Response
 from pidone.control.http.router import Access, Handler, Route
 from pidone.supervise.app import App
 from pidone.supervise.ledger import Happening
-from pidone.supervise.runtime.session import Parts
+from pidone.supervise.run.session import Parts
 from pidone.supervise.supervisor import Phase, Supervisor
 
 _YES: Final = Response(200, b"ok\n", TEXT)

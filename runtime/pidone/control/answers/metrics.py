@@ -17,7 +17,7 @@ from pidone.supervise.app import App
 from pidone.supervise.instances.instance import Instance
 from pidone.supervise.instances.states import State
 from pidone.supervise.ledger import AppKey, Durations
-from pidone.supervise.runtime.session import Parts
+from pidone.supervise.run.session import Parts
 
 LAG_INTERVAL: Final[Seconds] = 1.0
 _LAGS: Final = 15

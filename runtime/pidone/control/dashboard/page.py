@@ -6,7 +6,7 @@ from typing import Final
 
 from pidone.control.http.messages import JSON, Answer, Request, Response, as_json
 from pidone.control.http.router import Access, Route
-from pidone.supervise.runtime.session import Parts
+from pidone.supervise.run.session import Parts
 
 _FOLDER: Final = Path(__file__).parent
 _STYLES: Final = ("uplot.css", "style.css")

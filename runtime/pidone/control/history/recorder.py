@@ -10,7 +10,7 @@ from pidone.ecosystem.spec import Seconds
 from pidone.host.cgroup import Box, CpuTime
 from pidone.host.usage import Usage
 from pidone.supervise.ledger import AppKey
-from pidone.supervise.runtime.session import Parts
+from pidone.supervise.run.session import Parts
 
 InstanceKey = tuple[AppKey, int]
 """An app and the index of a slot: whoever comes after is the same line of a chart."""

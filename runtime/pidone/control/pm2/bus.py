@@ -11,7 +11,7 @@ from pidone.logs.history import Follower
 from pidone.supervise.app import App
 from pidone.supervise.instances.instance import Instance
 from pidone.supervise.ledger import Happening
-from pidone.supervise.runtime.session import Parts
+from pidone.supervise.run.session import Parts
 
 _EVENTS: Final = {
     "instance.start": "start",

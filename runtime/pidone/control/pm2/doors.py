@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pidone.control import socket_file
 from pidone.ecosystem.spec import Seconds
-from pidone.supervise.runtime.session import Parts
+from pidone.supervise.run.session import Parts
 from pidone.throttle import Throttle
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from pidone.ecosystem.spec import Seconds
 from pidone.errors import describe_bug
 from pidone.supervise.app import App
 from pidone.supervise.instances.states import State
-from pidone.supervise.runtime.session import Parts
+from pidone.supervise.run.session import Parts
 from pidone.supervise.wanted import ReloadState
 
 _PATIENCE: Final[Seconds] = 600.0

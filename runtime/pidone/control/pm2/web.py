@@ -7,7 +7,7 @@ from typing import Any, Final
 from pidone.control.answers.views import app_view
 from pidone.control.pm2.lists import entries
 from pidone.ecosystem.spec import Bytes
-from pidone.supervise.runtime.session import Parts
+from pidone.supervise.run.session import Parts
 
 _KIB: Final[Bytes] = 1024
 

@@ -1,7 +1,7 @@
 """From a file, or standard input, to a `Document`: formats and shapes, but not what the keys mean.
 
 Everything is read where it is asked for: whoever must not be burdened or endangered by an engine and a parser
-asks in a child (`supervise/runtime/loading.py`), which sets the limits.
+asks in a child (`supervise/run/loading.py`), which sets the limits.
 """
 
 import re

@@ -8,7 +8,7 @@ and ends when the service has answered. It ends too when nobody reads any more (
 import os
 
 from pidone.csignal import signal
-from pidone.supervise.runtime.loading import fork_helper
+from pidone.supervise.run.loading import fork_helper
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:

@@ -24,9 +24,9 @@ from pidone.supervise.faults import SYSTEM_ERRORS, end_processes
 from pidone.supervise.features import Features
 from pidone.supervise.ledger import Ledger
 from pidone.supervise.process.launcher import ForkLauncher
-from pidone.supervise.runtime.loop import new_event_loop
-from pidone.supervise.runtime.reread import FileRequest, Reread, read_in_child
-from pidone.supervise.runtime.signalmap import Reaction, SignalAction, hint, reactions
+from pidone.supervise.run.loop import new_event_loop
+from pidone.supervise.run.reread import FileRequest, Reread, read_in_child
+from pidone.supervise.run.signalmap import Reaction, SignalAction, hint, reactions
 from pidone.supervise.supervisor import LAST_STAND, Phase, Supervisor
 from pidone.throttle import Throttle
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
     from pidone.supervise.preload.zygotes import Zygotes
-    from pidone.supervise.runtime.upwards import Upwards
+    from pidone.supervise.run.upwards import Upwards
 
 STALLED_STDOUT_S: Final = 2.0
 """A stdout that takes nothing for so long when everything has ended is not waited for."""
@@ -264,7 +264,7 @@ class Session:
         if "NOTIFY_SOCKET" not in self._around.environ:
             return
         from pidone.init.service_manager import ServiceManager  # noqa: PLC0415 (few are started so)
-        from pidone.supervise.runtime.upwards import Upwards  # noqa: PLC0415
+        from pidone.supervise.run.upwards import Upwards  # noqa: PLC0415
 
         manager = ServiceManager.find(self._around.environ)
         if manager is not None:

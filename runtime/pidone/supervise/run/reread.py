@@ -9,7 +9,7 @@ from pidone.ecosystem.spec import Ecosystem
 from pidone.errors import ConfigError
 from pidone.init.reaper import Reaper
 from pidone.record import EMPTY, Record
-from pidone.supervise.runtime.loading import Loading
+from pidone.supervise.run.loading import Loading
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
