@@ -294,6 +294,20 @@ def test_a_limit_that_shrank_below_the_size_is_told_once_and_tried_more_and_more
     assert [each.act for each in told] == [Act.TELL]  # another time, told anew
 
 
+def test_a_container_that_shrinks_before_anybody_was_judged_has_shrunk() -> None:
+    """In the first moments: the app did fit, and is not given up."""
+    history = History(spec(max_memory_restart=MemoryShare(fraction=0.8)))
+    history.policy.resized(400 * MIB)
+    who, told = InstanceId("api", 0, 1), []
+    for _ in range(20):
+        for decision in history.sample_all({who: 150 * MIB}, Memory(limit=160 * MIB, usage=0)):
+            if decision.act is Act.REPLACE:
+                who = history.replace(who)
+            else:
+                told.append(decision)
+    assert [(each.act, each.event) for each in told] == [(Act.TELL, "config.warning")]
+
+
 def test_an_app_that_loads_its_data_after_the_start_is_found_out_too() -> None:
     """Below the limit when ready and above it three seconds later, again and again, without growing on."""
     history = History()

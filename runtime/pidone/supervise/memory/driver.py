@@ -98,6 +98,7 @@ class MemoryDriver:
         memory = self._box.memory()
         if memory.ceiling != self._ceiling:
             before, self._ceiling = self._ceiling, memory.ceiling
+            self._policy.resized(before)
             self._tell_resized(before, memory.ceiling)
         self._on_sample()
         self._tell_unreadable()

@@ -188,6 +188,13 @@ class MemoryPolicy:
         known.spec, known.instances = spec, instances
         return is_new
 
+    def resized(self, before: Bytes | None) -> None:
+        """The container had another ceiling until now, which nobody may have been judged by yet."""
+        for app in self._apps.values():
+            limit = resolve(app.spec.max_memory_restart, ceiling=before, instances=app.instances)
+            if limit is not None:
+                app.compare(limit)
+
     def forget(self, key: tuple[str, str]) -> None:
         """Stop watching an app (by `AppSpec.key()`): it was stopped or deleted."""
         self._apps.pop(key, None)
