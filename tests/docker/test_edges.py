@@ -62,6 +62,7 @@ def test_memory_that_shrinks_below_an_app_is_told_once(runtime: str, ecosystem: 
     options = [*ecosystem(LARGE), "--memory", "400m", "--memory-swap", "400m"]
     with Container(runtime, options=options) as container:
         container.expect(message="large")
+        container.expect(event="instance.online")  # its limit is known by then
         docker("update", "--memory", "150m", "--memory-swap", "150m", container.name)
         assert container.expect(event="host.resize", resource="memory")["now"] == 150 << 20
         container.expect(event="instance.memory", app="large")
