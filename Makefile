@@ -8,9 +8,9 @@ BIN    := $(VENV)/bin
 run: $(VENV)/.sample
 	cd docker/backend && PATH="$(CURDIR)/$(BIN):$$PATH" pidone ecosystem.toml
 
-# Tests wait for half of their time: twice as many at once as there are CPUs.
+# Tests wait for half of their time: twice as many at once as there are CPUs, and files of few long tests not last.
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest --numprocesses $(or $(WORKERS),$(shell expr 2 '*' $$(nproc))) --dist loadfile --ignore tests/servers $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(or $(WORKERS),$(shell expr 2 '*' $$(nproc))) --dist loadfile --no-loadscope-reorder --ignore tests/servers $(ARGS)
 
 # The whole runtime in a seeded world: `make sim SEEDS=100000`, and `make sim SEED=n` for one that failed.
 sim: $(VENV)/.ready
