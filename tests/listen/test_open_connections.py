@@ -3,6 +3,8 @@
 import asyncio
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -30,7 +32,9 @@ def test_those_that_stop_in_one_turn_are_seen_by_one_look(
         taken.append(1)
         return real()
 
+    alive = proctree.read(os.getpid())
     monkeypatch.setattr(proctree, "snapshot", count)
+    monkeypatch.setattr(proctree, "read", lambda _: alive)
     together = OpenConnections(loop)
     nobody = range(2**22 + 1, 2**22 + 301)  # beyond what pid_max can be
     for pid in nobody:
@@ -59,3 +63,30 @@ def test_what_is_open_at_the_end_was_cut(loop: asyncio.AbstractEventLoop) -> Non
         finally:
             for sock in (*clients, *accepted):
                 sock.close()
+
+
+SERVER = """
+import socket, time
+server = socket.create_server(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+held = [server.accept() for _ in range(3)]
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_look_after_the_end_changes_nothing(loop: asyncio.AbstractEventLoop) -> None:
+    """A process that has ended and is not buried yet has nothing open any more: that is no answer."""
+    together = OpenConnections(loop)
+    with subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
+        assert process.stdout.readline() == "held\n"
+        together.begin(process.pid, {port})
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        loop.run_until_complete(asyncio.sleep(0.2))
+        assert together.end(process.pid) == 3
+        for client in clients:
+            client.close()

@@ -68,11 +68,14 @@ class OpenConnections:
         """With `owners`, which sockets they have is looked up anew."""
         for leaving in those:
             try:
-                if owners:
-                    leaving.owned = moment.sockets_of(leaving.root)
-                leaving.open = sum(moment.connections(leaving.ports, among=leaving.owned))
+                owned = moment.sockets_of(leaving.root) if owners else leaving.owned
+                found = sum(moment.connections(leaving.ports, among=owned))
             except (OSError, struct.error):  # a sandbox that does not show it, or another user's process
                 leaving.open = None
+                continue
+            process = proctree.read(leaving.root)
+            if process is not None and not process.is_dead:  # else it was seen after its end, with nothing
+                leaving.owned, leaving.open = owned, found
 
 
 class _Leaving:
