@@ -58,7 +58,7 @@ def test_a_server_that_binds_twice_never_gets_ready(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_leaves_is_in_the_way_of_the_next(tmp_path: Path) -> None:
     """A lock that only an orderly end removes; here not even that."""
-    keys = 'share = "none"\nmax_restarts = 2'
+    keys = 'share = "none"\nmax_restarts = 2\nready_delay = "5s"'  # it fails before, however slow
     app = server(free_port(), "leaves a lock", instances=1, keys=keys)
     code, report = prove(tmp_path, app, "--trial", "kill -9")
     assert code == 1
