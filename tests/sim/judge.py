@@ -44,9 +44,10 @@ def can_overlap(app: AppSpec) -> bool:
 class Main:
     """What is known of a main process."""
 
-    def __init__(self, proc: Proc, spec: AppSpec) -> None:
+    def __init__(self, proc: Proc, spec: AppSpec, born: float) -> None:
         self.proc = proc
         self.spec = spec
+        self.born = born
         slot, _, incarnation = proc.mark.rpartition(":")
         self.app, _, index = slot.partition("/")[2].rpartition(":")
         self.index, self.incarnation = int(index), int(incarnation)
@@ -114,7 +115,7 @@ class Judge:
         spec = self._world.broker.preparing
         assert spec is not None
         before = self._mains.get(proc.mark)
-        main = Main(proc, spec)
+        main = Main(proc, spec, self._world.loop.now)
         if before is not None and before.proc.alive:
             self.complain("mark", f"{main} has the mark of a process that lives: pid {before.proc.pid}")
         others = [each for each in self.live(main.app) if each.index == main.index]
@@ -200,6 +201,8 @@ class Judge:
         program = self._world.programs[main.proc.mark]
         if main.is_free or not program.online or app is None or not self._counts(main, app):
             return
+        if main.born == self._world.loop.now:
+            return  # what calls it off was decided before it was there: nobody could count on it yet
         if program.behaviour.unhealthy_after is not None or main.spec.max_memory_restart is not None:
             return  # who is sick may go at once, and who does not fit its limit is ended
         if "pre_stop" in main.spec.hooks:
