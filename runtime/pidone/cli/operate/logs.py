@@ -1,9 +1,15 @@
-"""`logs`: the last records, and with `-f` those to come."""
+"""`logs`: the last records, and with `-f` those to come.
+
+A pattern is tried here and not by the runtime: some take for ever on some lines, and process 1 has no time.
+"""
 
 import json
+import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
+from typing import Final
 
 import click
 
@@ -16,6 +22,8 @@ from pidone.logs.formats.text import Console
 from pidone.logs.levels import LEVELS
 
 app = CommandSet()
+_ALL: Final = 10_000
+"""Records: more than the runtime keeps of an app, and as many as it gives."""
 
 
 @app.command("logs")
@@ -36,7 +44,12 @@ app = CommandSet()
     type=click.Choice(LEVELS),
     help="This level and above.",
 )
-@click.option("--grep", metavar="REGEX", default="", help="Only what it fits: message or fields.")
+@click.option(
+    "--grep",
+    metavar="REGEX",
+    default="",
+    help="Only what it fits: message or fields; with -f, of the last N.",
+)
 @click.option("--since", metavar="TIME", default="", help="10m, 2h, or 2026-01-31T12:00:00Z.")
 @click.option("--until", metavar="TIME", default="", help="Likewise; not with -f.")
 @click.option("--no-events", is_flag=True, help="Only what the apps say, not what happens to them.")
@@ -64,26 +77,40 @@ def logs(
     if follow and until:
         raise click.UsageError("--until is about what was; -f about what comes")
     asked = {
-        "lines": str(max(0, lines)),
+        "lines": str(max(0, lines) if follow or not grep else _ALL),
         "app": ",".join((*targets, *names)),
         "err": "1" if err else "",
         "level": level or "",
-        "grep": grep,
         "since": since,
         "until": until,
         "events": "0" if no_events else "",
     }
     query = {name: value for name, value in asked.items() if value}
+    fits = _fitting(grep)
     if follow:
-        _follow(client(socket), query, as_json=as_json)
+        _follow(client(socket), query, fits, as_json=as_json)
         return
-    records = client(socket).get("api", "logs", **query)["records"]
+    records = list(filter(fits, client(socket).get("api", "logs", **query)["records"]))
+    records = records[len(records) - min(max(0, lines), len(records)) :]
     if as_json:
         print("[" + ", ".join(map(printable, records)) + "]")
         return
     show = _show()
     for record in records:
         print(show(record))
+
+
+def _fitting(pattern: str) -> Callable[[str], bool]:
+    """What decides about a record. Raises CommandError."""
+    try:
+        search = re.compile(pattern).search
+    except (re.error, OverflowError, RecursionError) as error:
+        raise CommandError(f"--grep: expected a regular expression ({error})", os.EX_USAGE) from None
+
+    def fits(record: str) -> bool:
+        return bool(search(str(json.loads(record).get("message", ""))) or search(record))
+
+    return fits if pattern else lambda _: True
 
 
 def _show() -> Callable[[str], str]:
@@ -95,10 +122,12 @@ def _show() -> Callable[[str], str]:
     return lambda record: console.record(json.loads(record))
 
 
-def _follow(runtime: Client, query: dict[str, str], *, as_json: bool) -> None:
+def _follow(runtime: Client, query: dict[str, str], fits: Callable[[str], bool], *, as_json: bool) -> None:
     show = printable if as_json else _show()
     for event, data in runtime.stream("api", "logs", follow="1", **query):
         if event == "lost":
             raise CommandError("too slow: some records were lost")
+        if not fits(data):
+            continue
         sys.stdout.write(show(data) + "\n")
         sys.stdout.flush()

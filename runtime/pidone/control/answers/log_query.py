@@ -1,7 +1,6 @@
-"""Picking records of the log: by app, stream, level, time and text."""
+"""Picking records of the log: by app, stream, level and time. Texts are looked for by whoever asks."""
 
 import json
-import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
@@ -10,16 +9,14 @@ from pidone.control.http.messages import Refusal
 from pidone.logs.levels import LEVELS, of_fields
 
 MOST_LINES: Final = 10_000
-PARAMETERS: Final = ("app", "err", "level", "grep", "since", "until", "events")
+PARAMETERS: Final = ("app", "err", "level", "since", "until", "events")
 _YES: Final = ("1", "true")
 _NO: Final = ("0", "false")
-_SEEN_CHARS: Final = 4096
-"""How much of a record is searched for a text: the effort can grow with a power of the length."""
 
 Pick: TypeAlias = tuple[str, str, int | None]
 """The namespace and name of an app, and which instance; None for all."""
-Check: TypeAlias = Callable[[Mapping[str, Any], str], bool]
-"""Asked of the fields of a record, and of the record as it is written."""
+Check: TypeAlias = Callable[[Mapping[str, Any]], bool]
+"""Asked of the fields of a record."""
 
 
 def choose(query: Mapping[str, str], now: float, picks: Collection[Pick] = ()) -> Callable[[str], bool]:
@@ -30,20 +27,19 @@ def choose(query: Mapping[str, str], now: float, picks: Collection[Pick] = ()) -
 
     def wanted(record: str) -> bool:
         fields = json.loads(record)
-        return all(check(fields, record) for check in checks)
+        return all(check(fields) for check in checks)
 
     return wanted
 
 
 def _asked(query: Mapping[str, str], now: float) -> tuple[Check | None, ...]:
     return (
-        (lambda fields, _: "stream" in fields) if query.get("events") in _NO else None,
+        (lambda fields: "stream" in fields) if query.get("events") in _NO else None,
         _is_error if query.get("err", "") in _YES else None,
         _at_least(query.get("level", "")),
         _within(
             parse_time("since", query.get("since", ""), now), parse_time("until", query.get("until", ""), now)
         ),
-        _with_text(query.get("grep", "")),
     )
 
 
@@ -51,7 +47,7 @@ def _picked(picks: Collection[Pick]) -> Check | None:
     if not picks:
         return None
 
-    def check(fields: Mapping[str, Any], _: str) -> bool:
+    def check(fields: Mapping[str, Any]) -> bool:
         # Lines do not tell their namespace: whoever picks, reads no others.
         space = None if "stream" in fields else fields.get("namespace", "default")
         return any(
@@ -64,7 +60,7 @@ def _picked(picks: Collection[Pick]) -> Check | None:
     return check
 
 
-def _is_error(fields: Mapping[str, Any], _: str) -> bool:
+def _is_error(fields: Mapping[str, Any]) -> bool:
     if "stream" in fields:
         return bool(fields["stream"] == "stderr")
     return fields.get("level") in ("error", "fatal")
@@ -76,7 +72,7 @@ def _at_least(level: str) -> Check | None:
     if level not in LEVELS:
         raise Refusal(400, f"level: expected one of {', '.join(LEVELS)}")
     wanted = LEVELS[LEVELS.index(level) :]
-    return lambda fields, _: (of_fields(fields) or "info") in wanted  # an app may spell its level as it likes
+    return lambda fields: (of_fields(fields) or "info") in wanted  # an app may spell its level as it likes
 
 
 def _within(since: float | None, until: float | None) -> Check | None:
@@ -87,32 +83,9 @@ def _within(since: float | None, until: float | None) -> Check | None:
     if since is None and until is None:
         return None
 
-    def check(fields: Mapping[str, Any], _: str) -> bool:
+    def check(fields: Mapping[str, Any]) -> bool:
         at = _time(fields.get("timestamp"))
         return at is None or ((since is None or at >= since) and (until is None or at <= until))
-
-    return check
-
-
-def _with_text(pattern: str) -> Check | None:
-    """A regular expression that fits the message or what else the record holds."""
-    if not pattern:
-        return None
-    from pidone.ecosystem.values.patterns import backtracks  # noqa: PLC0415 (hardly ever asked for)
-
-    try:
-        search = re.compile(pattern).search
-        is_slow = backtracks(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise Refusal(400, f"grep: expected a regular expression ({error})") from None
-    if is_slow:
-        raise Refusal(
-            400, "grep: a repetition or a choice within a repetition may take for ever on some lines"
-        )
-
-    def check(fields: Mapping[str, Any], record: str) -> bool:
-        message = str(fields.get("message", ""))[:_SEEN_CHARS]
-        return bool(search(message) or search(record[:_SEEN_CHARS]))
 
     return check
 

@@ -259,7 +259,6 @@ _QUERIES: Final[Mapping[str, tuple[str, Any]]] = {
     "since": ("A duration such as `10m`, or a time.", _STRING),
     "until": ("Likewise.", _STRING),
     "level": ("This level and above.", {"enum": ["trace", "debug", "info", "warning", "error", "fatal"]}),
-    "grep": ("A regular expression that fits the message, or what else the record holds.", _STRING),
     "events": ("0: without the runtime's own events.", _YES),
 }
 
