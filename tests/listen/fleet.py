@@ -106,7 +106,9 @@ class Fleet:
         self.folder = folder
         self.loop = asyncio.new_event_loop()
         self.log = Events()
-        self.broker = PortBroker(self.loop, self.log, run_command, own_ports=lambda: OwnPorts(self.loop))
+        self.broker = PortBroker(
+            self.loop, self.log, self.loop, run_command, own_ports=lambda: OwnPorts(self.loop)
+        )
         self.members: list[Member] = []
 
     def __enter__(self) -> Self:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from pidone.contracts import InstanceId, Report
+from pidone.contracts import Clock, InstanceId, Report
 from pidone.ecosystem.spec import AppSpec
 from pidone.listen import needs
 from pidone.listen.handover import Attachment, ProcessHandover, Watch
@@ -45,6 +45,7 @@ class HandoverRequest(Record, kw_only=True):
     ports: AppPorts
     worker_id: int
     run_command: RunCommand | None
+    deadlines: Clock
     own_ports: "Callable[[], OwnPorts]"
     on_ignored: Callable[[str], None]
 
@@ -291,6 +292,7 @@ class Assembly:
             Notify(
                 request.loop,
                 request.report,
+                request.deadlines,
                 label=self._label,
                 watchdog=watchdog,
                 on_ignored=request.on_ignored,
@@ -315,14 +317,15 @@ class Assembly:
         if probe is None:
             return None
         check = check_of(probe, self._probed(), self._port(), self._request.run_command)
-        return lambda: probes.until_ready(probe, check, self._ready("probe"))
+        return lambda: probes.until_ready(probe, check, self._ready("probe"), self._request.deadlines)
 
     def _health(self) -> _Work | None:
         probe = self._request.app.health
         if probe is None:
             return None
         check = check_of(probe, self._probed(), self._port(), self._request.run_command)
-        return lambda: probes.until_failed(probe, check, self._request.report.failed)
+        request = self._request
+        return lambda: probes.until_failed(probe, check, request.report.failed, request.deadlines)
 
     def _probed(self) -> AppSpec:
         """The app as this instance has it: a command that looks at it has to know which one it is."""

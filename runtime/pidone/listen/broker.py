@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from pidone.contracts import InstanceId, Report
+from pidone.contracts import Clock, InstanceId, Report
 from pidone.ecosystem.spec import AppSpec
 from pidone.errors import ListenError
 from pidone.listen import needs
@@ -30,13 +30,18 @@ class PortBroker:
         self,
         loop: asyncio.AbstractEventLoop,
         log: EventLog,
+        deadlines: Clock,
         run_command: RunCommand | None = None,
         *,
         own_ports: "Callable[[], OwnPorts]",
     ) -> None:
-        """`run_command` runs the commands of exec probes; without it they are refused."""
+        """`deadlines` is the clock for what is held against somebody.
+
+        `run_command` runs the commands of exec probes; without it they are refused.
+        """
         self._loop = loop
         self._log = log
+        self._deadlines = deadlines
         self._run_command = run_command
         self._own_ports = own_ports
         self._hangups = HangupWatch(loop)
@@ -79,6 +84,7 @@ class PortBroker:
             ports=self._ports[app.key()],
             worker_id=next(self._worker_ids),
             run_command=self._run_command,
+            deadlines=self._deadlines,
             own_ports=self._own_ports,
             on_ignored=lambda reason: self._ignored(app, who, reason),
         )

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from pidone.contracts import Handover, InstanceId, NoHandover, Report, SocketBroker
+from pidone.contracts import Clock, Handover, InstanceId, NoHandover, Report, SocketBroker
 from pidone.ecosystem.spec import AppSpec, ExecMode
 from pidone.listen import needs
 
@@ -32,10 +32,13 @@ def needs_handover(app: AppSpec) -> bool:
 class LazyBroker:
     """Loads the real broker when the first app needs it."""
 
-    def __init__(self, loop: "AbstractEventLoop", log: "EventLog", run_command: "RunCommand") -> None:
+    def __init__(
+        self, loop: "AbstractEventLoop", log: "EventLog", deadlines: Clock, run_command: "RunCommand"
+    ) -> None:
         """The arguments are those of PortBroker."""
         self._loop = loop
         self._log = log
+        self._deadlines = deadlines
         self._run_command = run_command
         self._made: SocketBroker | None = None
         self._own_ports: OwnPorts | None = None
@@ -45,7 +48,9 @@ class LazyBroker:
         if self._made is None:
             from pidone.listen.broker import PortBroker  # noqa: PLC0415 (what this class is about)
 
-            self._made = PortBroker(self._loop, self._log, self._run_command, own_ports=lambda: self._looks)
+            self._made = PortBroker(
+                *(self._loop, self._log, self._deadlines, self._run_command), own_ports=lambda: self._looks
+            )
         return self._made
 
     @property

@@ -59,7 +59,7 @@ class Features:
     ) -> None:
         """`environ` is the runtime's own, `environment` what a process of an app gets.
 
-        `deadlines` is the clock for what is held against a hook.
+        `deadlines` is the clock for what is held against somebody.
         `apps` lists all there are, and `is_ready` tells whether everything that shall run does.
         `on_cpus` hears how many CPUs the container may use, where an app wants to follow that, and
         `on_zygotes` who forks the workers of apps with `preload`.
@@ -343,7 +343,13 @@ class Features:
         from pidone.supervise.outside.services import Services  # noqa: PLC0415 (only for apps that use it)
 
         if self._services is None:
-            self._services = Services(self._runtime, loop=self._loop, reaper=self._reaper, log=self._log)
+            self._services = Services(
+                self._runtime,
+                loop=self._loop,
+                deadlines=self._deadlines,
+                reaper=self._reaper,
+                log=self._log,
+            )
         return self._services
 
     def _the_spreading(self) -> "Spreading":

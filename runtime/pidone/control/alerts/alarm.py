@@ -8,6 +8,7 @@ from typing import Final
 from pidone.control.alerts.watch import AlertWatch, AppReading, Fired, InstanceReading
 from pidone.ecosystem.spec import Alert, AppSpec, Seconds
 from pidone.host.cgroup import Box
+from pidone.in_time import in_time
 from pidone.interpreter import module_argv
 from pidone.supervise.app import App
 from pidone.supervise.process.commands import Commands
@@ -93,7 +94,9 @@ class Alarm:
 
     async def _run(self, app: AppSpec, alert: Alert, command: AppSpec) -> None:
         try:
-            code = await asyncio.wait_for(self._commands.run(command, command.argv), COMMAND_TIME)
+            code = await in_time(
+                self._commands.run(command, command.argv), COMMAND_TIME, self._parts.deadlines
+            )
             why = f"ended with code {code}" if code else ""
         except TimeoutError:
             why = f"was killed after {COMMAND_TIME:g} s"

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from pidone.contracts import Report
+from pidone.contracts import Clock, Report, Timer
 from pidone.ecosystem.spec import Seconds
 from pidone.init import proctree
 from pidone.listen.readiness.datagrams import Datagrams, DatagramSender
@@ -24,6 +24,7 @@ class Notify:
         self,
         loop: asyncio.AbstractEventLoop,
         report: Report,
+        deadlines: Clock,
         *,
         label: str,
         watchdog: Seconds | None,
@@ -31,12 +32,12 @@ class Notify:
         on_leaving: Callable[[], None],
     ) -> None:
         """`watchdog`: the longest silence that the configuration allows. `on_leaving`: the app stops."""
-        self._loop = loop
         self._report = report
+        self._deadlines = deadlines
         self._on_ignored = on_ignored
         self._on_leaving = on_leaving
         self._watchdog = watchdog
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
         self._is_ready = False
         self._pid = 0
         self._socket = Datagrams(loop, label, on_datagram=self._receive, on_stranger=on_ignored)
@@ -119,7 +120,7 @@ class Notify:
     def _feed_watchdog(self) -> None:
         self._stop_watchdog()
         if self._watchdog is not None and self._is_ready:
-            self._timer = self._loop.call_later(self._watchdog, self._bark)
+            self._timer = self._deadlines.call_later(self._watchdog, self._bark)
 
     def _stop_watchdog(self) -> None:
         if self._timer is not None:

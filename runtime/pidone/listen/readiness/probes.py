@@ -10,8 +10,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
 from typing import Final, TypeAlias
 
+from pidone.contracts import Clock
 from pidone.ecosystem.spec import AppSpec, Probe, Seconds
 from pidone.errors import ListenError
+from pidone.in_time import in_time
 
 RunCommand: TypeAlias = Callable[[AppSpec, tuple[str, ...]], Awaitable[int]]
 """Run a command as the app's user in its folder and environment; its exit code. Cancelling kills it."""
@@ -42,10 +44,10 @@ def check_of(probe: Probe, app: AppSpec, port: int | None, run_command: RunComma
     return lambda: _exec(command, app, probe.exec)
 
 
-async def until_ready(probe: Probe, check: Check, on_ready: Callable[[], None]) -> None:
+async def until_ready(probe: Probe, check: Check, on_ready: Callable[[], None], deadlines: Clock) -> None:
     """Look until it succeeds once; the caller limits the time by cancelling."""
     for pause in pauses(probe):
-        if not await look(check, probe.timeout):
+        if not await look(check, probe.timeout, deadlines):
             on_ready()
             return
         await asyncio.sleep(pause)
@@ -60,7 +62,9 @@ def pauses(probe: Probe) -> Iterator[Seconds]:
             pause = min(pause * _GROWTH, _INTERVAL)
 
 
-async def until_failed(probe: Probe, check: Check, on_failed: Callable[[str], None]) -> None:
+async def until_failed(
+    probe: Probe, check: Check, on_failed: Callable[[str], None], deadlines: Clock
+) -> None:
     """Look every `interval`; `failures` in a row after the `grace` end it."""
     interval = probe.interval or _INTERVAL
     loop = asyncio.get_running_loop()
@@ -68,16 +72,15 @@ async def until_failed(probe: Probe, check: Check, on_failed: Callable[[str], No
     failures = 0
     while failures < probe.failures:
         await asyncio.sleep(interval)
-        problem = await look(check, probe.timeout)
+        problem = await look(check, probe.timeout, deadlines)
         failures = failures + 1 if problem and loop.time() >= counts_from else 0
     on_failed(f"health check failed {failures} times in a row: {problem}")
 
 
-async def look(check: Check, timeout_s: float) -> str:
+async def look(check: Check, timeout_s: Seconds, deadlines: Clock) -> str:
     """One check within its time; what is wrong, or an empty string."""
     try:
-        async with asyncio.timeout(timeout_s):
-            return await check()
+        return await in_time(check(), timeout_s, deadlines)
     except TimeoutError:
         return f"no answer within {timeout_s:g} s"
     except OSError as error:

@@ -11,7 +11,7 @@ from functools import partial
 from signal import SIGKILL
 from typing import TYPE_CHECKING
 
-from pidone.contracts import LogSink, Timer
+from pidone.contracts import Clock, LogSink, Timer
 from pidone.descriptors import close
 from pidone.ecosystem.spec import AppSpec, OnWaitTimeout, RuntimeSpec, Seconds
 from pidone.init import proctree
@@ -52,6 +52,10 @@ class _Wait:
         """Services that have answered."""
         self.told: dict[str, str] = {}
         """What was last told of each."""
+        self.judged: Seconds = 0.0
+        """What had happened until then has been heard: who has not answered by his time before it is late."""
+        self.due: Seconds | None = None
+        """When the time of the next one will be up."""
         self.timer: Timer | None = None
 
 
@@ -63,12 +67,14 @@ class Services:
         runtime: RuntimeSpec,
         *,
         loop: "AbstractEventLoop",
+        deadlines: Clock,
         reaper: Reaper,
         log: LogSink,
     ) -> None:
         """`runtime` names what every app waits for; nothing is looked at before an app waits."""
         self.runtime = runtime
         self._loop = loop
+        self._deadlines = deadlines
         self._reaper = reaper
         self._log = log
         self._waits: dict[tuple[str, str], _Wait] = {}
@@ -86,7 +92,7 @@ class Services:
         for service, owner in missing:
             self._look_at(service, owner.wait_for_interval)
             self._tell(wait, service)
-        self._look_again_in(wait, missing)
+        self._set_deadline(wait, missing)
         late = [(service, owner) for service, owner in missing if self._is_late(wait, owner)]
         failures = []
         for service, owner in late:
@@ -136,19 +142,25 @@ class Services:
     def _missing(self, wait: _Wait) -> "list[tuple[str, AppSpec | RuntimeSpec]]":
         return [need for need in self._needs(wait.app.spec) if need[0] not in wait.there]
 
-    def _is_late(self, wait: _Wait, owner: "AppSpec | RuntimeSpec") -> bool:
-        return 0 < owner.wait_for_timeout <= self._loop.time() - wait.since
-
-    def _look_again_in(self, wait: _Wait, missing: "list[tuple[str, AppSpec | RuntimeSpec]]") -> None:
+    def _set_deadline(self, wait: _Wait, missing: "list[tuple[str, AppSpec | RuntimeSpec]]") -> None:
         """When the time of the next one is up."""
+        ends = [wait.since + owner.wait_for_timeout for _, owner in missing if owner.wait_for_timeout]
+        due = min((end for end in ends if end > wait.judged), default=None)
+        if due == wait.due:  # which takes its turns
+            return
         if wait.timer is not None:
             wait.timer.cancel()
-        left = [
-            wait.since + owner.wait_for_timeout - self._loop.time()
-            for _, owner in missing
-            if owner.wait_for_timeout and not self._is_late(wait, owner)
-        ]
-        wait.timer = self._loop.call_later(max(0.0, min(left)), self._notify, wait) if left else None
+        wait.due = due
+        if due is not None:
+            delay = max(0.0, due - self._loop.time())
+            wait.timer = self._deadlines.call_later(delay, partial(self._time_is_up, wait, due))
+
+    def _time_is_up(self, wait: _Wait, due: Seconds) -> None:
+        wait.judged = due
+        self._notify(wait)
+
+    def _is_late(self, wait: _Wait, owner: "AppSpec | RuntimeSpec") -> bool:
+        return owner.wait_for_timeout > 0 and wait.since + owner.wait_for_timeout <= wait.judged
 
     def _notify(self, wait: _Wait) -> None:
         wait.app.look_again()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from pidone.contracts import Clock
 from pidone.ecosystem.spec import AppSpec, Ecosystem
 from pidone.errors import ListenError, describe_bug
 from pidone.init.bare.output import complain
@@ -59,6 +60,8 @@ class Parts(Record, kw_only=True):
     """What the control side gets to see of a session."""
 
     loop: "AbstractEventLoop"
+    deadlines: Clock
+    """For what is held against somebody."""
     supervisor: Supervisor
     relay: Relay
     ledger: Ledger
@@ -98,7 +101,8 @@ class Session:
             self._loop, ecosystem.runtime, on_stdout_lost=self._stdout_lost, on_no_space=_tell_of_full_stdout
         )
         self._ledger = Ledger(self._relay)
-        self._broker = LazyBroker(self._loop, self._ledger, self._run_command)
+        deadlines = self._deadlines = DeadlineClock(self._loop, self._bury)
+        self._broker = LazyBroker(self._loop, self._ledger, deadlines, self._run_command)
         self._launcher = ForkLauncher(
             clock=self._loop,
             reaper=self._reaper,
@@ -107,7 +111,6 @@ class Session:
             environ=around.environ,
             count=self._instances,
         )
-        deadlines = DeadlineClock(self._loop, self._bury)
         self._features = Features(
             ecosystem.runtime,
             loop=self._loop,
@@ -277,6 +280,7 @@ class Session:
         if self._around.operate is not None:
             parts = Parts(
                 loop=self._loop,
+                deadlines=self._deadlines,
                 supervisor=self._supervisor,
                 relay=self._relay,
                 ledger=self._ledger,
