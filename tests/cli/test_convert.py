@@ -56,7 +56,7 @@ runtime: {start_delay: "${WAIT:-3s}"}
 
 def meaning(ecosystem: Ecosystem) -> Ecosystem:
     """All of it that has an effect."""
-    return ecosystem.but(source=None, origin=None, listens_at={}, missing_rights=(), warnings=(), notices=())
+    return ecosystem.but(source=None, origins=(), listens_at={}, missing_rights=(), warnings=(), notices=())
 
 
 def check_round_trip(file: Path, environ: dict[str, str], out: Path) -> str:

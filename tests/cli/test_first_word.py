@@ -22,6 +22,7 @@ pytestmark = pytest.mark.skipif(
 FOLDER = {
     "start.sh": "#!/bin/sh\necho started $1\nexit 3\n",
     "ecosystem.toml": '[[apps]]\nname = "one"\nscript = "true"\nautorestart = false\n',
+    "server.js": "",
     "sort": "#!/bin/sh\necho of ours\n",
 }
 PROGRAMS = {"reset": "#!/bin/sh\necho resets $@\n", "gunicorn": "#!/bin/sh\necho serves $@; exit 4\n"}
@@ -73,6 +74,11 @@ TABLE = [
     ("-v", 0, "pidone 0."),
     ("-V", 0, "pidone 0."),
     ("lss", 64, 'did you mean "pidone ls"?'),
+    # neither a program nor a file that is taken with others
+    ("start.sh web", 64, '"./start.sh web" runs it once, "start.sh -- web" keeps it up'),
+    ("./server.js 3000", 64, 'to run it once as "./server.js 3000" it has to be executable (chmod +x)'),
+    ("bin x", 64, '"bin -- x" starts an app with arguments'),
+    ("'' x", 64, "the first word is empty: a variable that is not set?"),
 ]
 
 

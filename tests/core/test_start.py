@@ -183,7 +183,7 @@ def test_env_chooses_an_environment(tmp_path: Path) -> None:
     [
         ((), "no FILE, SCRIPT or COMMAND"),
         (("--evn", "x", "f"), "unknown option --evn: did you mean --env?"),
-        (("a.js", "b.js"), "only ecosystem files are taken together"),
+        (("a.js", "b.js"), "a.js: no such file (arguments of an app follow --)"),
         (("f.toml", "--env"), "--env needs a value"),
     ],
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from ecosystem.documents import options
 
-from pidone.ecosystem.load import examine_file, load
+from pidone.ecosystem.load import examine_file, load, read_document
 from pidone.ecosystem.spec import AppSpec, Ecosystem
 from pidone.errors import ConfigError
 
@@ -23,7 +23,7 @@ def write(folder: Path, **files: str) -> None:
     for name, text in files.items():
         stem, _, ending = name.replace("__", "/").rpartition("_")
         path = folder / f"{stem}.{ending}"
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
 
@@ -157,3 +157,73 @@ def test_a_folder_without_any(folder: Path) -> None:
     os.mkdir("d")
     with pytest.raises(ConfigError, match="d: is a directory without an ecosystem file in it"):
         read("d")
+
+
+def test_a_folder_counts_what_is_an_ecosystem(folder: Path) -> None:
+    """A ConfigMap's `..data`, folders below, hidden files, copies and other programs' files are none."""
+    write(folder, d__sub__x_toml="nothing = 1\n", d__10_toml=BASE)
+    for name in (".hidden.toml", "10.toml.bak", "10.toml~", "Dockerfile", "compose.yaml", "Procfile.old"):
+        (folder / "d" / name).write_text("nothing: [1\n")
+    (folder / "d/..v1").mkdir()
+    (folder / "d/..v1/20.toml").write_text('[[apps]]\nname = "api"\ninstances = 4\n')
+    (folder / "d/..data").symlink_to("..v1")
+    (folder / "d/20.toml").symlink_to("..data/20.toml")
+    assert apps("d")["api"].instances == 4
+    write(folder, e_toml='include = "d"\n')
+    assert apps("e.toml")["api"].instances == 4
+
+
+def test_a_pattern_does_not_match_its_own_file(folder: Path) -> None:
+    """Nor folders."""
+    write(folder, base_toml=BASE, e_toml='include = "*"\n', sub__x_toml="nothing = 1\n")
+    assert list(apps("e.toml")) == ["api"]
+
+
+def test_an_include_may_name_variables(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As every text of the language; one that is not set is said."""
+    write(folder, base_toml=BASE, e_toml='include = "${PART}.toml"\n')
+    with pytest.raises(ConfigError, match=r"e\.toml:1: include: \$\{PART\} is not set"):
+        read("e.toml")
+    monkeypatch.setenv("PART", "base")
+    assert (
+        read_document(Path("e.toml"), options(cwd=folder, environ={"PART": "base"})).apps[0]["name"] == "api"
+    )
+
+
+def test_members_of_tables_know_their_file(folder: Path) -> None:
+    """Also those that stood there before, and the entries of lists that follow each other."""
+    alert = '[[alerts]]\nrestarts_per_hour = 3\nwebhook = "https://example.org"\n'
+    write(
+        folder,
+        base_toml=BASE + '[runtime]\nlog_level = "loud"\n' + alert,
+        e_toml='include = "base.toml"\n[[apps]]\nname = "api"\nenv = {C = "1"}\n'
+        '[runtime]\nadmin = "x"\n' + alert + 'apps = ["nobody"]\n',
+    )
+    examined = examine_file(Path("e.toml"), options(cwd=folder))
+    sources = examined.sources["api"]
+    assert (sources["env.A"], sources["env.C"]) == ("base.toml", "e.toml")
+    told = "\n".join(examined.errors)
+    assert 'base.toml:7: runtime: log_level = "loud"' in told
+    assert 'e.toml:6: runtime: admin = "x"' in told
+    assert "e.toml:10: alerts[1].apps" in told
+
+
+def test_it_knows_all_of_its_files(folder: Path) -> None:
+    """And the folders into which another one may come: `watch_config` hears of them."""
+    write(
+        folder, base_toml=BASE, d__1_toml=BASE, e_toml='include = ["base.toml", "c/*.toml"]\n', c__x_toml=BASE
+    )
+    origins = {origin.path for origin in read("e.toml", "d").origins}
+    assert origins == {
+        str(folder / name) for name in ("e.toml", "base.toml", "c", "c/x.toml", "d", "d/1.toml")
+    }
+
+
+def test_standard_input_may_be_one_of_several(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`pidone e.toml - < over.toml`; once."""
+    write(folder, base_toml=BASE, over_toml='[[apps]]\nname = "api"\ninstances = 7\n')
+    with (folder / "over.toml").open() as file:
+        monkeypatch.setattr("sys.stdin", file)
+        assert apps("base.toml", "-")["api"].instances == 7
+    with pytest.raises(ConfigError, match="-: standard input can be read only once"):
+        read("-", "-")

@@ -50,7 +50,7 @@ def document(app: dict[str, Any], runtime: dict[str, Any], language: str) -> Doc
 
 def meaning(ecosystem: Ecosystem) -> Ecosystem:
     """All of it that has an effect."""
-    return ecosystem.but(source=None, origin=None, listens_at={}, missing_rights=(), warnings=(), notices=())
+    return ecosystem.but(source=None, origins=(), listens_at={}, missing_rights=(), warnings=(), notices=())
 
 
 @settings(max_examples=150, deadline=None)

@@ -102,6 +102,23 @@ def test_an_updated_config_map_is_applied(tmp_path: Path) -> None:
         assert run.expect(event="config.reload", count=3)["changed"] == ["a"]
 
 
+def test_every_file_of_several_is_watched(tmp_path: Path) -> None:
+    """One that is included, one that comes into a folder that an `include` looks into, and one that goes."""
+    file, folder = tmp_path / "e.json", tmp_path / "conf.d"
+    folder.mkdir()
+    (folder / "1.json").write_text(text(nap=1001))
+    file.write_text(json.dumps({"include": ["conf.d/*.json"], "runtime": {"watch_config": True}, "apps": []}))
+    with following(file) as run:
+        (folder / "1.json").write_text(text(nap=1002))
+        becomes(run, 1002)
+        (folder / "2.json").write_text(text(nap=1003))
+        becomes(run, 1003)
+        (folder / "2.json").write_text(text(nap=1004))
+        becomes(run, 1004)
+        (folder / "2.json").unlink()
+        becomes(run, 1002)
+
+
 def test_what_lies_beside_it_in_the_config_map_counts_too(tmp_path: Path) -> None:
     """A map is replaced as a whole, so an `env_file` in it is read anew when it alone has changed."""
     folder = tmp_path / "mounted"
@@ -241,7 +258,7 @@ def test_a_kernel_that_refuses_is_reported_once(tmp_path: Path, monkeypatch: pyt
 
     async def watch() -> OSError:
         watching = ConfigWatch(
-            Origin.of(str(tmp_path / "ecosystem.json")),
+            [Origin.of(str(tmp_path / "ecosystem.json"))],
             loop=asyncio.get_running_loop(),
             on_changed=lambda: reported.put_nowait(OSError("not a change")),
             on_failed=reported.put_nowait,

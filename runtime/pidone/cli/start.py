@@ -276,9 +276,11 @@ def what_to_load(options: StartOptions, cwd: str, cpus: int) -> "tuple[tuple[str
     from pidone.ecosystem.options import LoadOptions
 
     target = options.target
-    is_file = target is not None and (target == "-" or is_ecosystem_file(Path(cwd, target)))
+    is_file = bool(target) and (target == "-" or is_ecosystem_file(Path(cwd, target)))
     for word in options.more:
-        if not is_file or not is_ecosystem_file(Path(cwd, word)):
+        if not is_file:
+            raise UsageError(_not_followed(target or "", options.more, cwd))
+        if word != "-" and not is_ecosystem_file(Path(cwd, word)):
             raise UsageError(
                 f"only ecosystem files are taken together: {target!r} and {word!r}"
                 " (arguments of an app follow --)"
@@ -297,6 +299,27 @@ def what_to_load(options: StartOptions, cwd: str, cpus: int) -> "tuple[tuple[str
         argv=options.argv,
         cpus=cpus,
     )
+
+
+def _not_followed(target: str, more: Sequence[str], cwd: str) -> str:
+    """What is wrong with `server.js 3000`, and the two things that may be meant."""
+    if not target.strip():
+        return "the first word is empty: a variable that is not set?"
+    path = os.path.join(cwd, target)
+    if not os.path.exists(path):
+        return f"{target}: no such file (arguments of an app follow --)"
+    import shlex
+
+    kept = shlex.join((target, "--", *more))
+    program = target if "/" in target else f"./{target}"
+    once = shlex.join((program, *more))
+    if os.path.isdir(path):
+        way_out = f'"{kept}" starts an app with arguments'
+    elif os.access(path, os.X_OK):
+        way_out = f'"{once}" runs it once, "{kept}" keeps it up'
+    else:
+        way_out = f'"{kept}" keeps it up; to run it once as "{once}" it has to be executable (chmod +x)'
+    return f"only ecosystem files are taken together, and {target} is none: {way_out}"
 
 
 def _operating(settings: "RuntimeSpec") -> "Callable[[Parts], Closable | None]":

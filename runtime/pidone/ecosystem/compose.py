@@ -6,13 +6,14 @@ value remembers the file it is from.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from pidone.ecosystem import keys
 from pidone.ecosystem.document import Document, KeyPath
-from pidone.ecosystem.references import escape
+from pidone.ecosystem.references import UnsetVariableError, escape, expand
+from pidone.ecosystem.source_files import SourceFiles
 from pidone.errors import ConfigError
 
 _INCLUDE: Final = "include"
@@ -24,59 +25,95 @@ _PATHS: Final = ("socket", "admin_token_file")
 """Of the `[runtime]` table."""
 
 
-def with_includes(document: Document, read: Callable[[Path], Document], cwd: Path) -> Document:
+def with_includes(document: Document, files: SourceFiles) -> Document:
     """A document laid over those that it includes. Raises ConfigError."""
-    return _with_includes(document, read, cwd, ())
+    return _with_includes(document, files, ())
 
 
-def _with_includes(
-    document: Document, read: Callable[[Path], Document], cwd: Path, trail: tuple[str, ...]
-) -> Document:
-    wanted = document.top.get(_INCLUDE)
-    if wanted is None:
+def _with_includes(document: Document, files: SourceFiles, trail: tuple[str, ...]) -> Document:
+    if document.top.get(_INCLUDE) is None:
         return document
     if len(trail) >= _DEEPEST or document.name in trail:
         raise ConfigError(
             f"{document.name}: include goes in a circle: " + " -> ".join([*trail, document.name])
         )
-    folder = document.source.parent if document.source else Path()
-    notices: list[str] = []
-    parts = [
-        _with_includes(read(path), read, cwd, (*trail, document.name))
-        for path in _files(wanted, folder, document, cwd, notices)
-    ]
+    including = _Including(document, files)
+    below = [_with_includes(files.read(path), files, (*trail, document.name)) for path in including.paths()]
     top = {name: value for name, value in document.top.items() if name != _INCLUDE}
-    return composed([*parts, document.but(top=top, notices=(*document.notices, *notices))], cwd)
+    notices = (*document.notices, *including.notices)
+    return composed([*below, document.but(top=top, notices=notices)], files.options.cwd)
 
 
-def _files(wanted: object, folder: Path, document: Document, cwd: Path, notices: list[str]) -> list[Path]:
-    """The files of `include`, patterns in the order of their names; `notices` gets patterns without any."""
-    line = document.line_of((_INCLUDE,))
-    where = f"{document.name}:{line}" if line else document.name
-    patterns = [wanted] if isinstance(wanted, str) else wanted
-    if not isinstance(patterns, list | tuple) or not all(isinstance(each, str) for each in patterns):
-        raise ConfigError(f'{where}: include: expected a path or a list of paths such as ["conf.d/*.toml"]')
-    found: list[Path] = []
-    missing: list[str] = []
-    for pattern in patterns:
+class _Including:
+    """What the `include` of a document names."""
+
+    def __init__(self, document: Document, files: SourceFiles) -> None:
+        self._files = files
+        self._name = document.name
+        self._wanted = document.top[_INCLUDE]
+        self._has_references = document.has_references
+        self._source = document.source
+        self._folder = document.source.parent if document.source else Path()
+        line = document.line_of((_INCLUDE,))
+        self._where = f"{document.name}:{line}" if line else document.name
+        self.notices: list[str] = []
+        """Patterns that nothing matches."""
+
+    def paths(self) -> list[Path]:
+        """The files of patterns and folders come in the order of their names."""
+        found: list[Path] = []
+        problems: list[str] = []
+        for pattern in self._patterns():
+            try:
+                found += self._matching(pattern)
+            except ConfigError as error:
+                problems.append(f'{self._where}: include = "{pattern}": {error}')
+        if problems:
+            raise ConfigError("\n".join(problems))
+        if len(found) > _MOST:
+            raise ConfigError(f"{self._where}: include: more than {_MOST} files")
+        return found
+
+    def _patterns(self) -> list[str]:
+        patterns = [self._wanted] if isinstance(self._wanted, str) else self._wanted
+        if not isinstance(patterns, list | tuple) or not all(isinstance(each, str) for each in patterns):
+            raise ConfigError(
+                f'{self._where}: include: expected a path or a list of paths such as ["conf.d/*.toml"]'
+            )
+        if not self._has_references:
+            return list(patterns)
+        unset: set[str] = set()
+        try:
+            expanded: list[str] = expand(list(patterns), self._files.options.environ, unset)
+        except UnsetVariableError as error:
+            raise ConfigError(f"{self._where}: include: {error}") from None
+        if unset:
+            names = ", ".join(f"${{{name}}}" for name in sorted(unset))
+            raise ConfigError(f"{self._where}: include: {names} is not set")
+        return expanded
+
+    def _matching(self, pattern: str) -> list[Path]:
+        base = self._files.options.cwd / self._folder
         if any(char in pattern for char in "*?["):
             import glob  # noqa: PLC0415  # hardly any file includes others
 
-            matches = sorted(glob.glob(os.path.join(cwd, folder, pattern)))
+            outermost = os.path.dirname(pattern)
+            if not glob.has_magic(outermost) and os.path.isdir(base / outermost):
+                self._files.note(self._folder / outermost)  # another one may come
+            matches = [match for match in sorted(glob.glob(str(base / pattern))) if self._is_other(match)]
             if not matches:
-                notices.append(f'{where}: include = "{pattern}": matches no file')
-            found += [folder / os.path.relpath(match, os.path.join(cwd, folder)) for match in matches]
-        elif not os.path.exists(os.path.join(cwd, folder, pattern)):
-            missing.append(
-                f'{where}: include = "{pattern}": no such file (from the folder of {document.name})'
-            )
-        else:
-            found.append(folder / pattern)
-    if missing:
-        raise ConfigError("\n".join(missing))
-    if len(found) > _MOST:
-        raise ConfigError(f"{where}: include: more than {_MOST} files")
-    return found
+                self.notices.append(f'{self._where}: include = "{pattern}": matches no file')
+            return [self._folder / os.path.relpath(match, base) for match in matches]
+        if not os.path.exists(base / pattern):
+            raise ConfigError(f"no such file (from the folder of {self._name})")
+        return list(self._files.files_of(self._folder / pattern))
+
+    def _is_other(self, match: str) -> bool:
+        """Whether it is a file, and not the one whose pattern it matches."""
+        if not os.path.isfile(match):
+            return False
+        source = self._source
+        return source is None or not os.path.samefile(match, self._files.options.cwd / source)
 
 
 class _Part:
@@ -98,6 +135,12 @@ class _Places:
             if part := self.parts.get(path[:length]):
                 return part.document, (*part.path, *path[length:])
         return None
+
+    def keep_members(self, path: KeyPath, table: Mapping[str, object]) -> None:
+        """Remember where the members of a table stand, before another one is laid over it."""
+        if found := self.part_of(path):
+            for member in table:
+                self.parts.setdefault((*path, member), _Part(found[0], (*found[1], member)))
 
     def line_of(self, path: KeyPath) -> int | None:
         """As `Document.line_of`."""
@@ -202,6 +245,7 @@ def _lay(
         here = _Part(part.document, (*part.path, spelling))
         if isinstance(old, Mapping) and isinstance(value, Mapping):
             below[name] = {**old, **value}
+            places.keep_members((*path, name), old)
             for member in value:
                 places.parts[(*path, name, member)] = _Part(part.document, (*here.path, member))
         else:
@@ -216,16 +260,22 @@ def _lay_top(
     below: dict[str, object], top: Mapping[str, Any], document: Document, places: _Places, cwd: Path
 ) -> None:
     for name, value in top.items():
+        old = below.get(name)
+        if isinstance(old, Mapping):
+            places.keep_members((name,), old)
+        places.parts.setdefault((name,), _Part(document, (name,)))
+        if name in _JOINED and isinstance(value, list) and isinstance(old, list):
+            for index in range(len(value)):
+                places.parts[(name, len(old) + index)] = _Part(document, (name, index))
+            below[name] = [*old, *value]
+            continue
         places.parts[(name,)] = _Part(document, (name,))
-        if name in _JOINED and isinstance(value, list) and isinstance(below.get(name), list):
-            below[name] = [*below[name], *value]  # type: ignore[misc]  # a list, as asked above
-        elif isinstance(value, Mapping):
+        if isinstance(value, Mapping):
             table = dict(value)
             if name == "runtime" and document.strict and document.source:
                 for path in _PATHS:
                     if isinstance(table.get(path), str) and table[path] != "none":
                         table[path] = os.path.normpath(cwd / document.source.parent / table[path])
-            old = below.get(name)
             below[name] = {**(old if isinstance(old, Mapping) else {}), **table}
             for member in value:
                 places.parts[(name, member)] = _Part(document, (name, member))

@@ -9,12 +9,12 @@ from pidone.ecosystem import consistency, keys
 from pidone.ecosystem.app import Reader
 from pidone.ecosystem.document import Document
 from pidone.ecosystem.entries import Entry, option, parse_value, report_unknown
-from pidone.ecosystem.formats import is_ecosystem_file, read
 from pidone.ecosystem.options import LoadOptions
 from pidone.ecosystem.problems import Problems, Scope, did_you_mean, shown
 from pidone.ecosystem.references import UnsetVariableError, expand
 from pidone.ecosystem.rights import missing_rights
-from pidone.ecosystem.spec import Alert, AppSpec, Ecosystem, Origin, RuntimeSpec
+from pidone.ecosystem.source_files import SourceFiles
+from pidone.ecosystem.spec import Alert, AppSpec, Ecosystem, RuntimeSpec
 from pidone.errors import ConfigError
 from pidone.record import EMPTY
 
@@ -22,6 +22,7 @@ _LISTS: Final = ("smoke", "alerts")
 _PATHS: Final = ("socket", "admin_token_file")
 """Of the `[runtime]` table."""
 _OFF: Final = "none"
+_STDIN: Final = (None, Path("-"))
 GRACE_VARIABLE: Final = "PIDONE_TERMINATION_GRACE"
 """Stands in for `termination_grace`, which belongs beside the number of the engine, not into a file."""
 
@@ -37,8 +38,8 @@ class Examined(NamedTuple):
 
 def load(source: Path | None, options: LoadOptions) -> Ecosystem:
     """Read an ecosystem file (None: standard input). Raises ConfigError with everything that is wrong."""
-    origin = None if source is None else Origin.of(os.path.join(options.cwd, source))
-    return resolve(read_document(source, options), options).but(origin=origin)
+    files = SourceFiles(options)
+    return resolve(_read(source, files), options).but(origins=files.origins)
 
 
 def examine_file(source: Path | None, options: LoadOptions) -> Examined:
@@ -48,30 +49,23 @@ def examine_file(source: Path | None, options: LoadOptions) -> Examined:
 
 def read_document(source: Path | None, options: LoadOptions) -> Document:
     """What a file says, before it is asked what it means. Raises ConfigError."""
+    return _read(source, SourceFiles(options))
 
-    # Messages name the file as the user did, as long as that is where it is.
-    def one(file: Path | None) -> Document:
-        path = file if file is None or options.cwd == Path.cwd() else options.cwd / file
-        return read(path, env=options.environ, argv=options.argv, cpus=options.cpus)
 
-    files = [part for file in (source, *options.more) for part in _files_of(file, options.cwd)]
-    documents = [one(file) for file in files]
+def _read(source: Path | None, files: SourceFiles) -> Document:
+    named: list[Path | None] = []
+    for path in (source, *files.options.more):
+        named += [None] if path in _STDIN else files.files_of(path)
+    if named.count(None) > 1:
+        raise ConfigError("-: standard input can be read only once")
+    documents = [files.read(path) for path in named]
     if len(documents) == 1 and "include" not in documents[0].top:
         return documents[0]
     from pidone.ecosystem.compose import composed, with_includes  # noqa: PLC0415  # hardly ever needed
 
-    whole = composed([with_includes(document, one, options.cwd) for document in documents], options.cwd)
+    cwd = files.options.cwd
+    whole = composed([with_includes(document, files) for document in documents], cwd)
     return whole.but(source=documents[0].source)
-
-
-def _files_of(source: Path | None, cwd: Path) -> Sequence[Path | None]:
-    """A file, or the ecosystem files of a folder in the order of their names."""
-    if source is None or not (cwd / source).is_dir():
-        return (source,)
-    files = [source / path.name for path in sorted((cwd / source).iterdir()) if is_ecosystem_file(path)]
-    if not files:
-        raise ConfigError(f"{source}: is a directory without an ecosystem file in it")
-    return files
 
 
 def from_command(argv: Sequence[str], options: LoadOptions) -> Ecosystem:
@@ -152,13 +146,21 @@ def examine(document: Document, options: LoadOptions, title: str = "") -> Examin
 
 
 def _sources(reader: Reader) -> Mapping[str, Mapping[str, str]]:
+    """Of keys (`instances`) and of the members of tables (`env.PORT`)."""
     document = reader.document
     found: dict[str, dict[str, str]] = {}
     for index, app in enumerate(document.apps):
-        for spelling in app:
+        for spelling, value in app.items():
             key = keys.find(spelling, keys.APP_KEYS)
-            if file := document.file_of((index, spelling)):
-                found.setdefault(reader.name_of(app), {})[key.name if key else spelling] = file
+            name = key.name if key else spelling
+            members = (
+                [(f"{name}.{each}", (index, spelling, each)) for each in value]
+                if isinstance(value, Mapping)
+                else []
+            )
+            for told, path in ((name, (index, spelling)), *members):
+                if file := document.file_of(path):
+                    found.setdefault(reader.name_of(app), {})[told] = file
     return found
 
 

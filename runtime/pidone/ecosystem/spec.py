@@ -433,7 +433,7 @@ class Alert(Record, kw_only=True):
 
 
 class Origin(Record):
-    """The file an ecosystem was read from, and which of its versions that was."""
+    """A file, or folder, that an ecosystem was read from, and which of its versions that was."""
 
     path: str
     """Absolute."""
@@ -470,8 +470,8 @@ class Ecosystem(Record, kw_only=True):
     alerts: tuple[Alert, ...] = ()
     source: str | None = None
     """The file as the user named it, or None for a command line or standard input."""
-    origin: Origin | None = None
-    """The file as it was found, for who wants to know whether it has changed since."""
+    origins: tuple[Origin, ...] = ()
+    """The files as they were found, for who wants to know whether they have changed since."""
     cwd: str = "/"
     """The folder in which somebody typed what was started."""
     cpus: int = 1

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from pidone.ecosystem.document import Document, KeyPath
 from pidone.ecosystem.formats import languages, strictjson
-from pidone.ecosystem.formats.languages import is_ecosystem_file
+from pidone.ecosystem.formats.languages import ecosystem_files, is_ecosystem_file
 from pidone.ecosystem.formats.remedies import NOTHING_EXPORTED, way_out
 from pidone.ecosystem.formats.shapes import FileContents, shape
 from pidone.ecosystem.formats.source import Parsed, Source, load
 from pidone.errors import ConfigError
 
-__all__ = ["is_ecosystem_file", "read"]
+__all__ = ["ecosystem_files", "is_ecosystem_file", "read"]
 
 
 def read(source: Path | None, *, env: Mapping[str, str], argv: Sequence[str], cpus: int) -> Document:

@@ -31,6 +31,8 @@ _BY_SUBSTRING: Final = (
 )
 """PM2's rule, in its order: part of the name, so that `x.json5` and `x.config.js.bak` count."""
 _JAVASCRIPT_SUFFIXES: Final = (".js", ".cjs", ".mjs")
+_SUFFIXES: Final = (".toml", ".json", ".yml", ".yaml", ".js", ".cjs", ".mjs", ".ts", ".mts", "")
+"""Of files that count in a folder; a Procfile has none."""
 _NAMED_LIKE_ONE: Final = frozenset({"ecosystem", "pm2"})
 _MAX_SCAN_BYTES: Final = 64 * 1024
 """Larger JavaScript is a program (often a bundle); reading it costs start-up time."""
@@ -127,10 +129,33 @@ def is_ecosystem_file(path: Path) -> bool:
     if name in FOREIGN or (name.startswith("Procfile") and path.is_file()):
         return True
     if path.is_dir() and not any((path / main).exists() for main in ("package.json", "index.js")):
-        return any(is_ecosystem_file(each) for each in path.iterdir() if each.is_file())
+        return _has_any(path)
     if not name.endswith(_JAVASCRIPT_SUFFIXES):
         return False
     return _exports_apps(path, any_shape=bool(_NAMED_LIKE_ONE & set(name.lower().split(".")[:-1])))
+
+
+def ecosystem_files(folder: Path) -> list[Path]:
+    """Those of a folder that are one, in the order of their names. Raises OSError.
+
+    Hidden files do not count, nor copies (`x.toml.bak`), nor what is another program's (`Dockerfile`).
+    """
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if path.suffix in _SUFFIXES
+        and not path.name.startswith(".")
+        and path.name not in FOREIGN
+        and path.is_file()
+        and is_ecosystem_file(path)
+    ]
+
+
+def _has_any(folder: Path) -> bool:
+    try:
+        return bool(ecosystem_files(folder))
+    except OSError:
+        return False
 
 
 def _exports_apps(path: Path, *, any_shape: bool) -> bool:

@@ -107,7 +107,7 @@ RUNTIME_GROUP: Final = KeyGroup(
         Key(
             "watch_config",
             kinds.BOOL,
-            "Apply the file again when it changes, as SIGHUP does; also a mounted ConfigMap.",
+            "Apply the file again when it, or what it includes, changes, as SIGHUP does; also a ConfigMap.",
         ),
         Key(
             "log_fields",

@@ -55,7 +55,9 @@ $schema=URL` at that of YAML, `"$schema"` in JSON.
 
 - **`include`** at the top, as `include = ["conf.d/*.toml", "base.config.js"]`, lays the file over others, key
   by key; so do several FILEs on the command line, or a folder of them: the later one wins, and `pidone check`
-  tells which file a value is from. A `Procfile` is a FILE too; `PORT` is counted as foreman does.
+  tells which file a value is from. `include` may name a folder and `${VAR}`, and starts at the file's own
+  folder. Of a folder count its ecosystem files in the order of their names: no hidden files, copies
+  (`x.toml.bak`) or folders. A `Procfile` is a FILE too; `PORT` is counted as foreman does.
 
 Keys marked * are pidone's own; PM2 does not know them.
 """

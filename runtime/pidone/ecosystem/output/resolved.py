@@ -15,12 +15,11 @@ from pidone.record import EMPTY, Record
 
 _KINDS: Final = {key.name: key.kind for group in APP_GROUPS for key in group.keys}
 _WITHIN_ENV: Final = "templates"
-_IN_THE_HEADING: Final = frozenset(
-    {
-        *("name", "argv", "script", "args", "interpreter", "interpreter_args", "exec_mode", "instances"),
-        *("env", _WITHIN_ENV),
-    }
-)
+_TOLD_ELSEWHERE: Final = frozenset({"name", "argv", "env", _WITHIN_ENV})
+"""Told in other lines, whichever file they are from."""
+_IN_THE_HEADING: Final = _TOLD_ELSEWHERE | {
+    *("script", "args", "interpreter", "interpreter_args", "exec_mode", "instances")
+}
 
 
 def plain(value: object) -> object:
@@ -58,11 +57,19 @@ def as_text(app: AppSpec, instances: int, sources: Mapping[str, str] = EMPTY) ->
     command = app.argv or (app.script, *app.args)  # as written, where it is not there yet
     lines = [f"{app.name}  [{mode}]  {' '.join(mask_args(command, mask_named))}"]
     default = AppSpec(name=app.name, argv=app.argv)
+
+    def from_where(name: str) -> str:
+        return f"  ({sources[name]})" if name in sources else ""
+
     for name, value in app.as_dict().items():
-        if name not in _IN_THE_HEADING and value != getattr(default, name):
-            told = f"    {name:<26} {_written(name, value)}"
-            lines.append(f"{told}  ({sources[name]})" if name in sources else told)
-    lines += [f"    env {name:<22} {value}" for name, value in mask(app.env, app.secrets).items()]
+        # The heading has them all; a line of its own tells from which of several files it is.
+        is_told = name in _IN_THE_HEADING and (name in _TOLD_ELSEWHERE or name not in sources)
+        if not is_told and (name in sources or value != getattr(default, name)):
+            lines.append(f"    {name:<26} {_written(name, value)}{from_where(name)}")
+    lines += [
+        f"    env {name:<22} {value}{from_where('env.' + name)}"
+        for name, value in mask(app.env, app.secrets).items()
+    ]
     if files := sorted({*sources.values()}):
         lines[0] += f"  ({', '.join(files)})"
     return [strip_controls(line) for line in lines]
@@ -72,6 +79,8 @@ def _written(name: str, value: Any) -> str:
     kind = _KINDS.get(name)
     if kind and kind.write in (write_duration, write_size):
         return str(kind.write(value))
+    if name == "instances" and value == 0:
+        return "max"
     if name == "kill_signal":
         return signames.signal_name(int(value))
     if isinstance(value, Record):

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from pidone.supervise.preload.zygotes import Zygotes
     from pidone.supervise.run.upwards import Upwards
+    from pidone.supervise.watching.config import ConfigWatch
 
 STALLED_STDOUT_S: Final = 2.0
 """A stdout that takes nothing for so long when everything has ended is not waited for."""
@@ -151,7 +152,7 @@ class Session:
         self._ending: Ending | None = None
         self._control: Closable | None = None
         self._upwards: Upwards | None = None
-        self._config_watch: Closable | None = None
+        self._config_watch: ConfigWatch | None = None
 
     def run(self) -> Ending:
         """Start everything and return when all of it has ended.
@@ -293,17 +294,19 @@ class Session:
             self._control = self._around.operate(parts)
 
     def _watch_config(self) -> None:
-        """Begin or end to watch the ecosystem file, as it says itself."""
-        origin = self._ecosystem.origin if self._ecosystem.runtime.watch_config else None
-        if self._config_watch is not None and origin is None:
+        """Begin or end to watch the ecosystem's files, as they say themselves."""
+        origins = self._ecosystem.origins if self._ecosystem.runtime.watch_config else ()
+        if self._config_watch is not None and origins:
+            self._config_watch.follow(origins)
+        elif self._config_watch is not None:
             self._config_watch.close()
             self._config_watch = None
-        elif self._config_watch is None and origin is not None:
+        elif origins:
             from pidone.supervise.watching.config import ConfigWatch  # noqa: PLC0415 (for who has asked for it)
 
             try:
                 self._config_watch = ConfigWatch(
-                    origin, loop=self._loop, on_changed=self._begin_reread, on_failed=self._not_watched
+                    origins, loop=self._loop, on_changed=self._begin_reread, on_failed=self._not_watched
                 )
             except OSError as error:
                 self._not_watched(error)

@@ -1,13 +1,15 @@
-"""Tells when the ecosystem file has become another one (`watch_config`); costs nothing while it does not.
+"""Tells when the ecosystem's files have become others (`watch_config`); costs nothing while they do not.
 
 A file may change by being written, by being renamed over, or by a link on the way to it that leads elsewhere.
 The latter is how Kubernetes updates a mounted ConfigMap: `/etc/pidone/api.toml` is a link to
 `..data/api.toml`, and `..data` a link to a folder with a time in its name, which is renamed over the old one
-once the new folder is complete. So every folder is watched in which a name on the way to the file stands.
+once the new folder is complete. So every folder is watched in which a name on the way to a file stands.
+
+A folder that is an ecosystem itself, or that an `include` looks into, has changed when files come or go.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from pidone.contracts import Timer
@@ -24,33 +26,41 @@ _MOST_LINKS: Final = 40
 _IN_FOLDER: Final = (
     inotify.CLOSE_WRITE | inotify.MOVED_TO | inotify.CREATE | inotify.DELETE_SELF | inotify.MOVE_SELF
 )
+_IN_WHOLE_FOLDER: Final = _IN_FOLDER | inotify.DELETE | inotify.MOVED_FROM
 
 
 class ConfigWatch:
-    """Watches one file from now until `close`."""
+    """Watches the files of one ecosystem from now until `close`."""
 
     def __init__(
         self,
-        origin: Origin,
+        origins: Sequence[Origin],
         *,
         loop: "AbstractEventLoop",
         on_changed: Callable[[], None],
         on_failed: Callable[[OSError], None],
     ) -> None:
-        """`on_changed` is called whenever the file is another version than `origin`, or than last time.
+        """`on_changed` is called whenever a file is another version than in `origins`, or than last time.
 
         `on_failed` is called once, when nothing is watched any more because the kernel does not let us.
         Raises OSError when it does not from the beginning.
         """
-        self._known = origin
+        self._known = tuple(origins)
         self._loop = loop
         self._on_changed = on_changed
         self._on_failed = on_failed
         self._inotify = inotify.Inotify()
-        self._names: dict[int, frozenset[str]] = {}
-        """By the number of a watch: the names that count in that folder; a file has none."""
+        self._names: dict[int, frozenset[str] | None] = {}
+        """By the number of a watch: the names that count in that folder, None for all; a file has none."""
         loop.add_reader(self._inotify.fd, self._something_happened)
         self._settled: Timer | None = loop.call_later(0, self._look)  # it may have changed since it was read
+
+    def follow(self, origins: Sequence[Origin]) -> None:
+        """Watch what was read last: it may include other files than before."""
+        if {origin.path for origin in origins} == {origin.path for origin in self._known}:
+            return
+        self._known = tuple(origins)
+        self._look_later()
 
     def close(self) -> None:
         """Watch no more; without effect if that is so already."""
@@ -66,7 +76,8 @@ class ConfigWatch:
     def _concerns(self, number: int, name: str) -> bool:
         if number not in self._names:
             return number == inotify.OVERFLOW
-        return not name or name in self._names[number]
+        names = self._names[number]
+        return names is None or not name or name in names
 
     def _look_later(self) -> None:
         if self._settled is not None:
@@ -84,18 +95,30 @@ class ConfigWatch:
             self.close()
             self._on_failed(error)
             return
-        now = Origin.of(self._known.path)
+        now = tuple(Origin.of(origin.path) for origin in self._known)
         if now != self._known:
             self._known = now
             self._on_changed()
 
     def _watch(self) -> None:
         before, self._names = self._names, {}
-        for folder, names in waypoints(self._known.path).items():
-            self._names[self._inotify.watch(folder, _IN_FOLDER)] = frozenset(names)
+        folders: dict[str, set[str] | None] = {}
+        for origin in self._known:
+            for folder, names in waypoints(origin.path).items():
+                known = folders.setdefault(folder, set())
+                if known is not None:
+                    known |= names
+        for origin in self._known:
+            if os.path.isdir(origin.path):
+                folders[os.path.realpath(origin.path)] = None
+        for folder, counting in folders.items():
+            mask = _IN_WHOLE_FOLDER if counting is None else _IN_FOLDER
+            number = self._inotify.watch(folder, mask)
+            self._names[number] = None if counting is None else frozenset(counting)
         # A file that is a mount of its own (`docker run -v FILE:FILE`) is written without its folder hearing.
-        if os.path.exists(self._known.path):
-            self._names[self._inotify.watch(self._known.path, inotify.CLOSE_WRITE)] = frozenset()
+        for origin in self._known:
+            if os.path.isfile(origin.path):
+                self._names[self._inotify.watch(origin.path, inotify.CLOSE_WRITE)] = frozenset()
         for number in before.keys() - self._names.keys():
             self._inotify.forget(number)
 

@@ -11,8 +11,10 @@ from pidone.descriptors import close
 # sys/inotify.h
 MODIFY: Final = 0x2
 CLOSE_WRITE: Final = 0x8
+MOVED_FROM: Final = 0x40
 MOVED_TO: Final = 0x80
 CREATE: Final = 0x100
+DELETE: Final = 0x200
 DELETE_SELF: Final = 0x400
 MOVE_SELF: Final = 0x800
 OVERFLOW: Final = -1
