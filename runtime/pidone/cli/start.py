@@ -276,7 +276,7 @@ def what_to_load(options: StartOptions, cwd: str, cpus: int) -> "tuple[tuple[str
     from pidone.ecosystem.options import LoadOptions
 
     target = options.target
-    is_file = bool(target) and (target == "-" or is_ecosystem_file(Path(cwd, target)))
+    is_file = target not in (None, "") and (target == "-" or is_ecosystem_file(Path(cwd, target)))
     for word in options.more:
         if not is_file:
             raise UsageError(_not_followed(target or "", options.more, cwd))
