@@ -12,12 +12,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import npm
 import pytest
-from harness import PIDONE, alive, children, eventually
+from harness import PIDONE, Lines, Running, alive, children, eventually
 
 SHOW = """console.log('SEEN ' + JSON.stringify({
   argv: process.argv.slice(2), ...Object.fromEntries((process.env.SHOW || '').split(',').filter(Boolean)
@@ -79,7 +80,7 @@ class Seen:
         command = [str(self._beside), *words]
         done = subprocess.run(
             command,
-            env={**self._env, **env},
+            env={**self._env, "NO_COLOR": "1", **env},
             cwd=self.folder,
             capture_output=True,
             text=True,
@@ -88,6 +89,11 @@ class Seen:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def beside(self, *words: str) -> Running:
+        """The same, while it goes on."""
+        command = [str(self._beside), *words]
+        return Running(command, env={**self._env, "NO_COLOR": "1"}, cwd=self.folder)
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, float]:
         """Exit code, and how long it took."""
@@ -197,6 +203,91 @@ def test_two_apps_of_one_name_run(both: Any) -> None:
     theirs, own = both(ecosystem(both.folder, {"args": "1"}, {"args": "2"}), count=2)
     key = json.dumps
     assert sorted(own, key=key) == sorted(theirs, key=key) == [{"argv": ["1"]}, {"argv": ["2"]}]
+
+
+DEPLOYED = {
+    "apps": [
+        {
+            "name": "a",
+            "script": "show.js",
+            "instances": 2,
+            "exec_mode": "fork",
+            "increment_var": "N",
+            "env": {"SHOW": "A,B,C,N", "A": 1, "B": 1, "N": 5},
+            "env_production": {"A": 2},
+        },
+        {"name": "b", "script": "show.js", "increment_var": "N", "env": {"SHOW": "N", "N": "x"}},
+    ],
+    "deploy": {"production": {"host": "h", "env": {"A": 3, "B": 3, "C": 3, "N": 50}}},
+}
+
+
+def test_the_environment_of_a_deployment(both: Any) -> None:
+    """`deploy.NAME.env` counts for `--env NAME`, over `env`; `increment_var` counts from it, or from 0."""
+    (both.folder / "ecosystem.config.js").write_text(f"module.exports = {json.dumps(DEPLOYED)}")
+    theirs, own = both("ecosystem.config.js", "--env", "production", count=3)
+    assert sorted(own, key=json.dumps) == sorted(theirs, key=json.dumps)
+
+
+def _listed(run: Seen, *keys: str) -> list[tuple[Any, ...]]:
+    """What `pm2 jlist` tells of each process."""
+    listed = json.loads(run.pm2("jlist").splitlines()[-1])
+    return [tuple({**each, **each["pm2_env"]}.get(key) for key in keys) for each in listed]
+
+
+def test_a_name_means_all_apps_that_have_it(both: Any) -> None:
+    """`restart`, `scale`, `delete`, `logs`; an id means one of them. Lists tell arguments and files."""
+    files = {"out_file": "o.log", "error_file": "e.log"}
+    first = {"args": ["1", "x y"], "node_args": "--no-warnings", "env": {"SHOW": "name,pm_id"}, **files}
+    both(ecosystem(both.folder, first, {"args": "2", "env": {"SHOW": "name,pm_id"}}, {"name": "b"}), count=3)
+    found = []
+    for run in both.runs:
+        seen: list[Any] = [sorted(run.lines())]
+        launch = (
+            "args",
+            "node_args",
+            "pm_out_log_path",
+            "pm_err_log_path",
+            "exec_interpreter",
+            "pm_exec_path",
+        )
+        seen += [*zip(launch, _listed(run, *launch)[0], strict=True)]
+        state = ("pm_id", "name", "status", "restart_time")
+        for verb in ("restart a", "restart 1", "scale a 3", "stop 1", "delete a"):
+            run.pm2(*verb.split())
+            seen.append((verb, sorted(_listed(run, *state))))
+        found.append(seen)
+    assert found[1] == found[0]
+
+
+def _says(lines: Lines, pattern: str) -> bool:
+    return re.search(pattern, lines.text()) is not None
+
+
+def test_the_short_list_and_lines(both: Any) -> None:
+    """`ls -m`, and `logs` with the options that choose lines and their shape."""
+    (both.folder / "say.js").write_text(
+        "let n = 0; setInterval(() => { console.log(`SEEN ${n}`); console.error(`bad ${n++}`); }, 200);"
+    )
+    both(ecosystem(both.folder, {"script": "say.js"}, {"name": "b"}), count=5)
+    for run in both.runs:
+        short = run.pm2("ls", "-m")
+        assert [line for line in short.splitlines() if line.startswith("+---")] == ["+--- a", "+--- b"]
+        names = [line.partition(" : ")[0] for line in short.split("\n\n")[0].splitlines()[1:]]
+        assert (names[0], names[-1], len(names)) == ("namespace", "PID file", 12)
+        told = run.pm2("logs", "a", "--nostream", "--lines", "2", "--err")
+        assert re.findall(r"^\S+ +\| (\w+)", told, re.MULTILINE) == ["bad", "bad"]
+        told = run.pm2("logs", "a", "--nostream", "--lines", "3", "--out", "--raw")
+        assert re.findall(r"^(\w+) \d+$", told, re.MULTILINE) == ["SEEN"] * 3
+        followed = {
+            "--json": r'"message":"SEEN \d+","timestamp":"[^"]+Z","type":"out","process_id":0,"app_name":"a"',
+            "--format": r"timestamp=\S+[+-]\d{4} app=a id=0 type=out message=SEEN \d+",
+            "--timestamp": r"\d{4}-\d\d-\d\d-\d\d:\d\d:\d\d 0\|a +\| SEEN \d+",
+        }
+        for option, pattern in followed.items():
+            with run.beside("logs", "a", option) as logs:
+                assert logs.out is not None
+                eventually(partial(_says, logs.out, pattern), pattern, 60)
 
 
 def test_python_prints_at_once(both: Any) -> None:

@@ -42,18 +42,19 @@ def test_values_become_the_text_that_node_would_make() -> None:
 
 
 def test_the_order_is_pm2s() -> None:
-    """env_file < deploy.<env>.env < env < env_<name> < port."""
+    """env_file < env < deploy.<env>.env < env_<name> < port."""
     keys: dict[str, Any] = {
         "env": {"A": "env", "B": "env", "PORT": "1"},
-        "env_production": {"B": "set"},
+        "env_production": {"B": "set", "D": "set"},
         "port": 8080,
     }
-    top: dict[str, Any] = {"deploy": {"production": {"env": {"A": "deploy", "C": "deploy"}}}}
+    top: dict[str, Any] = {"deploy": {"production": {"env": {"A": "deploy", "C": "deploy", "D": "deploy"}}}}
     production: dict[str, Any] = {"env_name": "production"}
     assert env_of(top=top, change=production, **keys) == {
-        "A": "env",
+        "A": "deploy",
         "B": "set",
         "C": "deploy",
+        "D": "set",
         "PORT": "8080",
     }
     assert env_of(top=top, **keys) == {"A": "env", "B": "env", "PORT": "8080"}

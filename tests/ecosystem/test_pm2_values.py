@@ -86,7 +86,7 @@ def test_two_apps_of_one_name_run_in_pm2s_files() -> None:
     apps = ({"script": "/bin/true", "name": "a"}, {"script": "/bin/false", "name": "a"})
     found = read(*apps, language="json")
     assert [app.name for app in found.apps] == ["a", "a-2"]
-    assert "this one is called a-2" in found.warnings[0]
+    assert "this one alone is a-2" in found.warnings[0]
     assert "the name is used twice" in refused(*apps)[0]
 
 

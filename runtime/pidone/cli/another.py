@@ -31,14 +31,14 @@ def load_another(asked: FileRequest, words: list[str], name: str, cwd: str) -> E
         raise ConfigError(f"{asked.file}: is not an ecosystem file")
     is_same = begun.target is not None and _is_same(Path(cwd, begun.target), path)
     ecosystem = _read_again(begun, asked, cwd) if is_same else _read_other(begun, asked)
-    names = [app.name for app in ecosystem.apps]
+    names = {name for app in ecosystem.apps for name in (app.name, app.called)}
     for only in asked.only:
         if only not in names:
             raise ConfigError(
                 f"{asked.file}: --only {shown(only)}: there is no such app{did_you_mean(only, names)}"
             )
     return ecosystem.but(
-        apps=tuple(app for app in ecosystem.apps if not asked.only or app.name in asked.only)
+        apps=tuple(app for app in ecosystem.apps if not asked.only or {app.name, app.called} & {*asked.only})
     )
 
 

@@ -32,7 +32,7 @@ def resolve(text: str, apps: Iterable[App], pm_id: Callable[[AppSpec, int], int]
     namespace, _, rest = text.rpartition("/")
     candidates = [app for app in known if app.spec.namespace == namespace] if namespace else known
     found = (
-        _by_name(rest, candidates)
+        _by_name(rest, candidates, is_exact=bool(namespace))
         or ([Target(app) for app in known] if text == ALL else [])
         or _by_index(rest, candidates)
         or _by_id(text, known, pm_id)
@@ -44,8 +44,9 @@ def resolve(text: str, apps: Iterable[App], pm_id: Callable[[AppSpec, int], int]
     return found
 
 
-def _by_name(name: str, apps: list[App]) -> list[Target]:
-    return [Target(app) for app in apps if app.name == name]
+def _by_name(name: str, apps: list[App], *, is_exact: bool) -> list[Target]:
+    """With its namespace, a name means one app; alone also others that a PM2 file calls the same."""
+    return [Target(app) for app in apps if name in (app.name, *([] if is_exact else [app.spec.called]))]
 
 
 def _by_index(text: str, apps: list[App]) -> list[Target]:

@@ -216,8 +216,8 @@ class Reader:
             file for file in values.get("env_file", ()) if self.options.must_exist or _is_file(cwd, file.path)
         ]
         merged |= environment.read_env_files(files, cwd, environ, scope)
-        merged |= self._deploy_environment()
         merged |= values.get("env", {})
+        merged |= self._deploy_environment()  # over `env`, as in pm2 7
         chosen = found.sets.get(self.options.env_name or "")
         for set_name, entry in found.sets.items():
             variables = self._set(set_name, entry, scope)
@@ -225,6 +225,8 @@ class Reader:
                 merged |= variables
         if "port" in values:
             merged["PORT"] = str(values["port"])
+        if self.document.is_pm2s and (counted := values.get("increment_var")):
+            merged |= pm2.first_of(counted, {**self._inherited(values), **merged}.get(counted), scope)
         secrets: dict[str, str] = {}
         if self.options.must_exist:
             secrets = environment.read_secrets(values.get("secrets", False), merged, environ, cwd, scope)

@@ -74,8 +74,8 @@ def _with_own_names(apps: Sequence[AppSpec], places: Sequence[Scope], *, is_pm2s
             if not is_pm2s:
                 scope.error(what, "name")
             else:
-                app = app.but(name=_free_name(app, first))  # noqa: PLW2901
-                scope.warn(f"{what}; this one is called {app.name} here", "name")
+                app = app.but(name=_free_name(app, first), shared_name=app.name)  # noqa: PLW2901
+                scope.warn(f"{what}; this one alone is {app.name} here", "name")
         first.setdefault(app.key(), index)
         named.append(app)
     return named

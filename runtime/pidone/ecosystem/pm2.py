@@ -96,6 +96,15 @@ def with_nulls(value: object) -> object:
     return {name: "null" if content is None else content for name, content in value.items()}
 
 
+def first_of(name: str, text: str | None, scope: Scope) -> dict[str, str]:
+    """What `increment_var` begins with, where its variable is none or no number: PM2 counts from 0 then."""
+    if text is not None and text.isascii() and text.isdigit():
+        return {}
+    what = "is not set" if text is None else f"is {shown(text)}, which is no number"
+    scope.warn(f"increment_var: {name} {what}; it counts from 0, as under PM2", "increment_var")
+    return {name: "0"}
+
+
 def _is_accidental(name: str, entry: Entry) -> bool:
     return (
         entry.spelling == "group" or (name == "ready" and isinstance(entry.value, bool)) or name in HOOK_NAMES

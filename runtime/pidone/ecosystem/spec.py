@@ -183,6 +183,8 @@ class AppSpec(Record, kw_only=True, hidden=("env", "templates")):
 
     # What runs
     name: str
+    shared_name: str = ""
+    """What a PM2 file calls it, where another app has that name as well and `name` had to be another."""
     namespace: str = "default"
     argv: tuple[str, ...]
     """The resolved command line; argv[0] is an absolute path."""
@@ -348,6 +350,11 @@ class AppSpec(Record, kw_only=True, hidden=("env", "templates")):
     def count(self, cpus: int) -> int:
         """`instances` as a number of processes where `cpus` CPUs may be used: at least one."""
         return self.instances if self.instances > 0 else max(1, cpus + self.instances)
+
+    @property
+    def called(self) -> str:
+        """Its name as PM2's people know it: several apps may have the same."""
+        return self.shared_name or self.name
 
     def key(self) -> tuple[str, str]:
         """The identity of the app over reloads of the ecosystem file."""

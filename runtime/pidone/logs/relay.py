@@ -95,6 +95,7 @@ class Relay:
             app, output = source.app, self._output_of(name)
             origin = RecordIdentity(
                 app=app.name,
+                called=app.called,
                 instance=source.who.index,
                 pm_id=source.pm_id,
                 pid=pid,

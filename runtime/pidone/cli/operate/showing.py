@@ -89,9 +89,10 @@ def env(target: str, *, socket: str | None, as_json: bool) -> None:
 def jlist(*, socket: str | None, as_json: bool) -> None:
     """Print PM2's process list as JSON, without variables."""
     del as_json  # it is
-    from pidone.control.pm2.lists import entries
+    from pidone.control.pm2.lists import entries, launched
 
-    print(json.dumps(entries(client(socket).get("api", "apps")["apps"])))
+    found = launched(client(socket).get("api", "apps", "all"))
+    print(json.dumps(entries(found), separators=(",", ":")))
 
 
 @app.command("prettylist")
@@ -99,7 +100,7 @@ def jlist(*, socket: str | None, as_json: bool) -> None:
 @json_option
 def prettylist(*, socket: str | None, as_json: bool) -> None:
     """Print PM2's process list as Node writes objects, without variables."""
-    from pidone.control.pm2.lists import entries, inspect
+    from pidone.control.pm2.lists import entries, inspect, launched
 
-    shown = entries(client(socket).get("api", "apps")["apps"])
+    shown = entries(launched(client(socket).get("api", "apps", "all")))
     print(json.dumps(shown) if as_json else inspect(harmless(shown)))

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from pidone.cli.operate import files, settling, table
+from pidone.cli.operate import files, settling
 from pidone.cli.operate.client import NO_RUNTIME, NO_TARGET, Client, CommandError
 from pidone.cli.operate.patterns import expand
 from pidone.cli.operate.table import harmless
-from pidone.cli.pm2 import shows
-from pidone.control.pm2.lists import entries, inspect, status
+from pidone.cli.pm2 import listing, logs, shows
+from pidone.cli.pm2.listing import by_id
 from pidone.control.socket_file import is_served
 from pidone.ecosystem.spec import Seconds
 from pidone.logs.escape import printable_word
@@ -42,10 +42,6 @@ _INSTEAD: Final = {
     **dict.fromkeys(("link", "unlink", "plus", "login", "register"), "there is no cloud service behind this"),
 }
 """Commands that have nothing to do in a container, and what does it in their place."""
-_HEAD: Final = (
-    *("id", "name", "namespace", "version", "mode", "pid", "uptime"),
-    *("↺", "status", "cpu", "mem", "user", "watching"),
-)
 
 
 class _Asked(NamedTuple):
@@ -101,85 +97,6 @@ def _call(command: Callable[[Client, list[str]], int], words: list[str]) -> int:
     return _FAILED
 
 
-def _ls(runtime: Client, words: list[str]) -> int:
-    del words
-    print(listing(harmless(runtime.get("api", "apps")["apps"])))
-    return 0
-
-
-def listing(apps: Sequence[Mapping[str, Any]]) -> str:
-    """PM2's table."""
-    rows = [
-        [
-            str(each["pm_id"]),
-            each["name"],
-            each["pm2_env"]["namespace"],
-            each["pm2_env"]["version"],
-            each["pm2_env"]["exec_mode"].removesuffix("_mode"),
-            str(each["pid"]),
-            table.duration(instance["uptime_s"]) if instance["uptime_s"] is not None else "0",
-            str(each["pm2_env"]["restart_time"]),
-            status(instance["state"]),
-            f"{each['monit']['cpu']}%",
-            _memory(each["monit"]["memory"]),
-            _user(each["pid"]),
-            "enabled" if each["pm2_env"]["watch"] else "disabled",
-        ]
-        for each, instance in zip(entries(apps), _by_id(apps), strict=True)
-    ]
-    return boxed(_HEAD, rows)
-
-
-def boxed(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in box characters."""
-    widths = [max(map(len, column)) + 2 for column in zip(head, *rows, strict=True)]
-
-    def rule(left: str, middle: str, right: str) -> str:
-        return left + middle.join("─" * width for width in widths) + right
-
-    def line(cells: Sequence[str]) -> str:
-        return (
-            "│" + "│".join(f" {cell}".ljust(width) for cell, width in zip(cells, widths, strict=True)) + "│"
-        )
-
-    body = [line(row) for row in rows]
-    return "\n".join([rule("┌", "┬", "┐"), line(head), rule("├", "┼", "┤"), *body, rule("└", "┴", "┘")])
-
-
-def _by_id(apps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return sorted((each for app in apps for each in app["instances"]), key=lambda each: int(each["id"]))
-
-
-def _memory(size: int) -> str:
-    return f"{size / 1024 / 1024:.1f}mb" if size >= 1024 * 1024 else f"{size / 1024:.1f}kb" if size else "0b"
-
-
-def _user(pid: int) -> str:
-    """Whose process it is, where it can be seen from here."""
-    try:
-        uid = os.stat(f"/proc/{pid}").st_uid
-    except OSError:
-        return "N/A"
-    import pwd
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def _jlist(runtime: Client, words: list[str]) -> int:
-    del words
-    print(json.dumps(entries(runtime.get("api", "apps")["apps"])))
-    return 0
-
-
-def _prettylist(runtime: Client, words: list[str]) -> int:
-    del words
-    print(inspect(harmless(entries(runtime.get("api", "apps")["apps"]))))
-    return 0
-
-
 def _verb(verb: str, action: str) -> Callable[[Client, list[str]], int]:
     def change(runtime: Client, words: list[str]) -> int:
         asked = _asked(words, verb)
@@ -196,7 +113,7 @@ def _verb(verb: str, action: str) -> Callable[[Client, list[str]], int]:
                     apps = settling.act(runtime, target, verb)
                 failures += _tell(runtime, verb, action, target, apps)
         if verb != "reload":
-            print(listing(harmless(_apps(runtime))))
+            print(listing.listing(harmless(_apps(runtime))))
         for line in failures:
             sys.stderr.write(f"[PM2][ERROR] {printable_word(line)}\n")
         return _FAILED if failures else 0
@@ -209,16 +126,17 @@ def _tell(
 ) -> Iterator[str]:
     """Show how it goes with what was asked for, until it has happened; what went wrong."""
     apps = harmless(apps)
-    print(f"[PM2] Applying action {action}ProcessId on app [{target}](ids: {_ids(apps)})")
+    shown = apps[0]["called"] if len(apps) == 1 and "/" in target else target
+    print(f"[PM2] Applying action {action}ProcessId on app [{shown}](ids: {_ids(apps)})")
     if verb != "delete":
         apps = settling.settle(runtime, target, timeout=_LONG)
         if verb != "stop":
             yield from filter(None, (settling.failure(verb, app) for app in apps))
     for app in apps:
         for instance in app["instances"]:
-            print(f"[PM2] [{app['name']}]({instance['id']}) ✓")
+            print(f"[PM2] [{app['called']}]({instance['id']}) ✓")
     if verb == "delete":
-        _wait_gone(runtime, {app["name"] for app in apps})
+        _wait_gone(runtime, {_key(app) for app in apps})
 
 
 def _lay_file(runtime: Client, verb: str, action: str, file: str, asked: _Asked) -> Iterator[str]:
@@ -243,20 +161,20 @@ def _lay_file(runtime: Client, verb: str, action: str, file: str, asked: _Asked)
                 for each in before
                 if (each["namespace"], each["name"]) == (app["namespace"], app["name"])
             ]
-            yield from _tell(runtime, verb, action, app["name"], shown)
+            yield from _tell(runtime, verb, action, _key(app), shown)
     if added := [app for app in found["apps"] if app["how"] == "added"]:
         names = ", ".join(printable_word(app["name"]) for app in added)
         print(f"[PM2][WARN] Applications {names} not running, starting...")
     for app in added:
-        for each in settling.settle(runtime, f"{app['namespace']}/{app['name']}", timeout=_LONG):
-            print(f"[PM2] App [{printable_word(each['name'])}] launched ({each['scale']} instances)")
+        for each in settling.settle(runtime, _key(app), timeout=_LONG):
+            print(f"[PM2] App [{printable_word(each['called'])}] launched ({each['scale']} instances)")
             yield from filter(None, [settling.failure(verb, each)])
 
 
-def _wait_gone(runtime: Client, names: set[str]) -> None:
+def _wait_gone(runtime: Client, keys: set[str]) -> None:
     """Until none of them is listed any more."""
     deadline = time.monotonic() + _LONG
-    while names & {app["name"] for app in _apps(runtime)}:
+    while keys & {_key(app) for app in _apps(runtime)}:
         if time.monotonic() > deadline:
             raise CommandError("delete: it does not stop")
         time.sleep(_POLL)
@@ -297,22 +215,56 @@ def _asked(words: Sequence[str], verb: str) -> _Asked:
 
 
 def _ids(apps: Sequence[Mapping[str, Any]]) -> str:
-    ids = [str(each["id"]) for each in _by_id(apps)]
+    ids = [str(each["id"]) for each in by_id(apps)]
     return f"[ {', '.join(ids)} ]" if ids else "[]"
 
 
 def _scale(runtime: Client, words: list[str]) -> int:
     if len(words) < 2:
         raise CommandError("scale: missing required argument `number'")
-    before = {app["name"]: app["scale"] for app in runtime.get("api", "apps", words[0])["apps"]}
-    apps = settling.act(runtime, words[0], "scale", {"instances": words[1]})
-    if all(app["scale"] == before.get(app["name"]) for app in apps):
+    target, number = words[:2]
+    before = runtime.get("api", "apps", target)["apps"]
+    if len(before) > 1 and all(app["called"] == target for app in before):
+        return _scale_together(runtime, before, number)
+    apps = settling.act(runtime, target, "scale", {"instances": number})
+    scales = {(app["namespace"], app["name"]): app["scale"] for app in before}
+    if all(app["scale"] == scales.get((app["namespace"], app["name"])) for app in apps):
         raise CommandError("Nothing to do")
-    if any(app["scale"] > before.get(app["name"], 0) for app in apps):
+    if any(app["scale"] > scales.get((app["namespace"], app["name"]), 0) for app in apps):
         print("[PM2] Scaling up application")
     for app in apps:
-        settling.settle(runtime, f"{app['namespace']}/{app['name']}", timeout=_LONG)
-    return _ls(runtime, [])
+        settling.settle(runtime, _key(app), timeout=_LONG)
+    return listing.ls(runtime, [])
+
+
+def _scale_together(runtime: Client, apps: Sequence[Mapping[str, Any]], number: str) -> int:
+    """Several apps of one name, whose processes PM2 counts together: the first grows, and shrinks first."""
+    total = sum(app["scale"] for app in apps)
+    try:
+        more = int(number) - (0 if number.startswith(("+", "-")) else total)
+    except ValueError:
+        raise CommandError(f"scale: {number}: expected a number") from None
+    if not more:
+        raise CommandError("Nothing to do")
+    if more > 0:
+        print("[PM2] Scaling up application")
+        settling.act(runtime, _key(apps[0]), "scale", {"instances": f"+{more}"})
+    for app in apps:
+        fewer = min(max(-more, 0), app["scale"])
+        more += fewer
+        if fewer and fewer == app["scale"]:
+            settling.act(runtime, _key(app), "delete")
+            _wait_gone(runtime, {_key(app)})
+        else:
+            if fewer:
+                settling.act(runtime, _key(app), "scale", {"instances": f"-{fewer}"})
+            settling.settle(runtime, _key(app), timeout=_LONG)
+    return listing.ls(runtime, [])
+
+
+def _key(app: Mapping[str, Any]) -> str:
+    """The app as a target that means no other."""
+    return f"{app['namespace']}/{app['name']}"
 
 
 def _known(runtime: Client, words: list[str]) -> Sequence[Mapping[str, Any]]:
@@ -327,7 +279,7 @@ def _known(runtime: Client, words: list[str]) -> Sequence[Mapping[str, Any]]:
 
 
 def _pid(runtime: Client, words: list[str]) -> int:
-    pids = [str(instance["pid"] or 0) for instance in _by_id(_known(runtime, words))]
+    pids = [str(instance["pid"] or 0) for instance in by_id(_known(runtime, words))]
     print("\n".join(pids))
     return 0
 
@@ -359,14 +311,14 @@ def _send(runtime: Client, words: list[str]) -> int:
     if len(words) < 2:
         raise CommandError("send: missing required argument `line'")
     runtime.post("api", "apps", words[0], "send", body={"line": words[1]})
-    return _ls(runtime, [])
+    return listing.ls(runtime, [])
 
 
 def _reset(runtime: Client, words: list[str]) -> int:
     for target in expand(runtime, _targets(words, "reset")):
-        for instance in _by_id(settling.act(runtime, target, "reset")):
+        for instance in by_id(settling.act(runtime, target, "reset")):
             print(f"[PM2] Resetting meta for process id {instance['id']}")
-    return _ls(runtime, [])
+    return listing.ls(runtime, [])
 
 
 def _flush(runtime: Client, words: list[str]) -> int:
@@ -414,9 +366,10 @@ def _monit(runtime: Client, words: list[str]) -> int:
 
 
 _COMMANDS: Final[Mapping[str, Callable[[Client, list[str]], int]]] = {
-    **dict.fromkeys(("ls", "list", "l", "ps", "status"), _ls),
-    "jlist": _jlist,
-    "prettylist": _prettylist,
+    **dict.fromkeys(("ls", "list", "l", "ps", "status"), listing.ls),
+    "jlist": listing.jlist,
+    "prettylist": listing.prettylist,
+    **dict.fromkeys(("slist", "sysinfos"), listing.slist),
     "start": _verb("start", "restart"),
     **dict.fromkeys(("restart", "startOrRestart"), _verb("restart", "restart")),
     **dict.fromkeys(
@@ -430,7 +383,7 @@ _COMMANDS: Final[Mapping[str, Callable[[Client, list[str]], int]]] = {
     "ping": _ping,
     "sendSignal": _signal,
     "kill": _kill,
-    "logs": shows.logs,
+    "logs": logs.logs,
     **dict.fromkeys(("describe", "desc", "info", "show"), shows.describe),
     "env": shows.env,
     "send": _send,

@@ -29,6 +29,7 @@ class Details:
             "name": spec.name,
             "namespace": spec.namespace,
             "command": None,
+            "launch": None,
             "rights": _configured(spec),
             "memory": {
                 "limit_bytes": limits.hard,

@@ -10,7 +10,7 @@ from pidone.control.answers import log_query
 from pidone.control.answers.container_view import ContainerView
 from pidone.control.answers.details import Details
 from pidone.control.answers.streams import EventStream, LogStream, event_view, split
-from pidone.control.answers.views import app_view
+from pidone.control.answers.views import app_view, launch_view
 from pidone.control.http.messages import (
     EVENTS,
     JSON,
@@ -140,6 +140,7 @@ class Handlers:
             return self._show(targets, **extra)
         for each, app in zip(details, _apps(targets), strict=True):
             each["command"] = mask_args(app.spec.argv)
+            each["launch"] = launch_view(app.spec, len(app.instances))
         if request.query.get("pss", "") in ("1", "true"):  # too dear to be had by everybody
             return self._measured(targets, details, extra)
         return self._show(targets, **extra)

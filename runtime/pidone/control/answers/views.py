@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from pidone.ecosystem.spec import AppSpec, Listen
 from pidone.host.usage import Usage
+from pidone.masked_args import mask_args
 from pidone.supervise.app import App
 from pidone.supervise.instances.instance import Instance
 from pidone.supervise.instances.states import SEEN, State
@@ -61,6 +62,7 @@ def app_view(
     spec = app.spec
     return {
         "name": app.name,
+        "called": spec.called,
         "namespace": spec.namespace,
         "state": app_state(app),
         "ready": app.is_ready,
@@ -92,6 +94,29 @@ def app_view(
         },
         "instances": instances,
     }
+
+
+def launch_view(spec: AppSpec, count: int) -> dict[str, Any]:
+    """What PM2's list tells of a command line and of files; words that look like secrets are masked."""
+    words = mask_args(spec.argv)
+    first = len(words) - len(spec.args)
+    args = words[first:] if spec.argv[first:] == spec.args else mask_args(spec.args)
+    return {
+        "args": args,
+        "interpreter_args": mask_args(spec.interpreter_args),
+        "files": [_files(spec, index) for index in range(count)],
+    }
+
+
+def _files(spec: AppSpec, index: int) -> dict[str, str | None]:
+    """Where the lines of one instance go besides the output; None is nowhere."""
+    named = {"out": spec.out_file, "error": spec.error_file, "log": spec.log_file}
+    if spec.disable_logs or not any(named.values()):
+        return dict.fromkeys(named)
+    from pidone.logs.files.logfiles import path_of  # noqa: PLC0415 (few apps have any)
+
+    paths = {stream: path_of(value, spec, index) for stream, value in named.items()}
+    return {stream: None if path is None else str(path) for stream, path in paths.items()}
 
 
 def _spelt(listen: Listen) -> str:

@@ -63,6 +63,10 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
     ),
     "App": _object(
         name=_STRING,
+        called={
+            **_STRING,
+            "description": "What a PM2 file calls it: several apps may have the same.",
+        },
         namespace=_STRING,
         state={"enum": list(WORDS)},
         ready=_BOOL,
@@ -103,6 +107,17 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
         namespace=_STRING,
         probes=_object(ready=_NULLABLE_STRING, health=_NULLABLE_STRING),
         command={**_array(_STRING), "type": ["array", "null"], "description": "On the unix socket only."},
+        launch={
+            "description": "What PM2's list tells of the command line and the log files; likewise.",
+            "oneOf": [
+                {"type": "null"},
+                _object(
+                    args=_array(_STRING),
+                    interpreter_args=_array(_STRING),
+                    files=_array(_object(out=_NULLABLE_STRING, error=_NULLABLE_STRING, log=_NULLABLE_STRING)),
+                ),
+            ],
+        },
         rights={"type": "object", "description": "As configured; null is as the runtime has it."},
         memory=_object(
             limit_bytes=_NULLABLE_INT,

@@ -88,7 +88,8 @@ class Bus:
     def _process(self, key: tuple[str, str], index: int) -> dict[str, object]:
         app = self._parts.supervisor.apps.get(key)
         pm_id = None if app is None else self._parts.launcher.pm_id(app.spec, index)
-        return {"pm_id": pm_id, "name": key[1], "rev": None, "namespace": key[0]}
+        name = key[1] if app is None else app.spec.called
+        return {"pm_id": pm_id, "name": name, "rev": None, "namespace": key[0]}
 
     def _key_of(self, name: str) -> tuple[str, str]:
         """Records have no namespace: of two apps of one name it may be the other one."""

@@ -17,6 +17,8 @@ _STATUS: Final = {
     "completed": "stopped",
     "waiting": "stopped",
 }
+_NOWHERE: Final = "/dev/null"
+"""PM2's word for a log that is kept in no file."""
 _MOST_BYTES: Final = 1024 * 1024
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_$][\w$]*")
 
@@ -28,6 +30,12 @@ def entries(apps: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return sorted(found, key=lambda each: int(each["pm_id"]))
 
 
+def launched(described: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The apps of an answer about a target, each with what that tells of its command line and files."""
+    pairs = zip(described["apps"], described["details"], strict=True)
+    return [{**app, "launch": each["launch"], "command": each["command"]} for app, each in pairs]
+
+
 def status(state: str) -> str:
     """PM2's word for a state."""
     return _STATUS.get(state, state)
@@ -37,11 +45,14 @@ def entry(app: Mapping[str, Any], instance: Mapping[str, Any], now_ms: int) -> d
     """One process as PM2's jlist shows it."""
     started = now_ms - int((instance["uptime_s"] or 0) * 1000)
     last = instance["last_exit"] or {}
+    launch = app.get("launch") or {"args": [], "interpreter_args": [], "files": []}
+    files: dict[str, str | None] = dict(enumerate(launch["files"])).get(instance["index"], {})
+    log = {"pm_log_path": files["log"]} if files.get("log") else {}
     return {
         "pid": instance["pid"] or 0,
-        "name": app["name"],
+        "name": app["called"],
         "pm2_env": {
-            "name": app["name"],
+            "name": app["called"],
             "namespace": app["namespace"],
             "pm_id": instance["id"],
             "status": status(instance["state"]),
@@ -51,8 +62,8 @@ def entry(app: Mapping[str, Any], instance: Mapping[str, Any], now_ms: int) -> d
             "pm_exec_path": _path(app),
             "pm_cwd": app["cwd"],
             "exec_interpreter": app.get("interpreter", "none"),
-            "node_args": [],
-            "args": [],
+            "node_args": launch["interpreter_args"],
+            "args": launch["args"],
             "autorestart": app["autorestart"],
             "watch": app["watch"],
             "pm_uptime": started,
@@ -60,8 +71,9 @@ def entry(app: Mapping[str, Any], instance: Mapping[str, Any], now_ms: int) -> d
             "restart_time": instance["restarts"],
             "unstable_restarts": instance["unstable"],
             "exit_code": last.get("code") or 0,
-            "pm_out_log_path": "/dev/null",
-            "pm_err_log_path": "/dev/null",
+            "pm_out_log_path": files.get("out") or _NOWHERE,
+            "pm_err_log_path": files.get("error") or _NOWHERE,
+            **log,
             "pm_pid_path": "",
             "unique_id": f"{app['namespace']}/{app['name']}/{instance['index']}",
             "version": version_of(app),

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
 from pidone.control import peers
-from pidone.control.answers.views import app_view
+from pidone.control.answers.views import app_view, launch_view
 from pidone.control.http.messages import Refusal
 from pidone.control.operations import Operations
 from pidone.control.pm2.bus import Bus
@@ -20,6 +20,7 @@ from pidone.control.pm2.lists import entries
 from pidone.control.targets import Target
 from pidone.ecosystem.spec import Seconds
 from pidone.errors import describe_bug
+from pidone.host.usage import Usage
 from pidone.supervise.app import App
 from pidone.supervise.instances.states import State
 from pidone.supervise.run.session import Parts
@@ -100,7 +101,7 @@ class Service:
     async def _list(self, _: object) -> list[dict[str, Any]]:
         usage = self._usage.usage()
         apps = self._parts.supervisor.apps.values()
-        return entries([app_view(app, self._parts.launcher.pm_id, usage, "") for app in apps])
+        return entries([self._view(app, usage) for app in apps])
 
     async def _system(self, _: object) -> object:
         """PM2 fills this in by an optional package, and is content without."""
@@ -248,8 +249,12 @@ class Service:
                 raise Refusal(409, f"{what} takes longer than {_PATIENCE:g} s, and goes on")
             await asyncio.sleep(_POLL)
 
+    def _view(self, app: App, usage: Mapping[int, Usage]) -> dict[str, Any]:
+        launch = launch_view(app.spec, len(app.instances))
+        return {**app_view(app, self._parts.launcher.pm_id, usage, ""), "launch": launch}
+
     def _shown(self, app: App, index: int) -> object:
-        listed = entries([app_view(app, self._parts.launcher.pm_id, {}, "")])
+        listed = entries([self._view(app, {})])
         number = self._parts.launcher.pm_id(app.spec, index)
         return next((each for each in listed if each["pm_id"] == number), {})
 

@@ -138,7 +138,7 @@ def _environment(app: Mapping[str, object], rest: Mapping[str, object], name: st
     target = deploy.get(name) if isinstance(deploy, Mapping) else None
     deployed = target.get("env") if isinstance(target, Mapping) else None
     merged: dict[str, object] = {}
-    for variables in (deployed, app.get("env"), app.get(f"env_{name}")):
+    for variables in (app.get("env"), deployed, app.get(f"env_{name}")):
         merged |= tables.parse_environment(variables) if variables is not None else {}
     return {"env": merged} if merged else {}
 

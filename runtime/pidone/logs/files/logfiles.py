@@ -77,7 +77,7 @@ class LogFiles:
     def of(self, app: AppSpec, origin: RecordIdentity) -> FileSet | None:
         """The files of one stream; None if there are none, which is the normal case."""
         own = app.error_file if origin.stream == "stderr" else app.out_file
-        named = [_path(value, app, origin.instance) for value in (own, app.log_file)]
+        named = [path_of(value, app, origin.instance) for value in (own, app.log_file)]
         paths = [real_path(path) for path in named if path is not None and not self._is_output(path)]
         if not paths or app.disable_logs:
             return None
@@ -121,7 +121,7 @@ class LogFiles:
         return file
 
 
-def _path(value: str | None, app: AppSpec, instance: int) -> Path | None:
+def path_of(value: str | None, app: AppSpec, instance: int) -> Path | None:
     """The file a key names for an instance; as in PM2 `-<instance>` is put in unless logs are merged."""
     if value is None or value.lower() in NOWHERE:
         return None

@@ -11,7 +11,7 @@ from pidone.logs.formats.text import Console, under
 if TYPE_CHECKING:
     from logging import LogRecord
 
-_STATUS: Final = {
+STATUS: Final = {
     "instance.start": "start",
     "instance.online": "online",
     "instance.exit": "exit",
@@ -39,7 +39,7 @@ def pm2_formatted_format(*, colour: bool) -> Format:
     def shape(origin: RecordIdentity) -> Shape:
         code = "\x1b[31m" if origin.stream == "stderr" else "\x1b[32m"
         start, stop = (code, "\x1b[39m") if colour else ("", "")
-        who = f"{origin.pm_id}|{origin.app}  "
+        who = f"{origin.pm_id}|{origin.called}  "
         frame = f"{start}{who}| {stop}".encode(errors="replace"), b""
         return Shape(
             escape=printable_lines, around=lambda *_: frame, least_line=LONG_LINE, joint=under(len(who))
@@ -51,7 +51,7 @@ def pm2_formatted_format(*, colour: bool) -> Format:
 def pm2_json_shape(origin: RecordIdentity) -> Shape:
     """Also that of the lines in files with `log_type = "json"`."""
     kind = "err" if origin.stream == "stderr" else "out"
-    who = f'"type":"{kind}","process_id":{origin.pm_id},"app_name":{json.dumps(origin.app)}}}'
+    who = f'"type":"{kind}","process_id":{origin.pm_id},"app_name":{json.dumps(origin.called)}}}'
 
     def around(timestamp: str, level: str, partial: bool) -> Frame:  # noqa: FBT001 - a fact about the line
         del level, partial
@@ -62,7 +62,7 @@ def pm2_json_shape(origin: RecordIdentity) -> Shape:
 
 def _format_shape(origin: RecordIdentity) -> Shape:
     kind = "error" if origin.stream == "stderr" else "out"
-    who = f"+0000 app={origin.app} id={origin.pm_id} type={kind} message="
+    who = f"+0000 app={origin.called} id={origin.pm_id} type={kind} message="
 
     def around(timestamp: str, level: str, partial: bool) -> Frame:  # noqa: FBT001 - a fact about the line
         del level, partial
@@ -79,7 +79,7 @@ def _event(record: "LogRecord") -> str:
     """PM2 has records for what happens to processes, and plain lines for the rest; ours are all records."""
     fields = fields_of(record)
     app = {"app_name": fields["app"]} if "app" in fields else {}
-    if status := _STATUS.get(fields["event"]):
+    if status := STATUS.get(fields["event"]):
         return compact({"timestamp": fields["timestamp"], "type": "process_event", "status": status, **app})
     told = {key: value for key, value in fields.items() if key not in ("timestamp", "message", "app")}
     shown = {"message": fields["message"], "timestamp": fields["timestamp"], "type": "PM2"}

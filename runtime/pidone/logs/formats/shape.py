@@ -22,6 +22,8 @@ class RecordIdentity(Record, kw_only=True):
     """Who wrote a line: the identity keys of its record."""
 
     app: str
+    called: str = ""
+    """The app's name as PM2's people know it."""
     instance: int
     pm_id: int = 0
     """PM2's number of it, over all apps."""

@@ -47,7 +47,7 @@ class Environment:
         env = environment_of(app, self._inherited)
         env[app.instance_var] = str(who.index)
         env["pm_id"] = str(self.pm_id(app, who.index))
-        env["name"] = app.name
+        env["name"] = app.called
         env[MARK] = self.mark(who)
         for name, template in app.templates.items():
             env[name] = template.filled({"app": app.name, "instance": str(who.index)})
