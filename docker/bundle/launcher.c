@@ -2,7 +2,7 @@
  *
  * PREFIX/bin/pidone ARGS, called by NAME, becomes
  *   PREFIX/lib/ld.so --library-path PREFIX/lib --argv0 PREFIX/libexec/python3 PREFIX/lib/python3
- *     -I -S -X utf8 -X mask=MASK PREFIX/lib/start.py NAME ARGS
+ *     -I -S -X utf8 -X mask=MASK -X adopts=PID PREFIX/lib/start.py NAME ARGS
  * and called as python3, which pidone does for helpers of its own, an ordinary interpreter:
  *   PREFIX/lib/ld.so --library-path PREFIX/lib --argv0 PREFIX/libexec/python3 PREFIX/lib/python3 ARGS
  *
@@ -21,7 +21,7 @@ extern char **environ;
 
 int main(int argc, char **argv) {
   char prefix[PATH_MAX], loader[PATH_MAX + 32], libraries[PATH_MAX + 32], python[PATH_MAX + 32], start[PATH_MAX + 32];
-  char executable[PATH_MAX + 32], mask[32] = "mask=0";
+  char executable[PATH_MAX + 32], mask[32] = "mask=0", adopts[32] = "adopts=0";
   ssize_t length = readlink("/proc/self/exe", prefix, sizeof prefix - 1); /* follows the links named like inits */
   if (length < 0) {
     perror("pidone: /proc/self/exe");
@@ -40,9 +40,10 @@ int main(int argc, char **argv) {
   answer_health(argc, argv);
   char *name = argc ? argv[0] : "pidone", *slash = strrchr(name, '/');
   char *front[] = {loader, "--library-path", libraries, "--argv0", executable, python,
-                   "-I", "-S", "-X", "utf8", "-X", mask, start, name};
+                   "-I", "-S", "-X", "utf8", "-X", mask, "-X", adopts, start, name};
   size_t count = strcmp(slash ? slash + 1 : name, "python3") ? sizeof front / sizeof *front : 6;
   if (count > 6 && getpid() == 1) hold_signals(mask, sizeof mask);
+  if (count > 6) adopt_orphans(argc, argv, adopts, sizeof adopts);
   char **all = calloc(count + argc + 1, sizeof *all);
   if (!all) return 70;
   memcpy(all, front, count * sizeof *front);

@@ -1,7 +1,7 @@
 /* The `pidone` of a virtual environment: starts the environment's interpreter with the options that keep out what an
  * image sets for its apps' Python. Installers write a script's first line without options, and a shell in between would
  * lose variables whose names are not its own kind (discovery.type). Called by NAME, BIN/pidone ARGS becomes
- *   INTERPRETER -I -S -X utf8 -X mask=MASK -X pidone=NAME BIN/pidone-direct ARGS
+ *   INTERPRETER -I -S -X utf8 -X mask=MASK -X adopts=PID -X pidone=NAME BIN/pidone-direct ARGS
  * with the INTERPRETER that the installer wrote into the first line of pidone-direct. execve keeps the PID.
  */
 #include <limits.h>
@@ -21,9 +21,10 @@ static int fail(const char *what) {
 
 int main(int argc, char **argv) {
   char path[PATH_MAX], direct[PATH_MAX + 16], line[PATH_MAX + 8], name[PATH_MAX + 8];
-  char mask[32] = "mask=0";
+  char mask[32] = "mask=0", adopts[32];
   answer_health(argc, argv);
   if (getpid() == 1) hold_signals(mask, sizeof mask);
+  adopt_orphans(argc, argv, adopts, sizeof adopts);
   if (!realpath((const char *)getauxval(AT_EXECFN), path)) return fail("its own file"); /* may be a link named tini */
   strcpy(strrchr(strcpy(direct, path), '/') + 1, "pidone-direct"); /* beside it also under another name: cp pidone pm2 */
   FILE *script = fopen(direct, "re");
@@ -34,7 +35,7 @@ int main(int argc, char **argv) {
   line[strcspn(line, "\r\n")] = 0;
   char *interpreter = line + 2 + strspn(line + 2, " ");
   snprintf(name, sizeof name, "pidone=%s", argc ? argv[0] : "pidone");
-  char *front[] = {interpreter, "-I", "-S", "-X", "utf8", "-X", mask, "-X", name, direct};
+  char *front[] = {interpreter, "-I", "-S", "-X", "utf8", "-X", mask, "-X", adopts, "-X", name, direct};
   size_t count = sizeof front / sizeof *front;
   char **all = calloc(count + argc + 1, sizeof *all);
   if (!all) return fail("memory");

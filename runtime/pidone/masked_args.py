@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from pidone.masking import MASK, is_public, is_secret, mask_named, mask_text
+from pidone.masking import MASK, is_public, is_secret, is_short_word, mask_named, mask_text
 
 _SETTING: Final = r"(?s)^(-{0,2}\w[\w.-]*)=(.*)$"
 """`--password=x` and `PASSWORD=x`."""
@@ -55,6 +55,8 @@ _QUOTES: Final = "'\"`$();"
 
 def mask_args(args: Sequence[str], rest: Callable[[str], str] = mask_text) -> list[str]:
     """Each word as it may be shown; `rest` is asked about those of which nothing is known."""
+    if len(args) == 1 and is_short_word(args[0]):
+        return [*args]
     shown: list[str] = []
     line = _Line()
     for arg in args:

@@ -5,12 +5,13 @@ messages; command lines are in `masked_args`. When a name says so, its value is 
 a look into the file, one too few a password. Where nothing says so, words stay words.
 """
 
-import base64
 import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 MASK: Final = "***"
+_SHORTEST_SECRET: Final = 15
+"""Of what is a secret by its form and has neither a dot nor a separator: `xapp-` and ten letters."""
 SENSITIVE: Final = (
     r"pass|pwd|(?<![a-z])pw(?![a-z])|secret|token|key|cred|auth(?!or(?!i))|salt|dsn|private|cookie|session|jwt"
     r"|signature|cert|license|webhook|bearer|csrf|xsrf|nonce|(?<![a-z])(?:pat|sas|pin|otp)(?![a-z])"
@@ -88,6 +89,14 @@ def is_public(name: str) -> bool:
     return bool(re.search(_PUBLIC_NAME, name))
 
 
+def is_short_word(text: str) -> bool:
+    """Whether it cannot hold anything to hide: no pattern here fits a single word of fewer than 15 letters.
+
+    Each start asks about the names of its apps, and compiling all patterns takes 3 ms.
+    """
+    return len(text) < _SHORTEST_SECRET and (text.replace("-", "").replace("_", "").isalnum() or not text)
+
+
 def mask_forms(text: str) -> str:
     """Text without what is a secret by its own form: logins in URLs, keys, tokens of well-known issuers."""
     text = re.sub(IN_URL, rf"\1{MASK}@", text)
@@ -100,6 +109,8 @@ def mask_forms(text: str) -> str:
 
 def _is_login(word: str) -> bool:
     """`user:password` in base64: RFC 7617."""
+    import base64  # noqa: PLC0415 (few texts get here, and every start would pay for it)
+
     try:
         return b":" in base64.b64decode(word + "=" * (-len(word) % 4), validate=True)
     except ValueError:
@@ -108,6 +119,8 @@ def _is_login(word: str) -> bool:
 
 def mask_named(text: str) -> str:
     """Text without what it calls a secret itself: parameters, headers, members of JSON and YAML, in words."""
+    if is_short_word(text):
+        return text
     text = mask_forms(text)
     names = re.compile(_NAME)
     parts: list[str] = []

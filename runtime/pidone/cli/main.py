@@ -201,6 +201,12 @@ def _start(words: list[str], name: str) -> int:
         code = answer(words)
         if code is not None:
             return code
+    # What both sides of the fork need, before it: the child is what a start waits for, and has to import this
+    # anyway; the parent is spared a fifth of its own start, 9 ms of CPU time.
+    import json  # noqa: F401
+
+    from pidone.cli import start
+    from pidone.cpickle import pickle  # noqa: F401
     from pidone.supervise.run.loading import Loading
 
     try:
@@ -218,10 +224,9 @@ def _start(words: list[str], name: str) -> int:
             os.chdir(cwd)  # a reading of its own process: later ones name files as the first one did
         if name in PM2_NAMES:
             from pidone.cli.pm2.runtime import load_words
-        else:
-            from pidone.cli.start import load_words
 
-        return load_words(words, cwd)
+            return load_words(words, cwd)
+        return start.load_words(words, cwd)
 
     try:
         loading = Loading(load)
@@ -232,9 +237,7 @@ def _start(words: list[str], name: str) -> int:
         complain(f"cannot start: no process can be started ({error.strerror}; see ulimit -u and pids.max)")
         os._exit(ExitCode.NO_PROCESS)
     try:
-        from pidone.cli.start import run
-
-        code = run(loading, load, _file_loader(words, name, cwd), inbox)
+        code = start.run(loading, load, _file_loader(words, name, cwd), inbox)
     except BaseException:
         loading.abandon()
         raise

@@ -177,8 +177,6 @@ def run(
         inbox: Has been collecting signals since the first instruction.
     """
     # Beside the reading: what the session needs is imported before its outcome is waited for.
-    import pickle  # noqa: F401 (what `loading` brings is pickled)
-
     from pidone import __version__
     from pidone.init.bare.execute import undo_locale_coercion
     from pidone.init.spawn import keep_descriptors_private

@@ -38,7 +38,7 @@ from pidone.signames import parse_signal
 T = TypeVar("T")
 
 TIME_FORMAT: Final = "YYYY-MM-DDTHH:mm:ss"
-_TARGET: Final = re.compile(r"all|\d+|.+:\d+|.+/.+|/.*/")
+_TARGET: Final = r"all|\d+|.+:\d+|.+/.+|/.*/"
 """What commands take for something else than a name."""
 _LONGEST_NAME: Final = 200
 _SHORTEST_INTERVAL: Final = 0.05
@@ -333,7 +333,7 @@ class Reader:
                 f"name = {shown(name)}: expected a printable name of at most {_LONGEST_NAME} characters",
                 "name",
             )
-        elif _TARGET.fullmatch(name):
+        elif re.fullmatch(_TARGET, name):
             say = scope.warn if self.document.is_pm2s else scope.error
             say(
                 f"name = {shown(name)}: is not a name for commands (all, an id, app:index, namespace/app)",

@@ -13,14 +13,14 @@ from pidone.ecosystem.problems import Scope, shown
 from pidone.ecosystem.values import Invalid
 from pidone.ecosystem.values.tables import HOOK_NAMES
 
-_WORD: Final = re.compile(r"""[^\s"'=]+="[^"]*"|[^\s"'=]+='[^']*'|"[^"]*"|'[^']*'|\S+""")
+_WORD: Final = r"""[^\s"'=]+="[^"]*"|[^\s"'=]+='[^']*'|"[^"]*"|'[^']*'|\S+"""
 _SPLIT: Final = ("args", "interpreter_args", "ignore_watch")
-_NUMERIC: Final = re.compile(r"\s*[+-]?([0-9.]+|max)[0-9,]*\s*")
+_NUMERIC: Final = r"\s*[+-]?([0-9.]+|max)[0-9,]*\s*"
 
 
 def split(text: str) -> list[str]:
     """As PM2 splits a text: quotes around a word go, quotes inside of one stay."""
-    words = [word[1:-1] if _is_quoted(word) else word for word in _WORD.findall(text)]
+    words = [word[1:-1] if _is_quoted(word) else word for word in re.findall(_WORD, text)]
     return [word for word in words if word.strip()]
 
 
@@ -65,7 +65,7 @@ def _entry(name: str, entry: Entry, scope: Scope) -> Entry | None:
 def _text(name: str, entry: Entry, value: str, scope: Scope) -> object:
     if name in _SPLIT:
         return split(value)
-    if name == "instances" and not _NUMERIC.fullmatch(value.lower()):
+    if name == "instances" and not re.fullmatch(_NUMERIC, value.lower()):
         scope.warn(f"instances = {shown(value)}: PM2 takes any text for all CPUs; write max", entry.spelling)
         return "max"
     return value

@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 
 from pidone.ecosystem.spec import Template
 
-_HEAD: Final = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)(:?[-?])?")
-_BRACE: Final = re.compile(r"[{}]")
+_HEAD: Final = r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)(:?[-?])?"
+_BRACE: Final = r"[{}]"
 _DEEPEST: Final = 100
 _MARK: Final = "\x01"
 """Around a name of PER_INSTANCE, between `expand_app` and `template`; nobody writes that into a variable."""
@@ -42,13 +42,14 @@ def references(text: str) -> Iterator[Reference]:
     """The outermost references of a text, in order; what is not closed is none."""
     closing: dict[int, int] = {}
     opened: list[int] = []
-    for brace in _BRACE.finditer(text):
+    for brace in re.finditer(_BRACE, text):
         if brace[0] == "{":
             opened.append(brace.start())
         elif opened:
             closing[opened.pop()] = brace.start()
     position = 0
-    while head := _HEAD.search(text, position):
+    pattern = re.compile(_HEAD)
+    while head := pattern.search(text, position):
         position = head.end()
         end = closing.get(text.index("{", head.start()))
         if end is not None and (head[3] or end == head.end()):

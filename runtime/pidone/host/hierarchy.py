@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pidone.host.files import AnyPath, Notes, read
 from pidone.record import Record
 
-_OCTAL = re.compile(r"\\([0-7]{3})")
+_OCTAL = r"\\([0-7]{3})"
 
 
 class ControlGroup(Record):
@@ -105,7 +105,7 @@ def _mounts(lines: Iterable[str], root: AnyPath) -> Iterator[_Mount]:
 
 def _unescape(field: str) -> str:
     """Space, tab, newline and backslash are written as octal escapes."""
-    return _OCTAL.sub(lambda match: chr(int(match[1], 8)), field)
+    return re.sub(_OCTAL, lambda match: chr(int(match[1], 8)), field) if "\\" in field else field
 
 
 def _group(mounts: list[_Mount], path: str) -> ControlGroup | None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing at run time
 if TYPE_CHECKING:
@@ -19,9 +20,13 @@ _PR_CAP_AMBIENT_CLEAR_ALL = 4
 def set_child_subreaper() -> None:
     """Adopt orphaned descendants as PID 1 does. It survives exec; children do not inherit it.
 
+    Nothing is to be done where the native launcher has seen to it (`native.h`).
+
     Raises:
         OSError: EINVAL on a kernel older than 3.4.
     """
+    if sys._xoptions.get("adopts") == str(os.getpid()):  # noqa: SLF001 - as documented for -X
+        return
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 

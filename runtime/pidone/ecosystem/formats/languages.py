@@ -66,18 +66,26 @@ def by_name(path: Path) -> str | None:
 
 
 _FOREIGN_TEXT: Final = (
-    (r"(?m)^\[(program|supervisord|eventlistener)\b", "is of supervisord, whose file is supervisord.conf"),
-    (r"(?m)^\[Service\]", "is a unit of systemd"),
-    (r"(?m)^services:\s*$(?![\s\S]*^(apps|pm2):)", "is of docker compose, whose file is compose.yaml"),
-    (r"\A(\s*#.*\n)*FROM\s+\S+", "builds an image, its usual name is Dockerfile"),
+    ("[program", r"(?m)^\[program\b", "is of supervisord, whose file is supervisord.conf"),
+    ("[supervisord", r"(?m)^\[supervisord\b", "is of supervisord, whose file is supervisord.conf"),
+    ("[eventlistener", r"(?m)^\[eventlistener\b", "is of supervisord, whose file is supervisord.conf"),
+    ("[Service]", r"(?m)^\[Service\]", "is a unit of systemd"),
+    (
+        "services:",
+        r"(?m)^services:\s*$(?![\s\S]*^(apps|pm2):)",
+        "is of docker compose, whose file is compose.yaml",
+    ),
+    ("FROM", r"\A(\s*#.*\n)*FROM\s+\S+", "builds an image, its usual name is Dockerfile"),
 )
+"""A pattern is compiled where the text holds what it begins with: few do."""
 
 
 def foreign(source: Source) -> str | None:
     """What a text is that is another program's, by its look, and the way out."""
     if source.path and by_name(source.path) not in (None, YAML, TOML):
         return None
-    what = next((what for pattern, what in _FOREIGN_TEXT if re.search(pattern, source.text)), None)
+    text = source.text
+    what = next((w for mark, pattern, w in _FOREIGN_TEXT if mark in text and re.search(pattern, text)), None)
     if what and "whose file" not in what and "Dockerfile" not in what:
         return f"{what}; an app is [[apps]] with a script"
     return what and f"{what}; {CONVERTED}"

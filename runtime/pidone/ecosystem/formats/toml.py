@@ -11,7 +11,7 @@ from pidone.ecosystem.formats.secrets import problem
 from pidone.ecosystem.formats.source import Parsed, Source
 from pidone.errors import ConfigError
 
-_PLACE: Final = re.compile(r"\s*\(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$")
+_PLACE: Final = r"\s*\(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$"
 
 
 def parse(source: Source) -> Parsed:
@@ -47,7 +47,7 @@ def _single_table(source: Source, value: object) -> Iterator[str]:
 
 def _explain(source: Source, text: str) -> ConfigError:
     """The parser's words and place, and the way out where there is a usual mistake."""
-    place = _PLACE.search(text)
+    place = re.search(_PLACE, text)
     text = text[: place.start()] if place else text
     if source.text.lstrip().startswith("{"):
         return problem(source, "is JSON; a name that ends in .json says so", line=1)

@@ -12,8 +12,8 @@ from typing import Any, Final
 from pidone.ecosystem.problems import Scope, shown
 from pidone.ecosystem.programs.program import Program
 
-_APP: Final = re.compile(r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_][\w.]*")
-_MODULE: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_APP: Final = r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_][\w.]*"
+_MODULE: Final = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
 _SERVERS: Final[Mapping[str, tuple[str, ...]]] = {
     "uvicorn": (
         "uvicorn.main",
@@ -72,8 +72,8 @@ def target_of(argv: Sequence[str]) -> str | None:
     if server is None:
         return None
     words = list(argv[[os.path.basename(word) for word in argv].index(server) + 1 :])
-    found = next((match[0] for word in words if (match := _APP.match(word))), None)
-    if found is None and server == "gunicorn" and words and _MODULE.fullmatch(words[-1]):
+    found = next((match[0] for word in words if (match := re.match(_APP, word))), None)
+    if found is None and server == "gunicorn" and words and re.fullmatch(_MODULE, words[-1]):
         is_value = len(words) > 1 and words[-2].startswith("-") and "=" not in words[-2]
         return None if is_value else words[-1]
     return found

@@ -27,7 +27,7 @@ _MANY_LINES: Final = ("exc_info", "stack")
 _TIMES: Final = frozenset(("timestamp", "time", "@timestamp", "ts"))
 _ALWAYS_THE_SAME: Final = frozenset(("hostname", "app_pid", "v", "@version"))
 """Of pino, bunyan, logback: who writes and in which format, which is known already."""
-_CLOCK: Final = re.compile(r"[0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]{1,3})?")
+_CLOCK: Final = r"[0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]{1,3})?"
 _RESET: Final = "\x1b[0m"
 
 
@@ -142,7 +142,7 @@ def unsaid(fields: Mapping[str, Any], hidden: Collection[str] = ("app", "instanc
 
 def _clock(timestamp: str) -> str:
     """The time of day in twelve characters, whatever an app's own logger leaves out of it."""
-    found = _CLOCK.match(timestamp, 11)
+    found = re.match(_CLOCK, timestamp[11:])
     if found is None:
         return timestamp[11:23].ljust(12)
     clock, _, fraction = found[0].replace(",", ".").partition(".")

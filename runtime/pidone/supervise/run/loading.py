@@ -2,8 +2,8 @@
 
 It also runs beside whatever the parent does meanwhile, and no file can block or break the parent: the child
 ends itself, by CPU time (setrlimit(2)), by a generous wall clock (setitimer(2)) and by memory. So nobody has
-to find and kill it in time. A fork, not a new interpreter: it costs 1-2 ms instead of 20, and comes before
-nearly every import, so this module has hardly any of its own.
+to find and kill it in time. A fork, not a new interpreter: it costs 1-2 ms instead of 20, and what both
+sides need is imported before it, once.
 """
 
 import os
@@ -66,11 +66,11 @@ class Loading:
 
     def outcome(self) -> "Any":
         """What `load` returned, once everything is collected; to be called once. Raises what it raised."""
-        import pickle  # noqa: PLC0415 (the child is forked before anything is imported)
+        from pidone.cpickle import pickle  # noqa: PLC0415 (as below)
 
         close(self.fd)
         try:
-            result, error = pickle.loads(b"".join(self._answer))  # noqa: S301 (written by our own child)
+            result, error = pickle.loads(b"".join(self._answer))
         except (pickle.UnpicklingError, EOFError):
             from pidone.errors import ConfigError  # noqa: PLC0415
 
@@ -178,8 +178,7 @@ def _be_the_child(load: "Callable[[], Any]", write: int) -> "NoReturn":
 
 
 def _answer(load: "Callable[[], Any]", write: int) -> bytes:
-    import pickle  # noqa: PLC0415 (as above)
-
+    from pidone.cpickle import pickle  # noqa: PLC0415 (as above)
     from pidone.errors import ConfigError, PidoneError, describe_bug  # noqa: PLC0415
 
     try:
