@@ -9,6 +9,9 @@ if not __package__:  # run by its path: see isolation
 
 def main() -> int:
     """Run the command line and return the process's exit code."""
+    from pidone.importing import quicken  # noqa: PLC0415
+
+    quicken()
     from pidone.cli.main import dispatch  # noqa: PLC0415
     from pidone.isolation import called_by, show_name  # noqa: PLC0415
 

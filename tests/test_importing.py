@@ -1,0 +1,123 @@
+"""The finder of a start's modules, which says what the library's would say, or nothing."""
+
+import os
+import py_compile
+import subprocess
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+import pytest
+from harness import PYTHON
+
+import pidone
+from pidone import importing
+from pidone.importing import Finder
+
+ROOT = Path(pidone.__file__).parent
+LIBRARY = os.path.dirname(os.__file__)
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
+    for path in ROOT.rglob("*.py")
+    if "shim" not in path.parts and path != ROOT / "__init__.py"
+)
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A module of a package that the finder knows, with its byte code."""
+    monkeypatch.setattr(importing, "_KNOWN", frozenset(("made",)))
+    module = tmp_path / "module.py"
+    module.write_text("x = 1\n")
+    py_compile.compile(str(module))
+    return module
+
+
+def found(module: Path) -> bool:
+    return Finder(LIBRARY).find_spec("made.module", [str(module.parent)]) is not None
+
+
+def test_it_says_what_the_librarys_finder_says() -> None:
+    """Each module's file, byte code and folder of further modules are as otherwise."""
+    finder = Finder(LIBRARY)
+    for name in MODULES:
+        path = [str(ROOT.parent.joinpath(*name.split(".")[:-1]))]
+        usual = PathFinder.find_spec(name, path)
+        assert usual is not None
+        assert usual.origin is not None
+        spec = finder.find_spec(name, path)
+        if spec is None:  # nobody has imported it yet, or the source is newer
+            py_compile.compile(usual.origin)
+            spec = finder.find_spec(name, path)
+        assert spec is not None, name
+        assert (spec.name, spec.origin, spec.cached) == (usual.name, usual.origin, usual.cached)
+        assert spec.submodule_search_locations == usual.submodule_search_locations
+        assert spec.has_location
+        assert isinstance(spec.loader, type(usual.loader))
+
+
+def test_a_module_is_found(made: Path) -> None:
+    """So that the others say something."""
+    assert found(made)
+
+
+def test_a_source_that_was_changed_is_left_to_the_library(made: Path) -> None:
+    """An editable installation never runs what its source was."""
+    made.write_text("x = 22\n")
+    assert not found(made)
+
+
+def test_a_source_of_another_time_is_left_to_the_library(made: Path) -> None:
+    """Also where it has the same length."""
+    os.utime(made, (1, 1))
+    assert not found(made)
+
+
+def test_byte_code_without_a_source_is_left_to_the_library(made: Path) -> None:
+    """What is left of a module that was removed."""
+    made.unlink()
+    assert not found(made)
+
+
+def test_byte_code_that_is_checked_by_a_hash_is_left_to_the_library(made: Path) -> None:
+    """As reproducible builds write it."""
+    py_compile.compile(str(made), invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
+    assert not found(made)
+
+
+def test_byte_code_that_is_never_checked_is_taken(made: Path) -> None:
+    """As images have it."""
+    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    py_compile.compile(str(made), invalidation_mode=mode)
+    os.utime(made, (1, 1))
+    assert found(made)
+
+
+def test_byte_code_of_another_interpreter_is_left_to_the_library(made: Path) -> None:
+    """Two may share a cache tag, as pre-releases do."""
+    [cached] = made.parent.glob("__pycache__/*.pyc")
+    cached.write_bytes(b"abcd" + cached.read_bytes()[4:])
+    assert not found(made)
+
+
+def test_more_than_fits_is_left_to_the_library(made: Path) -> None:
+    """The buffer holds what any module of ours has."""
+    made.write_text("x = '" + "y" * (1 << 18) + "'\n")
+    py_compile.compile(str(made))
+    assert not found(made)
+
+
+def test_packages_of_others_are_left_to_the_library() -> None:
+    """They may have extensions, which come before sources."""
+    assert Finder(LIBRARY).find_spec("orjson.orjson", [str(ROOT.parent)]) is None
+    assert Finder(LIBRARY).find_spec("pytest", None) is None
+
+
+@pytest.mark.parametrize(("options", "loader"), [(["-I"], "pidone.importing"), ([], "importlib_external")])
+def test_it_is_used_where_the_environment_has_no_say(options: list[str], loader: str) -> None:
+    """Else PYTHONPATH and its like decide what a module is."""
+    code = (
+        f"import sys; sys.path.append({str(ROOT.parent)!r}); from pidone.importing import quicken; quicken();"
+        "import pidone.errors; print(type(pidone.errors.__loader__).__module__)"
+    )
+    said = subprocess.run([PYTHON, *options, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert loader in said
