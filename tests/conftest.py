@@ -39,8 +39,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # A shell that put us into the background has had them ignored, and so would be all that we start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
-    # An app named by app.py is started by the first python3 of the PATH: this one, not a version manager's script
-    # that looks for it, which takes ten times as long.
+    # An app named by app.py is started by the first python3 of the PATH: this one, and not the script of a
+    # version manager that looks for it, which takes ten times as long.
     own = os.path.dirname(os.path.realpath(sys.executable))
     os.environ["PATH"] = f"{own}:{os.environ['PATH']}"
     # Runtimes that nobody told where their control socket belongs would meet in /run, and programs believe in
