@@ -84,6 +84,43 @@ def test_request_in_progress_is_finished(fleet: Fleet, any_node: str, port: int,
     assert not worker.heard("drained")
 
 
+def test_a_worker_that_computed_cuts_nobody(fleet: Fleet, any_node: str, port: int, tmp_path: Path) -> None:
+    """While it got to nothing for longer than silence is borne, clients have spoken: that is read first."""
+    script = tmp_path / "app.cjs"
+    script.write_text("""
+      require('http').createServer((request, response) => {
+        if (request.url === '/compute') {
+          console.log('computing');
+          for (const begun = Date.now(); Date.now() - begun < 800;);
+        }
+        response.end('ok');
+      }).listen(+process.env.PORT);
+    """)
+    app = app_of(any_node, str(script), cluster=True, env={"PORT": str(port)}, drain_timeout=2.4)
+    (worker,) = fleet.start_ready(app)
+
+    async def scenario() -> list[bytes]:
+        late, late_writer = await asyncio.open_connection("127.0.0.1", port)
+        busy, busy_writer = await asyncio.open_connection("127.0.0.1", port)
+        kept, kept_writer = await asyncio.open_connection("127.0.0.1", port)
+        worker.handover.drain()
+        head = b""
+        while b"connection: close" not in head.lower():  # the drain has begun
+            kept_writer.write(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+            head = await kept.readuntil(b"\r\n\r\n")
+        busy_writer.write(b"GET /compute HTTP/1.1\r\nHost: test\r\n\r\n")
+        while "computing" not in worker.text():  # noqa: ASYNC110 (it happens in another process)
+            await asyncio.sleep(0.005)
+        late_writer.write(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+        answers = [await late.read(), await busy.read()]
+        for writer in (late_writer, busy_writer, kept_writer):
+            writer.close()
+        return answers
+
+    assert [answer[:12] for answer in fleet.run(scenario())] == [b"HTTP/1.1 200", b"HTTP/1.1 200"]
+    assert fleet.gone(worker) == 0
+
+
 def test_own_close_after_drain_is_no_error(fleet: Fleet, any_node: str, port: int, tmp_path: Path) -> None:
     """An app whose handler closes its server, as everybody's does, ends with its own exit code."""
     script = tmp_path / "app.cjs"

@@ -298,3 +298,25 @@ def test_a_connection_that_tls_took_over(monkeypatch: pytest.MonkeyPatch) -> Non
             taken.recv(100)
             assert sockets.busy(idle_s=0.0)
         assert not sockets.busy(idle_s=0.0)
+
+
+def test_a_drain_counts_its_own_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody got any CPU for a while, the clients did not either: they get their turns afterwards."""
+    import asyncio
+    import importlib
+    import itertools
+
+    from pidone.listen.python.share import SHIM
+
+    monkeypatch.syspath_prepend(SHIM)
+    drain = importlib.import_module("pidone_asyncio")
+    leaps = itertools.count(1)
+
+    class Leaping(asyncio.SelectorEventLoop):
+        def time(self) -> float:
+            return 10.0 * next(leaps)
+
+    looks = itertools.count(1)
+    with asyncio.Runner(loop_factory=Leaping) as runner:
+        runner.run(drain.until(lambda: next(looks) == 30, 2.0, tls=False))
+    assert next(looks) > 30

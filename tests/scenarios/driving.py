@@ -82,7 +82,7 @@ class System:
             check=False,
         )
         said = done.stdout + done.stderr
-        assert done.returncode == 0, f"{words}: {done.returncode}\n{said}\n{self._story()}"
+        assert done.returncode == 0, f"{words}: {done.returncode}\n{said}\n{self.story()}"
         return done
 
     def states(self, target: str) -> list[str]:
@@ -133,7 +133,7 @@ class System:
         """Stop in order; the apps as their last instances ended. The exit code must be 0."""
         self.run.signal(number)
         code = self.run.wait()
-        assert code == 0, f"exit code {code}\n{self._story()}"
+        assert code == 0, f"exit code {code}\n{self.story()}"
         ended = [record["app"] for record in self.run.find(event="instance.exit", reason="stop")]
         return [app for n, app in enumerate(ended) if app not in ended[n + 1 :]]
 
@@ -149,9 +149,10 @@ class System:
         try:
             eventually(probe_living, what)
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{self._story()}") from None
+            raise AssertionError(f"{error}\n{self.story()}") from None
 
-    def _story(self) -> str:
+    def story(self) -> str:
+        """All that it has said."""
         streams = (self.run.out, self.run.err)
         return "\n".join(stream.text() for stream in streams if stream)
 

@@ -115,7 +115,8 @@ def test_a_restart_without_downtime(delivery: tuple[System, int], *, keep_alive:
         load.more(200)
         system.command("reload", "api")
         load.more(200)
-        assert load.finish() == []
+        failures = load.finish()
+        assert failures == [], system.story()
     assert not set(system.pids("api").values()) & set(before.values())
     system.stop()
 

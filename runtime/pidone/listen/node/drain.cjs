@@ -76,13 +76,14 @@ function end(stop) {
   else process.disconnect();
 }
 
+const TURN_MS = 20;
+
 function drain(idleMs, onDrained) {
   const net = require('net');
   const handles = process._getActiveHandles();
   const servers = handles.filter((handle) => {
     return handle instanceof net.Server && handle.listening && (isHttp(handle) || isShared(handle));
   });
-  const started = Date.now();
 
   for (const server of servers) {
     if (isHttp(server)) {
@@ -95,15 +96,19 @@ function drain(idleMs, onDrained) {
     if (response && !response.headersSent) response.shouldKeepAlive = false;
   }
 
+  // Turns are counted, not time: where this process got no CPU, its clients may have got none either.
+  let patience = Math.ceil(idleMs / TURN_MS);
   const timer = setInterval(() => {
-    if (Date.now() - started >= idleMs) cutIdle(servers.filter(isHttp));
+    patience -= 1;
+    // Timers run before what has arrived is read: only after that a connection is known to have said nothing.
+    if (patience <= 0) setImmediate(cutIdle, servers.filter(isHttp));
     const upgraded = process._getActiveHandles().filter(isUpgraded);
     Promise.all(servers.map((server) => open(server, upgraded))).then((counts) => {
       if (counts.some((count) => count > 0)) return;
       clearInterval(timer);
       onDrained();
     });
-  }, 20);
+  }, TURN_MS);
 }
 
 function isHttp(server) {

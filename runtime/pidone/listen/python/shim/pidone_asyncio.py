@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from typing import Any, Callable, Iterable
 
 _POLL_S = 0.02
@@ -34,10 +35,12 @@ def forget(descriptors: Iterable[int]) -> None:
 async def until(is_done: Callable[[], bool], limit_s: float, *, tls: bool) -> None:
     """Wait at most so long, and never less than newcomers need to make themselves known.
 
-    That takes some turns; with TLS the server hears of them after the handshake.
+    That takes some turns; with TLS the server hears of them after the handshake. Turns are counted, not time:
+    where this process got no CPU, its clients may have got none either.
     """
-    loop = asyncio.get_running_loop()
-    ends = loop.time() + limit_s
-    await asyncio.sleep(min(_HANDSHAKE_S, limit_s) if tls else _POLL_S)
-    while not is_done() and loop.time() < ends:  # noqa: ASYNC110 (no server has an event for it)
+    turns = math.ceil(limit_s / _POLL_S)
+    least = min(math.ceil(_HANDSHAKE_S / _POLL_S), turns) if tls else 1
+    for turn in range(turns):
         await asyncio.sleep(_POLL_S)
+        if turn + 1 >= least and is_done():
+            return
