@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -196,6 +197,8 @@ def test_pm2_start_in_the_foreground_is_pm2_runtime(folder: Path, pm2: str) -> N
     [
         *("install pm2-logrotate", "set pm2-logrotate:max_size 10M", "startup", "startup systemd -u app"),
         *("save", "update", "unstartup", "uninstall pm2-logrotate", "resurrect", "link a b"),
+        *("module:install x", "multiset a", "unset x:y", "conf x y", "get x", "cleardump", "updatePM2"),
+        *("logout", "unmonitor", "logrotate -u app", "autoinstall", "deepUpdate", "completion install"),
     ],
 )
 def test_what_pm2_does_in_a_dockerfile_breaks_no_build(folder: Path, pm2: str, words: str) -> None:
@@ -204,6 +207,46 @@ def test_what_pm2_does_in_a_dockerfile_breaks_no_build(folder: Path, pm2: str, w
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"[PM2][WARN] {words.split(maxsplit=1)[0]}: ")
     assert "log_max_size" in done.stdout or not words.startswith("install")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("delete all", "[PM2][WARN] No process found"),
+        ("stop all --silent", "[PM2][WARN] No process found"),
+        ("jlist", "[]"),
+        ("ls", "│ id"),
+        ("kill", "[PM2] [v]"),
+        ("flush", "[PM2] Logs flushed"),
+        ("delete web", None),
+        ("restart e.json", None),
+        ("ping", None),
+    ],
+)
+def test_scripts_tidy_up_before_they_start(folder: Path, pm2: str, words: str, said: str | None) -> None:
+    """`pm2 delete all; pm2-runtime e.js`: of nothing at all PM2 says so, and goes on; a name is an error."""
+    done = run_pm2(pm2, *words.split(), folder=folder)
+    assert done.returncode == (said is None)
+    assert (said or "") in done.stdout
+    assert bool(done.stderr) == (said is None)
+
+
+def test_pm2_start_takes_pm2s_options(folder: Path, pm2: str) -> None:
+    """In the foreground, before or behind the word, and `--attach` holds it there as well."""
+    (folder / "fails.sh").write_text("echo in $PWD of $name; echo bad >&2; exit 3\n")
+    (folder / "sub").mkdir()
+    options = "--max-restarts 2 --restart-delay 10 --cwd sub --time -o ../o.log -k 1000 --no-treekill -x"
+    for words in (
+        ["--no-daemon", "start", "../fails.sh", "--name", "n", *options.split()],
+        ["-s", "start", "../fails.sh", "-n", "n", "--attach", *options.split(), "--", "a"],
+    ):
+        done = run_pm2(pm2, *words, folder=folder)
+        assert done.returncode == 75, done
+        shown = [line for line in done.stdout.splitlines() if line.endswith(f"in {folder / 'sub'} of n")]
+        assert len(shown) == 2, done
+        assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d: in ", shown[0])
+        assert "unknown" not in done.stderr
+    assert len((folder / "o.log").read_text().splitlines()) == 4
 
 
 def test_pm2_web_serves_the_reading_side(folder: Path) -> None:

@@ -222,6 +222,21 @@ def test_numbers_of_supervisords_processes_keep_their_zeros(tmp_path: Path) -> N
     assert "order is that of priority" in text
 
 
+def test_numbers_of_supervisords_processes_begin_where_it_says(tmp_path: Path) -> None:
+    """`numprocs_start`; and the other expansions that supervisord knows."""
+    (tmp_path / "supervisord.conf").write_text(
+        "[program:a]\ncommand=serve --port=91%(process_num)02d --of=%(numprocs)d --on=%(host_node_name)s\n"
+        'numprocs=3\nnumprocs_start=1\nenvironment=PORT="91%(process_num)02d"\n'
+        "[program:b]\ncommand=serve %(program_name)s\nnumprocs_start=x\n"
+    )
+    apps = made(tmp_path)
+    script = apps["a"].script
+    assert script.startswith("serve --port=91$(printf %02d $((NODE_APP_INSTANCE + 1))) --of=3 --on=")
+    assert "%(" not in script
+    assert (apps["a"].increment_var, apps["a"].env["PORT"]) == ("PORT", "9101")
+    assert apps["b"].args == ("b",)
+
+
 @pytest.mark.parametrize("name", ["ecosystem.toml", "ecosystem.config.js"])
 def test_nothing_is_overwritten(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Unless it is asked for."""

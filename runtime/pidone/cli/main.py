@@ -78,11 +78,11 @@ def _dispatch(argv: list[str]) -> int:
     if name in INIT_NAMES or (words[:1] == ["exec"] and name not in PM2_NAMES):
         return _exec(argv)
     if name == "pm2":
-        from pidone.cli.pm2.dispatch import is_foreground, run
+        from pidone.cli.pm2.dispatch import foreground, run
         from pidone.init.bare.dispositions import let_signals_in
 
-        if is_foreground(words):
-            return _start(words, PM2_NAMES[0])
+        if (found := foreground(words)) is not None:
+            return _start(found, PM2_NAMES[0])
         let_signals_in()
         return run(argv)
     if name in PM2_NAMES:

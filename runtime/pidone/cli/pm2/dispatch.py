@@ -22,24 +22,50 @@ from pidone.logs.escape import printable_word
 
 _FAILED: Final = 1
 """PM2 knows no other code."""
+_TIDYING: Final = ("restart", "reload", "stop", "delete")
 _LONG: Final[Seconds] = 600.0
 _POLL: Final[Seconds] = 0.05
 _DUMP: Final = "dump.toml"
-_SILENT: Final = ("-s", "--silent", "--no-color", "-f", "--force", "--no-daemon", "-a")
+_SILENT: Final = ("-s", "--silent", "--no-color", "-f", "--force", "--no-daemon", "-a", "--attach")
+_HOLDING: Final = {"--no-daemon", "--attach"}
+"""Options with which `pm2 start` stays in the foreground."""
 _VALUED: Final = frozenset(
     {"--env", "--only", "-i", "--instances", "-n", "--name", "--log-date-format", "--cron"}
 )
 """Options of PM2 that are followed by a value, which is no target."""
+_MODULES: Final = "modules do not exist here"
+_SETTINGS: Final = (
+    "settings of modules do not exist here; keys of the ecosystem file and [runtime] take their place"
+)
+_NO_CLOUD: Final = "there is no cloud service behind this"
+_NEW_IMAGE: Final = "a new version is a new image"
 _INSTEAD: Final = {
-    "install": 'modules do not exist here; for pm2-logrotate: log_max_size = "10M", log_retain, log_compress',
-    "uninstall": "modules do not exist here",
-    "set": "module settings do not exist here; keys of the ecosystem file and [runtime] take their place",
+    **dict.fromkeys(
+        ("install", "module:install"),
+        f'{_MODULES}; for pm2-logrotate: log_max_size = "10M", log_retain, log_compress',
+    ),
+    **dict.fromkeys(("uninstall", "module:uninstall", "module:update"), _MODULES),
+    **dict.fromkeys(("set", "multiset", "unset", "get", "conf", "config"), _SETTINGS),
     **dict.fromkeys(
         ("startup", "unstartup"), "the container engine starts containers: its restart policy does this"
     ),
+    "logrotate": 'log files are rotated here without another program: log_max_size = "10M", log_retain',
     "resurrect": "what runs is what the file says; `pm2 save` writes a file to start from",
-    "update": "a new version is a new image; there is no daemon that would have to be replaced",
-    **dict.fromkeys(("link", "unlink", "plus", "login", "register"), "there is no cloud service behind this"),
+    "cleardump": "there is no dump that would be started from",
+    **dict.fromkeys(
+        ("update", "updatePM2"), f"{_NEW_IMAGE}; there is no daemon that would have to be replaced"
+    ),
+    **dict.fromkeys(("pull", "forward", "backward", "deepUpdate"), f"{_NEW_IMAGE} of the app as well"),
+    **dict.fromkeys(
+        ("link", "unlink", "plus", "login", "logout", "register", "monitor", "unmonitor", "open"), _NO_CLOUD
+    ),
+    **dict.fromkeys(
+        ("install-otel", "uninstall-otel"), "otel = true in an app's table, or the app's own SDK"
+    ),
+    "autoinstall": "the image has what its apps need",
+    "completion": "`pidone completion bash` prints the one there is",
+    "deploy": "an image is built and pushed in place of this; of `deploy` only the env of --env NAME counts",
+    **dict.fromkeys(("ecosystem", "init", "create"), "`pidone init` writes an ecosystem file"),
 }
 """Commands that have nothing to do in a container, and what does it in their place."""
 
@@ -56,14 +82,27 @@ class _Asked(NamedTuple):
 _WRITE: Final = "nothing runs in the background of a container; in place of `pm2 start`, write CMD {}"
 
 
-def is_foreground(words: Sequence[str]) -> bool:
-    """Whether `pm2 WORDS...` becomes the runtime: `pm2 start FILE --no-daemon` where there is none yet."""
-    return words[:1] == ["start"] and "--no-daemon" in words and not is_served(os.environ)
+def foreground(words: Sequence[str]) -> list[str] | None:
+    """`pm2 WORDS...` as words of pm2-runtime where it becomes the runtime, else None.
+
+    It does for `pm2 start FILE --no-daemon` and the like where there is none yet.
+    """
+    own = words[: words.index("--")] if "--" in words else words
+    if "start" not in own or not _HOLDING & {*own} or is_served(os.environ):
+        return None
+    before, rest = own[: own.index("start")], own[own.index("start") + 1 :]
+    if not all(word in _SILENT for word in before):
+        return None
+    return ["start", *before, *rest, *words[len(own) :]]
 
 
 def run(argv: Sequence[str]) -> int:
     """`argv[0]` is `pm2`."""
-    words = [word for word in argv[1:] if word not in _SILENT or argv[1:2] == ["logs"]]
+    words = list(argv[1:])
+    while words and words[0] in _SILENT:
+        del words[0]
+    if words[:1] != ["logs"]:
+        words = [word for word in words if word not in _SILENT]
     if not words or words[0] in ("-h", "--help", "help"):
         print("usage: pm2 COMMAND (this is pidone): " + ", ".join(sorted(_COMMANDS)))
         return 0
@@ -85,6 +124,9 @@ def _call(command: Callable[[Client, list[str]], int], words: list[str]) -> int:
     try:
         return command(Client.find(), words)
     except CommandError as error:
+        if error.code == NO_RUNTIME and (told := _where_nothing_runs(command, words)) is not None:
+            print(told)
+            return 0
         if command is _COMMANDS["start"] and error.code == NO_RUNTIME:
             error = CommandError(_WRITE.format(json.dumps(["pm2-runtime", *words])))
         what = re.sub(r"^there is no app '(.*?)'", r"Process or Namespace \1 not found", str(error))
@@ -95,6 +137,25 @@ def _call(command: Callable[[Client, list[str]], int], words: list[str]) -> int:
         sys.stdout = None  # nothing is left to flush into
         return 0
     return _FAILED
+
+
+def _where_nothing_runs(command: Callable[[Client, list[str]], int], words: Sequence[str]) -> str | None:
+    """What PM2, which has started a daemon by then, says of no process at all; None where that is an error.
+
+    Scripts tidy up before they start, and stop on a failure.
+    """
+    told = {
+        "ls": listing.boxed(listing.HEAD, []),
+        "jlist": "[]",
+        "prettylist": "[]",
+        "pid": "",
+        "id": "[]",
+        "kill": "[PM2] [v] All Applications Stopped",
+        "flush": "[PM2] Logs flushed",
+        "reloadLogs": "All logs reloaded",
+        **(dict.fromkeys(_TIDYING, "[PM2][WARN] No process found") if "all" in words else {}),
+    }
+    return next((text for name, text in told.items() if _COMMANDS[name] is command), None)
 
 
 def _verb(verb: str, action: str) -> Callable[[Client, list[str]], int]:

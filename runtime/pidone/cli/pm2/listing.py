@@ -10,7 +10,7 @@ from pidone.cli.operate.client import Client
 from pidone.cli.operate.table import harmless
 from pidone.control.pm2.lists import entries, inspect, launched, status
 
-_HEAD: Final = (
+HEAD: Final = (
     *("id", "name", "namespace", "version", "mode", "pid", "uptime"),
     *("↺", "status", "cpu", "mem", "user", "watching"),
 )
@@ -69,7 +69,7 @@ def listing(apps: Sequence[Mapping[str, Any]]) -> str:
             zip(entries(apps), by_id(apps), strict=True), key=lambda pair: str(pair[0]["name"])
         )
     ]
-    return boxed(_HEAD, rows)
+    return boxed(HEAD, rows)
 
 
 def boxed(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -48,7 +48,13 @@ _SWITCHES: Final = {
     "--no-autorestart": ("defaults", "autorestart", False),
     "--no-autostart": ("defaults", "autostart", False),
     "--watch": ("defaults", "watch", True),
-    "--no-daemon": ("settings", "foreground", True),
+    **dict.fromkeys(("--no-daemon", "--attach"), ("settings", "foreground", True)),
+    "--time": ("defaults", "time", True),
+    "--merge-logs": ("defaults", "merge_logs", True),
+    "--disable-logs": ("defaults", "disable_logs", True),
+    "--wait-ready": ("defaults", "wait_ready", True),
+    "--shutdown-with-message": ("defaults", "shutdown_with_message", True),
+    "--no-treekill": ("defaults", "treekill", False),
 }
 _VALUES: Final = {
     "-i": ("overrides", "instances"),
@@ -56,12 +62,23 @@ _VALUES: Final = {
     "-n": ("overrides", "name"),
     "--name": ("overrides", "name"),
     "--node-args": ("defaults", "interpreter_args"),
+    "--interpreter-args": ("defaults", "interpreter_args"),
     "--interpreter": ("defaults", "interpreter"),
     "--max-memory-restart": ("defaults", "max_memory_restart"),
     "-c": ("defaults", "cron_restart"),
     "--cron": ("defaults", "cron_restart"),
-    "--output": ("defaults", "out_file"),
-    "--error": ("defaults", "error_file"),
+    "--cron-restart": ("defaults", "cron_restart"),
+    **dict.fromkeys(("-o", "--output"), ("defaults", "out_file")),
+    **dict.fromkeys(("-e", "--error"), ("defaults", "error_file")),
+    **dict.fromkeys(("-l", "--log"), ("defaults", "log_file")),
+    **dict.fromkeys(("-k", "--kill-timeout"), ("defaults", "kill_timeout")),
+    **{
+        f"--{key.replace('_', '-')}": ("defaults", key)
+        for key in (
+            *("cwd", "namespace", "uid", "gid", "listen_timeout", "max_restarts", "restart_delay"),
+            *("exp_backoff_restart_delay", "log_date_format", "log_type", "ignore_watch", "watch_delay"),
+        )
+    },
     "--only": ("settings", "only"),
     "--env": ("settings", "env"),
     "--delay": ("settings", "delay"),
@@ -74,8 +91,12 @@ _IGNORED: Final = {
     "--trace": 0,
     "--v8": 0,
     "--deep-monitoring": 0,
+    **dict.fromkeys(("-p", "--pid", "-u", "--user", "--hp", "--parallel", "--sort", "--service-name"), 1),
+    **dict.fromkeys(("-x", "--execute-command", "--source-map-support", "--disable-source-map-support"), 0),
+    **dict.fromkeys(("--no-vizion", "--no-pmx", "--no-automation", "--disable-trace"), 0),
+    **dict.fromkeys(("-f", "--force", "-a", "--update-env", "-s", "--silent", "--no-color"), 0),
 }
-"""Options of PM2's cloud service and how many values each takes."""
+"""Options of PM2's daemon and its cloud service, and how many values each takes."""
 
 
 def parse(words: Sequence[str]) -> tuple[StartOptions, tuple[str, ...]]:

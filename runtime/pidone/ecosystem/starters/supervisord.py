@@ -30,7 +30,8 @@ _NO_FILE: Final = ("NONE", "AUTO", "SYSLOG")
 _HANDLED: Final = frozenset(
     (
         "command", "directory", "environment", "autostart", "autorestart", "exitcodes", "killasgroup",
-        "stopasgroup", "priority", "redirect_stderr", *_SECONDS, *_AS_THEY_ARE, *_NUMBERS, *_FILES,
+        "stopasgroup", "priority", "redirect_stderr", "numprocs_start", *_SECONDS,
+        *_AS_THEY_ARE, *_NUMBERS, *_FILES,
     )
 )  # fmt: skip
 _INSTANCE: Final = "$NODE_APP_INSTANCE"
@@ -47,7 +48,8 @@ def from_supervisord(path: Path) -> Tables:
     apps, left_out = [], []
     for section in names:
         name = section.removeprefix(_PROGRAM).strip()
-        program = {key: _expanded(value, name) for key, value in parser[section].items()}
+        count = parser[section].get("numprocs", "1")
+        program = {key: _expanded(value, name, count) for key, value in parser[section].items()}
         shared = _variables(_expanded(everywhere, name))
         app = _app(name, program, shared)
         if name in namespaces:
@@ -89,12 +91,13 @@ def _namespaces(parser: RawConfigParser) -> Mapping[str, str]:
     }
 
 
-def _expanded(value: str, name: str) -> str:
+def _expanded(value: str, name: str, count: str = "1") -> str:
     """Its `%(...)s` in our words. `here` is the file's folder, where a relative cwd starts as well."""
     value = re.sub(r"%\(ENV_(\w+)\)[sd]", r"%{\1}", escape(value))
     value = re.sub(r"%\((program_name|group_name)\)[sd]", lambda _: name, value)
     value = re.sub(r"%\(process_num\)(0\d+)?\d*[sd]", _number, value)
-    value = value.replace("%(here)s", ".").replace("%(numprocs)s", "1")
+    value = re.sub(r"%\(numprocs\)[sd]", count, value.replace("%(here)s", "."))
+    value = value.replace("%(host_node_name)s", "%{HOSTNAME:-localhost}")
     return value.replace("%{", "${").replace("%%", "%")
 
 
@@ -104,12 +107,14 @@ def _number(found: re.Match[str]) -> str:
 
 
 def _app(name: str, program: Mapping[str, str], shared: Mapping[str, str]) -> dict[str, Any]:
-    app: dict[str, Any] = {"name": name, **_command(program.get("command", ""))}
+    start = program.get("numprocs_start", "0").strip()
+    first = int(start) if start.isdecimal() else 0
+    app: dict[str, Any] = {"name": name, **_command(program.get("command", ""), first)}
     if "directory" in program:
         app["cwd"] = program["directory"]
     if variables := {**shared, **_variables(program.get("environment", ""))}:
         app["env"] = _plain(variables)
-        app |= _counted(variables)
+        app |= _counted(variables, first)
     app |= _restarts(program)
     app |= {ours: f"{program[theirs]}s" for theirs, ours in _SECONDS.items() if theirs in program}
     app |= {ours: program[theirs] for theirs, ours in _AS_THEY_ARE.items() if program.get(theirs)}
@@ -127,12 +132,15 @@ def _app(name: str, program: Mapping[str, str], shared: Mapping[str, str]) -> di
     return app
 
 
-def _counted(variables: Mapping[str, str]) -> dict[str, Any]:
+def _counted(variables: Mapping[str, str], first: int) -> dict[str, Any]:
     """`PORT=91%(process_num)02d`: a number that grows by one with each instance."""
     for name, value in variables.items():
         if _INSTANCE in value and (number := re.fullmatch(_COUNTED, value)):
             padding = int(number[2] or number[3] or "1")
-            return {"increment_var": name, "env": {**_plain(variables), name: number[1] + "0" * padding}}
+            return {
+                "increment_var": name,
+                "env": {**_plain(variables), name: number[1] + str(first).zfill(padding)},
+            }
     return {}
 
 
@@ -140,10 +148,12 @@ def _plain(variables: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in variables.items() if _INSTANCE not in value}
 
 
-def _command(command: str) -> Mapping[str, Any]:
-    """supervisord uses no shell; we need one only for the number of the instance."""
+def _command(command: str, first: int) -> Mapping[str, Any]:
+    """supervisord uses no shell; we need one only for the number of the instance, from `first` on."""
     if _INSTANCE in command:
-        return {"script": command}
+        return {
+            "script": command.replace(_INSTANCE, f"$((NODE_APP_INSTANCE + {first}))" if first else _INSTANCE)
+        }
     try:
         script, *args = shlex.split(command) or [""]
     except ValueError as error:
