@@ -100,8 +100,8 @@ class Case:
         return (
             instance.state,
             instance._goal if instance.state.has_process else None,
-            instance.unstable,
-            instance.was_killed,
+            instance.policy.unstable,
+            instance.life.was_killed,
             bool(hook and hook.then),
             due[1] if due else None,
             (process.main_alive, process.leftovers, process.killed) if process else None,

@@ -258,7 +258,7 @@ def test_stop_sends_kill_signal_then_kills_when_overdue() -> None:
     assert (before, play.process.killed) == (False, True)
     play.process.exit(signal=9)
     assert play.is_in(State.STOPPED)
-    assert play.instance.was_killed
+    assert play.instance.life.was_killed
 
 
 def test_stop_by_message_needs_a_channel() -> None:
@@ -356,7 +356,7 @@ def test_late_readiness_fails_if_asked() -> None:
     play.after(3.1)
     assert play.is_in(State.STOPPING)
     play.process.exit(0)
-    assert (play.starts, play.instance.unstable) == (2, 1)
+    assert (play.starts, play.instance.policy.unstable) == (2, 1)
 
 
 def test_extended_timeout_gives_a_slow_start_more_time() -> None:

@@ -12,7 +12,8 @@ from pidone.supervise import plan as steps
 from pidone.supervise.cluster import Cluster
 from pidone.supervise.collaborators import World
 from pidone.supervise.execution import Execution
-from pidone.supervise.instances.instance import Instance, Numbers
+from pidone.supervise.instances.incarnation import Numbers
+from pidone.supervise.instances.instance import Instance
 from pidone.supervise.instances.states import Event, State
 from pidone.supervise.plan import Plan, can_overlap, plan
 from pidone.supervise.wanted import (
@@ -112,7 +113,7 @@ class App:
     @property
     def was_killed(self) -> bool:
         """Whether any instance had to be killed at its last stop."""
-        return any(instance.was_killed for instance in self.members())
+        return any(instance.life.was_killed for instance in self.members())
 
     @property
     def is_settled(self) -> bool:
@@ -318,7 +319,7 @@ class App:
     def forget_kills(self) -> None:
         """What had to be killed so far has nothing to do with the stop that begins now."""
         for instance in self.members():
-            instance.was_killed = False
+            instance.life.was_killed = False
 
     # -- called by instances -------------------------------------------------------------------------------
 

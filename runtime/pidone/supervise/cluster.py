@@ -2,7 +2,8 @@
 
 from pidone.ecosystem.spec import AppSpec, Condition, OnReadyTimeout
 from pidone.supervise.collaborators import World
-from pidone.supervise.instances.instance import Instance, Numbers, Observer
+from pidone.supervise.instances.incarnation import Numbers
+from pidone.supervise.instances.instance import Instance, Observer
 from pidone.supervise.instances.restart import Fate
 from pidone.supervise.instances.states import Event, State
 
@@ -147,7 +148,7 @@ def _on_trial(old: Instance, spec: AppSpec) -> AppSpec:
 
     Where the old process never said that it is ready either, the new one cannot be expected to.
     """
-    never_tells = old.state is State.ONLINE and not old.told_ready and old.app.ready == spec.ready
+    never_tells = old.state is State.ONLINE and not old.life.ready_by and old.app.ready == spec.ready
     if never_tells:
         return spec.but(autorestart=False)
     patience = max(spec.listen_timeout, spec.reload_timeout)

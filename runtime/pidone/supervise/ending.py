@@ -27,7 +27,9 @@ def over(apps: Collection[App]) -> Ending:
     """Nothing is left to run: how that is to be called."""
     failed = [app for app in apps if app.actual.has_given_up]
     if failed:
-        last = max(failed, key=lambda app: max(i.started_at + i.uptime for i in app.instances.values()))
+        last = max(
+            failed, key=lambda app: max(i.life.started_at + i.life.uptime for i in app.instances.values())
+        )
         gave_up = [app for app in failed if any(i.fate is Fate.GAVE_UP for i in app.instances.values())]
         return ended_by(gave_up[-1] if gave_up else last, "app")
     if any(app.ended_by_itself for app in apps):

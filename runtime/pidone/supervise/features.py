@@ -154,7 +154,7 @@ class Features:
 
     def explain(self, instance: Instance, status: ExitStatus) -> str:
         """Recognise an OOM kill."""
-        if status.signal != signal.SIGKILL or instance.was_killed:
+        if status.signal != signal.SIGKILL or instance.life.was_killed:
             return ""
         if self._oom_kills is None and _machine_kills() <= self._killed_before:
             return ""  # nothing was killed for memory on the whole machine

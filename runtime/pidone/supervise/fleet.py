@@ -8,7 +8,7 @@ from pidone.ecosystem.stopping import AppKey, dependencies
 from pidone.errors import ListenError
 from pidone.supervise.app import App, AppObserver
 from pidone.supervise.collaborators import World
-from pidone.supervise.instances.instance import Numbers
+from pidone.supervise.instances.incarnation import Numbers
 from pidone.supervise.plan import can_overlap
 from pidone.supervise.revision import change, run_of, same_but_count
 from pidone.supervise.wanted import Exchange, Run

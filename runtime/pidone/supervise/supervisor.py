@@ -361,7 +361,7 @@ class Supervisor:
             return
         # Who got more time and has gone meanwhile has taken it from those that he depended on; and on a busy
         # machine it may take as long to ask everybody as each of them has.
-        late = [each for each in self._all_instances() if each.asked_for_more or each.was_asked_late]
+        late = [each for each in self._all_instances() if each.life.asked_for_more or each.was_asked_late]
         if up and late and not self._gave_more and self.runtime.shutdown_timeout is None:
             self._gave_more = True  # once: who asks for ever is not waited for for ever
             more = stop_time(self.runtime, [app.spec for app in up], max(each.time_left for each in late))

@@ -206,7 +206,7 @@ _PER_INSTANCE: Final[tuple[tuple[str, str, str, Callable[[Instance], float | Non
         "pidone_instance_uptime_seconds",
         "gauge",
         "Since the start of its process.",
-        lambda i: i.uptime if i.state.has_process else None,
+        lambda i: i.life.uptime if i.state.has_process else None,
     ),
 )
 _PER_TREE: Final[tuple[tuple[str, str, str, Callable[[Usage], float]], ...]] = (

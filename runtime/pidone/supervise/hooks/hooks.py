@@ -162,7 +162,7 @@ def _event(instance: Instance, point: HookPoint) -> HookEvent:
         pid=instance.pid,
         exit_code=status.code if status else None,
         signal=status.signal if status else None,
-        uptime=None if point is HookPoint.PRE_START else instance.uptime,
+        uptime=None if point is HookPoint.PRE_START else instance.life.uptime,
         restarts=instance.restarts,
         reason=instance.reason or None,
     )

@@ -64,6 +64,7 @@ class RestartPolicy:
         """Ends in a row that came before `min_uptime`."""
         self.flapping = ""
         """How it fails again and again although each time it was up long enough; empty if it does not."""
+        self._is_told = False
         self._failed_at: deque[Seconds] = deque(maxlen=FLAPS)
         self.starved = 0
         """Ends in a row by the OOM killer, each soon after its start: there is not enough memory for it."""
@@ -88,6 +89,20 @@ class RestartPolicy:
         if self._too_often(app, now):
             return Verdict(Fate.GAVE_UP)
         return Verdict(Fate.RESTART, max(self._delay(app, uptime), self._hunger(app)))
+
+    def news(self, app: AppSpec, reason: str) -> str:
+        """That it fails again and again, once in a series: each single end looks like an accident.
+
+        `reason` is that of the end that was judged last.
+        """
+        was_told = self._is_told
+        self._is_told = bool(self.flapping) and self.starved < 2  # that is another trouble, with another cure
+        if self.starved == 2:
+            return f"{reason}, as the one before: restarts wait longer and longer from now on"
+        if not self._is_told or was_told:
+            return ""
+        advice = 'restart_window = "1m" would make it, exp_backoff_restart_delay slows it down'
+        return f"{self.flapping} ({app.min_uptime:g} s): max_restarts does not count these; {advice}"
 
     def forgive(self) -> None:
         """Forget the past: a person started, restarted or reset the app."""
