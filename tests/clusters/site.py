@@ -53,7 +53,7 @@ class Site:
     def start(self) -> None:
         """Wait until every instance is online."""
         count = sum(app["instances"] for app in self.apps.values())
-        self.run.expect(event="instance.online", count=count)
+        self.run.expect(event="instance.online", count=count, timeout=count * DEADLINE_S)
 
     def change(self, name: str = "web", **keys: Any) -> None:
         """Give an app other keys, and have the file read again."""
@@ -65,7 +65,8 @@ class Site:
         """Replace every process of `web` and wait for it; the record that says so."""
         done = self.count("app.reloaded")
         self.change(**{**keys, "env": {"GENERATION": str(done + 1), **keys.get("env", {})}})
-        return self.run.expect(event="app.reloaded", count=done + 1)
+        steps = 2 * self.apps["web"]["instances"]  # a start and a stop each, one after the other
+        return self.run.expect(event="app.reloaded", count=done + 1, timeout=steps * DEADLINE_S)
 
     def count(self, event: str) -> int:
         """How often something was reported."""

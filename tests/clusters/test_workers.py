@@ -14,11 +14,22 @@ const http = require('http');
 const server = http.createServer((request, response) => response.end('up'));
 setTimeout(() => server.listen(+process.env.PORT), 2000);
 """
+LOADS = """
+import { execFile } from 'node:child_process';
+const compute = 'const end = Date.now() + 2500; while (Date.now() < end);';
+await new Promise((resolve) => execFile(process.execPath, ['-e', compute], resolve));
+const { createServer } = await import('node:http');
+createServer((request, response) => response.end('up')).listen(+process.env.PORT);
+"""
+BUSY = """
+setInterval(() => { const end = Date.now() + 30; while (Date.now() < end); }, 100);
+process.on('SIGTERM', () => process.exit(0));
+"""
 
 
-def script(folder: Path, code: str) -> str:
+def script(folder: Path, code: str, suffix: str = ".cjs") -> str:
     """A file with this program."""
-    file = folder / "app.cjs"
+    file = folder / f"app{suffix}"
     file.write_text(code)
     return str(file)
 
@@ -38,3 +49,18 @@ def test_a_server_that_listens_late(tmp_path: Path, node: str, port: int) -> Non
     with running(tmp_path, app) as site:
         (online,) = site.run.find(event="instance.online")
         assert (online["by"], online["after_s"] >= 2) == ("listening", True)
+
+
+def test_a_server_that_is_still_being_loaded(tmp_path: Path, node: str, port: int) -> None:
+    """Its loop turns while others work for it (a compiler, here a child): it is none that serves nothing."""
+    app = node_app(node, port, script=script(tmp_path, LOADS, ".mjs"), instances=1)
+    with running(tmp_path, app) as site:
+        assert site.run.expect(event="instance.online")["by"] == "listening"
+
+
+def test_a_worker_that_computes_from_the_start(tmp_path: Path, node: str, port: int) -> None:
+    """It is never at rest, and yet nobody waits for ever."""
+    app = node_app(node, port, script=script(tmp_path, BUSY), instances=1)
+    with running(tmp_path, app) as site:
+        assert site.run.expect(event="instance.online")["by"] == "no server"
+        assert site.count("instance.not_ready") == 0

@@ -19,7 +19,7 @@ from pidone.ecosystem.spec import AppSpec, ExecMode
 from pidone.init.spawn import SpawnPlan, spawn
 from pidone.listen.broker import PortBroker
 from pidone.listen.handover import ProcessHandover
-from pidone.listen.readiness.own_port import OwnPorts
+from pidone.listen.readiness.looks import StartLooks
 from pidone.listen.readiness.probes import RunCommand
 
 T = TypeVar("T")
@@ -107,7 +107,7 @@ class Fleet:
         self.loop = asyncio.new_event_loop()
         self.log = Events()
         self.broker = PortBroker(
-            self.loop, self.log, self.loop, run_command, own_ports=lambda: OwnPorts(self.loop)
+            self.loop, self.log, self.loop, run_command, looks=lambda: StartLooks(self.loop)
         )
         self.members: list[Member] = []
 

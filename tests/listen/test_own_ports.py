@@ -10,7 +10,8 @@ from stage import FakeClock
 
 from pidone.ecosystem.spec import AppSpec
 from pidone.init import proctree
-from pidone.listen.readiness.own_port import OwnPort, OwnPorts
+from pidone.listen.readiness.looks import StartLooks
+from pidone.listen.readiness.own_port import OwnPort
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def snapshots(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_all_are_looked_at_together(snapshots: list[int]) -> None:
     """However many there are, one look a turn; and none when nobody is left."""
     clock = FakeClock()
-    together = OwnPorts(clock)
+    together = StartLooks(clock)
     app = AppSpec(name="web", argv=("/bin/true",), cwd="/", listen_timeout=3.0)
     looks = [OwnPort(together, clock, app, 1, Mock()) for _ in range(500)]
     for look in looks:
@@ -48,7 +49,7 @@ def test_everybody_has_a_turn() -> None:
     """More than one turn can look at: each is heard of before long, and the others are not forgotten."""
     port = free_port()
     clock = FakeClock()
-    together = OwnPorts(clock)
+    together = StartLooks(clock)
     app = AppSpec(name="web", argv=("/bin/true",), cwd="/", listen_timeout=60.0)
     told = [Mock() for _ in range(250)]
     with socket.create_server(("127.0.0.1", port)):

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from pidone.contracts import Clock, InstanceId, Report
-from pidone.ecosystem.spec import AppSpec
+from pidone.ecosystem.spec import AppSpec, Seconds
 from pidone.listen import needs
 from pidone.listen.handover import Attachment, ProcessHandover, Watch
 from pidone.listen.node import program
@@ -23,9 +23,11 @@ from pidone.signames import signal_name
 
 if TYPE_CHECKING:
     from pidone.listen.kernel.share import KernelShare
-    from pidone.listen.readiness.own_port import OwnPorts
+    from pidone.listen.readiness.looks import StartLooks
 
 _Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+_LOADED: Final[Seconds] = 1.0
+"""After so much more of its own time, one whose script has been run through loads no server any more."""
 
 
 class _Provides(Attachment, Protocol):
@@ -46,7 +48,7 @@ class HandoverRequest(Record, kw_only=True):
     worker_id: int
     run_command: RunCommand | None
     deadlines: Clock
-    own_ports: "Callable[[], OwnPorts]"
+    looks: "Callable[[], StartLooks]"
     on_ignored: Callable[[str], None]
 
 
@@ -64,6 +66,7 @@ class Assembly:
         self._watches: list[Watch] = []
         self._ipc: Ipc | None = None
         self._kernel: KernelShare | None = None
+        self._is_asked_for_server = False
         self._leave: Callable[[], None] = lambda: None
         self._is_heard: Callable[[], bool] = lambda: False
 
@@ -124,14 +127,36 @@ class Assembly:
         if needs.counts_listening(self._request.app) and self._sockets.begins_to_serve():
             self._request.report.ready("listening")
 
-    def _listening_somewhere(self) -> None:
+    def _listening_somewhere(self, pid: int) -> None:
+        self._when_at_rest(pid, self._serves_somewhere, patience=self._request.app.listen_timeout)
+
+    def _serves_somewhere(self) -> None:
         if needs.counts_listening(self._request.app) and self._sockets.begins_to_serve(on_its_own=True):
             self._request.report.ready("listening")
 
-    def _no_server(self) -> None:
-        """A worker that has loaded what it needs, and nothing that could listen."""
-        if needs.counts_listening(self._request.app) and not self._sockets.held:
+    def _no_server(self, pid: int, *, has_loaded: bool) -> None:
+        """It has loaded nothing so far that could listen: asked again when it has begun its work."""
+        if not needs.counts_listening(self._request.app) or self._sockets.held:
+            return
+        if self._is_asked_for_server:
             self._request.report.ready("no server")
+            return
+
+        def ask() -> None:
+            self._is_asked_for_server = True
+            if self._ipc is not None:
+                self._ipc.ask_for_server()
+
+        self._when_at_rest(pid, ask, patience=_LOADED if has_loaded else self._request.app.listen_timeout)
+
+    def _when_at_rest(self, pid: int, then: Callable[[], None], *, patience: Seconds) -> None:
+        """Call `then` when the process has begun what it does: after `patience` of its own time at most."""
+        from pidone.listen.readiness.rest import Settling  # noqa: PLC0415 (of few apps, and after their start)
+
+        looks, extend = self._request.looks(), self._request.report.extend
+        settling = Settling(looks, self._request.loop, pid, patience=patience, extend=extend, then=then)
+        self._attachments.append(settling)
+        self._watches.append(settling)
 
     def _message(self, value: object) -> None:
         if value == "ready" and self._request.app.ready.ipc:
@@ -158,7 +183,7 @@ class Assembly:
             stop="message" if app.shutdown_with_message else signal_name(app.kill_signal),
             on_listening=self._listening,
             on_drained=request.report.drained,
-            on_no_server=self._no_server,
+            on_no_server=lambda pid, loaded: self._no_server(pid, has_loaded=loaded),
             on_message=self._message,
             on_ignored=request.on_ignored,
             patience=needs.hang_timeout(app),
@@ -272,7 +297,7 @@ class Assembly:
             return
         from pidone.listen.readiness.own_port import OwnPort  # noqa: PLC0415 (not of every app)
 
-        look = OwnPort(request.own_ports(), request.loop, request.app, port, request.report)
+        look = OwnPort(request.looks(), request.loop, request.app, port, request.report)
         self._attachments.append(look)
         self._watches.append(look)
 

@@ -16,7 +16,7 @@ from pidone.listen.sockets.app_ports import AppPorts, EventLog
 from pidone.listen.sockets.hangup import HangupWatch
 
 if TYPE_CHECKING:
-    from pidone.listen.readiness.own_port import OwnPorts
+    from pidone.listen.readiness.looks import StartLooks
     from pidone.listen.sockets.cut import OpenConnections
 
 _NOTICES: Final = 20
@@ -33,7 +33,7 @@ class PortBroker:
         deadlines: Clock,
         run_command: RunCommand | None = None,
         *,
-        own_ports: "Callable[[], OwnPorts]",
+        looks: "Callable[[], StartLooks]",
     ) -> None:
         """`deadlines` is the clock for what is held against somebody.
 
@@ -43,7 +43,7 @@ class PortBroker:
         self._log = log
         self._deadlines = deadlines
         self._run_command = run_command
-        self._own_ports = own_ports
+        self._looks = looks
         self._hangups = HangupWatch(loop)
         self._connections: OpenConnections | None = None
         self._ports: dict[tuple[str, str], AppPorts] = {}
@@ -85,7 +85,7 @@ class PortBroker:
             worker_id=next(self._worker_ids),
             run_command=self._run_command,
             deadlines=self._deadlines,
-            own_ports=self._own_ports,
+            looks=self._looks,
             on_ignored=lambda reason: self._ignored(app, who, reason),
         )
         try:

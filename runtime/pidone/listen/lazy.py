@@ -9,7 +9,7 @@ from pidone.listen import needs
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-    from pidone.listen.readiness.own_port import OwnPorts
+    from pidone.listen.readiness.looks import StartLooks
     from pidone.listen.readiness.probes import RunCommand
     from pidone.listen.sockets.app_ports import EventLog
 
@@ -41,7 +41,7 @@ class LazyBroker:
         self._deadlines = deadlines
         self._run_command = run_command
         self._made: SocketBroker | None = None
-        self._own_ports: OwnPorts | None = None
+        self._made_looks: StartLooks | None = None
 
     @property
     def _real(self) -> SocketBroker:
@@ -49,17 +49,17 @@ class LazyBroker:
             from pidone.listen.broker import PortBroker  # noqa: PLC0415 (what this class is about)
 
             self._made = PortBroker(
-                *(self._loop, self._log, self._deadlines, self._run_command), own_ports=lambda: self._looks
+                *(self._loop, self._log, self._deadlines, self._run_command), looks=lambda: self._looks
             )
         return self._made
 
     @property
-    def _looks(self) -> "OwnPorts":
-        if self._own_ports is None:
-            from pidone.listen.readiness.own_port import OwnPorts  # noqa: PLC0415 (as above)
+    def _looks(self) -> "StartLooks":
+        if self._made_looks is None:
+            from pidone.listen.readiness.looks import StartLooks  # noqa: PLC0415 (as above)
 
-            self._own_ports = OwnPorts(self._loop)
-        return self._own_ports
+            self._made_looks = StartLooks(self._loop)
+        return self._made_looks
 
     def open(self, app: AppSpec) -> None:
         """As `SocketBroker.open`."""

@@ -48,14 +48,14 @@ class KernelShare:
         own_port: int | None,
         inherits: Iterable[int],
         on_listening: Callable[[], None],
-        on_guess: Callable[[], None],
+        on_guess: Callable[[int], None],
         on_refused: Callable[[str], None],
     ) -> None:
         """`above`: the child puts its own descriptors into the numbers below.
 
         Where nothing is shared, only listen() is looked at: of `own_port`, or of any if that is None.
-        `inherits` are sockets that it gets by number. `on_guess` hears, a while later, that it listens
-        somewhere, though not where it is known to serve.
+        `inherits` are sockets that it gets by number. `on_guess` hears, a while later, the pid of one that
+        listens somewhere, though not where it is known to serve.
 
         `on_refused` hears why the process could not be asked about, or could not be looked at.
         """
@@ -240,7 +240,7 @@ class KernelShare:
         if is_sure:
             self._on_listening()
         elif self._guess is None:
-            self._guess = self._loop.call_later(self._app.ready_delay, self._on_guess)
+            self._guess = self._loop.call_later(self._app.ready_delay, self._on_guess, self._pid)
 
     def _tell_when_it_listens(self, copy: socket.socket, until: Seconds) -> None:
         """Our socket listens already; one of the program's own does when its call goes on, after this."""

@@ -16,6 +16,7 @@ from pidone.listen.sockets.address import Address, Kind
 
 DRAIN: Final = "NODE_PIDONE_DRAIN"
 DRAINED: Final = "NODE_PIDONE_DRAINED"
+SERVER: Final = "NODE_PIDONE_SERVER"
 NO_SERVER: Final = "NODE_PIDONE_NO_SERVER"
 PING: Final = "NODE_PIDONE_PING"
 PONG: Final = "NODE_PIDONE_PONG"
@@ -63,7 +64,7 @@ class Conversation:
         inherited: Mapping[int, socket.socket],
         on_listening: Callable[[], None],
         on_drained: Callable[[], None],
-        on_no_server: Callable[[], None],
+        on_no_server: Callable[[bool], None],
         on_pong: Callable[[], None],
         on_message: Callable[[object], None],
         on_ignored: Callable[[str], None],
@@ -103,7 +104,7 @@ class Conversation:
         elif command == PONG:
             self._on_pong()
         elif command == NO_SERVER:
-            self._on_no_server()
+            self._on_no_server(message.get("loaded") is True)
         else:
             self._on_ignored(f"internal message {command}")
 
@@ -113,6 +114,10 @@ class Conversation:
         `stop` is the event that stops the app; one that has no handler for it hangs up and exits.
         """
         return self._channel.send({"cmd": DRAIN, "idle": round(idle_s * 1000), "stop": stop})
+
+    def ask_for_server(self) -> bool:
+        """Ask the preload whether the worker has nothing to serve with."""
+        return self._channel.send({"cmd": SERVER})
 
     def ping(self) -> bool:
         """Ask the preload whether the worker's loop turns."""

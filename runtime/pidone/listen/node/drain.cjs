@@ -16,8 +16,8 @@ if (restored !== undefined) {
   else delete process.env.NODE_OPTIONS;
 }
 
-function tell(cmd) {
-  if (process.connected) process.send({ cmd });
+function tell(cmd, also) {
+  if (process.connected) process.send({ cmd, ...also });
 }
 
 if (isMainThread && process.channel) {
@@ -42,14 +42,21 @@ if (isMainThread && process.channel) {
 }
 
 // A worker of a queue never listens: nobody has to wait for that. A server has loaded Node's HTTP by the time its
-// modules are, even where it listens only when its database answers.
+// modules are, even where it listens only when its database answers. When that is, the clock does not say: modules
+// load beside the loop (tsx, import()), and on a busy machine for long. So pidone asks again when it is at rest.
 const LOADED_MS = 1000;
 if (isMainThread && process.channel) {
-  setTimeout(() => {
-    const serves = process.moduleLoadList.some((name) => /^NativeModule (_http_server|http2)$/.test(name));
-    const listens = process._getActiveHandles().some((handle) => handle instanceof require('net').Server);
-    if (!serves && !listens) tell('NODE_PIDONE_NO_SERVER');
-  }, LOADED_MS).unref();
+  setTimeout(tellIfNoServer, LOADED_MS).unref();
+  process.on('internalMessage', (message) => {
+    if (message.cmd === 'NODE_PIDONE_SERVER') tellIfNoServer();
+  });
+}
+
+function tellIfNoServer() {
+  const serves = process.moduleLoadList.some((name) => /^NativeModule (_http_server|http2)$/.test(name));
+  const listens = process._getActiveHandles().some((handle) => handle instanceof require('net').Server);
+  const loaded = Boolean(process.mainModule && process.mainModule.loaded); // an ES module does not say
+  if (!serves && !listens) tell('NODE_PIDONE_NO_SERVER', { loaded });
 }
 
 // Cluster's own listeners keep the channel open, and with it a process whose handler closed its servers and has

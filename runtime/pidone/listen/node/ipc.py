@@ -29,7 +29,7 @@ class Ipc:
         stop: str,
         on_listening: Callable[[], None],
         on_drained: Callable[[], None],
-        on_no_server: Callable[[], None],
+        on_no_server: Callable[[int, bool], None],
         on_message: Callable[[object], None],
         on_ignored: Callable[[str], None],
         patience: Seconds | None,
@@ -59,7 +59,7 @@ class Ipc:
             inherited=self._inherited,
             on_listening=on_listening,
             on_drained=on_drained,
-            on_no_server=on_no_server,
+            on_no_server=lambda has_loaded: on_no_server(self._pid, has_loaded),
             on_pong=self._answered,
             on_message=on_message,
             on_ignored=on_ignored,
@@ -105,6 +105,10 @@ class Ipc:
     def send(self, message: object) -> bool:
         """Send what `process.on('message')` shall get; False if nobody is there."""
         return self._channel.send(message)
+
+    def ask_for_server(self) -> None:
+        """`on_no_server` is called again if the process has loaded nothing to serve with until now."""
+        self._conversation.ask_for_server()
 
     @property
     def can_drain(self) -> bool:
