@@ -78,8 +78,8 @@ def run() -> Iterable[Figure]:
     for kind, prefix in prefixes.items():
         rounds = [_play(prefix) for _ in range(ROUNDS)]
         what = f"{INSTANCES:,} x sleep, {kind}"
-        yield _figure(f"{what}: up", [each.up for each in rounds], 5)
-        yield _figure(f"{what}: ls", [each.ls for each in rounds], None)
+        yield _figure(f"{what}: up", [each.up for each in rounds], 3)
+        yield _figure(f"{what}: ls", [each.ls for each in rounds], 0.5)
         yield _figure(f"{what}: stop", [each.stop for each in rounds], 3)
         for phase in ("up", "ls", "stop"):
             for index, clock in enumerate(("", ", its CPU time")):
