@@ -1,5 +1,6 @@
 """One program of all commands, which imports the module of the command in question and no other."""
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -28,6 +29,8 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         commands: dict[str, click.Command] = import_module(COMMANDS[cmd_name]).app.commands
+        gc.freeze()
+        gc.enable()
         return commands[cmd_name]
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

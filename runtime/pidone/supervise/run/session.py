@@ -164,7 +164,7 @@ class Session:
         self._loop.add_reader(self._around.inbox.open(), self._signals_arrived)
         try:
             self._begin()
-            self._loop.call_soon(gc.enable)
+            self._loop.call_soon(_look_for_garbage)
             self._turn()
         except Exception as error:  # noqa: BLE001 (the loop itself has failed: nobody may be left behind)
             self._failed(error)
@@ -468,6 +468,12 @@ class Session:
 def _tell_of_full_stdout(error: OSError) -> None:
     """Nothing else of ours may leave for somewhere else than stdout's disk."""
     complain(f"stdout takes nothing, and is tried again: {error.strerror}")
+
+
+def _look_for_garbage() -> None:
+    """From now on, and never among what has been imported: going through that takes a tenth of a start."""
+    gc.freeze()
+    gc.enable()
 
 
 def _random() -> float:
