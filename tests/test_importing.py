@@ -101,7 +101,7 @@ def test_byte_code_of_another_interpreter_is_left_to_the_library(made: Path) -> 
 
 def test_more_than_fits_is_left_to_the_library(made: Path) -> None:
     """The buffer holds what any module of ours has."""
-    made.write_text("x = '" + "y" * (1 << 18) + "'\n")
+    made.write_text("x = '" + "y" * (1 << 17) + "'\n")
     py_compile.compile(str(made))
     assert not found(made)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _KNOWN = frozenset(("pidone", "click", "h11", "pythonjsonlogger"))
 """Beside the standard library: packages without extensions, which would come before sources of that name."""
 _SUFFIX = f".{sys.implementation.cache_tag}.pyc"
-_LONGEST = 1 << 18
+_LONGEST = 1 << 17
 _HEADER = 16
 """Of byte code, in bytes: the interpreter's number, flags, time and size of the source (PEP 552)."""
 _BY_TIME = b"\0\0\0\0"
