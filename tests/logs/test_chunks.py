@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from logs.relaying import NOON, app
 
+from pidone.bounded_search import BoundedSearch
 from pidone.logs.encoder import Encoder
 from pidone.logs.files.line_format import line_format_of
 from pidone.logs.files.logfile import LogFile
@@ -76,7 +77,7 @@ def flowed(
         counts=Counts(),
         put=lambda records, _text, _now: out.append(records),
         verbatim=shape.verbatim,
-        joiner=joiner(multiline, encoder.room) if multiline else None,
+        joiner=joiner(multiline, encoder.room, BoundedSearch(bool)) if multiline else None,
         files=files,
     )
     pipeline, buffer = LinePipeline(stages, lambda _delay, _callback: NoTimer()), LineBuffer()

@@ -10,6 +10,7 @@ import pytest
 from harness import DEADLINE_S, PIDONE
 from logs.relaying import app, stage
 
+from pidone.bounded_search import BoundedSearch
 from pidone.ecosystem.spec import AppSpec
 from pidone.ecosystem.values import Invalid
 from pidone.ecosystem.values.tables import PATTERNS
@@ -112,10 +113,54 @@ def test_other_patterns_are_taken(pattern: str) -> None:
     assert PATTERNS.parse(pattern) == (pattern,)
 
 
+def test_a_line_on_which_a_pattern_takes_for_ever_is_dealt_with_safely() -> None:
+    """It is kept, it is hidden as a whole, it begins a message: and lines beside it are as ever."""
+    hostile = b"a" * 4096
+    spec = app(log_drop=("^(.*)(.*)(.*)#$", "noise"), log_redact=("secret (.*)",))
+    assert said(spec, hostile + b"\nnoise\nsecret x\n") == [hostile.decode(), "secret ***"]
+    spec = app(log_redact=("(.*)(.*)(.*)#",))
+    assert said(spec, b"one\n" + hostile + b"\nx#y\n") == ["one", "***", "***#y"]
+    spec = app(multiline="^(.*)(.*)(.*)#")
+    assert said(spec, b"#one\n" + hostile + b"\ntwo\n") == ["#one", f"{hostile.decode()}\ntwo"]
+
+
+def test_what_takes_for_ever_is_told_once() -> None:
+    """However many lines there are like that; after some of them none is looked at for a while."""
+    with stage() as it:
+        outlet = it.open(app(log_redact=("(.*)(.*)(.*)#",)))
+        it.say(outlet, (b"a" * 4000 + b"\n") * 15 + b"x#\n")
+        outlet.spawned(7)
+        outlet.finish()
+        records = it.records()
+    assert [record["message"] for record in records if "event" not in record] == ["***"] * 16
+    (told,) = [record for record in records if record.get("event") == "log.pattern_failed"]
+    assert (told["app"], told["level"]) == ("api", "warning")
+    assert "took more than 0.05 s" in told["message"]
+
+
+def test_long_lines_lose_what_short_ones_lose() -> None:
+    """Whatever is in them, and however long the secret is."""
+    drop = line_filter(drop=("x.*noise$",), redact=(), strip_colors=False, search=BoundedSearch(bool))
+    redact = line_filter(
+        drop=(), redact=('"image":"([^"]*)"',), strip_colors=False, search=BoundedSearch(bool)
+    )
+    rest = b"y" * 100_000
+    assert drop(b"a\nx" + rest + b"noise\nb\n") == b"a\nb\n"
+    line = b'{"image":"%b","more":"%b"}\n'
+    assert redact(line % (rest, rest) + b"b\n") == line % (b"***", rest) + b"b\n"
+
+
+def test_what_is_dropped_leaves_nothing() -> None:
+    """Nor an empty line where another pattern looks at lines one by one."""
+    assert said(app(log_drop=("a",), log_redact=("(?<=x)b",)), b"a\n") == []
+
+
 def test_filters_cost_little() -> None:
     """Lines among which none matches are looked at once and not copied."""
     lines = b"2026-11-20 hello from app number 12345 ok\n" * 1500
-    keep = line_filter(drop=("GET /healthz",), redact=(r"password=(\S+)",), strip_colors=True)
+    keep = line_filter(
+        drop=("GET /healthz",), redact=(r"password=(\S+)",), strip_colors=True, search=BoundedSearch(bool)
+    )
     assert keep(lines) is lines
     began = time.perf_counter()
     for _ in range(100):
@@ -188,8 +233,8 @@ LINES = ("abc", "xabc", "abc;", "", "ab", "c", "x;", "aabcabc", "abbc ", "y")
 def test_many_lines_lose_what_each_alone_would_lose(pattern: str) -> None:
     """However the pattern looks around, and whatever stands in the lines beside."""
     compiled = re.compile(pattern.encode())
-    dropped = line_filter(drop=(pattern,), redact=(), strip_colors=False)
-    redacted = line_filter(drop=(), redact=(pattern,), strip_colors=False)
+    dropped = line_filter(drop=(pattern,), redact=(), strip_colors=False, search=BoundedSearch(bool))
+    redacted = line_filter(drop=(), redact=(pattern,), strip_colors=False, search=BoundedSearch(bool))
     for lines in itertools.product(LINES, repeat=3):
         text = "".join(f"{line}\n" for line in lines).encode()
         kept = [line for line in lines if compiled.search(line.encode()) is None]

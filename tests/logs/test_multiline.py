@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from logs.relaying import app, stage
 
+from pidone.bounded_search import BoundedSearch
 from pidone.logs import pipeline
 from pidone.logs.escape import JOINT
 from pidone.logs.multiline import joiner
@@ -59,7 +60,7 @@ after
 )
 def test_a_trace_is_one_message(language: str, text: str, mode: str) -> None:
     """The lines around it stay messages of their own, and no line is lost."""
-    held = joiner(language if mode == "own" else "auto", ROOM)
+    held = joiner(language if mode == "own" else "auto", ROOM, BoundedSearch(bool))
     messages = (held.feed(text.encode()) + held.flush()).split(b"\n")[:-1]
     assert [m.replace(JOINT, b"\n").decode() for m in messages] == [
         "before",
@@ -147,7 +148,7 @@ def test_what_a_program_dies_with_is_one_message(
 
 def test_a_pattern_tells_first_lines() -> None:
     """What does not match belongs to the line before."""
-    held = joiner(r"^\d{4}-", ROOM)
+    held = joiner(r"^\d{4}-", ROOM, BoundedSearch(bool))
     text = b"2026-1 a\n more\n and more\n2026-2 b\n"
     messages = (held.feed(text) + held.flush()).split(b"\n")[:-1]
     assert messages == [JOINT.join((b"2026-1 a", b" more", b" and more")), b"2026-2 b"]
@@ -155,7 +156,7 @@ def test_a_pattern_tells_first_lines() -> None:
 
 def test_ordinary_lines_are_not_held() -> None:
     """Only what may be the beginning of a trace waits."""
-    held = joiner("auto", ROOM)
+    held = joiner("auto", ROOM, BoundedSearch(bool))
     assert held.feed(b"one\ntwo\n") == b"one\ntwo\n"
     assert not held.holds
 

@@ -1,5 +1,6 @@
 """What the configuration of each app says shall happen to its lines, and what is remembered of it."""
 
+import functools
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from pathlib import Path
 
+    from pidone.bounded_search import BoundedSearch
     from pidone.logs.files.logfiles import FileSet, LogFiles
     from pidone.logs.filters import LineFilter
     from pidone.logs.multiline import Joiner
@@ -56,6 +58,7 @@ class AppStreams:
         self._outputs = outputs
         self._limits: dict[AppKey, RateLimit] = {}
         self._drops: dict[tuple[AppKey, str], DropReport] = {}
+        self._searches: dict[AppKey, BoundedSearch] = {}
         self._files: LogFiles | None = None
         self._throttle = Throttle(time.monotonic)
         self.counts: dict[tuple[AppKey, str], Counts] = {}
@@ -83,8 +86,8 @@ class AppStreams:
             limit=self._limit(app) if app.rate_limit else None,
             limited=self._drop_report(app, _RATE_LIMIT) if app.rate_limit else None,
             files=self._file_set(app, origin),
-            line_filter=_line_filter(app),
-            joiner=None if shape.verbatim else _joiner(app, encoder.room),
+            line_filter=self._line_filter(app),
+            joiner=None if shape.verbatim else self._joiner(app, encoder.room),
             is_full=is_full if drops else None,
             overflowed=self._drop_report(app, _OVERFLOW) if drops else None,
         )
@@ -105,6 +108,7 @@ class AppStreams:
     def forget(self, app: AppKey) -> None:
         """The app was removed for good."""
         self._limits.pop(app, None)
+        self._searches.pop(app, None)
         for reason in (_OVERFLOW, _RATE_LIMIT):
             if report := self._drops.pop((app, reason), None):
                 report.flush()
@@ -157,6 +161,37 @@ class AppStreams:
         later = self._loop.call_later if reason == _RATE_LIMIT else _never
         return self._drops.setdefault((app.key(), reason), DropReport(report, later))
 
+    def _line_filter(self, app: AppSpec) -> "LineFilter | None":
+        if not (app.log_drop or app.log_redact or app.strip_colors):
+            return None
+        from pidone.logs.filters import line_filter  # noqa: PLC0415 (few apps filter lines)
+
+        return line_filter(
+            drop=app.log_drop,
+            redact=app.log_redact,
+            strip_colors=app.strip_colors,
+            search=self._search(app),
+        )
+
+    def _joiner(self, app: AppSpec, room: Bytes) -> "Joiner | None":
+        if not app.multiline:
+            return None
+        from pidone.logs.multiline import joiner  # noqa: PLC0415 (few apps join lines)
+
+        return joiner(app.multiline, room, self._search(app))
+
+    def _search(self, app: AppSpec) -> "BoundedSearch":
+        """One for all instances: they share what time is lost with their lines."""
+        if app.key() not in self._searches:
+            from pidone.bounded_search import BoundedSearch  # noqa: PLC0415 (few apps have patterns)
+
+            self._searches[app.key()] = BoundedSearch(functools.partial(self._pattern_failed, app))
+        return self._searches[app.key()]
+
+    def _pattern_failed(self, app: AppSpec, told: str) -> None:
+        if count := self._throttle.due((app.key(), told)):
+            self._tell("warning", "log.pattern_failed", told, **app.labels(), count=count)
+
     def pipe_failed(self, app: AppSpec, error: OSError) -> None:
         """The kernel does not watch a pipe, or does not let it be read."""
         if count := self._throttle.due(app.key()):
@@ -186,22 +221,6 @@ def _never(_delay: Seconds, _callback: Callable[[], None]) -> None:
     """Somebody else sees to it."""
 
 
-def _line_filter(app: AppSpec) -> "LineFilter | None":
-    if not (app.log_drop or app.log_redact or app.strip_colors):
-        return None
-    from pidone.logs.filters import line_filter  # noqa: PLC0415 (few apps filter lines)
-
-    return line_filter(drop=app.log_drop, redact=app.log_redact, strip_colors=app.strip_colors)
-
-
 def level_of(app: AppSpec, stream: str) -> str:
     """Of lines that do not tell theirs."""
     return app.stderr_level if stream == "stderr" else "info"
-
-
-def _joiner(app: AppSpec, room: Bytes) -> "Joiner | None":
-    if not app.multiline:
-        return None
-    from pidone.logs.multiline import joiner  # noqa: PLC0415 (few apps join lines)
-
-    return joiner(app.multiline, room)

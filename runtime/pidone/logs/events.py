@@ -142,6 +142,9 @@ EVENTS: Final[Mapping[str, Meaning]] = MappingProxyType(
             "an app's lines are read late because the kernel does not watch its pipe",
             ("app", "error", "count"),
         ),
+        "log.pattern_failed": Meaning(
+            "a pattern takes too long on lines of an app, and is not looked for in them", ("app", "count")
+        ),
         "log.file_failed": Meaning(
             "a log file cannot be written, rotated or packed for now", ("app", "path", "error", "count")
         ),

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
+from pidone.bounded_search import LONG, BoundedSearch, SearchTooLongError
 from pidone.ecosystem.spec import Bytes, Seconds
 from pidone.logs.escape import JOINT
 
@@ -97,15 +98,18 @@ class Joiner:
         goes_on: Callable[[bytes, bool], bool | None],
         may_begin: Callable[[bytes], bool],
         longest: Bytes,
+        prepare: Callable[[list[bytes]], object] = bool,
     ) -> None:
         """`goes_on` tells of a line, and whether it comes first: True joins it, None lets it pass alone.
 
         `may_begin` tells of many lines whether `goes_on` may be true for any that comes first.
         A line above `longest` is joined with nothing: it does not fit into a record, and may come in pieces.
+        `prepare` gets lines that come together, before `goes_on` gets them one by one.
         """
         self._goes_on = goes_on
         self._may_begin = may_begin
         self._longest = longest
+        self._prepare = prepare
         self._held: list[bytes] = []
         self._held_bytes = 0
 
@@ -119,7 +123,9 @@ class Joiner:
         if not self._held and not self._may_begin(b"\n" + lines):
             return lines
         messages: list[bytes] = []
-        for line in lines[:-1].split(b"\n"):
+        single = lines[:-1].split(b"\n")
+        self._prepare(single)
+        for line in single:
             if len(line) > self._longest:
                 messages += (*self._release(), line)
                 continue
@@ -147,26 +153,47 @@ class Joiner:
         return [JOINT.join(held)] if held else []
 
 
-def joiner(multiline: str, longest: Bytes) -> Joiner:
+def joiner(multiline: str, longest: Bytes, search: BoundedSearch) -> Joiner:
     """Make one for a value of the key `multiline`: a language, `auto`, or a pattern of first lines."""
     machines = _LANGUAGES.get(multiline)
     if machines:
         return Joiner(_by_language(machines), _has_beginning, longest)
-    return Joiner(_by_first_line(multiline), lambda _lines: True, longest)
+    return _by_first_line(multiline, longest, search)
 
 
 def _has_beginning(lines: bytes) -> bool:
     return any(beginning in lines for beginning in _BEGINNINGS)
 
 
-def _by_first_line(pattern: str) -> Callable[[bytes, bool], bool]:
+def _by_first_line(pattern: str, longest: Bytes, bounded: BoundedSearch) -> Joiner:
     """Everything up to the next line that matches belongs to the one before."""
     search = re.compile(pattern.encode()).search
+    firsts: dict[bytes, bool] = {}
+    """Of the lines that are being fed."""
+
+    def is_first(line: bytes) -> bool:
+        return search(line, 0, LONG) is not None
+
+    def which_are_first(lines: list[bytes]) -> dict[bytes, bool]:
+        return {line: is_first(line) for line in lines}
+
+    def is_first_for_sure(line: bytes) -> bool:
+        try:
+            return bounded.attempt(is_first, line)
+        except SearchTooLongError:
+            return True
+
+    def prepare(lines: list[bytes]) -> None:
+        nonlocal firsts
+        try:
+            firsts = bounded.attempt(which_are_first, lines)
+        except SearchTooLongError:
+            firsts = {line: is_first_for_sure(line) for line in lines}
 
     def goes_on(line: bytes, first: bool) -> bool:  # noqa: FBT001 - Joiner's signature
-        return first or search(line) is None
+        return first or not firsts[line]
 
-    return goes_on
+    return Joiner(goes_on, lambda _lines: True, longest, prepare)
 
 
 def _by_language(machines: tuple[Mapping[str, _State], ...]) -> Callable[[bytes, bool], bool | None]:

@@ -78,7 +78,7 @@ class ForkLauncher:
                 handover = self._broker.prepare(app, who, report)
                 undo.callback(handover.close)
                 outlet = self._log.open(
-                    LogSource(app, who, self.pm_id(app, who.index)), _ready_line(app, report)
+                    LogSource(app, who, self.pm_id(app, who.index)), self._ready_line(app, report)
                 )
                 undo.callback(outlet.finish)
                 stdin = StdinPipe() if app.stdin == "pipe" else None
@@ -99,6 +99,14 @@ class ForkLauncher:
         self._reaper.watch(pid, process.main_ended)
         self._watch_over(app, pid)
         return process
+
+    def _ready_line(self, app: AppSpec, report: Report) -> Callable[[str], bool] | None:
+        """What looks for the readiness line, if the app has one."""
+        if app.ready.log is None:
+            return None
+        from pidone.supervise.process.ready_line import ReadyLine  # noqa: PLC0415 (few apps tell by their log)
+
+        return ReadyLine(app, app.ready.log, report, self._log)
 
     def _spawn(self, app: AppSpec, who: InstanceId, plan: SpawnPlan) -> int:
         return spawn(plan) if app.preload is None else self.spawn_preloaded(who, plan)
@@ -434,20 +442,3 @@ def _affinity(app: AppSpec, index: int, count: int) -> tuple[int, ...] | None:
 
         return share_of(index, count)
     return app.cpu_affinity if isinstance(app.cpu_affinity, tuple) else None
-
-
-def _ready_line(app: AppSpec, report: Report) -> Callable[[str], bool] | None:
-    """What looks for the readiness line, if the app has one."""
-    if app.ready.log is None:
-        return None
-    import re  # noqa: PLC0415 (only for apps that tell by their log)
-
-    pattern = re.compile(app.ready.log)
-
-    def look(line: str) -> bool:
-        if pattern.search(line) is None:
-            return False
-        report.ready("log")
-        return True
-
-    return look

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Final
 
+from pidone.bounded_search import BoundedSearch, SearchTooLongError
 from pidone.supervise.watching.patterns import ignorer
 
 ALWAYS_IGNORED: Final = (
@@ -34,6 +35,7 @@ class WatchedPaths:
         patterns = tuple(ignore)
         self._ignored, self._exempt = ignorer(patterns)
         self._never, _ = ignorer(ALWAYS_IGNORED)
+        self._search = BoundedSearch(bool)
         self._has_exemptions = any(pattern.startswith("!") for pattern in patterns)
 
     def concerns(self, path: str) -> bool:
@@ -74,6 +76,14 @@ class WatchedPaths:
         below_root = "" if path == root else os.path.relpath(path, root)
         if self._depth is not None and below_root.count("/") > self._depth:
             return True
+        try:
+            return self._search.attempt(self._matches, path, below_root)
+        except (
+            SearchTooLongError
+        ):  # whoever makes up names of files need not be the one who wrote the patterns
+            return False
+
+    def _matches(self, path: str, below_root: str) -> bool:
         below_base = os.path.relpath(path, self._base)
         if self._exempt(path, below_base):
             return False
