@@ -51,6 +51,9 @@ class Report(Protocol):
     def hung(self, why: str, stack: str = "") -> None:
         """It makes no progress any more, and has to be replaced; `stack` shows where it stands, if known."""
 
+    def probed(self, name: str, problem: str, failures: int) -> None:
+        """The probe `ready` or `health` has looked: what is wrong, if something, and how often in a row."""
+
     def status(self, text: str) -> None:
         """Free text for people (sd_notify STATUS=)."""
 

@@ -75,7 +75,7 @@ def test_describe_tells_why_an_app_is_down(tmp_path: Path) -> None:
             "too-large": "above its max_memory_restart of 50 MiB; replaced 3 times in vain",
         }.items():
             it.run.expect(event="instance.errored", app=name)
-            assert why in facts(it.command("describe", name).stdout)["reason"]
+            assert why in facts(it.command("describe", name).stdout)["why"]
 
 
 def test_live_looks_into_each_process(tmp_path: Path) -> None:

@@ -70,12 +70,12 @@ def on_terminal(it: Operated, columns: int, *words: str) -> list[str]:
 @pytest.mark.parametrize("columns", [40, 60, 80, 100, 200])
 def test_ls_fits_the_width(it: Operated, columns: int) -> None:
     """Names are shortened and columns left out from the right; each instance and the whole have a line."""
-    head, *rows, total = on_terminal(it, columns, "ls")
-    assert max(map(len, (head, *rows, total))) <= columns
-    if "why" not in head:
-        rows, total, why = rows[:-1], rows[-1], total
-        assert why == "broken: last exit: code 3"
-    assert len(rows) == 4
+    head, *lines = on_terminal(it, columns, "ls")
+    rows, (total, *told) = lines[:4], lines[4:]
+    assert max(map(len, (head, *lines))) <= columns
+    told_at_all = " ".join(" ".join((*rows, *told)).split())
+    assert "ended with code 3: no database" in told_at_all
+    assert "-> mend that, then `pidone start broken`" in told_at_all
     assert [row.split()[1][-2:] for row in rows[:2]] == [":0", ":1"]
     assert head.split()[:3] == ["id", "name", "state"]
     assert total.startswith("4 instances: ")
@@ -87,7 +87,7 @@ def test_ls_tells_why_and_when(it: Operated) -> None:
     shown = "\n".join(on_terminal(it, 200, "ls"))
     assert re.search(r"a-service-with-a-rather-long-name:0 .*/200\.0M", shown)
     assert re.search(r"nightly .* \d\d-\d\d 04:30", shown)
-    assert re.search(r"broken .*last exit: code 3", shown)
+    assert re.search(r"broken .*ended with code 3: no database", shown)
     assert "broken" not in "\n".join(on_terminal(it, 200, "ls", "nightly"))
 
 

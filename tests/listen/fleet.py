@@ -65,6 +65,9 @@ class Member:
     def failed(self, why: str) -> None:
         self.said.append(("failed", why))
 
+    def probed(self, name: str, problem: str, failures: int) -> None:
+        """Each look is one of many, and of no interest here."""
+
     def status(self, text: str) -> None:
         self.said.append(("status", text))
 

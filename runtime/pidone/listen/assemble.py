@@ -342,7 +342,9 @@ class Assembly:
         if probe is None:
             return None
         check = check_of(probe, self._probed(), self._port(), self._request.run_command)
-        return lambda: probes.until_ready(probe, check, self._ready("probe"), self._request.deadlines)
+        request = self._request
+        on_ready, on_look = self._ready("probe"), request.report.probed
+        return lambda: probes.until_ready(probe, check, on_ready, on_look, request.deadlines)
 
     def _health(self) -> _Work | None:
         probe = self._request.app.health
@@ -350,7 +352,8 @@ class Assembly:
             return None
         check = check_of(probe, self._probed(), self._port(), self._request.run_command)
         request = self._request
-        return lambda: probes.until_failed(probe, check, request.report.failed, request.deadlines)
+        report = request.report
+        return lambda: probes.until_failed(probe, check, report.failed, report.probed, request.deadlines)
 
     def _probed(self) -> AppSpec:
         """The app as this instance has it: a command that looks at it has to know which one it is."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 from pidone.cli.operate import overview, table
 from pidone.cli.operate.client import Client, CommandError
 from pidone.logs.formats.text import unsaid
+from pidone.signames import signal_name
 
 _CAPABILITIES: Final = (
     "chown", "dac_override", "dac_read_search", "fowner", "fsetid", "kill", "setgid", "setuid", "setpcap",
@@ -124,21 +125,35 @@ def _zygote(zygote: Mapping[str, Any] | None) -> str:
 
 def _state(app: Mapping[str, Any], details: Mapping[str, Any]) -> list[str]:
     reload = app["reload"]
-    exits = {each["index"]: _exit(each["last_exit"]) for each in app["instances"]}
+    exits = {each["index"]: exit_in_words(each["last_exit"]) for each in app["instances"]}
+    probes = {each["index"]: _looks(each["probes"]) for each in details["instances"]}
+    waits_for = "" if app["why"] else app["waits_for"]
     return [
         *_fact("state", app["state"] + ("" if app["ready"] else ", not ready")),
-        *_fact("waits for", app["waits_for"]),
-        *_of_each("does not stay", {each["index"]: each["flapping"] for each in app["instances"]}),
-        *_of_each("reason", {each["index"]: each["reason"] for each in details["instances"]}),
+        *_fact("why", table.why(app) if app["why"] else ""),
+        *_fact("to do", app["advice"]),
+        *_fact("waits for", waits_for),
         *_of_each("last exit", exits),
+        *_of_each("probes", probes),
         *_of_each("status", {each["index"]: each["status_text"] for each in app["instances"]}),
         *_fact("last reload", "" if reload is None else f"{reload['state']} {reload['message']}".strip()),
     ]
 
 
-def _exit(last: Mapping[str, Any] | None) -> str:
-    found = {name: value for name, value in (last or {}).items() if value is not None}
-    return ", ".join(f"{name} {value}" for name, value in found.items())
+def _looks(probes: Mapping[str, Mapping[str, Any] | None]) -> str:
+    """What the probes saw last."""
+    return ", ".join(f"{name} {_look(look)}" for name, look in probes.items() if look is not None)
+
+
+def _look(look: Mapping[str, Any]) -> str:
+    return f"failed {look['failures']} times: {look['problem']}" if look["problem"] else "succeeded"
+
+
+def exit_in_words(last: Mapping[str, Any] | None) -> str:
+    """`code 3`, `SIGKILL`."""
+    if not last:
+        return ""
+    return f"code {last['code']}" if last["signal"] is None else signal_name(last["signal"])
 
 
 def _events(shown: Mapping[str, Any], app: Mapping[str, Any]) -> list[Mapping[str, Any]]:

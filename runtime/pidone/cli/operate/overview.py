@@ -2,7 +2,7 @@
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -18,13 +18,16 @@ _KEPT_END: Final = 4
 def render(shown: Iterable[Mapping[str, Any]], width: int) -> str:
     """Answers of `/api/apps/TARGET`, one after the other, in lines of at most `width` characters."""
     rows: list[list[str]] = []
-    instances: list[Mapping[str, Any]] = []
+    apps: list[Mapping[str, Any]] = []
     for each in shown:
         for app, details in zip(each["apps"], each["details"], strict=True):
-            instances += app["instances"]
             rows += _rows(app, details)
+            apps.append(app)
     text, cells = fitted(_HEAD, rows, width)
-    return "\n".join((text, _total(instances, width), *_reasons(rows, cells, width)))
+    told = {row[-1] for row in cells} & {row[-1] for row in rows}
+    instances = [each for app in apps for each in app["instances"]]
+    troubles = _troubles({(app["namespace"], app["name"]): app for app in apps}.values(), told, width)
+    return "\n".join((text, _total(instances, width), *troubles))
 
 
 def fitted(
@@ -36,11 +39,16 @@ def fitted(
     return table.render(head, rows, right=right), rows
 
 
-def _reasons(rows: Sequence[Sequence[str]], shown: Sequence[Sequence[str]], width: int) -> Iterator[str]:
-    """Why something is not online, where its column had no room for that."""
-    for row, cells in zip(rows, shown, strict=True):
-        if row[-1] and row[-1] != cells[-1]:
-            yield from textwrap.wrap(f"{row[_NAME]}: {row[-1]}", width, subsequent_indent="  ")
+def _troubles(apps: Iterable[Mapping[str, Any]], told: Container[str], width: int) -> Iterator[str]:
+    """Why an app is not well where the table has not told it, and what to do."""
+    for app in apps:
+        why = table.why(app)
+        is_told = why in told or (not app["why"])
+        if not is_told:
+            yield from textwrap.wrap(f"{app['name']}: {why}", width, subsequent_indent="  ")
+        if app["advice"] and app["wanted"]:
+            start = f"{app['name']} -> " if is_told else "  -> "
+            yield from textwrap.wrap(start + app["advice"], width, subsequent_indent="     ")
 
 
 def _rows(app: Mapping[str, Any], details: Mapping[str, Any]) -> list[list[str]]:
@@ -51,22 +59,10 @@ def _rows(app: Mapping[str, Any], details: Mapping[str, Any]) -> list[list[str]]
             *row[:-1],
             row[-1] if limit is None else f"{row[-1]}/{table.size(limit)}",
             at,
-            _why(app, instance, more),
+            table.why(instance),
         ]
-        for row, instance, more in zip(table.rows([app]), app["instances"], details["instances"], strict=True)
+        for row, instance in zip(table.rows([app]), app["instances"], strict=True)
     ]
-
-
-def _why(app: Mapping[str, Any], instance: Mapping[str, Any], more: Mapping[str, Any]) -> str:
-    """Why it is not online; what it says of itself if it is."""
-    flapping = str(instance["flapping"])
-    if instance["state"] == "online":
-        return flapping or str(instance["status_text"])
-    if instance["state"] == "waiting" and app["waits_for"]:
-        return f"waits for {app['waits_for']}"
-    last = instance["last_exit"] or {}
-    ended = next((f"{name} {value}" for name, value in last.items() if value is not None), "")
-    return ", ".join(filter(None, (flapping, more["reason"] or "", f"last exit: {ended}" if ended else "")))
 
 
 def _fitted(

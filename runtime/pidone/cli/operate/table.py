@@ -57,6 +57,15 @@ def paint(cell: str) -> str:
     return f"\x1b[{code}m{cell}\x1b[0m" if code else cell
 
 
+def why(shown: Mapping[str, Any]) -> str:
+    """Why an app or an instance is not well, and when it is tried again; else what it says of itself."""
+    waits = [
+        each["retry_in_s"] for each in shown.get("instances", (shown,)) if each["retry_in_s"] is not None
+    ]
+    retry = f", next try in {min(waits):.0f} s" if waits else ""
+    return f"{shown['why']}{retry}" if shown["why"] else str(shown.get("status_text") or "")
+
+
 def size(count: float | None) -> str:
     """`12.3M`, binary units."""
     if count is None:

@@ -48,7 +48,7 @@ class Details:
                 "max_age_s": spec.max_age,
             },
             "probes": {
-                "ready": _readiness(spec.ready),
+                "ready": in_words(spec.ready) or None,
                 "health": None if spec.health is None else _probe(spec.health),
             },
             "watch": list(spec.watch),
@@ -77,6 +77,7 @@ class Details:
             "index": instance.index,
             "pid": pid,
             "reason": instance.reason or None,
+            "probes": {name: _look(instance, name) for name in ("ready", "health")},
             "zygote": None if zygote is None else zygote.view(),
             "rights": None if rights is None else _actual(rights),
             "memory": {
@@ -97,8 +98,8 @@ async def _pss(tree: TreeUsage) -> Bytes:
     return total
 
 
-def _readiness(ready: Readiness) -> str | None:
-    """How it tells that it can work, in the words of `ready`; None if it only has to stay alive."""
+def in_words(ready: Readiness) -> str:
+    """How it tells that it can work, in the words of `ready`; empty if it only has to stay alive."""
     channels = {
         "notify": ready.notify,
         "ipc": ready.ipc,
@@ -107,17 +108,30 @@ def _readiness(ready: Readiness) -> str | None:
         f"fd:{ready.fd}": ready.fd,
     }
     words = [name for name, is_used in channels.items() if is_used]
-    return " or ".join([*words, *([_probe(ready.probe)] if ready.probe else [])]) or None
+    return " or ".join([*words, *([_probe(ready.probe)] if ready.probe else [])])
+
+
+def probe_target(probe: Probe) -> str:
+    """What is asked."""
+    if probe.http is not None:
+        return mask_text(probe.http) if "://" in probe.http else f"http {mask_text(probe.http)}"
+    return f"tcp {probe.tcp}" if probe.tcp is not None else " ".join(mask_args(probe.exec))
 
 
 def _probe(probe: Probe) -> str:
     """What is asked, how often, and how many failures in a row are too many."""
-    if probe.http is not None:
-        what = f"http:{mask_text(probe.http)}"
-    else:
-        what = f"tcp:{probe.tcp}" if probe.tcp is not None else f"exec:{' '.join(mask_args(probe.exec))}"
     every = "" if probe.interval is None else f" every {probe.interval:g} s"
-    return f"{what}{every}, {probe.timeout:g} s for an answer, {probe.failures} failures"
+    kind = "http" if probe.http is not None else "tcp" if probe.tcp is not None else "exec"
+    asked = f"{kind}:{probe_target(probe).removeprefix(f'{kind} ')}{every}"
+    return f"{asked}, {probe.timeout:g} s for an answer, {probe.failures} failures"
+
+
+def _look(instance: Instance, name: str) -> dict[str, Any] | None:
+    """What a probe saw last; None if it has not looked in this life."""
+    look = instance.life.looks.get(name)
+    if look is None:
+        return None
+    return {"problem": look.problem or None, "failures": look.failures}
 
 
 def _configured(spec: AppSpec) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from pidone.control.answers import log_query
 from pidone.control.answers.container_view import ContainerView
 from pidone.control.answers.details import Details
+from pidone.control.answers.diagnosis import Diagnoser
 from pidone.control.answers.streams import EventStream, LogStream, event_view, split
 from pidone.control.answers.views import app_view, launch_view
 from pidone.control.http.messages import (
@@ -46,6 +47,7 @@ class Handlers:
         self._operations = operations
         self._usage = parts.features.usage()
         self._details = Details(parts.features)
+        self._diagnosis = Diagnoser(parts.relay)
         self._container = ContainerView(lambda: parts.supervisor.ecosystem.cpus)
         self._began = parts.loop.time()
 
@@ -316,10 +318,16 @@ class Handlers:
             indexes = {instance.index for instance in _chosen(app, targets)}
             waits_for = self._parts.supervisor.waits_for(app)
             view = app_view(app, self._parts.launcher.pm_id, usage, waits_for)
-            view["instances"] = [each for each in view["instances"] if each["index"] in indexes]
-            view["memory_limit_bytes"] = (
-                self._parts.features.limits(app).hard if app.spec.max_memory_restart else None
-            )
+            limit = self._parts.features.limits(app).hard if app.spec.max_memory_restart else None
+            findings = {
+                index: self._diagnosis.of_instance(app, each, usage, limit, waits_for)
+                for index, each in app.instances.items()
+            }
+            view |= self._diagnosis.of_app(app, findings, waits_for).view
+            view["instances"] = [
+                each | findings[each["index"]].view for each in view["instances"] if each["index"] in indexes
+            ]
+            view["memory_limit_bytes"] = limit
             next_run = self._parts.features.next_run(app)
             view["next_run"] = None if next_run is None else next_run.isoformat()
             shown.append(view)

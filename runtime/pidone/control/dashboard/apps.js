@@ -40,16 +40,13 @@ function senseless(app, label) {
     : label === "scale down" ? app.scale <= 1 : false;
 }
 
-const ended = exit => !exit ? "" : exit.signal ? `ended by signal ${exit.signal}` : `exit code ${exit.code}`;
 function reasons(app) {
-  const worst = app.instances.find(i => !i.ready) || app.instances[0] || {};
-  const retry = worst.retry_in_s ?? null;
-  return [worst.reason || "", ended(worst.last_exit), retry === null ? "" : `next try in ${Math.ceil(retry)} s`,
-    worst.gave_up ? "it is not tried again: start it when its cause is gone" : "",
-    worst.reason || worst.last_exit ? "" : app.waits_for || ""].filter(Boolean).join(", ");
+  const waits = app.instances.map(i => i.retry_in_s).filter(s => s !== null);
+  const retry = waits.length ? `next try in ${Math.ceil(Math.min(...waits))} s` : "";
+  return [app.why, retry].filter(Boolean).join(", ");
 }
 async function explain(apps, runtime) {
-  const sick = apps.filter(app => rank(app) < 2).sort((a, b) => rank(a) - rank(b)), banner = find("banner");
+  const sick = apps.filter(app => rank(app) < 3).sort((a, b) => rank(a) - rank(b)), banner = find("banner");
   await Promise.all(sick.slice(0, 3).map(async app => {
     try {
       const { records } = await ask(`/api/logs?err=1&lines=3&app=${pathOf(app)}`);
@@ -58,16 +55,18 @@ async function explain(apps, runtime) {
     } catch { last.delete(keyOf(app)); }
   }));
   const parts = sick.slice(0, 3).flatMap(app => {
-    const words = last.get(keyOf(app)) || [];
+    const words = app.state === "online" || (last.get(keyOf(app)) || []).every(line => app.why.includes(line)) ? [] : last.get(keyOf(app));
     return [make("p", {}, make("strong", { textContent: `${app.name} ${app.state}` }), `: ${reasons(app)}`),
+      ...app.advice ? [make("p", { className: "todo", textContent: `To do: ${app.advice}` })] : [],
       ...words.length ? [make("pre", { textContent: words.join("\n") })] : []];
   });
-  if (sick.length > 3) parts.push(make("p", { className: "dim", textContent: `and ${sick.length - 3} more` }));
+  if (sick.length > 3) parts.push(make("p", { className: "dim", textContent: `and ${sick.length - 3} more: ${sick.slice(3, 9).map(app => app.name).join(", ")}${sick.length > 9 ? ", \u2026" : ""}` }));
   banner.hidden = !sick.length;
   const text = parts.map(part => part.textContent).join("\n");
   if (banner.dataset.text === text) return;
   banner.dataset.text = text;
-  banner.replaceChildren(make("h2", { textContent: runtime.ready ? "Not well" : "Not ready" }), ...parts);
+  banner.className = runtime.ready ? "mild" : "";
+  banner.replaceChildren(make("h2", { textContent: runtime.ready ? "Ready, but not well" : "Not ready" }), ...parts);
 }
 
 // -- the container
@@ -153,14 +152,14 @@ function fill(app, parts) {
 function show(app, many) {
   const key = keyOf(app), parts = tiles.get(key) || tile(app), sum = name => app.instances.reduce((n, i) => n + (i[name] || 0), 0);
   const reloading = app.reload && app.reload.state === "running", ready = app.instances.filter(i => i.ready).length;
-  const limit = app.memory_limit_bytes && app.memory_limit_bytes * app.instances.length, sick = rank(app) < 2;
+  const limit = app.memory_limit_bytes && app.memory_limit_bytes * app.instances.length, sick = rank(app) < 3;
   put(parts.state, reloading ? "reloading" : app.state);
   parts.state.className = `state ${reloading ? "wait" : tone(app.state)}`;
   put(parts.ready, `${ready} of ${app.scale}`);
   put(parts.cpu, `CPU ${Math.round(sum("cpu_percent"))}%`);
   put(parts.memory, `${size(sum("memory_bytes"))}${limit ? ` of ${size(limit)}` : ""}`);
   put(parts.restarts, `${app.restarts} restarts`);
-  put(parts.why, sick ? reasons(app) : app.next_run ? `next run ${app.next_run.slice(0, 16).replace("T", " ")}` : "");
+  put(parts.why, app.why ? reasons(app) : app.next_run ? `next run ${app.next_run.slice(0, 16).replace("T", " ")}` : "");
   parts.root.classList.toggle("sick", sick);
   unfold(key, unfolded.get(key) ?? (sick || !many));
   if (!parts.inside.hidden) fill(app, parts);

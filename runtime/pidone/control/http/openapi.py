@@ -31,6 +31,12 @@ def _ref(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+_WHY: Final = {**_STRING, "description": "Why it is not as it is wanted, for people; empty if it is."}
+_ADVICE: Final = {**_STRING, "description": "What to do about that; empty if nothing has to be done."}
+_LOOK: Final = {
+    "description": "What the probe saw last; null: it has not looked.",
+    "oneOf": [{"type": "null"}, _object(problem=_NULLABLE_STRING, failures=_INT)],
+}
 _LINES: Final = {"cpu_percent": _array(_NULLABLE_NUMBER), "memory_bytes": _array(_NULLABLE_NUMBER)}
 
 _SCHEMAS: Final[Mapping[str, Any]] = {
@@ -60,6 +66,8 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
         },
         flapping=_STRING,
         gave_up=_BOOL,
+        why=_WHY,
+        advice=_ADVICE,
     ),
     "App": _object(
         name=_STRING,
@@ -99,6 +107,8 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
                 },
             },
         },
+        why=_WHY,
+        advice=_ADVICE,
         instances=_array(_ref("Instance")),
     ),
     "Apps": _object(apps=_array(_ref("App"))),
@@ -143,6 +153,7 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
                 index=_INT,
                 pid=_NULLABLE_INT,
                 reason=_NULLABLE_STRING,
+                probes=_object(ready=_LOOK, health=_LOOK),
                 zygote={
                     "description": "The process that it is forked from (`preload`).",
                     "oneOf": [

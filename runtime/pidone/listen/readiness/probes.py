@@ -21,6 +21,9 @@ RunCommand: TypeAlias = Callable[[AppSpec, tuple[str, ...]], Awaitable[int]]
 Check: TypeAlias = Callable[[], Awaitable[str]]
 """One look; an empty string is success, anything else says what is wrong. May raise OSError."""
 
+OnLook: TypeAlias = Callable[[str, str, int], None]
+"""Told of each look: which probe, what is wrong, how often in a row."""
+
 _INTERVAL: Final[Seconds] = 1.0
 _FIRST_PAUSE: Final[Seconds] = 0.02
 _GROWTH: Final = 1.5
@@ -44,10 +47,14 @@ def check_of(probe: Probe, app: AppSpec, port: int | None, run_command: RunComma
     return lambda: _exec(command, app, probe.exec)
 
 
-async def until_ready(probe: Probe, check: Check, on_ready: Callable[[], None], deadlines: Clock) -> None:
+async def until_ready(
+    probe: Probe, check: Check, on_ready: Callable[[], None], on_look: OnLook, deadlines: Clock
+) -> None:
     """Look until it succeeds once; the caller limits the time by cancelling."""
-    for pause in pauses(probe):
-        if not await look(check, probe.timeout, deadlines):
+    for failures, pause in enumerate(pauses(probe), start=1):
+        problem = await look(check, probe.timeout, deadlines)
+        on_look("ready", problem, failures if problem else 0)
+        if not problem:
             on_ready()
             return
         await asyncio.sleep(pause)
@@ -63,7 +70,7 @@ def pauses(probe: Probe) -> Iterator[Seconds]:
 
 
 async def until_failed(
-    probe: Probe, check: Check, on_failed: Callable[[str], None], deadlines: Clock
+    probe: Probe, check: Check, on_failed: Callable[[str], None], on_look: OnLook, deadlines: Clock
 ) -> None:
     """Look every `interval`; `failures` in a row after the `grace` end it."""
     interval = probe.interval or _INTERVAL
@@ -74,6 +81,7 @@ async def until_failed(
         await asyncio.sleep(interval)
         problem = await look(check, probe.timeout, deadlines)
         failures = failures + 1 if problem and loop.time() >= counts_from else 0
+        on_look("health", problem, failures)
     on_failed(f"health check failed {failures} times in a row: {problem}")
 
 

@@ -5,6 +5,7 @@ from typing import Protocol
 from pidone.contracts import Clock
 from pidone.ecosystem.spec import AppSpec, Seconds
 from pidone.init.reaper import ExitStatus
+from pidone.record import Record
 from pidone.signames import signal_name
 from pidone.supervise.collaborators import Process
 from pidone.supervise.instances.states import Event, Goal, State
@@ -19,6 +20,8 @@ class Lived(Protocol):
     restarts: int
     last_exit: ExitStatus | None
     reason: str
+    failure: str
+    failed_pid: int | None
     cause: str
 
     @property
@@ -39,6 +42,15 @@ class Lived(Protocol):
     def received(self, value: object) -> None: ...
 
     def lost(self, connections: int) -> None: ...
+
+
+class ProbeLook(Record):
+    """What a probe saw last."""
+
+    problem: str
+    """Empty if all was well."""
+    failures: int
+    """In a row."""
 
 
 class Numbers:
@@ -72,6 +84,8 @@ class Incarnation:
         """Whether the process tells by itself when it can work."""
         self.ready_by = ""
         """How the process told that it is ready, be it late; empty if it did not."""
+        self.looks: dict[str, ProbeLook] = {}
+        """What its probes saw last, by `ready` and `health`."""
         self.status_text = ""
         """What the process says of itself (sd_notify STATUS=)."""
         self.asked_for_more = False
@@ -122,6 +136,10 @@ class Incarnation:
         """The heartbeat gave up on it; `stack` is where it stands."""
         if self._is_current and self._is_up:
             self._fail("instance.hung", why, stack=stack or None)
+
+    def probed(self, name: str, problem: str, failures: int) -> None:
+        """A probe has looked."""
+        self.looks[name] = ProbeLook(problem, failures)
 
     def status(self, text: str) -> None:
         """What people shall see beside its state."""
@@ -189,6 +207,9 @@ class Incarnation:
         instance.reason = killed or instance.reason
         instance.cause = instance.cause or ("signal" if status.signal is not None else "exit")
         asked = instance.ends_to is not None
+        if instance.ends_to in (None, Goal.JUDGE):
+            instance.failure = instance.reason or f"ended with {status}"
+            instance.failed_pid = self.process.pid if self.process else None
         good = asked or (status.signal is None and status.code in instance.app.success_exit_codes)
         uptime = round(self.uptime, 3)
         cut = self.process.cut if asked and self.process else None

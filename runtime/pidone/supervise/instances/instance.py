@@ -73,6 +73,10 @@ class Instance:
         self.last_exit: ExitStatus | None = None
         self.reason = ""
         """Why it is where it is, for people."""
+        self.failure = ""
+        """Why the life before, or the last one, ended by itself; empty if somebody wanted that."""
+        self.failed_pid: int | None = None
+        """Whose end that was."""
         self.fate: Fate | None = None
         """How it ended for good, if it did."""
         self.is_trial = before is not None
@@ -190,7 +194,8 @@ class Instance:
         try:
             life.process = self._world.launcher.launch(self.app, self.who, report=life, on_exit=life.exited)
         except SpawnError as error:
-            self.reason = str(error)
+            self.reason = self.failure = str(error)
+            self.failed_pid = None
             self.log("error", "instance.spawn_failed", self.reason)
             self.cause = "spawn_failed"
             self._judge(ExitStatus(code=exit_code_of(error)), least_delay=SPAWN_RETRY_AFTER)
@@ -210,6 +215,7 @@ class Instance:
 
     def _begin_afresh(self) -> None:
         self.policy.forgive()
+        self.failure = ""
         self.is_recovery = False
         if self._asked == ON_TIME:  # each run of a job is its first life
             self.restarts = 0
@@ -338,6 +344,7 @@ class Instance:
             self._give_up()
         elif self._goal is Goal.RENEW:
             self.is_recovery = False
+            self.failure = ""
             self.restarts += 1
             self._begin()
         else:

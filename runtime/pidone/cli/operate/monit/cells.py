@@ -57,6 +57,18 @@ def fold(text: str, columns: int) -> list[str]:
     return [*lines, text[begin:]]
 
 
+def words(text: str, columns: int) -> list[str]:
+    """A text over as many lines as it takes, broken between words where that can be."""
+    lines = [""]
+    for word in text.split():
+        joined = f"{lines[-1]} {word}" if lines[-1] else word
+        if width(joined) <= columns:
+            lines[-1] = joined
+        else:
+            lines += fold(word, columns) if lines[-1] else fold(word, columns)[1:]
+    return lines
+
+
 def length(line: Iterable[Piece]) -> int:
     """Columns of a whole line."""
     return sum(width(text) for _, text in line)

@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+from pidone.cli.operate import table
 from pidone.cli.operate.monit.state import Screen, Snapshot
 from pidone.record import Record
 from pidone.supervise.instances.states import SEEN
 
 _SEVERITY: Final = {str(state): number for number, state in enumerate(SEEN)}
+_TROUBLED: Final = 50
+"""Ready, and yet something is to be said."""
 _HEALTHY: Final = 100
 COLUMNS: Final = ("name", "state", "restarts", "uptime", "cpu", "memory", "next run", "why")
 
@@ -75,47 +78,23 @@ def problem(app: Mapping[str, Any]) -> int:
     """How badly somebody should look at it: the smaller the worse."""
     if not app["ready"] and app["wanted"]:
         return _SEVERITY.get(app["state"], len(SEEN))
+    if app["wanted"] and app["why"]:
+        return _TROUBLED
     return _HEALTHY if app["wanted"] or app["state"] == "completed" else _HEALTHY - 1
 
 
 def why(row: Row) -> str:
-    """Why it is not online; what it says of itself if it is."""
-    found: dict[str, None] = {}
-    for instance in row.instances:
-        if instance["state"] == "online":
-            text = str(instance["status_text"] or "")
-        else:
-            retry = instance["retry_in_s"]
-            text = ", ".join(
-                filter(
-                    None,
-                    (
-                        _short(instance["reason"] or "") or _exit(instance["last_exit"]),
-                        "" if retry is None else f"next try in {retry:.0f} s",
-                        "gave up" if instance["gave_up"] and "gave up" not in str(instance["reason"]) else "",
-                    ),
-                )
-            )
-        if text:
-            found.setdefault(text)
-    waits = str(row.app["waits_for"] or "")
-    return "; ".join(found) or (waits if not row.app["ready"] and row.app["wanted"] else "")
+    """Why it is not well, and when it is tried again; else what it says of itself."""
+    if row.instance is not None:
+        return table.why(row.instance)
+    texts = dict.fromkeys(each["status_text"] for each in row.instances if each["status_text"])
+    return table.why(row.app) or "; ".join(texts)
 
 
-def not_ready(shot: Snapshot) -> list[Row]:
-    """The apps for which the runtime is not ready, the worst first."""
-    apps = [app for app in shot.apps if not app["ready"] and app["wanted"]]
+def needy(shot: Snapshot) -> list[Row]:
+    """The apps of which something is to be said: those that are not ready, then others, the worst first."""
+    apps = [app for app in shot.apps if app["wanted"] and (not app["ready"] or app["why"])]
     return [Row(app_key(app), app, None) for app in sorted(apps, key=problem)]
-
-
-def _short(reason: str) -> str:
-    return reason.partition("\n")[0]
-
-
-def _exit(last: Mapping[str, Any] | None) -> str:
-    if not last:
-        return ""
-    return f"ended by {last['signal']}" if last["signal"] else f"ended with exit code {last['code']}"
 
 
 def _rows(app: Mapping[str, Any], state: Screen) -> Iterator[Row]:
@@ -132,7 +111,7 @@ def _rows(app: Mapping[str, Any], state: Screen) -> Iterator[Row]:
 def _matches(app: Mapping[str, Any], wanted: str) -> bool:
     if not wanted:
         return True
-    words = [app_key(app), app["state"], *(str(each["reason"] or "") for each in app["instances"])]
+    words = [app_key(app), app["state"], *(str(each["why"]) for each in app["instances"])]
     return any(wanted in word.lower() for word in words)
 
 

@@ -11,6 +11,7 @@ from pidone.cli.operate.monit.state import Screen
 
 _LATE = 6
 _NAME = 13
+_INDENT = 2
 
 
 def details(state: Screen) -> list[Line]:
@@ -18,7 +19,7 @@ def details(state: Screen) -> list[Line]:
     row, known = rows.chosen(state), state.description
     if row is None:
         return [[("dim", "nothing is chosen")]]
-    lines = _now(row)
+    lines = [*_why(row, state.width), *_now(row)]
     if known.key != rows.of_app(row.key) or not known.shown:
         return [*lines, [("dim", "asking …")]]
     if known.stderr:
@@ -28,7 +29,10 @@ def details(state: Screen) -> list[Line]:
     lines += [[("bold", "what happened")], *late] if late else []
     lines.append([("bold", "what it is")])
     for app in known.shown["apps"]:
-        lines += [_fact(text) for text in description.summary(known.shown, {**app, "ready": True})]
+        lines += [
+            _fact(text)
+            for text in description.summary(known.shown, {**app, "ready": True, "why": "", "advice": ""})
+        ]
     if known.environment:
         lines.append([("bold", "environment"), ("dim", " (secrets are masked)")])
         lines += [[("dim", f"  {name}="), ("", value)] for name, value in known.environment]
@@ -49,20 +53,25 @@ def _now(row: Row) -> list[Line]:
         name = row.app["name"] if row.app["scale"] == 1 else f"{row.app['name']}:{each['index']}"
         tone = "good" if each["state"] in ("online", "completed") else "bad" if each["last_exit"] else "wait"
         line: Line = [("bold", cells.pad(name, _NAME) + " "), (tone, each["state"])]
-        text = rows.why(Row(row.key, row.app, each))
-        if text:
-            line.append((tone if each["state"] != "online" else "", f": {text}"))
         line.append(("dim", f"  restarts {each['restarts']} of {row.app['max_restarts']}"))
-        if each["last_exit"]:
-            line.append(("dim", f"  last exit {_exit(each['last_exit'])}"))
         if each["pid"]:
             line.append(("dim", f"  pid {each['pid']} up {table.duration(each['uptime_s'])}"))
+        if each["last_exit"]:
+            line.append(("dim", f"  last exit {description.exit_in_words(each['last_exit'])}"))
         lines.append(line)
+        if len(row.instances) > 1 and (text := table.why(each)):
+            lines.append([("", " " * _INDENT), ("" if tone == "good" else tone, text)])
     return lines
 
 
-def _exit(last: Mapping[str, Any]) -> str:
-    return f"signal {last['signal']}" if last["signal"] else f"code {last['code']}"
+def _why(row: Row, width: int) -> list[Line]:
+    """Why it is not well and what to do, all of it."""
+    why, advice = rows.why(row), row.app["advice"] if row.instance is None else row.instance["advice"]
+    found = [
+        ("bad" if not row.app["ready"] else "wait", part) for part in cells.words(why, width - 1) if part
+    ]
+    found += [("key", part) for part in cells.words(f"-> {advice}", width - 1)] if advice else []
+    return [[(style, f" {part}")] for style, part in found]
 
 
 def _events(state: Screen) -> list[Line]:

@@ -9,31 +9,54 @@ from pidone.cli.operate.monit.cells import Line
 from pidone.cli.operate.monit.state import Screen
 
 _HIGH: Final = 0.9
+_LOW: Final = 16
+"""Rows of a screen that has one line for the reason."""
+_MOST_LINES: Final = 3
+_LEAST_ROOM: Final = 12
 
 
 def lines(state: Screen) -> list[Line]:
-    """Both."""
-    return [_state(state), _container(state)]
+    """Whether it is ready, why it is not and what to do, then the container."""
+    return [*_state(state), _container(state)]
 
 
-def _state(state: Screen) -> Line:
+def height(state: Screen) -> int:
+    """How many they are."""
+    return len(_state(state)) + 1
+
+
+def _state(state: Screen) -> list[Line]:
+    """One line if all is well, else as many as the reason takes and the height has room for."""
     shot = state.shot
     overview = shot.overview
     if shot.trouble:
-        return [("alarm", " no answer "), ("bad", f" {shot.trouble}")]
+        return _spread(" no answer ", "alarm", shot.trouble, "bad", state)
     if not overview:
-        return [("dim", "asking …")]
+        return [[("dim", "asking …")]]
     sign, style, reason = _readiness(state)
     states = Counter(str(each["state"]) for app in shot.apps for each in app["instances"])
     many = ", ".join(f"{count} {name}" for name, count in states.most_common())
-    right = f" {many} · pidone {overview['version']} up {table.duration(overview['uptime_s'])}"
-    left: Line = [(style, f" {sign} "), ("bad" if reason else "", f" {reason}" if reason else "")]
-    room = state.width - cells.width(right)
-    if cells.length(left) > room:
-        room = state.width - cells.width(right := f" · up {table.duration(overview['uptime_s'])}")
-    if cells.length(left) > room:
-        return [left[0], (left[1][0], cells.cut(left[1][1], state.width - cells.length(left[:1])))]
-    return [*cells.fit(left, room), ("dim", right)]
+    up = f"up {table.duration(overview['uptime_s'])} "
+    tone = "bad" if style == "alarm" else "wait"
+    left: Line = [(style, f" {sign} "), (tone, f" {reason}" if reason else "")]
+    for right in (f" {many} · pidone {overview['version']} {up}", f" {many} · {up}", f" {up}"):
+        room = state.width - cells.width(right)
+        if cells.length(left) <= room:
+            return [[*cells.fit(left, room), ("dim", right)]]
+    return _spread(f" {sign} ", style, reason, tone, state)
+
+
+def _spread(sign: str, style: str, text: str, tone: str, state: Screen) -> list[Line]:
+    """A text over a few lines, beside the sign; the first of which stands out."""
+    room = state.width - cells.width(sign) - 1
+    most = 1 if state.height < _LOW else _MOST_LINES
+    if room < _LEAST_ROOM:
+        return [[(style, sign)], *([[(tone, text)]] if most > 1 else [])]
+    parts = cells.words(text, room)
+    if len(parts) > most:
+        parts = [*parts[: most - 1], " ".join(parts[most - 1 :])]
+    begin: list[Line] = [[(style, sign)], *([("", " " * cells.width(sign))] for _ in parts[1:])]
+    return [[*first, (tone, f" {cells.cut(part, room)}")] for first, part in zip(begin, parts, strict=True)]
 
 
 def _readiness(state: Screen) -> tuple[str, str, str]:
@@ -42,13 +65,16 @@ def _readiness(state: Screen) -> tuple[str, str, str]:
         return "DRAINING", "alarm", "a stop was announced: it is not ready any more"
     if overview["phase"] != "running":
         return str(overview["phase"]).upper(), "alarm", ""
-    bad = rows.not_ready(state.shot)
-    if overview["ready"] and not bad:
-        return "READY", "fine", ""
-    texts = [f"{row.app['name']} {row.state}" + (f": {why}" if (why := rows.why(row)) else "") for row in bad]
-    more = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
-    sign = "READY" if overview["ready"] else "NOT READY"
-    return sign, "fine" if overview["ready"] else "alarm", (texts[0] if texts else "") + more
+    bad = rows.needy(state.shot)
+    sign, style = ("READY", "fine") if overview["ready"] else ("NOT READY", "alarm")
+    if not bad:
+        return sign, style, ""
+    worst = bad[0]
+    name = f"{worst.app['name']} {worst.state}"
+    text = name + (f": {why}" if (why := rows.why(worst)) else "")
+    text += f" -> {worst.app['advice']}" if worst.app["advice"] else ""
+    others = ", ".join(row.app["name"] for row in bad[1:3]) + (", …" if len(bad) > 3 else "")
+    return sign, style, text if len(bad) == 1 else f"{text} (and {len(bad) - 1} more: {others})"
 
 
 def _container(state: Screen) -> Line:

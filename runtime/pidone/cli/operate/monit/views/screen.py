@@ -37,11 +37,10 @@ def lines(state: Screen, log: Log) -> list[Line]:
     shown = rows.all_rows(state)
     place = layout(state, len(shown), rows.position(state))
     drawn = header.lines(state)
-    drawn += [[]] * (2 - len(drawn))
     if state.height < _LEAST_HEIGHT:
         return [cells.fit(line, state.width) for line in (drawn + [[]] * state.height)[: state.height]]
     if state.help:
-        room = state.height - 4
+        room = state.height - len(drawn) - 2
         drawn += help.lines()[:room] + [[]] * max(0, room - len(help.lines()))
     else:
         if not state.is_full:
