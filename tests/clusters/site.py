@@ -13,7 +13,12 @@ from typing import Any
 from harness import DEADLINE_S, PIDONE, Running, eventually, pidone
 
 APPS = Path(__file__).parent / "apps"
-UNHURRIED = {"settle_time": "100ms", "listen_timeout": 60_000, "kill_timeout": 60_000}
+UNHURRIED = {
+    "settle_time": "100ms",
+    "listen_timeout": 60_000,
+    "reload_timeout": 120_000,
+    "kill_timeout": 60_000,
+}
 """A start or a stop that takes long on a busy machine is no failure where it is not what is tested; one that
 never ends is, when the test's own patience does."""
 

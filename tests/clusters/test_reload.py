@@ -18,7 +18,8 @@ GUNICORN = ("-m", "gunicorn", "--no-control-socket", "--log-level", "warning", "
 
 def reload_under_load(folder: Path, app: dict[str, Any], port: int, *, keep_alive: bool) -> None:
     """Reload while clients ask; the answers come from the newest at the end, and none is missing."""
-    with running(folder, app) as site, Load(port, keep_alive=keep_alive) as load:
+    # 16 clients without a pause would take the time in which the successors start.
+    with running(folder, app) as site, Load(port, keep_alive=keep_alive, pause=0.02) as load:
         load.more(300)
         assert site.reload()["replaced"] == app["instances"]
         load.more(300)

@@ -53,7 +53,8 @@ def install(module: Any, idle_s: float) -> None:
 def _said_goodbye(connections: set[Any]) -> Callable[[], bool]:
     """Take leave of clients of HTTP/2 between two requests; whether all have let go.
 
-    What they have sent in this very moment they repeat elsewhere: GOAWAY says what was heard last.
+    What they have sent in this very moment they repeat elsewhere: GOAWAY says what was heard last. Hypercorn
+    keeps the connection of a client that has gone for the rest of its keep-alive time: that is no client.
     """
     told: set[Any] = set()
 
@@ -64,7 +65,7 @@ def _said_goodbye(connections: set[Any]) -> Callable[[], bool]:
                 told.add(server)
                 protocol.connection.close_connection()
                 server.writer.write(protocol.connection.data_to_send())
-        return not connections
+        return all(server.reader.at_eof() for server in connections)
 
     return look
 
