@@ -13,6 +13,7 @@ from pidone.ecosystem.output.convert import OutputFile, convert
 from pidone.ecosystem.pm2 import split
 from pidone.ecosystem.spec import ExecMode
 from pidone.errors import ConfigError
+from pidone.logs.files.logfiles import path_of
 
 PM2: dict[str, Any] = {"personality": "pm2-runtime"}
 
@@ -115,6 +116,22 @@ def test_the_back_off_counts_alone() -> None:
     found = read(keys)
     assert found.apps[0].restart_delay == 900.0
     assert "restart_delay comes on top" in found.warnings[0]
+
+
+def test_words_may_be_any_plain_values() -> None:
+    """As Node hands them on."""
+    (app,) = read({"script": "a.js", "args": [5, True, "x"], "node_args": ["-w"]}, language="json").apps
+    assert (app.args, app.interpreter_args) == (("5", "true", "x"), ("-w",))
+
+
+def test_files_of_unmerged_logs_have_pm2s_id() -> None:
+    """Only `.log` files do, in place of a number that stands there."""
+    (app,) = read({"script": "a.js", "instances": 1, "cwd": "/"}, language="json").apps
+    named = {"a.log": "a-4.log", "b-7.log": "b-4.log", "c.txt": "c.txt", "logs/d-x.log": "logs/d-x-4.log"}
+    assert {name: str(path_of(name, app, 0, 4)) for name in named} == {
+        name: f"/{path}" for name, path in named.items()
+    }
+    assert path_of("a.log", app.but(merge_logs=True), 0, 4) == Path("/a.log")
 
 
 def test_merge_logs_is_for_one_fork() -> None:

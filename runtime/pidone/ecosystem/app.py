@@ -438,7 +438,11 @@ def _exec_mode(values: Mapping[str, Any], program: Program | None) -> ExecMode:
     if "exec_mode" in values:
         mode: ExecMode = values["exec_mode"]
         return mode
-    return ExecMode.CLUSTER if "instances" in values and program and program.is_node else ExecMode.FORK
+    if program is None:  # it is not there yet: PM2 goes by the name as well
+        is_node = "interpreter" not in values and values.get("script", "").endswith((".js", ".cjs", ".mjs"))
+    else:
+        is_node = program.is_node
+    return ExecMode.CLUSTER if "instances" in values and is_node else ExecMode.FORK
 
 
 def _readiness(
@@ -469,6 +473,7 @@ def _logs(
         found["log_type"] = None
     if "merge_logs" not in values:
         found["merge_logs"] = "instances" not in values and mode is ExecMode.FORK
+    found["logs_by_id"] = is_pm2s
     return found
 
 

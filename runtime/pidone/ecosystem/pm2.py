@@ -55,11 +55,18 @@ def _entry(name: str, entry: Entry, scope: Scope) -> Entry | None:
         return None
     if isinstance(value, str):
         value = _text(name, entry, value, scope)
+    if name in _SPLIT and isinstance(value, list | tuple):
+        value = [_as_javascript(word) for word in value]
     if name == "env":
         if isinstance(value, Mapping) and (nulls := [key for key, each in value.items() if each is None]):
             scope.warn(f'{nulls[0]} = null: becomes the text "null", as under PM2', entry.spelling, nulls[0])
         value = with_nulls(value)
     return Entry(entry.spelling, value) if _is_wanted(name, value, entry, scope) else None
+
+
+def _as_javascript(word: object) -> object:
+    """A plain value as the text that JavaScript makes of it."""
+    return str(word).lower() if isinstance(word, bool) else word
 
 
 def _text(name: str, entry: Entry, value: str, scope: Scope) -> object:

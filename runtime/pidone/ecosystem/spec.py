@@ -321,6 +321,8 @@ class AppSpec(Record, kw_only=True, hidden=("env", "templates")):
     log_type: str | None = None
     out_file: str | None = None
     error_file: str | None = None
+    logs_by_id: bool = False
+    """Whether files of unmerged logs are told apart by PM2's id, over all apps, as a PM2 file means it."""
     log_file: str | None = None
     merge_logs: bool = False
     log_date_format: str | None = None

@@ -142,7 +142,7 @@ class Handlers:
             return self._show(targets, **extra)
         for each, app in zip(details, _apps(targets), strict=True):
             each["command"] = mask_args(app.spec.argv)
-            each["launch"] = launch_view(app.spec, len(app.instances))
+            each["launch"] = launch_view(app.spec, self._ids(app))
         if request.query.get("pss", "") in ("1", "true"):  # too dear to be had by everybody
             return self._measured(targets, details, extra)
         return self._show(targets, **extra)
@@ -298,6 +298,9 @@ class Handlers:
 
     def _targets(self, request: Request) -> list[Target]:
         return self._operations.targets(request.path[2])
+
+    def _ids(self, app: App) -> list[int]:
+        return [self._parts.launcher.pm_id(app.spec, index) for index in app.instances]
 
     def _note(self, request: Request, action: str, targets: list[Target]) -> None:
         names = ", ".join(app.name for app in _apps(targets)) or None

@@ -1,6 +1,6 @@
 """What is shown of apps and instances: plain JSON values, never a variable's value."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from pidone.ecosystem.spec import AppSpec, Listen
@@ -96,26 +96,29 @@ def app_view(
     }
 
 
-def launch_view(spec: AppSpec, count: int) -> dict[str, Any]:
-    """What PM2's list tells of a command line and of files; words that look like secrets are masked."""
+def launch_view(spec: AppSpec, ids: Sequence[int]) -> dict[str, Any]:
+    """What PM2's list tells of a command line and of files; words that look like secrets are masked.
+
+    `ids` are PM2's of its instances.
+    """
     words = mask_args(spec.argv)
     first = len(words) - len(spec.args)
     args = words[first:] if spec.argv[first:] == spec.args else mask_args(spec.args)
     return {
         "args": args,
         "interpreter_args": mask_args(spec.interpreter_args),
-        "files": [_files(spec, index) for index in range(count)],
+        "files": [_files(spec, index, pm_id) for index, pm_id in enumerate(ids)],
     }
 
 
-def _files(spec: AppSpec, index: int) -> dict[str, str | None]:
+def _files(spec: AppSpec, index: int, pm_id: int) -> dict[str, str | None]:
     """Where the lines of one instance go besides the output; None is nowhere."""
     named = {"out": spec.out_file, "error": spec.error_file, "log": spec.log_file}
     if spec.disable_logs or not any(named.values()):
         return dict.fromkeys(named)
     from pidone.logs.files.logfiles import path_of  # noqa: PLC0415 (few apps have any)
 
-    paths = {stream: path_of(value, spec, index) for stream, value in named.items()}
+    paths = {stream: path_of(value, spec, index, pm_id) for stream, value in named.items()}
     return {stream: None if path is None else str(path) for stream, path in paths.items()}
 
 

@@ -250,7 +250,8 @@ class Service:
             await asyncio.sleep(_POLL)
 
     def _view(self, app: App, usage: Mapping[int, Usage]) -> dict[str, Any]:
-        launch = launch_view(app.spec, len(app.instances))
+        ids = [self._parts.launcher.pm_id(app.spec, index) for index in app.instances]
+        launch = launch_view(app.spec, ids)
         return {**app_view(app, self._parts.launcher.pm_id, usage, ""), "launch": launch}
 
     def _shown(self, app: App, index: int) -> object:

@@ -43,8 +43,15 @@ TOML: Final = (
     Remedy("^Expected newline", r"=\s*0\d", "", "a number begins with no 0, text needs quotes"),
     Remedy("^Expected newline", r"=\s*[\w.]", "", "text, and a number with a unit, needs quotes"),
 )
+_TYPES: Final = (
+    r"(?m)(?:^|\")\s*(export\s+)?(declare\s|interface\s+\w+|type\s+\w+[^=]*=|(const\s+)?enum\s+\w+)|(?:^|\")\s*import\s+type\s"
+    r"|\b(const|let|var)\s+\w+\s*:|\)\s*:\s*[\w<>\[\]| ]+\s*(\{|=>)|\(\s*\w+\??\s*:"
+    r"|\b(as|satisfies)\s+(const|any|unknown|[A-Z]\w*)\b|\bdefault\s*<\w+>"
+)
+"""What only TypeScript has."""
 JAVASCRIPT: Final = (
     Remedy("SyntaxError", _TYPOGRAPHIC, "", _QUOTES.advice),
+    Remedy("SyntaxError", _TYPES, "", "this is TypeScript, whose name ends in .ts"),
     Remedy(r"\bmodules is not defined", "", "", "it is called module.exports"),
     Remedy(
         "cannot set property", r"\bmodule\.export\.", "", "module.export is written with an s: module.exports"

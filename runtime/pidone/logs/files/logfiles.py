@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -77,7 +78,7 @@ class LogFiles:
     def of(self, app: AppSpec, origin: RecordIdentity) -> FileSet | None:
         """The files of one stream; None if there are none, which is the normal case."""
         own = app.error_file if origin.stream == "stderr" else app.out_file
-        named = [path_of(value, app, origin.instance) for value in (own, app.log_file)]
+        named = [path_of(value, app, origin.instance, origin.pm_id) for value in (own, app.log_file)]
         paths = [real_path(path) for path in named if path is not None and not self._is_output(path)]
         if not paths or app.disable_logs:
             return None
@@ -121,11 +122,18 @@ class LogFiles:
         return file
 
 
-def path_of(value: str | None, app: AppSpec, instance: int) -> Path | None:
-    """The file a key names for an instance; as in PM2 `-<instance>` is put in unless logs are merged."""
+def path_of(value: str | None, app: AppSpec, instance: int, pm_id: int) -> Path | None:
+    """The file a key names for an instance, whose number is put in unless logs are merged.
+
+    As in PM2 its id is put into `.log` files of PM2's, in place of a number that stands there.
+    """
     if value is None or value.lower() in NOWHERE:
         return None
     path = Path(app.cwd, value)
-    if app.merge_logs or app.instances == 1:
+    if app.merge_logs:
+        return path
+    if app.logs_by_id:
+        return path.with_name(re.sub(r"(-[0-9]+)?\.log$", f"-{pm_id}.log", path.name))
+    if app.instances == 1:
         return path
     return path.with_name(f"{path.stem}-{instance}{path.suffix}")

@@ -165,7 +165,7 @@ def explain(
         break
     else:
         where = _place_of_missing_module(text, source) or where
-    return ConfigError(f"{where}: {text}{quoted}{way_out(JAVASCRIPT, text, quoted)}")
+    return ConfigError(f"{where}: {text}{quoted}{way_out(JAVASCRIPT, text, quoted or source.text)}")
 
 
 def _place_of_missing_module(text: str, source: Source) -> str | None:
