@@ -26,7 +26,9 @@ SCRIPT: Final = os.path.join(SHIM, "pidone_zygote.py")
 CHANNEL: Final = 3
 """Where the zygote has its side of the socket."""
 ANSWER_MS: Final = 2000
-"""A fork takes milliseconds; the runtime does nothing else meanwhile."""
+"""A fork takes milliseconds. The runtime does nothing else meanwhile, so it asks who has just answered."""
+_PING: Final = b"ping"
+_PONG: Final = b"pong"
 _PACKET: Final = 65536
 
 
@@ -68,7 +70,9 @@ class Zygote:
         on_decided: Callable[["Zygote"], None],
         on_end: Callable[["Zygote", ExitStatus], None],
     ) -> None:
-        """Start it. `on_decided` hears once that it is ready or refused, `on_end` of an end nobody asked for.
+        """Start it. `on_decided` hears that it is ready or refused, `on_end` of an end nobody asked for.
+
+        `on_decided` also hears when it does not answer any more.
 
         Raises SpawnError or OSError; then nothing is left of the attempt.
         """
@@ -80,7 +84,7 @@ class Zygote:
         self.modules = 0
         self.forks = 0
         self.waiting: list[Callable[[], None]] = []
-        """Who is to be told when it is decided whether it can be used."""
+        """Who is to be told when it is decided whether it can be used, or when it has answered."""
         self._loop = loop
         self._outlet = outlet
         self._on_decided = on_decided
@@ -101,6 +105,19 @@ class Zygote:
         outlet.spawned(self.pid)
         loop.add_reader(ours.fileno(), self._heard)
         self._timer: Timer | None = loop.call_later(patience, lambda: self._be_late(patience))
+
+    def check(self, then: Callable[[], None]) -> None:
+        """Have `then` called when it has answered, or does not: then it is GONE, and is killed."""
+        self.waiting.append(then)
+        if self._timer is not None:  # it is being asked
+            return
+        self._timer = self._loop.call_later(ANSWER_MS / 1000, self._be_hung)
+        self._loop.add_reader(self._channel.fileno(), self._heard)
+        try:
+            self._channel.setblocking(False)
+            self._channel.send(_PING)
+        except OSError:  # nobody reads there: it will be late
+            return
 
     def fork(self, plan: SpawnPlan, command: PythonCommand) -> int:
         """Have a worker forked, and let it go; its pid. It is a child of the runtime's.
@@ -160,11 +177,20 @@ class Zygote:
         """Send a request and wait for the answer. Raises OSError, SpawnError, ForkRefusedError."""
         self._channel.setblocking(False)
         socket.send_fds(self._channel, [b"fork"], descriptors)
+        return self._answer()
+
+    def _answer(self) -> int:
         poll = select.poll()
         poll.register(self._channel, select.POLLIN)
-        if not poll.poll(ANSWER_MS):
-            self._give_up(f"it did not fork within {ANSWER_MS / 1000:g} s")
-        answer = self._channel.recv(_PACKET)
+        until = self._loop.time() + ANSWER_MS / 1000
+        answer = _PONG
+        while answer == _PONG:
+            if not poll.poll(max(0, 1000 * (until - self._loop.time()))):
+                self._give_up(f"it did not fork within {ANSWER_MS / 1000:g} s")
+            answer = self._channel.recv(_PACKET)
+            if answer == _PONG and self._timer is not None:  # for those that ask at the same time
+                self._timer.cancel()
+                self._timer = self._loop.call_later(0, self._answered)
         if not answer:
             self._give_up("it has ended")
         if answer.isdigit():
@@ -183,7 +209,11 @@ class Zygote:
         except OSError:
             data = b""
         if not data:
-            self._stop_listening()  # its end will be told
+            self._stop_listening()
+            proctree.deliver(self.pid, signal.SIGKILL)  # where it has only let go of that; its end is told
+            return
+        if self.phase is ZygotePhase.READY:
+            self._answered()
             return
         try:
             answer = json.loads(data)
@@ -207,6 +237,22 @@ class Zygote:
         self.phase = phase
         self.import_s = self._loop.time() - self.born
         self._on_decided(self)
+        self._let_go_on()
+
+    def _answered(self) -> None:
+        self._stop_listening()
+        self._let_go_on()
+
+    def _be_hung(self) -> None:
+        self._timer = None
+        self.why_not = f"it has not answered for {ANSWER_MS / 1000:g} s"
+        proctree.deliver(self.pid, signal.SIGKILL)  # its end will be told
+        self._stop_listening()
+        self.phase = ZygotePhase.GONE
+        self._on_decided(self)
+        self._let_go_on()
+
+    def _let_go_on(self) -> None:
         waiting, self.waiting = self.waiting, []
         for each in waiting:
             each()
@@ -222,15 +268,12 @@ class Zygote:
         self._stop_listening()
         self._channel.close()
         self._outlet.finish()
-        was_asked, was_importing = self._is_ended, self.phase is ZygotePhase.IMPORTING
+        was_asked = self._is_ended
         if self.phase is not ZygotePhase.REFUSED:
             self.phase = ZygotePhase.GONE
         if not was_asked:
             self._on_end(self, status)
-        if was_importing:
-            waiting, self.waiting = self.waiting, []
-            for each in waiting:
-                each()
+        self._let_go_on()
 
 
 def plan_of(plan: SpawnPlan, command: PythonCommand) -> SpawnPlan:

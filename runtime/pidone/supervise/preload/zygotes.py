@@ -84,10 +84,13 @@ class Zygotes:
             self._chosen.pop(instance, None)
             return None
         self._chosen[instance] = zygote
-        if zygote.phase is not ZygotePhase.IMPORTING:
+        if zygote.phase not in (ZygotePhase.IMPORTING, ZygotePhase.READY):
             return None
         waiter = _Waiter(then)
-        zygote.waiting.append(waiter.go)
+        if zygote.phase is ZygotePhase.READY:
+            zygote.check(waiter.go)
+        else:
+            zygote.waiting.append(waiter.go)
         return waiter
 
     def spawn(self, who: InstanceId, plan: SpawnPlan) -> int:
@@ -101,8 +104,7 @@ class Zygotes:
         try:
             return zygote.fork(plan, command)
         except ForkRefusedError as error:
-            why = f"the zygote {zygote.pid} does not fork ({error}); the worker is started by itself"
-            self._tell(zygote.app, "error", "preload.failed", why, pid=zygote.pid)
+            self._failed(zygote, str(error))
             return spawn(plan)
 
     def sync(self, app: App) -> None:
@@ -209,6 +211,9 @@ class Zygotes:
         if zygote.phase is ZygotePhase.REFUSED:
             self._refuse(zygote.app, zygote.why_not, pid=zygote.pid, after_s=after)
             return
+        if zygote.phase is ZygotePhase.GONE:
+            self._failed(zygote, zygote.why_not)
+            return
         text = f"{zygote.app.preload} is imported after {after:g} s; workers are forked from pid {zygote.pid}"
         fields = {"pid": zygote.pid, "after_s": after, "modules": zygote.modules}
         self._tell(zygote.app, "info", "preload.ready", text, **fields)
@@ -216,6 +221,10 @@ class Zygotes:
     def _refuse(self, app: AppSpec, why: str, **fields: object) -> None:
         text = f"{app.preload} is not preloaded: {why}; each worker is started by itself"
         self._tell(app, "warning", "preload.refused", text, **fields)
+
+    def _failed(self, zygote: Zygote, why: str) -> None:
+        text = f"the zygote {zygote.pid} does not fork ({why}); the worker is started by itself"
+        self._tell(zygote.app, "error", "preload.failed", text, pid=zygote.pid)
 
     def _ended(self, zygote: Zygote, status: ExitStatus) -> None:
         """By itself, or by somebody else's hand. Those that it has forked live on."""

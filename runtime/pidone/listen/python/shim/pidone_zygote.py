@@ -1,7 +1,8 @@
 """Imports an app once and forks its workers; the app's interpreter runs `pidone_zygote.py FD COMMAND...`.
 
 The runtime speaks over a SEQPACKET socket at descriptor FD. First it says what to import, and hears whether
-a fork of that can work. Then each request is one packet with descriptors: a file without a name that holds
+a fork of that can work. Then it asks now and then whether somebody is there (`ping`), and each request is one
+packet with descriptors: a file without a name that holds
 the request as JSON (an environment may be larger than a packet), a pipe in which the runtime says that the
 worker may go, and the worker's own.
 
@@ -58,6 +59,9 @@ def _serve(channel: socket.socket) -> dict[str, Any]:
         data, ancillary, _, _ = channel.recvmsg(16, _DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
         if not data:
             os._exit(0)  # what is registered by atexit is the workers' business
+        if data == b"ping":
+            channel.send(b"pong")
+            continue
         received = [
             int.from_bytes(value[at : at + 4], sys.byteorder)
             for _, _, value in ancillary
