@@ -112,7 +112,7 @@ def try_out(it: Operated, folder: Path, url: str, *words: str) -> None:
     done = subprocess.run(
         [
             *(str(Path(sys.executable).with_name("schemathesis")), "run", str(file), "--url", url),
-            *("--exclude-path", "/api/events", "--exclude-path", "/readyz", "--max-examples", "10"),
+            *("--exclude-path", "/api/events", "--exclude-path", "/readyz", "--max-examples", "5"),
             *("--phases", "examples,coverage,fuzzing"),
             *(
                 "--checks",

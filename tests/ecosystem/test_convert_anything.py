@@ -53,7 +53,7 @@ def meaning(ecosystem: Ecosystem) -> Ecosystem:
     return ecosystem.but(source=None, origins=(), listens_at={}, missing_rights=(), warnings=(), notices=())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     app=st.dictionaries(_KEYS, _VALUE, max_size=8),
     delay=st.one_of(st.none(), st.integers(0, 10**6), st.sampled_from(["5s", "1h30m", "${A:-3s}"])),

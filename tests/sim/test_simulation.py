@@ -1,4 +1,4 @@
-"""The whole runtime in a thousand worlds; what is found is shrunk and shown."""
+"""The whole runtime in two hundred worlds; what is found is shrunk and shown."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-HISTORIES = int(os.environ.get("SIM_SEEDS", "1000"))
+HISTORIES = int(os.environ.get("SIM_SEEDS", "200"))
 """In each run of the tests; `make sim` plays 20,000 unless it is told another number."""
 
 

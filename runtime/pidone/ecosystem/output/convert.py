@@ -198,7 +198,10 @@ class _Values:
             for name, value in self._document.env.items()
             if value is not None and spec.env.get(name) == value
         }
-        if isinstance(own, Mapping) and (merged := {**left, **own}):
+        counted = spec.increment_var if self.is_pm2s else None
+        # PM2's own beginning, where the file has none.
+        first = {counted: "0"} if counted is not None and spec.env.get(counted) == "0" else {}
+        if isinstance(own, Mapping) and (merged := {**left, **own, **first}):
             own = merged
         found: dict[str, object] = {"env": own} if own else {}
         return {**found, "unset_env": [*spec.unset_env]} if spec.unset_env else found
