@@ -280,6 +280,48 @@ def test_waiting_for_jobs_is_over_when_they_need_not_run(tmp_path: Path) -> None
         assert it.command("wait", "later", "--timeout", "5").returncode == 0
 
 
+UNWELL = """
+[runtime]
+auto_exit = false
+[[apps]]
+name = "outside"
+script = "/bin/sleep"
+args = ["1000"]
+wait_for = ["file:///nowhere/at/all"]
+wait_for_timeout = "100ms"
+[[apps]]
+name = "broken"
+script = "/bin/sh"
+args = ["-c", "exit 3"]
+max_restarts = 1
+[[apps]]
+name = "job"
+script = "/bin/false"
+schedule = "* * * * * *"
+[[apps]]
+name = "pm2s"
+script = "/bin/true"
+autorestart = false
+cron_restart = "* * * * * *"
+"""
+
+
+def test_what_is_not_well_says_why(tmp_path: Path) -> None:
+    """In `health`; a failed run of a job leaves `wait` content as it does `health`, and is no restart."""
+    with operated(tmp_path, UNWELL, ready=False) as it:
+        eventually(lambda: {it.app(name)["state"] for name in ("outside", "broken", "job")} == {"errored"})
+        it.run.expect(event="instance.exit", app="pm2s", count=3)
+        told = it.command("health").stdout.splitlines()
+        assert "[-] outside errored: file:///nowhere/at/all did not answer within 0.1 s" in told[0]
+        assert "[-] broken errored: gave up after 1 unstable ends, last exit: code 3" in told
+        assert it.app("pm2s")["restarts"] == 0
+        assert it.command("wait", "job", "--timeout", "60").returncode == 0
+        done = it.command("signal", "broken", "USR1")
+        assert (done.returncode, done.stderr) == (1, "pidone: no process is running there\n")
+        done = it.command("restart", "broken")
+        assert "broken:0 is errored (gave up after 1 unstable ends)" in done.stderr
+
+
 def test_regular_expressions_are_targets(tmp_path: Path) -> None:
     """`restart '/http-[12]/'` as PM2 has it: every app whose name matches; matched in the command."""
     apps = "".join(SLEEPER.replace('"api"', f'"{name}"') for name in ("http-1", "http-2", "http-3", "db"))

@@ -98,14 +98,17 @@ class Operations:
             )
 
     def signal(self, targets: Iterable[Target], name: object) -> str:
-        """Send a signal to the main processes; the name of what was sent."""
+        """Send a signal to the main processes; the name of what was sent. Raises Refusal if there is none."""
         if not isinstance(name, str | int):
             raise Refusal(400, "signal: expected a name or a number")
         try:
             number = parse_signal(name)
         except ValueError as error:
             raise Refusal(400, str(error)) from None
-        for instance in _instances(targets):
+        running = [instance for instance in _instances(targets) if instance.process is not None]
+        if not running:
+            raise Refusal(409, "no process is running there")
+        for instance in running:
             instance.signal(number)
         return signal_name(number)
 

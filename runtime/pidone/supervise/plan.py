@@ -213,8 +213,12 @@ def _stop_all(actual: Actual) -> Plan:
     members = (*actual.instances.values(), *actual.leaving)
     slots = dict.fromkeys(member.index for member in members if not _will_rest(member))
     left = sum(not member.state.is_final for member in members)
-    waits_for = f"the end of {left} processes" if left else ""
+    waits_for = _end_of(left) if left else ""
     return Plan(tuple(Stop(index) for index in islice(slots, MOST)), waits_for=waits_for)
+
+
+def _end_of(count: int, which: str = "") -> str:
+    return f"the end of {count} {which}process{'es' if count > 1 else ''}"
 
 
 def _for_slot(slot: SlotWish, member: Member) -> list[Step]:
@@ -273,7 +277,7 @@ def _wait_for(actual: Actual) -> Plan:
         if member.state is State.BACKOFF:
             return Plan(waits_for=f"the next start of instance {member.index}")
     leaving = len(actual.leaving)
-    return Plan(waits_for=f"the end of {leaving} replaced processes" if leaving else "")
+    return Plan(waits_for=_end_of(leaving, "replaced ") if leaving else "")
 
 
 def _beside(rollout: Rollout, todo: Sequence[int], actual: Actual, now: Seconds) -> Plan:
@@ -302,11 +306,9 @@ def _beside(rollout: Rollout, todo: Sequence[int], actual: Actual, now: Seconds)
     if todo and room > 0:
         return Plan(tuple(Prepare(index) for index in todo[:room]))
     if todo or actual.arriving:
-        return Plan(
-            waits_for=waits or f"the end of {len(actual.leaving)} replaced processes", look_at=look_at
-        )
+        return Plan(waits_for=waits or _end_of(len(actual.leaving), "replaced "), look_at=look_at)
     if actual.leaving:
-        return Plan(waits_for=f"the end of {len(actual.leaving)} replaced processes")
+        return Plan(waits_for=_end_of(len(actual.leaving), "replaced "))
     return Plan((Finish(),))
 
 

@@ -41,5 +41,9 @@ def failure(verb: str, app: dict[str, Any]) -> str:
     if verb == "reload" and reload is not None and reload["state"] == "failed":
         kept = "; the old processes stay" if all(i["state"] in _UP for i in app["instances"]) else ""
         return f"{app['name']}: {reload['message']}{kept}"
-    down = [f"{app['name']}:{i['index']} is {i['state']}" for i in app["instances"] if i["state"] not in _UP]
+    down = [
+        f"{app['name']}:{i['index']} is {i['state']}" + (f" ({i['reason']})" if i["reason"] else "")
+        for i in app["instances"]
+        if i["state"] not in _UP
+    ]
     return ", ".join(down)

@@ -72,7 +72,9 @@ def _missing(socket: str | None, target: str, *, stopped: bool) -> tuple[list[di
 
 def _is_ready(app: dict[str, Any], instance: dict[str, Any]) -> bool:
     """As `health` has it: a job may have done its work, or wait for its time."""
-    return instance["ready"] or (app["ready"] and instance["state"] in ("completed", "stopped", "waiting"))
+    return instance["ready"] or (
+        app["ready"] and instance["state"] in ("completed", "stopped", "waiting", "errored")
+    )
 
 
 def _is_stopped(instance: dict[str, Any]) -> bool:

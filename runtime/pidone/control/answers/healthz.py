@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from pidone.control.answers.views import app_state
+from pidone.control.answers.views import app_state, why_so
 from pidone.control.http.messages import TEXT, Answer, Request, Response
 from pidone.control.http.router import Access, Handler, Route
 from pidone.supervise.app import App
@@ -58,10 +58,8 @@ class Probes:
         return _YES if self._was_ready else _NO
 
     def _line(self, app: App) -> str:
-        if app.is_ready:
-            return f"[+] {app.name} {app_state(app)}"
-        waits_for = self._supervisor.waits_for(app)
-        return f"[-] {app.name} {app_state(app)}" + (f": waits for {waits_for}" if waits_for else "")
+        why = why_so(app, self._supervisor.waits_for(app))
+        return f"[{'+' if app.is_ready else '-'}] {app.name} {app_state(app)}" + (f": {why}" if why else "")
 
     def _needed(self) -> list[App]:
         return [app for app in self._supervisor.apps.values() if app.spec.autostart]

@@ -8,6 +8,7 @@ from pidone.ecosystem.cron import parse_schedule
 from pidone.ecosystem.spec import AppSpec
 from pidone.host.timezones import find_timezone, local_timezone
 from pidone.supervise.app import App
+from pidone.supervise.instances.instance import ON_TIME
 from pidone.supervise.times.schedule import Due, RunDecision, Runs, Timetable
 from pidone.supervise.wanted import Replacement
 
@@ -44,7 +45,7 @@ class Times:
             self._set(app)
         runs = self._runs.get(key)
         if runs is not None and runs.notice(is_down=app.is_down):
-            app.resume("schedule")
+            app.resume(ON_TIME)
 
     def stop(self) -> None:
         """The runtime ends."""
@@ -95,7 +96,9 @@ class Times:
             self._log.event(
                 "info", "app.due", f"{app.name} is started again", **app.spec.labels(), reason="cron_restart"
             )
-            app.resume("cron_restart")
+            app.resume(
+                "cron_restart" if app.spec.autorestart else ON_TIME
+            )  # the runs of a job are no restarts
         else:
             app.replace(Replacement(reason="cron_restart"))
 
@@ -119,7 +122,7 @@ class Times:
         }[step]
         self._log.event("info", "app.due", told, **app.spec.labels(), reason="schedule", step=step.value)
         if step is RunDecision.START:
-            app.resume("schedule")
+            app.resume(ON_TIME)
         elif step is RunDecision.STOP:
             app.end_run()
 
