@@ -29,17 +29,18 @@ class SpawnError(PidoneError):
 class ListenError(PidoneError):
     """A listening socket cannot be opened or shared."""
 
-
-class PortTakenError(ListenError):
-    """A socket of `listen` is somebody else's: `app` is whose it was to be, by namespace and name."""
-
-    def __init__(self, message: str, app: tuple[str, str]) -> None:
+    def __init__(self, message: str, app: tuple[str, str] | None = None) -> None:
         super().__init__(message, app)
         self.app = app
+        """Whose entry of `listen` it is, by namespace and name, if it is one."""
 
     def __str__(self) -> str:
         """What happened."""
         return str(self.args[0])
+
+
+class PortTakenError(ListenError):
+    """A socket of `listen` is somebody else's."""
 
 
 class ControlError(PidoneError):

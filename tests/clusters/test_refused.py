@@ -21,6 +21,15 @@ def test_port_in_use(tmp_path: Path, port: int) -> None:
     assert not [record for record in records if record.get("event") == "instance.start"]
 
 
+@pytest.mark.parametrize("address", ["192.0.2.1:8123", "unix:/nowhere/at/all.sock"])
+def test_an_address_that_is_not_there(tmp_path: Path, port: int, address: str) -> None:
+    """The message names file and line of the `listen`; the file is wrong."""
+    code, message, _ = refused(tmp_path, python_app("wsgi.py", port=port, name="web", listen=[address]))
+    assert code == 78
+    assert ": web: listen: " in message
+    assert message.partition(": web")[0].rpartition(":")[2].isdigit()
+
+
 @pytest.mark.parametrize("balance", ["shared", "spread"])
 def test_two_apps_claim_one_port(tmp_path: Path, port: int, balance: str) -> None:
     """Neither is started, not even where the kernel would let both bind."""

@@ -215,10 +215,9 @@ def run(
         leave_message(Ending(ExitCode.CONFIG, "config", str(error)))
         return _refuse(ExitCode.CONFIG, str(error))
     except ListenError as error:
-        code, message = ExitCode.CONFIG, str(error)
-        if isinstance(error, PortTakenError):
-            place = ecosystem.listens_at.get(error.app)
-            code, message = ExitCode.PORT_TAKEN, f"{place}: {error}" if place else message
+        code = ExitCode.PORT_TAKEN if isinstance(error, PortTakenError) else ExitCode.CONFIG
+        place = ecosystem.listens_at.get(error.app) if error.app else None
+        message = f"{place}: {error}" if place else str(error)
         leave_message(Ending(code, "listen", message))
         return _refuse(code, message)
     except Exception as error:

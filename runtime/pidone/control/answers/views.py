@@ -149,7 +149,7 @@ def app_state(app: App) -> str:
 def why_so(app: App, waits_for: str) -> str:
     """Why an app is not as it should be, in a few words; empty if there is nothing to say."""
     instances = app.instances.values()
-    flapping = next((each.flapping for each in instances if each.flapping), "")
+    flapping = next((each.policy.flapping for each in instances if each.policy.flapping), "")
     if flapping:
         return flapping
     failed = next((each for each in instances if each.state in (State.ERRORED, State.BACKOFF)), None)

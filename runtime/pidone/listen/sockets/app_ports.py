@@ -107,7 +107,7 @@ class AppPorts:
             message = f"{self._app.name}: listen: {explain(address, error)}"
             if error.errno == errno.EADDRINUSE:
                 raise PortTakenError(message, self._app.key()) from error
-            raise ListenError(message) from error
+            raise ListenError(message, self._app.key()) from error
 
     def sockets_of(self, app: AppSpec, slot: int) -> MemberSockets:
         """Where a process of this app, as it is now, asks for sockets."""
