@@ -287,6 +287,8 @@ def test_a_file_with_blanks_in_its_name_is_a_file(box: Box) -> None:
         ("nginx", {}, "SIGQUIT"),
         ("php-fpm8.2", {}, "SIGQUIT"),
         ("httpd", {}, "SIGWINCH"),
+        ("lighttpd", {}, "SIGINT"),
+        ("unicorn", {}, "SIGQUIT"),
         ("haproxy", {}, "SIGUSR1"),
         ("postgres", {}, "SIGINT"),
         ("uwsgi", {}, "SIGINT"),

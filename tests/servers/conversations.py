@@ -10,7 +10,18 @@ PATIENCE_S = 10.0
 
 def ask(port: int, speaks: str, path: str) -> str:
     """The answer. Raises OSError, or AssertionError where it is none."""
-    return get(port, path) if speaks == "http" else {"redis": _redis, "fastcgi": _fastcgi}[speaks](port)
+    if speaks == "http":
+        return get(port, path)
+    return {"redis": _redis, "fastcgi": _fastcgi, "memcached": _memcached, "mqtt": _mqtt}[speaks](port)
+
+
+def _memcached(port: int) -> str:
+    return _exchange(port, b"version\r\n", b"VERSION ")
+
+
+def _mqtt(port: int) -> str:
+    """CONNECT of MQTT 3.1.1 without a name, and CONNACK: accepted."""
+    return _exchange(port, b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00", b"\x20\x02\x00\x00")
 
 
 def _redis(port: int) -> str:

@@ -83,6 +83,17 @@ frontend web
   bind 127.0.0.1:{port}
   http-request return status 200 content-type text/plain lf-string "%pid up"
 """
+_LIGHTTPD = """
+server.document-root = "{folder}"
+server.bind = "127.0.0.1"
+server.port = {port}
+server.modules = ()
+index-file.names = ("index.txt")
+"""
+_MOSQUITTO = """
+listener {port} 127.0.0.1
+allow_anonymous true
+"""
 _CADDY = """
 {
   admin off
@@ -205,5 +216,28 @@ SERVERS = (
         speaks="redis",
         tells_pid=False,
         is_quick=True,
+    ),
+    Server(
+        name="lighttpd",
+        need=tool("lighttpd"),
+        command=("{program}", "-D", "-f", "{folder}/lighttpd.conf"),
+        files={"lighttpd.conf": _LIGHTTPD, "index.txt": "up"},
+        tells_pid=False,
+        loses=_NEW,
+    ),
+    Server(
+        name="memcached",
+        need=tool("memcached"),
+        command=("{program}", "-u", "nobody", "-l", "127.0.0.1", "-p", "{port}"),
+        speaks="memcached",
+        tells_pid=False,
+    ),
+    Server(
+        name="mosquitto",
+        need=tool("mosquitto"),
+        command=("{program}", "-c", "{folder}/mosquitto.conf"),
+        files={"mosquitto.conf": _MOSQUITTO},
+        speaks="mqtt",
+        tells_pid=False,
     ),
 )

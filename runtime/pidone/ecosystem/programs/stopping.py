@@ -1,7 +1,8 @@
 """Programs whose graceful stop is another signal than SIGTERM, by their own manuals.
 
 httpd(8) "Stopping and Restarting", nginx.org "Controlling nginx", php-fpm(8), HAProxy's management guide 4,
-PostgreSQL "Shutting Down the Server", uWSGI "Signals for controlling uWSGI".
+PostgreSQL "Shutting Down the Server", uWSGI "Signals for controlling uWSGI", unicorn's SIGNALS, angie's
+manual, lighttpd(8): 1.4 also ends with 1 at SIGTERM where a client is connected.
 """
 
 import os
@@ -16,6 +17,9 @@ _SIGNALS: Final[Mapping[str, tuple[str, str]]] = {
     "apache2": ("SIGWINCH", _CUTS),
     "nginx": ("SIGQUIT", _CUTS),
     "openresty": ("SIGQUIT", _CUTS),
+    "angie": ("SIGQUIT", _CUTS),
+    "lighttpd": ("SIGINT", _CUTS),
+    "unicorn": ("SIGQUIT", _CUTS),
     "php-fpm": ("SIGQUIT", _CUTS),
     "haproxy": ("SIGUSR1", _CUTS),
     "postgres": ("SIGINT", "it to wait for every session to end by itself"),
