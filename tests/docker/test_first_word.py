@@ -75,7 +75,7 @@ def test_a_first_word_means(run: list[str], words: str, *, terminal: bool) -> No
 
 def test_a_shell_has_its_terminal_and_its_jobs(run: list[str]) -> None:
     """`docker run -it IMAGE bash`: ^Z, `jobs`, `fg`, ^C, and its own code."""
-    with Terminal([*run[:-1], "--tty", run[-1], "bash", "--norc"]) as shell:
+    with Terminal([*run[:-1], "--tty", "--env", "TERM=dumb", run[-1], "bash", "--norc"]) as shell:
         shell.expect(b"$ ")
         shell.type(b"sleep 1000\n")
         shell.expect(b"sleep 1000\r\n")
