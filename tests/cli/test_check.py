@@ -41,6 +41,22 @@ def test_json_has_canonical_keys_and_resolved_values(file: Path, capsys: pytest.
     assert app["env"] == {"PORT": "3000", "DB_PASSWORD": "***", "URL": "redis://***@h/0"}
 
 
+def test_the_table_names_the_file_of_each_value(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of several, with what one takes back; a mask is written as people write it."""
+    over = tmp_path / "over.json"
+    taken = {"name": "api", "max_memory_restart": None, "umask": "022", "env": {"PORT": None, "B": "1"}}
+    over.write_text(json.dumps({"apps": [taken]}))
+    assert run([str(file), str(over)]) == 0
+    out = capsys.readouterr().out
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert f"umask 022 ({over})" in lines
+    assert f"instances 2 ({file})" in lines
+    assert f"env B 1 ({over})" in lines
+    assert "max_memory_restart" not in out
+
+
 def test_the_table_names_what_is_not_the_default(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Readable, and without secrets."""
     assert run([str(file)]) == 0

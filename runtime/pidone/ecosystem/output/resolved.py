@@ -64,7 +64,8 @@ def as_text(app: AppSpec, instances: int, sources: Mapping[str, str] = EMPTY) ->
     for name, value in app.as_dict().items():
         # The heading has them all; a line of its own tells from which of several files it is.
         is_told = name in _IN_THE_HEADING and (name in _TOLD_ELSEWHERE or name not in sources)
-        if not is_told and (name in sources or value != getattr(default, name)):
+        is_wanted = value != getattr(default, name) or (name in sources and value is not None)
+        if is_wanted and not is_told:
             lines.append(f"    {name:<26} {_written(name, value)}{from_where(name)}")
     lines += [
         f"    env {name:<22} {value}{from_where('env.' + name)}"
@@ -81,6 +82,8 @@ def _written(name: str, value: Any) -> str:
         return str(kind.write(value))
     if name == "instances" and value == 0:
         return "max"
+    if name == "umask":
+        return f"{value:03o}"
     if name == "kill_signal":
         return signames.signal_name(int(value))
     if isinstance(value, Record):
