@@ -37,10 +37,11 @@ class Heartbeat:
         on_hung: Callable[[str], None],
         *,
         lacks: str = "its event loop has not turned",
+        proc: str = "/proc",
     ) -> None:
         """`ask` sends a question (False: nobody is there); `answered` is called for the answer.
 
-        `lacks` is what is said of one that hangs.
+        `lacks` is what is said of one that hangs; `proc` is where the kernel tells of processes.
         """
         self._loop = loop
         self._every = patience / BEATS
@@ -48,6 +49,7 @@ class Heartbeat:
         self._ask = ask
         self._on_hung = on_hung
         self._lacks = lacks
+        self._proc = proc
         self._timer: asyncio.TimerHandle | None = None
         self._path = ""
         self._is_awaited = False
@@ -61,7 +63,7 @@ class Heartbeat:
 
     def spawned(self, pid: int, thread: int | None = None) -> None:
         """Whom to look at: the main thread of a process, or another one of it."""
-        self._path = f"/proc/{pid}/task/{thread or pid}"
+        self._path = f"{self._proc}/{pid}/task/{thread or pid}"
 
     def begin(self) -> None:
         """It serves now."""
