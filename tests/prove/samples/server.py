@@ -1,6 +1,7 @@
 """A small threaded HTTP server with one bad habit, or none: `server.py PORT [HABIT]`."""
 
 import http.server
+import itertools
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 PORT, HABIT = int(sys.argv[1]), (sys.argv[2] if len(sys.argv) > 2 else "")
 BEGAN = time.monotonic()
 LOG: "list[str]" = []
+COUNT = itertools.count(1)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -22,10 +24,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         time.sleep(0.1)
         early = HABIT == "ready too early" and time.monotonic() - BEGAN < 1
+        early |= HABIT == "answers 503" and SERVER.is_ending
         body = b"no database yet\n" if early else b"hello\n"
         self.send_response(503 if early else 200)
-        self.send_header("content-length", str(len(body)))
-        if SERVER.is_ending:
+        whole = HABIT != "cuts each tenth" or next(COUNT) % 10
+        self.send_header("content-length", str(len(body) + (0 if whole else 10)))
+        if (SERVER.is_ending and HABIT != "waits for clients") or not whole:
             self.send_header("connection", "close")
             self.close_connection = True
         self.end_headers()
@@ -51,11 +55,12 @@ def end(*_: object) -> None:
     if HABIT == "ends at once":
         os._exit(0)
     Server.is_ending = True
-    threading.Thread(target=SERVER.shutdown).start()
+    # Who is about to go and says so with 503 goes on for a while, for its load balancer to see it.
+    threading.Timer(1.5 if HABIT == "answers 503" else 0, SERVER.shutdown).start()
 
 
 if HABIT == "binds late":
-    time.sleep(2)
+    time.sleep(5)
 if HABIT == "leaves a lock":
     with Path("lock").open("x"):
         pass

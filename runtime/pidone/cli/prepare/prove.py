@@ -14,7 +14,8 @@ from pidone.cli.trial.answers import Saw
 from pidone.cli.trial.findings import Level
 from pidone.cli.trial.report import Result
 from pidone.cli.trial.runtime import end_in_order, workplace
-from pidone.cli.trial.trials import NAMES, Step, Trials
+from pidone.cli.trial.steps import NAMES, Step
+from pidone.cli.trial.trials import Trials
 from pidone.ecosystem.spec import Seconds
 from pidone.logs.escape import printable_word
 
@@ -112,6 +113,7 @@ def _as_json(step: Step) -> dict[str, Any]:
             **{saw.name.lower(): seen[saw] for saw in Saw},
             "median_s": round(seen.median, 6),
             "p99_s": round(seen.p99, 6),
+            "slowest_s": round(seen.slowest, 6),
         },
         "findings": [
             {"level": each.level.value, "what": each.what, "cure": each.cure} for each in step.findings
@@ -122,4 +124,4 @@ def _as_json(step: Step) -> dict[str, Any]:
 def _as_result(step: Step) -> Result:
     failures = [each.what for each in step.findings if each.level is Level.FAILED]
     name = f"{step.app}: {step.name}" if step.app else step.name
-    return Result(name=name, took=step.took, failure="; ".join(failures))
+    return Result(name=name, took=step.took, failure="; ".join(failures), skipped=step.skipped)

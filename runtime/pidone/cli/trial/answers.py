@@ -4,9 +4,9 @@ import itertools
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from enum import Enum
-from typing import Final
+from typing import Final, Self
 
 from pidone.ecosystem.spec import Seconds
 from pidone.record import Record
@@ -28,12 +28,14 @@ class Saw(Enum):
     on its way. Clients send that again by themselves only where it cannot harm (RFC 9110, 9.2.2)."""
     CUT = "cut"
     """The response began, and did not come to its end."""
+    GARBLED = "garbled"
+    """What came is more than the response said, or no HTTP."""
     TIMEOUT = "timed out"
     """Nothing came in time."""
 
 
 _POLL: Final[Seconds] = 0.01
-FAILURES: Final = (Saw.ERROR, Saw.REFUSED, Saw.RESET, Saw.CUT, Saw.TIMEOUT)
+FAILURES: Final = (Saw.ERROR, Saw.REFUSED, Saw.RESET, Saw.CUT, Saw.GARBLED, Saw.TIMEOUT)
 
 
 class Answer(Record, kw_only=True):
@@ -55,6 +57,7 @@ class Tally(Record, kw_only=True):
     counts: "Counter[Saw]"
     median: Seconds
     p99: Seconds
+    slowest: Seconds
     refused_for: Seconds
     """Between the first refused request and the last one."""
 
@@ -66,6 +69,10 @@ class Tally(Record, kw_only=True):
     def failed(self) -> int:
         """Requests without a good answer; those a client repeats are not among them."""
         return sum(self.counts[saw] for saw in FAILURES)
+
+    def without(self, kinds: Collection[Saw]) -> Self:
+        """The same, as if nothing had ended so."""
+        return self.but(counts=Counter({saw: many for saw, many in self.counts.items() if saw not in kinds}))
 
     def described(self) -> str:
         """For a person: what failed, and how."""
@@ -84,6 +91,7 @@ def tally(answers: Iterable[Answer]) -> Tally:
         counts=Counter(answer.saw for answer in chosen),
         median=quantile(times, 0.5),
         p99=quantile(times, 0.99),
+        slowest=max(times, default=0.0),
         refused_for=max(refused) - min(refused) if refused else 0.0,
     )
 

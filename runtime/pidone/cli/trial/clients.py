@@ -16,7 +16,7 @@ from pidone.record import Record
 
 PATIENCE: Final[Seconds] = 5.0
 """After that a request counts as timed out."""
-_PAUSE: Final[Seconds] = 0.01
+_PAUSE: Final[Seconds] = 0.02
 """Between two requests of one client: a load that shows what fails, and leaves the processors to the app."""
 _UPLOAD_PIECES: Final = 10
 _UPLOAD_PAUSE: Final[Seconds] = 0.15
@@ -44,10 +44,11 @@ class Endpoint(Record, kw_only=True):
 class Ended(Exception):  # noqa: N818 (an outcome, not an error)
     """A request came to no whole response."""
 
-    def __init__(self, saw: Saw) -> None:
-        """What the client sees."""
+    def __init__(self, saw: Saw, status: int = 0) -> None:
+        """What the client sees; the status if that came."""
         super().__init__(saw.value)
         self.saw = saw
+        self.status = status
 
 
 class HttpConnection:
@@ -97,18 +98,23 @@ class HttpConnection:
         self._writer.write(self._wire.send(h11.EndOfMessage()) or b"")
 
     async def _response(self, sip: int) -> int:
-        status = 0
+        status, data = 0, b""
         try:
             while not isinstance(event := self._wire.next_event(), h11.EndOfMessage):
                 if isinstance(event, h11.Response):
                     status = event.status_code
                 elif event is h11.NEED_DATA:
-                    self._wire.receive_data(await self._reader.read(sip or _CHUNK))
+                    data = await self._reader.read(sip or _CHUNK)
+                    self._wire.receive_data(data)
                     await asyncio.sleep(_PAUSE if sip else 0)
                 elif isinstance(event, h11.ConnectionClosed):
                     raise Ended(self._unanswered())
-        except (OSError, h11.RemoteProtocolError):
-            raise Ended(Saw.CUT if status else self._unanswered()) from None
+        except (OSError, h11.RemoteProtocolError) as error:
+            if data and isinstance(error, h11.RemoteProtocolError):
+                raise Ended(Saw.GARBLED, status) from None
+            raise Ended(Saw.CUT if status else self._unanswered(), status) from None
+        if self._wire.trailing_data[0]:
+            raise Ended(Saw.GARBLED, status)
         self._served = True
         return status
 

@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from pidone.cli.operate.client import CommandError
+from pidone.cli.trial.answers import Saw
 from pidone.cli.trial.clients import Ended, Endpoint, HttpConnection
 from pidone.ecosystem.spec import Seconds
 
@@ -65,8 +66,8 @@ def _reachable(ip: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(ip, ip)  # noqa: S104 (the app's own)
 
 
-def speaks_http(target: Endpoint) -> bool:
-    """Whether something there answers a request, whatever it says."""
+def speaks_http(target: Endpoint) -> bool | None:
+    """Whether something there answers a request, whatever it says; None if it says nothing (yet)."""
 
     async def ask() -> bool:
         connection = await HttpConnection.open(target)
@@ -81,19 +82,53 @@ def speaks_http(target: Endpoint) -> bool:
 
     try:
         return asyncio.run(ask_in_time())
-    except (Ended, TimeoutError):
-        return False
+    except Ended as ended:
+        if ended.status:
+            return True  # if badly
+        return False if ended.saw is Saw.GARBLED else None
+    except TimeoutError:
+        return None
 
 
-def find(app: str, pids: Callable[[], Sequence[int]], deadline: float) -> tuple[list[Endpoint], Seconds]:
-    """Wait until an app listens somewhere: those of its ports that answer HTTP, and how long that took.
+class Opened:
+    """The ports that an app opens after it was called ready, and when."""
 
-    0 seconds if it listened at the first look.
-    """
-    began, waited = time.monotonic(), 0.0
-    while not (targets := listening(app, pids())):
-        time.sleep(_POLL)
-        waited = time.monotonic() - began
-        if time.monotonic() > deadline:
-            return [], waited
-    return [target for target in targets if speaks_http(target)], waited
+    def __init__(self, app: str, ready: float) -> None:
+        """Nothing was looked at yet; `ready` is of time.monotonic."""
+        self._app = app
+        self._ready = ready
+        self._after: dict[int, Seconds] = {}
+        """Each port, and the seconds after `ready` when it was seen first; 0 at the first look."""
+        self._looked = False
+
+    @property
+    def late(self) -> dict[int, Seconds]:
+        """Those that were not there at the first look."""
+        return {port: after for port, after in self._after.items() if after}
+
+    def wait(self, pids: Callable[[], Sequence[int]], deadline: float) -> list[Endpoint]:
+        """Until it listens somewhere: those of its ports that answer HTTP."""
+        while not (found := self._look(pids())) and time.monotonic() < deadline:
+            time.sleep(_POLL)
+        return _answering(found, deadline)
+
+    def more(self, pids: Sequence[int]) -> list[Endpoint]:
+        """Those that answer HTTP of what was opened since the last look."""
+        return _answering(self._look(pids), time.monotonic() + _ASK_TIME)
+
+    def _look(self, pids: Sequence[int]) -> list[Endpoint]:
+        after = time.monotonic() - self._ready if self._looked else 0.0
+        self._looked = True
+        fresh = [each for each in listening(self._app, pids) if each.port not in self._after]
+        self._after.update((each.port, after) for each in fresh)
+        return fresh
+
+
+def _answering(targets: Sequence[Endpoint], deadline: float) -> list[Endpoint]:
+    """Those that speak HTTP; one that says nothing is asked again until then."""
+    found: list[Endpoint] = []
+    for target in targets:
+        while (speaks := speaks_http(target)) is None and time.monotonic() < deadline:
+            time.sleep(_POLL)
+        found += [target] if speaks else []
+    return found

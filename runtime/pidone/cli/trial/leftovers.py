@@ -1,15 +1,25 @@
 """Processes that are left of a run, by a mark in their environment."""
 
 import os
+import time
 from contextlib import suppress
 from typing import Final
 
+from pidone.ecosystem.spec import Seconds
+
+_POLL: Final[Seconds] = 0.05
 MARK: Final = "PIDONE_PROVE"
 """Variable that every process of a run has; its value is the run's."""
 
 
-def marked(value: str) -> dict[int, str]:
-    """Pids and command names of living processes with the mark."""
+def marked(value: str, deadline: float) -> dict[int, str]:
+    """Pids and command names of processes with the mark that live, and still do by then (time.monotonic)."""
+    while (found := _living(value)) and time.monotonic() < deadline:
+        time.sleep(_POLL)
+    return found
+
+
+def _living(value: str) -> dict[int, str]:
     wanted = f"{MARK}={value}".encode()
     found = {}
     for name in os.listdir("/proc"):

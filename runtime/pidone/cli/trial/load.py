@@ -8,6 +8,8 @@ and whether its line is in the log. HTTP itself is h11's, WebSockets are wsproto
 
 import asyncio
 import threading
+import time
+from collections import deque
 from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Final, Self
@@ -17,6 +19,10 @@ from pidone.cli.trial.clients import CLIENTS, Endpoint
 from pidone.ecosystem.spec import Seconds
 
 _STOP_TIME: Final[Seconds] = 10.0
+_EVERY: Final[Seconds] = 0.2
+_FEW: Final = 3
+_STARVED: Final = 0.15
+"""Share of its time that a thread waits for a processor on a machine that has too much to do."""
 
 
 class Load:
@@ -28,10 +34,13 @@ class Load:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._looks: deque[tuple[float, Seconds]] = deque(maxlen=10_000)
+        """When the thread was looked at, and how long it had waited for a processor by then."""
 
     def __enter__(self) -> Self:
         """Begin."""
         self._thread.start()
+        self._in_loop(self._begin())
         return self
 
     def __exit__(
@@ -52,8 +61,24 @@ class Load:
         """No more requests; those in progress are let go."""
         self._in_loop(self._end())
 
+    def is_starved(self, since: float) -> bool:
+        """Whether the clients have waited much for a processor since then (time.monotonic)."""
+        looks = [look for look in list(self._looks) if look[0] >= since]
+        if len(looks) < _FEW:
+            return False
+        (began, before), (ended, after) = looks[0], looks[-1]
+        return after - before > _STARVED * (ended - began)
+
+    async def _look(self) -> None:
+        while (waited := _waited()) is not None:
+            self._looks.append((time.monotonic(), waited))
+            await asyncio.sleep(_EVERY)
+
     def _in_loop(self, what: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(what, self._loop).result(_STOP_TIME)
+
+    async def _begin(self) -> None:
+        self._tasks.add(asyncio.ensure_future(self._look()))
 
     async def _add(self, target: Endpoint) -> None:
         for client, many in CLIENTS:
@@ -64,3 +89,12 @@ class Load:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
+
+
+def _waited() -> Seconds | None:
+    """How long this thread has waited for a processor; None where the kernel does not tell."""
+    try:
+        with open("/proc/thread-self/schedstat", encoding="ascii") as file:
+            return int(file.read().split()[1]) / 1e9
+    except OSError:
+        return None

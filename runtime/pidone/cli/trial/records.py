@@ -58,6 +58,10 @@ class Records:
         """How many there are; what comes later is `since` that."""
         return len(self._all)
 
+    def all(self, since: int = 0) -> list[Fields]:
+        """In order."""
+        return self._all[since:]
+
     def events(self, name: str, since: int = 0) -> list[Fields]:
         """The runtime's own records of one name."""
         return [each for each in self._all[since:] if each.get("event") == name]

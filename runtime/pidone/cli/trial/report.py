@@ -16,6 +16,8 @@ class Result(Record, kw_only=True):
     name: str
     took: Seconds
     failure: str = ""
+    skipped: str = ""
+    """Why it was not tried, if it was not."""
 
 
 def junit(suite_name: str, results: Sequence[Result]) -> str:
@@ -25,6 +27,8 @@ def junit(suite_name: str, results: Sequence[Result]) -> str:
         name=f"pidone {suite_name}",
         tests=str(len(results)),
         failures=str(sum(bool(result.failure) for result in results)),
+        errors="0",
+        skipped=str(sum(bool(result.skipped) for result in results)),
         time=f"{sum(result.took for result in results):.3f}",
     )
     for result in results:
@@ -37,6 +41,8 @@ def junit(suite_name: str, results: Sequence[Result]) -> str:
         )
         if result.failure:
             ET.SubElement(case, "failure", message=strip_controls(result.failure))
+        elif result.skipped:
+            ET.SubElement(case, "skipped", message=strip_controls(result.skipped))
     return ET.tostring(suite, encoding="unicode", xml_declaration=True)
 
 

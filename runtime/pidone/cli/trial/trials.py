@@ -1,8 +1,6 @@
 """What is done to an ecosystem, one thing after the other, and what clients saw meanwhile."""
 
-import json
 import os
-import re
 import signal
 import time
 import uuid
@@ -10,64 +8,62 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Any, Final
 
 from pidone.cli.operate import settling
 from pidone.cli.operate.client import CommandError
-from pidone.cli.trial import discovery, findings, leftovers
+from pidone.cli.trial import discovery, leftovers, lines, verdicts
 from pidone.cli.trial.answers import FAILURES, Answer, Saw, Tally, tally
 from pidone.cli.trial.clients import PATIENCE, Endpoint
-from pidone.cli.trial.findings import Finding, Level
+from pidone.cli.trial.families import Families, memory
+from pidone.cli.trial.findings import Finding, Known, Level, Seen
 from pidone.cli.trial.load import Load
 from pidone.cli.trial.running import Running
+from pidone.cli.trial.steps import (
+    AGAIN,
+    BLOCKED,
+    BROKEN,
+    KILL,
+    NAMES,
+    RECYCLING,
+    RELOAD,
+    STANDSTILL,
+    START,
+    STOP,
+    Draft,
+    Judge,
+    Step,
+    known_of,
+)
 from pidone.ecosystem.spec import Seconds
-from pidone.record import Record
 
 STEADY: Final[Seconds] = 2.0
 """How long the load runs before anything is done."""
 _AFTERWARDS: Final[Seconds] = 0.5
-"""How long clients are watched after something has happened."""
+"""Clients are watched until nobody has seen a failure for so long,"""
+_CALM_BY: Final[Seconds] = 5.0
+"""but no longer than that after something has happened."""
 _FREEZE: Final[Seconds] = 2.0
 _STALL: Final[Seconds] = 10.0
-_LISTEN_PATIENCE: Final[Seconds] = 5.0
+_LISTEN_PATIENCE: Final[Seconds] = 10.0
 _BEGUN: Final[Seconds] = 0.05
 """A request that is so old has been accepted by a process, not only by the kernel."""
-_RELOAD: Final = "reload"
-_KILL: Final = "kill -9"
-_STANDSTILL: Final = "standstill"
-_RECYCLING: Final = "recycling"
-_BLOCKED: Final = "blocked stdout"
-_BROKEN: Final = "broken version"
-_AGAIN: Final = "second start"
-NAMES: Final = (_RELOAD, _KILL, _STANDSTILL, _RECYCLING, _BLOCKED, _BROKEN, _AGAIN)
-"""What is tried between the start and the stop, and after it."""
+_LONGEST: Final[Seconds] = 1.6
+"""What a client that takes its time needs for a request that is answered at once."""
 _HURRY_TIME: Final[Seconds] = 5.0
 _LEAST: Final[Seconds] = 3.0
 """What a trial needs at least; one that has less is left out."""
-_POLL: Final[Seconds] = 0.02
+_RESERVE: Final[Seconds] = 4.0
+"""What the stop needs beside the slowest one so far."""
+_TIME_TO_GO: Final[Seconds] = 3.0
+"""What was killed last may need that to be gone."""
+_EVERY: Final[Seconds] = 0.2
 _REFUSED: Final = ("app.reload_failed", "instance.backoff", "instance.errored", "config.rejected")
 """Events of a version that does not start."""
-_LOGGED: Final = 0.9
-"""An app that has so many of its requests in its log logs each."""
-_NUMBER: Final = re.compile(r"pidone=(\d+)")
-Judge: TypeAlias = Callable[[Tally], list[Finding]]
-"""What to say of something that was done, given what clients saw of it."""
 
 
-class Step(Record, kw_only=True):
-    """One trial."""
-
-    name: str
-    took: Seconds
-    app: str = ""
-    tally: Tally | None = None
-    findings: tuple[Finding, ...] = ()
-    skipped: str = ""
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether something in it is wrong."""
-        return any(finding.level is Level.FAILED for finding in self.findings)
+class _Skipped(Exception):  # noqa: N818 (an outcome, not an error)
+    """A trial cannot be made, or came to no end; the message says why."""
 
 
 class Trials:
@@ -95,22 +91,26 @@ class Trials:
         self._mark = uuid.uuid4().hex
         self._overlay = folder / "overlay.toml"
         self._targets: list[Endpoint] = []
-        self._windows: list[tuple[str, float, float]] = []
-        """Name, begin and end of what was done (time.monotonic)."""
-        self.steps: list[Step] = []
+        self._windows: list[lines.Window] = []
+        self._drafts: list[Draft] = []
+        self._began = 0.0
+        """When the latest trial did (time.monotonic)."""
+        self._opened: dict[str, discovery.Opened] = {}
 
     def run(self) -> list[Step]:
         """All of them. Raises CommandError for words that fit nothing, OSError."""
         self._write_overlay(None)
         with Load() as self._load, self._runtime("first") as self._now:
-            if self._start():
+            is_up = self._start()
+            if is_up:
                 self._while_it_runs()
             self._stop()
-        self._log_lines()
-        if not any(step.name in ("start", "stop") and step.has_failed for step in self.steps):
-            self._second_start()
-        self._leftovers()
-        return self.steps
+        steps = [draft.judged(self._known(draft.app)) for draft in self._drafts]
+        steps += self._log_lines()
+        ended = all(draft.name != STOP or not draft.skipped for draft in self._drafts)
+        if is_up and ended and not any(step.name == STOP and step.has_failed for step in steps):
+            steps += self._second_start()
+        return [*steps, self._leftovers()]
 
     def _runtime(self, name: str) -> AbstractContextManager[Running]:
         files = (self._file, str(self._overlay))
@@ -120,8 +120,8 @@ class Trials:
         began = time.monotonic()
         failure = self._now.own.wait_ready(self._deadline)
         if failure:
-            lines = [line for app in self._now.names() for line in self._now.records.lines(app)]
-            self._add("start", began, findings.of_no_start(failure, lines))
+            wrote = [line for app in self._now.names() for line in self._now.records.lines(app)]
+            self._note(START, began, lambda _: verdicts.of_no_start(failure, wrote))
             return False
         for app in self._apps():
             self._begin_load(app, began)
@@ -132,22 +132,39 @@ class Trials:
         return True
 
     def _begin_load(self, app: str, began: float) -> None:
-        waited = 0.0
+        ready = time.monotonic()
+        opened = self._opened[app] = discovery.Opened(app, ready)
         if self._urls:
-            targets = discovery.from_urls(self._urls, app) if app == self._apps()[0] else []
+            self._ask(discovery.from_urls(self._urls, app) if app == self._apps()[0] else [])
         else:
-            until = self._until(_LISTEN_PATIENCE)
-            targets, waited = discovery.find(app, lambda: self._now.pids(app), until)
+            self._ask(opened.wait(lambda: self._now.pids(app), self._until(_LISTEN_PATIENCE)))
+        self._began = asked = time.monotonic()
+        is_asked = any(target.app == app for target in self._targets)
+        if is_asked:
+            while time.monotonic() < min(asked + STEADY, self._deadline):
+                time.sleep(_EVERY)
+                self._ask_new(app)
+            self._load.book.settle(time.monotonic() - _LONGEST, self._until(PATIENCE))
+            self._load.book.leave_out(app, self._unfit(asked))
+        seen = tally(self._answers(asked, app))
+        facts = self._seen(app, 0, seen)
+        self._note(
+            START,
+            began,
+            lambda _: verdicts.of_start(facts, {} if self._urls else opened.late),
+            app,
+            seen if is_asked else None,
+        )
+
+    def _ask(self, targets: Sequence[Endpoint]) -> None:
         for target in targets:
             self._load.add(target)
         self._targets += targets
-        asked = time.monotonic()
-        if targets:
-            time.sleep(max(0.0, min(STEADY, self._deadline - asked)))
-            self._load.book.leave_out(app, self._unfit(asked))
-        seen = tally(self._load.book.since(asked)) if targets else None
-        found = findings.of_start(seen, waited, self._now.ready_by(app)) if seen else []
-        self._add("start", began, found, app, seen)
+
+    def _ask_new(self, app: str) -> None:
+        """Ports that were opened since the last look."""
+        if not self._urls and app in self._opened:
+            self._ask(self._opened[app].more(self._now.pids(app)))
 
     def _unfit(self, began: float) -> set[str]:
         """Kinds of clients beside the plain ones that already fail while nothing is done."""
@@ -158,70 +175,91 @@ class Trials:
     def _while_it_runs(self) -> None:
         apps = [app for app in self._apps() if self._now.pids(app)]
         for app in apps:
-            self._try(_RELOAD, app, partial(self._replace, app, app))
-            self._try(_KILL, app, partial(self._kill, app))
-            self._try(_STANDSTILL, app, partial(self._freeze, app))
-            self._try(_RECYCLING, app, partial(self._replace, app, f"{app}:0"))
+            self._try(RELOAD, app, partial(self._replace, app, app))
+            self._try(KILL, app, partial(self._kill, app))
+            self._try(STANDSTILL, app, partial(self._freeze, app))
+            self._try(RECYCLING, app, partial(self._replace, app, f"{app}:0"))
         if self._targets:
-            self._try(_BLOCKED, "", self._stall, needs=_STALL)
+            self._try(BLOCKED, "", self._stall, needs=_STALL)
         for app in apps:
-            self._try(_BROKEN, app, partial(self._break, app))
+            self._try(BROKEN, app, partial(self._break, app))
 
     def _try(
-        self,
-        name: str,
-        app: str,
-        disturb: Callable[[], Callable[[Tally], list[Finding]]],
-        needs: Seconds = _LEAST,
+        self, name: str, app: str, disturb: Callable[[], Callable[[Tally], Judge]], needs: Seconds = _LEAST
     ) -> None:
-        """Do one thing, and judge by what clients saw from its begin to a moment after its end."""
+        """Do one thing, and judge by what clients saw from its begin until they are content again."""
         if name not in self._chosen:
-            return
-        began = time.monotonic()
+            return None
+        if app:
+            self._ask_new(app)
+        self._began = began = time.monotonic()
         if self._now.own.process.poll() is not None:
-            self.steps.append(Step(name=name, app=app, took=0.0, skipped="the runtime has ended"))
-            return
-        if began + needs > self._deadline:
-            self.steps.append(Step(name=name, app=app, took=0.0, skipped="no time left: --timeout"))
-            return
+            return self._skip(name, app, "the runtime has ended")
+        if began + needs > self._end_of_trials:
+            return self._skip(name, app, "no time left: --timeout")
         try:
-            judge = disturb()
+            judge_of = disturb()
+        except _Skipped as error:
+            return self._skip(name, app, str(error), began)
         except CommandError as error:
-            self._add(name, began, [Finding(Level.FAILED, str(error))], app)
-            return
+            what = str(error)
+            return self._note(name, began, lambda _: [Finding(Level.FAILED, what)], app)
         ended = time.monotonic()
-        time.sleep(_AFTERWARDS if self._targets else 0)
-        self._windows.append((name, began, time.monotonic()))
-        self._load.book.settle(ended, ended + PATIENCE)
+        self._calm_down(app)
+        self._windows.append(lines.Window(name, began, time.monotonic()))
+        self._load.book.settle(ended, self._until(PATIENCE))
         seen = tally(self._answers(began, app))
-        self._add(name, began, judge(seen), app, seen if self._targets else None)
+        return self._note(name, began, judge_of(seen), app, seen if self._targets else None)
 
-    def _replace(self, app: str, target: str) -> Judge:
+    def _calm_down(self, app: str) -> None:
+        """Until clients see no failures any more, but for those that they see always."""
+        if not self._targets:
+            return
+        usual = self._known(app).by_itself
+        ended = time.monotonic()
+        until = min(ended + _CALM_BY, self._end_of_trials)
+        time.sleep(_AFTERWARDS)
+        while time.monotonic() < until:
+            latest = self._answers(time.monotonic() - _AFTERWARDS, app)
+            if not any(each.saw in FAILURES and each.saw not in usual for each in latest):
+                return
+            time.sleep(_EVERY)
+
+    def _replace(self, app: str, target: str) -> Callable[[Tally], Judge]:
         since = self._now.records.many
-        settling.act(self._now.own.client, target, "reload")
+        with Families(self._serving(app)) as families:
+            settling.act(self._now.own.client, target, "reload")
+            if not self._wait(("app.reloaded", "app.reload_failed"), app, since) and not self._now.killed_any(
+                app, since
+            ):
+                raise _Skipped("not done in time: --timeout")
         failure = ""
-        if not self._wait(("app.reloaded", "app.reload_failed"), app, since):
-            failure = "the reload does not come to its end"
         for event in self._now.of(app, "app.reload_failed", since):
-            failure = f"the reload failed: {event['message']}"
-        return lambda seen: findings.of_replacement(self._now.seen(app, since, seen, failure=failure))
+            said = self._now.last_words(since)
+            failure = f"the reload failed: {event['message']}" + (f" ({said})" if said else "")
+        return lambda seen: partial(
+            verdicts.of_replacement, self._seen(app, since, seen, failure=failure, families=families)
+        )
 
-    def _kill(self, app: str) -> Judge:
+    def _kill(self, app: str) -> Callable[[Tally], Judge]:
         since = self._now.records.many
         pids = self._serving(app)
         os.kill(pids[0], signal.SIGKILL)
-        failure = ""
         if not self._wait(("instance.online", "instance.errored"), app, since):
-            failure = "no new process gets ready"
-        ends = self._now.of(app, "instance.exit", since)[1:]
-        if ends or self._now.of(app, "instance.errored", since):
-            said = self._now.last_line(since)
-            failure = f"{ends[-1]['message'] if ends else failure}" + (f" ({said})" if said else "")
-        return lambda seen: findings.of_kill(
-            self._now.seen(app, since, seen, processes=len(pids), failure=failure)
-        )
+            raise _Skipped("not done in time: --timeout")
+        return lambda seen: self._judge_of_kill(app, since, pids, seen)
 
-    def _freeze(self, app: str) -> Judge:
+    def _judge_of_kill(self, app: str, since: int, pids: Sequence[int], seen: Tally) -> Judge:
+        crashes = [each for each in self._now.crashes(app, since) if each["pid"] != pids[0]]
+        again = self._now.failed_starts(app, since)
+        failure = ""
+        if again or self._now.of(app, "instance.errored", since):
+            said = self._now.last_words(since)
+            failure = f"{again[-1]['message'] if again else 'given up'}" + (f" ({said})" if said else "")
+        facts = self._seen(app, since, seen, processes=len(pids), failure=failure, crashes=crashes)
+        return partial(verdicts.of_kill, facts)
+
+    def _freeze(self, app: str) -> Callable[[Tally], Judge]:
         since = self._now.records.many
         pid = self._serving(app)[0]
         with suppress(ProcessLookupError):  # a health check may have replaced it meanwhile, as it should
@@ -230,111 +268,130 @@ class Trials:
                 time.sleep(_FREEZE)
             finally:
                 os.kill(pid, signal.SIGCONT)
-        return lambda seen: findings.of_freeze(self._now.seen(app, since, seen))
+        return lambda seen: partial(verdicts.of_freeze, self._seen(app, since, seen))
 
-    def _stall(self) -> Judge:
-        since = self._now.records.many
+    def _stall(self) -> Callable[[Tally], Judge]:
+        since, began = self._now.records.many, time.monotonic()
+        if not any(self._now.pids(app) for app in self._apps()):
+            raise _Skipped("no process is online any more")
+        used = {pid: memory(pid) for app in self._apps() for pid in self._now.pids(app)}
         self._now.records.stall()
         try:
             time.sleep(_STALL)
         finally:
             self._now.records.resume()
-        return lambda seen: findings.of_stall(self._now.seen("", since, seen), _STALL)
+        grown = sum(max(0, memory(pid) - before) for pid, before in used.items())
+        answered = len([each for each in self._load.book.since(began) if each.saw is Saw.ANSWERED])
+        return lambda seen: partial(
+            verdicts.of_stall, self._seen("", since, seen), _STALL, grown=grown, answered=answered
+        )
 
-    def _break(self, app: str) -> Judge:
+    def _break(self, app: str) -> Callable[[Tally], Judge]:
         """A version whose program ends at once, brought by a changed file; then the good one again."""
         since = self._now.records.many
+        self._serving(app)
         self._write_overlay(app)
         self._now.own.process.send_signal(signal.SIGHUP)
-        self._wait(_REFUSED, app, since)
+        was_tried = self._wait(_REFUSED, app, since)
         self._write_overlay(None)
         again = self._now.records.many
         self._now.own.process.send_signal(signal.SIGHUP)
         self._wait(("config.reload",), "", again)
-        recovered = self._now.own.wait_ready(self._until(2 * PATIENCE))
-        return lambda seen: findings.of_broken(self._now.seen(app, since, seen), recovered)
+        recovered = self._now.own.wait_ready(self._end_of_trials)
+        if not was_tried or (recovered and time.monotonic() > self._end_of_trials):
+            raise _Skipped("not done in time: --timeout")
+        return lambda seen: partial(verdicts.of_broken, self._seen(app, since, seen), recovered)
 
     def _stop(self) -> None:
         began, since = time.monotonic(), self._now.records.many
-        process = self._now.own.process
+        self._began, process = began, self._now.own.process
         if process.poll() is not None:
             return
-        process.send_signal(signal.SIGTERM)
-        ended = self._now.wait_end(max(self._deadline, began + _HURRY_TIME))
+        with suppress(CommandError):
+            mains = [pid for app in self._apps() for pid in self._now.pids(app)]
+        with Families(mains) as families:
+            process.send_signal(signal.SIGTERM)
+            ended = self._now.wait_end(max(self._deadline, began + _HURRY_TIME))
         took = time.monotonic() - began
         self._load.book.settle(began, time.monotonic() + 1)
         in_progress = self._load.book.since(began, began - _BEGUN)
+        later = [
+            each for each in self._load.book.since(began) if each.saw is Saw.ERROR and each not in in_progress
+        ]
         self._load.end()
         if not ended:
-            what = f"it still runs {took:.1f} s after SIGTERM; no more time: --timeout"
-            self._add("stop", began, [Finding(Level.FAILED, what)])
+            self._skip(
+                STOP, "", f"it still runs {took:.1f} s after SIGTERM, and no time is left: --timeout", began
+            )
             return
-        seen = tally(in_progress)
+        seen = tally([*in_progress, *later])
         last = self._now.records.events("runtime.exit", since)
         said = str(last[-1]["message"]) if last else ""
-        facts = self._now.seen("", since, seen)
-        self._add("stop", began, findings.of_stop(facts, took, process.returncode, said), "", seen)
+        facts = self._seen("", since, seen, families=families)
+        code = process.returncode
+        self._note(STOP, began, partial(verdicts.of_stop, facts, took, code, said), "", seen)
 
-    def _second_start(self) -> None:
-        if _AGAIN not in self._chosen:
-            return
+    def _second_start(self) -> list[Step]:
+        if AGAIN not in self._chosen:
+            return []
         if time.monotonic() + _LEAST > self._deadline:
-            self.steps.append(Step(name=_AGAIN, took=0.0, skipped="no time left: --timeout"))
-            return
+            return [Step(name=AGAIN, took=0.0, skipped="no time left: --timeout")]
         began = time.monotonic()
-        with self._runtime("second") as self._now:
-            failure = self._now.own.wait_ready(self._deadline)
-            said = self._now.last_line() if failure else ""
-            self._add(_AGAIN, began, findings.of_second_start(failure, said))
+        with self._runtime("second") as now:
+            failure = now.own.wait_ready(self._deadline)
+            if failure and time.monotonic() > self._deadline and not now.crashes("", 0):
+                return [
+                    Step(name=AGAIN, took=time.monotonic() - began, skipped="not ready in time: --timeout")
+                ]
+            said = now.last_words() if failure else ""
+            step = _step(AGAIN, began, verdicts.of_second_start(failure, said))
             if failure:
-                return
+                return [step]
             began = time.monotonic()
             for _ in range(2):
-                self._now.own.process.send_signal(signal.SIGTERM)
+                now.own.process.send_signal(signal.SIGTERM)
                 time.sleep(0.1)
-            ended = self._now.wait_end(began + _HURRY_TIME)
+            ended = now.wait_end(began + _HURRY_TIME)
             took = time.monotonic() - began
-            self._add("second SIGTERM", began, findings.of_hurry(took, ended))
+            return [step, _step("second SIGTERM", began, verdicts.of_hurry(took, ended))]
 
-    def _leftovers(self) -> None:
+    def _leftovers(self) -> Step:
         began = time.monotonic()
-        left = leftovers.marked(self._mark)
+        left = leftovers.marked(self._mark, began + _TIME_TO_GO)
         for pid in left:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self._add("left behind", began, findings.of_leftovers(list(left.values())))
+        return _step("left behind", began, verdicts.of_leftovers(list(left.values())))
 
-    def _log_lines(self) -> None:
-        """Whether every answered request is in the log, if the app logs requests at all."""
+    def _log_lines(self) -> list[Step]:
+        """Whether every answered request is in the log, if the apps log requests at all."""
         began = time.monotonic()
-        lines = map(json.dumps, self._now.records.of_apps())
-        numbers = {int(number) for line in lines for number in _NUMBER.findall(line)}
-        answered = [each for each in self._load.book.since(0.0) if each.saw is Saw.ANSWERED]
-        if not answered or len(numbers) < _LOGGED * len(answered):
-            return
-        missing = [self._during(each) for each in answered if each.number not in numbers]
-        lost = [name for name in missing if name != _KILL]
-        self._add("log", began, findings.of_log(len(lost), len(answered), sorted(set(lost))))
+        found = lines.missing(self._now.records.of_apps(), self._load.book.since(0.0), self._windows)
+        return [] if found is None else [_step("log", began, found)]
 
-    def _during(self, answer: Answer) -> str:
-        """The name of the trial in which a request ended."""
-        for name, began, ended in self._windows:
-            if began <= answer.ended <= ended:
-                return name
-        return "stop" if self._windows and answer.ended > self._windows[-1][2] else "start"
+    def _known(self, app: str) -> Known:
+        return known_of(app, self._drafts, overlaps=self._now.overlaps(app))
 
     def _apps(self) -> list[str]:
         return [name for name in self._now.names() if self._only in (None, name)]
 
     def _serving(self, app: str) -> list[int]:
-        """Raises CommandError if there is no such process."""
+        """Raises _Skipped if there is no such process."""
         pids = self._now.pids(app)
         if not pids:
-            raise CommandError(f"no process of {app} is online any more")
+            raise _Skipped(f"no process of {app} is online any more")
         return pids
 
+    def _seen(self, app: str, since: int, seen: Tally, **facts: Any) -> Seen:
+        return self._now.seen(app, since, seen, **facts).but(starved=self._load.is_starved(self._began))
+
     def _wait(self, events: Sequence[str], app: str, since: int) -> bool:
-        return self._now.wait_for(events, app, since, self._until(4 * PATIENCE))
+        return self._now.wait_for(events, app, since, self._end_of_trials)
+
+    @property
+    def _end_of_trials(self) -> float:
+        """When the stop has to begin."""
+        return self._deadline - _RESERVE - self._now.slowest_stop()
 
     def _until(self, patience: Seconds) -> float:
         return min(self._deadline, time.monotonic() + patience)
@@ -346,8 +403,18 @@ class Trials:
         text = f'[[apps]]\nname = "{broken}"\nscript = "/bin/false"\n' if broken else "apps = []\n"
         self._overlay.write_text(text, encoding="utf-8")
 
-    def _add(
-        self, name: str, began: float, found: Sequence[Finding], app: str = "", seen: Tally | None = None
-    ) -> None:
+    def _skip(self, name: str, app: str, why: str, began: float | None = None) -> None:
+        took = time.monotonic() - began if began is not None else 0.0
+        self._drafts.append(
+            Draft(name=name, app=app, took=took, seen=tally(()), judge=lambda _: [], skipped=why)
+        )
+
+    def _note(self, name: str, began: float, judge: Judge, app: str = "", seen: Tally | None = None) -> None:
         took = time.monotonic() - began
-        self.steps.append(Step(name=name, app=app, took=took, tally=seen, findings=tuple(found)))
+        self._drafts.append(
+            Draft(name=name, app=app, took=took, tally=seen, seen=seen or tally(()), judge=judge)
+        )
+
+
+def _step(name: str, began: float, found: Sequence[Finding]) -> Step:
+    return Step(name=name, took=time.monotonic() - began, findings=tuple(found))
