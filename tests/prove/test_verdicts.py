@@ -6,7 +6,7 @@ import pytest
 
 from pidone.cli.trial import verdicts
 from pidone.cli.trial.answers import Answer, Saw, Tally, tally
-from pidone.cli.trial.families import Member
+from pidone.cli.trial.families import FamilyMember
 from pidone.cli.trial.findings import Finding, Killed, Known, Level, Seen
 from pidone.cli.trial.lines import Window, missing
 from pidone.cli.trial.steps import BROKEN, RELOAD, START, STOP, Draft, known_of
@@ -35,9 +35,9 @@ def only(found: "list[Finding]") -> Finding:
 
 def member(
     *, main: int = 7, name: str = "node", ignored: int = 0, connections: int = 0, port: int = 0
-) -> Member:
+) -> FamilyMember:
     """A process as it was seen last before it was killed."""
-    return Member(
+    return FamilyMember(
         name=name,
         main=main,
         ignored=frozenset({ignored}),
@@ -58,7 +58,7 @@ def member(
         ((member(),), "stops accepting, and does not end"),
     ],
 )
-def test_why_it_had_to_be_killed(family: "tuple[Member, ...]", why: str) -> None:
+def test_why_it_had_to_be_killed(family: "tuple[FamilyMember, ...]", why: str) -> None:
     """By what it does with the signal, and what it still held."""
     killed = Killed(signal=TERM, after=3.0, family=family)
     finding = only(verdicts.of_stop(Seen(tally=saw(), killed=(killed,)), 3.1, 0, ""))

@@ -15,7 +15,7 @@ _EVERY: Final[Seconds] = 0.25
 _TIME_TO_LEAVE: Final[Seconds] = 2.0
 
 
-class Member(Record, kw_only=True):
+class FamilyMember(Record, kw_only=True):
     """One process of an app, as it was before it was told to end, and when it was last looked at."""
 
     name: str
@@ -35,7 +35,7 @@ class Families:
 
     def __init__(self, mains: Iterable[int]) -> None:
         """Look at them once: what they do with signals is what they do before one comes."""
-        self._members: dict[int, Member] = {}
+        self._members: dict[int, FamilyMember] = {}
         self._orphans: dict[int, None] = {}
         for main in mains:
             for pid in (main, *descendants(main)):
@@ -57,13 +57,13 @@ class Families:
         self._end.set()
         self._thread.join(_TIME_TO_LEAVE)
 
-    def of(self, main: int) -> list[Member]:
+    def of(self, main: int) -> list[FamilyMember]:
         """An instance's processes, the main one first; empty for one that was not there at the begin."""
         found = [member for member in self._members.values() if member.main == main]
         return sorted(found, key=lambda member: member is not self._members.get(main))
 
     @property
-    def orphans(self) -> list[Member]:
+    def orphans(self) -> list[FamilyMember]:
         """Those that were seen alive after their main process."""
         return [self._members[pid] for pid in self._orphans]
 
@@ -88,11 +88,11 @@ def descendants(main: int) -> list[int]:
         return []
 
 
-def _look(pid: int, main: int) -> Member:
+def _look(pid: int, main: int) -> FamilyMember:
     """Raises OSError if it has ended."""
     with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
         fields = dict(line.split(":", 1) for line in file)
-    return Member(
+    return FamilyMember(
         name=fields["Name"].strip(),
         main=main,
         ignored=_signals(fields["SigIgn"]),

@@ -5,7 +5,7 @@ from enum import Enum
 from typing import Final
 
 from pidone.cli.trial.answers import FAILURES, Saw, Tally
-from pidone.cli.trial.families import Member
+from pidone.cli.trial.families import FamilyMember
 from pidone.ecosystem.spec import Seconds
 from pidone.record import Record
 
@@ -33,7 +33,7 @@ class Killed(Record, kw_only=True):
     signal: int
     """What it was sent."""
     after: Seconds
-    family: tuple[Member, ...] = ()
+    family: tuple[FamilyMember, ...] = ()
     """What is known of it and its descendants; empty for one that is younger than the trial."""
 
 
@@ -49,7 +49,7 @@ class Seen(Record, kw_only=True):
     killed: tuple[Killed, ...] = ()
     left: int = 0
     """Main processes that ended before their children."""
-    orphans: tuple[Member, ...] = ()
+    orphans: tuple[FamilyMember, ...] = ()
     """Those children, as far as they were seen."""
     crashes: tuple[str, ...] = ()
     """How processes ended that nobody had told to."""
