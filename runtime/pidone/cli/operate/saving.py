@@ -110,12 +110,19 @@ def _running(runtime: Client) -> Mapping[tuple[str, str], Any]:
 
 
 def replace(path: Path, text: str) -> None:
-    """Write a file that nobody else reads, in one step. Raises CommandError."""
-    new = path.with_name(f"{path.name}.new")
+    """Write a file that nobody else reads, in one step. Raises CommandError.
+
+    Made anew under a name that nobody can have first: in a folder of an app's, it would be the app's file.
+    """
+    new = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
-            file.write(text)
-        new.replace(path)
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(fd, "w", encoding="utf-8") as file:
+                file.write(text)
+            new.replace(path)
+        except OSError:
+            new.unlink()
+            raise
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}") from None

@@ -77,6 +77,21 @@ def open_to_append(path: Path) -> int:
         return fd
 
 
+def open_to_overwrite(path: Path) -> int:
+    """Open a file that is there and empty it, if it is a regular one or the kernel's. Raises OSError."""
+    with place_of(path) as place:
+        nofollow = 0 if place.is_kernels else os.O_NOFOLLOW
+        fd = os.open(place.name, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | nofollow, dir_fd=place.folder)
+        try:
+            _refuse_another_name(fd, place)
+            if stat.S_ISREG(os.fstat(fd).st_mode) or not place.is_kernels:
+                os.ftruncate(fd, 0)  # EINVAL for what is no regular file
+        except OSError:
+            close(fd)
+            raise
+        return fd
+
+
 def is_same(status: os.stat_result, other: os.stat_result | None) -> bool:
     """Whether both are of one file."""
     return other is not None and os.path.samestat(status, other)
