@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from ecosystem.documents import options
 from ecosystem.test_anything import _LANGUAGE
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from pidone.ecosystem.document import Document
@@ -54,6 +54,13 @@ def meaning(ecosystem: Ecosystem) -> Ecosystem:
 
 
 @settings(max_examples=60, deadline=None)
+@example(
+    app={"restart_delay": "5s", "exp_backoff_restart_delay": "5s"},
+    delay=None,
+    language="json",
+    env_name=None,
+    suffix=".toml",
+)
 @given(
     app=st.dictionaries(_KEYS, _VALUE, max_size=8),
     delay=st.one_of(st.none(), st.integers(0, 10**6), st.sampled_from(["5s", "1h30m", "${A:-3s}"])),

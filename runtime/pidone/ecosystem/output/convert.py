@@ -102,14 +102,7 @@ def _app(found: Sorted, spec: AppSpec, values: "_Values", cwd: str | None) -> Ma
         files = (file._replace(required=False) for file in tables.ENV_FILES.parse(written.value))
         found.known["env_file"] = Entry("env_file", tables.write_env_files((*files,)))
     if values.is_pm2s:
-        known = {name: values.emptied(entry) for name, entry in known.items()}
-        known = pm2.entries_as_pm2(known, Problems(_NO_DOCUMENT, "").top(), only_pm2s=False)
-        if spec.log_date_format == TIME_FORMAT and "time" in known:  # which counts there
-            known.pop("log_date_format", None)
-        if "depends_on" in known and not spec.depends_on:  # on apps that are not there
-            known.pop("depends_on")
-        if not spec.args:  # a script with blanks does not get any
-            known.pop("args", None)
+        known = _counting_in_pm2(known, spec, values)
     app = {
         name: values.of(keys.APP_KEYS[name].kind, entry.value)
         for name, entry in known.items()
@@ -126,6 +119,21 @@ def _app(found: Sorted, spec: AppSpec, values: "_Values", cwd: str | None) -> Ma
     if cwd:
         app["cwd"] = values.literal(cwd)
     return in_order(app)
+
+
+def _counting_in_pm2(known: Mapping[str, Entry], spec: AppSpec, values: "_Values") -> dict[str, Entry]:
+    """Without the keys that mean nothing there beside others."""
+    emptied = {name: values.emptied(entry) for name, entry in known.items()}
+    known = pm2.entries_as_pm2(emptied, Problems(_NO_DOCUMENT, "").top(), only_pm2s=False)
+    if spec.log_date_format == TIME_FORMAT and "time" in known:  # which counts there
+        known.pop("log_date_format", None)
+    if "exp_backoff_restart_delay" in known and not spec.restart_delay:  # which alone counts there
+        known.pop("restart_delay", None)
+    if "depends_on" in known and not spec.depends_on:  # on apps that are not there
+        known.pop("depends_on")
+    if not spec.args:  # a script with blanks does not get any
+        known.pop("args", None)
+    return known
 
 
 def _runtime(table: Mapping[str, object], values: "_Values") -> Mapping[str, object]:
