@@ -126,7 +126,8 @@ def test_words_may_be_any_plain_values() -> None:
 
 def test_files_of_unmerged_logs_have_pm2s_id() -> None:
     """Only `.log` files do, in place of a number that stands there."""
-    (app,) = read({"script": "a.js", "instances": 1, "cwd": "/"}, language="json").apps
+    keys = {"script": "a.js", "instances": 1, "cwd": "/", "out_file": "a.log"}
+    (app,) = read(keys, language="json").apps
     named = {"a.log": "a-4.log", "b-7.log": "b-4.log", "c.txt": "c.txt", "logs/d-x.log": "logs/d-x-4.log"}
     assert {name: str(path_of(name, app, 0, 4)) for name in named} == {
         name: f"/{path}" for name, path in named.items()
@@ -190,6 +191,20 @@ def test_an_env_file_that_may_be_missing(tmp_path: Path) -> None:
     assert converted.apps[0]["env_file"] == [{"path": "missing", "required": False}]
     with pytest.raises(ConfigError, match="missing"):
         resolve(document({"script": "/bin/true", "env_file": "missing"}), options(**how))
+
+
+def test_what_a_pm2_file_means_without_saying_it_is_written_into_toml() -> None:
+    """Names of two apps, of their logs, and where counting begins."""
+    apps: list[dict[str, Any]] = [
+        {"name": "a", "script": "/bin/true", "instances": 2, "out_file": "o.log", "increment_var": "N"},
+        {"name": "a", "script": "/bin/true", "increment_var": "N", "env": {"N": "x", "M": 1}},
+        {"name": "b", "script": "/bin/true", "increment_var": "N", "env": {"N": 7}},
+    ]
+    old = document(*apps, language="json")
+    tables = convert(old, options(), OutputFile(Path("/"), has_references=True)).tables
+    before, after = resolve(old, options()).apps, resolve(document(*tables.apps), options()).apps
+    for one, other in zip(before, after, strict=True):
+        assert one.but(shared_name="") == other
 
 
 def test_dropped_arguments_of_an_interpreter() -> None:

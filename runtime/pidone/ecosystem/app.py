@@ -473,7 +473,10 @@ def _logs(
         found["log_type"] = None
     if "merge_logs" not in values:
         found["merge_logs"] = "instances" not in values and mode is ExecMode.FORK
-    found["logs_by_id"] = is_pm2s
+    if "logs_by_id" not in values:
+        found["logs_by_id"] = (
+            is_pm2s and any(found.values()) and not found.get("merge_logs", values.get("merge_logs"))
+        )
     return found
 
 

@@ -29,6 +29,13 @@ LOGS: Final = KeyGroup(
             ("combine_logs",),
             default="true for one fork instance, else false",
         ),
+        Key(
+            "logs_by_id",
+            kinds.BOOL,
+            "The number in the names of `.log` files is PM2's id, over all apps, and not the index.",
+            ours=True,
+            default="false; true in PM2's formats",
+        ),
         Key("log_date_format", kinds.OPTIONAL_STRING, "Date put before each line, in day.js's letters."),
         Key("time", kinds.BOOL, 'Short for `log_date_format = "YYYY-MM-DDTHH:mm:ss"`.', default="false"),
         Key("disable_logs", kinds.BOOL, "Drop the app's output."),

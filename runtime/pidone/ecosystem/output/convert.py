@@ -118,7 +118,17 @@ def _app(found: Sorted, spec: AppSpec, values: "_Values", cwd: str | None) -> Ma
             app[entry.spelling] = values.of(tables.ENV, variables)
     if cwd:
         app["cwd"] = values.literal(cwd)
-    return in_order(app)
+    return in_order({**app, **(_meant(app, spec) if values.is_pm2s and values.is_strict_next else {})})
+
+
+def _meant(app: Mapping[str, object], spec: AppSpec) -> Mapping[str, object]:
+    """What a PM2 file means without saying it, and TOML does not."""
+    meant: dict[str, object] = {"logs_by_id": True} if spec.logs_by_id else {}
+    meant |= {"name": escape(spec.name)} if spec.shared_name else {}
+    env, counted = app.get("env", {}), spec.increment_var or ""
+    if counted in spec.env and isinstance(env, Mapping) and not str(env.get(counted, "")).isdigit():
+        meant["env"] = {**env, counted: spec.env[counted]}
+    return meant
 
 
 def _counting_in_pm2(known: Mapping[str, Entry], spec: AppSpec, values: "_Values") -> dict[str, Entry]:

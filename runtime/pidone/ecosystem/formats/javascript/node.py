@@ -28,9 +28,9 @@ from pidone.errors import ConfigError
 _HEAP_MIB: Final = 128
 _DATA_BYTES: Final = 768 << 20
 """Private memory; not the address space, of which V8 reserves a lot more than it uses."""
-TIME_LIMIT_S: Final = 25.0
-"""By the wall clock: a file may wait for what never comes. What it computes the CPU limit of the child ends,
-which Node inherits."""
+TIME_LIMIT_S: Final = 75.0
+"""By the wall clock, for files that wait for what never comes: less than the 90 s of a whole reading. What it
+computes the CPU limit of the child ends, which Node inherits: on a tenth of a CPU that takes a while."""
 _CLONE_NEWNET: Final = 0x40000000  # linux/sched.h
 _CLONE_NEWUSER: Final = 0x10000000
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
