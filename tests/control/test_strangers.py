@@ -1,6 +1,7 @@
 """A process of another user that has bound the socket's name first: nobody asks it, nobody believes it."""
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -280,6 +281,18 @@ def test_root_takes_its_name_back_from_whatever_holds_it(public: Path) -> None:
     path.touch()  # root's own is a mistake that is told
     with pytest.raises(FileExistsError, match="no socket"):
         socket_file.bind(str(path), {})
+
+
+def test_a_stranger_who_holds_the_lock_holds_nobody_up(tmp_path: Path) -> None:
+    """It is only there for runtimes that start at the same moment."""
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        bound = socket_file.claim(str(tmp_path / "s"))
+        assert (tmp_path / "s").is_socket()
+        bound.sock.close()
+    finally:
+        os.close(folder)
 
 
 def test_of_those_who_start_at_the_same_moment_one_has_the_name(tmp_path: Path) -> None:

@@ -122,3 +122,16 @@ def test_the_file_of_the_folder_needs_no_name(tmp_path: Path) -> None:
         process = start(*words, cwd=tmp_path)
         said, _ = process.communicate(timeout=30)
         assert (process.returncode, "found" in said) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "tag", ["!!python/object/apply:os.system [touch made]", "!!python/name:os.system", "!x y"]
+)
+def test_yaml_makes_no_objects(tag: str, tmp_path: Path) -> None:
+    """A tag of Python's, or of anybody's, runs nothing and is refused."""
+    (tmp_path / "e.yaml").write_text(f"apps:\n- script: sleep\n  args: {tag}\n")
+    process = start("e.yaml", cwd=tmp_path)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 78
+    assert "e.yaml:3" in said
+    assert not (tmp_path / "made").exists()
