@@ -41,6 +41,17 @@ def test_json_has_canonical_keys_and_resolved_values(file: Path, capsys: pytest.
     assert app["env"] == {"PORT": "3000", "DB_PASSWORD": "***", "URL": "redis://***@h/0"}
 
 
+@pytest.mark.parametrize("length", [300, 5000])
+def test_a_path_may_be_too_long(tmp_path: Path, length: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is a wrong value, no fault of ours; the message does not repeat all of it."""
+    file = tmp_path / "e.toml"
+    file.write_text('[[apps]]\nname = "a"\nscript = "/bin/true"\ncwd = "' + "x" * length + '"\n')
+    assert run([str(file)]) == 1
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith(f'error: {file}:4: app "a": cwd = "xxx')
+    assert told.endswith("cannot be used: File name too long")
+
+
 def test_the_table_names_the_file_of_each_value(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -266,7 +266,9 @@ class Reader:
         self, values: Mapping[str, Any], variables: Mapping[str, str], cwd: Path, scope: Scope
     ) -> Program | None:
         script = values.get("script")
-        if script is None or (self.options.must_exist and not cwd.is_dir()):  # the latter is told already
+        if script is None or (
+            self.options.must_exist and not os.path.isdir(cwd)
+        ):  # the latter is told already
             return None
         return resolve_program(
             ProgramRequest(
@@ -421,7 +423,7 @@ def _why_no_folder(path: Path) -> str:
         if not path.is_dir():
             return "is not a folder"
     except (OSError, ValueError) as error:
-        return f"cannot be used: {error}"
+        return f"cannot be used: {getattr(error, 'strerror', None) or error}"
     return "" if os.access(path, os.X_OK) else "cannot be entered (EACCES)"
 
 

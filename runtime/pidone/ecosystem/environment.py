@@ -90,7 +90,7 @@ def _secret_files(
     return {
         name.removesuffix("_FILE"): None
         for name in suffixed
-        if wanted and name != "_FILE" and name not in _NOT_SECRETS and Path(visible[name]).is_file()
+        if wanted and name != "_FILE" and name not in _NOT_SECRETS and os.path.isfile(visible[name])
     }
 
 

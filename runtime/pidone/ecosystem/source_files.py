@@ -36,7 +36,7 @@ class SourceFiles:
     def files_of(self, path: Path) -> Sequence[Path]:
         """A file, or the ecosystem files of a folder in the order of their names. Raises ConfigError."""
         folder = self.options.cwd / path
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             return (path,)
         self.note(path)
         try:

@@ -1,6 +1,7 @@
 """Which language a file is in, and whether it is an ecosystem at all."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Final
@@ -136,7 +137,7 @@ def is_ecosystem_file(path: Path) -> bool:
         return True
     if name in FOREIGN or (name.startswith("Procfile") and path.is_file()):
         return True
-    if path.is_dir() and not any((path / main).exists() for main in ("package.json", "index.js")):
+    if os.path.isdir(path) and not any((path / main).exists() for main in ("package.json", "index.js")):
         return _has_any(path)
     if not name.endswith(_JAVASCRIPT_SUFFIXES):
         return False
@@ -154,7 +155,7 @@ def ecosystem_files(folder: Path) -> list[Path]:
         if path.suffix in _SUFFIXES
         and not path.name.startswith(".")
         and path.name not in FOREIGN
-        and path.is_file()
+        and os.path.isfile(path)
         and is_ecosystem_file(path)
     ]
 

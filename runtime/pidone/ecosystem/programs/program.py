@@ -243,7 +243,7 @@ def _script(request: ProgramRequest, path: Path | None, scope: Scope) -> Program
     if request.interpreter is not None:
         found = _named_interpreter(request.interpreter, request, scope)
         return _interpreted(found, request.interpreter, path, request)
-    if path.is_dir() and request.must_exist:
+    if os.path.isdir(path) and request.must_exist:
         if not any((path / entry).exists() for entry in ("package.json", "index.js")):
             raise Missing("script", request.script, "is a folder without package.json or index.js")
         return _interpreted(_first_of(("node", "bun"), request, path), "node", path, request)
@@ -386,13 +386,13 @@ def _is_executable(path: str) -> bool:
 
 
 def _executable(path: Path, request: ProgramRequest) -> str:
-    if request.must_exist and (path.is_dir() or not os.access(path, os.X_OK)):
+    if request.must_exist and (os.path.isdir(path) or not os.access(path, os.X_OK)):
         raise Missing("script", request.script, _why_not_executable(path))
     return str(path)
 
 
 def _why_not_executable(path: Path) -> str:
-    if path.is_dir():
+    if os.path.isdir(path):
         return "is a folder"
     if not path.exists():
         return f"not found ({path})"
