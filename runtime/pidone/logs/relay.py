@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from pidone.contracts import LogSource, Outlet
 from pidone.ecosystem.spec import AppSpec, RuntimeSpec, Seconds
-from pidone.logs.app_streams import AppKey, AppStreams, level_of
+from pidone.logs.app_streams import AppKey, AppStreams, Tell, level_of
 from pidone.logs.encoder import Encoder
 from pidone.logs.formats.choice import FORMATS, choose_format, wants_colour
 from pidone.logs.formats.shape import Format, RecordIdentity
@@ -70,12 +70,14 @@ class Relay:
             self._errors = Output(loop, stderr_fd, on_lost=lambda _error: None, on_room=self._resume)
         self._readers: OrderedDict[PipeReader, None] = OrderedDict()
         self._history = History()
+        self.tell: Tell = self.event
+        """Hears what happens to the log itself; whoever counts events puts itself in between."""
         self._streams = AppStreams(
             loop,
             self._format,
             self._timestamps,
             clock=clock,
-            tell=self.event,
+            tell=lambda *event, **fields: self.tell(*event, **fields),  # noqa: PLW0108 (it may be another one)
             outputs=(stdout_fd, stderr_fd),
         )
         self._own = OwnEvents(

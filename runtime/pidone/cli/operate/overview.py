@@ -15,8 +15,11 @@ _NAME: Final = 1
 _KEPT_END: Final = 4
 
 
-def render(shown: Iterable[Mapping[str, Any]], width: int) -> str:
-    """Answers of `/api/apps/TARGET`, one after the other, in lines of at most `width` characters."""
+def render(shown: Iterable[Mapping[str, Any]], width: int, warnings: Iterable[Mapping[str, Any]] = ()) -> str:
+    """Answers of `/api/apps/TARGET`, one after the other, in lines of at most `width` characters.
+
+    `warnings` are those of `/api`.
+    """
     rows: list[list[str]] = []
     apps: list[Mapping[str, Any]] = []
     for each in shown:
@@ -27,7 +30,8 @@ def render(shown: Iterable[Mapping[str, Any]], width: int) -> str:
     told = {row[-1] for row in cells} & {row[-1] for row in rows}
     instances = [each for app in apps for each in app["instances"]]
     troubles = _troubles({(app["namespace"], app["name"]): app for app in apps}.values(), told, width)
-    return "\n".join((text, _total(instances, width), *troubles))
+    warned = (line for each in warnings for line in _warning(each, width))
+    return "\n".join((text, _total(instances, width), *troubles, *warned))
 
 
 def fitted(
@@ -49,6 +53,13 @@ def _troubles(apps: Iterable[Mapping[str, Any]], told: Container[str], width: in
         if app["advice"] and app["wanted"]:
             start = f"{app['name']} -> " if is_told else "  -> "
             yield from textwrap.wrap(start + app["advice"], width, subsequent_indent="     ")
+
+
+def _warning(warning: Mapping[str, Any], width: int) -> Iterator[str]:
+    """What is wrong with the runtime's own work."""
+    yield from textwrap.wrap(table.warning(warning), width, subsequent_indent="  ")
+    if warning["advice"]:
+        yield from textwrap.wrap(f"  -> {warning['advice']}", width, subsequent_indent="     ")
 
 
 def _rows(app: Mapping[str, Any], details: Mapping[str, Any]) -> list[list[str]]:

@@ -35,7 +35,8 @@ def ls(target: Sequence[str], *, socket: str | None, as_json: bool) -> None:
         from pidone.cli.operate import overview
 
         shown = [runtime.get("api", "apps", each) for each in expand(runtime, target or ["all"])]
-        print(overview.render(harmless(shown), get_terminal_size().columns))
+        warnings = runtime.get("api").get("warnings", ()) if not target else ()
+        print(overview.render(harmless(shown), get_terminal_size().columns, harmless(list(warnings))))
         return
     if target:
         apps = [app for each in expand(runtime, target) for app in runtime.get("api", "apps", each)["apps"]]

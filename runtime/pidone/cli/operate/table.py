@@ -66,6 +66,11 @@ def why(shown: Mapping[str, Any]) -> str:
     return f"{shown['why']}{retry}" if shown["why"] else str(shown.get("status_text") or "")
 
 
+def warning(shown: Mapping[str, Any]) -> str:
+    """One of the runtime's warnings as a line."""
+    return f"{shown['event']} {shown['app'] or ''}".rstrip() + f": {shown['message']}"
+
+
 def size(count: float | None) -> str:
     """`12.3M`, binary units."""
     if count is None:

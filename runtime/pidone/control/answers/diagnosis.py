@@ -28,10 +28,13 @@ RECENT: Final[Seconds] = 300.0
 _NEARLY: Final = 0.9
 """Share of its memory limit from which on an instance is told of."""
 _MOST_REASONS: Final = 3
+_LIMITS: Final = {False: "listen_timeout", True: "reload_timeout"}
+"""What limits how long one that starts may take, by whether it shall replace another one."""
 _CODES: Final = {126: "not executable", 127: "command not found", 139: "a crash in native code"}
 _ADVICE: Final = tuple(
     (re.compile(pattern, re.IGNORECASE), advice)
     for pattern, advice in (
+        (r"ended with code 0$", "it ends without an error: a job that shall wants `autorestart = false`"),
         (r"EADDRINUSE|address (?:is )?already in use", "another process has the port: `ss -ltnp` names it"),
         (r"ENOSPC|no space left", "the disk is full: `df -h` shows which"),
         (r"EACCES|permission denied", "compare the file's owner and mode with the app's `user`"),
@@ -149,6 +152,8 @@ class Diagnoser:
             return "; ".join(filter(None, ("is being prepared (pre_start, preload)", again)))
         look = _ready_look(instance)
         told = look or (_untold(instance) if instance.app.ready.is_reported else "")
+        if told and instance.time_left > 1:
+            told += f", {_LIMITS[instance.is_trial]} is over in {instance.time_left:.0f} s"
         return "; ".join(filter(None, (told, again)))
 
     def _errored(self, instance: Instance) -> str:
@@ -218,12 +223,17 @@ def _advice(app: App, instance: Instance, why: str) -> str:
             return f"`pidone start {name}` starts it"
         first = next((each.app for each in app.spec.depends_on if each.app in why), "")
         return f"`pidone describe {first}` tells what is wrong there" if first else ""
-    if any(look.problem for look in instance.life.looks.values()):
+    if any(look.problem for look in instance.life.looks.values()) or state is State.STARTING:
         return said
-    known = next((advice for pattern, advice in _ADVICE if pattern.search(why)), "").format(name=name)
+    known = advice_for(why, name)
     if state is State.ERRORED:
         return f"{known or 'mend that'}, then `pidone start {name}`: it is not tried again"
     return known or (said if instance.failure and state is not State.ONLINE else "")
+
+
+def advice_for(text: str, name: str) -> str:
+    """What is usually to be done about such a trouble of an app; empty if nobody knows."""
+    return next((advice for pattern, advice in _ADVICE if pattern.search(text)), "").format(name=name)
 
 
 def together(findings: Mapping[int, Diagnosis]) -> Iterable[Diagnosis]:
@@ -245,7 +255,7 @@ def together(findings: Mapping[int, Diagnosis]) -> Iterable[Diagnosis]:
             yield Diagnosis(f"{len(indexes)} of {len(findings)} ({few}): {text}", advice[text])
 
 
-_TIMES: Final = re.compile(r" \(\d+ times\)|(?<=restarted) \d+ s ago")
+_TIMES: Final = re.compile(r" \(\d+ times\)|(?<=restarted) \d+ s ago|, \w+ is over in \d+ s")
 """What differs between instances that have the same trouble."""
 
 

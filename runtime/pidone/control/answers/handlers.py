@@ -12,6 +12,7 @@ from pidone.control.answers.details import Details
 from pidone.control.answers.diagnosis import Diagnoser
 from pidone.control.answers.streams import EventStream, LogStream, event_view, split
 from pidone.control.answers.views import app_view, launch_view
+from pidone.control.answers.warnings import Warnings
 from pidone.control.http.messages import (
     EVENTS,
     JSON,
@@ -48,6 +49,7 @@ class Handlers:
         self._usage = parts.features.usage()
         self._details = Details(parts.features)
         self._diagnosis = Diagnoser(parts.relay)
+        self._warnings = Warnings(parts.ledger)
         self._container = ContainerView(lambda: parts.supervisor.ecosystem.cpus)
         self._began = parts.loop.time()
 
@@ -109,6 +111,7 @@ class Handlers:
                 "source": ecosystem.source,
                 "cpus": ecosystem.cpus,
                 "apps": [app.name for app in supervisor.apps.values()],
+                "warnings": self._warnings.view(),
                 "orphans_reaped": self._parts.reaper.orphans,
                 "shutdown_delay_s": supervisor.runtime.shutdown_delay,
                 "may_act": request.side is not Side.PUBLIC,

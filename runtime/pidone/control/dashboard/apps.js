@@ -45,6 +45,8 @@ function reasons(app) {
   const retry = waits.length ? `next try in ${Math.ceil(Math.min(...waits))} s` : "";
   return [app.why, retry].filter(Boolean).join(", ");
 }
+// What stands between backquotes is to be typed.
+const spelt = text => text.split("`").map((part, i) => i % 2 ? make("code", { textContent: part }) : part);
 async function explain(apps, runtime) {
   const sick = apps.filter(app => rank(app) < 3).sort((a, b) => rank(a) - rank(b)), banner = find("banner");
   await Promise.all(sick.slice(0, 3).map(async app => {
@@ -57,11 +59,13 @@ async function explain(apps, runtime) {
   const parts = sick.slice(0, 3).flatMap(app => {
     const words = app.state === "online" || (last.get(keyOf(app)) || []).every(line => app.why.includes(line)) ? [] : last.get(keyOf(app));
     return [make("p", {}, make("strong", { textContent: `${app.name} ${app.state}` }), `: ${reasons(app)}`),
-      ...app.advice ? [make("p", { className: "todo", textContent: `To do: ${app.advice}` })] : [],
+      ...app.advice ? [make("p", { className: "todo" }, "To do: ", ...spelt(app.advice))] : [],
       ...words.length ? [make("pre", { textContent: words.join("\n") })] : []];
   });
   if (sick.length > 3) parts.push(make("p", { className: "dim", textContent: `and ${sick.length - 3} more: ${sick.slice(3, 9).map(app => app.name).join(", ")}${sick.length > 9 ? ", \u2026" : ""}` }));
-  banner.hidden = !sick.length;
+  parts.push(...runtime.warnings.map(each => make("p", {}, make("strong", { textContent: `${each.event}${each.app ? ` ${each.app}` : ""}` }),
+    `: ${each.message}`, ...each.advice ? [" \u2192 ", ...spelt(each.advice)] : [])));
+  banner.hidden = !parts.length;
   const text = parts.map(part => part.textContent).join("\n");
   if (banner.dataset.text === text) return;
   banner.dataset.text = text;

@@ -21,7 +21,8 @@ const clock = at => new Date(at).toTimeString().slice(0, 8);
 
 const GOOD = ["online", "completed"], BAD = ["errored", "backoff"];
 const tone = state => GOOD.includes(state) ? "good" : BAD.includes(state) ? "bad" : "wait";
-const rank = app => !app.wanted ? 3 : !app.ready ? (BAD.includes(app.state) ? 0 : 1) : app.why ? 2 : 3; // 3: nothing to see
+const isWanted = app => app.wanted || app.wish.run === "waiting";
+const rank = app => !isWanted(app) ? 3 : !app.ready ? (BAD.includes(app.state) ? 0 : 1) : app.why ? 2 : 3; // 3: nothing to see
 
 function bearer() {
   const token = find("token").value;

@@ -188,6 +188,9 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
         source={"type": ["string", "null"]},
         cpus=_INT,
         apps=_array(_STRING),
+        warnings=_array(
+            _object(timestamp=_STRING, event=_STRING, app=_NULLABLE_STRING, message=_STRING, advice=_STRING)
+        ),
         orphans_reaped=_INT,
         shutdown_delay_s={"type": "number"},
         may_act=_BOOL,

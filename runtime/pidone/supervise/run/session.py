@@ -102,6 +102,7 @@ class Session:
             self._loop, ecosystem.runtime, on_stdout_lost=self._stdout_lost, on_no_space=_tell_of_full_stdout
         )
         self._ledger = Ledger(self._relay)
+        self._relay.tell = self._ledger.event
         deadlines = self._deadlines = DeadlineClock(self._loop, self._bury)
         self._broker = LazyBroker(self._loop, self._ledger, deadlines, self._run_command)
         self._launcher = ForkLauncher(

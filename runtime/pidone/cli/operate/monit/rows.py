@@ -76,7 +76,7 @@ def position(state: Screen) -> int:
 
 def problem(app: Mapping[str, Any]) -> int:
     """How badly somebody should look at it: the smaller the worse."""
-    if not app["ready"] and app["wanted"]:
+    if not app["ready"] and is_wanted(app):
         return _SEVERITY.get(app["state"], len(SEEN))
     if app["wanted"] and app["why"]:
         return _TROUBLED
@@ -91,9 +91,14 @@ def why(row: Row) -> str:
     return table.why(row.app) or "; ".join(texts)
 
 
+def is_wanted(app: Mapping[str, Any]) -> bool:
+    """Whether it shall run, be it that it waits for something first."""
+    return bool(app["wanted"] or app["wish"]["run"] == "waiting")
+
+
 def needy(shot: Snapshot) -> list[Row]:
     """The apps of which something is to be said: those that are not ready, then others, the worst first."""
-    apps = [app for app in shot.apps if app["wanted"] and (not app["ready"] or app["why"])]
+    apps = [app for app in shot.apps if is_wanted(app) and (not app["ready"] or app["why"])]
     return [Row(app_key(app), app, None) for app in sorted(apps, key=problem)]
 
 
@@ -104,7 +109,10 @@ def _rows(app: Mapping[str, Any], state: Screen) -> Iterator[Row]:
         return
     yield Row(key, app, None)
     if key not in state.folded:
-        for instance in app["instances"]:
+        instances = app["instances"]
+        if not state.sort:  # problems first
+            instances = sorted(instances, key=lambda each: (each["ready"], not each["why"]))
+        for instance in instances:
             yield Row(f"{key}:{instance['index']}", app, instance)
 
 

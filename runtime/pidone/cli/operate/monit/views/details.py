@@ -31,7 +31,9 @@ def details(state: Screen) -> list[Line]:
     for app in known.shown["apps"]:
         lines += [
             _fact(text)
-            for text in description.summary(known.shown, {**app, "ready": True, "why": "", "advice": ""})
+            for text in description.summary(
+                known.shown, {**app, "ready": True, "why": "", "waits_for": "", "advice": ""}
+            )
         ]
     if known.environment:
         lines.append([("bold", "environment"), ("dim", " (secrets are masked)")])

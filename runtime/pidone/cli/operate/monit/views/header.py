@@ -9,10 +9,12 @@ from pidone.cli.operate.monit.cells import Line
 from pidone.cli.operate.monit.state import Screen
 
 _HIGH: Final = 0.9
-_LOW: Final = 16
-"""Rows of a screen that has one line for the reason."""
+_NAMED: Final = 2
+"""So many of the others are named."""
 _MOST_LINES: Final = 3
-_LEAST_ROOM: Final = 12
+_ROWS_A_LINE: Final = 6
+"""Of the screen, for each line of the reason."""
+_NARROW: Final = 60
 
 
 def lines(state: Screen) -> list[Line]:
@@ -48,15 +50,16 @@ def _state(state: Screen) -> list[Line]:
 
 def _spread(sign: str, style: str, text: str, tone: str, state: Screen) -> list[Line]:
     """A text over a few lines, beside the sign; the first of which stands out."""
-    room = state.width - cells.width(sign) - 1
-    most = 1 if state.height < _LOW else _MOST_LINES
-    if room < _LEAST_ROOM:
-        return [[(style, sign)], *([[(tone, text)]] if most > 1 else [])]
-    parts = cells.words(text, room)
-    if len(parts) > most:
-        parts = [*parts[: most - 1], " ".join(parts[most - 1 :])]
-    begin: list[Line] = [[(style, sign)], *([("", " " * cells.width(sign))] for _ in parts[1:])]
-    return [[*first, (tone, f" {cells.cut(part, room)}")] for first, part in zip(begin, parts, strict=True)]
+    most = max(1, min(_MOST_LINES, state.height // _ROWS_A_LINE))
+    indent = 1 if state.width < _NARROW else cells.width(sign) + 1
+    first, *rest = cells.words(f"{'x' * (cells.width(sign) - 1)} {text}", state.width - 1)
+    rest = cells.words(" ".join(rest), state.width - indent - 1) if rest else []
+    if len(rest) >= most:
+        rest = [*rest[: most - 2], " ".join(rest[most - 2 :])] if most > 1 else []
+        first = first if most > 1 else f"{first} …"
+    begin = first[cells.width(sign) - 1 :]
+    below = [cells.cut(part, state.width - indent) for part in rest]
+    return [[(style, sign), (tone, begin)], *([("", " " * indent), (tone, part)] for part in below)]
 
 
 def _readiness(state: Screen) -> tuple[str, str, str]:
@@ -67,14 +70,19 @@ def _readiness(state: Screen) -> tuple[str, str, str]:
         return str(overview["phase"]).upper(), "alarm", ""
     bad = rows.needy(state.shot)
     sign, style = ("READY", "fine") if overview["ready"] else ("NOT READY", "alarm")
+    warned = [
+        f"{table.warning(each)} -> {each['advice']}".removesuffix(" -> ") for each in overview["warnings"]
+    ]
     if not bad:
-        return sign, style, ""
+        more = f" (and {len(warned) - 1} more)" if len(warned) > 1 else ""
+        return sign, style, warned[0] + more if warned else ""
     worst = bad[0]
     name = f"{worst.app['name']} {worst.state}"
     text = name + (f": {why}" if (why := rows.why(worst)) else "")
     text += f" -> {worst.app['advice']}" if worst.app["advice"] else ""
-    others = ", ".join(row.app["name"] for row in bad[1:3]) + (", …" if len(bad) > 3 else "")
-    return sign, style, text if len(bad) == 1 else f"{text} (and {len(bad) - 1} more: {others})"
+    others = [*(row.app["name"] for row in bad[1:]), *(each["event"] for each in overview["warnings"])]
+    named = ", ".join(others[:_NAMED]) + (", …" if len(others) > _NAMED else "")
+    return sign, style, f"{text} (and {len(others)} more: {named})" if others else text
 
 
 def _container(state: Screen) -> Line:
