@@ -282,3 +282,41 @@ def test_keys_are_answered_at_once(broken: Operated) -> None:
             terminal.until("move; after Tab" if number % 2 == 0 else "log of")
             took.append(time.monotonic() - began)
     assert sorted(took)[len(took) // 2] < 0.1, took
+
+
+def test_a_dumb_terminal_is_told_what_it_can_read(broken: Operated) -> None:
+    """It cannot move its cursor."""
+    with monit(broken.socket, env={"TERM": "dumb"}) as terminal:
+        assert terminal.wait() == 1
+        assert "TERM=dumb" in terminal.until("pidone ls")
+
+
+def test_a_locale_without_utf_8_gets_ascii(broken: Operated) -> None:
+    """As wide as everything is elsewhere; nothing said is UTF-8."""
+    with monit(broken.socket, 100, 24, env={"LC_ALL": "en_US.ISO-8859-1"}) as terminal:
+        terminal.until("-- log of worker")
+        text = terminal.until(r"\?\?\?\?\?\? +online")
+        assert text.isascii()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (10, 3), (20, 5), (40, 12), (200, 4)])
+def test_any_size_is_drawn(broken: Operated, width: int, height: int) -> None:
+    """However small; it lives, and is back when there is room."""
+    with monit(broken.socket) as terminal:
+        terminal.until("log of worker")
+        terminal.resize(width, height)
+        terminal.press("jjk\x1b[5~?xd")
+        terminal.until("N?")
+        terminal.resize(80, 24)
+        terminal.until("details of")
+
+
+def test_keys_nobody_knows_do_nothing(broken: Operated) -> None:
+    """Nor do bytes that are no keys, or clicks outside of the screen."""
+    with monit(broken.socket) as terminal:
+        terminal.until("log of worker")
+        terminal.press("\x00\x01\x1b[99~\x1bOQé日\x1b[<0;999;999M\x1b[<64;999;999M")
+        terminal.press("?")
+        terminal.until("move; after Tab")
+        terminal.press("xq")
+        assert terminal.wait() == 0

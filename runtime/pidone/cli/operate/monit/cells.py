@@ -14,6 +14,8 @@ Line: TypeAlias = list[Piece]
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _PARTS: Final = " ▏▎▍▌▋▊▉█"
 _SGR: Final = re.compile(r"\x1b\[([0-9;]*)m")
+_LEAST_PART: Final = 8
+"""Columns of a line that are left, from which on a word that fits into no line begins there."""
 _FIRST_COLOUR: Final = 30
 
 
@@ -57,16 +59,33 @@ def fold(text: str, columns: int) -> list[str]:
     return [*lines, text[begin:]]
 
 
-def words(text: str, columns: int) -> list[str]:
-    """A text over as many lines as it takes, broken between words where that can be."""
-    lines = [""]
+def words(text: str, columns: int, first: int | None = None) -> list[str]:
+    """A text over as many lines as it takes, broken between words where that can be.
+
+    The first line has `first` columns, if that is another number.
+    """
+    lines, room = [""], columns if first is None else first
     for word in text.split():
-        joined = f"{lines[-1]} {word}" if lines[-1] else word
-        if width(joined) <= columns:
-            lines[-1] = joined
-        else:
-            lines += fold(word, columns) if lines[-1] else fold(word, columns)[1:]
+        left = room - width(lines[-1]) - bool(lines[-1])
+        if width(word) > left and width(word) <= columns:
+            lines.append(word)
+            room = columns
+        elif width(word) <= left:
+            lines[-1] += f" {word}" if lines[-1] else word
+        else:  # longer than any line
+            begin = fold(word, left)[0] if left >= _LEAST_PART else ""
+            lines[-1] += f" {begin}" if lines[-1] and begin else begin
+            lines += fold(word[len(begin) :], columns)
+            room = columns
     return lines
+
+
+def middle(text: str, most: int) -> str:
+    """As much of a name as fits: its begin, and its end, which says which instance it is."""
+    if width(text) <= most or not text.isascii():
+        return cut(text, most)
+    end = min(4, most // 2)
+    return f"{text[: most - 1 - end]}…{text[len(text) - end :]}"
 
 
 def length(line: Iterable[Piece]) -> int:

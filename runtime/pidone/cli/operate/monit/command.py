@@ -1,6 +1,7 @@
 """The command `monit`."""
 
 import json
+import os
 import sys
 import time
 
@@ -23,6 +24,8 @@ def monit(*, socket: str | None, as_json: bool) -> None:
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise CommandError("monit needs a terminal (docker exec -it), or --json")
+    if os.environ.get("TERM") == "dumb":
+        raise CommandError("monit cannot draw here (TERM=dumb): `pidone ls` and `monit --json` can be read")
     from pidone.cli.operate.monit import driver
 
     driver.run(runtime)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import urwid
 
 from pidone.cli.operate.client import Client
-from pidone.cli.operate.monit import keys, rows
+from pidone.cli.operate.monit import charset, keys, rows
 from pidone.cli.operate.monit.feed import LogFeed
 from pidone.cli.operate.monit.gather import Answered, Gatherer, News
 from pidone.cli.operate.monit.logbook import Log
@@ -98,6 +98,7 @@ class Driver(urwid.Widget):
         self._gatherer = Gatherer(runtime, self._tell)
         self._feed = LogFeed(runtime, self._wake)
         self._followed: str | None = ""
+        self._encode = charset.encoder(os.environ)
         self._drawn = 0.0
         self._planned: Any = None
         self._settling: Any = None
@@ -127,7 +128,7 @@ class Driver(urwid.Widget):
         texts: list[bytes] = []
         styles: list[list[tuple[Hashable, int]]] = []
         for line in screen.lines(self._state, self._log):
-            encoded = [(style or None, text.encode()) for style, text in line if text]
+            encoded = [(style or None, self._encode(text)) for style, text in line if text]
             texts.append(b"".join(text for _, text in encoded))
             styles.append([(style, len(text)) for style, text in encoded])
         return urwid.TextCanvas(texts, styles, maxcol=width, check_width=False)

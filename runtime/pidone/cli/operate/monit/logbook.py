@@ -13,6 +13,8 @@ KEPT: Final = 5000
 _STYLES: Final = {"error": "bad", "fatal": "bad", "warning": "wait", "debug": "dim", "trace": "dim"}
 _SEVERITY: Final = {"trace": 0, "debug": 0, "info": 1, "warning": 2, "error": 3, "fatal": 3}
 _OWN: Final = ("timestamp", "level", "event", "message", "app", "instance", "namespace", "pid", "stream")
+_LEAST_WHO: Final = 10
+"""Columns for who says something, at least; else a quarter of the screen."""
 _NAMES: Final = 6
 """Styles `name0` to `name5`."""
 
@@ -108,7 +110,7 @@ def in_pieces(fields: dict[str, Any], state: Screen) -> Line:
         ("dim", str(fields.get("timestamp", ""))[11:19] + " "),
         (
             f"name{sum(map(ord, who.partition(':')[0])) % _NAMES}" if who != "pidone" else "bold",
-            printable_word(who),
+            cells.middle(printable_word(who), max(_LEAST_WHO, state.width // 4)),
         ),
         (style or "dim", " ┃ " if style in ("bad", "wait") else " │ "),
         *cells.coloured(text, style),

@@ -52,14 +52,12 @@ def _spread(sign: str, style: str, text: str, tone: str, state: Screen) -> list[
     """A text over a few lines, beside the sign; the first of which stands out."""
     most = max(1, min(_MOST_LINES, state.height // _ROWS_A_LINE))
     indent = 1 if state.width < _NARROW else cells.width(sign) + 1
-    first, *rest = cells.words(f"{'x' * (cells.width(sign) - 1)} {text}", state.width - 1)
-    rest = cells.words(" ".join(rest), state.width - indent - 1) if rest else []
-    if len(rest) >= most:
-        rest = [*rest[: most - 2], " ".join(rest[most - 2 :])] if most > 1 else []
-        first = first if most > 1 else f"{first} …"
-    begin = first[cells.width(sign) - 1 :]
-    below = [cells.cut(part, state.width - indent) for part in rest]
-    return [[(style, sign), (tone, begin)], *([("", " " * indent), (tone, part)] for part in below)]
+    room = state.width - cells.width(sign) - 1
+    parts = cells.words(text, max(1, state.width - indent), max(1, room))
+    if len(parts) > most:
+        parts = [*parts[: most - 1], " ".join(parts[most - 1 :])]
+    first, *rest = (cells.cut(part, room if not n else state.width - indent) for n, part in enumerate(parts))
+    return [[(style, sign), (tone, f" {first}")], *([("", " " * indent), (tone, part)] for part in rest)]
 
 
 def _readiness(state: Screen) -> tuple[str, str, str]:
