@@ -41,6 +41,7 @@ TABLE = [
         78,
         "pidone convert: /nonexistent/x.toml: No such file or directory",
     ),
+    ("init " + "x" * 300, 78, "pidone init: " + "x" * 300),
     ("init --frce", 64, "pidone: init: No such option '--frce'."),
     ("exec", 64, "pidone exec: no command given"),
     ("exec -- nope", 127, "pidone exec: nope: command not found"),

@@ -1,6 +1,7 @@
 """`pidone init [FOLDER]`: a first ecosystem.toml, made from what is in the folder."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Final
@@ -38,7 +39,7 @@ app = CommandSet()
 @json_option
 def init(folder: Path, *, force: bool, as_json: bool) -> int:
     """Write a first ecosystem.toml, made from what is in the folder."""
-    there = [name for name in (_NAME, *_PM2S) if (folder / name).exists()]
+    there = [name for name in (_NAME, *_PM2S) if os.path.exists(folder / name)]
     if there and not force:
         return _refuse(
             ExitCode.USAGE,
