@@ -7,6 +7,9 @@ from typing import Any
 
 from harness import PIDONE
 
+MANNERS = ("--trial", "reload", "--trial", "kill -9", "--trial", "second start")
+"""What tells servers apart; the other trials are made with the sample."""
+
 
 def prove(folder: Path, app: str, *words: str) -> "tuple[int, dict[str, Any]]":
     """The exit code and the report."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import npm
 import pytest
 from harness import free_port
-from prove.proving import failures, prove
+from prove.proving import MANNERS, failures, prove
 
 NODE = """
 const app = require('express')();
@@ -38,7 +38,9 @@ def test_well_known_node_servers_are_acquitted(package: str, text: str, tmp_path
     (tmp_path / "node_modules").symlink_to(modules)
     (tmp_path / "app.js").write_text(text.replace("PORT", str(free_port())))
     code, report = prove(
-        tmp_path, 'script = "app.js"\nexec_mode = "cluster"\ninstances = 2\nkill_timeout = "5s"\n'
+        tmp_path,
+        'script = "app.js"\nexec_mode = "cluster"\ninstances = 2\nkill_timeout = "5s"\n',
+        *MANNERS,
     )
     assert failures(report) == {}
     assert code == 0

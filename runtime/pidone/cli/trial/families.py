@@ -12,6 +12,7 @@ from pidone.ecosystem.spec import Seconds
 from pidone.record import Record
 
 _EVERY: Final[Seconds] = 0.25
+_TRACKER: Final = b"multiprocessing.resource_tracker"
 _TIME_TO_LEAVE: Final[Seconds] = 2.0
 
 
@@ -28,6 +29,8 @@ class FamilyMember(Record, kw_only=True):
     connections: int = 0
     ports: tuple[int, ...] = ()
     """TCP ports on which it still listened."""
+    is_tracker: bool = False
+    """Whether it is the resource tracker of multiprocessing, which ends by itself after its parent."""
 
 
 class Families:
@@ -65,7 +68,11 @@ class Families:
     @property
     def orphans(self) -> list[FamilyMember]:
         """Those that were seen alive after their main process."""
-        return [self._members[pid] for pid in self._orphans]
+        return [member for pid in self._orphans if not (member := self._members[pid]).is_tracker]
+
+    def has_tracker(self, main: int) -> bool:
+        """Whether that is what an instance may leave for a moment."""
+        return any(member.is_tracker for member in self.of(main))
 
     def _watch(self) -> None:
         while not self._end.wait(_EVERY):
@@ -92,11 +99,14 @@ def _look(pid: int, main: int) -> FamilyMember:
     """Raises OSError if it has ended."""
     with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
         fields = dict(line.split(":", 1) for line in file)
+    with open(f"/proc/{pid}/cmdline", "rb") as words:
+        command = words.read()
     return FamilyMember(
         name=fields["Name"].strip(),
         main=main,
         ignored=_signals(fields["SigIgn"]),
         handled=_signals(fields["SigCgt"]),
+        is_tracker=_TRACKER in command,
     )
 
 

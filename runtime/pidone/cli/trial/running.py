@@ -170,12 +170,24 @@ class Running:
             overlaps=self.overlaps(app),
             ready_by=self.ready_by(app),
             killed=tuple(self.killed(app, since, families)),
-            left=len(self.of(app, "instance.leftovers", since)),
+            left=sum(self._is_left(each, families) for each in self.of(app, "instance.leftovers", since)),
             orphans=tuple(families.orphans) if families else (),
             crashes=tuple(self._told(each) for each in ends),
             timed_out=bool(self.of(app, "instance.not_ready", since)),
             failure=failure,
         )
+
+    def _is_left(self, left: Fields, families: Families | None) -> bool:
+        """Whether an instance has left a child that does not end by itself."""
+        exits = self.of(str(left["app"]), "instance.exit")
+        mains = [
+            int(each["pid"])
+            for each in exits
+            if each["instance"] == left["instance"] and each["timestamp"] <= left["timestamp"]
+        ]
+        if families is None or not mains or not families.has_tracker(mains[-1]):
+            return True
+        return any(orphan.main == mains[-1] for orphan in families.orphans)
 
     def _told(self, exit_: Fields) -> str:
         """How a process ended, and what it said of it."""
