@@ -15,6 +15,7 @@ SECRET = "hunter2"
         *("GITHUB_TOKEN", "SENTRY_DSN", "HTTP_AUTH", "X-Api-Key", "Authorization", "db.password"),
         *("jwtSigner", "SLACK_WEBHOOK", "AWS_SECRET_ACCESS_KEY", "aws_session_token", "REDISCLI_AUTH"),
         *("rootPw", "dbPW", "GITLAB_PAT", "AZURE_SAS", "SIM_PIN", "OTP_SEED", "CSRF", "NONCE", "COOKIE"),
+        *("WIFI_PSK", "HASH_PEPPER", "MNEMONIC", "DB_KENNWORT", "CONTRASENA", "SENHA_BD", "WACHTWOORD"),
     ],
 )  # fmt: skip
 def test_names_that_are_secrets(name: str) -> None:

@@ -14,7 +14,8 @@ _SHORTEST_SECRET: Final = 15
 """Of what is a secret by its form and has neither a dot nor a separator: `xapp-` and ten letters."""
 SENSITIVE: Final = (
     r"pass|pwd|(?<![a-z])pw(?![a-z])|secret|token|key|cred|auth(?!or(?!i))|salt|dsn|private|cookie|session|jwt"
-    r"|signature|cert|license|webhook|bearer|csrf|xsrf|nonce|(?<![a-z])(?:pat|sas|pin|otp)(?![a-z])"
+    r"|signature|cert|license|webhook|bearer|csrf|xsrf|nonce|(?<![a-z])(?:pat|sas|pin|otp|psk)(?![a-z])"
+    r"|pepper|mnemonic|kennwort|contrase|wachtwoord|senha"
     r"|(?-i:(?<=[a-z])P[Ww](?![a-z]))"
 )
 """A name that holds one of these, in any case, names a secret."""
