@@ -36,14 +36,15 @@ def is_settled(app: dict[str, Any]) -> bool:
 
 
 def failure(verb: str, app: dict[str, Any]) -> str:
-    """Why an app is not as it should be; empty if it is."""
+    """Why an app is not as it should be; empty if it is. What somebody has stopped before may rest."""
+    rests = app["wish"]["stopped"] if app["wanted"] else []
+    down = [each for each in app["instances"] if each["state"] not in _UP and each["index"] not in rests]
     reload = app["reload"]
     if verb == "reload" and reload is not None and reload["state"] == "failed":
-        kept = "; the old processes stay" if all(i["state"] in _UP for i in app["instances"]) else ""
+        kept = "; the old processes stay" if not down else ""
         return f"{app['name']}: {reload['message']}{kept}"
-    down = [
-        f"{app['name']}:{i['index']} is {i['state']}" + (f" ({i['reason']})" if i["reason"] else "")
-        for i in app["instances"]
-        if i["state"] not in _UP
-    ]
-    return ", ".join(down)
+    return ", ".join(
+        f"{app['name']}:{each['index']} is {each['state']}"
+        + (f" ({each['reason']})" if each["reason"] else "")
+        for each in down
+    )
