@@ -23,6 +23,7 @@ def events_in_code() -> Iterator[tuple[str, set[str]]]:
             if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in (
                 "event",
                 "_log",
+                "log",
                 "_once",
                 "_tell",
             ):
