@@ -22,6 +22,7 @@ def events_in_code() -> Iterator[tuple[str, set[str]]]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in (
                 "event",
+                "_fail",
                 "_log",
                 "log",
                 "_once",
