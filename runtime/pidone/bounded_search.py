@@ -70,7 +70,7 @@ class BoundedSearch:
             return self._timed(look, args)
         except SearchTooLongError:
             self._is_resting()
-            self._credit_s -= time.process_time() - began
+            self._credit_s -= max(time.process_time() - began, _LONGEST_S)  # the timer counts by ticks
             self._tell(BROKEN_OFF)
             raise
 
