@@ -129,7 +129,7 @@ def test_the_banner_names_the_broken_app_and_its_cause(tmp_path: Path, width: in
         page.until("document.getElementById('banner').textContent.includes('cannot reach the database')")
         text = page.run("document.getElementById('banner').textContent")
         assert re.search(
-            "Not ready.*worker errored.*gave up.*code 3: cannot reach.*To do: .*`pidone start worker`", text
+            "Not ready.*worker errored.*gave up.*code 3: cannot reach.*To do: .*pidone start worker:", text
         ), text
         assert page.run("document.querySelector('.tile h3').textContent") == "worker"
         assert page.run("document.documentElement.scrollWidth") <= width
