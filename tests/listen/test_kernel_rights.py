@@ -1,7 +1,9 @@
-"""Programs that are more than whoever starts them (setuid) are not asked about: it would cost them that."""
+"""Whose rights count: programs that are more than their starter (setuid), and ports of somebody else."""
 
+import errno
 import os
 import shutil
+import socket
 import sys
 from pathlib import Path
 
@@ -58,3 +60,20 @@ def test_for_root_the_bit_of_root_changes_nothing(root: None, open_path: Path) -
     program.chmod(0o4755)
     assert not needs.gains_rights(app_of(str(program)))
     assert needs.gains_rights(app_of(str(program), uid=NOBODY))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_a_port_of_somebody_else_is_refused(fleet: Fleet, port: int, host: str) -> None:
+    """As it would be without us: EADDRINUSE reaches the program, and our log names the holder."""
+    code = f"""
+import socket
+try:
+    socket.socket().bind(({host!r}, {port}))
+except OSError as error:
+    print(error.errno, flush=True)
+"""
+    with socket.create_server((host, port)):
+        member = fleet.start(app_of(sys.executable, "-I", "-S", "-c", code, share="kernel"))
+        fleet.gone(member)
+    assert member.text().split() == [str(errno.EADDRINUSE)]
+    assert "already in use" in fleet.log.of("listen.failed")[0]
