@@ -128,6 +128,7 @@ def test_what_a_broken_version_cannot_be_blamed_for() -> None:
     known = known_of("web", [broken], overlaps=True)
     assert "blocks its event loop" in only(verdicts.of_broken(Seen(tally=broken.seen), "", known)).what
     assert not verdicts.of_stall(Seen(tally=saw(timeout=4)), 10.0, known)
+    assert not verdicts.of_stall(Seen(tally=saw(refused=4)), 10.0)
     assert verdicts.of_stall(Seen(tally=saw(timeout=4)), 10.0, known_of("web", [broken], overlaps=False))
 
 
@@ -181,6 +182,8 @@ def test_lines_that_are_missing_of_an_app_that_logs_each_request() -> None:
     some = [{"app": "web", "message": f"GET /?pidone={number}"} for number in range(60)]
     (finding,) = missing(some, asked, windows) or []
     assert "40 of 150 answered requests are not in the log (during: reload)" in finding.what
+    uploads = [each.but(client="upload", number=each.number + 1000) for each in asked]
+    assert missing(some, [*asked, *uploads], windows) == [finding]
     assert missing([], asked, windows) is None
     every_tenth = [{"app": "web", "message": f"?pidone={number}"} for number in range(0, 150, 10)]
     assert missing(every_tenth, asked, windows) is None

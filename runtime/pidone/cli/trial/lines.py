@@ -36,20 +36,24 @@ def missing(
     numbers: dict[str, set[int]] = defaultdict(set)
     for record in records:
         numbers[str(record.get("app"))].update(map(int, _NUMBER.findall(json.dumps(record))))
-    found: list[Finding] = []
-    logs = False
-    for app in sorted({answer.app for answer in answers}):
+    lost: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    many: dict[str, int] = defaultdict(int)
+    for app, client in sorted({(answer.app, answer.client) for answer in answers}):
         trials: dict[str, list[bool]] = defaultdict(list)
         for answer in answers:
-            if answer.app == app and answer.saw is Saw.ANSWERED:
+            if (answer.app, answer.client, answer.saw) == (app, client, Saw.ANSWERED):
                 trials[_during(answer, windows)].append(answer.number in numbers[app])
-        if not _logs_each(trials):
-            continue
-        logs = True
-        lost = {name: written.count(False) for name, written in trials.items() if name != KILL}
-        many = sum(map(len, trials.values()))
-        found += of_log(sum(lost.values()), many, sorted(name for name, count in lost.items() if count))
-    return found if logs else None
+        if _logs_each(trials):  # of this kind: who has no handler for an upload may log none
+            many[app] += sum(map(len, trials.values()))
+            for name, written in trials.items():
+                lost[app][name] += 0 if name == KILL else written.count(False)
+    if not many:
+        return None
+    found: list[Finding] = []
+    for app, counts in lost.items():
+        names = sorted(name for name, count in counts.items() if count)
+        found += of_log(sum(counts.values()), many[app], names)
+    return found
 
 
 def _logs_each(trials: "dict[str, list[bool]]") -> bool:

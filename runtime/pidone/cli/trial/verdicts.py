@@ -84,7 +84,7 @@ def of_stall(
 ) -> list[Finding]:
     """A stdout that nobody reads; the longest trial also shows how many bytes the app has `grown` by."""
     found = reasons.crashed(seen)
-    tally = known.unexplained(seen.tally)
+    tally = known.unexplained(seen.tally).without({Saw.REFUSED})  # by one that does not listen yet
     if tally.failed and not found:
         what = f"with a stdout that blocked for {seconds:.0f} s: {tally.described()}"
         found.append(Finding(Level.FAILED, what, "the app waits for its log: log less, or through a queue"))
