@@ -118,12 +118,16 @@ def _app(found: Sorted, spec: AppSpec, values: "_Values", cwd: str | None) -> Ma
             app[entry.spelling] = values.of(tables.ENV, variables)
     if cwd:
         app["cwd"] = values.literal(cwd)
-    return in_order({**app, **(_meant(app, spec) if values.is_pm2s and values.is_strict_next else {})})
+    return in_order({**app, **_meant(app, spec, values)})
 
 
-def _meant(app: Mapping[str, object], spec: AppSpec) -> Mapping[str, object]:
-    """What a PM2 file means without saying it, and TOML does not."""
-    meant: dict[str, object] = {"logs_by_id": True} if spec.logs_by_id else {}
+def _meant(app: Mapping[str, object], spec: AppSpec, values: "_Values") -> Mapping[str, object]:
+    """What a file means without saying it, and the new one would not."""
+    has_files = spec.out_file or spec.error_file or spec.log_file
+    by_id = bool(has_files) and not spec.merge_logs and not values.is_strict_next
+    meant: dict[str, object] = {} if spec.logs_by_id == by_id else {"logs_by_id": spec.logs_by_id}
+    if not (values.is_pm2s and values.is_strict_next):
+        return meant
     meant |= {"name": escape(spec.name)} if spec.shared_name else {}
     env, counted = app.get("env", {}), spec.increment_var or ""
     if counted in spec.env and isinstance(env, Mapping) and not str(env.get(counted, "")).isdigit():
