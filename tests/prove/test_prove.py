@@ -60,11 +60,12 @@ def test_a_server_that_binds_twice_is_told_so(tmp_path: Path) -> None:
 
 
 def test_who_waits_for_clients_is_told_so(tmp_path: Path) -> None:
-    """Not that it ignores SIGTERM. On a machine that is too busy to tell it is only a warning."""
+    """Not that it ignores SIGTERM. On a machine that is too busy its clients are too slow to hold it up."""
     app = server(free_port(), "waits for clients", instances=1, keys='share = "none"')
     _, report = prove(tmp_path, app, "--trial", "standstill")
     (stop,) = (step for step in report["steps"] if step["name"] == "stop")
-    assert "connections were open when it had to be killed after 3 s" in str(stop["findings"])
+    assert "it hears SIGTERM" in str(stop["findings"])
+    assert "had to be killed after" in str(stop["findings"])
     assert "ignores" not in str(stop["findings"])
 
 
