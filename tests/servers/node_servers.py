@@ -197,6 +197,19 @@ process.on('SIGTERM', async () => { await server.stop(); process.exit(0); });
         loses=_NEW,
     ),
     Server(
+        name="Elysia",
+        need=node("servers-elysia", "bun", "elysia"),
+        command=("{modules}/bun/bin/bun.exe", "app.ts"),
+        files={
+            "app.ts": """
+const { Elysia } = require(process.env.NODE_PATH + '/elysia');
+const app = new Elysia().get('/', () => `${process.pid} up`).listen(+process.env.PORT!);
+process.on('SIGTERM', async () => { await app.stop(); process.exit(0); });
+"""
+        },
+        loses=_NEW,
+    ),
+    Server(
         name="Deno.serve",
         need=node("servers-deno", "deno"),
         command=("{modules}/.bin/deno", "run", "-A", "app.ts"),
