@@ -163,7 +163,8 @@ function show(app, many) {
   put(parts.cpu, `CPU ${Math.round(sum("cpu_percent"))}%`);
   put(parts.memory, `${size(sum("memory_bytes"))}${limit ? ` of ${size(limit)}` : ""}`);
   put(parts.restarts, `${app.restarts} restarts`);
-  put(parts.why, app.why ? reasons(app) : app.next_run ? `next run ${app.next_run.slice(0, 16).replace("T", " ")}` : "");
+  parts.state.title = app.why; // of what nobody wants to run a line is enough
+  put(parts.why, sick ? reasons(app) : app.next_run ? `next run ${app.next_run.slice(0, 16).replace("T", " ")}` : "");
   parts.root.classList.toggle("sick", sick);
   unfold(key, unfolded.get(key) ?? (sick || !many));
   if (!parts.inside.hidden) fill(app, parts);
