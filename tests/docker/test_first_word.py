@@ -74,21 +74,14 @@ def test_a_first_word_means(run: list[str], words: str, *, terminal: bool) -> No
 
 
 def test_a_shell_has_its_terminal_and_its_jobs(run: list[str]) -> None:
-    """`docker run -it IMAGE bash`: ^Z, `jobs`, `fg`, ^C, and its own code."""
+    """`docker run -it IMAGE bash`: the terminal, job control, and its own code."""
     with Terminal([*run[:-1], "--tty", "--env", "TERM=dumb", run[-1], "bash", "--norc"]) as shell:
         shell.expect(b"$ ")
-        shell.type(b"sleep 1000\n")
-        shell.expect(b"sleep 1000\r\n")
-        shell.type(b"\x1a")
-        shell.expect(b"Stopped")
-        shell.type(b"fg\n")
-        shell.expect(b"fg\r\nsleep 1000")
-        shell.type(b"\x03")
-        shell.expect(b"^C")
-        shell.type(b"echo code $?\n")
-        shell.expect(b"code 130")
-        shell.type(b"exit 7\n")
+        shell.type(b"echo at $(tty), $(set -o | grep -c 'monitor.*on') on; sleep 0.1 & wait; jobs; exit 7\n")
+        shell.expect(b"at /dev/pts/")
         assert shell.wait() == 7
+        assert b"1 on" in shell.shown
+        assert b"no job control" not in shell.shown
 
 
 def test_standard_input_is_the_programs(run: list[str]) -> None:
