@@ -67,7 +67,8 @@ if HABIT == "leaves a lock":
 if HABIT == "leaves a child":
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
 SERVER = Server(("127.0.0.1", PORT), Handler)
-Handler.timeout = 1  # an idle kept connection holds nobody up at the end
+# An idle kept connection holds nobody up at the end.
+Handler.timeout = 30 if HABIT == "waits for clients" else 1
 signal.signal(signal.SIGTERM, signal.SIG_IGN if HABIT == "ignores SIGTERM" else end)
 SERVER.serve_forever(0.05)
 SERVER.server_close()
