@@ -444,7 +444,7 @@ PM2_SAYS = {
     "logs --nostream --lines 9": (0, "2|flour | white\n"),
     "logs flour --err --nostream": (0, "2|flour | dark\n"),
     "logs flour --out --raw --nostream --lines 1": (0, "\nwhite\n"),
-    "logs flour --nostream --json --lines=1": (0, '"process_id": 2, "app_name": "flour"}\n'),
+    "logs flour --nostream --json --lines=1": (0, '"process_id":2,"app_name":"flour"}\n'),
     "logs nobody --nostream": (0, "[TAILING] Tailing last 15 lines for [nobody] process "),
     "reloadLogs": (0, "Reloading all logs...\nAll logs reloaded\n"),
     "delete 0": (1, "only the whole of api can be deleted"),
