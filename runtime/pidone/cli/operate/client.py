@@ -1,14 +1,12 @@
-"""HTTP over the control socket, for commands: one connection per request, everything with a time limit.
-
-HTTP/1.0, whose answers end with the connection: the body is what follows the head, and h11, which takes an
-eighth of the CPU time of `pidone ls` to import, has nothing to do here. The runtime's side is h11's.
-"""
+"""HTTP over the control socket, for commands: one connection per request, everything with a time limit."""
 
 import json
 import os
 import socket
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Self
+
+import h11
 
 from pidone.control import peers, socket_file
 from pidone.errors import ControlError
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
 
 TIMEOUT: "Final[Seconds]" = 15.0
 _MOST_BYTES: Final = 64 * 1024 * 1024
-_MOST_HEAD_BYTES: Final = 64 * 1024
 
 _UNRESERVED: Final = frozenset(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
@@ -76,8 +73,8 @@ class Client:
     def probe(self, name: str) -> tuple[bool, str]:
         """Whether a probe says yes, and what it says. Raises CommandError."""
         with self._connect() as sock:
-            status, begun = self._ask(sock, "GET", f"/{name}", b"")
-            return status == 200, self._body(sock, begun).decode(errors="replace")
+            response, wire = self._ask(sock, "GET", f"/{name}", b"")
+            return response.status_code == 200, self._body(sock, wire).decode(errors="replace")
 
     def request(
         self,
@@ -90,14 +87,14 @@ class Client:
         """One exchange. Raises CommandError with what the runtime said."""
         data = b"" if body is None else json.dumps(body).encode()
         with self._connect() as sock:
-            status, begun = self._ask(sock, method, _target(segments, query or {}), data)
-            text = self._body(sock, begun)
+            response, wire = self._ask(sock, method, _target(segments, query or {}), data)
+            text = self._body(sock, wire)
         try:
             value = json.loads(text)
         except ValueError:
             raise CommandError(f"{self.path} does not speak pidone's language") from None
-        if status >= 400:
-            raise _refusal(status, value)
+        if response.status_code >= 400:
+            raise _refusal(response.status_code, value)
         return value
 
     def stream(self, *segments: str, **query: str) -> Iterator[tuple[str, str]]:
@@ -113,16 +110,16 @@ class Client:
         """The same in lots, as they come; another thread may close them. Raises CommandError."""
         sock = self._connect()
         try:
-            status, begun = self._ask(sock, "GET", _target(segments, query), b"")
-            refusal = None if status == 200 else json.loads(self._body(sock, begun))
+            response, wire = self._ask(sock, "GET", _target(segments, query), b"")
+            refusal = None if response.status_code == 200 else json.loads(self._body(sock, wire))
             sock.settimeout(None)
         except BaseException:
             sock.close()
             raise
         if refusal is not None:
             sock.close()
-            raise _refusal(status, refusal)
-        return Events(sock, self._chunks(sock, begun))
+            raise _refusal(response.status_code, refusal)
+        return Events(sock, self._chunks(sock, wire))
 
     def _connect(self) -> socket.socket:
         try:
@@ -131,48 +128,52 @@ class Client:
             code = NOT_PERMITTED if isinstance(error, PermissionError) else NO_RUNTIME
             raise CommandError(f"{self.path}: {error.strerror or error}", code) from None
 
-    def _ask(self, sock: socket.socket, method: str, target: str, body: bytes) -> tuple[int, bytes]:
-        """The answer's status, and as much of its body as came with the head. Raises CommandError."""
-        head = f"{method} {target} HTTP/1.0\r\nhost: pidone\r\ncontent-length: {len(body)}\r\n\r\n"
-        said = b""
+    def _ask(
+        self, sock: socket.socket, method: str, target: str, body: bytes
+    ) -> tuple[h11.Response, h11.Connection]:
+        wire = h11.Connection(h11.CLIENT)
+        headers = [("host", "pidone"), ("connection", "close"), ("content-length", str(len(body)))]
+        data = wire.send(h11.Request(method=method, target=target, headers=headers)) or b""
+        data += (wire.send(h11.Data(data=body)) or b"") + (wire.send(h11.EndOfMessage()) or b"")
         try:
-            sock.sendall(head.encode() + body)
-            while b"\r\n\r\n" not in said and len(said) < _MOST_HEAD_BYTES:
-                if not (part := sock.recv(65536)):
-                    raise CommandError("the runtime hung up", NO_RUNTIME)
-                said += part
+            sock.sendall(data)
+            while True:
+                event = wire.next_event()
+                if event is h11.NEED_DATA:
+                    if not (part := sock.recv(65536)):
+                        raise CommandError("the runtime hung up", NO_RUNTIME)
+                    wire.receive_data(part)
+                elif isinstance(event, h11.Response):
+                    return event, wire
         except TimeoutError:
             raise CommandError(f"no answer within {self._timeout:g} s", NO_RUNTIME) from None
         except OSError as error:
             raise CommandError(f"{self.path}: {error}", NO_RUNTIME) from None
-        first, _, begun = said.partition(b"\r\n\r\n")
-        version, _, rest = first.partition(b" ")
-        if not version.startswith(b"HTTP/1.") or not rest[:3].isdigit():
-            raise CommandError(f"{self.path} does not speak HTTP", NO_RUNTIME)
-        return int(rest[:3]), begun
+        except h11.RemoteProtocolError as error:
+            raise CommandError(f"{self.path} does not speak HTTP: {error}", NO_RUNTIME) from None
 
-    def _body(self, sock: socket.socket, begun: bytes) -> bytes:
+    def _body(self, sock: socket.socket, wire: h11.Connection) -> bytes:
         body = bytearray()
-        for chunk in self._chunks(sock, begun):
+        for chunk in self._chunks(sock, wire):
             body += chunk
             if len(body) > _MOST_BYTES:
                 raise CommandError("the answer is too long")
         return bytes(body)
 
-    def _chunks(self, sock: socket.socket, begun: bytes) -> Iterator[bytes]:
-        """The body as it comes, until the runtime hangs up, or ends in the middle of a stream."""
-        part = begun or self._part(sock)
-        while part:
-            yield part
-            part = self._part(sock)
-
-    def _part(self, sock: socket.socket) -> bytes:
+    def _chunks(self, sock: socket.socket, wire: h11.Connection) -> Iterator[bytes]:
         try:
-            return sock.recv(65536)
+            while True:
+                event = wire.next_event()
+                if event is h11.NEED_DATA:
+                    wire.receive_data(sock.recv(65536))
+                elif isinstance(event, h11.Data):
+                    yield bytes(event.data)
+                elif isinstance(event, h11.EndOfMessage | h11.ConnectionClosed):
+                    return
         except TimeoutError:
             raise CommandError(f"no answer within {self._timeout:g} s", NO_RUNTIME) from None
-        except OSError:
-            return b""
+        except (OSError, h11.RemoteProtocolError):
+            return  # the runtime ended in the middle of a stream
 
 
 class Events:
