@@ -250,9 +250,14 @@ class Judge:
 
     def _is_needed(self, main: Main) -> bool:
         """Whether anything is left of who depends on it, and may need it until its own end."""
-        specs = (*self.wishes.ecosystem.apps, *(each.spec for each in self.live()))  # deleted ones live on
+        there = [each.mark for each in self._world.kernel.procs.values()]
+        # Deleted ones live on, and what they have left behind.
+        specs = (
+            *self.wishes.ecosystem.apps,
+            *(self._mains[mark].spec for mark in there if mark in self._mains),
+        )
         names = {each.name for each in specs for d in each.depends_on if d.app == main.app}
-        left = (each.mark.partition("/")[2].rpartition(":") for each in self._world.kernel.procs.values())
+        left = (mark.partition("/")[2].rpartition(":") for mark in there)
         if any(slot.rpartition(":")[0] in names for slot, _, _ in left):
             return True
         facts = self._runtime.apps()
