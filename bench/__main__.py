@@ -6,6 +6,7 @@ A benchmark is a module `bench/bench_<name>.py` with `def run() -> Iterable[Figu
 import argparse
 import difflib
 import importlib
+import signal
 import sys
 from pathlib import Path
 
@@ -28,7 +29,9 @@ def wanted() -> list[str]:
 def main() -> int:
     """Run and print; exit code 1 if a target was missed."""
     missed = 0
-    for name in wanted():
+    names = wanted()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what has been started ends with it
+    for name in names:
         print(f"== {name}", flush=True)
         for figure in importlib.import_module(f"bench.bench_{name}").run():
             print(figure.line(), flush=True)
