@@ -51,6 +51,8 @@ _TYPES: Final = (
 """What only TypeScript has."""
 JAVASCRIPT: Final = (
     Remedy("SyntaxError", _TYPOGRAPHIC, "", _QUOTES.advice),
+    Remedy("private name", r"\"\s*#", "", "a comment begins with //"),
+    Remedy("RangeError", "", "", "it is nested too deeply, or a function calls itself without an end"),
     Remedy("SyntaxError", _TYPES, "", "this is TypeScript, whose name ends in .ts"),
     Remedy(r"\bmodules is not defined", "", "", "it is called module.exports"),
     Remedy(
