@@ -21,8 +21,8 @@ _TIMEVAL: Final = struct.Struct("ll")
 """`struct timeval` of socket(7)."""
 _MOST_LINKS: Final = 8
 _NAMES: Final = (b"pidone", b"pidone-direct", b"pm2-runtime", b"pm2-docker")
-_FIRST_WORDS: Final = 9
-"""An interpreter, its options, and the program: where a command line says that it is ours."""
+_FIRST_WORDS: Final = 12
+"""An interpreter, its options (bin/launcher.c), the program: where a command line says that it is ours."""
 
 
 class Peer(NamedTuple):

@@ -14,6 +14,8 @@ from pidone.ecosystem.values import Invalid
 from pidone.ecosystem.values.tables import HOOK_NAMES
 
 _WORD: Final = r"""[^\s"'=]+="[^"]*"|[^\s"'=]+='[^']*'|"[^"]*"|'[^']*'|\S+"""
+_COUNTED_BY_STATIC: Final = "PM2_SERVE_PORT"
+"""Of `serve`, which has a port to count from."""
 _SPLIT: Final = ("args", "interpreter_args", "ignore_watch")
 _NUMERIC: Final = r"\s*[+-]?([0-9.]+|max)[0-9,]*\s*"
 
@@ -105,7 +107,7 @@ def with_nulls(value: object) -> object:
 
 def first_of(name: str, text: str | None, scope: Scope) -> dict[str, str]:
     """What `increment_var` begins with, where its variable is none or no number: PM2 counts from 0 then."""
-    if text is not None and text.isascii() and text.isdigit():
+    if name == _COUNTED_BY_STATIC or (text is not None and text.isascii() and text.isdigit()):
         return {}
     what = "is not set" if text is None else f"is {shown(text)}, which is no number"
     scope.warn(f"increment_var: {name} {what}; it counts from 0, as under PM2", "increment_var")
