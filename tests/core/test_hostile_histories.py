@@ -199,7 +199,8 @@ def test_a_rollout_that_fails_after_it_was_scaled_and_the_file_went_back(tmp_pat
     with site(tmp_path, api) as it:
         it.write({**api, "args": ["-c", "sleep 0.5; exit 1"]})
         assert post(it, "api", "scale", {"instances": 4}) == 200
-        it.write(api)
+        it.write(api, app("last"))
+        eventually(lambda: "last" in named(it), "the last file")
         settled(it, "api")
         eventually(lambda: set(it.states("api")) == {"online"}, "all online")
         assert len(it.states("api")) in (2, 4)
