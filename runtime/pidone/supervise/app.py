@@ -118,10 +118,12 @@ class App:
     @property
     def is_settled(self) -> bool:
         """Whether nothing that was asked for is under way: who does not rest serves, or waits to restart."""
-        reload = self.wanted.reload
+        wanted = self.wanted
         return (
             not self.actual.leaving
-            and (reload is None or reload.state is not ReloadState.RUNNING)
+            and wanted.rollout is None
+            and wanted.exchange is None
+            and (wanted.reload is None or wanted.reload.state is not ReloadState.RUNNING)
             and all(i.state in _SETTLED or i.state.is_final for i in self.instances.values())
             and not plan(self.wanted, self.actual, self._world.clock.time()).steps
         )
