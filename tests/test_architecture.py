@@ -121,7 +121,7 @@ def test_folders_read_like_a_table_of_contents() -> None:
 
 
 _FILES_IN_A_ROW = 21
-_LINES_OF_A_FILE = 650
+_LINES_OF_A_FILE = 500
 
 
 def test_a_class_has_a_name_of_its_own() -> None:

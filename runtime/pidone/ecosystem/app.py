@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from pidone.ecosystem import environment, keys, pm2
+from pidone.ecosystem import consistency, environment, keys, pm2
 from pidone.ecosystem.document import NODE_PATH, Document
 from pidone.ecosystem.entries import (
     Entry,
@@ -26,9 +26,8 @@ from pidone.ecosystem.programs.program import Program, ProgramRequest
 from pidone.ecosystem.programs.program import resolve as resolve_program
 from pidone.ecosystem.programs.stopping import graceful_signal
 from pidone.ecosystem.references import UnsetVariableError, expand, expand_app
-from pidone.ecosystem.spec import AppSpec, ExecMode, KillMode, MemoryShare, Readiness, Seconds
+from pidone.ecosystem.spec import AppSpec, ExecMode, KillMode, Readiness, Seconds
 from pidone.ecosystem.values import kinds, tables, watching
-from pidone.ecosystem.values.quantities import write_size
 from pidone.ecosystem.values.rights import Account, credentials
 from pidone.ecosystem.values.tables import HOOK_NAMES
 from pidone.masked_args import mask_args
@@ -41,7 +40,6 @@ TIME_FORMAT: Final = "YYYY-MM-DDTHH:mm:ss"
 _TARGET: Final = r"all|\d+|.+:\d+|.+/.+|/.*/"
 """What commands take for something else than a name."""
 _LONGEST_NAME: Final = 200
-_SHORTEST_INTERVAL: Final = 0.05
 _USER_NAMES: Final = ("USER", "LOGNAME")
 _FIELDS: Final = frozenset(AppSpec.field_names())
 _LOG_FILES: Final = ("out_file", "error_file", "log_file")
@@ -168,8 +166,8 @@ class Reader:
                 result.pop("restart_delay")
             else:
                 scope.warn("restart_delay comes on top of exp_backoff_restart_delay", "restart_delay")
-        _check_memory(values, scope)
-        _check_age(values, result, scope)
+        consistency.check_memory(values, scope)
+        consistency.check_age(values, result, scope)
         result |= _scheduled(values, scope)
         return AppSpec(
             **{
@@ -482,16 +480,6 @@ def _logs(
     return found
 
 
-def _check_age(values: Mapping[str, Any], result: Mapping[str, Any], scope: Scope) -> None:
-    ready_within = result.get("listen_timeout", AppSpec.listen_timeout)
-    if "max_age" in values and values["max_age"] <= ready_within:
-        scope.error(
-            f"max_age must be longer than listen_timeout ({ready_within:g} s): "
-            "instances would be replaced as soon as they are ready",
-            "max_age",
-        )
-
-
 def _scheduled(values: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
     """A job runs when its time has come, and only then."""
     if not values.get("schedule"):
@@ -500,22 +488,3 @@ def _scheduled(values: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
         if values.get(key):
             scope.warn(f"{key} has no effect beside schedule: a job that ends is not {what}", key)
     return {"autorestart": False, "essential": False}
-
-
-def _check_memory(values: Mapping[str, Any], scope: Scope) -> None:
-    soft, hard = values.get("memory_soft_limit"), values.get("max_memory_restart")
-    if isinstance(soft, MemoryShare) and isinstance(hard, MemoryShare):
-        above = soft.per_instance == hard.per_instance and soft.fraction > hard.fraction
-    else:
-        above = isinstance(soft, int) and isinstance(hard, int) and soft > hard
-    if above:
-        scope.error(
-            f"memory_soft_limit ({write_size(soft)}) is above max_memory_restart ({write_size(hard)})",
-            "memory_soft_limit",
-        )
-    if values.get("memory_interval", _SHORTEST_INTERVAL) < _SHORTEST_INTERVAL:
-        scope.error(
-            f"memory_interval must be {_SHORTEST_INTERVAL * 1000:g}ms or more: "
-            "pidone would be busy with nothing but measuring",
-            "memory_interval",
-        )

@@ -1,14 +1,15 @@
-"""What can only be wrong between apps, or between them and the whole: names, dependencies, ports, time."""
+"""What can only be wrong between two: keys of an app, apps, or an app and the whole."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 from pidone.ecosystem.problems import Scope, did_you_mean, shown
-from pidone.ecosystem.spec import AppSpec, Condition, Listen, RuntimeSpec, Seconds
+from pidone.ecosystem.spec import AppSpec, Condition, Listen, MemoryShare, RuntimeSpec, Seconds
 from pidone.ecosystem.stopping import stop_time
-from pidone.ecosystem.values.quantities import write_duration
+from pidone.ecosystem.values.quantities import write_duration, write_size
 
+_SHORTEST_INTERVAL: Final = 0.05
 _ANY: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104  # compared, not bound
 
 
@@ -183,3 +184,34 @@ def spelt(listen: Listen) -> str:
     host = f"[{listen.host}]" if ":" in listen.host else listen.host
     text = f"{host}:{listen.port}" if host else str(listen.port)
     return text + ("/udp" if listen.kind == "udp" else "")
+
+
+def check_age(values: Mapping[str, Any], result: Mapping[str, Any], scope: Scope) -> None:
+    """An app that is replaced before it is ready never is."""
+    ready_within = result.get("listen_timeout", AppSpec.listen_timeout)
+    if "max_age" in values and values["max_age"] <= ready_within:
+        scope.error(
+            f"max_age must be longer than listen_timeout ({ready_within:g} s): "
+            "instances would be replaced as soon as they are ready",
+            "max_age",
+        )
+
+
+def check_memory(values: Mapping[str, Any], scope: Scope) -> None:
+    """The soft limit comes before the hard one, and measuring costs something."""
+    soft, hard = values.get("memory_soft_limit"), values.get("max_memory_restart")
+    if isinstance(soft, MemoryShare) and isinstance(hard, MemoryShare):
+        above = soft.per_instance == hard.per_instance and soft.fraction > hard.fraction
+    else:
+        above = isinstance(soft, int) and isinstance(hard, int) and soft > hard
+    if above:
+        scope.error(
+            f"memory_soft_limit ({write_size(soft)}) is above max_memory_restart ({write_size(hard)})",
+            "memory_soft_limit",
+        )
+    if values.get("memory_interval", _SHORTEST_INTERVAL) < _SHORTEST_INTERVAL:
+        scope.error(
+            f"memory_interval must be {_SHORTEST_INTERVAL * 1000:g}ms or more: "
+            "pidone would be busy with nothing but measuring",
+            "memory_interval",
+        )

@@ -19,13 +19,9 @@ from pidone.supervise.collaborators import Process, World
 from pidone.supervise.deadline import Deadline
 from pidone.supervise.instances.incarnation import Incarnation, Numbers
 from pidone.supervise.instances.lifecycle import Pending
-from pidone.supervise.instances.restart import Fate, RestartPolicy
+from pidone.supervise.instances.restart import ON_TIME, SPAWN_RETRY_AFTER, Fate, RestartPolicy
 from pidone.supervise.instances.states import Event, Goal, State
 
-SPAWN_RETRY_AFTER: Final[Seconds] = 0.1
-"""Least delay after a failed fork or exec: whatever is missing will not be there within the same turn."""
-ON_TIME: Final = "schedule"
-"""The reason of a start that is a job's next run."""
 KILL_AGAIN: Final[Seconds] = 2.0
 """Between two SIGKILLs, should one not have reached everybody: what could not be seen may be seen later."""
 

@@ -14,6 +14,10 @@ from pidone.ecosystem.spec import AppSpec, Seconds
 from pidone.init.reaper import ExitStatus
 from pidone.record import Record
 
+ON_TIME: Final = "schedule"
+"""The reason of a start that is a job's next run."""
+SPAWN_RETRY_AFTER: Final[Seconds] = 0.1
+"""Least delay after a failed fork or exec: whatever is missing will not be there within the same turn."""
 BACKOFF_FACTOR: Final = 1.5
 BACKOFF_JITTER: Final = 0.1
 """Share by which a growing delay may be off in either direction, so that instances do not restart in step."""

@@ -8,7 +8,7 @@ from pidone.ecosystem.cron import parse_schedule
 from pidone.ecosystem.spec import AppSpec
 from pidone.host.timezones import find_timezone, local_timezone
 from pidone.supervise.app import App
-from pidone.supervise.instances.instance import ON_TIME
+from pidone.supervise.instances.restart import ON_TIME
 from pidone.supervise.times.schedule import Due, RunDecision, Runs, Timetable
 from pidone.supervise.wanted import Replacement
 
