@@ -7,9 +7,11 @@ import resource
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import FunctionType
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -48,6 +50,30 @@ def test_a_long_text_is_looked_at_in_a_child_that_ends(pattern: str) -> None:
             assert bounded.attempt_apart(lambda text: b"%d" % bool(search(text)), text) in (b"0", b"1")
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < ENOUGH_S
     assert _children() == had
+
+
+def test_what_garbage_calls_is_not_broken_off() -> None:
+    """Nobody would hear of it there, and whatever it was about to do would be left half done."""
+    done: list[bool] = []
+
+    def finalize() -> None:
+        until = time.process_time() + 0.2
+        while time.process_time() < until:
+            sum(range(1000))
+        done.append(True)
+
+    finalizer = FunctionType(
+        finalize.__code__, {**globals(), "__name__": "elsewhere"}, "finalize", None, finalize.__closure__
+    )
+
+    def look() -> None:
+        weakref.finalize(BoundedSearch(bool), finalizer)
+        while True:
+            sum(range(1000))
+
+    with pytest.raises(SearchTooLongError):
+        BoundedSearch(bool).attempt(look)
+    assert done == [True]
 
 
 def test_what_a_child_finds_comes_back_whole() -> None:

@@ -56,6 +56,8 @@ class BoundedSearch:
         self._credit_s = _CREDIT_S
         self._credit_at = clock()
         self._is_looking = False
+        self._module = ""
+        """Where what looks has been written."""
 
     def attempt(self, look: "Callable[[*_Args], _Found]", *args: *_Args) -> _Found:
         """What `look` returns. It may be broken off anywhere, and so should change nothing but its own.
@@ -95,6 +97,7 @@ class BoundedSearch:
         return found
 
     def _timed(self, look: "Callable[[*_Args], _Found]", args: "tuple[*_Args]") -> _Found:
+        self._module = getattr(look, "__module__", "")
         try:
             before = signal.signal(signal.SIGVTALRM, self._expire)
         except ValueError:  # another thread; the runtime has one
@@ -111,14 +114,19 @@ class BoundedSearch:
             signal.signal(signal.SIGVTALRM, before or signal.SIG_DFL)
 
     def _set_timer(self, seconds: "Seconds") -> None:
-        """Again and again: whoever collects garbage just then would swallow what is raised once."""
+        """Again and again: the first time may come where nothing can be raised."""
         try:
             signal.setitimer(signal.ITIMER_VIRTUAL, seconds, seconds)
         except OSError as error:  # a sandbox refuses it: not to look at all would be no better
             self._tell(f"patterns have no limit of time here: setitimer: {error.strerror}")
 
-    def _expire(self, _number: int, _frame: "FrameType | None") -> None:
-        if self._is_looking:
+    def _expire(self, _number: int, frame: "FrameType | None") -> None:
+        """Only in the code that looks: within what garbage calls, it would be lost, and do harm."""
+        if (
+            self._is_looking
+            and frame is not None
+            and frame.f_globals.get("__name__") in (self._module, __name__)
+        ):
             raise SearchTooLongError
 
     def _is_resting(self) -> bool:
