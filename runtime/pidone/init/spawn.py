@@ -15,7 +15,6 @@ import os
 import resource
 import select
 from collections.abc import Callable, Iterator, Mapping
-from io import FileIO
 from typing import Final, NoReturn
 
 from pidone.csignal import signal
@@ -192,7 +191,7 @@ def _fork(plan: SpawnPlan) -> int:
 
     with _descriptors(plan) as wanted:
         failure_read, failure_write = os.pipe()
-        with open(failure_read, "rb", buffering=0) as failure:
+        try:
             # A signal between fork and exec would run our handlers in the child and be counted in the parent.
             keep_out()
             try:
@@ -205,11 +204,13 @@ def _fork(plan: SpawnPlan) -> int:
                 let_in()
                 close(failure_write)
             try:
-                report = _read_report(failure, failure_write)
+                report = _read_report(failure_read, failure_write)
             except OSError:  # whether it runs is not known, so it must not: nobody would be its owner
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
                 raise
+        finally:
+            close(failure_read)  # whatever that answers: the program runs already
     if report:
         os.waitpid(pid, 0)  # it ends right after its report, and nobody else knows it yet
         number, _, step = report.decode(errors="replace").partition(" ")
@@ -217,7 +218,7 @@ def _fork(plan: SpawnPlan) -> int:
     return pid
 
 
-def _read_report(failure: FileIO, ours: int) -> bytes:
+def _read_report(failure: int, ours: int) -> bytes:
     """What the child says that it cannot do; it ends when exec closes the child's side. Raises OSError.
 
     `ours` is our own side, closed already: should it be open still, then that would never end.
@@ -226,7 +227,7 @@ def _read_report(failure: FileIO, ours: int) -> bytes:
     poll.register(failure, select.POLLIN)
     while not poll.poll(_PATIENCE_MS):
         close(ours)  # nothing has been opened since, so the number is nobody else's
-    return failure.read(_FAILURE_BYTES) or b""
+    return os.read(failure, _FAILURE_BYTES)
 
 
 def _become(plan: SpawnPlan, wanted: Mapping[int, int], failure: int) -> NoReturn:
