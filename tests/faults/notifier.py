@@ -25,7 +25,7 @@ _LOAD, _EQUALS, _RETURN = 0x20, 0x15, 0x06  # BPF_LD|BPF_W|BPF_ABS, BPF_JMP|BPF_
 _ALLOW, _NOTIFY = 0x7FFF0000, 0x7FC00000
 _SECCOMP, _PIDFD_OPEN, _PIDFD_GETFD = 317, 434, 438
 _SET_MODE_FILTER, _NEW_LISTENER, _WAIT_KILLABLE = 1, 1 << 3, 1 << 5
-_PR_SET_NO_NEW_PRIVS = 38
+_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 _RECEIVE, _SEND = (
     0xC0502100,
     0xC0182101,
@@ -132,10 +132,12 @@ class Notifier:
         if os.geteuid():
             libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         go = self._go
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # or it would wait for ever for somebody who has gone
         if libc.syscall(_SECCOMP, _SET_MODE_FILTER, _NEW_LISTENER | _WAIT_KILLABLE, filter_) != _LISTENER:
             os._exit(97)
         while not go[0]:  # no call may be made before somebody answers
             pass
+        libc.prctl(_PR_SET_PDEATHSIG, 0)
         os.execve(argv[0], list(argv), env)
 
     # -- the thread ------------------------------------------------------------------------------------
