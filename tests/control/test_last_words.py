@@ -5,6 +5,7 @@ import json
 import pytest
 
 from pidone.control.answers.last_words import last_words, telling
+from pidone.control.answers.log_query import choose
 
 NODE = r"""
 node:events:497
@@ -114,3 +115,11 @@ def test_an_error_within_a_record_is_found() -> None:
     """As pino and winston put it."""
     said = records({"pid": 7, "stream": "stdout", "level": "error", "err": {"message": "timed out"}})
     assert last_words(said, lambda _pid: True) == "timed out"
+
+
+def test_what_is_nested_without_end_harms_nobody() -> None:
+    """All of `ls` would fail by one line of one app."""
+    deep = b'{"pid":7,"stream":"stderr","err":' + b'{"err":' * 990 + b'"x"' + b"}" * 991 + b"\n"
+    said = records({"pid": 7, "stream": "stderr", "message": "Error: readable"})
+    assert last_words(said + deep, lambda _pid: True) == "Error: readable"
+    assert not choose({"level": "error"}, 0.0)(deep.decode())

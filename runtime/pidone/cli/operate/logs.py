@@ -3,7 +3,6 @@
 A pattern is tried here and not by the runtime: some take for ever on some lines, and process 1 has no time.
 """
 
-import json
 import os
 import re
 import shutil
@@ -17,6 +16,7 @@ from pidone.cli.operate.client import Client, CommandError
 from pidone.cli.operate.suggestions import complete_apps
 from pidone.cli.options import TARGETS, Argument, CommandSet, client, socket_option
 from pidone.logs.escape import printable
+from pidone.logs.fields import fields_of
 from pidone.logs.formats.choice import wants_colour
 from pidone.logs.formats.text import Console
 from pidone.logs.levels import LEVELS
@@ -108,7 +108,7 @@ def _fitting(pattern: str) -> Callable[[str], bool]:
         raise CommandError(f"--grep: expected a regular expression ({error})", os.EX_USAGE) from None
 
     def fits(record: str) -> bool:
-        return bool(search(str(json.loads(record).get("message", ""))) or search(record))
+        return bool(search(str(fields_of(record).get("message", ""))) or search(record))
 
     return fits if pattern else lambda _: True
 
@@ -119,7 +119,12 @@ def _show() -> Callable[[str], str]:
         return printable
     width = shutil.get_terminal_size().columns
     console = Console(colour=wants_colour(sys.stdout.fileno()), width=width)
-    return lambda record: console.record(json.loads(record))
+
+    def show(record: str) -> str:
+        fields = fields_of(record)
+        return console.record(fields) if fields else printable(record)
+
+    return show
 
 
 def _follow(runtime: Client, query: dict[str, str], fits: Callable[[str], bool], *, as_json: bool) -> None:

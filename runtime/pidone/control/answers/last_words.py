@@ -4,11 +4,11 @@ Programs print that in their own ways: Python ends with it, Node, Java, .NET and
 with a stack, Go and Rust add advice and goroutines.
 """
 
-import json
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
+from pidone.logs.fields import fields_of
 from pidone.logs.levels import of_fields
 
 _MOST_RECORDS: Final = 40
@@ -56,7 +56,7 @@ def _lines(records: bytes, is_theirs: Callable[[int], bool]) -> list[str]:
     for number, record in enumerate(_backwards(records)):
         if number >= _MOST_RECORDS:
             break
-        fields = json.loads(record)
+        fields = fields_of(record)
         if "stream" not in fields or not is_theirs(fields.get("pid", 0)):
             continue
         if fields["stream"] == "stderr" or of_fields(fields) in _ERROR_LEVELS:
@@ -73,12 +73,11 @@ def _backwards(records: bytes) -> Iterator[bytes]:
         end = begin - 1
 
 
-def _text(fields: dict[str, Any], names: Collection[str] = _MESSAGES) -> str:
+def _text(fields: dict[str, Any]) -> str:
     """The message of a record; that of an error within it if there is no other."""
-    for name in names:
-        value = fields.get(name)
-        if isinstance(value, dict):
-            value = _text(value)
-        if isinstance(value, str) and value:
-            return value
+    for each in (fields, *(fields[name] for name in _MESSAGES if isinstance(fields.get(name), dict))):
+        for name in _MESSAGES:
+            value = each.get(name)
+            if isinstance(value, str) and value:
+                return value
     return ""

@@ -1,11 +1,11 @@
 """Picking records of the log: by app, stream, level and time. Texts are looked for by whoever asks."""
 
-import json
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 from pidone.control.http.messages import Refusal
+from pidone.logs.fields import fields_of
 from pidone.logs.levels import LEVELS, of_fields
 
 MOST_LINES: Final = 10_000
@@ -26,7 +26,7 @@ def choose(query: Mapping[str, str], now: float, picks: Collection[Pick] = ()) -
         return lambda _record: True
 
     def wanted(record: str) -> bool:
-        fields = json.loads(record)
+        fields = fields_of(record)
         return all(check(fields) for check in checks)
 
     return wanted

@@ -1,12 +1,12 @@
 """What happens and what the apps say, under the topics of PM2's bus (`launchBus`)."""
 
-import json
 import time
 from collections.abc import Callable
 from typing import Any, Final
 
 from pidone.control.answers.views import app_view
 from pidone.control.pm2.lists import entry
+from pidone.logs.fields import fields_of
 from pidone.logs.history import Follower
 from pidone.supervise.app import App
 from pidone.supervise.instances.instance import Instance
@@ -103,7 +103,7 @@ class Bus:
         if self._follower is None:
             return
         for line in self._follower.take().splitlines():
-            record = json.loads(line)
+            record = fields_of(line)
             topic = _STREAMS.get(record.get("stream", ""))
             if topic and "app" in record:
                 key = self._key_of(record["app"])

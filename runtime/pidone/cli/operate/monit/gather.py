@@ -1,6 +1,5 @@
 """Asks the runtime, in threads of its own, so that no key ever waits for an answer."""
 
-import json
 import queue
 import threading
 import time
@@ -16,6 +15,7 @@ from pidone.cli.operate.monit.state import CommandRequest, Description, Snapshot
 from pidone.cli.operate.table import harmless
 from pidone.ecosystem.spec import Seconds
 from pidone.logs.escape import printable_word
+from pidone.logs.fields import fields_of
 from pidone.logs.formats.text import in_words
 from pidone.record import Record
 
@@ -159,7 +159,7 @@ def _counted(lines: Iterable[str]) -> tuple[str, ...]:
 
 def _message(record: str) -> str:
     """The words of a record of stderr; those of our own events stand in the timeline."""
-    fields = json.loads(record)
+    fields = fields_of(record)
     if "stream" not in fields:
         return ""
     hidden = ("app", "instance", "namespace", "pid", "stream", "timestamp", "level")

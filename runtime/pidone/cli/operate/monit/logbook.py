@@ -1,12 +1,12 @@
 """The lines of log that are kept, and which of them are to be seen; records are read when they are shown."""
 
-import json
 from typing import Any, Final
 
 from pidone.cli.operate.monit import cells
 from pidone.cli.operate.monit.cells import Line
 from pidone.cli.operate.monit.state import LEVELS, Screen
 from pidone.logs.escape import printable, printable_word
+from pidone.logs.fields import fields_of
 from pidone.logs.formats.text import in_words
 
 KEPT: Final = 5000
@@ -56,7 +56,7 @@ class Log:
         found: list[tuple[int, dict[str, Any]]] = []
         while number > self._first and len(found) < most:
             number -= 1
-            fields = json.loads(self._records[number - self._first])
+            fields = fields_of(self._records[number - self._first])
             if least and _SEVERITY.get(str(fields.get("level")), 1) < least:
                 continue
             if _is_of(fields, state):
