@@ -6,6 +6,7 @@ import pytest
 
 from pidone.control.answers.last_words import last_words, telling
 from pidone.control.answers.log_query import choose
+from pidone.logs.fields import fields_of
 
 NODE = r"""
 node:events:497
@@ -122,4 +123,7 @@ def test_what_is_nested_without_end_harms_nobody() -> None:
     deep = b'{"pid":7,"stream":"stderr","err":' + b'{"err":' * 990 + b'"x"' + b"}" * 991 + b"\n"
     said = records({"pid": 7, "stream": "stderr", "message": "Error: readable"})
     assert last_words(said + deep, lambda _pid: True) == "Error: readable"
+    for levels, is_read in ((50, True), (300, False), (990, False)):
+        nested = b'{"pid":7,"err":' + b'{"err":' * levels + b'"x"' + b"}" * (levels + 1)
+        assert bool(fields_of(nested)) is bool(fields_of(nested.decode())) is is_read
     assert not choose({"level": "error"}, 0.0)(deep.decode())
