@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -166,9 +167,11 @@ class Session:
         try:
             self._begin()
             self._loop.call_soon(_look_for_garbage)
+            sys.unraisablehook = self._unraisable
             self._turn()
         except Exception as error:  # noqa: BLE001 (the loop itself has failed: nobody may be left behind)
             self._failed(error)
+        sys.unraisablehook = sys.__unraisablehook__
         for close in (self._around.inbox.close, self._close_rooms, self._bury_the_last):
             try:
                 close()
@@ -213,6 +216,14 @@ class Session:
             self._broken_off(error)
         else:
             self._supervisor.faults.handle(loop, context)
+
+    def _unraisable(self, what: "sys.UnraisableHookArgs") -> None:
+        """An exception has nobody to be raised in: a finalizer's, or of the interpreter's write at a signal.
+
+        It may come in the middle of anything, so it is dealt with in a turn of its own.
+        """
+        if isinstance(what.exc_value, Exception):
+            self._loop.call_soon(self._supervisor.faults.caught, what.exc_value)
 
     def _fork_from(self, zygotes: "Zygotes") -> None:
         self._launcher.spawn_preloaded = zygotes.spawn
