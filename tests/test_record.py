@@ -1,7 +1,7 @@
 """Records behave like frozen dataclasses."""
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -53,6 +53,20 @@ def test_wrong_arguments_are_type_errors(arguments: dict[str, int], message: str
     """As with any call."""
     with pytest.raises(TypeError, match=message):
         Point(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Point(1, x=1), "x is given twice"),  # type: ignore[misc]
+        (lambda: Point(1, 2, 3), "positional"),  # type: ignore[call-arg]
+        (lambda: Point(1).but(z=2), "no field 'z'"),
+    ],
+)
+def test_so_are_wrong_positions_and_wrong_changes(make: Callable[[], Point], message: str) -> None:
+    """As with any call."""
+    with pytest.raises(TypeError, match=message):
+        make()
 
 
 def test_keyword_only_takes_no_positions() -> None:

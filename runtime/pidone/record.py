@@ -22,6 +22,10 @@ class _Computed:
         self.make = make
 
 
+_NOTHING: Final = _Computed(list)
+"""Of a field without a default."""
+
+
 def computed(*, factory: Callable[[], T]) -> T:
     """A default that is made anew for each record."""
     return cast("T", _Computed(factory))
@@ -35,6 +39,10 @@ class Record:
     """
 
     _fields: ClassVar[tuple[str, ...]] = ()
+    _known: ClassVar[frozenset[str]] = frozenset()
+    """The fields again, to look up."""
+    _needed: ClassVar[tuple[str, ...]] = ()
+    """Those without a plain default, which is found on the class when it is asked for."""
     _hidden: ClassVar[frozenset[str]] = frozenset()
     _kw_only: ClassVar[bool] = False
 
@@ -42,6 +50,10 @@ class Record:
         """Note the fields of a new class, those of its bases first."""
         names = [name for name, kind in cls.__annotations__.items() if "ClassVar" not in str(kind)]
         cls._fields = (*cls._fields, *(name for name in names if name not in cls._fields))
+        cls._known = frozenset(cls._fields)
+        cls._needed = tuple(
+            name for name in cls._fields if isinstance(getattr(cls, name, _NOTHING), _Computed)
+        )
         cls._hidden = cls._hidden | frozenset(hidden)
         cls._kw_only = kw_only
 
@@ -50,26 +62,24 @@ class Record:
         if values:
             if self._kw_only or len(values) > len(self._fields):
                 raise TypeError(f"{type(self).__name__}: too many positional arguments")
-            for name, value in zip(self._fields, values, strict=False):
-                if named.setdefault(name, value) is not value:
-                    raise TypeError(f"{type(self).__name__}: {name} is given twice")
-        fields = self._fields
-        for name in named:
-            if name not in fields:
-                raise TypeError(f"{type(self).__name__} has no field {name!r}")
-        if len(named) < len(fields):
-            for name in fields:
-                if name not in named:
-                    self._fill(name, named)
+            placed = dict(zip(self._fields, values, strict=False))
+            if not named.keys().isdisjoint(placed):
+                twice = next(name for name in placed if name in named)
+                raise TypeError(f"{type(self).__name__}: {twice} is given twice")
+            named.update(placed)
+        if not self._known.issuperset(named):
+            self._refuse(named)
+        for name in self._needed:
+            if name not in named:
+                default = getattr(type(self), name, _NOTHING)
+                if default is _NOTHING:
+                    raise TypeError(f"{type(self).__name__} needs {name!r}")
+                named[name] = default.make()
         self.__dict__.update(named)
 
-    def _fill(self, name: str, named: dict[str, Any]) -> None:
-        """Plain defaults are found on the class when they are asked for."""
-        default = getattr(type(self), name, self)
-        if default is self:
-            raise TypeError(f"{type(self).__name__} needs {name!r}")
-        if isinstance(default, _Computed):
-            named[name] = default.make()
+    def _refuse(self, named: Mapping[str, Any]) -> NoReturn:
+        unknown = next(name for name in named if name not in self._known)
+        raise TypeError(f"{type(self).__name__} has no field {unknown!r}")
 
     @classmethod
     def field_names(cls) -> tuple[str, ...]:
@@ -82,7 +92,11 @@ class Record:
 
     def but(self, **changes: Any) -> Self:
         """A copy in which these fields differ."""
-        return type(self)(**{**self.__dict__, **changes})
+        if not self._known.issuperset(changes):
+            self._refuse(changes)
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__, **changes)
+        return copy
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle, which knows no read-only mappings."""
@@ -100,10 +114,12 @@ class Record:
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return self is other or all(getattr(self, name) == getattr(other, name) for name in self._fields)
+        if self is other or self.__dict__ == other.__dict__:
+            return True
+        return all(getattr(self, name) == getattr(other, name) for name in self._fields)
 
     def __hash__(self) -> int:
-        return hash((type(self), *(getattr(self, name) for name in self._fields)))
+        return hash((type(self), *[getattr(self, name) for name in self._fields]))
 
     def __repr__(self) -> str:
         shown = (f"{name}={getattr(self, name)!r}" for name in self._fields if name not in self._hidden)

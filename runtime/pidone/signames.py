@@ -5,6 +5,9 @@ from pidone.csignal import signal
 _ALIASES = ("SIGCLD", "SIGIOT", "SIGPOLL")
 """Older names for SIGCHLD, SIGABRT and SIGIO: understood, never shown."""
 
+_shown: dict[int, str] = {}
+"""Names that were asked for: a stop asks for the same one of each instance."""
+
 
 def parse_signal(value: str | int) -> int:
     """The number of `TERM`, `SIGTERM`, `15`, `15` as an int, `RTMIN+3` or `SIGRTMAX-1`, in any case.
@@ -22,6 +25,12 @@ def parse_signal(value: str | int) -> int:
 
 def signal_name(number: int) -> str:
     """`SIGTERM`, `SIGRTMIN+3`; `SIG33` for numbers that have no name."""
+    if number not in _shown:
+        _shown[number] = _name(number)
+    return _shown[number]
+
+
+def _name(number: int) -> str:
     if signal.SIGRTMIN < number <= signal.SIGRTMAX:
         return f"SIGRTMIN+{number - signal.SIGRTMIN}"
     for name, known in names().items():

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sim.kernel import Os
 from sim.loop import SimLoop
@@ -26,7 +26,6 @@ from pidone.host import cgroup, processes
 from pidone.init import proctree, reaper, spawn
 from pidone.listen.lazy import LazyBroker
 from pidone.logs.relay import Relay
-from pidone.record import Record
 from pidone.supervise import faults, features
 from pidone.supervise.app import App
 from pidone.supervise.ending import Ending
@@ -41,21 +40,43 @@ _EPOCH: Final = datetime(2026, 3, 2, tzinfo=UTC)
 """Wall clock when the turned one stands at 0."""
 
 
-class InstanceFacts(Record, kw_only=True):
+class InstanceFacts:
     """One instance as the runtime sees it."""
 
-    index: int
-    incarnation: int
-    state: str
-    pid: int | None
-    spec: AppSpec
-    has_fate: bool
-    """It ended for good by itself."""
-    place: str
-    """`slot`, `arriving` or `leaving`."""
+    __slots__ = ("_instance", "place")
+
+    def __init__(self, instance: Instance, place: str) -> None:
+        self._instance = instance
+        self.place = place
+        """`slot`, `arriving` or `leaving`."""
+
+    @property
+    def index(self) -> int:
+        return self._instance.index
+
+    @property
+    def incarnation(self) -> int:
+        return self._instance.incarnation
+
+    @property
+    def state(self) -> str:
+        return self._instance.state.value
+
+    @property
+    def pid(self) -> int | None:
+        return self._instance.pid
+
+    @property
+    def spec(self) -> AppSpec:
+        return self._instance.app
+
+    @property
+    def has_fate(self) -> bool:
+        """It ended for good by itself."""
+        return self._instance.fate is not None
 
 
-class AppFacts(Record, kw_only=True):
+class AppFacts(NamedTuple):
     """One app as the runtime sees it."""
 
     name: str
@@ -74,6 +95,7 @@ class Runtime:
     def __init__(self, world: World) -> None:
         _install()
         _World.now = world
+        vars(_OS).update({name: getattr(world.kernel, name) for name in _CALLS})
         self._world = world
         self.ending: Ending | None = None
         self.operations: Operations | None = None
@@ -157,39 +179,11 @@ class Runtime:
                 yield f"{app.name}: not watched"
 
 
-def _actual(app: App) -> Any:
-    return getattr(app, "actual", app)
-
-
-def _is_wanted(app: App) -> bool:
-    wanted: Any = app.wanted
-    return wanted if isinstance(wanted, bool) else wanted.is_on
-
-
 def _facts(app: App) -> AppFacts:
-    places: tuple[tuple[str, list[Instance]], ...] = (
-        ("slot", list(app.instances.values())),
-        ("arriving", _actual(app).arriving),
-        ("leaving", _actual(app).leaving),
-    )
-    return AppFacts(
-        name=app.name,
-        wanted=_is_wanted(app),
-        spec=app.spec,
-        instances=tuple(
-            InstanceFacts(
-                index=each.index,
-                incarnation=each.incarnation,
-                state=each.state.value,
-                pid=each.pid,
-                spec=each.app,
-                has_fate=each.fate is not None,
-                place=place,
-            )
-            for place, members in places
-            for each in members
-        ),
-    )
+    facts = [InstanceFacts(each, "slot") for each in app.instances.values()]
+    facts += [InstanceFacts(each, "arriving") for each in app.actual.arriving]
+    facts += [InstanceFacts(each, "leaving") for each in app.actual.leaving]
+    return AppFacts(app.name, app.wanted.is_on, app.spec, tuple(facts))
 
 
 # -- what stands for the system's calls --------------------------------------------------------------------
@@ -218,8 +212,12 @@ class _Wall(datetime):
 
 
 _CALLS: Final = (
-    *("kill", "killpg", "waitid", "getpid", "dup", "pipe", "close", "set_blocking", "read", "pidfd_open"),
+    *("kill", "killpg", "waitid", "getpid", "pidfd_open"),
+    *("open", "dup", "pipe", "close", "set_blocking", "read"),
 )
+_OS: Final = Os()
+_OTHERS: Final = ("pidone.init.reaper", "pidone.init.proctree", "pidone.init.spare", "pidone.descriptors")
+"""Modules beside those of `supervise` whose calls end here."""
 
 
 def _the_loop() -> SimLoop:
@@ -237,7 +235,6 @@ def _open(path: str, mode: str) -> Any:
 @functools.cache
 def _install() -> None:
     """Replace what ends in system calls, once, wherever the runtime has imported it."""
-    os = Os({name: _call(name) for name in _CALLS})
     for original, instead in (
         (spawn.spawn, _call("spawn")),
         (proctree.read, _call("proc_read")),
@@ -259,9 +256,9 @@ def _install() -> None:
     ):
         _replace(original, instead)
     for name, module in list(sys.modules.items()):
-        if name.startswith("pidone.supervise") or name in ("pidone.init.reaper", "pidone.init.proctree"):
+        if name.startswith("pidone.supervise") or name in _OTHERS:
             if hasattr(module, "os"):
-                vars(module)["os"] = os
+                vars(module)["os"] = _OS
             if hasattr(module, "datetime"):
                 vars(module)["datetime"] = _Wall
     vars(proctree)["signal"] = SimpleNamespace(pidfd_send_signal=_call("pidfd_send_signal"))

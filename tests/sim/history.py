@@ -30,7 +30,13 @@ class Result(Record):
     """What came of a history."""
 
     violations: tuple[Violation, ...]
-    log: tuple[str, ...]
+    happened: tuple[tuple[object, ...], ...]
+    """When, and words: hardly ever read, so that it is put together when somebody does."""
+
+    @property
+    def log(self) -> list[str]:
+        """What has happened, in lines."""
+        return [f"t={at:g} {' '.join(map(_told, words))}" for at, *words in self.happened]
 
     @property
     def what(self) -> str:
@@ -43,7 +49,7 @@ class History:
 
     def __init__(self, setup: Setup, steps: tuple[Step, ...]) -> None:
         self._steps = steps
-        self._log: list[str] = []
+        self._happened: list[tuple[object, ...]] = []
         self._wishes = Wishes(setup.versions[0])
         self._judge = Judge(self._wishes)
         self._world = world = World(setup, self._judge)
@@ -69,7 +75,7 @@ class History:
         except Exception as error:  # noqa: BLE001 (of the runtime's: that is the question)
             self._world.loop.call_exception_handler({"exception": error})
             judge.complain("raised", self._world.loop.errors[-1])
-        return Result(tuple(judge.violations), tuple(self._log))
+        return Result(tuple(judge.violations), tuple(self._happened))
 
     # -- the course of it --------------------------------------------------------------------------------
 
@@ -79,7 +85,7 @@ class History:
             loop.advance(step.after)
             if loop.stopped:
                 return
-            self._log.append(f"t={loop.now:g} {step.what} {' '.join(map(str, step.args))}")
+            self._happened.append((loop.now, step.what, *step.args))
             loop.run(getattr(self, f"do_{step.what}"), *step.args)
             self._judge.after_turn()
             loop.advance()
@@ -161,11 +167,10 @@ class History:
             self._judge.complain("ended", f"{ending.reason}, though {', '.join(rests)} was put to rest")
 
     def _note(self, text: str) -> None:
-        self._log.append(f"t={self._world.loop.now:g} -- {text}")
+        self._happened.append((self._world.loop.now, "--", text))
 
     def _said(self, level: str, event: str, message: str, fields: dict[str, object]) -> None:
-        about = " ".join(str(fields[key]) for key in ("app", "instance", "pid") if key in fields)
-        self._log.append(f"t={self._world.loop.now:g}    {event} {about} {message}")
+        self._happened.append((self._world.loop.now, "  ", event, fields, message))
         if event in ("runtime.error", "runtime.refused"):
             self._world.loop.errors.append(str(fields.get("exc_info", message)))
         elif event == "instance.kill":
@@ -216,7 +221,7 @@ class History:
                 rests = self._wishes.put_to_rest
                 self._wishes.put_to_rest = {each for each in rests if not each.startswith(whose)}
         if not self._runtime.verb(verb, target, *args):
-            self._log.append("    refused")
+            self._happened.append((self._world.loop.now, "   refused"))
             self._restore(before)
 
     def do_file(self, number: int) -> None:
@@ -281,6 +286,13 @@ class History:
         self._wishes.hurried = self._wishes.whole_stops
         self._wishes.whole_stops = True
         self._world.inbox.post(signal.SIGTERM)
+
+
+def _told(word: object) -> str:
+    """Of an event's fields, what it is about."""
+    if not isinstance(word, dict):
+        return str(word)
+    return " ".join(str(word[key]) for key in ("app", "instance", "pid") if key in word)
 
 
 def history_of(seed: int) -> tuple[Setup, tuple[Step, ...]]:

@@ -90,7 +90,8 @@ class Judge:
 
     def live(self, app: str | None = None) -> list[Main]:
         """Main processes that live, of an app or of all."""
-        return [each for each in self._mains.values() if each.proc.alive and app in (None, each.app)]
+        mains = self._mains.values()
+        return [each for each in mains if each.proc.code is None and (app is None or app == each.app)]
 
     def free(self, app: str, slots: list[int]) -> None:
         """Something was asked for that may leave a gap."""
@@ -313,12 +314,11 @@ class Judge:
     # -- after a turn, a step, and at rest ---------------------------------------------------------------
 
     def after_turn(self) -> None:
-        errors = self._world.loop.errors
         if self._doubtful and self._world.loop.next_due != self._world.loop.now:
             doubtful, self._doubtful = self._doubtful, []
             for main in doubtful:
                 self._check_wish(main)
-        if errors:
+        if errors := self._world.loop.errors:
             for error in errors:
                 self.complain("raised", error)
             errors.clear()

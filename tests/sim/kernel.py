@@ -3,7 +3,7 @@
 import errno
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Protocol
 
 from sim.loop import SimLoop
@@ -109,8 +109,7 @@ class Kernel:
         self._broken.clear()
 
     def fails(self, effect: str) -> bool:
-        left = self._broken.get(effect, 0)
-        if left <= 0:
+        if not (left := self._broken.get(effect)):
             return False
         self._broken[effect] = left - 1
         self._failed.add(effect)
@@ -121,7 +120,7 @@ class Kernel:
         return effect in self._failed
 
     def _descriptor(self) -> None:
-        if self.fails("descriptors"):
+        if self._broken and self.fails("descriptors"):
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     # -- processes -------------------------------------------------------------------------------------
@@ -230,6 +229,11 @@ class Kernel:
     def getpid(self) -> int:
         return US
 
+    def open(self, path: str, flags: int, /) -> int:
+        del path, flags  # /dev/null, to have a descriptor
+        self._descriptor()
+        return self._new_fd()
+
     def dup(self, fd: int, /) -> int:
         del fd
         self._descriptor()
@@ -312,8 +316,6 @@ class Kernel:
 class Os:
     """The `os` that the runtime's modules get: what stands for the kernel here, all else as it is."""
 
-    def __init__(self, calls: Mapping[str, Callable[..., Any]]) -> None:
-        self.__dict__.update(calls)
-
     def __getattr__(self, name: str) -> Any:
-        return getattr(os, name)
+        value = vars(self)[name] = getattr(os, name)
+        return value

@@ -64,7 +64,10 @@ class SimLoop:
         return handle
 
     def call_later(self, delay: float, callback: Callable[..., object], *args: Any, **_: Any) -> Handle:
-        return self.call_at(self.now + delay, callback, *args)
+        when = self.now + delay
+        handle = Handle(when, callback, args)
+        heapq.heappush(self._timers, (when, next(self._order), handle))
+        return handle
 
     def call_at(self, when: float, callback: Callable[..., object], *args: Any, **_: Any) -> Handle:
         handle = Handle(when, callback, args)
@@ -117,7 +120,7 @@ class SimLoop:
     @property
     def next_due(self) -> float | None:
         """When something happens next; None for never."""
-        if self._ready or self._readable.keys() & self._readers.keys():
+        if self._ready or (self._readable and self._readable.keys() & self._readers.keys()):
             return self.now
         while self._timers and self._timers[0][2].cancelled:
             heapq.heappop(self._timers)
@@ -126,6 +129,13 @@ class SimLoop:
     def advance(self, seconds: float = 0.0) -> None:
         """Let time pass, turn by turn, until nothing is due or the loop was stopped."""
         end = self.now + seconds
+        asyncio._set_running_loop(self)  # type: ignore[arg-type] # for asyncio.wait
+        try:
+            self._turn_until(end)
+        finally:
+            asyncio._set_running_loop(None)
+
+    def _turn_until(self, end: float) -> None:
         turns, instant = 0, self.now
         while not self.stopped:
             due = self.next_due
@@ -142,7 +152,7 @@ class SimLoop:
     def _turn(self) -> None:
         """Descriptors first, then timers; what they ask for `soon` belongs to the next turn."""
         ready = self._ready
-        for fd in list(self._readable):
+        for fd in list(self._readable) if self._readable else ():
             reader = self._readers.get(fd)
             if reader is not None:
                 del self._readable[fd]
@@ -150,14 +160,14 @@ class SimLoop:
         timers = self._timers
         while timers and timers[0][0] <= self.now:
             ready.append(heapq.heappop(timers)[2])
-        asyncio._set_running_loop(self)  # type: ignore[arg-type] # for asyncio.wait
-        try:
-            for _ in range(len(ready)):
-                handle = ready.popleft()
-                if not handle.cancelled:
-                    self.run(handle.callback, *handle.args)
-        finally:
-            asyncio._set_running_loop(None)
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if handle.cancelled:
+                continue
+            try:
+                handle.callback(*handle.args)
+            except Exception as error:  # noqa: BLE001 (that is the question)
+                self.call_exception_handler({"exception": error})
         self.after_turn()
 
     def run(self, callback: Callable[..., object], *args: Any) -> None:
