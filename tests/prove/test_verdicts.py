@@ -26,6 +26,11 @@ def saw(requests: int = 100, *, slowest: float = 0.1, refused_for: float = 0.0, 
     )
 
 
+def ended(after: float, kind: Saw, number: int) -> Answer:
+    """A request of which that came so many seconds after it was sent."""
+    return Answer(app="web", client="new", number=number, began=9.0, ended=9.0 + after, saw=kind, held=after)
+
+
 def only(found: "list[Finding]") -> Finding:
     """The one thing that is wrong; it has a cure."""
     (finding,) = found
@@ -196,3 +201,39 @@ def test_the_slowest_is_counted() -> None:
     assert tally(answers(0, 3, 5.0)).slowest == pytest.approx(0.1)
     assert tally(()).slowest == 0
     assert Known().unexplained(saw(cut=1)).failed == 1
+
+
+def test_who_hangs_up_on_what_it_has_not_read_is_told_so() -> None:
+    """As Go's Shutdown() and hyper's do, whose requests in progress are answered: a warning, by its name."""
+    seen = tally([*(ended(0.001, Saw.RESET, each) for each in range(3)), ended(1.2, Saw.ANSWERED, 4)])
+    for found in (verdicts.of_replacement(Seen(tally=seen)), verdicts.of_stop(Seen(tally=seen), 0.1, 0, "")):
+        finding = only(found)
+        assert finding.level is Level.WARNING
+        assert "3 of 4 requests were lost when" in finding.what
+        assert "hangs up on connections that it has accepted and not read yet" in finding.what
+        assert "server.Shutdown()" in finding.cure
+
+
+@pytest.mark.parametrize("kind", [Saw.RESET, Saw.DROPPED])
+def test_what_it_had_for_a_while_was_in_progress(kind: Saw) -> None:
+    """On a new connection and on a kept one; what it lost beside that is the same fault."""
+    seen = tally([ended(0.001, Saw.RESET, 1), ended(0.4, kind, 2), ended(0.1, Saw.ANSWERED, 3)])
+    finding = only(verdicts.of_replacement(Seen(tally=seen)))
+    assert finding.level is Level.FAILED
+    assert finding.what == "2 requests in progress were cut when an old process ended"
+
+
+def test_kept_connections_that_are_closed_as_they_are_used_again_are_a_warning() -> None:
+    """Not one of them had a request in progress."""
+    seen = tally([ended(0.001, Saw.DROPPED, each) for each in range(2)])
+    finding = only(verdicts.of_replacement(Seen(tally=seen)))
+    assert finding.level is Level.WARNING
+    assert "2 keep-alive connections were closed without `Connection: close`" in finding.what
+
+
+def test_what_is_at_once_depends_on_who_looks() -> None:
+    """Clients that wait for a processor notice later."""
+    answers = [ended(0.2, Saw.RESET, 1)]
+    assert tally(answers).at_once[Saw.RESET] == 0
+    assert tally(answers, at_once=0.25).at_once[Saw.RESET] == 1
+    assert tally(answers, at_once=0.25).without({Saw.RESET}).at_once[Saw.RESET] == 0

@@ -17,12 +17,12 @@ COUNT = itertools.count(1)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers after 100 ms, as something that asks a database."""
+    """Answers after 100 ms, as something that asks a database; later where that is to be in progress."""
 
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        time.sleep(0.1)
+        time.sleep(1 if HABIT == "ends at once" else 0.1)
         early = HABIT == "ready too early" and time.monotonic() - BEGAN < 1
         early |= HABIT == "answers 503" and SERVER.is_ending
         body = b"no database yet\n" if early else b"hello\n"

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Final, Self
 
 from pidone.ecosystem.spec import Seconds
-from pidone.record import Record
+from pidone.record import Record, computed
 
 
 class Saw(Enum):
@@ -35,6 +35,8 @@ class Saw(Enum):
 
 
 _POLL: Final[Seconds] = 0.01
+AT_ONCE: Final[Seconds] = 0.02
+"""A connection that ends so soon after its request was sent may have ended before anybody had read that."""
 FAILURES: Final = (Saw.ERROR, Saw.REFUSED, Saw.RESET, Saw.CUT, Saw.GARBLED, Saw.TIMEOUT)
 
 
@@ -48,6 +50,8 @@ class Answer(Record, kw_only=True):
     began: float
     ended: float
     saw: Saw
+    held: Seconds = 0.0
+    """How long the server had had it by then: since its head was sent."""
 
 
 class Tally(Record, kw_only=True):
@@ -60,6 +64,8 @@ class Tally(Record, kw_only=True):
     slowest: Seconds
     refused_for: Seconds
     """Between the first refused request and the last one."""
+    at_once: "Counter[Saw]" = computed(factory=Counter[Saw])
+    """Of `counts`, those that ended as soon as the request had been sent."""
 
     def __getitem__(self, saw: Saw) -> int:
         """How many ended so."""
@@ -72,7 +78,9 @@ class Tally(Record, kw_only=True):
 
     def without(self, kinds: Collection[Saw]) -> Self:
         """The same, as if nothing had ended so."""
-        return self.but(counts=Counter({saw: many for saw, many in self.counts.items() if saw not in kinds}))
+        left = {saw: many for saw, many in self.counts.items() if saw not in kinds}
+        at_once = {saw: many for saw, many in self.at_once.items() if saw not in kinds}
+        return self.but(counts=Counter(left), at_once=Counter(at_once))
 
     def described(self) -> str:
         """For a person: what failed, and how."""
@@ -81,8 +89,8 @@ class Tally(Record, kw_only=True):
         )
 
 
-def tally(answers: Iterable[Answer]) -> Tally:
-    """Count them."""
+def tally(answers: Iterable[Answer], at_once: Seconds = AT_ONCE) -> Tally:
+    """Count them; `at_once` is what counts as that."""
     chosen = list(answers)
     times = sorted(answer.ended - answer.began for answer in chosen if answer.saw is Saw.ANSWERED)
     refused = [answer.ended for answer in chosen if answer.saw is Saw.REFUSED]
@@ -93,6 +101,7 @@ def tally(answers: Iterable[Answer]) -> Tally:
         p99=quantile(times, 0.99),
         slowest=max(times, default=0.0),
         refused_for=max(refused) - min(refused) if refused else 0.0,
+        at_once=Counter(answer.saw for answer in chosen if answer.held < at_once),
     )
 
 
@@ -121,11 +130,21 @@ class Book:
         self._open[number] = time.monotonic()
         return number
 
-    def end(self, app: str, client: str, number: int, saw: Saw) -> None:
-        """It has ended so."""
+    def end(self, app: str, client: str, number: int, saw: Saw, asked: float | None = None) -> None:
+        """It has ended so; its head was sent at `asked` (time.monotonic), if it was."""
         began = self._open.pop(number)
         ended = time.monotonic()
-        self._answers.append(Answer(app=app, client=client, number=number, began=began, ended=ended, saw=saw))
+        self._answers.append(
+            Answer(
+                app=app,
+                client=client,
+                number=number,
+                began=began,
+                ended=ended,
+                saw=saw,
+                held=0.0 if asked is None else ended - asked,
+            )
+        )
 
     def forget(self, number: int) -> None:
         """It was called off."""

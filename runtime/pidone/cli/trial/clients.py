@@ -1,6 +1,7 @@
 """The clients of the load: each is a coroutine that asks again and again, until it is cancelled."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from http import HTTPStatus
 from typing import Any, Final, Self, TypeAlias
@@ -44,11 +45,12 @@ class Endpoint(Record, kw_only=True):
 class Ended(Exception):  # noqa: N818 (an outcome, not an error)
     """A request came to no whole response."""
 
-    def __init__(self, saw: Saw, status: int = 0) -> None:
-        """What the client sees; the status if that came."""
+    def __init__(self, saw: Saw, status: int = 0, asked: float | None = None) -> None:
+        """What the client sees; the status if that came; when its head was sent (time.monotonic)."""
         super().__init__(saw.value)
         self.saw = saw
         self.status = status
+        self.asked = asked
 
 
 class HttpConnection:
@@ -61,6 +63,7 @@ class HttpConnection:
         self._writer = writer
         self._wire = h11.Connection(h11.CLIENT)
         self._served = False
+        self._asked: float | None = None
 
     @classmethod
     async def open(cls, target: Endpoint) -> Self:
@@ -83,6 +86,7 @@ class HttpConnection:
         `pieces` bytes of a body are sent slowly; `sip` bytes are read at a time, slowly.
         """
         self._writer.write(self._wire.send(self._request(number, close=close, length=pieces)) or b"")
+        self._asked = time.monotonic()
         sending = asyncio.ensure_future(self._send_body(pieces))
         try:
             return await self._response(sip)
@@ -108,11 +112,11 @@ class HttpConnection:
                     self._wire.receive_data(data)
                     await asyncio.sleep(_PAUSE if sip else 0)
                 elif isinstance(event, h11.ConnectionClosed):
-                    raise Ended(self._unanswered())
+                    raise Ended(self._unanswered(), asked=self._asked)
         except (OSError, h11.RemoteProtocolError) as error:
             if data and isinstance(error, h11.RemoteProtocolError):
                 raise Ended(Saw.GARBLED, status) from None
-            raise Ended(Saw.CUT if status else self._unanswered(), status) from None
+            raise Ended(Saw.CUT if status else self._unanswered(), status, self._asked) from None
         if self._wire.trailing_data[0]:
             raise Ended(Saw.GARBLED, status)
         self._served = True
@@ -144,19 +148,19 @@ class HttpConnection:
 
 async def _attempt(target: Endpoint, book: Book, client: str, ask: Callable[[int], Awaitable[int]]) -> bool:
     """One request, noted; whether it was answered."""
-    number, status = book.begin(), 0
+    number, status, asked = book.begin(), 0, None
     try:
         async with asyncio.timeout(PATIENCE):
             status = await ask(number)
         saw = Saw.ERROR if status >= HTTPStatus.INTERNAL_SERVER_ERROR else Saw.ANSWERED
     except Ended as ended:
-        saw = ended.saw
+        saw, asked = ended.saw, ended.asked
     except TimeoutError:
         saw = Saw.TIMEOUT
     except asyncio.CancelledError:
         book.forget(number)
         raise
-    book.end(target.app, client, number, saw)
+    book.end(target.app, client, number, saw, asked)
     await asyncio.sleep(_PAUSE)
     return bool(status)
 

@@ -199,11 +199,23 @@ def lost(tally: Tally, when: str, known: Known = NOTHING_KNOWN) -> list[Finding]
     """What ended before its time as a process ended."""
     found = []
     tally = known.unexplained(tally, Saw)
-    if cut := tally[Saw.CUT] + tally[Saw.RESET] + tally[Saw.GARBLED]:
-        what = f"{cut} requests in progress were cut when {when}"
+    unread = tally.at_once[Saw.RESET]
+    late = tally[Saw.DROPPED] - tally.at_once[Saw.DROPPED]
+    if in_progress := tally[Saw.CUT] + tally[Saw.RESET] - unread + tally[Saw.GARBLED] + late:
+        what = f"{in_progress + unread} requests in progress were cut when {when}"
         cure = "at SIGTERM stop accepting, answer what is in progress, then end (Node: server.close())"
         found.append(Finding(Level.FAILED, what, cure))
-    if dropped := tally[Saw.DROPPED]:
+    elif unread:
+        what = (
+            f"{unread} of {tally.requests} requests were lost when {when}: it hangs up on connections that "
+            "it has accepted and not read yet"
+        )
+        cure = (
+            "at SIGTERM stop accepting first, and shut down a moment later "
+            "(Go: listener.Close(), 0.2 s, then server.Shutdown())"
+        )
+        found.append(Finding(Level.WARNING, what, cure))
+    if dropped := tally.at_once[Saw.DROPPED]:
         what = f"{dropped} keep-alive connections were closed without `Connection: close` when {when}"
         cure = "answer the last request of each with `Connection: close`; clients that repeat it lose nothing"
         found.append(Finding(Level.WARNING, what, cure))

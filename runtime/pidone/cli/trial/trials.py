@@ -4,7 +4,7 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, Final
 from pidone.cli.operate import settling
 from pidone.cli.operate.client import CommandError
 from pidone.cli.trial import discovery, leftovers, lines, verdicts
-from pidone.cli.trial.answers import FAILURES, Answer, Saw, Tally, tally
+from pidone.cli.trial.answers import AT_ONCE, FAILURES, Answer, Saw, Tally, tally
 from pidone.cli.trial.clients import PATIENCE, Endpoint
 from pidone.cli.trial.families import Families, memory
 from pidone.cli.trial.findings import Finding, Known, Level, Seen
@@ -48,6 +48,8 @@ _STALL: Final[Seconds] = 10.0
 _LISTEN_PATIENCE: Final[Seconds] = 10.0
 _BEGUN: Final[Seconds] = 0.05
 """A request that is so old has been accepted by a process, not only by the kernel."""
+_LATE: Final[Seconds] = 0.25
+"""What is "at once" (AT_ONCE) for clients that have to wait for a processor."""
 _LONGEST: Final[Seconds] = 1.6
 """What a client that takes its time needs for a request that is answered at once."""
 _HURRY_TIME: Final[Seconds] = 5.0
@@ -208,7 +210,7 @@ class Trials:
         self._calm_down(app)
         self._windows.append(lines.Window(name, began, time.monotonic()))
         self._load.book.settle(ended, self._until(PATIENCE))
-        seen = tally(self._answers(began, app))
+        seen = self._counted(self._answers(began, app))
         return self._note(name, began, judge_of(seen), app, seen if self._targets else None)
 
     def _calm_down(self, app: str) -> None:
@@ -324,7 +326,7 @@ class Trials:
                 STOP, "", f"it still runs {took:.1f} s after SIGTERM, and no time is left: --timeout", began
             )
             return
-        seen = tally([*in_progress, *later])
+        seen = self._counted([*in_progress, *later])
         last = self._now.records.events("runtime.exit", since)
         said = str(last[-1]["message"]) if last else ""
         facts = self._seen("", since, seen, families=families)
@@ -384,6 +386,10 @@ class Trials:
 
     def _seen(self, app: str, since: int, seen: Tally, **facts: Any) -> Seen:
         return self._now.seen(app, since, seen, **facts).but(starved=self._load.is_starved(self._began))
+
+    def _counted(self, answers: Iterable[Answer]) -> Tally:
+        """Where clients waited for a processor, what they noticed at once they noticed later."""
+        return tally(answers, _LATE if self._load.is_starved(self._began) else AT_ONCE)
 
     def _wait(self, events: Sequence[str], app: str, since: int) -> bool:
         return self._now.wait_for(events, app, since, self._end_of_trials)
