@@ -2,14 +2,22 @@
 
 import os
 
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
+if TYPE_CHECKING:
+    from select import epoll
+    from socket import socket
 
-def close(descriptor: int) -> None:
+
+def close(held: "int | socket | epoll") -> None:
     """Give it back; the number is free afterwards, whatever Linux answers ("Dealing with error returns").
 
     What a file could not take is told by write(2) before; an interruption must neither be tried again nor end
     what else was to be done. EBADF would be a bug of ours, which the next use of the number shows.
     """
     try:
-        os.close(descriptor)
+        if isinstance(held, int):
+            os.close(held)
+        else:
+            held.close()
     except OSError:
         return

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import harness
 from faults.calls import CANNOT_FAIL, FOREVER
-from faults.cases import Case, all_cases, parse, share
+from faults.cases import LIFE, Case, all_cases, parse, share
 from faults.judge import Verdict, judge
 from faults.notifier import Fault
 from faults.played import Seen, play
@@ -66,12 +66,16 @@ def main() -> int:
 
 
 def chosen(told: argparse.Namespace) -> list[Case]:
-    """What the command line asks for; one life without a fault tells which calls there are."""
+    """What the command line asks for; lives without a fault tell which calls there are.
+
+    Not so for the share: what decides about a change has to be repeatable.
+    """
+    if told.share:
+        return share(all_cases(LIFE, LIFE, exhaustive=False))
     exact = [parse(word) for word in told.cases if ":" in word]
     if told.cases and len(exact) == len(told.cases):
         return exact
-    counts: Counter[str] = Counter()
-    at_start: Counter[str] = Counter()
+    counts, at_start = Counter(LIFE), Counter(LIFE)
     for pid1 in (False, True)[: 2 if os.geteuid() == 0 else 1]:
         for _ in range(3):  # asked about every call, it is slow, and a signal may interrupt what never is
             with tempfile.TemporaryDirectory(prefix="pidone-sweep-") as folder:
@@ -89,7 +93,7 @@ def chosen(told: argparse.Namespace) -> list[Case]:
         found = [case for case in found if case.call in told.cases] + exact
     if told.whole:
         found = [case for case in found if case.when in (1, FOREVER)]
-    return share(found) if told.share else found
+    return found
 
 
 def one(case: Case, patience: float = 1.0) -> tuple[Seen, Verdict]:

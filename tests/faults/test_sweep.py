@@ -3,13 +3,14 @@
 import errno
 import os
 import platform
+from argparse import Namespace
 from pathlib import Path
 
 import harness
 import pytest
-from faults.__main__ import MOST_PATIENCE, one
+from faults.__main__ import MOST_PATIENCE, chosen, one
 from faults.calls import CANNOT_FAIL, ERRNOS, FOREVER, NUMBERS
-from faults.cases import Case, all_cases, parse, share
+from faults.cases import LIFE, Case, all_cases, parse, share
 from faults.judge import judge
 from faults.played import Seen, play
 
@@ -111,3 +112,13 @@ def test_cases_are_named_and_chosen_always_the_same() -> None:
     everything = all_cases(counts, counts, exhaustive=True)
     assert set(cases) < set(everything)
     assert {case.when for case in everything} == {FOREVER, *range(1, 21)}
+
+
+def test_the_share_is_the_same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No life is asked first what there is; and who plays all has played the share."""
+    monkeypatch.setattr("faults.__main__.play", None)
+    fixed = chosen(Namespace(share=True, cases=[]))
+    assert {case.call for case in fixed} == LIFE.keys()
+    more = {call: count + 7 for call, count in LIFE.items()}
+    assert set(fixed) <= set(all_cases(more, more, exhaustive=False))
+    assert 250 < len(fixed) < 400

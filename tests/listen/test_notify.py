@@ -1,5 +1,6 @@
 """sd_notify, notify descriptors and probes, from real processes."""
 
+import errno
 import itertools
 import os
 import socket
@@ -13,6 +14,7 @@ from listen.fleet import Fleet, app_of, python_app
 
 from pidone.ecosystem.spec import AppSpec, Probe, Readiness
 from pidone.errors import ListenError
+from pidone.init import proctree
 from pidone.listen.readiness.notify import parse
 from pidone.listen.readiness.probes import pauses
 
@@ -62,6 +64,40 @@ def test_foreign_main_pid_is_refused(fleet: Fleet) -> None:
     fleet.ready(member)
     assert not member.heard("main_pid")
     assert any(f"MAINPID={os.getpid()}: not a descendant" in text for text in fleet.log.of("channel.ignored"))
+
+
+def test_a_number_without_end_is_no_process(fleet: Fleet) -> None:
+    """Python makes no number of so many digits; what follows in the message counts all the same."""
+    member = fleet.start(notifying('say("MAINPID=" + "9" * 5000, "READY=1"); time.sleep(60)'))
+    fleet.ready(member)
+    assert not member.heard("main_pid")
+    assert any("MAINPID=999" in text for text in fleet.log.of("channel.ignored"))
+
+
+def test_where_proc_cannot_be_read_that_is_told(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No descriptor is left to look at somebody with: he is not believed, and what he himself says counts."""
+
+    def read(_pid: int) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(proctree, "read", read)
+    member = fleet.start(
+        notifying("""
+if (child := os.fork()) == 0:
+    say("READY=1")
+    os._exit(0)
+os.waitpid(child, 0)
+say(f"MAINPID={child}", "STATUS=at work")
+time.sleep(60)
+""")
+    )
+    fleet.eventually(lambda: member.heard("status"), "the last message")
+    assert not member.heard("ready")
+    assert not member.heard("main_pid")
+    by_whom, what = fleet.log.of("channel.ignored")
+    assert "datagram of process" in by_whom
+    assert "MAINPID=" in what
+    assert all("Too many open files" in each for each in (by_whom, what))
 
 
 def test_stranger_is_ignored(fleet: Fleet) -> None:

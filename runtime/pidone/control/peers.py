@@ -11,6 +11,8 @@ import stat
 import struct
 from typing import Final, NamedTuple
 
+from pidone.descriptors import close
+
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing at run time
 if TYPE_CHECKING:
     from pidone.ecosystem.spec import Seconds
@@ -94,10 +96,10 @@ def connect(path: str, timeout: "Seconds") -> socket.socket:
         _check(path, of(sock))
         sock.settimeout(timeout)
     except BlockingIOError:  # EAGAIN
-        sock.close()
+        close(sock)
         raise TimeoutError(f"it did not take the connection within {timeout:g} s") from None
     except BaseException:
-        sock.close()
+        close(sock)
         raise
     return sock
 

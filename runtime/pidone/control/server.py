@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pidone.control import socket_file
 from pidone.control.admin import Admin
+from pidone.descriptors import close
 from pidone.supervise.run.session import Closable, Parts
 from pidone.throttle import Throttle
 
@@ -77,7 +78,7 @@ class ControlServer:
             self._unavailable = None
         for door in self._doors:
             self._parts.loop.remove_reader(door.sock.fileno())
-            door.sock.close()
+            close(door.sock)
         for listener in self._listeners:
             listener.close()
         if self._bound is not None and socket_file.inode(self._bound.path) == self._bound.inode:

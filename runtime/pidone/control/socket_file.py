@@ -159,7 +159,7 @@ def _listen(path: str) -> socket.socket:
         sock.bind(path)
         sock.listen(BACKLOG)
     except OSError:
-        sock.close()
+        close(sock)
         raise
     finally:
         os.umask(before)

@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import Final
 
+from pidone.descriptors import close
+
 PATIENCE_S: Final = 20.0
 """For all of what comes through a pipe: `<(command)`, `/dev/stdin`, a FIFO that somebody fills."""
 
@@ -30,7 +32,7 @@ def read_file(path: Path, limit: int) -> bytes:
             raise OSError(0, "is not a file that can be read")
         return _read_slowly(descriptor, limit)
     finally:
-        os.close(descriptor)
+        close(descriptor)
 
 
 def read_stdin(limit: int) -> bytes:

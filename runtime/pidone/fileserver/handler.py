@@ -19,6 +19,7 @@ from http.server import SimpleHTTPRequestHandler
 from typing import Any, BinaryIO, Final, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
+from pidone.descriptors import close
 from pidone.fileserver.ranges import Part, part_of
 
 _IDLE_S: Final = 5.0
@@ -156,7 +157,7 @@ class FileHandler(SimpleHTTPRequestHandler):
             return None
         if stat.S_ISREG(os.fstat(fd).st_mode) and self._is_inside(f"/proc/self/fd/{fd}"):
             return os.fdopen(fd, "rb")
-        os.close(fd)
+        close(fd)
         return None
 
     def _is_inside(self, path: str) -> bool:

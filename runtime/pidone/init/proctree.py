@@ -172,10 +172,14 @@ def is_ours() -> bool:
 def read(pid: int) -> ProcessInfo | None:
     """One process, or None if there is none."""
     try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-            return parse_stat(file.read(4096))
+        descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            line = os.read(descriptor, 4096)
+        finally:
+            close(descriptor)
     except (FileNotFoundError, ProcessLookupError, PermissionError):  # the last: hidepid=2
         return None
+    return parse_stat(line)
 
 
 def parse_stat(line: bytes) -> ProcessInfo:

@@ -8,6 +8,7 @@ from fcntl import F_SETPIPE_SZ, fcntl
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
 
+from pidone.descriptors import close
 from pidone.ecosystem.spec import Seconds
 
 Fields: TypeAlias = dict[str, Any]
@@ -42,7 +43,7 @@ class Records:
         """The runtime has ended: read what is left."""
         del kind, error, trace
         self._flowing.set()
-        os.close(self.writer)
+        close(self.writer)
         self._thread.join(_LAST_WORDS)
 
     def stall(self) -> None:

@@ -17,6 +17,7 @@ from pidone.control import peers
 from pidone.control.http.connection import Connection
 from pidone.control.http.cross_site import is_foreign
 from pidone.control.http.messages import Answer, Refusal, Request, Response, Side, Stream, as_json
+from pidone.descriptors import close
 from pidone.ecosystem.spec import Seconds
 
 CONNECTIONS: Final = 256
@@ -78,7 +79,7 @@ class Listener:
     def close(self) -> None:
         """Stop listening and hang up on everybody."""
         self._loop.remove_reader(self._socket.fileno())
-        self._socket.close()
+        close(self._socket)
         for timer in (self._timer, self._resuming):
             if timer is not None:
                 timer.cancel()
@@ -107,7 +108,7 @@ class Listener:
                 self._on_full(error)
                 peer = None
             if peer is None:
-                client.close()
+                close(client)
                 continue
             is_scarce = client.fileno() >= most - _RESERVE  # accept(2) gives the lowest free number
             if self._connections and (
@@ -138,7 +139,7 @@ class Listener:
         self._opening.discard(task)
         if task.cancelled() or task.exception() is not None:
             self.leave(connection)
-            client.close()
+            close(client)
             if isinstance(error := None if task.cancelled() else task.exception(), OSError):
                 self._on_full(error)
 

@@ -5,6 +5,8 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from pidone.descriptors import close
+
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
@@ -31,7 +33,7 @@ class Unavailable:
         """Leave the sockets to somebody who has more to say."""
         self._rest()
         for client in self._clients:
-            client.close()
+            close(client)
 
     def _tell(self, sock: socket.socket) -> None:
         try:

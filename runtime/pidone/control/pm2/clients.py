@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 
 from pidone.control import peers
 from pidone.control.pm2.wire import Decoder, WireError, encode
+from pidone.descriptors import close
 from pidone.ecosystem.spec import Bytes, Seconds
 
 CLIENTS: Final = 64
@@ -74,10 +75,10 @@ class Clients:
         try:
             peer = peers.of(sock)
         except OSError:  # the kernel does not say who it is
-            sock.close()
+            close(sock)
             return
         if not peers.is_ours(peer.uid):
-            sock.close()
+            close(sock)
             return
         if len(self._clients) >= CLIENTS:
             next(iter(self._clients)).abort()

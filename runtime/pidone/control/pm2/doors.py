@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pidone.control import socket_file
+from pidone.descriptors import close
 from pidone.ecosystem.spec import Seconds
 from pidone.supervise.run.session import Parts
 from pidone.throttle import Throttle
@@ -56,7 +57,7 @@ class Doors:
         for bound in self._bound:
             if self._served is None:
                 self._parts.loop.remove_reader(bound.sock.fileno())
-            bound.sock.close()
+            close(bound.sock)
             if socket_file.inode(bound.path) == bound.inode:
                 with suppress(OSError):
                     os.unlink(bound.path)

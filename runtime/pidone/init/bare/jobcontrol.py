@@ -11,6 +11,7 @@ are blocked here, so that SIGTTOU does not stop us when we move the foreground f
 import os
 
 from pidone.csignal import signal
+from pidone.descriptors import close
 from pidone.init.bare import dispositions
 
 _TERMINAL_STOPS = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
@@ -75,7 +76,7 @@ def _foreground() -> int | None:
     except OSError:  # ENOTTY: it was taken away
         return None
     finally:
-        os.close(terminal)
+        close(terminal)
 
 
 def _move(giver: int, taker: int) -> bool:
@@ -89,7 +90,7 @@ def _move(giver: int, taker: int) -> bool:
     except OSError:  # the terminal was taken away, or the group has just ended
         return False
     finally:
-        os.close(terminal)
+        close(terminal)
     return True
 
 

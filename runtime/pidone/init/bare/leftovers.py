@@ -7,6 +7,7 @@ SIGCHLD tells us of their end. Sessions need no search of their own, since whoev
 import os
 
 from pidone.csignal import signal
+from pidone.descriptors import close
 from pidone.init import proctree
 from pidone.init.bare import dispositions
 
@@ -77,7 +78,7 @@ def _wait_for_strangers(timeout_s: float, strangers: list[int]) -> float:
         return min(timeout_s, 0.05)
     finally:
         for descriptor in descriptors:
-            os.close(descriptor)
+            close(descriptor)
     return 0.0
 
 

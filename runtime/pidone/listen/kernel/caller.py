@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Final
 
+from pidone.descriptors import close
 from pidone.listen.kernel import seccomp
 from pidone.listen.kernel.seccomp import Call
 from pidone.listen.sockets.address import ANY_V4, ANY_V6, Address, Kind
@@ -34,7 +35,7 @@ class Caller:
         try:
             self.socket = socket.socket(fileno=copy)
         except OSError:  # it is no socket
-            os.close(copy)
+            close(copy)
             raise
 
     def address(self) -> Address | None:
@@ -119,7 +120,7 @@ class Caller:
 
     def close(self) -> None:
         """Let go of the copy."""
-        self.socket.close()
+        close(self.socket)
 
     def _process(self) -> int:
         return int(self._status["Tgid"])
@@ -137,7 +138,7 @@ class Caller:
         try:
             return os.pread(memory, size, where)
         finally:
-            os.close(memory)
+            close(memory)
 
 
 def _fields(lines: Iterable[str]) -> dict[str, str]:

@@ -100,12 +100,12 @@ class KernelShare:
     def spawned(self, pid: int) -> None:
         """Take the listener."""
         self._pid = pid
-        self._theirs.close()
+        close(self._theirs)
         try:
             data, descriptors, _, _ = socket.recv_fds(self._ours, _MESSAGE_BYTES, 1)
         except BlockingIOError:  # the child never came that far
             data, descriptors = b"", []
-        self._ours.close()
+        close(self._ours)
         if descriptors:
             self._listener = descriptors[0]
             os.set_inheritable(self._listener, False)
@@ -118,8 +118,8 @@ class KernelShare:
 
     def close(self) -> None:
         """The process ended. What it left behind gets ENOSYS from now on, by the kernel."""
-        self._theirs.close()
-        self._ours.close()
+        close(self._theirs)
+        close(self._ours)
         if self._guess is not None:
             self._guess.cancel()
         for look in self._looks:
@@ -249,7 +249,7 @@ class KernelShare:
         elif self.is_working and self._loop.time() < until:
             self._loop.call_later(_LOOK_S, self._tell_when_it_listens, copy, until)
             return
-        copy.close()
+        close(copy)
 
     def _counts(self, listening: socket.socket) -> bool:
         """Whether that it listens there makes it ready."""

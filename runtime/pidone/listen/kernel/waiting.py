@@ -14,6 +14,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from pidone.descriptors import close
 from pidone.init import proctree
 from pidone.listen.kernel import seccomp
 
@@ -116,7 +117,7 @@ def _read(pid: int, where: int, size: int) -> bytes:
     try:
         return os.pread(memory, size, where)
     finally:
-        os.close(memory)
+        close(memory)
 
 
 def _entries(folder: str) -> list[str]:

@@ -88,7 +88,7 @@ class Channel:
             return
         self._loop.remove_reader(self._end.fileno())
         self._loop.remove_writer(self._end.fileno())
-        self._end.close()
+        close(self._end)
         while self._unsent:
             _close_all(self._unsent.popleft()[1])
 

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from pidone.descriptors import close
 from pidone.ecosystem.spec import Seconds
 from pidone.listen.node.channel import Channel
 from pidone.listen.node.cluster import Conversation
@@ -85,7 +86,7 @@ class Ipc:
 
     def spawned(self, pid: int) -> None:
         """Only the process has its end from now on, so that its death closes the channel."""
-        self._theirs.close()
+        close(self._theirs)
         self._pid = pid
         if self._heartbeat is not None:
             self._heartbeat.spawned(pid)
@@ -129,7 +130,7 @@ class Ipc:
     def close(self) -> None:
         """The process ended, or never began."""
         self.unwatch()
-        self._theirs.close()
+        close(self._theirs)
         self._channel.close()
         if self._exiting is not None:
             self._exiting.cancel()

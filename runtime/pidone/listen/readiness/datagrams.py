@@ -74,7 +74,7 @@ class Datagrams:
         if self._owner is not None:
             self._read()
             self._loop.remove_reader(self._socket.fileno())
-        self._socket.close()
+        close(self._socket)
 
     def _read(self) -> None:
         for _ in range(_PER_TURN):
@@ -90,15 +90,21 @@ class Datagrams:
                     self._on_datagram(data, descriptors, DatagramSender(pid, address or b""))
                 else:
                     self._on_stranger(f"datagram of process {pid}, which does not belong to {self._owner}")
+            except OSError as error:  # no descriptor is left to look at the sender with
+                self._on_stranger(
+                    f"datagram of process {pid}: /proc does not tell whose it is: {error.strerror}"
+                )
             finally:
                 for descriptor in descriptors:
-                    with contextlib.suppress(OSError):
-                        close(descriptor)
+                    close(descriptor)
             if self._socket.fileno() < 0:
                 return
 
     def is_family(self, pid: int) -> bool:
-        """Whether a process is ours or descends from ours; a daemon that left is known by its group."""
+        """Whether a process is ours or descends from ours; a daemon that left is known by its group.
+
+        Raises OSError if /proc cannot be read.
+        """
         while pid > 1 and pid != self._owner:
             process = proctree.read(pid)
             if process is None:

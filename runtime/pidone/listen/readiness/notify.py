@@ -14,6 +14,7 @@ from pidone.listen.readiness.datagrams import Datagrams, DatagramSender
 
 _USEC: Final = 1_000_000
 _STATUS_CHARACTERS: Final = 1000
+_PID_DIGITS: Final = 7  # PID_MAX_LIMIT is 1 << 22; Python refuses to make a number of too many digits
 _IGNORED: Final = ("ERRNO", "BUSERROR", "VARLINKERROR", "EXIT_STATUS", "MONOTONIC_USEC", "INVOCATION_ID")
 
 
@@ -96,11 +97,16 @@ class Notify:
             self._report.extend(seconds)
 
     def _main_pid(self, value: str) -> None:
-        pid = int(value) if value.isascii() and value.isdigit() else 0
-        process = proctree.read(pid) if pid > 1 else None
-        if process is None:
+        pid = int(value) if value.isascii() and value.isdigit() and len(value) <= _PID_DIGITS else 0
+        try:
+            is_there = pid > 1 and proctree.read(pid) is not None
+            is_ours = is_there and self._socket.is_family(pid)
+        except OSError as error:  # no descriptor is left; what else the message says still holds
+            self._on_ignored(f"MAINPID={value[:20]}: /proc does not tell whose it is: {error.strerror}")
+            return
+        if not is_there:
             self._on_ignored(f"MAINPID={value[:20]}: no such process")
-        elif not self._socket.is_family(pid):
+        elif not is_ours:
             self._on_ignored(f"MAINPID={pid}: not a descendant of {self._pid}")
         else:
             self._report.main_pid(pid)

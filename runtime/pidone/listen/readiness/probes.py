@@ -11,6 +11,7 @@ from contextlib import closing
 from typing import Final, TypeAlias
 
 from pidone.contracts import Clock
+from pidone.descriptors import close
 from pidone.ecosystem.spec import AppSpec, Probe, Seconds
 from pidone.errors import ListenError
 from pidone.in_time import in_time
@@ -96,7 +97,7 @@ async def look(check: Check, timeout_s: Seconds, deadlines: Clock) -> str:
 
 
 async def _tcp(host: str, port: int) -> str:
-    (await _connect(host, port)).close()
+    close(await _connect(host, port))
     return ""
 
 
@@ -135,7 +136,7 @@ async def _connect(host: str, port: int) -> socket.socket:
         opened.setblocking(False)
         await asyncio.get_running_loop().sock_connect(opened, (host, port))
     except BaseException:
-        opened.close()
+        close(opened)
         raise
     return opened
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Final
 
+from pidone.descriptors import close
 from pidone.ecosystem.spec import AppSpec, Balance, Listen
 from pidone.errors import ListenError
 from pidone.listen.sockets.activation import FIRST
@@ -139,4 +140,4 @@ class AdoptedPort:
 
     def close(self) -> None:
         """Whoever gave it may go on listening."""
-        self._socket.close()
+        close(self._socket)

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from pidone.descriptors import close
 from pidone.ecosystem.spec import AppSpec, Balance, Listen
 from pidone.errors import ListenError, PortTakenError
 from pidone.listen import needs
@@ -100,7 +101,7 @@ class AppPorts:
             return
         try:
             if self._waits_for_app(entry):
-                open_socket(address, backlog=entry.backlog).close()  # it is free, and we may have it
+                close(open_socket(address, backlog=entry.backlog))  # it is free, and we may have it
             else:
                 self._open(PortKey(address), entry.backlog)
         except OSError as error:

@@ -7,6 +7,7 @@ import socket
 import stat
 from typing import Final
 
+from pidone.descriptors import close
 from pidone.errors import ListenError
 from pidone.listen.sockets.address import Address, Kind
 
@@ -50,7 +51,7 @@ def _open(address: Address, family: socket.AddressFamily, *, backlog: int, reuse
         if kind == socket.SOCK_STREAM:
             opened.listen(backlog)
     except BaseException:
-        opened.close()
+        close(opened)
         raise
     return opened
 

@@ -10,6 +10,8 @@ import select
 import socket
 from collections.abc import Callable
 
+from pidone.descriptors import close
+
 
 class HangupWatch:
     """The listening sockets of all apps."""
@@ -33,7 +35,7 @@ class HangupWatch:
             self._epoll.unregister(listening.fileno())
         if not self._known and self._epoll is not None:
             self._loop.remove_reader(self._epoll.fileno())
-            self._epoll.close()
+            close(self._epoll)
             self._epoll = None
 
     def _look(self) -> None:

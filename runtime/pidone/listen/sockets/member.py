@@ -5,6 +5,7 @@ import socket
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
+from pidone.descriptors import close
 from pidone.ecosystem.spec import AppSpec
 from pidone.listen import needs
 from pidone.listen.sockets.address import Address, Kind
@@ -168,7 +169,7 @@ class MemberSockets:
     def close(self) -> None:
         """The process ended, or never began."""
         for deserted in self._deserted:
-            deserted.close()
+            close(deserted)
         self._deserted.clear()
         self._ports.left(self)
 

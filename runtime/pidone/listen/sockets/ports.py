@@ -8,6 +8,7 @@ import struct
 from collections.abc import Collection, Mapping
 from typing import Final, Protocol
 
+from pidone.descriptors import close
 from pidone.ecosystem.spec import AppSpec, Balance
 from pidone.listen.sockets import bpf
 from pidone.listen.sockets.address import Address, Kind
@@ -147,7 +148,7 @@ class TcpPort:
         if balance is Balance.SHARED:
             self._keep(COMMON, first)
         else:
-            first.close()
+            close(first)
             self.for_member(0)
 
     @property
@@ -281,4 +282,4 @@ def _stop_listening(known: socket.socket) -> None:
     """Close it; processes may hold it as well: shutdown ends the listening for all of them."""
     with contextlib.suppress(OSError):  # ENOTCONN for a datagram socket
         known.shutdown(socket.SHUT_RDWR)
-    known.close()
+    close(known)

@@ -96,10 +96,10 @@ class Zygote:
             ours.send(json.dumps(task).encode())
             self.pid = spawn(plan.but(fds={CHANNEL: theirs.fileno()}))
         except BaseException:
-            ours.close()
+            close(ours)
             raise
         finally:
-            theirs.close()
+            close(theirs)
         self._reaper = reaper
         reaper.watch(self.pid, self._ended)
         outlet.spawned(self.pid)
@@ -266,7 +266,7 @@ class Zygote:
 
     def _ended(self, status: ExitStatus) -> None:
         self._stop_listening()
-        self._channel.close()
+        close(self._channel)
         self._outlet.finish()
         was_asked = self._is_ended
         if self.phase is not ZygotePhase.REFUSED:

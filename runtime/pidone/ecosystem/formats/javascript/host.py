@@ -12,6 +12,7 @@ import stat
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from pidone.descriptors import close
 from pidone.ecosystem.formats.javascript.modules import package_json, resolve
 from pidone.ecosystem.formats.source import MAX_SOURCE_BYTES
 from pidone.record import Record
@@ -249,7 +250,7 @@ def _read_regular(path: str, limit: int) -> bytes:
         with open(descriptor, "rb", closefd=False) as file:
             data = file.read(limit + 1)
     finally:
-        os.close(descriptor)
+        close(descriptor)
     if len(data) > limit:
         raise OSError(errno.EFBIG, f"larger than {limit >> 20} MiB")
     return data

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
+from pidone.descriptors import close
 from pidone.ecosystem.document import NODE_PATH
 from pidone.ecosystem.formats.javascript.engine import Evaluated, ScriptEnvironment, explain, file_of
 from pidone.ecosystem.formats.javascript.esm import rewrite
@@ -128,7 +129,7 @@ def _run(
         preexec_fn=_confine,  # noqa: PLW1509 there is one thread
         restore_signals=False,  # SIGXFSZ stays ignored: deno's caches are refused, which it gets over
     )
-    os.close(writing)
+    close(writing)
     try:
         if process.stdin is None:
             raise AssertionError("asked for a pipe")
@@ -140,7 +141,7 @@ def _run(
     finally:
         process.kill()
         process.wait()
-        os.close(reading)
+        close(reading)
 
 
 def _read(descriptor: int, deadline: float) -> bytes | None:

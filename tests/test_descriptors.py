@@ -1,0 +1,89 @@
+"""What close(2) answers undoes nothing: the number is free, and what was done before is done."""
+
+import ast
+import errno
+import os
+import select
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import pidone
+from pidone.descriptors import close
+from pidone.ecosystem.files import read_file
+from pidone.init import proctree
+from pidone.regular import read_regular
+
+RUNTIME = Path(pidone.__file__).parent
+BY_THEMSELVES = {
+    "descriptors.py": "this is it",
+    "importing.py": "what fails there is imported otherwise",
+    "init/bare/command.py": "the descriptor of the listing itself is among them",
+    "isolation.py": "a name in ps, with or without",
+}
+"""Who calls os.close, and why it does no harm there. Shims run in apps, without any module of ours."""
+
+
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Each close is done, and interrupted, as Linux does it; whose."""
+    real, closed = os.close, []
+
+    def interrupt(descriptor: int) -> None:
+        closed.append(descriptor)
+        real(descriptor)
+        raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
+
+    monkeypatch.setattr(os, "close", interrupt)
+    yield closed
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("make", [lambda: os.open(os.devnull, os.O_RDONLY), socket.socket, select.epoll])
+def test_whatever_is_closed_is_closed(make: Callable[[], int | socket.socket | select.epoll]) -> None:
+    """A number, a socket and an epoll; twice is a bug of ours which harms nobody."""
+    held = make()
+    number = held if isinstance(held, int) else held.fileno()
+    close(held)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(number)
+    close(held)
+
+
+def test_a_socket_that_says_no_is_closed() -> None:
+    """As after a network that has failed: who has started a process beside it keeps the process."""
+
+    class Interrupted(socket.socket):
+        def close(self) -> None:
+            super().close()
+            raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
+
+    with Interrupted() as held:
+        close(held)
+        assert held.fileno() < 0
+
+
+def test_what_was_read_stays_read(tmp_path: Path, interrupted: list[int]) -> None:
+    """The ecosystem file, small files of others, who is whose child."""
+    file = tmp_path / "file"
+    file.write_bytes(b"words")
+    assert read_file(file, 99) == b"words"
+    assert read_regular(str(file), 99) == b"words"
+    process = proctree.read(os.getpid())
+    assert process is not None
+    assert process.ppid == os.getppid()
+    assert len(interrupted) == 3
+
+
+def test_nobody_closes_by_himself() -> None:
+    """One forgotten close and a start is undone, or a message lost: each goes through `descriptors.close`."""
+    found = set()
+    for file in RUNTIME.rglob("*.py"):
+        if file.parent.name == "shim":
+            continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "os.close":
+                found.add(str(file.relative_to(RUNTIME)))
+    assert found == BY_THEMSELVES.keys()
