@@ -68,12 +68,12 @@ def test_points_are_the_mean_and_the_greatest_of_their_slots() -> None:
     rings: Rings[str] = Rings(1, slots=6)
     for value in (1.0, 3.0, 5.0, 9.0):
         rings.close_slot({"a": (value,)})
-    assert rings.buckets("a", 0, 2) == [(2.0, 3.0), (7.0, 9.0)]
-    assert rings.buckets("a", 0, 3) == [(17.0 / 3, 9.0)]
-    assert rings.buckets("a", 0, 5) == []
+    assert (rings.means("a", 0, 2), rings.greatest("a", 0, 2)) == ([2.0, 7.0], [3.0, 9.0])
+    assert (rings.means("a", 0, 3), rings.greatest("a", 0, 3)) == ([17.0 / 3], [9.0])
+    assert (rings.means("a", 0, 5), rings.greatest("a", 0, 5)) == ([], [])
     for value in (2.0, 4.0, 6.0):
         rings.close_slot({"a": (value,)})
-    assert rings.buckets("a", 0, 1) == [(value, value) for value in (3.0, 5.0, 9.0, 2.0, 4.0, 6.0)]
+    assert rings.means("a", 0, 1) == rings.greatest("a", 0, 1) == [3.0, 5.0, 9.0, 2.0, 4.0, 6.0]
 
 
 def test_who_is_gone_is_remembered_for_the_hour_or_until_its_room_is_needed() -> None:
@@ -81,8 +81,8 @@ def test_who_is_gone_is_remembered_for_the_hour_or_until_its_room_is_needed() ->
     rings: Rings[str] = Rings(1, slots=4, most=2)
     rings.close_slot({"a": (1.0,)})
     rings.close_slot({"b": (2.0,)}, missed=1)
-    assert [most for _, most in rings.buckets("a", 0, 1)] == [1.0, 0.0, 0.0]
-    assert [most for _, most in rings.buckets("b", 0, 1)] == [0.0, 0.0, 2.0]
+    assert rings.greatest("a", 0, 1) == [1.0, 0.0, 0.0]
+    assert rings.greatest("b", 0, 1) == [0.0, 0.0, 2.0]
     rings.close_slot({"b": (3.0,), "c": (4.0,)})
     assert list(rings) == ["b", "c"]
     rings.close_slot({"b": (3.0,), "c": (4.0,), "d": (4.0,)})

@@ -52,22 +52,25 @@ class Rings(Generic[Key]):
         for key in [key for key, last in self._last.items() if last <= self.count - self._slots]:
             del self._rings[key], self._last[key]
 
-    def buckets(self, key: Key, column: int, size: int) -> list[tuple[float, float]]:
-        """Mean and greatest value of each `size` slots, oldest first; the last bucket is whole.
+    def means(self, key: Key, column: int, size: int) -> list[float]:
+        """The mean of each `size` slots, oldest first; the last bucket is whole.
 
         Buckets before the first slot of all are left out, so that the list is as long as the memory.
         """
+        return [sum(bucket) / size for bucket in self._buckets(key, column, size)]
+
+    def greatest(self, key: Key, column: int, size: int) -> list[float]:
+        """The greatest value of each `size` slots, in the same order."""
+        return [*map(max, self._buckets(key, column, size))]
+
+    def _buckets(self, key: Key, column: int, size: int) -> Iterator[tuple[float, ...]]:
         ring = self._rings[key]
         begin = column * self._slots
         at = self.count % self._slots
         values = ring[begin + at : begin + self._slots] + ring[begin : begin + at]
-        known = min(self.count, self._slots)
-        starts = range(self._slots - size, self._slots - known - 1, -size) if known >= size else range(0)
-        found = []
-        for start in reversed(starts):
-            part = values[start : start + size]
-            found.append((sum(part) / size, max(part)))
-        return found
+        whole = min(self.count, self._slots) // size * size
+        slots = iter(values[self._slots - whole :])
+        return zip(*[slots] * size, strict=True)
 
     def _advance(self, values: Mapping[Key, tuple[float, ...]]) -> None:
         at = self.count % self._slots

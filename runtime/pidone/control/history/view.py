@@ -88,16 +88,15 @@ class HistoryView:
 
     def _lines(self, key: InstanceKey, size: int) -> tuple[list[float], list[float]]:
         rings = self._recorder.instances
-        means = [mean for mean, _ in rings.buckets(key, 0, size)]
-        return means, [most for _, most in rings.buckets(key, 1, size)]
+        return rings.means(key, 0, size), rings.greatest(key, 1, size)
 
     def _container(self, size: int) -> dict[str, Any]:
         rings = self._recorder.container
         found: dict[str, Any] = {}
         for column, name in enumerate(_COLUMNS):
             factor = _PERCENT if name == "cpu_percent" else 1.0
-            buckets = rings.buckets(CONTAINER, column, size) if len(rings) else []
-            found[name] = [None if most < 0 else round(most * factor, 1) for _, most in buckets]
+            buckets = rings.greatest(CONTAINER, column, size) if len(rings) else []
+            found[name] = [None if most < 0 else round(most * factor, 1) for most in buckets]
         return {name: found.pop(name) for name in _COLUMNS[:3]} | {"pressure": found}
 
 
