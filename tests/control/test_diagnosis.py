@@ -44,7 +44,7 @@ listen_timeout = "1h"
 name = "late"
 script = "/bin/sleep"
 args = "1000"
-ready = "exec:false"
+ready = {{ exec = ["sh", "-c", "echo asking; echo 'db:5432 - no response' >&2; exit 2"] }}
 listen_timeout = 300
 
 [[apps]]
@@ -81,7 +81,10 @@ EXPECTED = {
     ),
     "missing": (r"ended with code 127 \(command not found\): .*no-such-program", r"missing in the image"),
     "starts": (r"^http://127.0.0.1:\d+/healthz: Connection refused", r"`pidone logs starts`"),
-    "late": (r"^false: false exited with 1; counts as online since listen_timeout", r"logs late"),
+    "late": (
+        r"^sh exited with 2: db:5432 - no response; counts as online since listen_timeout",
+        r"logs late",
+    ),
     "sick": (
         r"^its health check fails \(\d+ of 10000\): tcp 127.0.0.1:\d+: Connection refused",
         r"logs sick",
@@ -140,12 +143,13 @@ def test_ls_says_it_at_every_width(troubled: Operated, width: int) -> None:
 
 
 def test_describe_tells_the_last_look_of_a_probe(troubled: Operated) -> None:
-    """What it saw, and how often in a row."""
+    """What it saw and said, and how often in a row."""
     eventually(lambda: troubled.app("late")["why"], "it to be late")
     text = troubled.command("describe", "late").stdout
-    assert re.search(r"^why +false: false exited with 1", text, re.MULTILINE)
+    assert re.search(r"^why +sh exited with 2: db:5432 - no response", text, re.MULTILINE)
     assert re.search(r"^to do +`pidone logs late`", text, re.MULTILINE)
-    assert re.search(r"^probes +ready failed \d+ times: false exited with 1", text, re.MULTILINE)
+    said = r"^probes +ready failed \d+ times: sh exited with 2: db:5432 - no response$"
+    assert re.search(said, text, re.MULTILINE)
     assert "succeeded" not in text
 
 

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from pidone.control.answers.last_words import last_words, telling
+from pidone.control.answers.last_words import last_words
 from pidone.control.answers.log_query import choose
 from pidone.logs.fields import fields_of
+from pidone.logs.telling import telling
 
 NODE = r"""
 node:events:497

@@ -309,9 +309,9 @@ def test_exec_probe(tmp_path: Path) -> None:
     codes = [1, 1, 0]
     seen: list[tuple[str, ...]] = []
 
-    async def run_command(_app: AppSpec, argv: tuple[str, ...]) -> int:
+    async def run_command(_app: AppSpec, argv: tuple[str, ...]) -> tuple[int, str]:
         seen.append(argv)
-        return codes.pop(0)
+        return codes.pop(0), ""
 
     with Fleet(tmp_path, run_command) as fleet:
         probe = Probe(exec=("check", "it"), interval=0.01)
@@ -324,10 +324,10 @@ def test_exec_probe_of_one_of_many(tmp_path: Path) -> None:
     """The command knows which instance it is to judge, as that itself does."""
     asked: list[str] = []
 
-    async def run_command(app: AppSpec, argv: tuple[str, ...]) -> int:
+    async def run_command(app: AppSpec, argv: tuple[str, ...]) -> tuple[int, str]:
         del argv
         asked.append(f"{app.env['NODE_APP_INSTANCE']} {app.env['PORT']}")
-        return 0
+        return 0, ""
 
     with Fleet(tmp_path, run_command) as fleet:
         ready = Readiness(probe=Probe(exec=("check",), interval=0.01))

@@ -94,10 +94,10 @@ class Alarm:
 
     async def _run(self, app: AppSpec, alert: Alert, command: AppSpec) -> None:
         try:
-            code = await in_time(
+            code, said = await in_time(
                 self._commands.run(command, command.argv), COMMAND_TIME, self._parts.deadlines
             )
-            why = f"ended with code {code}" if code else ""
+            why = f"ended with code {code}" + (f": {said}" if said else "") if code else ""
         except TimeoutError:
             why = f"was killed after {COMMAND_TIME:g} s"
         if why:

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from pidone.control.answers.details import in_words, probe_target
 from pidone.control.answers.last_words import last_words
 from pidone.control.answers.views import WAITING, shown
-from pidone.ecosystem.spec import Bytes, Seconds
+from pidone.ecosystem.spec import Bytes, Probe, Seconds
 from pidone.host.usage import Usage
 from pidone.logs.relay import Relay
 from pidone.record import Record
@@ -135,7 +135,7 @@ class Diagnoser:
         health = instance.life.looks.get("health")
         if health is not None and health.problem and spec.health is not None:
             counted = f"{health.failures} of {spec.health.failures}"
-            parts.append(f"its health check fails ({counted}): {probe_target(spec.health)}: {health.problem}")
+            parts.append(f"its health check fails ({counted}): {_seen(spec.health, health.problem)}")
         used = None if instance.pid is None else usage.get(instance.pid)
         if limit and used is not None and used.tree.rss > limit * _NEARLY:
             parts.append(f"uses {100 * used.tree.rss // limit} % of its max_memory_restart")
@@ -190,7 +190,14 @@ def _ready_look(instance: Instance) -> str:
     look, probe = instance.life.looks.get("ready"), instance.app.ready.probe
     if look is None or probe is None or not look.problem:
         return ""
-    return f"{probe_target(probe)}: {look.problem} ({look.failures} times)"
+    return f"{_seen(probe, look.problem)} ({look.failures} times)"
+
+
+def _seen(probe: Probe, problem: str) -> str:
+    """What is wrong, and where; a command that failed is named by its problem, and may be a long one."""
+    if probe.exec and problem.startswith(f"{probe.exec[0]} exited "):
+        return problem
+    return f"{probe_target(probe)}: {problem}"
 
 
 def _untold(instance: Instance) -> str:

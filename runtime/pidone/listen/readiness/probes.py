@@ -16,8 +16,11 @@ from pidone.ecosystem.spec import AppSpec, Probe, Seconds
 from pidone.errors import ListenError
 from pidone.in_time import in_time
 
-RunCommand: TypeAlias = Callable[[AppSpec, tuple[str, ...]], Awaitable[int]]
-"""Run a command as the app's user in its folder and environment; its exit code. Cancelling kills it."""
+RunCommand: TypeAlias = Callable[[AppSpec, tuple[str, ...]], Awaitable[tuple[int, str]]]
+"""Run a command as the app's user in its folder and environment. Cancelling kills it.
+
+Its exit code, and, if it failed, the line it wrote that tells most.
+"""
 
 Check: TypeAlias = Callable[[], Awaitable[str]]
 """One look; an empty string is success, anything else says what is wrong. May raise OSError."""
@@ -102,8 +105,8 @@ async def _tcp(host: str, port: int) -> str:
 
 
 async def _exec(run_command: RunCommand, app: AppSpec, argv: tuple[str, ...]) -> str:
-    code = await run_command(app, argv)
-    return "" if code == 0 else f"{argv[0]} exited with {code}"
+    code, said = await run_command(app, argv)
+    return "" if code == 0 else f"{argv[0]} exited with {code}" + (f": {said}" if said else "")
 
 
 async def _http(host: str, port: int, path: str) -> str:

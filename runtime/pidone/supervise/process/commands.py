@@ -8,6 +8,7 @@ import signal
 import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 
 from pidone.descriptors import close
 from pidone.ecosystem.spec import AppSpec
@@ -16,6 +17,14 @@ from pidone.init.exitcodes import ExitCode
 from pidone.init.reaper import ExitStatus, Reaper
 from pidone.init.spawn import SpawnPlan, exit_code_of, spawn
 from pidone.supervise.process.environment import environment_of
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+_PIPE: Final = 1 << 16
+"""What a pipe holds: all that a command has left in it."""
+_KEPT: Final = 4096
+"""Bytes of its end that are kept of what a command writes."""
 
 
 def plan_for(
@@ -79,37 +88,93 @@ class Commands:
         self._reaper = reaper
         self._environ = environ
 
-    async def run(self, app: AppSpec, argv: tuple[str, ...]) -> int:
+    async def run(self, app: AppSpec, argv: tuple[str, ...]) -> tuple[int, str]:
         """Run one; its exit code as a shell tells it, 126 or 127 if it cannot be started.
 
-        Cancelling kills it and its process group.
+        And, if it failed, the line it wrote that tells most. Cancelling kills it and its process group.
         """
         import asyncio  # noqa: PLC0415 (the apps' launcher imports this module before there is a loop)
 
-        ended: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[ExitStatus] = loop.create_future()
 
         def tell(status: ExitStatus) -> None:
             if not ended.cancelled():
                 ended.set_result(status)
 
+        output = _Output(loop)
         try:
-            pid = self._start(app, argv, tell)
+            pid = self._start(app, argv, tell, output)
+            try:
+                code = (await ended).shell_code
+                return code, output.telling() if code else ""
+            finally:
+                if self._reaper.owns(pid):
+                    with suppress(ProcessLookupError):
+                        os.killpg(pid, signal.SIGKILL)
         except SpawnError as error:
-            return exit_code_of(error)
-        except OSError:  # no descriptor is left
-            return ExitCode.NOT_EXECUTABLE
-        try:
-            return (await ended).shell_code
+            return exit_code_of(error), ""
+        except OSError as error:  # no descriptor is left
+            return ExitCode.NOT_EXECUTABLE, error.strerror or ""
         finally:
-            if self._reaper.owns(pid):
-                with suppress(ProcessLookupError):
-                    os.killpg(pid, signal.SIGKILL)
+            output.close()
 
-    def _start(self, app: AppSpec, argv: tuple[str, ...], on_exit: Callable[[ExitStatus], None]) -> int:
-        null = os.open(os.devnull, os.O_WRONLY)
+    def _start(
+        self, app: AppSpec, argv: tuple[str, ...], on_exit: Callable[[ExitStatus], None], output: "_Output"
+    ) -> int:
+        write_end = output.open()
         try:
-            pid = start(app, argv, environment_of(app, self._environ), stdout=null, stderr=null)
+            pid = start(app, argv, environment_of(app, self._environ), stdout=write_end, stderr=write_end)
         finally:
-            close(null)
+            close(write_end)
         self._reaper.watch(pid, on_exit)
         return pid
+
+
+class _Output:
+    """The end of what a command writes. It is read as it comes, so that no command waits for us."""
+
+    def __init__(self, loop: "AbstractEventLoop") -> None:
+        self._loop = loop
+        self._read_end: int | None = None
+        self._end = b""
+
+    def open(self) -> int:
+        """A pipe's write end, for the command. Raises OSError."""
+        self._read_end, write_end = os.pipe()
+        try:
+            os.set_blocking(self._read_end, False)
+            self._loop.add_reader(self._read_end, self._read)
+        except OSError:
+            close(write_end)
+            raise
+        return write_end
+
+    def telling(self) -> str:
+        """The line that tells most; empty if it said nothing."""
+        self._read()
+        if not self._end.strip():
+            return ""
+        from pidone.logs.telling import plain, telling  # noqa: PLC0415 (for commands that fail and say why)
+
+        return telling(plain(self._end.decode(errors="replace")).splitlines())
+
+    def close(self) -> None:
+        """Nobody listens any more: whom the command has left behind is told so by its pipe."""
+        if self._read_end is not None:
+            self._loop.remove_reader(self._read_end)
+            close(self._read_end)
+            self._read_end = None
+
+    def _read(self) -> None:
+        if self._read_end is None:
+            return
+        try:
+            data = os.read(self._read_end, _PIPE)
+        except BlockingIOError:
+            return
+        except OSError:  # what it says is a help to people and nothing more
+            data = b""
+        self._end = (self._end + data)[-_KEPT:]
+        if not data:
+            self.close()

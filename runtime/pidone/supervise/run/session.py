@@ -471,7 +471,7 @@ class Session:
             self._ecosystem = self._ecosystem.but(cpus=cpus)
             self._supervisor.resize(cpus)
 
-    async def _run_command(self, app: AppSpec, argv: tuple[str, ...]) -> int:
+    async def _run_command(self, app: AppSpec, argv: tuple[str, ...]) -> tuple[int, str]:
         from pidone.supervise.process.commands import Commands  # noqa: PLC0415 (needs asyncio at last)
 
         return await Commands(self._reaper, self._around.environ).run(app, argv)
