@@ -11,12 +11,15 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from pidone.descriptors import close
 from pidone.record import Record
 
+if TYPE_CHECKING:  # the runtime has this module for its last words, and hardly ever any other need of pathlib
+    from pathlib import Path
+
+_AnyPath: TypeAlias = "str | Path"
 _LINKS: Final = 40  # path_resolution(7): as many links are followed on the way
 _LOOK: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER: Final = _LOOK | os.O_DIRECTORY
@@ -40,13 +43,15 @@ class FolderEntry(Record):
     """It is a link in /proc (`/proc/self/fd/3`), which only the kernel itself can follow."""
 
     @property
-    def path(self) -> Path:
+    def path(self) -> "Path":
         """The one path without links on the way."""
+        from pathlib import Path  # noqa: PLC0415 (whoever asks has it)
+
         return Path("/", *self.names, self.name)
 
 
 @contextlib.contextmanager
-def place_of(path: Path, *, make_folders: bool = False) -> Iterator[FolderEntry]:
+def place_of(path: _AnyPath, *, make_folders: bool = False) -> Iterator[FolderEntry]:
     """Walk to where an absolute path ends. Raises OSError, PermissionError for a stranger's link."""
     place = _walk(path, make_folders=make_folders)
     try:
@@ -55,7 +60,7 @@ def place_of(path: Path, *, make_folders: bool = False) -> Iterator[FolderEntry]
         close(place.folder)
 
 
-def real_path(path: Path) -> Path:
+def real_path(path: "Path") -> "Path":
     """The one name of a file, which need not be there; itself where the way is barred."""
     with contextlib.suppress(OSError), place_of(path) as place:
         return place.path
@@ -65,7 +70,7 @@ def real_path(path: Path) -> Path:
     return path
 
 
-def open_to_append(path: Path) -> int:
+def open_to_append(path: _AnyPath) -> int:
     """Open a log file, and make it and its folders if they are not there. Raises OSError."""
     with place_of(path, make_folders=True) as place:
         fd = _open(place)
@@ -77,7 +82,7 @@ def open_to_append(path: Path) -> int:
         return fd
 
 
-def open_to_overwrite(path: Path) -> int:
+def open_to_overwrite(path: _AnyPath) -> int:
     """Open a file that is there and empty it, if it is a regular one or the kernel's. Raises OSError."""
     with place_of(path) as place:
         nofollow = 0 if place.is_kernels else os.O_NOFOLLOW
@@ -145,7 +150,7 @@ def _trusted() -> tuple[int, int]:
     return 0, os.geteuid()
 
 
-def _walk(path: Path, *, make_folders: bool) -> FolderEntry:
+def _walk(path: _AnyPath, *, make_folders: bool) -> FolderEntry:
     way = _Way(path)
     try:
         while (place := way.step(make_folders=make_folders)) is None:
@@ -159,10 +164,10 @@ def _walk(path: Path, *, make_folders: bool) -> FolderEntry:
 class _Way:
     """Where one is on a path, and what is left of it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: _AnyPath) -> None:
         self.folder = os.open("/", _FOLDER)
         self._names: list[str] = []
-        self._todo = [part for part in reversed(path.parts) if part != "/"]
+        self._todo = _parts(str(path))
         self._links = 0
 
     def step(self, *, make_folders: bool) -> FolderEntry | None:
@@ -188,11 +193,16 @@ class _Way:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         if target.startswith("/"):
             self._enter(os.open("/", _FOLDER), [])
-        self._todo += [part for part in reversed(target.split("/")) if part not in ("", ".")]
+        self._todo += _parts(target)
 
     def _enter(self, folder: int, names: list[str]) -> None:
         close(self.folder)
         self.folder, self._names = folder, names
+
+
+def _parts(path: str) -> list[str]:
+    """Its names, the last one first."""
+    return [name for name in reversed(path.split("/")) if name not in ("", ".")]
 
 
 def _link_in(folder: int, name: str) -> str | None:

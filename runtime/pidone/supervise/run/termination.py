@@ -3,7 +3,6 @@
 import json
 import os
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
 from pidone.logs.files.folder import open_to_overwrite
@@ -21,7 +20,7 @@ def leave_message(ending: Ending) -> None:
     """Write a short JSON object, if the file is there; nowhere but in Kubernetes is it."""
     path = os.environ.get("PIDONE_TERMINATION_LOG", PATH)
     # Not created: outside of Kubernetes there is no such file, and /dev is no place for one.
-    with suppress(OSError), open(open_to_overwrite(Path(path)), "wb") as file:
+    with suppress(OSError), open(open_to_overwrite(path), "wb") as file:
         file.write(_as_json(ending).encode())
 
 
