@@ -98,9 +98,10 @@ def test_programs_with_a_server_of_their_own(
     reload_under_load(tmp_path, app, port, keep_alive=keep_alive)
 
 
-@pytest.mark.parametrize("keep_alive", [False, True], ids=["close", "keep-alive"])
-@pytest.mark.parametrize("workers", ["0", "2"])
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize(
+    ("loop", "workers", "keep_alive"),
+    [("asyncio", "0", False), ("asyncio", "2", True), ("uvloop", "0", True), ("uvloop", "2", False)],
+)
 def test_hypercorn(tmp_path: Path, port: int, loop: str, workers: str, *, keep_alive: bool) -> None:
     """An unmodified hypercorn loses nothing, with and without worker processes of its own."""
     server("hypercorn")

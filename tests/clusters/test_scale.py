@@ -35,9 +35,14 @@ def test_up_and_down_under_load(
         assert site.run.find(event="instance.start")[-1]["instance"] == 2
 
 
-@pytest.mark.parametrize("keep_alive", [False, True], ids=["close", "keep-alive"])
 @pytest.mark.parametrize(
-    ("old", "new"), [("shared", "source"), ("shared", "spread"), ("spread", "shared"), ("source", "spread")]
+    ("old", "new", "keep_alive"),
+    [
+        ("shared", "source", False),
+        ("shared", "spread", True),
+        ("spread", "shared", False),
+        ("source", "spread", True),
+    ],
 )
 def test_other_balance(tmp_path: Path, node: str, port: int, old: str, new: str, *, keep_alive: bool) -> None:
     """A reload applies a changed `balance`, there and back again, and loses nothing."""
