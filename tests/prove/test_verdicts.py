@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from pidone.cli.trial import verdicts
-from pidone.cli.trial.answers import Answer, Saw, Tally, tally
+from pidone.cli.trial.answers import Answer, Saw, Tally, ended_at_once, quickest, tally
 from pidone.cli.trial.families import FamilyMember
 from pidone.cli.trial.findings import Finding, Killed, Known, Level, Seen
 from pidone.cli.trial.lines import Window, missing
@@ -231,9 +231,25 @@ def test_kept_connections_that_are_closed_as_they_are_used_again_are_a_warning()
     assert "2 keep-alive connections were closed without `Connection: close`" in finding.what
 
 
-def test_what_is_at_once_depends_on_who_looks() -> None:
-    """Clients that wait for a processor notice later."""
-    answers = [ended(0.2, Saw.RESET, 1)]
-    assert tally(answers).at_once[Saw.RESET] == 0
-    assert tally(answers, at_once=0.25).at_once[Saw.RESET] == 1
-    assert tally(answers, at_once=0.25).without({Saw.RESET}).at_once[Saw.RESET] == 0
+def test_what_is_at_once_depends_on_who_looks_and_at_what() -> None:
+    """Clients that wait for a processor notice later; an app that takes its time has requests in progress."""
+    assert [ended_at_once(ended(after, Saw.RESET, 1)) for after in (0.03, 0.2)] == [True, False]
+    for quick, longest in ((0.001, 0.9), (0.5, 0.2)):
+        for after, expected in ((longest, True), (1.1, False)):
+            answer = ended(after, Saw.RESET, 1)
+            assert ended_at_once(answer, quick, starved=True) is expected
+    assert not ended_at_once(ended(0.4, Saw.RESET, 1), 0.5, starved=True)
+
+
+def test_only_what_was_lost_ended_at_once() -> None:
+    """And what is explained counts no more."""
+    seen = tally([ended(0.0, Saw.ANSWERED, 1), ended(0.0, Saw.CUT, 2), ended(0.0, Saw.RESET, 3)])
+    assert seen.at_once == {Saw.RESET: 1}
+    assert not seen.without({Saw.RESET}).at_once
+
+
+def test_how_quick_an_app_can_be() -> None:
+    """By what its quickest answers take, for each kind of client; what it lost says nothing."""
+    mixed = [ended(0.3 if number % 5 else 0.002, Saw.ANSWERED, number) for number in range(50)]
+    assert quickest([*mixed, ended(0.001, Saw.RESET, 99)]) == {("web", "new"): pytest.approx(0.002)}
+    assert quickest([ended(0.001, Saw.RESET, 1)]) == {}

@@ -3,8 +3,8 @@
 import itertools
 import math
 import time
-from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
 from enum import Enum
 from typing import Final, Self
 
@@ -35,8 +35,16 @@ class Saw(Enum):
 
 
 _POLL: Final[Seconds] = 0.01
-AT_ONCE: Final[Seconds] = 0.02
+_AT_ONCE: Final[Seconds] = 0.05
 """A connection that ends so soon after its request was sent may have ended before anybody had read that."""
+_LATER: Final[Seconds] = 0.25
+"""The same where everybody has to wait for a processor,"""
+_MUCH_LATER: Final[Seconds] = 1.0
+"""and the same of an app whose quickest answers take no time: it has nothing in progress for long."""
+_NO_TIME: Final[Seconds] = 0.1
+_QUICKEST: Final = 0.1
+"""Share of the answers that tells how quick an app can be, whoever it has to wait for otherwise."""
+_LOST: Final = (Saw.RESET, Saw.DROPPED)
 FAILURES: Final = (Saw.ERROR, Saw.REFUSED, Saw.RESET, Saw.CUT, Saw.GARBLED, Saw.TIMEOUT)
 
 
@@ -89,8 +97,24 @@ class Tally(Record, kw_only=True):
         )
 
 
-def tally(answers: Iterable[Answer], at_once: Seconds = AT_ONCE) -> Tally:
-    """Count them; `at_once` is what counts as that."""
+def ended_at_once(answer: Answer, quickest: Seconds = 0.0, *, starved: bool = False) -> bool:
+    """Whether it may not even have been read; `quickest` are the best answers to its kind of client."""
+    if not starved:
+        return answer.held < _AT_ONCE
+    return answer.held < (_LATER if quickest >= _NO_TIME else _MUCH_LATER)
+
+
+def quickest(answers: Iterable[Answer]) -> "dict[tuple[str, str], Seconds]":
+    """What the quickest answers of each app to each kind of client take."""
+    times: dict[tuple[str, str], list[Seconds]] = defaultdict(list)
+    for answer in answers:
+        if answer.saw is Saw.ANSWERED:
+            times[answer.app, answer.client].append(answer.ended - answer.began)
+    return {kind: quantile(sorted(each), _QUICKEST) for kind, each in times.items()}
+
+
+def tally(answers: Iterable[Answer], at_once: Callable[[Answer], bool] = ended_at_once) -> Tally:
+    """Count them; `at_once` tells which of those that were lost may never have been read."""
     chosen = list(answers)
     times = sorted(answer.ended - answer.began for answer in chosen if answer.saw is Saw.ANSWERED)
     refused = [answer.ended for answer in chosen if answer.saw is Saw.REFUSED]
@@ -101,7 +125,7 @@ def tally(answers: Iterable[Answer], at_once: Seconds = AT_ONCE) -> Tally:
         p99=quantile(times, 0.99),
         slowest=max(times, default=0.0),
         refused_for=max(refused) - min(refused) if refused else 0.0,
-        at_once=Counter(answer.saw for answer in chosen if answer.held < at_once),
+        at_once=Counter(answer.saw for answer in chosen if answer.saw in _LOST and at_once(answer)),
     )
 
 

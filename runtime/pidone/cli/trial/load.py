@@ -7,6 +7,7 @@ and whether its line is in the log. HTTP itself is h11's, WebSockets are wsproto
 """
 
 import asyncio
+import math
 import threading
 import time
 from collections import deque
@@ -61,9 +62,9 @@ class Load:
         """No more requests; those in progress are let go."""
         self._in_loop(self._end())
 
-    def is_starved(self, since: float) -> bool:
-        """Whether the clients have waited much for a processor since then (time.monotonic)."""
-        looks = [look for look in list(self._looks) if look[0] >= since]
+    def is_starved(self, since: float, until: float = math.inf) -> bool:
+        """Whether the clients have waited much for a processor between (both of time.monotonic)."""
+        looks = [look for look in list(self._looks) if since <= look[0] <= until]
         if len(looks) < _FEW:
             return False
         (began, before), (ended, after) = looks[0], looks[-1]

@@ -13,7 +13,7 @@ from typing import Any, Final
 from pidone.cli.operate import settling
 from pidone.cli.operate.client import CommandError
 from pidone.cli.trial import discovery, leftovers, lines, verdicts
-from pidone.cli.trial.answers import AT_ONCE, FAILURES, Answer, Saw, Tally, tally
+from pidone.cli.trial.answers import FAILURES, Answer, Saw, Tally, ended_at_once, quickest, tally
 from pidone.cli.trial.clients import PATIENCE, Endpoint
 from pidone.cli.trial.families import Families, memory
 from pidone.cli.trial.findings import Finding, Known, Level, Seen
@@ -48,8 +48,8 @@ _STALL: Final[Seconds] = 10.0
 _LISTEN_PATIENCE: Final[Seconds] = 10.0
 _BEGUN: Final[Seconds] = 0.05
 """A request that is so old has been accepted by a process, not only by the kernel."""
-_LATE: Final[Seconds] = 0.25
-"""What is "at once" (AT_ONCE) for clients that have to wait for a processor."""
+_AROUND: Final[Seconds] = 0.7
+"""Before and after a request: whether its client waited for a processor then."""
 _LONGEST: Final[Seconds] = 1.6
 """What a client that takes its time needs for a request that is answered at once."""
 _HURRY_TIME: Final[Seconds] = 5.0
@@ -388,8 +388,14 @@ class Trials:
         return self._now.seen(app, since, seen, **facts).but(starved=self._load.is_starved(self._began))
 
     def _counted(self, answers: Iterable[Answer]) -> Tally:
-        """Where clients waited for a processor, what they noticed at once they noticed later."""
-        return tally(answers, _LATE if self._load.is_starved(self._began) else AT_ONCE)
+        """Where clients waited for a processor, what ended at once they noticed later."""
+        quick = quickest(self._load.book.since(0.0))
+
+        def at_once(answer: Answer) -> bool:
+            starved = self._load.is_starved(answer.began - _AROUND, answer.ended + _AROUND)
+            return ended_at_once(answer, quick.get((answer.app, answer.client), 0.0), starved=starved)
+
+        return tally(answers, at_once)
 
     def _wait(self, events: Sequence[str], app: str, since: int) -> bool:
         return self._now.wait_for(events, app, since, self._end_of_trials)
