@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pidone.contracts import Clock, InstanceId, NoHandover, Report
+from pidone.demand import Demand
 from pidone.ecosystem.spec import AppSpec
 from pidone.errors import SpawnError
 from pidone.init.reaper import ExitStatus
@@ -74,8 +75,14 @@ class FakeProcess:
     has_channel: bool = False
     followed: int | None = None
     was_online: bool = False
+    had: float = 0.0
+    lacked: float = 0.0
+    states: str = "S"
     turn: Callable[[], None] = lambda: None
     _on_gone: Callable[[], None] | None = None
+
+    def demand(self) -> Demand:
+        return Demand(frozenset({self.pid}), had=self.had, lacked=self.lacked, states=self.states)
 
     def online(self) -> None:
         self.was_online = True

@@ -1,16 +1,14 @@
 """Programs in fork mode that share nothing: ready when they listen at PORT, not after a second by guess."""
 
-import contextlib
 import os
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from clusters.site import UNHURRIED, Site, get, running
+from clusters.starving import busy, feed, starves
 
 SERVER = """
 import os, sys, time
@@ -26,25 +24,6 @@ HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Answer).serve_forever()
 COMPUTES = "end = time.monotonic() + 2\nwhile time.monotonic() < end: pass"
 WAITS = "time.sleep(1000)"
 FORKS = "pid = os.fork()\nif pid: os.waitpid(pid, 0)"
-
-
-STARVES = """
-os.sched_setaffinity(0, {CPU})
-os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-for _ in range(1_000_000): pass
-os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-"""
-
-
-@contextlib.contextmanager
-def busy(cpu: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Somebody who takes all of a processor from those who only want what is left of it."""
-    spin = f"import os\nos.sched_setaffinity(0, {{{cpu}}})\nwhile True: pass"
-    with subprocess.Popen([sys.executable, "-c", spin]) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 def forked(port: int, before: str, **keys: Any) -> dict[str, Any]:
@@ -78,12 +57,11 @@ def test_one_that_computes_gets_time(tmp_path: Path, port: int) -> None:
 def test_one_that_gets_no_processor_is_not_idle(tmp_path: Path, port: int) -> None:
     """A program that others keep from starting looks idle, and is not online for that."""
     cpu = min(os.sched_getaffinity(0))
-    starves = STARVES.replace("CPU", str(cpu))
-    site = Site(tmp_path, forked(port, f"print('now', flush=True){starves}", ready_delay="500ms"))
-    with busy(cpu) as other, site.run:
+    site = Site(tmp_path, forked(port, f"print('now', flush=True){starves(cpu)}", ready_delay="500ms"))
+    with busy(cpu), site.run:
         site.run.expect(message="now")
         time.sleep(2)  # many times what the guess would take
-        other.kill()
+        feed(site.pids()[-1])
         assert site.run.expect(event="instance.online")["by"] == "listening"
         assert site.stop() == 0
 

@@ -5,7 +5,8 @@ from itertools import count
 
 import pytest
 
-from pidone.listen.readiness.rest import Demand, Idleness
+from pidone.demand import Demand
+from pidone.listen.readiness.rest import Idleness
 
 PAUSE = 0.05
 
@@ -23,7 +24,9 @@ def seen(
 ) -> Iterator[Demand]:
     """So much is had and lacked between two looks."""
     for turn in count():
-        yield Demand(frozenset({1, of(turn)}), had=turn * had, lacked=turn * lacked, wants_now=wants)
+        yield Demand(
+            frozenset({1, of(turn)}), had=turn * had, lacked=turn * lacked, states="RS" if wants else "S"
+        )
 
 
 def test_one_that_wants_nothing() -> None:
@@ -75,5 +78,5 @@ def test_one_whose_children_come_and_go() -> None:
 def test_work_begins_anew() -> None:
     """Idleness is what has been seen last."""
     rest = looked_at(seen())
-    rest.add(Demand(frozenset({1}), wants_now=True), 2.1)
+    rest.add(Demand(frozenset({1}), states="R"), 2.1)
     assert not rest.is_proven

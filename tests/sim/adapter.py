@@ -19,6 +19,7 @@ import pidone.supervise.spreading
 import pidone.supervise.times.alarms
 import pidone.supervise.watching.changes
 import pidone.supervise.watching.watcher  # noqa: F401 (loaded before their calls are replaced)
+from pidone import demand
 from pidone.control.http.messages import Refusal
 from pidone.control.operations import Operations
 from pidone.ecosystem.spec import AppSpec
@@ -241,6 +242,7 @@ def _install() -> None:
         (proctree.snapshot, _call("proc_snapshot")),
         (proctree.children, _call("proc_children")),
         (proctree.is_ours, lambda: True),
+        (demand.demand, lambda pids: demand.Demand(frozenset(pids))),
         (processes.read_process, lambda _pid: True),
         (processes.tree_memory, lambda tree, _threshold: tree.rss),
         (processes.TreeSampler, lambda: SimSampler(_World.now)),

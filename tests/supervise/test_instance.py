@@ -359,6 +359,31 @@ def test_late_readiness_fails_if_asked() -> None:
     assert (play.starts, play.instance.policy.unstable) == (2, 1)
 
 
+def test_a_busy_machine_makes_nobody_late() -> None:
+    """What a process has waited for a processor is given to it on top of `listen_timeout`."""
+    play = Play(ready=Readiness(ipc=True), listen_timeout=3.0, on_ready_timeout=OnReadyTimeout.FAIL)
+    play.start()
+    play.process.lacked = 2.0
+    play.after(4.9)
+    assert play.is_in(State.STARTING)
+    play.after(0.2)
+    assert play.is_in(State.STOPPING)
+
+
+def test_a_busy_machine_makes_nobody_ready() -> None:
+    """The same for `ready_delay`; after `listen_timeout` it is online, as nobody hears of it anyway."""
+    play = Play(ready_delay=1.0, listen_timeout=3.0)
+    play.start()
+    play.process.lacked = 1.0
+    play.after(1.9)
+    assert play.is_in(State.STARTING)
+    play.process.lacked = 100.0
+    play.after(0.2)
+    assert play.is_in(State.STARTING)
+    play.after(1.0)
+    assert play.is_in(State.ONLINE)
+
+
 def test_extended_timeout_gives_a_slow_start_more_time() -> None:
     """EXTEND_TIMEOUT_USEC moves the readiness deadline."""
     play = Play(ready=Readiness(notify=True), listen_timeout=3.0, on_ready_timeout=OnReadyTimeout.FAIL)

@@ -4,13 +4,16 @@ What other rooms stand behind is in `contracts`.
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pidone.contracts import Clock, InstanceId, LogSink, Report, SocketBroker
 from pidone.ecosystem.spec import AppSpec
 from pidone.init.reaper import ExitStatus
 from pidone.record import Record
 from pidone.supervise.instances.lifecycle import Lifecycle, NoLifecycle
+
+if TYPE_CHECKING:
+    from pidone.demand import Demand
 
 
 class Process(Protocol):
@@ -27,6 +30,9 @@ class Process(Protocol):
     @property
     def cut(self) -> int | None:
         """Connections that were open when it ended, after it was asked to; None: not known."""
+
+    def demand(self) -> "Demand":
+        """What it and its descendants have wanted of processors so far; nothing, where that is not seen."""
 
     def online(self) -> None:
         """The process counts as ready from now on, whoever said so."""

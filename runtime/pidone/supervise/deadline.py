@@ -1,7 +1,7 @@
 """Deadlines: what an instance waits for by the clock, and the clock that they are judged by."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeAlias
 
 from pidone.contracts import Clock, Timer
 from pidone.ecosystem.spec import Seconds
@@ -9,6 +9,14 @@ from pidone.supervise.instances.states import Event
 
 _PATIENCE: Final[Seconds] = 1.0
 """How long a deadline waits for burials at most: programs may end as fast as they are restarted."""
+
+
+Lacks: TypeAlias = Callable[[], Seconds]
+"""How much of its time somebody has not had, through no fault of its own."""
+
+
+def _nothing() -> Seconds:
+    return 0.0
 
 
 class DeadlineClock:
@@ -69,26 +77,32 @@ class Deadline:
         self._clock = clock
         self._happen = happen
         self._timer: Timer | None = None
-        self._due: tuple[Seconds, Event] | None = None
+        self._due: tuple[Seconds, Event, Lacks] | None = None
 
-    def arm(self, delay: Seconds, event: Event) -> None:
-        """Let `event` happen in `delay` seconds, instead of what is due now."""
+    def arm(self, delay: Seconds, event: Event, *, lacks: Lacks = _nothing) -> None:
+        """Let `event` happen in `delay` seconds, instead of what is due now.
+
+        `lacks` is asked then: if whom it concerns has not had that time, it happens so much later.
+        """
         self.disarm()
 
         def fire() -> None:
             self._timer = self._due = None
-            self._happen(event)
+            if (more := lacks()) > 0:
+                self.arm(more, event, lacks=lacks)
+            else:
+                self._happen(event)
 
-        self._due = (self._clock.time() + delay, event)
+        self._due = (self._clock.time() + delay, event, lacks)
         self._timer = self._clock.call_later(delay, fire)
 
     def extend(self, delay: Seconds) -> None:
         """Whatever is due now becomes due in `delay` seconds, unless it is due later anyway."""
         if self._due is None:
             return
-        at, event = self._due
+        at, event, lacks = self._due
         if self._clock.time() + delay > at:
-            self.arm(delay, event)
+            self.arm(delay, event, lacks=lacks)
 
     @property
     def left(self) -> Seconds:

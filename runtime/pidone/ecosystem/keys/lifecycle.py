@@ -65,11 +65,16 @@ START: Final = KeyGroup(
             "Without a report, an instance is ready when it has lived this long.",
             ours=True,
         ),
-        Key("listen_timeout", kinds.DURATION, "Longest wait for readiness."),
+        Key(
+            "listen_timeout",
+            kinds.DURATION,
+            "Longest wait for readiness; time in the queue of a processor does not count.",
+        ),
         Key(
             "reload_timeout",
             kinds.DURATION,
-            "Longest wait for the readiness of a replacement: its predecessor serves meanwhile.",
+            "Longest wait for the readiness of a replacement: its predecessor serves meanwhile. Counts as "
+            "`listen_timeout` does.",
             ours=True,
         ),
         Key(

@@ -57,7 +57,8 @@ class OwnPort:
 
         Raises OSError.
         """
-        from pidone.listen.readiness.rest import MORE, Idleness, demand  # noqa: PLC0415 (after the start)
+        from pidone.demand import demand  # noqa: PLC0415 (after the start)
+        from pidone.listen.readiness.rest import MORE, Idleness  # noqa: PLC0415 (likewise)
         from pidone.listen.sockets import diag  # noqa: PLC0415 (likewise)
 
         inodes = frozenset(listeners.get(self._port, ()))

@@ -4,15 +4,13 @@ A program that has had no processor looks idle to a clock, and so does one whose
 waits for the disk. It is at rest when, over several looks, it and its descendants were the same, none wanted
 to run or waited for a disk whenever we looked, and what they wanted of processors in between (had, or waited
 for in a queue) is next to nothing.
-Protocol: proc_pid_stat(5); /proc/PID/task/TID/schedstat, Documentation/scheduler/sched-stats.rst.
 """
 
-import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Final
 
-from pidone import procstat
 from pidone.contracts import Clock
+from pidone.demand import Demand, demand
 from pidone.ecosystem.spec import Seconds
 
 if TYPE_CHECKING:
@@ -26,49 +24,6 @@ _NEXT_TO_NOTHING: Final = 0.1
 """Share of the time between two looks: a timer, a heartbeat."""
 MORE: Final[Seconds] = 0.5
 """What a program at work gets beyond the next look."""
-_WANTS: Final = "RDTt"
-"""Runs or would like to, waits for a disk, or is held by somebody (SIGSTOP, a debugger)."""
-_TICK: Final[Seconds] = 1 / os.sysconf("SC_CLK_TCK")
-_NS: Final = 1e-9
-
-
-class Demand:
-    """What some processes, and those of their children that they have buried, have wanted of processors."""
-
-    __slots__ = ("had", "lacked", "of", "wants_now")
-
-    def __init__(
-        self, of: frozenset[int], *, had: Seconds = 0.0, lacked: Seconds = 0.0, wants_now: bool = False
-    ) -> None:
-        self.of = of
-        """Their pids."""
-        self.had = had
-        self.lacked = lacked
-        """Time that they stood in a processor's queue; it counts when they have left that."""
-        self.wants_now = wants_now
-
-
-def demand(pids: Iterable[int]) -> Demand:
-    """Of these processes at this moment. Those that are gone want nothing."""
-    had = lacked = 0.0
-    wants = False
-    seen = frozenset(pids)
-    for pid in seen:
-        of_children = 0.0
-        for thread in _entries(f"/proc/{pid}/task"):
-            fields = procstat.fields(_text(f"/proc/{pid}/task/{thread}/stat"))
-            if not fields:  # it has ended meanwhile
-                continue
-            wants = wants or fields[procstat.STATE] in _WANTS
-            own, children = fields[procstat.CPU_TIMES][:2], fields[procstat.CPU_TIMES][2:]
-            of_children = sum(map(int, children)) * _TICK  # each thread's says the same
-            times = _text(f"/proc/{pid}/task/{thread}/schedstat").split()
-            if len(times) > 1:
-                had, lacked = had + int(times[0]) * _NS, lacked + int(times[1]) * _NS
-            else:  # a kernel without CONFIG_SCHED_INFO
-                had += sum(map(int, own)) * _TICK
-        had += of_children
-    return Demand(seen, had=had, lacked=lacked, wants_now=wants)
 
 
 class Idleness:
@@ -163,18 +118,3 @@ class Settling:
     def close(self) -> None:
         """Nobody waits for it any more."""
         self._all.discard(self)
-
-
-def _entries(folder: str) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except OSError:
-        return []
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="latin-1") as file:
-            return file.read()
-    except OSError:
-        return ""

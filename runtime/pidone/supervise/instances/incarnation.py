@@ -1,6 +1,6 @@
 """One incarnation: its process, its times, and its voice, which is heard only while it is the current one."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pidone.contracts import Clock
 from pidone.ecosystem.spec import AppSpec, Seconds
@@ -9,6 +9,9 @@ from pidone.record import Record
 from pidone.signames import signal_name
 from pidone.supervise.collaborators import Process
 from pidone.supervise.instances.states import Event, Goal, State
+
+if TYPE_CHECKING:
+    from pidone.demand import Shortage
 
 
 class Lived(Protocol):
@@ -93,6 +96,8 @@ class Incarnation:
         self.was_killed = False
         """It was ended with SIGKILL."""
         self.was_oom_killed = False
+        self._shortage: Shortage | None = None
+        """Of time for its start, if it is late."""
 
     @property
     def running(self) -> Process:
@@ -112,6 +117,22 @@ class Incarnation:
     def counted_uptime(self) -> Seconds:
         """One that was to tell when it can work, and did not, never was up, however long that took."""
         return self.uptime if self.online_since or not self.shall_tell else 0.0
+
+    def lacks_life(self) -> Seconds:
+        """What it lacks of `ready_delay`, on a machine that is too busy; `listen_timeout` at most."""
+        app = self._instance.app
+        return min(self._lacks(app.ready_delay), app.listen_timeout - self.uptime)
+
+    def lacks_patience(self) -> Seconds:
+        """What it lacks of `listen_timeout`."""
+        return self._lacks(self._instance.app.listen_timeout)
+
+    def _lacks(self, patience: Seconds) -> Seconds:
+        if self._shortage is None:
+            from pidone.demand import Shortage  # noqa: PLC0415 (not before the first start)
+
+            self._shortage = Shortage(patience)
+        return self._shortage.left(self.uptime, self.running.demand())
 
     # -- what it says, as a `Report` and by its hooks; nobody listens to one that is over ------------------
 

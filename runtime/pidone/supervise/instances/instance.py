@@ -203,9 +203,9 @@ class Instance:
         life.shall_tell = life.process.announces or self.app.ready.is_reported
         self._enter(State.STARTING)
         if life.shall_tell:
-            self._deadline.arm(self.app.listen_timeout, Event.LATE)
+            self._deadline.arm(self.app.listen_timeout, Event.LATE, lacks=life.lacks_patience)
         elif self.app.ready_delay > 0:
-            self._deadline.arm(self.app.ready_delay, Event.READY)
+            self._deadline.arm(self.app.ready_delay, Event.READY, lacks=life.lacks_life)
         else:
             self.handle(Event.READY)
 

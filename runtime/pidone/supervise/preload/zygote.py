@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 from pidone.contracts import Clock, Outlet, Timer
 from pidone.csignal import signal
+from pidone.demand import Demand, Shortage, demand
 from pidone.descriptors import close
 from pidone.ecosystem.spec import AppSpec, Seconds
 from pidone.errors import SpawnError
@@ -104,6 +105,7 @@ class Zygote:
         reaper.watch(self.pid, self._ended)
         outlet.spawned(self.pid)
         loop.add_reader(ours.fileno(), self._heard)
+        self._shortage = Shortage(patience)
         self._timer: Timer | None = loop.call_later(patience, lambda: self._be_late(patience))
 
     def check(self, then: Callable[[], None]) -> None:
@@ -227,10 +229,21 @@ class Zygote:
         self._decide(ZygotePhase.REFUSED if self.why_not else ZygotePhase.READY)
 
     def _be_late(self, patience: Seconds) -> None:
+        lacks = self._shortage.left(self._loop.time() - self.born, self._demand())
+        if lacks > 0:  # the machine is too busy
+            self._timer = self._loop.call_later(lacks, lambda: self._be_late(patience))
+            return
         self._timer = None
         self.why_not = f"the import takes longer than {patience:g} s (reload_timeout, listen_timeout)"
         self.end()
         self._decide(ZygotePhase.REFUSED)
+
+    def _demand(self) -> Demand:
+        """What it has wanted of processors, and what it has started."""
+        try:
+            return demand([self.pid, *proctree.descendants(self.pid)])
+        except OSError:
+            return Demand(frozenset())
 
     def _decide(self, phase: ZygotePhase) -> None:
         self._stop_listening()

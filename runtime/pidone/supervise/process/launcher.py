@@ -21,6 +21,7 @@ from pidone.supervise.process.refusals import Refusals
 from pidone.supervise.process.stdin import StdinPipe
 
 if TYPE_CHECKING:
+    from pidone.demand import Demand
     from pidone.supervise.process.guard import Guard
 
 FOLLOWED_POLL: Final[Seconds] = 0.25
@@ -359,6 +360,10 @@ class ForkedProcess:
 
     def _return_to_started(self) -> None:
         self._named, self.pid = None, self._started
+
+    def demand(self) -> "Demand":
+        """What it and its descendants have wanted of processors so far."""
+        return self._tree.demand()
 
     def write(self, data: bytes) -> bool:
         """Put something into its stdin."""

@@ -7,13 +7,16 @@ is another PID namespace's. No signal waits for it: the main process and its gro
 import os
 import signal
 from collections.abc import Callable, Iterable
-from typing import Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from pidone.contracts import Clock, Timer
 from pidone.ecosystem.spec import Seconds
 from pidone.init import proctree
 from pidone.init.reaper import has_children
 from pidone.init.spare import SpareDescriptor
+
+if TYPE_CHECKING:
+    from pidone.demand import Demand
 
 T = TypeVar("T")
 
@@ -72,6 +75,10 @@ class Looks:
         found = self._read(lambda: [proctree.read(each) for each in proctree.descendants(pid)])
         return [process for process in found or () if process is not None]
 
+    def family(self, pid: int) -> list[int]:
+        """One process and its descendants now; nobody if that cannot be told."""
+        return self._read(lambda: [pid, *proctree.descendants(pid)]) or []
+
     def children(self) -> list[int]:
         """Our own children; none if that cannot be told."""
         return self._read(lambda: proctree.children(os.getpid())) or []
@@ -109,6 +116,12 @@ class ProcessTree:
         below = self._looks.below(self._main)
         self._remembered.update((process.pid, process.start_ticks) for process in below)
         return below
+
+    def demand(self) -> "Demand":
+        """What the main process and its present descendants have wanted of processors; nothing, if unseen."""
+        from pidone.demand import demand  # noqa: PLC0415 (not before the first start)
+
+        return demand(self._looks.family(self._main))
 
     def send_to_group(self, number: int) -> str:
         """Signal the main process's group, which needs no look at anything."""
