@@ -178,6 +178,9 @@ CASES: dict[str, dict[str, Any]] = {
     "port": {"port": 3000, "env": {"SHOW": "PORT"}},
     "tolerated: instance_var": {"instance_var": "", "env": {"SHOW": "NODE_APP_INSTANCE"}},
     "tolerated: increment_var": {"increment_var": "", "env": {"SHOW": "PORT", "PORT": "3"}},
+    "null among arguments": {"args": ["a", 1, True, None]},
+    "tolerated: log_type": {"log_type": "pretty"},
+    "a set of all that is empty": {"out_file": None, "cwd": "", "args": None, "env": {"SHOW": "HOME"}},
     "instance_var": {"instance_var": "ID", "env": {"SHOW": "ID"}},
 }
 

@@ -1,5 +1,6 @@
 """Files that PM2 starts start here: its meaning of a value, and a word about what it ignores."""
 
+import json
 import os
 import pwd
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 from ecosystem.documents import ENVIRON, document, options, read, refused
 
-from pidone.ecosystem.load import examine, resolve
+from pidone.ecosystem.load import examine, load, resolve
 from pidone.ecosystem.output.convert import OutputFile, convert
 from pidone.ecosystem.pm2 import split
 from pidone.ecosystem.spec import ExecMode
@@ -27,6 +28,7 @@ PM2: dict[str, Any] = {"personality": "pm2-runtime"}
         ({"instance_var": ""}, "instance_var", "NODE_APP_INSTANCE"),
         ({"instances": "auto"}, "instances", 0),
         ({"log_file": True}, "log_file", None),
+        ({"log_type": "pretty"}, "log_type", None),
         ({"kill_timeout": ""}, "kill_timeout", 8.0),
         ({"ready": True}, "ready", None),
         ({"group": "web-no-such"}, "gid", None),
@@ -82,6 +84,39 @@ def test_own_keys_mean_nothing_under_pm2s_name() -> None:
     assert read({"script": "/bin/true", "pre_start": "x"}, **PM2).apps[0].hooks
 
 
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"cron_restart": None, "cron": "0 0 * * *"},
+        {"cron": "0 0 * * *", "cron_restart": ""},
+        {"cronRestart": "", "cron_restart": "0 0 * * *"},
+    ],
+)
+def test_an_empty_spelling_of_a_key_does_not_count(keys: dict[str, Any]) -> None:
+    """What a file leaves empty under one name it may say under another one."""
+    found = read({"script": "/bin/true", **keys}, language="javascript")
+    assert found.apps[0].cron_restart is not None
+    assert found.warnings == ()
+    both = {"script": "/bin/true", "cron": "0 0 * * *", "cron_restart": "0 1 * * *"}
+    assert "is the same key" in read(both, language="javascript").warnings[0]
+
+
+def test_own_tables_mean_nothing_under_pm2s_name(tmp_path: Path) -> None:
+    """Whatever stands beside the apps under one of our words is somebody else's."""
+    file = tmp_path / "ecosystem.json"
+    foreign = {"include": ["x"], "runtime": "nodejs18", "alerts": True, "smoke": 1}
+    file.write_text(json.dumps({"apps": [{"script": "/bin/true"}], **foreign}))
+    found = load(file, options(**PM2))
+    assert found.runtime.pm2_rpc
+    (notice,) = [line for line in found.notices if "PM2 does not know" in line]
+    assert "runtime, smoke, alerts, include" in notice
+    with pytest.raises(ConfigError, match="no such file"):
+        load(file, options())
+    toml = tmp_path / "own.toml"
+    toml.write_text('[runtime]\nlog_format = "json"\n[apps.a]\nscript = "/bin/true"\n')
+    assert load(toml, options(**PM2)).runtime.log_format == "json"
+
+
 def test_two_apps_of_one_name_run_in_pm2s_files() -> None:
     """Told apart by a number."""
     apps = ({"script": "/bin/true", "name": "a"}, {"script": "/bin/false", "name": "a"})
@@ -122,6 +157,9 @@ def test_words_may_be_any_plain_values() -> None:
     """As Node hands them on."""
     (app,) = read({"script": "a.js", "args": [5, True, "x"], "node_args": ["-w"]}, language="json").apps
     assert (app.args, app.interpreter_args) == (("5", "true", "x"), ("-w",))
+    found = read({"script": "a.js", "args": ["a", None]}, language="javascript")
+    assert found.apps[0].args == ("a", "null")
+    assert "args[1] = null" in found.warnings[0]
 
 
 def test_files_of_unmerged_logs_have_pm2s_id() -> None:

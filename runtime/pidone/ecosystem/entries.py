@@ -21,6 +21,9 @@ _ELSEWHERE: Final = {
 """What other programs, and people, call our keys."""
 
 
+_EMPTY: Final = (None, "")
+
+
 class Entry(NamedTuple):
     """A key as the file spells it, with its value as the file has it."""
 
@@ -46,10 +49,18 @@ class Sorted(NamedTuple):
 
 
 def sort_keys(raw: Mapping[str, object], scope: Scope) -> Sorted:
-    """Recognise every key of an app. A key that is spelt twice counts by its canonical name."""
+    """Recognise every key of an app. A key that is spelt twice counts by its canonical name.
+
+    In PM2's files what is empty never counts, so another spelling of it does.
+    """
     result = Sorted({}, {}, [], [])
     for spelling, value in raw.items():
         key = keys.find(spelling, keys.APP_KEYS)
+        if key and key.name in result.known and not scope.problems.document.strict:
+            if value in _EMPTY:
+                continue
+            if result.known[key.name].value in _EMPTY:
+                del result.known[key.name]
         # PM2 takes `env_file: {...}` as an environment called "file"; only there it is one.
         if (
             spelling.startswith("env_")

@@ -4,11 +4,12 @@ Nothing that PM2 starts is refused: what it ignores is named and left out. Measu
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from pidone.ecosystem.document import Document
 from pidone.ecosystem.entries import Entry
-from pidone.ecosystem.keys import APP_KEYS
+from pidone.ecosystem.keys import APP_KEYS, OURS_AT_THE_TOP
 from pidone.ecosystem.problems import Scope, shown
 from pidone.ecosystem.values import Invalid
 from pidone.ecosystem.values.tables import HOOK_NAMES
@@ -42,12 +43,25 @@ def entries_as_pm2(known: Mapping[str, Entry], scope: Scope, *, only_pm2s: bool)
         elif (kept := _entry(name, entry, scope)) is not None:
             result[name] = kept
     if unknown:
-        scope.notice(
-            f"PM2 does not know {', '.join(unknown)}, so nothing comes of it under this name; "
-            "started as `pidone FILE` it counts",
-            unknown[0],
-        )
+        scope.notice(_ignored(unknown), unknown[0])
     return result
+
+
+def without_our_tables(document: Document) -> Document:
+    """A file of PM2's as PM2 sees it: what stands beside the apps and is ours means nothing."""
+    ours = [name for name in OURS_AT_THE_TOP if name in document.top]
+    if not ours or not document.is_pm2s:
+        return document
+    top = {name: value for name, value in document.top.items() if name not in ours}
+    notice = f"{document.name}: {_ignored(ours)}"
+    return document.but(top=top, notices=(*document.notices, notice))
+
+
+def _ignored(words: Sequence[str]) -> str:
+    return (
+        f"PM2 does not know {', '.join(words)}, so nothing comes of it under this name; "
+        "started as `pidone FILE` it counts"
+    )
 
 
 def _entry(name: str, entry: Entry, scope: Scope) -> Entry | None:
@@ -58,6 +72,8 @@ def _entry(name: str, entry: Entry, scope: Scope) -> Entry | None:
     if isinstance(value, str):
         value = _text(name, entry, value, scope)
     if name in _SPLIT and isinstance(value, list | tuple):
+        if None in value:
+            scope.warn(f'{name}[{value.index(None)}] = null: becomes the text "null", as under PM2', name)
         value = [_as_javascript(word) for word in value]
     if name == "env":
         if isinstance(value, Mapping) and (nulls := [key for key, each in value.items() if each is None]):
@@ -68,6 +84,8 @@ def _entry(name: str, entry: Entry, scope: Scope) -> Entry | None:
 
 def _as_javascript(word: object) -> object:
     """A plain value as the text that JavaScript makes of it."""
+    if word is None:
+        return "null"
     return str(word).lower() if isinstance(word, bool) else word
 
 
@@ -87,6 +105,9 @@ def _is_wanted(name: str, value: object, entry: Entry, scope: Scope) -> bool:
     except Invalid as invalid:
         if value == "":
             scope.warn(f'{entry.spelling} = "": taken as not set, as PM2 does', entry.spelling)
+            return False
+        if name == "log_type":
+            scope.warn(f"{entry.spelling} = {shown(value)}: ignored, as PM2 does: only json is one", entry.spelling)
             return False
         if _is_accidental(name, entry):  # nobody meant our key: PM2 knows none of that name
             expected = invalid.expected or invalid.findings[0].expected

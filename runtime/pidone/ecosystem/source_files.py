@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from pidone.ecosystem import pm2
 from pidone.ecosystem.document import Document
 from pidone.ecosystem.formats import ecosystem_files, read
 from pidone.ecosystem.options import LoadOptions
@@ -31,7 +32,8 @@ class SourceFiles:
             self.note(file)
         # Messages name the file as the user did, as long as that is where it is.
         path = file if file is None or options.cwd == Path.cwd() else options.cwd / file
-        return read(path, env=options.environ, argv=options.argv, cpus=options.cpus)
+        document = read(path, env=options.environ, argv=options.argv, cpus=options.cpus)
+        return document if options.personality == "pidone" else pm2.without_our_tables(document)
 
     def files_of(self, path: Path) -> Sequence[Path]:
         """A file, or the ecosystem files of a folder in the order of their names. Raises ConfigError."""

@@ -29,10 +29,11 @@ _BY_SUBSTRING: Final = (
     (".config.mjs", JAVASCRIPT),
     (".config.ts", JAVASCRIPT),
     (".config.mts", JAVASCRIPT),
+    (".config.cts", JAVASCRIPT),
 )
 """PM2's rule, in its order: part of the name, so that `x.json5` and `x.config.js.bak` count."""
 _JAVASCRIPT_SUFFIXES: Final = (".js", ".cjs", ".mjs")
-_SUFFIXES: Final = (".toml", ".json", ".yml", ".yaml", ".js", ".cjs", ".mjs", ".ts", ".mts", "")
+_SUFFIXES: Final = (".toml", ".json", ".yml", ".yaml", ".js", ".cjs", ".mjs", ".ts", ".mts", ".cts", "")
 """Of files that count in a folder; a Procfile has none."""
 _NAMED_LIKE_ONE: Final = frozenset({"ecosystem", "pm2"})
 _MAX_SCAN_BYTES: Final = 64 * 1024

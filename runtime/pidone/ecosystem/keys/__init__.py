@@ -37,6 +37,9 @@ NOTHING_IN_A_CONTAINER: Final = frozenset(
 
 TOP_LEVEL: Final = ("apps", "runtime", "deploy", "static", "smoke", "alerts", "include", "pm2", "$schema")
 
+OURS_AT_THE_TOP: Final = ("runtime", "smoke", "alerts", "include")
+"""Those that PM2 does not know."""
+
 _CAMEL: Final = r"(?<=[a-z0-9])([A-Z])"
 
 
