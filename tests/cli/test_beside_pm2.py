@@ -451,6 +451,23 @@ def test_a_file_is_read_again_on_request(verb: str, both: Any) -> None:
     assert {"A": "2", "B": "3", "C": None, "argv": []} in found[1]
 
 
+def test_restarts_are_counted_alike(both: Any) -> None:
+    """Of what runs, also for another FILE; the start of what is stopped is none. `start NAME` restarts."""
+    apps = [{"name": name} for name in ("runs", "rests", "other")]
+    both(file := ecosystem(both.folder, *apps), count=3)
+    ecosystem(both.folder, {**apps[0], "args": "changed"}, *apps[1:])
+    counted = []
+    for run in both.runs:
+        run.pm2("start", file, "--only", "runs")
+        run.pm2("start", "runs")
+        run.pm2("stop", "rests")
+        run.pm2("restart", "rests")
+        run.pm2("stop", "rests")
+        run.pm2("start", "rests")
+        counted.append(sorted(_listed(run, "name", "restart_time", "pm_id")))
+    assert counted[1] == counted[0] == [("other", 0, 2), ("rests", 0, 1), ("runs", 2, 0)]
+
+
 def test_the_callers_variables_on_request(both: Any) -> None:
     """`--update-env` beside an app, and nothing without it."""
     both(ecosystem(both.folder, {"env": {"SHOW": "A", "A": "1"}}))

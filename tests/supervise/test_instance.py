@@ -442,6 +442,23 @@ def test_failed_exec_backs_off_and_gives_up() -> None:
     assert play.instance.last_exit.code == 127
 
 
+def test_a_start_after_a_rest_is_no_restart() -> None:
+    """As PM2 counts: what was stopped, or had ended for good, begins again where it was."""
+    play = Play(max_restarts=1)
+    play.start()
+    play.after(2)
+    play.instance.handle(Event.RESTART)
+    play.process.exit(0)
+    for _ in range(2):
+        play.after(2)
+        play.stop()
+        play.process.exit(0)
+        assert play.is_in(State.STOPPED)
+        play.start()
+        assert (play.is_in(State.STARTING), play.instance.restarts) == (True, 1)
+        assert not play.instance.is_on_its_first_way
+
+
 def test_start_forgives() -> None:
     """A person who starts an errored instance gets a full set of restarts."""
     play = Play(max_restarts=2)

@@ -272,6 +272,25 @@ def test_apply_touches_only_what_differs() -> None:
     assert play.stage.launcher.of("changed").who.incarnation == 2
 
 
+def test_restarts_are_counted_over_a_change_of_the_file() -> None:
+    """The change is one for what ran until then, and none for what rested."""
+    play = Play(spec("a"), spec("rests"))
+    play.after(2)
+    play.exit("a", 1)
+    play.after(2)
+    play.supervisor.apps["default", "rests"].stop()
+    play.after(0)
+    play.exit("rests")
+    changed = [spec("a", args=("x",)), spec("rests", args=("x",))]
+    play.supervisor.lay_over(changed, at_once=True)
+    play.after(0)
+    play.exit("a", 0)
+    play.after(2)
+    restarts = {key[1]: app.instances[0].restarts for key, app in play.supervisor.apps.items()}
+    assert sorted(play.running()) == ["a", "rests"]
+    assert restarts == {"a": 2, "rests": 0}
+
+
 def test_scaling_down_removes_the_newest() -> None:
     """The highest indexes leave, so that no hole appears."""
     play = Play(spec("a", instances=4))

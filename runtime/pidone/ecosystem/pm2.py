@@ -107,7 +107,8 @@ def _is_wanted(name: str, value: object, entry: Entry, scope: Scope) -> bool:
             scope.warn(f'{entry.spelling} = "": taken as not set, as PM2 does', entry.spelling)
             return False
         if name == "log_type":
-            scope.warn(f"{entry.spelling} = {shown(value)}: ignored, as PM2 does: only json is one", entry.spelling)
+            ignored = f"{entry.spelling} = {shown(value)}: ignored, as PM2 does: only json is one"
+            scope.warn(ignored, entry.spelling)
             return False
         if _is_accidental(name, entry):  # nobody meant our key: PM2 knows none of that name
             expected = invalid.expected or invalid.findings[0].expected

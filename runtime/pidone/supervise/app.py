@@ -5,7 +5,7 @@ loop and never from inside an event, compares the two (see `plan`) and carries t
 """
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 from pidone.ecosystem.spec import AppSpec, Condition, Seconds
 from pidone.supervise import plan as steps
@@ -286,11 +286,15 @@ class App:
         self._execution.call_off()
         self.wanted.is_removed = False
         self.wanted.run = Run.OFF
-        self.wanted.exchange = exchange
+        running = {index for index, each in self.instances.items() if not each.state.is_final}
+        self.wanted.exchange = exchange.but(interrupted=exchange.interrupted | running)
         self._look()
 
-    def take_over(self, exchange: Exchange) -> None:
-        """Go on where the app that this one takes the place of was stopped for it."""
+    def take_over(self, exchange: Exchange, before: Self | None = None) -> None:
+        """Go on where the app that this one takes the place of was stopped for it; counts go on, too."""
+        for index, old in before.instances.items() if before else ():
+            if index in self.instances:
+                self.instances[index].restarts = old.restarts + (index in exchange.interrupted)
         self.wanted.was_stopped = exchange.was_stopped
         self.wanted.run = exchange.run
         if exchange.run is Run.ON:

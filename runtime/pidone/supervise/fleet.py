@@ -76,7 +76,7 @@ class Fleet:
                 continue
             exchange = app.wanted.exchange
             if exchange is not None:
-                self._add(exchange)
+                self._add(exchange, before=app)
             elif app.wanted.is_removed:
                 self._broker.close(app.spec)
                 del self.apps[key]
@@ -195,8 +195,8 @@ class Fleet:
         names = {kind: [name for _, name in keys] for kind, keys in told.items()}
         self._world.log.event("info", "config.reload", message, **names, unchanged=unchanged)
 
-    def _add(self, app: Exchange) -> None:
+    def _add(self, app: Exchange, before: App | None = None) -> None:
         key = app.spec.key()
         numbers = self._numbers.setdefault(key, {})
         self.apps[key] = App(app.spec, app.count, self._world, self._observer, numbers)
-        self.apps[key].take_over(app)
+        self.apps[key].take_over(app, before)

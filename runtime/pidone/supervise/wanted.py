@@ -103,6 +103,8 @@ class Exchange(Record):
     """It shall rest because somebody has stopped the app on purpose."""
     stopped: frozenset[int] = frozenset()
     """Slots that shall rest for the same reason."""
+    interrupted: frozenset[int] = frozenset()
+    """Slots that ran until they were stopped for it: for them it is a restart."""
 
     def with_(self, slots: Collection[int] | None) -> Self:
         """The same, but somebody starts it, or these slots."""

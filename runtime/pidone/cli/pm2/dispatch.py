@@ -171,7 +171,8 @@ def _verb(verb: str, action: str) -> Callable[[Client, list[str]], int]:
                     files.apply_environ(runtime, verb, target)
                     apps = _apps(runtime, target)
                 else:
-                    apps = settling.act(runtime, target, verb)
+                    # What runs and is started by its name is restarted there.
+                    apps = settling.act(runtime, target, "restart" if verb == "start" else verb)
                 failures += _tell(runtime, verb, action, target, apps)
         if verb != "reload":
             print(listing.listing(harmless(_apps(runtime))))

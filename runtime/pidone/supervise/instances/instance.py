@@ -65,7 +65,9 @@ class Instance:
         self.life = Incarnation(self, self.numbers.last, world.clock)
         """The present one, or the last one."""
         self.restarts: int = before.restarts + 1 if before else 0
-        """Lives after the first, whoever asked for them (PM2's `restart_time`)."""
+        """Lives that followed another one at once: a start after a rest is none (PM2's `restart_time`)."""
+        self.has_lived = before is not None
+        """Whether the present life is not the first one."""
         self.last_exit: ExitStatus | None = None
         self.reason = ""
         """Why it is where it is, for people."""
@@ -119,7 +121,7 @@ class Instance:
     @property
     def is_on_its_first_way(self) -> bool:
         """Whether it begins its first life and is not ready yet."""
-        return not self.restarts and self.state in (State.PREPARING, State.STARTING)
+        return not self.has_lived and self.state in (State.PREPARING, State.STARTING)
 
     @property
     def ends_to(self) -> Goal | None:
@@ -173,6 +175,7 @@ class Instance:
 
     def _begin(self) -> None:
         self._deadline.disarm()
+        self.has_lived = self.has_lived or self.life.started_at > 0
         self.life = Incarnation(self, self.numbers.next(), self._world.clock)
         self.life.started_at = self._world.clock.time()
         self.fate = None
@@ -216,9 +219,7 @@ class Instance:
         if self._asked == ON_TIME:  # each run of a job is its first life
             self.restarts = 0
             self.cause = self._asked
-        elif self.life.started_at:
-            self.restarts += 1
-        if self.restarts:
+        elif self.has_lived or self.life.started_at:
             self.cause = self._asked
         self._begin()
 
