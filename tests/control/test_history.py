@@ -144,7 +144,11 @@ class World:
         self.ledger = SimpleNamespace(recent=[], listeners=[])
         book = UsageBook(lambda: self.sizes, now=lambda: self.now, call_soon=print, sampler=self)
         self.book = book
-        loop = SimpleNamespace(time=lambda: self.now, call_later=self._call_later)
+        loop = SimpleNamespace(
+            time=lambda: self.now,
+            call_later=self._call_later,
+            call_soon=lambda callback, *args: self._call_later(0, lambda: callback(*args)),
+        )
         supervisor = SimpleNamespace(apps=self.apps)
         features = SimpleNamespace(usage=lambda: book)
         parts = SimpleNamespace(loop=loop, supervisor=supervisor, features=features, ledger=self.ledger)

@@ -1,29 +1,40 @@
 """The control side of a session: its sockets from the start, what answers on them from the first client on.
 
 HTTP, routes and metrics are 2 MB and 60 ms of imports. Many containers never see a client, so they are loaded
-when the first one knocks; until then there is only a listening socket whose queue holds it.
+when the first one knocks, one part in a turn of the loop: the apps are attended to meanwhile. Until then
+there is only a listening socket whose queue holds it.
 """
 
 import functools
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pidone.control import socket_file
 from pidone.control.admin import Admin
 from pidone.descriptors import close
+from pidone.supervise.run import loop
 from pidone.supervise.run.session import Closable, Parts
 from pidone.throttle import Throttle
 
 if TYPE_CHECKING:
+    from pidone.contracts import Timer
     from pidone.control.history.recorder import Recorder
     from pidone.control.http.listener import Listener
     from pidone.control.http.unavailable import Unavailable
     from pidone.ecosystem.spec import Seconds
 
 
+_PARTS: Final = (
+    "h11",
+    "pidone.control.http.listener",
+    "pidone.control.http.router",
+    "pidone.control.history.recorder",
+    "pidone.control.answers.handlers",
+)
+"""What answers, as far as it takes milliseconds to load."""
 _RETRY: "Final[Seconds]" = 5.0
 """After what answers could not be loaded."""
 
@@ -44,7 +55,9 @@ class ControlServer:
         """Open the control socket, if there shall be one; where that is impossible is logged, and no more."""
         self._parts = parts
         self._doors: list[_Door] = []
-        """Those that nobody has knocked at yet."""
+        """Those that nobody has knocked at yet, or where what answers is not loaded."""
+        self._next_step: Timer | None = None
+        """Of loading it."""
         self._listeners: list[Listener] = []
         self._bound: socket_file.Bound | None = None
         self._unavailable: Unavailable | None = None
@@ -76,6 +89,8 @@ class ControlServer:
         if self._unavailable is not None:
             self._unavailable.close()
             self._unavailable = None
+        if self._next_step is not None:
+            self._next_step.cancel()
         for door in self._doors:
             self._parts.loop.remove_reader(door.sock.fileno())
             close(door.sock)
@@ -121,13 +136,28 @@ class ControlServer:
         """The first client, at whichever door: load what answers, and open all of them."""
         for door in self._doors:
             self._parts.loop.remove_reader(door.sock.fileno())
+        self._load(
+            [
+                *(functools.partial(__import__, name) for name in loop.PARTS),
+                self._parts.loop.is_running,  # asks for asyncio's: raises OSError if it cannot be had
+                *(functools.partial(__import__, name) for name in _PARTS),
+                self._open_doors,
+            ]
+        )
+
+    def _load(self, steps: list[Callable[[], object]]) -> None:
+        """The next one of these, and a turn later the one after it."""
+        self._next_step = None
         try:
-            self._open_doors()
+            steps.pop(0)()
         except Exception as error:  # noqa: BLE001 (files that an upgrade has changed can fail in any way)
             why = f"the control side cannot be loaded: {type(error).__name__}: {error}"
             hint = "; was pidone replaced while it ran?" if isinstance(error, ImportError) else ""
             self._complain("load", why + hint)
             self._turn_away(why + hint)
+            return
+        if steps:
+            self._next_step = self._parts.loop.call_soon(self._load, steps)
 
     def _open_doors(self) -> None:
         from pidone.control.answers.handlers import Handlers, described  # noqa: PLC0415
@@ -141,7 +171,6 @@ class ControlServer:
         from pidone.control.operations import Operations  # noqa: PLC0415
 
         parts = self._parts
-        parts.loop.is_running()  # asks for asyncio's: raises OSError if it cannot be had
         operations = Operations(parts)
         routes = [
             *Probes(parts).routes(),

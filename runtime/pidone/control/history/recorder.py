@@ -79,6 +79,11 @@ class Recorder:
         self._due += STEP * (1 + missed)
         self._timer = self._parts.loop.call_later(max(0.0, self._due - now), self._wake)
         self._book.usage(within=STEP * _SHARED)
+        self._parts.loop.call_soon(self._close_slot, missed)  # of many processes both take long
+
+    def _close_slot(self, missed: int) -> None:
+        if self._closed:
+            return
         sums, self._sums = self._sums, {}
         self.instances.close_slot(
             {key: (cpu_s / max(seconds, 1e-3), most) for key, (cpu_s, seconds, most) in sums.items()},
