@@ -158,6 +158,44 @@ def test_its_own_user_needs_no_right(open_path: Path, root: None, uid: int | str
         assert [record["message"] for record in run.records if record.get("stream")] == ["4242"] * 2
 
 
+@pytest.mark.parametrize(
+    ("keys", "supplementary", "expected"),
+    [
+        ({"uid": 4242}, "5678,999", "5678 999"),
+        ({"uid": "4242"}, "0", "5678 0"),
+        ({"uid": "4242:5678"}, "5678", "5678"),
+        ({"uid": 4242, "gid": 5678}, "999", "5678 999"),
+        ({"gid": 5678, "groups": []}, "5678", "5678"),
+        ({"groups": []}, "5678", "5678"),
+        ({"groups": [999]}, "5678,999", "5678 999"),
+    ],
+    ids=str,
+)
+def test_what_is_so_already_needs_no_right(
+    open_path: Path, root: None, keys: dict[str, Any], supplementary: str, expected: str
+) -> None:
+    """`user: 4242:5678` and `group_add`: its group is not its number, and stands among the others too."""
+    held = "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"
+    prefix = ["setpriv", "--reuid", "4242", "--regid", "5678", "--groups", supplementary, *held, "--"]
+    app = shell("a", "id -u; id -G", cwd="/", autorestart=False, **keys)
+    argv = [*prefix, PIDONE, "--socket", "none", ecosystem(open_path, app)]
+    with Running(argv, cwd="/") as run:
+        assert run.wait() == 0
+        assert [each["message"] for each in run.records if each.get("stream")] == ["4242", expected]
+        assert not run.find(event="rights.missing")
+
+
+@pytest.mark.parametrize("keys", [{"uid": "4242:77"}, {"groups": [77]}, {"uid": 4242, "gid": 77}], ids=str)
+def test_other_groups_of_the_same_user_need_one(open_path: Path, root: None, keys: dict[str, Any]) -> None:
+    """Nobody gives himself a group."""
+    app = shell("a", "id", cwd="/", autorestart=False, **keys)
+    argv = [*capabilities(), PIDONE, "--socket", "none", ecosystem(open_path, app)]
+    with Running(argv, cwd="/") as run:
+        assert run.wait() == 78
+        assert run.err is not None
+        assert "CAP_SETGID" in run.err.text()
+
+
 def test_who_may_not_change_groups_is_told_at_once(open_path: Path, root: None) -> None:
     """CAP_SETUID alone would leave the app in our groups."""
     app = shell("a", "id -u", cwd="/", autorestart=False, uid=UNKNOWN)

@@ -1,15 +1,17 @@
 """Surroundings that refuse, tell or take away what they should not: calls, signals, variables, ourselves."""
 
+import contextlib
 import errno
 import os
 import shutil
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import seccomp
-from harness import PIDONE, PYTHON, Running, alive, eventually, pidone
+from harness import PIDONE, PYTHON, Running, alive, descendants, eventually, pidone
 from writing import FOREVER, ecosystem, shell
 
 POLITE = "trap 'echo heard TERM; exit 0' TERM; echo up; while :; do sleep 0.05; done"
@@ -205,6 +207,58 @@ def test_apps_end_with_a_runtime_that_was_killed(tmp_path: Path, *, stays: bool)
             os.kill(app, signal.SIGKILL)
         for pid in (app, *guards):
             eventually(lambda pid=pid: not alive(pid), "its end")  # type: ignore[misc]
+            os.waitpid(pid, 0)
+
+
+WRAPPED = {
+    "shell": {"script": "sleep 1000 & exec >/dev/null; sleep 1001"},
+    "another user": {"script": "sleep 1000 & sleep 1001", "uid": "nobody"},
+    "own session": {"script": "setsid sleep 1000 & sleep 1001"},
+    "tree": {"script": "sleep 1000 & sleep 1001", "kill_mode": "tree"},
+    "stubborn": {"script": "trap '' TERM; sleep 1000 & sleep 1001", "kill_timeout": "300ms"},
+}
+
+
+@pytest.mark.parametrize("kind", WRAPPED)
+def test_what_an_app_has_started_ends_with_a_runtime_that_was_killed(
+    tmp_path: Path, root: None, kind: str
+) -> None:
+    """As behind `npm start` or a shell: its signal alone would reach the one that is in front."""
+    keys: dict[str, Any] = {**WRAPPED[kind]}
+    app = shell("a", keys.pop("script"), cwd="/", ready_delay="10ms", **keys)
+    with pidone(ecosystem(tmp_path, app)) as run:
+        main = run.expect(event="instance.start")["pid"]
+        guard = _guard_of(run.pid, main)
+        eventually(lambda: len(descendants(main)) >= 2, "its children")
+        family = {main, *descendants(main)}
+        run.signal(signal.SIGKILL)
+        run.wait()
+        for pid in (*family, guard):
+            eventually(lambda pid=pid: not alive(pid), "its end")  # type: ignore[misc]
+        _bury(family | {guard})
+
+
+def test_descendants_may_live_on_after_a_runtime_that_was_killed(tmp_path: Path) -> None:
+    """With `kill_mode = "process"`, as after an orderly stop."""
+    app = shell("a", "sleep 1000 & wait", kill_mode="process")
+    with pidone(ecosystem(tmp_path, app)) as run:
+        main = run.expect(event="instance.start")["pid"]
+        guard = _guard_of(run.pid, main)
+        (child,) = eventually(lambda: descendants(main), "its child")
+        run.signal(signal.SIGKILL)
+        run.wait()
+        for pid in (main, guard):
+            eventually(lambda pid=pid: not alive(pid), "its end")  # type: ignore[misc]
+        assert alive(child)
+        os.kill(child, signal.SIGKILL)
+        eventually(lambda: not alive(child), "its end")
+        _bury({main, guard, child})
+
+
+def _bury(pids: set[int]) -> None:
+    """Those that were left to us; a parent of theirs may have buried others."""
+    for pid in pids:
+        with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, 0)
 
 

@@ -246,3 +246,38 @@ for _ in range(int(sys.argv[2])):
     fleet.eventually(stopped, "the end")
     assert seen == {str(old.pid)}
     assert not new.heard("ready")
+
+
+@pytest.mark.parametrize("alarm", [False, True], ids=["free", "taken"])
+def test_python_stops_where_no_thread_can_be_started(fleet: Fleet, port: int, *, alarm: bool) -> None:
+    """Too many processes, or clone3 refused: what is in progress is finished, unless the timer is taken."""
+    code = """
+import _thread, http.server, os, signal, time
+def refuse(*_): raise RuntimeError("can't start new thread")
+_thread.start_new_thread = refuse
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/slow":
+            print("asked", flush=True)
+            while signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+                time.sleep(0.01)  # until it has been told to stop
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(str(os.getpid()).encode())
+if %r: signal.signal(signal.SIGALRM, lambda *_: None)
+http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+    (worker,) = fleet.start_ready(python_app(code % alarm, share="python", env={"PORT": str(port)}))
+
+    async def scenario() -> str:
+        slow = await asked_slowly(worker, port)
+        worker.signal(signal.SIGTERM)
+        try:
+            return await slow
+        except (OSError, EOFError, IndexError, ValueError):
+            return "cut"
+
+    assert fleet.run(scenario()) == ("cut" if alarm else str(worker.pid))
+    fleet.gone(worker)
+    assert worker.exit == -signal.SIGTERM
+    assert "Traceback" not in worker.text()

@@ -17,6 +17,7 @@ from pidone import capabilities
 from pidone.capabilities import Capability
 from pidone.ecosystem.problems import Scope, shown
 from pidone.ecosystem.spec import AppSpec, MissingRight
+from pidone.ecosystem.values.rights import is_another_set
 
 _OF_THE_MACHINE: Final = (Capability.SYS_NICE, Capability.SYS_RESOURCE)
 _ALL_USERS: Final = ["0", "0", "4294967295"]
@@ -59,7 +60,7 @@ def _identity(app: AppSpec) -> Iterator[_Missing]:
     if app.uid is not None and app.uid not in os.getresuid():
         needed.append(Capability.SETUID)
     is_other_group = app.gid is not None and app.gid not in os.getresgid()
-    is_other_set = app.groups is not None and {*app.groups} != {*os.getgroups()}
+    is_other_set = is_another_set(app.groups, app.gid)
     if is_other_group or is_other_set:
         needed.append(Capability.SETGID)
     key = "uid" if app.uid is not None else "gid" if is_other_group else "groups"

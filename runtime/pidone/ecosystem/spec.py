@@ -282,7 +282,7 @@ class AppSpec(Record, kw_only=True, hidden=("env", "templates")):
     no_new_privs: bool = False
     oom_score_adj: int | None = None
     die_with_runtime: bool = True
-    """Whether it gets `kill_signal` when a runtime that is not process 1 was killed."""
+    """Whether it is stopped, as `kill_mode` says, when a runtime that is not process 1 was killed."""
     cpu_affinity: str | tuple[int, ...] | None = None
 
     # Memory

@@ -294,8 +294,13 @@ def _set_affinity(plan: SpawnPlan) -> None:
 
 
 def _set_credentials(plan: SpawnPlan) -> None:
-    if plan.groups is not None and {*plan.groups} != {*os.getgroups()}:  # the same ones need no privilege
-        os.setgroups(plan.groups)
+    if plan.groups is not None:
+        own = os.getegid() if plan.gid is None else plan.gid
+        try:
+            os.setgroups(plan.groups)
+        except OSError:  # nothing is to change, or it is wrong: engines list the primary one too
+            if {own, *plan.groups} != {own, *os.getgroups()}:
+                raise
     if plan.gid is not None:
         os.setresgid(plan.gid, plan.gid, plan.gid)
     if plan.uid is not None:

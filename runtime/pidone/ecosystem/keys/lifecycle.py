@@ -145,7 +145,7 @@ STOP: Final = KeyGroup(
         Key(
             "die_with_runtime",
             kinds.BOOL,
-            "Whether it gets `kill_signal` when a runtime that is not process 1 was killed.",
+            "Whether it is stopped, as `kill_mode` says, when a runtime that is not process 1 was killed.",
             ours=True,
         ),
         Key(

@@ -33,6 +33,8 @@ class Account(NamedTuple):
     gid: int
     name: str | None = None
     home: str | None = None
+    is_group_chosen: bool = False
+    """Whether it was named beside the user."""
 
     def groups(self, gid: int) -> tuple[int, ...]:
         """Those that initgroups(3) would give it beside a primary group; none for one that nobody knows."""
@@ -45,7 +47,7 @@ def parse_account(value: object) -> Account:
         return _account(number(value, "expected a user's name or number"))
     user, colon, group = value.partition(":")
     account = _account(_as_id(user))
-    return account._replace(gid=parse_group(group)) if colon else account
+    return account._replace(gid=parse_group(group), is_group_chosen=True) if colon else account
 
 
 def _as_id(text: str) -> float | str:
@@ -97,11 +99,22 @@ def credentials(
         groups = account.groups(gid)
     if os.geteuid() != 0:
         held = capabilities.effective()
-        if uid == os.geteuid() and not capabilities.has(Capability.SETGID, held):
-            groups = values.get("groups")  # it is who we are already, with the groups that we were given
+        if account is not None and uid == os.geteuid() and not capabilities.has(Capability.SETGID, held):
+            # It is who we are already, with the groups that the container was given, whatever they are.
+            groups = values.get("groups")
+            gid = gid if account.is_group_chosen else values.get("gid")
         if must_exist:
             _check_rights(uid, gid, groups, held, scope)
     return {"uid": uid, "gid": gid, "groups": groups}
+
+
+def is_another_set(groups: Sequence[int] | None, gid: int | None) -> bool:
+    """Whether these beside a primary group are others than ours; whose number it is makes no difference.
+
+    Engines list the primary group among the supplementary ones.
+    """
+    own = os.getegid() if gid is None else gid
+    return groups is not None and {own, *groups} != {own, *os.getgroups()}
 
 
 def _check_rights(
@@ -111,8 +124,7 @@ def _check_rights(
     missing = []
     if uid not in (None, os.geteuid()) and not capabilities.has(Capability.SETUID, held):
         missing.append(Capability.SETUID)
-    other_groups = groups is not None and {*groups} != {*os.getgroups()}
-    if gid not in (None, os.getegid()) or other_groups:
+    if gid not in (None, os.getegid()) or is_another_set(groups, gid):
         missing += [] if capabilities.has(Capability.SETGID, held) else [Capability.SETGID]
     if missing:
         key = "uid" if uid is not None else "gid" if gid is not None else "groups"

@@ -1,9 +1,10 @@
-"""A process beside the runtime that signals its apps when the runtime was killed (`die_with_runtime`).
+"""A process beside the runtime that stops its apps when the runtime was killed (`die_with_runtime`).
 
 The kernel offers the same by PR_SET_PDEATHSIG, but only to who asks for it between fork and exec, and then
 every start is a fork instead of a posix_spawn: ten times as long for each of a thousand instances. So one
 fork for all of them reads a pipe whose other end only the runtime has. When that closes, the runtime has
-ended, and everybody who is still there gets his signal; a pid that was given away again is not hit.
+ended, and everybody who is still there is stopped as the runtime would have done it (`forsaken`): the one
+signal of the kernel would reach a shell, and leave alone the server that the shell has started.
 
 It is forked in a later turn than the first start, so that nobody waits for it, and anew if it is killed
 itself: a fork knows all there is to know. The reaper has it among those it watches: a child that nobody owns
@@ -13,7 +14,7 @@ could be one that an app has left behind, and then each end of an app would be a
 import contextlib
 import gc
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final, NoReturn
 
 from pidone.contracts import Clock, Timer
@@ -23,6 +24,10 @@ from pidone.ecosystem.spec import Seconds
 from pidone.init import proctree
 from pidone.init.reaper import ExitStatus, Reaper
 from pidone.init.signals import keep_out, let_in
+
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing more than is there
+if TYPE_CHECKING:
+    from pidone.supervise.process.forsaken import Ward
 
 _RETRY: Final[Seconds] = 5.0
 """Between two forks at least: one that cannot live must not be all that the runtime does."""
@@ -38,23 +43,23 @@ class Guard:
         self._clock = clock
         self._reaper = reaper
         self._on_failed: Callable[[str], None] | None = on_failed
-        self._guarded: dict[int, int] = {}
-        """What to send to whom."""
+        self._guarded: dict[int, Ward] = {}
+        """Whom to stop, and how."""
         self._pid = 0
         self._pipe = -1
         self._due: Timer | None = None
         self._forked_at = -_RETRY
         self._is_closed = False
 
-    def add(self, pid: int, number: int) -> None:
-        """Signal this process by `number` when the runtime was killed."""
-        self._guarded[pid] = number
-        self._tell(f"{pid} {number}\n")
+    def add(self, ward: "Ward") -> None:
+        """Stop this one when the runtime was killed."""
+        self._guarded[ward.pid] = ward
+        self._tell(f"{ward.line()}\n")
 
     def drop(self, pid: int) -> None:
         """It has ended."""
         if self._guarded.pop(pid, None) is not None and self._pid:
-            self._tell(f"{pid} 0\n")
+            self._tell(f"{pid}\n")
 
     def close(self) -> None:
         """All apps are down, and the runtime ends in order."""
@@ -122,41 +127,28 @@ class Guard:
             self._pipe = -1
 
 
-def _stand_guard(pipe: int, guarded: dict[int, int]) -> NoReturn:
+def _stand_guard(pipe: int, guarded: "dict[int, Ward]") -> NoReturn:
     """In the fork: every signal stays blocked, and nothing of the runtime's is held open."""
+    from pidone.supervise.process.forsaken import Ward, stop  # noqa: PLC0415 (has been read by now)
+
     try:
         gc.disable()  # what is shared with the runtime stays so
         os.setsid()
         _close_all_but(pipe)
         os.set_blocking(pipe, True)
-        guards = {pid: (number, _read(pid)) for pid, number in guarded.items()}
+        wards = {pid: ward.seen() for pid, ward in guarded.items()}
         rest = b""
         while data := os.read(pipe, _READ):
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
-                pid, number = map(int, line.split())
-                if number:
-                    guards[pid] = (number, _read(pid))
+                pid, *how = line.decode().split()
+                if how:
+                    wards[int(pid)] = Ward.of(pid, *how).seen()
                 else:
-                    guards.pop(pid, None)
-        _end(guards.items())
+                    wards.pop(int(pid), None)
+        stop(wards.values())
     finally:
         os._exit(0)
-
-
-def _end(guards: Iterable[tuple[int, tuple[int, proctree.ProcessInfo | None]]]) -> None:
-    for pid, (number, process) in guards:
-        if process is None:  # no /proc: the number has to do
-            proctree.deliver(pid, number)
-        else:
-            process.deliver(number)
-
-
-def _read(pid: int) -> proctree.ProcessInfo | None:
-    try:
-        return proctree.read(pid)
-    except OSError:
-        return None
 
 
 def _close_all_but(pipe: int) -> None:

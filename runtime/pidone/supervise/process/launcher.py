@@ -191,7 +191,9 @@ class ForkLauncher:
 
     def _watch_over(self, app: AppSpec, pid: int) -> None:
         if self._guard is not None and app.die_with_runtime:
-            self._guard.add(pid, app.kill_signal)
+            from pidone.supervise.process.forsaken import Ward  # noqa: PLC0415 (process 1 has no guard)
+
+            self._guard.add(Ward(pid, app.kill_signal, app.kill_timeout, app.kill_mode))
 
     def _unguarded(self, why: str) -> None:
         message = f"apps would live on if this process were killed (die_with_runtime): {why}"

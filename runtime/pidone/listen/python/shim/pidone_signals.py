@@ -48,8 +48,11 @@ def _on_stop(number: int, _frame: Any) -> None:
     _leave_loop()
     pidone_sockets.park()
     _close_kept()
-    # Not by threading: its locks may be held by the very code that this signal interrupts.
-    _thread.start_new_thread(_end, (number,))
+    try:
+        # Not by threading: its locks may be held by the very code that this signal interrupts.
+        _thread.start_new_thread(_end, (number,))
+    except RuntimeError:  # too many processes, or a sandbox whose C library cannot do without clone3(2)
+        _end_by_timer(number)
 
 
 def _end(number: int) -> None:
@@ -59,6 +62,21 @@ def _end(number: int) -> None:
     while pidone_sockets.busy(_idle_s) and time.monotonic() < ends:
         time.sleep(_POLL_S)
     os.kill(os.getpid(), number)
+
+
+def _end_by_timer(number: int) -> None:
+    """The same between the main thread's own work; at once where the program has an alarm of its own."""
+    if signal.getsignal(signal.SIGALRM) is not signal.SIG_DFL or signal.getitimer(signal.ITIMER_REAL)[0]:
+        os.kill(os.getpid(), number)
+        return
+    ends = time.monotonic() + _limit_s
+
+    def look(_number: int, _frame: Any) -> None:
+        if not pidone_sockets.busy(_idle_s) or time.monotonic() >= ends:
+            os.kill(os.getpid(), number)
+
+    signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, _POLL_S, _POLL_S)
 
 
 def _leave_loop() -> None:
