@@ -15,7 +15,7 @@ import pytest
 from logs.relaying import Stage, app, stage
 
 from pidone.ecosystem.spec import AppSpec
-from pidone.logs.files.folder import open_to_append, real_path
+from pidone.places import open_to_append, real_path
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: the hostile app has another uid")
 

@@ -23,7 +23,6 @@ from pidone.listen.kernel.caller import Caller
 from pidone.listen.kernel.seccomp import Call
 from pidone.listen.sockets.address import Address, Kind
 from pidone.listen.sockets.member import MemberSockets
-from pidone.listen.sockets.unix_file import set_mode
 
 _BACKLOG: Final = 511
 _LISTEN_S: Final[Seconds] = 1.0
@@ -205,6 +204,8 @@ class KernelShare:
             # blocks, and one that blocks sets the flag for its likes.
             found.setblocking(caller.blocks())
         if address.kind is Kind.UNIX and not (address.is_abstract or self._sockets.has_left):
+            from pidone.listen.sockets.unix_file import set_mode  # noqa: PLC0415 (most apps have ports)
+
             set_mode(address.host, caller.mode(), self._app.uid)
         _options().carry_over(caller.socket, found.fileno())
         seccomp.replace(

@@ -16,7 +16,6 @@ from pidone.listen.sockets.hangup import HangupWatch
 from pidone.listen.sockets.member import MemberSockets, PortKey
 from pidone.listen.sockets.ports import COMMON, Port, SinglePort, TcpPort
 from pidone.listen.sockets.steering import Steering
-from pidone.listen.sockets.unix_file import give
 
 if TYPE_CHECKING:
     from pidone.listen.sockets.cut import OpenConnections
@@ -327,6 +326,8 @@ class AppPorts:
         self._ports[key] = port
         has_file = key.address.kind is Kind.UNIX and not key.address.is_abstract
         if has_file and number is None and self._app.uid is not None:
+            from pidone.listen.sockets.unix_file import give  # noqa: PLC0415 (most apps have ports)
+
             give(key.address.host, self._app.uid, -1 if self._app.gid is None else self._app.gid)
         self.steering.add(port)
         self._log.event("debug", "listen.open", str(port.address), **self._app.labels())

@@ -1,10 +1,7 @@
 """Open a listening socket, or say clearly why that is impossible and who is in the way."""
 
-import contextlib
 import errno
-import os
 import socket
-import stat
 from typing import Final
 
 from pidone.descriptors import close
@@ -36,9 +33,7 @@ def _open(address: Address, family: socket.AddressFamily, *, backlog: int, reuse
     opened = socket.socket(family, kind)
     try:
         opened.setblocking(False)
-        if address.kind is Kind.UNIX and not address.is_abstract:
-            _remove_stale(address.host)
-        elif address.kind is Kind.TCP or address.reuse:
+        if address.kind is Kind.TCP or address.reuse:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family is socket.AF_INET6:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address.v6_only))
@@ -47,7 +42,13 @@ def _open(address: Address, family: socket.AddressFamily, *, backlog: int, reuse
         if address.kind is Kind.TCP:
             # Servers set it before bind(), on the socket that ours stands in for; connections inherit it.
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        opened.bind(_sockaddr(address, family))
+        if address.kind is Kind.UNIX and not address.is_abstract:
+            from pidone.listen.sockets.unix_file import binding  # noqa: PLC0415 (most apps have ports)
+
+            with binding(address.host):
+                opened.bind(address.host)
+        else:
+            opened.bind(_sockaddr(address, family))
         if kind == socket.SOCK_STREAM:
             opened.listen(backlog)
     except BaseException:
@@ -92,14 +93,3 @@ def _sockaddr(address: Address, family: socket.AddressFamily) -> tuple[object, .
         return socket.getaddrinfo(address.host, address.port, family)[0][4]
     except socket.gaierror as error:
         raise OSError(errno.EADDRNOTAVAIL, error.strerror) from error
-
-
-def _remove_stale(path: str) -> None:
-    """Unlink a socket file that nobody listens on any more: a container restarted on the same volume."""
-    with contextlib.suppress(OSError):
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
-            return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.setblocking(False)
-            if probe.connect_ex(path) == errno.ECONNREFUSED:
-                os.unlink(path)

@@ -2,11 +2,10 @@
 
 import contextlib
 import itertools
-import os
 import socket
 import struct
 from collections.abc import Collection, Mapping
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from pidone.descriptors import close
 from pidone.ecosystem.spec import AppSpec, Balance
@@ -14,7 +13,9 @@ from pidone.listen.sockets import bpf
 from pidone.listen.sockets.address import Address, Kind
 from pidone.listen.sockets.bind import open_socket, port_of
 from pidone.listen.sockets.hangup import HangupWatch
-from pidone.listen.sockets.unix_file import KeptFile
+
+if TYPE_CHECKING:
+    from pidone.listen.sockets.unix_file import SocketFile
 
 _TCP_INFO_BYTES: Final = 32
 _UNACKED_BYTES: Final = 4
@@ -82,8 +83,11 @@ class SinglePort:
         self._socket.setblocking(blocking)
         self.address = address.on_port(port_of(self._socket))
         self.members: Collection[int] = ()
-        has_file = address.kind is Kind.UNIX and not address.is_abstract
-        self._file = KeptFile(address.host) if has_file and keeps_file else None
+        self._file: SocketFile | None = None
+        if address.kind is Kind.UNIX and not address.is_abstract:
+            from pidone.listen.sockets import unix_file  # noqa: PLC0415 (most apps have ports)
+
+            self._file = unix_file.SocketFile(address.host, is_kept=keeps_file)
 
     def for_member(self, member: int) -> socket.socket:  # noqa: ARG002
         self.restore()
@@ -110,9 +114,6 @@ class SinglePort:
         _stop_listening(self._socket)
         if self._file is not None:
             self._file.remove()
-        elif self.address.kind is Kind.UNIX and not self.address.is_abstract:
-            with contextlib.suppress(OSError):
-                os.unlink(self.address.host)
 
 
 class TcpPort:

@@ -1,43 +1,80 @@
-"""The file of a shared unix socket stays, though every program of an app believes that it is its own.
+"""The files of unix sockets, in folders that may belong to an app: no link of its leads anywhere else.
 
-Programs remove the file before they bind it, and again when they stop; whoever connects then finds nothing,
-while others still serve. So a hard link is kept beside it, and put in its place again: connect(2) looks for
-the socket by the inode that the name leads to (unix_find_bsd() in net/unix/af_unix.c).
+The file of a shared socket stays, though every program of an app believes that it is its own. Programs
+remove the file before they bind it, and again when they stop; whoever connects then finds nothing, while
+others still serve. So a hard link is kept beside it, and put in its place again: connect(2) looks for the
+socket by the inode that the name leads to (unix_find_bsd() in net/unix/af_unix.c).
 """
 
 import contextlib
 import errno
 import os
+import socket
 import stat
 from collections.abc import Iterator
 
 from pidone.descriptors import close
+from pidone.places import folder_of, status_of
 
 
-class KeptFile:
+@contextlib.contextmanager
+def binding(path: str) -> Iterator[None]:
+    """Bind the socket of that name meanwhile: a dead one is out of the way, and what was bound is there.
+
+    Raises OSError, with EPERM where a link of a stranger's is on the way, before or after.
+    """
+    with folder_of(path) as folder:
+        name = os.path.basename(path)
+        _remove_dead(folder, name)
+        yield
+        status = status_of(folder, name)
+        if status is None or not stat.S_ISSOCK(status.st_mode) or status.st_uid != os.geteuid():
+            raise PermissionError(errno.EPERM, "has been replaced by something else", path)
+
+
+def _remove_dead(folder: int, name: str) -> None:
+    """Unlink a socket file that nobody listens on any more: a container restarted on the same volume."""
+    with contextlib.suppress(OSError):
+        status = status_of(folder, name)
+        if status is None or not stat.S_ISSOCK(status.st_mode):
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.setblocking(False)
+            if probe.connect_ex(f"/proc/self/fd/{folder}/{name}") == errno.ECONNREFUSED:
+                os.unlink(name, dir_fd=folder)
+
+
+class SocketFile:
     """The file of a socket that has just been bound."""
 
-    def __init__(self, path: str) -> None:
-        folder, name = os.path.split(path)
+    def __init__(self, path: str, *, is_kept: bool) -> None:
+        """`is_kept`: against programs that remove it. Raises OSError where its folder has been replaced."""
         self._path = path
-        self._link = os.path.join(folder, f".{name}.pidone")
-        with contextlib.suppress(FileNotFoundError):  # of a runtime that was killed
-            os.unlink(self._link)
-        try:
-            os.link(path, self._link)
-        except OSError:  # a file system without links: the file is as its programs leave it
-            self._link = ""
+        self._name = os.path.basename(path)
+        self._link = ""
+        if is_kept:
+            link = f".{self._name}.pidone"
+            with folder_of(path) as folder, contextlib.suppress(OSError):
+                # Where a file system has no links, the file is as its programs leave it.
+                with contextlib.suppress(FileNotFoundError):  # of a runtime that was killed
+                    os.unlink(link, dir_fd=folder)
+                os.link(self._name, link, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+                self._link = link
 
     def restore(self) -> None:
         """Put the file back if a program has removed it. Raises OSError where its folder is gone, or full."""
-        if self._link and not os.path.lexists(self._path):
-            os.link(self._link, self._path)
+        if not self._link:
+            return
+        with folder_of(self._path) as folder:
+            if status_of(folder, self._name) is None:
+                os.link(self._link, self._name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
 
     def remove(self) -> None:
         """Nobody serves any more."""
-        for path in filter(None, (self._path, self._link)):
-            with contextlib.suppress(OSError):  # as it should be
-                os.unlink(path)
+        with contextlib.suppress(OSError), folder_of(self._path) as folder:
+            for name in filter(None, (self._name, self._link)):
+                with contextlib.suppress(FileNotFoundError):  # as it should be
+                    os.unlink(name, dir_fd=folder)
 
 
 def give(path: str, uid: int, gid: int) -> None:
@@ -57,12 +94,14 @@ def set_mode(path: str, mode: int, uid: int | None) -> None:
 
 @contextlib.contextmanager
 def _bound(path: str, owner: int) -> Iterator[str]:
-    """A name of the socket file itself: the folder may be an app's, which puts a link there meanwhile.
+    """A name of the socket file itself: an app may put a link in its place meanwhile, or in its folder's.
 
     Raises OSError (EPERM) if what is there is no socket, neither ours nor the owner's, or has more names than
     its own and the one that we keep.
     """
-    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with folder_of(path) as folder:
+        flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(os.path.basename(path), flags, dir_fd=folder)
     try:
         status = os.fstat(descriptor)
         is_ours = status.st_uid in (owner, os.geteuid()) and status.st_nlink <= 2

@@ -7,11 +7,11 @@ from typing import Protocol
 
 from pidone.descriptors import close
 from pidone.ecosystem.spec import Bytes
-from pidone.logs.files.folder import is_same, open_to_append, place_of, status_of
 from pidone.logs.files.packing import EventLoop, Packer, write_all
 from pidone.logs.files.rotation import Rotation, expire, put_aside
 from pidone.logs.timestamps import WallClock
 from pidone.logs.trouble import Trouble
+from pidone.places import is_same, open_to_append, place_of, status_of
 
 
 class FileNews(Protocol):

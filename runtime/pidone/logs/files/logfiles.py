@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from pidone.ecosystem.spec import AppSpec
-from pidone.logs.files.folder import real_path
 from pidone.logs.files.line_format import LineFormat, line_format_of
 from pidone.logs.files.logfile import LogFile
 from pidone.logs.files.packing import EventLoop
 from pidone.logs.files.rotation import Rotation, rotation
 from pidone.logs.formats.shape import RecordIdentity
 from pidone.logs.timestamps import WallClock
+from pidone.places import real_path
 from pidone.record import Record
 
 NOWHERE: Final = frozenset(

@@ -12,8 +12,8 @@ from typing import Final, NoReturn, Protocol
 
 from pidone.descriptors import close
 from pidone.ecosystem.spec import Bytes
-from pidone.logs.files.folder import is_same, place_of, status_of
 from pidone.logs.files.rotation import PACKED, PACKING
+from pidone.places import is_same, place_of, status_of
 
 _BLOCK: Final[Bytes] = 256 * 1024
 _PERMISSIONS: Final = 0o777

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from pidone.ecosystem.spec import Bytes, Seconds
-from pidone.logs.files.folder import FolderEntry, entries_of, status_of
+from pidone.places import FolderEntry, entries_of, status_of
 from pidone.record import Record
 
 _DAY_S: Final[Seconds] = 86_400.0

@@ -5,7 +5,7 @@ import os
 from contextlib import suppress
 from typing import Final
 
-from pidone.logs.files.folder import open_to_overwrite
+from pidone.places import open_to_overwrite
 from pidone.supervise.ending import Ending
 
 PATH: Final = "/dev/termination-log"

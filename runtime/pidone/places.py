@@ -60,6 +60,24 @@ def place_of(path: _AnyPath, *, make_folders: bool = False) -> Iterator[FolderEn
         close(place.folder)
 
 
+@contextlib.contextmanager
+def folder_of(path: str) -> Iterator[int]:
+    """The folder of an absolute path, as a descriptor, walked to alike; the name in it may be a link.
+
+    Raises OSError, PermissionError for a stranger's link.
+    """
+    parent = os.path.dirname(path)
+    if parent == "/":
+        folder = os.open("/", _FOLDER)
+    else:
+        with place_of(parent) as place:
+            folder = os.open(place.name, _FOLDER, dir_fd=place.folder)
+    try:
+        yield folder
+    finally:
+        close(folder)
+
+
 def real_path(path: "Path") -> "Path":
     """The one name of a file, which need not be there; itself where the way is barred."""
     with contextlib.suppress(OSError), place_of(path) as place:
