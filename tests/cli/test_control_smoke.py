@@ -73,6 +73,27 @@ def test_a_failed_check_is_1_and_in_the_xml(tmp_path: Path, check: str, why: str
     assert why in str(failure.get("message"))
 
 
+@pytest.mark.parametrize("check", ['http = "http://127.0.0.1:{port}/"', 'tcp = "127.0.0.1:{port}"'])
+def test_what_does_not_listen_yet_is_asked_again(tmp_path: Path, check: str) -> None:
+    """Not every app tells when it listens; on a busy machine it is counted as online before it does."""
+    port = free_port()
+    (tmp_path / "late.py").write_text(
+        "import http.server, time\ntime.sleep(2.5)\n"
+        f"http.server.test(http.server.SimpleHTTPRequestHandler, port={port}, bind='127.0.0.1')"
+    )
+    checks = '[[smoke]]\ntimeout = "1m"\n' + check.replace("{port}", str(port))
+    code, out, err = smoke(tmp_path, 'listen_timeout = "1s"\n' + checks, script=f"{tmp_path}/late.py")
+    assert code == 0, out + err
+
+
+def test_what_never_listens_fails_when_the_time_of_the_check_is_up(tmp_path: Path) -> None:
+    """With what was seen last."""
+    checks = f'[[smoke]]\ntimeout = "300ms"\ntcp = "127.0.0.1:{free_port()}"'
+    code, out, _ = smoke(tmp_path, checks, script="-c __import__('time').sleep(1000)")
+    assert code == 1
+    assert "Connection refused" in out
+
+
 def test_an_app_that_is_given_up_is_not_waited_for(tmp_path: Path) -> None:
     """A crash loop ends the test as soon as the runtime has given up, and is told by name."""
     crashing = 'wait_ready = true\nlisten_timeout = "60s"\nmin_uptime = "60s"\nmax_restarts = 2\n'

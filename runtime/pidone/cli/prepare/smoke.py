@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pidone.ecosystem.spec import SmokeCheck
 
 _MOST_BYTES: Final = 1024 * 1024
+_TRY_AGAIN_S: Final = 0.1
 
 
 app = CommandSet()
@@ -78,20 +79,31 @@ def _checks(file: str, env_name: str | None) -> "tuple[SmokeCheck, ...]":
 
 
 def _checking(check: "SmokeCheck", deadline: float) -> Callable[[], str]:
+    """A refused connection is tried again: an app that tells nobody when it listens may not do so yet."""
+
     def run_check() -> str:
-        timeout = min(check.timeout, deadline - time.monotonic())
-        if timeout <= 0:
-            return "no time left"
-        try:
-            if check.http is not None:
-                return _http(check, check.http, timeout)
-            if check.tcp is not None:
-                return _tcp(check.tcp, timeout)
-            return _exec(check, timeout)
-        except (OSError, ValueError) as error:
-            return str(error) or type(error).__name__
+        failure = "no time left"
+        until = min(time.monotonic() + check.timeout, deadline)
+        while (left := until - time.monotonic()) > 0:
+            try:
+                return _look(check, left)
+            except (OSError, ValueError) as error:
+                failure = str(error) or type(error).__name__
+                if not isinstance(getattr(error, "reason", error), ConnectionRefusedError):  # as URLError
+                    break
+            time.sleep(min(_TRY_AGAIN_S, left))
+        return failure
 
     return run_check
+
+
+def _look(check: "SmokeCheck", timeout: Seconds) -> str:
+    """What is wrong. Raises OSError, ValueError."""
+    if check.http is not None:
+        return _http(check, check.http, timeout)
+    if check.tcp is not None:
+        return _tcp(check.tcp, timeout)
+    return _exec(check, timeout)
 
 
 def _http(check: "SmokeCheck", url: str, timeout: Seconds) -> str:
@@ -126,7 +138,7 @@ def _exec(check: "SmokeCheck", timeout: Seconds) -> str:
         try:
             code = process.wait(timeout)
         except subprocess.TimeoutExpired:
-            return f"not within {timeout:g} s"
+            return f"not within {round(timeout, 1):g} s"
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
