@@ -1,5 +1,6 @@
 """`ENTRYPOINT ["pidone"]` and any CMD: the table in docs/docker.md, as process 1, on pipes and a tty."""
 
+import base64
 import contextlib
 import os
 import re
@@ -7,6 +8,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -247,6 +249,61 @@ def test_pm2_start_takes_pm2s_options(folder: Path, pm2: str) -> None:
         assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d: in ", shown[0])
         assert "unknown" not in done.stderr
     assert len((folder / "o.log").read_text().splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "start --no-daemon",
+        "startOrRestart ecosystem.config.js --no-daemon",
+        "restart --attach ecosystem.config.js",
+        "startOrReload ecosystem.config.js --env production --no-daemon",
+        "--no-daemon reload ecosystem.config.js",
+    ],
+)
+def test_pm2_starts_in_the_foreground_what_a_file_says(folder: Path, pm2: str, words: str) -> None:
+    """Whichever command it is, and without a word ecosystem.config.js; else it says which line to write."""
+    (folder / "ecosystem.config.js").write_text(
+        'module.exports = {apps: [{script: "/bin/true", autorestart: false}]}'
+    )
+    done = run_pm2(pm2, *words.split(), folder=folder)
+    assert (done.returncode, "starts 1 apps" in done.stderr) == (0, True), done
+    left = [word for word in words.split() if word not in ("--no-daemon", "--attach")]
+    done = run_pm2(pm2, *left, folder=folder)
+    assert done.returncode == 1
+    assert '"pm2-runtime", "ecosystem.config.js"' in done.stderr
+    done = run_pm2(pm2, "restart", "nobody", "--no-daemon", folder=folder)
+    assert (done.returncode, "starts 1 apps" in done.stderr) == (1, False)
+
+
+def test_pm2_serve_in_the_foreground(folder: Path, pm2: str) -> None:
+    """`CMD ["pm2", "serve", "dist", "8080", "--spa", "--no-daemon"]` is a server of files."""
+    port = free_port()
+    (folder / "dist").mkdir()
+    (folder / "dist" / "index.html").write_text("home")
+    words = [pm2, "serve", "dist", str(port), "--spa", "--no-daemon"]
+    auth = ["--basic-auth-username", "u", "--basic-auth-password", "p"]
+    with Running([*words, *auth], cwd=folder, env={"PIDONE_SOCKET": str(folder / "s.sock")}) as run:
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/deep/path")
+
+        def ask() -> tuple[int, bytes]:
+            try:
+                with urllib.request.urlopen(request) as answer:
+                    return answer.status, answer.read()
+            except urllib.error.HTTPError as error:
+                with error:
+                    return error.code, b""
+            except OSError:
+                return 0, b""
+
+        assert eventually(lambda: (found := ask())[0] and found) == (401, b"")
+        request.add_header("Authorization", f"Basic {base64.b64encode(b'u:p').decode()}")
+        assert ask() == (200, b"home")
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+    done = run_pm2(pm2, "serve", "dist", folder=folder)
+    assert (done.returncode, '"pm2-runtime", "serve", "dist"' in done.stderr) == (1, True)
+    assert "--spa: for serve alone" in parse(["x.js", "--spa"])[1][0]
 
 
 def test_pm2_web_serves_the_reading_side(folder: Path) -> None:

@@ -16,6 +16,7 @@ from pidone.cli.operate.patterns import expand
 from pidone.cli.operate.table import harmless
 from pidone.cli.pm2 import listing, logs, shows
 from pidone.cli.pm2.listing import by_id
+from pidone.cli.pm2.runtime import parse
 from pidone.control.socket_file import is_served
 from pidone.ecosystem.spec import Seconds
 from pidone.logs.escape import printable_word
@@ -29,6 +30,11 @@ _DUMP: Final = "dump.toml"
 _SILENT: Final = ("-s", "--silent", "--no-color", "-f", "--force", "--no-daemon", "-a", "--attach")
 _HOLDING: Final = {"--no-daemon", "--attach"}
 """Options with which `pm2 start` stays in the foreground."""
+_SERVING: Final = ("serve", "expose")
+_STARTING: Final = ("start", "restart", "startOrRestart", "reload", "startOrReload", "startOrGracefulReload")
+"""Commands that start what a FILE names where nothing runs yet."""
+_USUAL: Final = "ecosystem.config.js"
+"""What `pm2 start` without a word starts."""
 _VALUED: Final = frozenset(
     {"--env", "--only", "-i", "--instances", "-n", "--name", "--log-date-format", "--cron"}
 )
@@ -79,7 +85,7 @@ class _Asked(NamedTuple):
     updates_env: bool
 
 
-_WRITE: Final = "nothing runs in the background of a container; in place of `pm2 start`, write CMD {}"
+_WRITE: Final = "nothing runs in the background of a container; in place of `pm2 {}`, write CMD {}"
 
 
 def foreground(words: Sequence[str]) -> list[str] | None:
@@ -88,12 +94,24 @@ def foreground(words: Sequence[str]) -> list[str] | None:
     It does for `pm2 start FILE --no-daemon` and the like where there is none yet.
     """
     own = words[: words.index("--")] if "--" in words else words
-    if "start" not in own or not _HOLDING & {*own} or is_served(os.environ):
+    at = next((index for index, word in enumerate(own) if word in (*_STARTING, *_SERVING)), None)
+    if at is None or not _HOLDING & {*own} or is_served(os.environ):
         return None
-    before, rest = own[: own.index("start")], own[own.index("start") + 1 :]
+    before, rest = own[:at], [*own[at + 1 :]]
     if not all(word in _SILENT for word in before):
         return None
-    return ["start", *before, *rest, *words[len(own) :]]
+    if own[at] in _SERVING:
+        return ["serve", *before, *rest]
+    if own[at] != "start" and not any(map(_is_file, rest)):
+        return None
+    file = [_USUAL] if parse(["start", *rest])[0].is_empty else []
+    return ["start", *before, *rest, *file, *words[len(own) :]]
+
+
+def _is_file(word: str) -> bool:
+    from pidone.ecosystem.formats import is_ecosystem_file
+
+    return os.path.isfile(word) and is_ecosystem_file(Path(word))
 
 
 def run(argv: Sequence[str]) -> int:
@@ -114,6 +132,10 @@ def run(argv: Sequence[str]) -> int:
     if words[0] in _INSTEAD or (words[0] in ("save", "dump") and not is_served(os.environ)):
         print(f"[PM2][WARN] {words[0]}: {_INSTEAD.get(words[0], 'nothing runs yet that could be saved')}")
         return 0
+    if words[0] in _SERVING:
+        line = _WRITE.format(words[0], json.dumps(["pm2-runtime", *words]))
+        sys.stderr.write(f"[PM2][ERROR] {printable_word(line)}\n")
+        return _FAILED
     if words[0] not in _COMMANDS:
         sys.stderr.write(f"[PM2][ERROR] {words[0]}: there is no such command in a container\n")
         return _FAILED
@@ -127,8 +149,9 @@ def _call(command: Callable[[Client, list[str]], int], words: list[str]) -> int:
         if error.code == NO_RUNTIME and (told := _where_nothing_runs(command, words)) is not None:
             print(told)
             return 0
-        if command is _COMMANDS["start"] and error.code == NO_RUNTIME:
-            error = CommandError(_WRITE.format(json.dumps(["pm2-runtime", *words])))
+        verb = next((word for word in _STARTING if _COMMANDS[word] is command), "")
+        if error.code == NO_RUNTIME and (verb == "start" or (verb and any(map(_is_file, words)))):
+            error = CommandError(_WRITE.format(verb, json.dumps(["pm2-runtime", *(words or [_USUAL])])))
         what = re.sub(r"^there is no app '(.*?)'", r"Process or Namespace \1 not found", str(error))
         sys.stderr.write(f"[PM2][ERROR] {printable_word(what)}\n")
     except KeyboardInterrupt:  # the usual end of `pm2 logs`
@@ -271,6 +294,8 @@ def _asked(words: Sequence[str], verb: str) -> _Asked:
             env_name = value if name == "--env" else env_name
         elif not word.startswith("-"):
             targets.append(word)
+    if not targets and verb == "start" and os.path.isfile(_USUAL):
+        targets = [_USUAL]
     if not targets:
         raise CommandError(f"{verb}: missing required argument `id|name|namespace|all|json'")
     return _Asked(targets, only, env_name, "--update-env" in words)

@@ -39,6 +39,8 @@ pidone under the name of PM2's runtime: the same command line, SIGINT as stop si
 """
 
 _WEB_PORT: Final = "9615"
+_SERVERS: Final = ("serve", "expose")
+_SERVED_AT: Final = "8080"
 _SWITCHES: Final = {
     "--no-auto-exit": ("runtime", "auto_exit", False),
     "--json": ("runtime", "log_format", "pm2"),
@@ -55,6 +57,8 @@ _SWITCHES: Final = {
     "--wait-ready": ("defaults", "wait_ready", True),
     "--shutdown-with-message": ("defaults", "shutdown_with_message", True),
     "--no-treekill": ("defaults", "treekill", False),
+    "--spa": ("serving", "SPA", "true"),
+    "--ftp": ("serving", "FTP", "true"),
 }
 _VALUES: Final = {
     "-i": ("overrides", "instances"),
@@ -79,6 +83,9 @@ _VALUES: Final = {
             *("exp_backoff_restart_delay", "log_date_format", "log_type", "ignore_watch", "watch_delay"),
         )
     },
+    "--port": ("serving", "PORT"),
+    "--basic-auth-username": ("serving", "BASIC_AUTH_USERNAME"),
+    "--basic-auth-password": ("serving", "BASIC_AUTH_PASSWORD"),
     "--only": ("settings", "only"),
     "--env": ("settings", "env"),
     "--delay": ("settings", "delay"),
@@ -104,7 +111,9 @@ def parse(words: Sequence[str]) -> tuple[StartOptions, tuple[str, ...]]:
 
     Nothing is refused, as in PM2, but what is ignored is said.
     """
-    found: dict[str, dict[str, object]] = {"runtime": {}, "overrides": {}, "defaults": {}, "settings": {}}
+    found: dict[str, dict[str, object]] = {
+        name: {} for name in ("runtime", "overrides", "defaults", "settings", "serving")
+    }
     targets: list[str] = []
     warnings: list[str] = []
     left = list(words)
@@ -135,9 +144,26 @@ def parse(words: Sequence[str]) -> tuple[StartOptions, tuple[str, ...]]:
             started = True
         else:
             targets.append(word)
+    targets = _serve(targets, found, warnings)
     warnings += [f"{extra}: only one file is started, ignored" for extra in targets[1:]]
     options = _collected(found, targets[0] if targets else None, tuple(rest))
     return options.but(argv=("start", *(words[1:] if started else words))), tuple(warnings)
+
+
+def _serve(words: list[str], found: dict[str, dict[str, object]], warnings: list[str]) -> list[str]:
+    """`serve [PATH] [PORT]` with its options, as the app that does it; what is left of the words."""
+    told = found["serving"]
+    if not words or words[0] not in _SERVERS:
+        if told:
+            options = ", ".join(f"--{name.replace('_', '-').lower()}" for name in told)
+            warnings.append(f"{options}: for serve alone, ignored")
+        return words
+    told = {**dict(zip(("PATH", "PORT"), words[1:3], strict=False)), **told}
+    if {"BASIC_AUTH_USERNAME", "BASIC_AUTH_PASSWORD"} <= told.keys():
+        told["BASIC_AUTH"] = "true"
+    found["defaults"]["env"] = {f"PM2_SERVE_{name}": value for name, value in told.items()}
+    found["defaults"]["name"] = f"static-page-server-{told.get('PORT', _SERVED_AT)}"
+    return ["serve", *words[3:]]
 
 
 def _port(left: list[str]) -> str:
