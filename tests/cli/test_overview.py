@@ -10,6 +10,7 @@ import termios
 from collections.abc import Iterator
 
 import pytest
+import wcwidth
 from control.operated import Operated, operated
 from harness import DEADLINE_S, PIDONE, eventually
 
@@ -29,6 +30,12 @@ schedule = "30 4 * * *"
 name = "broken"
 script = "sh"
 args = ["-c", "echo 'no database' >&2; exit 3"]
+autorestart = false
+essential = false
+[[apps]]
+name = "日本語アプリケーション名前が長い"
+script = "sh"
+args = ["-c", "echo '接続できません: データベースは何処にもありません、確認してください' >&2; exit 4"]
 autorestart = false
 essential = false
 """
@@ -71,14 +78,14 @@ def on_terminal(it: Operated, columns: int, *words: str) -> list[str]:
 def test_ls_fits_the_width(it: Operated, columns: int) -> None:
     """Names are shortened and columns left out from the right; each instance and the whole have a line."""
     head, *lines = on_terminal(it, columns, "ls")
-    rows, (total, *told) = lines[:4], lines[4:]
-    assert max(map(len, (head, *lines))) <= columns
+    rows, (total, *told) = lines[:5], lines[5:]
+    assert max(map(wcwidth.wcswidth, (head, *lines))) <= columns
     told_at_all = " ".join(" ".join((*rows, *told)).split())
     assert "ended with code 3: no database" in told_at_all
     assert "-> mend that, then `pidone start broken`" in told_at_all
     assert [row.split()[1][-2:] for row in rows[:2]] == [":0", ":1"]
     assert head.split()[:3] == ["id", "name", "state"]
-    assert total.startswith("4 instances: ")
+    assert total.startswith("5 instances: ")
     assert ("memory/limit" in head) == (columns >= 80)
 
 
@@ -94,6 +101,8 @@ def test_ls_tells_why_and_when(it: Operated) -> None:
 @pytest.mark.parametrize("columns", [40, 80, 120])
 def test_describe_fits_the_width(it: Operated, columns: int) -> None:
     """What is longer goes on below, and events tell each fact once."""
+    wide = on_terminal(it, columns, "describe", "日本語アプリケーション名前が長い")
+    assert max(map(wcwidth.wcswidth, wide)) <= columns
     lines = on_terminal(it, columns, "describe", "broken")
     assert max(map(len, lines)) <= columns
     assert lines[-1]

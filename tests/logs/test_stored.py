@@ -159,3 +159,7 @@ def test_on_a_narrow_terminal_names_leave_room() -> None:
     record = {"timestamp": NOON_TEXT, "level": "info", "stream": "stdout", "app": "a-long-name-of-a-service"}
     line = Console(colour=False, width=40).record({**record, "instance": 12, "message": "m"})
     assert line == "12:04:43.697 a-lon…e.12 | m"
+    red = {**record, "instance": 12, "message": "\x1b[31;1mred\x1b[0m m"}
+    assert Console(colour=False, width=40).record(red) == "12:04:43.697 a-lon…e.12 | red m"
+    wide = Console(colour=False, width=40).record({**record, "app": "日本語サービス", "message": "m"})
+    assert wide == "12:04:43.697 日本…ス.0 | m"

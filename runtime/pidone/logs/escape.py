@@ -74,6 +74,11 @@ def printable(text: str) -> str:
     return _compiled(f"(?m){_COLOURED_TO_THE_END}").sub("\\1\\2\x1b[0m", shown)
 
 
+def without_colours(text: str) -> str:
+    """Text as it is where there are none."""
+    return _compiled(_COLOUR).sub("", text) if "\x1b" in text else text
+
+
 def printable_word(text: str) -> str:
     """A name or a status for a terminal, within a line or a table: it can neither end that nor colour it."""
     if text.isprintable():

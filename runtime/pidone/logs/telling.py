@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Final
 
 _MOST_CHARACTERS: Final = 240
-_COLOUR: Final = re.compile(r"\x1b\[[0-9;:]*m")
 _NOISE: Final = re.compile(
     r"\s"  # a stack, a snippet of source
     r"|[\^~=*#{}()\[\];.-]*$"
@@ -22,11 +21,6 @@ _TROUBLE: Final = re.compile(
     r"segmentation fault|core dumped|timed? ?out)\b)"
     r"|[a-z](?:Error|Exception)\b|\bE[A-Z]{4,}\b"
 )
-
-
-def plain(text: str) -> str:
-    """Without colours."""
-    return _COLOUR.sub("", text)
 
 
 def telling(lines: Sequence[str]) -> str:

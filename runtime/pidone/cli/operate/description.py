@@ -1,13 +1,13 @@
 """The part of `describe` about rights, limits, memory and times, and with `--live` about each process."""
 
 import sys
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
 from pidone.cli.operate import overview, table
 from pidone.cli.operate.client import Client, CommandError
+from pidone.logs.formats import widths
 from pidone.logs.formats.text import unsaid
 from pidone.signames import signal_name
 
@@ -82,11 +82,7 @@ def render(shown: Mapping[str, Any], app: Mapping[str, Any], width: int | None =
 def _wrapped(lines: Iterable[str], width: int | None) -> Iterator[str]:
     """Lines that are too long go on below what they tell."""
     for line in lines:
-        if width is None or len(line) <= width:
-            yield line
-        else:
-            indent = " " * (_WIDTH + 1)
-            yield from textwrap.wrap(line, width, subsequent_indent=indent, break_on_hyphens=False)
+        yield from [line] if width is None else widths.wrap(line, width, " " * (_WIDTH + 1))
 
 
 def summary(shown: Mapping[str, Any], app: Mapping[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Final
 
 import click
 
+from pidone.bounded_search import BoundedSearch, SearchTooLongError
 from pidone.cli.operate.client import Client, CommandError
 from pidone.cli.operate.suggestions import complete_apps
 from pidone.cli.options import TARGETS, Argument, CommandSet, client, socket_option
@@ -22,6 +23,8 @@ from pidone.logs.formats.text import Console
 from pidone.logs.levels import LEVELS
 
 app = CommandSet()
+_SHOWN: Final = 100
+"""Characters of a record that a pattern takes too long on."""
 _ALL: Final = 10_000
 """Records: more than the runtime keeps of an app, and as many as it gives."""
 
@@ -107,8 +110,17 @@ def _fitting(pattern: str) -> Callable[[str], bool]:
     except (re.error, OverflowError, RecursionError) as error:
         raise CommandError(f"--grep: expected a regular expression ({error})", os.EX_USAGE) from None
 
-    def fits(record: str) -> bool:
+    def look(record: str) -> bool:
         return bool(search(str(fields_of(record).get("message", ""))) or search(record))
+
+    bounded = BoundedSearch(lambda _: None)
+
+    def fits(record: str) -> bool:
+        try:
+            return bounded.attempt(look, record)
+        except SearchTooLongError:
+            what = printable(record[:_SHOWN])
+            raise CommandError(f"--grep: the pattern takes too long on {what}…", os.EX_USAGE) from None
 
     return fits if pattern else lambda _: True
 

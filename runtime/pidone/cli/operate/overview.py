@@ -1,22 +1,21 @@
 """`ls` on a terminal: as much as its width has room for, with the reason of what is not well, and a total."""
 
-import textwrap
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from pidone.cli.operate import table
+from pidone.logs.formats import widths
 
 _HEAD: Final = (*table.HEAD[:-1], "memory/limit", "next run", "why")
 _LEAST_NAME: Final = 12
 _GAP: Final = 2
 _NAME: Final = 1
-_KEPT_END: Final = 4
 
 
 def render(shown: Iterable[Mapping[str, Any]], width: int, warnings: Iterable[Mapping[str, Any]] = ()) -> str:
-    """Answers of `/api/apps/TARGET`, one after the other, in lines of at most `width` characters.
+    """Answers of `/api/apps/TARGET`, one after the other, in lines of at most `width` columns.
 
     `warnings` are those of `/api`.
     """
@@ -49,17 +48,17 @@ def _troubles(apps: Iterable[Mapping[str, Any]], told: Container[str], width: in
         why = table.why(app)
         is_told = why in told or (not app["why"])
         if not is_told:
-            yield from textwrap.wrap(f"{app['name']}: {why}", width, subsequent_indent="  ")
+            yield from widths.wrap(f"{app['name']}: {why}", width, "  ")
         if app["advice"] and app["wanted"]:
             start = f"{app['name']} -> " if is_told else "  -> "
-            yield from textwrap.wrap(start + app["advice"], width, subsequent_indent="     ")
+            yield from widths.wrap(start + app["advice"], width, "     ")
 
 
 def _warning(warning: Mapping[str, Any], width: int) -> Iterator[str]:
     """What is wrong with the runtime's own work."""
-    yield from textwrap.wrap(table.warning(warning), width, subsequent_indent="  ")
+    yield from widths.wrap(table.warning(warning), width, "  ")
     if warning["advice"]:
-        yield from textwrap.wrap(f"  -> {warning['advice']}", width, subsequent_indent="     ")
+        yield from widths.wrap(f"  -> {warning['advice']}", width, "     ")
 
 
 def _rows(app: Mapping[str, Any], details: Mapping[str, Any]) -> list[list[str]]:
@@ -87,7 +86,8 @@ def _fitted(
         columns.pop(-2)
     names = columns[_NAME]
     while (over := _over(columns, width)) > 0:
-        columns[_NAME] = _shortened(names, max(_LEAST_NAME, _width(names) - over))
+        most = max(_LEAST_NAME, _width(names) - over)
+        columns[_NAME] = [widths.middle(name, most) for name in names]  # their ends say which instance
         if _over(columns, width) <= 0 or len(columns) <= _NAME + 2:
             break
         columns[_NAME] = names
@@ -97,20 +97,12 @@ def _fitted(
 
 
 def _width(column: Sequence[str]) -> int:
-    return max(map(len, column))
+    return max(map(widths.width, column))
 
 
 def _over(columns: Sequence[Sequence[str]], width: int) -> int:
     """By how much a line is too long."""
     return sum(map(_width, columns)) + _GAP * (len(columns) - 1) - width
-
-
-def _shortened(names: Sequence[str], width: int) -> list[str]:
-    """With their ends, which say which instance it is."""
-    return [
-        name if len(name) <= width else f"{name[: width - 1 - _KEPT_END]}…{name[-_KEPT_END:]}"
-        for name in names
-    ]
 
 
 def _total(instances: Sequence[Mapping[str, Any]], width: int) -> str:

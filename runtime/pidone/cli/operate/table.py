@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pidone.logs.escape import printable_word
+from pidone.logs.formats import widths
 
 _COLOURS: Final = {
     "online": 32,
@@ -37,13 +38,13 @@ def harmless(value: Any) -> Any:
 
 def render(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
     """Columns as wide as they need to be; those in `right` are aligned there."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    columns = [max(map(widths.width, column)) for column in zip(head, *rows, strict=True)]
     colour = wants_colour()
     lines = []
     for row in (head, *rows):
         cells = [
-            cell.rjust(width) if index in right else cell.ljust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+            widths.pad(cell, width, right=index in right)
+            for index, (cell, width) in enumerate(zip(row, columns, strict=True))
         ]
         if colour:
             cells = [paint(cell) for cell in cells]

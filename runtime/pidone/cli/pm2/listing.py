@@ -9,6 +9,7 @@ from pidone.cli.operate import table
 from pidone.cli.operate.client import Client
 from pidone.cli.operate.table import harmless
 from pidone.control.pm2.lists import entries, inspect, launched, status
+from pidone.logs.formats import widths
 
 HEAD: Final = (
     *("id", "name", "namespace", "version", "mode", "pid", "uptime"),
@@ -74,15 +75,14 @@ def listing(apps: Sequence[Mapping[str, Any]]) -> str:
 
 def boxed(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in box characters."""
-    widths = [max(map(len, column)) + 2 for column in zip(head, *rows, strict=True)]
+    columns = [max(map(widths.width, column)) + 2 for column in zip(head, *rows, strict=True)]
 
     def rule(left: str, middle: str, right: str) -> str:
-        return left + middle.join("─" * width for width in widths) + right
+        return left + middle.join("─" * width for width in columns) + right
 
     def line(cells: Sequence[str]) -> str:
-        return (
-            "│" + "│".join(f" {cell}".ljust(width) for cell, width in zip(cells, widths, strict=True)) + "│"
-        )
+        filled = (widths.pad(f" {cell}", width) for cell, width in zip(cells, columns, strict=True))
+        return f"│{'│'.join(filled)}│"
 
     body = [line(row) for row in rows]
     return "\n".join([rule("┌", "┬", "┐"), line(head), rule("├", "┼", "┤"), *body, rule("└", "┴", "┘")])

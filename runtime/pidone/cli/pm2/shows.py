@@ -9,6 +9,7 @@ from pidone.cli.operate import table
 from pidone.cli.operate.client import Client, CommandError
 from pidone.cli.operate.table import harmless
 from pidone.control.pm2.lists import entries, launched
+from pidone.logs.formats import widths
 
 
 def describe(runtime: Client, words: Sequence[str]) -> int:
@@ -50,8 +51,8 @@ def _time(at_ms: int) -> str:
 
 
 def _box(rows: Sequence[tuple[str, str]]) -> str:
-    one, other = (max(map(len, column)) for column in zip(*rows, strict=True))
-    lines = [f"│ {name:<{one}} │ {value:<{other}} │" for name, value in rows]
+    one, other = (max(map(widths.width, column)) for column in zip(*rows, strict=True))
+    lines = [f"│ {widths.pad(name, one)} │ {widths.pad(value, other)} │" for name, value in rows]
     edges = ("─" * (one + 2), "─" * (other + 2))
     return "\n".join([f"┌{'┬'.join(edges)}┐", *lines, f"└{'┴'.join(edges)}┘"])
 

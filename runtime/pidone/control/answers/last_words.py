@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from pidone.logs.escape import without_colours
 from pidone.logs.fields import fields_of
 from pidone.logs.levels import of_fields
-from pidone.logs.telling import plain, telling
+from pidone.logs.telling import telling
 
 _MOST_RECORDS: Final = 40
 """Records of the process that are read, from its end: a longer stack has its error further up, rarely."""
@@ -31,7 +32,7 @@ def _lines(records: bytes, is_theirs: Callable[[int], bool]) -> list[str]:
         if "stream" not in fields or not is_theirs(fields.get("pid", 0)):
             continue
         if fields["stream"] == "stderr" or of_fields(fields) in _ERROR_LEVELS:
-            found += reversed(plain(_text(fields)).split("\n"))
+            found += reversed(without_colours(_text(fields)).split("\n"))
     return found[::-1]
 
 

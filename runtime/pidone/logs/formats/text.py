@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pidone.ecosystem.spec import Bytes
 from pidone.logs import levels
-from pidone.logs.escape import printable, printable_lines, printable_word
+from pidone.logs.escape import printable, printable_lines, printable_word, without_colours
+from pidone.logs.formats import widths
 from pidone.logs.formats.logfmt import logfmt_value
 from pidone.logs.formats.shape import FIRST, LONG_LINE, Format, Frame, RecordIdentity, Shape, fields_of
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 _OURS: Final = "pidone"
 _LEAST_NAME: Final = 8
-_KEPT_END: Final = 4
 _WIDEST: Final = 24
 """Longer names push their own lines to the right, and not those of everybody."""
 _PALETTE: Final = (36, 35, 34, 32, 96, 95, 94, 92)
@@ -81,14 +81,15 @@ class Console:
         return self._own(fields_of(record))
 
     def record(self, fields: Mapping[str, Any]) -> str:
-        """A record of the format `json`, an app's or the runtime's own."""
+        """A record of the format `json`, an app's or the runtime's own; in colours or without any."""
         if "stream" not in fields:
             return self._own(fields)
         app = str(fields.get("app", "?"))
         level = levels.of_fields(fields) or "info"  # an app may spell its own as it likes
         name = f"{app}.{fields.get('instance', 0)}"
         own = {key: value for key, value in fields.items() if key not in _IDENTITY}
-        return self._framed(str(fields.get("timestamp", "")), app, name, level, in_words(own))
+        text = in_words(own) if self._colour else without_colours(in_words(own))
+        return self._framed(str(fields.get("timestamp", "")), app, name, level, text)
 
     def _own(self, fields: Mapping[str, Any]) -> str:
         """Each fact once: what the message says is not repeated."""
@@ -111,12 +112,11 @@ class Console:
 
     def _frame(self, timestamp: str, app: str, name: str, level: str) -> str:
         name = printable_word(name)
-        if self._longest is not None and len(name) > self._longest:
-            name = (
-                f"{name[: self._longest - 1 - _KEPT_END]}…{name[-_KEPT_END:]}"  # which instance it is stays
-            )
-        self._width = max(self._width, min(len(name), _WIDEST))
-        padding = " " * (self._width - len(name))
+        if self._longest is not None:
+            name = widths.middle(name, self._longest)  # which instance it is stays
+        columns = widths.width(name)
+        self._width = max(self._width, min(columns, _WIDEST))
+        padding = " " * (self._width - columns)
         if not self._colour:
             return f"{_clock(timestamp)} {name}{padding} | "
         number = self._colours.setdefault(app, len(self._colours))

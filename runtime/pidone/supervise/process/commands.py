@@ -155,9 +155,10 @@ class _Output:
         self._read()
         if not self._end.strip():
             return ""
-        from pidone.logs.telling import plain, telling  # noqa: PLC0415 (for commands that fail and say why)
+        from pidone.logs.escape import without_colours  # noqa: PLC0415 (for commands that fail and say why)
+        from pidone.logs.telling import telling  # noqa: PLC0415 (as above)
 
-        return telling(plain(self._end.decode(errors="replace")).splitlines())
+        return telling(without_colours(self._end.decode(errors="replace")).splitlines())
 
     def close(self) -> None:
         """Nobody listens any more: whom the command has left behind is told so by its pipe."""

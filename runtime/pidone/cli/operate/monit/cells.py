@@ -1,11 +1,11 @@
-"""Pieces of lines: as wide as a terminal shows them, cut, padded, drawn as bars."""
+"""Pieces of lines: as wide as a terminal shows them, filled, coloured, drawn as bars."""
 
 import re
 from collections.abc import Iterable, Sequence
 from math import floor, log10
 from typing import Final, TypeAlias
 
-from wcwidth import wcswidth, wcwidth
+from pidone.logs.formats.widths import pad, width
 
 Piece: TypeAlias = tuple[str, str]
 """A name of a style (see `driver.PALETTE`), and text."""
@@ -14,78 +14,7 @@ Line: TypeAlias = list[Piece]
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _PARTS: Final = " ▏▎▍▌▋▊▉█"
 _SGR: Final = re.compile(r"\x1b\[([0-9;]*)m")
-_LEAST_PART: Final = 8
-"""Columns of a line that are left, from which on a word that fits into no line begins there."""
 _FIRST_COLOUR: Final = 30
-
-
-def width(text: str) -> int:
-    """Columns of a terminal that a text takes."""
-    return len(text) if text.isascii() else max(0, wcswidth(text))
-
-
-def cut(text: str, most: int) -> str:
-    """As much of a text as fits, with an ellipsis for what does not."""
-    if most <= 0:
-        return ""
-    if width(text) <= most:
-        return text
-    if text.isascii():
-        return text[: most - 1] + "…"
-    taken = 0
-    for number, character in enumerate(text):
-        taken += max(0, wcwidth(character))
-        if taken > most - 1:
-            return text[:number] + "…"
-    return text
-
-
-def pad(text: str, columns: int, *, right: bool = False) -> str:
-    """Exactly as wide as asked for."""
-    text = cut(text, columns)
-    space = " " * (columns - width(text))
-    return space + text if right else text + space
-
-
-def fold(text: str, columns: int) -> list[str]:
-    """A text over as many lines as it takes."""
-    lines, taken, begin = [], 0, 0
-    for number, character in enumerate(text):
-        wide = max(0, wcwidth(character)) if character > "~" else 1
-        if taken + wide > columns:
-            lines.append(text[begin:number])
-            begin, taken = number, 0
-        taken += wide
-    return [*lines, text[begin:]]
-
-
-def words(text: str, columns: int, first: int | None = None) -> list[str]:
-    """A text over as many lines as it takes, broken between words where that can be.
-
-    The first line has `first` columns, if that is another number.
-    """
-    lines, room = [""], columns if first is None else first
-    for word in text.split():
-        left = room - width(lines[-1]) - bool(lines[-1])
-        if width(word) > left and width(word) <= columns:
-            lines.append(word)
-            room = columns
-        elif width(word) <= left:
-            lines[-1] += f" {word}" if lines[-1] else word
-        else:  # longer than any line
-            begin = fold(word, left)[0] if left >= _LEAST_PART else ""
-            lines[-1] += f" {begin}" if lines[-1] and begin else begin
-            lines += fold(word[len(begin) :], columns)
-            room = columns
-    return lines
-
-
-def middle(text: str, most: int) -> str:
-    """As much of a name as fits: its begin, and its end, which says which instance it is."""
-    if width(text) <= most or not text.isascii():
-        return cut(text, most)
-    end = min(4, most // 2)
-    return f"{text[: most - 1 - end]}…{text[len(text) - end :]}"
 
 
 def length(line: Iterable[Piece]) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from pidone.cli.operate.monit import cells
+from pidone.logs.formats import widths
 
 _UTF8: Final = ("", "utf8")
 """Nothing said is what `docker exec` brings along, on terminals that know UTF-8."""
@@ -22,4 +22,4 @@ def in_ascii(text: str) -> bytes:
     text = text.translate(_ASCII)
     if text.isascii():
         return text.encode()
-    return "".join(each if each.isascii() else "?" * cells.width(each) for each in text).encode()
+    return "".join(each if each.isascii() else "?" * widths.width(each) for each in text).encode()

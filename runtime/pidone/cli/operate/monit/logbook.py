@@ -7,6 +7,7 @@ from pidone.cli.operate.monit.cells import Line
 from pidone.cli.operate.monit.state import LEVELS, Screen
 from pidone.logs.escape import printable, printable_word
 from pidone.logs.fields import fields_of
+from pidone.logs.formats import widths
 from pidone.logs.formats.text import in_words
 
 KEPT: Final = 5000
@@ -110,7 +111,7 @@ def in_pieces(fields: dict[str, Any], state: Screen) -> Line:
         ("dim", str(fields.get("timestamp", ""))[11:19] + " "),
         (
             f"name{sum(map(ord, who.partition(':')[0])) % _NAMES}" if who != "pidone" else "bold",
-            cells.middle(printable_word(who), max(_LEAST_WHO, state.width // 4)),
+            widths.middle(printable_word(who), max(_LEAST_WHO, state.width // 4)),
         ),
         (style or "dim", " ┃ " if style in ("bad", "wait") else " │ "),
         *cells.coloured(text, style),

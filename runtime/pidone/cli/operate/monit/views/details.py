@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pidone.cli.operate import description, table
-from pidone.cli.operate.monit import cells, rows
+from pidone.cli.operate.monit import rows
 from pidone.cli.operate.monit.cells import Line
 from pidone.cli.operate.monit.rows import Row
 from pidone.cli.operate.monit.state import Screen
+from pidone.logs.formats import widths
 
 _LATE = 6
 _NAME = 13
@@ -54,7 +55,7 @@ def _now(row: Row) -> list[Line]:
     for each in row.instances:
         name = row.app["name"] if row.app["scale"] == 1 else f"{row.app['name']}:{each['index']}"
         tone = "good" if each["state"] in ("online", "completed") else "bad" if each["last_exit"] else "wait"
-        line: Line = [("bold", cells.pad(name, _NAME) + " "), (tone, each["state"])]
+        line: Line = [("bold", widths.pad(name, _NAME) + " "), (tone, each["state"])]
         line.append(("dim", f"  restarts {each['restarts']} of {row.app['max_restarts']}"))
         if each["pid"]:
             line.append(("dim", f"  pid {each['pid']} up {table.duration(each['uptime_s'])}"))
@@ -70,9 +71,9 @@ def _why(row: Row, width: int) -> list[Line]:
     """Why it is not well and what to do, all of it."""
     why, advice = rows.why(row), row.app["advice"] if row.instance is None else row.instance["advice"]
     found = [
-        ("bad" if not row.app["ready"] else "wait", part) for part in cells.words(why, width - 1) if part
+        ("bad" if not row.app["ready"] else "wait", part) for part in widths.words(why, width - 1) if part
     ]
-    found += [("key", part) for part in cells.words(f"-> {advice}", width - 1)] if advice else []
+    found += [("key", part) for part in widths.words(f"-> {advice}", width - 1)] if advice else []
     return [[(style, f" {part}")] for style, part in found]
 
 

@@ -7,6 +7,7 @@ from pidone.cli.operate import table
 from pidone.cli.operate.monit import cells, rows
 from pidone.cli.operate.monit.cells import Line
 from pidone.cli.operate.monit.state import Screen
+from pidone.logs.formats import widths
 
 _HIGH: Final = 0.9
 _NAMED: Final = 2
@@ -42,7 +43,7 @@ def _state(state: Screen) -> list[Line]:
     tone = "bad" if style == "alarm" else "wait"
     left: Line = [(style, f" {sign} "), (tone, f" {reason}" if reason else "")]
     for right in (f" {many} · pidone {overview['version']} {up}", f" {many} · {up}", f" {up}"):
-        room = state.width - cells.width(right)
+        room = state.width - widths.width(right)
         if cells.length(left) <= room:
             return [[*cells.fit(left, room), ("dim", right)]]
     return _spread(f" {sign} ", style, reason, tone, state)
@@ -51,12 +52,12 @@ def _state(state: Screen) -> list[Line]:
 def _spread(sign: str, style: str, text: str, tone: str, state: Screen) -> list[Line]:
     """A text over a few lines, beside the sign; the first of which stands out."""
     most = max(1, min(_MOST_LINES, state.height // _ROWS_A_LINE))
-    indent = 1 if state.width < _NARROW else cells.width(sign) + 1
-    room = state.width - cells.width(sign) - 1
-    parts = cells.words(text, max(1, state.width - indent), max(1, room))
+    indent = 1 if state.width < _NARROW else widths.width(sign) + 1
+    room = state.width - widths.width(sign) - 1
+    parts = widths.words(text, max(1, state.width - indent), max(1, room))
     if len(parts) > most:
         parts = [*parts[: most - 1], " ".join(parts[most - 1 :])]
-    first, *rest = (cells.cut(part, room if not n else state.width - indent) for n, part in enumerate(parts))
+    first, *rest = (widths.cut(part, room if not n else state.width - indent) for n, part in enumerate(parts))
     return [[(style, sign), (tone, f" {first}")], *([("", " " * indent), (tone, part)] for part in rest)]
 
 

@@ -8,6 +8,7 @@ from pidone.cli.operate.monit.layout import Layout, layout
 from pidone.cli.operate.monit.logbook import Log
 from pidone.cli.operate.monit.state import LEVELS, Pane, Screen, Typing
 from pidone.cli.operate.monit.views import details, header, help, table  # noqa: A004 (it is a view of ours)
+from pidone.logs.formats import widths
 
 _LEAST_HEIGHT: Final = 8
 """Below that there are only the two lines of the header."""
@@ -74,11 +75,11 @@ def _folded(line: Line, columns: int) -> list[Line]:
     done: list[Line] = [[]]
     left = columns
     for style, text in line:
-        first, *rest = cells.fold(text, left) if cells.width(text) > left else [text]
+        first, *rest = widths.fold(text, left) if widths.width(text) > left else [text]
         done[-1].append((style, first))
         for part in rest:
-            while cells.width(part) > columns:
-                piece, *others = cells.fold(part, columns)
+            while widths.width(part) > columns:
+                piece, *others = widths.fold(part, columns)
                 done.append([(style, piece)])
                 part = "".join(others)  # noqa: PLW2901 (what is left of it)
             done.append([(style, part)])
@@ -98,7 +99,7 @@ def _pane_head(state: Screen, log: Log) -> Line:
         if state.search:
             parts.append(f"search {state.search!r}: n N")
     style = "head focus" if state.in_pane or state.is_full else "head"
-    return [(style, cells.cut(f"── {' · '.join(parts)} ", state.width)), (style, "─" * state.width)]
+    return [(style, widths.cut(f"── {' · '.join(parts)} ", state.width)), (style, "─" * state.width)]
 
 
 def _said(state: Screen) -> Line:
@@ -108,9 +109,9 @@ def _said(state: Screen) -> Line:
     if state.question is not None:
         asked = state.question
         text = f"{actions.in_words(asked)}? ({actions.does(asked)}) y does it, any other key does not"
-        return [("ask", cells.cut(text, state.width))]
+        return [("ask", widths.cut(text, state.width))]
     if state.said:
-        return [(state.said_style, cells.cut(state.said, state.width))]
+        return [(state.said_style, widths.cut(state.said, state.width))]
     notes = []
     if state.filter:
         notes.append(f"filter {state.filter!r}: Esc shows all")

@@ -10,6 +10,7 @@ from pidone.cli.operate.monit.cells import Line
 from pidone.cli.operate.monit.layout import Layout
 from pidone.cli.operate.monit.rows import Row
 from pidone.cli.operate.monit.state import Screen
+from pidone.logs.formats import widths
 from pidone.record import Record
 
 _STYLES: Final = {
@@ -46,19 +47,19 @@ class Column(Record):
 
 def columns(state: Screen, shown: list[Row]) -> list[Column]:
     """Those there is room for: names shrink first, then sparklines, the next run and the uptime go."""
-    widths, why = _wanted(state, shown)
+    taken, why = _wanted(state, shown)
 
     def over() -> int:
-        return _MARGIN + sum(widths.values()) + _GAP * len(widths) + why - state.width
+        return _MARGIN + sum(taken.values()) + _GAP * len(taken) + why - state.width
 
-    if (most := over()) > 0 and widths["name"] > _SHORT_NAME:
-        widths["name"] = max(_SHORT_NAME, widths["name"] - most)
+    if (most := over()) > 0 and taken["name"] > _SHORT_NAME:
+        taken["name"] = max(_SHORT_NAME, taken["name"] - most)
     for name in ("spark", "next run", "uptime"):
         if over() > 0:
-            widths.pop(name, None)
-    widths["why"] = max(0, state.width - _MARGIN - sum(widths.values()) - _GAP * (len(widths) + 1))
+            taken.pop(name, None)
+    taken["why"] = max(0, state.width - _MARGIN - sum(taken.values()) - _GAP * (len(taken) + 1))
     found, at = [], _MARGIN
-    for name, each in widths.items():
+    for name, each in taken.items():
         found.append(Column(name, each, at))
         at += each + _GAP
     return found
@@ -67,17 +68,17 @@ def columns(state: Screen, shown: list[Row]) -> list[Column]:
 def _wanted(state: Screen, shown: list[Row]) -> tuple[dict[str, int], int]:
     """How wide each column would be best, and the last one should be at least."""
     texts = [cell_texts(row) for row in shown]
-    best = {name: max([len(name), *(cells.width(each[name]) for each in texts)]) for name in rows.COLUMNS}
+    best = {name: max([len(name), *(widths.width(each[name]) for each in texts)]) for name in rows.COLUMNS}
     best["name"] = max(_LEAST_NAME, min(best["name"], _MOST_NAME))
     spark = max(_WIDE if state.width >= _WIDE_FROM else _NARROW, len(_scale(state, shown)))
-    widths: dict[str, int] = {}
+    taken: dict[str, int] = {}
     for name in rows.COLUMNS[:-1]:
         if name == "next run" and not any(row.app["next_run"] for row in shown):
             continue
-        widths[name] = best[name]
+        taken[name] = best[name]
         if name == "cpu":
-            widths["spark"] = spark
-    return widths, max(_LEAST_WHY, min(best["why"], _MOST_WHY))
+            taken["spark"] = spark
+    return taken, max(_LEAST_WHY, min(best["why"], _MOST_WHY))
 
 
 def column_at(state: Screen, column: int) -> str:
@@ -159,9 +160,9 @@ def _head(state: Screen, there: list[Column], scale: str) -> Line:
         line.append(
             (
                 "head",
-                cells.pad(text, each.width + _GAP, right=False)
+                widths.pad(text, each.width + _GAP, right=False)
                 if each.name not in _RIGHT
-                else cells.pad(text, each.width, right=True) + " " * _GAP,
+                else widths.pad(text, each.width, right=True) + " " * _GAP,
             )
         )
     return line
@@ -177,9 +178,9 @@ def _row(state: Screen, row: Row, there: list[Column], *, top: float, chosen: bo
         if each.name == "spark":
             text, style = cells.sparkline(state.shot.cpu.get(row.key, ()), top, each.width), "cpu"
         else:
-            text = texts[each.name]
+            text = widths.middle(texts[each.name], each.width) if each.name == "name" else texts[each.name]
             style = _style(row, each.name, text)
-        line += [(style, cells.pad(text, each.width, right=each.name in _RIGHT)), ("", " " * _GAP)]
+        line += [(style, widths.pad(text, each.width, right=each.name in _RIGHT)), ("", " " * _GAP)]
     if not chosen:
         return line
     return [("cursor" if style in ("", "dim", "cpu") else f"cursor {style}", text) for style, text in line]
