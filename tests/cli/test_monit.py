@@ -87,6 +87,25 @@ def test_keys_that_come_together_all_count(broken: Operated) -> None:
         terminal.until(rf"log of {name}")
 
 
+def test_what_is_pasted_is_no_command(broken: Operated) -> None:
+    """Nor a sequence that the line has cut; Esc and a key that come together are two."""
+    with monit(broken.socket, 100, 30) as terminal:
+        terminal.until("log of worker")
+        terminal.press("\x1b[200~Dy sy\r\x1b[201~")
+        terminal.press("/\x1b[200~gave up\r\x1b[201~")
+        terminal.until("filter: gave up")
+        terminal.press("\r")
+        terminal.until("filter 'gave up': Esc shows all")
+        terminal.press("\x1b?")
+        terminal.until("move; after Tab")
+        terminal.press("x")
+        terminal.until(r"(?s)\A(?!.*filter 'gave).*log of worker")
+        assert "?" not in terminal.lines[-2]
+        assert broken.states("worker") == ["errored"]
+        terminal.press("\x1bq")
+        assert terminal.wait() == 0
+
+
 def test_the_table_is_filtered_sorted_and_folded(broken: Operated) -> None:
     """By name, state or reason; by any column, also with the mouse; apps fold into one line."""
     with monit(broken.socket, 120, 30) as terminal:
@@ -231,7 +250,7 @@ def test_the_terminal_is_as_before(broken: Operated, how: str) -> None:
             pass
         assert not terminal.screen.cursor.hidden
         modes = {mode >> 5 for mode in terminal.screen.mode}
-        assert not modes & {1000, 1002, 1006}
+        assert not modes & {1000, 1002, 1006, 2004}
 
 
 def test_a_window_changes_its_size(broken: Operated) -> None:

@@ -17,12 +17,15 @@ from pidone.cli.operate.monit.feed import LogFeed
 from pidone.cli.operate.monit.gather import Answered, Gatherer, News
 from pidone.cli.operate.monit.logbook import Log
 from pidone.cli.operate.monit.state import Description, Pane, Screen, Snapshot
+from pidone.cli.operate.monit.typed import Typed
 from pidone.cli.operate.monit.views import screen
 from pidone.ecosystem.spec import Seconds
 from pidone.init.exitcodes import SIGNAL_BASE
 
 _FRAME: Final[Seconds] = 0.2
 """Between two pictures that nobody asked for by a key."""
+_CUT: Final[Seconds] = 0.25
+"""For the rest of a key's sequence, on a line that cuts it in two."""
 _SETTLED: Final[Seconds] = 0.15
 """So long the cursor rests on an app before its log is followed."""
 _FOLD_FROM: Final = 30
@@ -102,7 +105,9 @@ class Driver(urwid.Widget):
         self._drawn = 0.0
         self._planned: Any = None
         self._settling: Any = None
-        display = _Display()
+        self._typed = Typed()
+        display = _Display(bracketed_paste_mode=True)
+        display.set_input_timeouts(complete_wait=_CUT)
         # They are keys like others here: Ctrl-C leaves as `q` does, Ctrl-S stops nothing.
         display.tty_signal_keys("undefined", "undefined", "undefined", "undefined", "undefined")
         self._loop = urwid.MainLoop(self, _palette(), display, pop_ups=False)
@@ -136,10 +141,11 @@ class Driver(urwid.Widget):
     def keypress(self, size: tuple[int, int], key: str) -> str | None:  # type: ignore[override]
         """See urwid.Widget."""
         del size
-        state, asked = keys.press(self._state, key, self._log)
-        if asked is not None:
-            self._gatherer.ask(asked)
-        self._become(state)
+        for each in self._typed.keys(key, is_text=self._state.typing is not None):
+            state, asked = keys.press(self._state, each, self._log)
+            if asked is not None:
+                self._gatherer.ask(asked)
+            self._become(state)
         return None
 
     def mouse_event(  # type: ignore[override]
