@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -99,6 +100,42 @@ def test_a_url_is_asked_instead(tmp_path: Path) -> None:
     done = run(tmp_path, "--url", "http://192.0.2.1/")
     assert done.returncode == 64
     assert "--url http://192.0.2.1/" in done.stderr
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
+def test_some_time_is_needed(seconds: str, tmp_path: Path) -> None:
+    """And it ends."""
+    (tmp_path / "e.toml").write_text(f'[[apps]]\nname = "web"\n{server(free_port())}')
+    done = run(tmp_path, "--timeout", seconds)
+    assert done.returncode == 64
+    assert "seconds are needed, more than 0" in done.stderr
+
+
+def test_a_file_that_is_refused_is_told_as_by_start(tmp_path: Path) -> None:
+    """With its line; and a report that cannot be written before anything is tried."""
+    (tmp_path / "e.toml").write_text('[[apps]]\nname = "web"\nscritp = "x"\n')
+    done = run(tmp_path)
+    assert done.returncode == 78
+    assert "e.toml:3" in done.stderr
+    assert not done.stdout
+    done = run(tmp_path, "--junit", str(tmp_path / "none" / "report.xml"))
+    assert done.returncode == 1
+    assert "report.xml: No such file or directory" in done.stderr
+
+
+def test_a_port_that_another_program_has_is_told_so(tmp_path: Path) -> None:
+    """By its name; and the log is kept."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        app = server(port, instances=1, keys='share = "none"\nmax_restarts = 1\nready_delay = "60s"')
+        (tmp_path / "e.toml").write_text(f'[[apps]]\nname = "web"\n{app}')
+        done = run(tmp_path, "--log", str(tmp_path / "log"))
+    assert done.returncode == 1
+    assert (
+        f"its port is taken by another program ({Path('/proc/self/comm').read_text().strip()}, pid"
+        in done.stdout
+    )
+    assert "already in use" in (tmp_path / "log").read_text()
 
 
 def test_time_that_is_up_leaves_trials_out_and_nothing_behind(tmp_path: Path) -> None:

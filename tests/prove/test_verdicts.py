@@ -253,3 +253,23 @@ def test_how_quick_an_app_can_be() -> None:
     mixed = [ended(0.3 if number % 5 else 0.002, Saw.ANSWERED, number) for number in range(50)]
     assert quickest([*mixed, ended(0.001, Saw.RESET, 99)]) == {("web", "new"): pytest.approx(0.002)}
     assert quickest([ended(0.001, Saw.RESET, 1)]) == {}
+
+
+def test_a_port_of_another_program_is_no_habit_of_the_app() -> None:
+    """Who has it is told, when it starts and when it crashes."""
+    line = "Error: listen EADDRINUSE: address already in use :::3000"
+    for finding in (
+        only(verdicts.of_no_start("not ready", [line], "nginx, pid 7")),
+        only(verdicts.of_start(Seen(tally=saw(), crashes=(line,), holder="nginx, pid 7"), {})),
+    ):
+        assert "its port is taken by another program (nginx, pid 7)" in finding.what
+        assert "3000" in finding.what
+
+
+def test_an_app_that_listens_and_was_not_asked_is_told_so() -> None:
+    """A worker, which listens nowhere, is not."""
+    assert verdicts.of_nobody_asked([], []) == []
+    assert "port 5432 answers no HTTP" in only(verdicts.of_nobody_asked([5432], [])).what
+    by_path = only(verdicts.of_nobody_asked([], ["/run/app.sock"]))
+    assert "no TCP port, /run/app.sock was not asked" in by_path.what
+    assert by_path.level is Level.WARNING

@@ -1,5 +1,6 @@
 """What the commands have in common: how they are made, and the arguments and options that many share."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -82,6 +83,13 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 socket_option = click.option("--socket", metavar="PATH", help="Control socket of the runtime.")
 env_option = click.option("--env", metavar="NAME", help="Lay env_NAME over every app's env.")
 no_wait_option = click.option("--no-wait", is_flag=True, help="Do not wait until it has happened.")
+
+
+def positive(_ctx: click.Context, _param: click.Parameter, value: float) -> float:
+    """What an option of some time is called with. Raises click.BadParameter for none, less, or no end."""
+    if not 0 < value < math.inf:
+        raise click.BadParameter(f"{value:g}: seconds are needed, more than 0")
+    return value
 
 
 def timeout_option(default: "Seconds") -> Callable[[_Function], _Function]:

@@ -2,13 +2,14 @@
 
 import json
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from pidone.cli.options import Argument, CommandSet, env_option, json_option
+from pidone.cli.options import Argument, CommandSet, env_option, json_option, positive
 from pidone.cli.trial import discovery, report
 from pidone.cli.trial.answers import Saw
 from pidone.cli.trial.findings import Level
@@ -42,7 +43,10 @@ app = CommandSet()
 )
 @env_option
 @click.option("--junit", metavar="FILE", help="Write JUnit XML there; - is stdout.")
-@click.option("--timeout", metavar="S", type=float, default=60.0, help="For everything together.")
+@click.option("--log", metavar="FILE", help="Keep the log of everything there, as JSON lines.")
+@click.option(
+    "--timeout", metavar="S", type=float, callback=positive, default=60.0, help="For everything together."
+)
 @json_option
 def prove(
     file: str,
@@ -52,6 +56,7 @@ def prove(
     chosen: tuple[str, ...],
     env: str | None,
     junit: str | None,
+    log: str | None,
     timeout: Seconds,
     as_json: bool,
 ) -> int:
@@ -59,9 +64,15 @@ def prove(
     deadline = time.monotonic() + timeout
     end_in_order()
     discovery.check_urls(urls)
+    for path in filter(None, (junit, log)):
+        report.check_writable(path)
     with workplace("prove") as folder:
         trials = Trials(file, Path(folder), deadline, env_name=env, app=only, urls=urls, chosen=chosen)
-        steps = trials.run()
+        try:
+            steps = trials.run()
+        finally:
+            if log is not None:
+                report.write(trials.log(), log)
     if as_json:
         print(json.dumps({"steps": [_as_json(step) for step in steps]}))
     elif junit != "-":
@@ -76,6 +87,12 @@ def _print(steps: Sequence[Step]) -> None:
 
     head = ("result", "trial", "app", "time", "requests", "lost", "p50", "p99")
     print(table.render(head, [_row(step) for step in steps], right=(3, 4, 5, 6, 7)))
+    skipped: dict[str, list[str]] = defaultdict(list)
+    for step in steps:
+        if step.skipped:
+            skipped[step.skipped].append(f"{step.app}, {step.name}" if step.app else step.name)
+    for why, names in skipped.items():
+        print(printable_word(f"skipped, so no verdict: {'; '.join(names)}: {why}"))
     for step in steps:
         for finding in step.findings:
             where = f"{step.app}, {step.name}" if step.app else step.name
@@ -86,7 +103,7 @@ def _print(steps: Sequence[Step]) -> None:
 
 def _row(step: Step) -> list[str]:
     if step.skipped:
-        return ["skipped", step.name, printable_word(step.app), "", "", "", "", step.skipped]
+        return ["skipped", step.name, printable_word(step.app), "", "", "", "", ""]
     state = "failed" if step.has_failed else "warning" if step.findings else "ok"
     first = [state, step.name, printable_word(step.app), f"{step.took:.1f}s"]
     seen = step.tally

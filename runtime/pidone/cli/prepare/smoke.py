@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from pidone.cli.operate import table
-from pidone.cli.options import Argument, CommandSet, env_option, json_option
+from pidone.cli.options import Argument, CommandSet, env_option, json_option, positive
 from pidone.cli.trial import report
 from pidone.cli.trial.report import Result
 from pidone.cli.trial.runtime import OwnRuntime, end_in_order, workplace
@@ -36,7 +36,9 @@ app = CommandSet()
 @click.argument("file", cls=Argument, help="The ecosystem.")
 @env_option
 @click.option("--junit", metavar="FILE", help="Write JUnit XML there; - is stdout.")
-@click.option("--timeout", metavar="S", type=float, default=120.0, help="For everything together.")
+@click.option(
+    "--timeout", metavar="S", type=float, callback=positive, default=120.0, help="For everything together."
+)
 @json_option
 def smoke(file: str, *, env: str | None, junit: str | None, timeout: Seconds, as_json: bool) -> int:
     """Start an ecosystem, wait until it is ready, run its checks, stop it: for CI."""

@@ -3,8 +3,9 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import cache
 from http import HTTPStatus
-from typing import Any, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 import h11
 import wsproto
@@ -14,6 +15,9 @@ import wsproto.utilities
 from pidone.cli.trial.answers import Book, Saw
 from pidone.ecosystem.spec import Seconds
 from pidone.record import Record
+
+if TYPE_CHECKING:
+    import ssl
 
 PATIENCE: Final[Seconds] = 5.0
 """After that a request counts as timed out."""
@@ -34,12 +38,21 @@ class Endpoint(Record, kw_only=True):
     host: str
     port: int
     path: str = "/"
+    tls: bool = False
 
-    @property
-    def url(self) -> str:
-        """For a person."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}{self.path}"
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection; whose certificate it is does not matter. Raises OSError."""
+        return await asyncio.open_connection(self.host, self.port, ssl=_context() if self.tls else None)
+
+
+@cache
+def _context() -> "ssl.SSLContext":
+    import ssl
+
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 class Ended(Exception):  # noqa: N818 (an outcome, not an error)
@@ -69,7 +82,7 @@ class HttpConnection:
     async def open(cls, target: Endpoint) -> Self:
         """A new one. Raises Ended."""
         try:
-            reader, writer = await asyncio.open_connection(target.host, target.port)
+            reader, writer = await target.connect()
         except ConnectionRefusedError:
             raise Ended(Saw.REFUSED) from None
         except OSError:
@@ -248,7 +261,7 @@ class WebSocket:
     async def open(cls, target: Endpoint) -> Self:
         """A new one. Raises Ended: ERROR if the server does not speak it."""
         try:
-            reader, writer = await asyncio.open_connection(target.host, target.port)
+            reader, writer = await target.connect()
         except OSError:
             raise Ended(Saw.REFUSED) from None
         socket = cls(reader, writer, target)

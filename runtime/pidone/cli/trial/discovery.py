@@ -3,16 +3,19 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
 
 from pidone.cli.operate.client import CommandError
-from pidone.cli.trial.answers import Saw
+from pidone.cli.trial import sockets
 from pidone.cli.trial.clients import Ended, Endpoint, HttpConnection
 from pidone.ecosystem.spec import Seconds
 
 _POLL: Final[Seconds] = 0.05
 _ASK_TIME: Final[Seconds] = 2.0
+_START_TO_SPEAK: Final[Seconds] = 5.0
+"""A server may listen before it answers."""
 _LOCAL: Final = ("127.0.0.1", "::1", "localhost")
 
 
@@ -29,65 +32,58 @@ def check_urls(urls: Sequence[str]) -> None:
 def _from_url(url: str, app: str) -> Endpoint:
     parts = urlsplit(url)
     try:
-        port = parts.port or 80
+        port = parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError as error:
         raise CommandError(f"--url {url}: {error}", 64) from None
-    if parts.scheme != "http" or parts.hostname not in _LOCAL:
+    if parts.scheme not in ("http", "https") or parts.hostname not in _LOCAL:
         raise CommandError(
-            f"--url {url}: http://127.0.0.1:PORT/PATH is needed (a load goes nowhere else)", 64
+            f"--url {url}: http://127.0.0.1:PORT/PATH (or https) is needed (a load goes nowhere else)", 64
         )
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Endpoint(app=app, host=parts.hostname, port=port, path=path)
+    return Endpoint(app=app, host=parts.hostname, port=port, path=path, tls=parts.scheme == "https")
 
 
 def listening(app: str, pids: Sequence[int]) -> list[Endpoint]:
     """TCP ports on which processes of an app, or their descendants, listen."""
-    import psutil
-
-    found: set[tuple[str, int]] = set()
-    for pid in pids:
-        try:
-            main = psutil.Process(pid)
-            family = [main, *main.children(recursive=True)]
-        except psutil.Error:
-            continue
-        for process in family:
-            try:
-                sockets = process.net_connections("tcp")
-            except psutil.Error:
-                continue
-            found |= {
-                (each.laddr.ip, each.laddr.port) for each in sockets if each.status == psutil.CONN_LISTEN
-            }
-    return [Endpoint(app=app, host=_reachable(ip), port=port) for ip, port in sorted(found)]
+    family = [each for pid in pids for each in (pid, *sockets.descendants(pid))]
+    found = {(_reachable(each.host), each.port) for each in sockets.of(family) if each.listens}
+    return [Endpoint(app=app, host=host, port=port) for host, port in sorted(found)]
 
 
 def _reachable(ip: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(ip, ip)  # noqa: S104 (the app's own)
 
 
-def speaks_http(target: Endpoint) -> bool | None:
-    """Whether something there answers a request, whatever it says; None if it says nothing (yet)."""
+def spoken(target: Endpoint) -> Endpoint | None:
+    """How something there answers a request, whatever it says: as it is, or by TLS; None: not (yet)."""
+    status = _status(target)
+    if not status or status == HTTPStatus.BAD_REQUEST:  # which many say who expect TLS
+        secure = target.but(tls=True)
+        if _status(secure):
+            return secure
+    return target if status else None
 
-    async def ask() -> bool:
+
+def _status(target: Endpoint) -> int:
+    """Of one response; 0 if there is none, or if it is no HTTP."""
+
+    async def ask() -> int:
         connection = await HttpConnection.open(target)
         try:
-            return bool(await connection.ask(0, close=True))
+            return await connection.ask(0, close=True)
         finally:
             connection.close()
 
-    async def ask_in_time() -> bool:
+    async def ask_in_time() -> int:
         async with asyncio.timeout(_ASK_TIME):
             return await ask()
 
     try:
         return asyncio.run(ask_in_time())
     except Ended as ended:
-        if ended.status:
-            return True  # if badly
-        return False if ended.saw is Saw.GARBLED else None
+        return ended.status  # if badly
     except TimeoutError:
-        return None
+        return 0
 
 
 class Opened:
@@ -100,6 +96,8 @@ class Opened:
         self._after: dict[int, Seconds] = {}
         """Each port, and the seconds after `ready` when it was seen first; 0 at the first look."""
         self._looked = False
+        self.mute: set[int] = set()
+        """Ports that answer no HTTP."""
 
     @property
     def late(self) -> dict[int, Seconds]:
@@ -110,11 +108,11 @@ class Opened:
         """Until it listens somewhere: those of its ports that answer HTTP."""
         while not (found := self._look(pids())) and time.monotonic() < deadline:
             time.sleep(_POLL)
-        return _answering(found, deadline)
+        return self._answering(found, deadline)
 
     def more(self, pids: Sequence[int]) -> list[Endpoint]:
         """Those that answer HTTP of what was opened since the last look."""
-        return _answering(self._look(pids), time.monotonic() + _ASK_TIME)
+        return self._answering(self._look(pids), time.monotonic() + _ASK_TIME)
 
     def _look(self, pids: Sequence[int]) -> list[Endpoint]:
         after = time.monotonic() - self._ready if self._looked else 0.0
@@ -123,12 +121,15 @@ class Opened:
         self._after.update((each.port, after) for each in fresh)
         return fresh
 
-
-def _answering(targets: Sequence[Endpoint], deadline: float) -> list[Endpoint]:
-    """Those that speak HTTP; one that says nothing is asked again until then."""
-    found: list[Endpoint] = []
-    for target in targets:
-        while (speaks := speaks_http(target)) is None and time.monotonic() < deadline:
-            time.sleep(_POLL)
-        found += [target] if speaks else []
-    return found
+    def _answering(self, targets: Sequence[Endpoint], deadline: float) -> list[Endpoint]:
+        """Those that speak HTTP; one that does not is asked again for a while."""
+        found: list[Endpoint] = []
+        for target in targets:
+            until = min(deadline, time.monotonic() + _START_TO_SPEAK)
+            while (how := spoken(target)) is None and time.monotonic() < until:
+                time.sleep(_POLL)
+            if how is None:
+                self.mute.add(target.port)
+            else:
+                found.append(how)
+        return found

@@ -8,6 +8,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
+from pidone.cli.trial import sockets
 from pidone.ecosystem.spec import Seconds
 from pidone.record import Record
 
@@ -41,7 +42,7 @@ class Families:
         self._members: dict[int, FamilyMember] = {}
         self._orphans: dict[int, None] = {}
         for main in mains:
-            for pid in (main, *descendants(main)):
+            for pid in (main, *sockets.descendants(main)):
                 with suppress(OSError, ValueError):  # it has ended
                     self._members[pid] = _look(pid, main)
         self._end = threading.Event()
@@ -76,23 +77,16 @@ class Families:
 
     def _watch(self) -> None:
         while not self._end.wait(_EVERY):
+            known = sockets.table()
             for pid, member in list(self._members.items()):
                 if not _is_alive(pid):
                     continue
                 if pid != member.main and not _is_alive(member.main):
                     self._orphans[pid] = None
-                connections, ports = _sockets(pid)
-                self._members[pid] = member.but(connections=connections, ports=ports)
-
-
-def descendants(main: int) -> list[int]:
-    """Pids of the children of a process, and of theirs."""
-    import psutil
-
-    try:
-        return [child.pid for child in psutil.Process(main).children(recursive=True)]
-    except psutil.Error:
-        return []
+                held = sockets.of([pid], known)
+                ports = sorted({each.port for each in held if each.listens})
+                served = [each for each in held if not each.listens]
+                self._members[pid] = member.but(connections=len(served), ports=tuple(ports))
 
 
 def _look(pid: int, main: int) -> FamilyMember:
@@ -123,23 +117,10 @@ def _is_alive(pid: int) -> bool:
         return False
 
 
-def _sockets(pid: int) -> tuple[int, tuple[int, ...]]:
-    """How many clients a process serves, and where it listens."""
-    import psutil
-
-    try:
-        sockets = psutil.Process(pid).net_connections("tcp")
-    except (psutil.Error, OSError):
-        return 0, ()
-    ports = {each.laddr.port for each in sockets if each.status == psutil.CONN_LISTEN}
-    served = [each for each in sockets if each.status == psutil.CONN_ESTABLISHED]
-    return len(served), tuple(sorted(ports))
-
-
 def memory(pid: int) -> int:
     """Resident bytes of a process and its descendants; 0 if it has ended."""
     total = 0
-    for each in (pid, *descendants(pid)):
+    for each in (pid, *sockets.descendants(pid)):
         with suppress(OSError), open(f"/proc/{each}/statm", encoding="ascii") as file:
             total += int(file.read().split()[1])
     return total * os.sysconf("SC_PAGE_SIZE")

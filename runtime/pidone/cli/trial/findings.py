@@ -53,6 +53,8 @@ class Seen(Record, kw_only=True):
     """Those children, as far as they were seen."""
     crashes: tuple[str, ...] = ()
     """How processes ended that nobody had told to."""
+    holder: str = ""
+    """Another program that has the port which they could not have."""
     starved: bool = False
     """Whether the clients had to wait for a processor: then what came late says nothing of the app."""
     timed_out: bool = False

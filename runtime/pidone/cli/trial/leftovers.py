@@ -14,12 +14,13 @@ MARK: Final = "PIDONE_PROVE"
 
 def marked(value: str, deadline: float) -> dict[int, str]:
     """Pids and command names of processes with the mark that live, and still do by then (time.monotonic)."""
-    while (found := _living(value)) and time.monotonic() < deadline:
+    while (found := living(value)) and time.monotonic() < deadline:
         time.sleep(_POLL)
     return found
 
 
-def _living(value: str) -> dict[int, str]:
+def living(value: str) -> dict[int, str]:
+    """Those that live now."""
     wanted = f"{MARK}={value}".encode()
     found = {}
     for name in os.listdir("/proc"):

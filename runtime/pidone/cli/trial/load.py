@@ -62,9 +62,19 @@ class Load:
         """No more requests; those in progress are let go."""
         self._in_loop(self._end())
 
-    def is_starved(self, since: float, until: float = math.inf) -> bool:
-        """Whether the clients have waited much for a processor between (both of time.monotonic)."""
+    def waited(self, since: float, until: float) -> Seconds:
+        """How long the clients have waited for a processor between (both of time.monotonic).
+
+        Infinite where they waited so long that they could not look at it.
+        """
         looks = [look for look in list(self._looks) if since <= look[0] <= until]
+        if len(looks) < (until - since) / _EVERY / 2:
+            return math.inf
+        return looks[-1][1] - looks[0][1]
+
+    def is_starved(self, since: float) -> bool:
+        """Whether the clients have waited much for a processor since then (time.monotonic)."""
+        looks = [look for look in list(self._looks) if look[0] >= since]
         if len(looks) < _FEW:
             return False
         (began, before), (ended, after) = looks[0], looks[-1]

@@ -9,7 +9,7 @@ from pidone.cli.trial.findings import NOTHING_KNOWN, Finding, Killed, Known, Lev
 from pidone.ecosystem.spec import Seconds
 from pidone.signames import signal_name
 
-_CRASH_CURE: Final = "its last lines in the log say why; `--log FILE` keeps them"
+_CRASH_CURE: Final = "its last lines in the log say why: --log FILE keeps them"
 _BLOCKED: Final = "something blocks its event loop, or all of its threads"
 _BLOCKED_CURE: Final = (
     "move what computes or waits out of it (worker_threads, asyncio.to_thread), or more threads"
@@ -89,7 +89,7 @@ def not_again_cure(said: str) -> str:
     """For a program that does not start where one like it has run."""
     if any(word in said.lower() for word in ("exist", "already", "lock", "running", "in use")):
         return "remove what a run leaves (pid file, lock, socket): at the end, or what is stale at the start"
-    return "see the log of the new process: `--log FILE`"
+    return "see the log of the new process: --log FILE"
 
 
 def not_stopped(seen: Seen) -> list[Finding]:
@@ -157,9 +157,17 @@ def crashed(seen: Seen) -> list[Finding]:
     if not seen.crashes:
         return []
     if taken := next((each for each in seen.crashes if is_taken(each)), ""):
+        if seen.holder:
+            return [held(taken, seen.holder)]
         return [Finding(Level.FAILED, f"every instance binds the same port itself: {taken}", SAME_PORT_CURE)]
     many = f"{len(seen.crashes)} times" if len(seen.crashes) > 1 else "once"
     return [Finding(Level.FAILED, f"it ended by itself, {many}: {seen.crashes[-1]}", _CRASH_CURE)]
+
+
+def held(said: str, holder: str) -> Finding:
+    """Its port is that of a program that does not belong to the trial."""
+    what = f"its port is taken by another program ({holder}): {said.strip()}"
+    return Finding(Level.FAILED, what, "end that first; or give it another PORT here: --env NAME")
 
 
 def refused(seen: Seen) -> Finding:

@@ -1,5 +1,7 @@
 """What came of a trial: a table for people, JSON for programs, JUnit XML for CI systems."""
 
+import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -44,6 +46,14 @@ def junit(suite_name: str, results: Sequence[Result]) -> str:
         elif result.skipped:
             ET.SubElement(case, "skipped", message=strip_controls(result.skipped))
     return ET.tostring(suite, encoding="unicode", xml_declaration=True)
+
+
+def check_writable(path: str) -> None:
+    """Before anything is tried. Raises CommandError."""
+    folder = Path(path).parent
+    if path != "-" and (Path(path).is_dir() or not os.access(folder, os.W_OK)):
+        code = errno.EISDIR if Path(path).is_dir() else errno.EACCES if folder.is_dir() else errno.ENOENT
+        raise CommandError(f"{path}: {os.strerror(code)}")
 
 
 def write(text: str, path: str) -> None:

@@ -1,41 +1,46 @@
 """A runtime under trial, as its records and its control side show it."""
 
+import re
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from subprocess import TimeoutExpired
 from typing import Final, Self
 
 from pidone.cli.operate.client import CommandError
-from pidone.cli.trial import leftovers
+from pidone.cli.trial import leftovers, sockets
 from pidone.cli.trial.answers import Tally
 from pidone.cli.trial.families import Families
 from pidone.cli.trial.findings import Killed, Seen
-from pidone.cli.trial.reasons import last_words
+from pidone.cli.trial.reasons import is_taken, last_words
 from pidone.cli.trial.records import Fields, Records
 from pidone.cli.trial.runtime import OwnRuntime
 from pidone.ecosystem.spec import Seconds
 from pidone.signames import parse_signal
 
 _POLL: Final[Seconds] = 0.02
+_NUMBER: Final = re.compile(r"\d{2,5}")
 
 
 class Running:
     """One run."""
 
-    def __init__(self, own: OwnRuntime, records: Records) -> None:
-        """It has been started."""
+    def __init__(self, own: OwnRuntime, records: Records, mark: str, file: Path) -> None:
+        """It has been started with that file; its processes carry `mark`."""
+        self._mark = mark
+        self._file = file
         self.own = own
         self.records = records
 
     @classmethod
     @contextmanager
-    def started(cls, files: Sequence[str], folder: Path, env_name: str | None, mark: str) -> Iterator[Self]:
+    def started(
+        cls, files: Sequence[str], folder: Path, env_name: str | None, mark: str, records: Records
+    ) -> Iterator[Self]:
         """Start one in a folder of its own; it has ended afterwards. Its processes carry `mark`."""
         folder.mkdir()
-        records = Records()
         own = OwnRuntime(
             files,
             folder,
@@ -45,7 +50,7 @@ class Running:
             environ={leftovers.MARK: mark},
         )
         with records, own:
-            yield cls(own, records)
+            yield cls(own, records, mark, Path(files[0]))
 
     def names(self) -> list[str]:
         """All apps; those that were started, if it has ended."""
@@ -163,7 +168,7 @@ class Running:
         crashes: Sequence[Fields] | None = None,
     ) -> Seen:
         """What has happened to an app since then, beside what clients saw; `crashes` where some were ours."""
-        ends = self.crashes(app, since) if crashes is None else crashes
+        ends = [self._told(each) for each in (self.crashes(app, since) if crashes is None else crashes)]
         return Seen(
             tally=tally,
             processes=processes,
@@ -172,10 +177,21 @@ class Running:
             killed=tuple(self.killed(app, since, families)),
             left=sum(self._is_left(each, families) for each in self.of(app, "instance.leftovers", since)),
             orphans=tuple(families.orphans) if families else (),
-            crashes=tuple(self._told(each) for each in ends),
+            crashes=tuple(ends),
+            holder=self.stranger(ends),
             timed_out=bool(self.of(app, "instance.not_ready", since)),
             failure=failure,
         )
+
+    def stranger(self, said: Sequence[str]) -> str:
+        """Another program that has a port of which these lines say that it is taken; empty if none has."""
+        taken = [line for line in said if is_taken(line)]
+        if not taken:
+            return ""
+        with suppress(OSError, UnicodeError):  # not every program names the port, but somebody told it which
+            taken.append(self._file.read_text(encoding="utf-8"))
+        ports = {int(number) for text in taken for number in _NUMBER.findall(text)}
+        return sockets.stranger(ports, self._mark)
 
     def _is_left(self, left: Fields, families: Families | None) -> bool:
         """Whether an instance has left a child that does not end by itself."""

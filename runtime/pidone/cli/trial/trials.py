@@ -1,5 +1,6 @@
 """What is done to an ecosystem, one thing after the other, and what clients saw meanwhile."""
 
+import json
 import os
 import signal
 import time
@@ -12,12 +13,13 @@ from typing import Any, Final
 
 from pidone.cli.operate import settling
 from pidone.cli.operate.client import CommandError
-from pidone.cli.trial import discovery, leftovers, lines, verdicts
+from pidone.cli.trial import discovery, leftovers, lines, sockets, verdicts
 from pidone.cli.trial.answers import FAILURES, Answer, Saw, Tally, ended_at_once, quickest, tally
 from pidone.cli.trial.clients import PATIENCE, Endpoint
 from pidone.cli.trial.families import Families, memory
 from pidone.cli.trial.findings import Finding, Known, Level, Seen
 from pidone.cli.trial.load import Load
+from pidone.cli.trial.records import Records
 from pidone.cli.trial.running import Running
 from pidone.cli.trial.steps import (
     AGAIN,
@@ -36,6 +38,7 @@ from pidone.cli.trial.steps import (
     known_of,
 )
 from pidone.ecosystem.spec import Seconds
+from pidone.init.exitcodes import ExitCode
 
 STEADY: Final[Seconds] = 2.0
 """How long the load runs before anything is done."""
@@ -49,7 +52,8 @@ _LISTEN_PATIENCE: Final[Seconds] = 10.0
 _BEGUN: Final[Seconds] = 0.05
 """A request that is so old has been accepted by a process, not only by the kernel."""
 _AROUND: Final[Seconds] = 0.7
-"""Before and after a request: whether its client waited for a processor then."""
+_A_WAIT: Final[Seconds] = 0.02
+"""A client that waited so long for a processor shortly before or after a request: what it saw came late."""
 _LONGEST: Final[Seconds] = 1.6
 """What a client that takes its time needs for a request that is answered at once."""
 _HURRY_TIME: Final[Seconds] = 5.0
@@ -60,6 +64,8 @@ _RESERVE: Final[Seconds] = 4.0
 _TIME_TO_GO: Final[Seconds] = 3.0
 """What was killed last may need that to be gone."""
 _EVERY: Final[Seconds] = 0.2
+_REFUSALS: Final = (ExitCode.USAGE, ExitCode.PORT_TAKEN, ExitCode.CONFIG)
+"""Codes of a runtime that does not start anything of a file."""
 _REFUSED: Final = ("app.reload_failed", "instance.backoff", "instance.errored", "config.rejected")
 """Events of a version that does not start."""
 
@@ -98,6 +104,11 @@ class Trials:
         self._began = 0.0
         """When the latest trial did (time.monotonic)."""
         self._opened: dict[str, discovery.Opened] = {}
+        self._logs: list[Records] = []
+
+    def log(self) -> str:
+        """All records so far, as JSON lines."""
+        return "".join(f"{json.dumps(each)}\n" for records in self._logs for each in records.all())
 
     def run(self) -> list[Step]:
         """All of them. Raises CommandError for words that fit nothing, OSError."""
@@ -116,14 +127,17 @@ class Trials:
 
     def _runtime(self, name: str) -> AbstractContextManager[Running]:
         files = (self._file, str(self._overlay))
-        return Running.started(files, self._folder / name, self._env_name, self._mark)
+        self._logs.append(records := Records())
+        return Running.started(files, self._folder / name, self._env_name, self._mark, records)
 
     def _start(self) -> bool:
         began = time.monotonic()
         failure = self._now.own.wait_ready(self._deadline)
         if failure:
+            self._raise_if_refused()
             wrote = [line for app in self._now.names() for line in self._now.records.lines(app)]
-            self._note(START, began, lambda _: verdicts.of_no_start(failure, wrote))
+            holder = self._now.stranger(wrote)
+            self._note(START, began, lambda _: verdicts.of_no_start(failure, wrote, holder))
             return False
         for app in self._apps():
             self._begin_load(app, began)
@@ -132,6 +146,13 @@ class Trials:
                 f"--app {self._only}: there is no such app (there are: {', '.join(self._now.names())})", 66
             )
         return True
+
+    def _raise_if_refused(self) -> None:
+        """Raises CommandError with the runtime's own words if it refuses the file."""
+        code = self._now.own.process.poll()
+        said = [str(each["message"]) for each in self._now.records.events("stderr")]
+        if code in _REFUSALS and said:
+            raise CommandError("\n".join(said).removeprefix("pidone: "), code)
 
     def _begin_load(self, app: str, began: float) -> None:
         ready = time.monotonic()
@@ -150,13 +171,18 @@ class Trials:
             self._load.book.leave_out(app, self._unfit(asked))
         seen = tally(self._answers(asked, app))
         facts = self._seen(app, 0, seen)
+        unasked = [] if is_asked or self._urls else self._nobody_asked(app)
         self._note(
             START,
             began,
-            lambda _: verdicts.of_start(facts, {} if self._urls else opened.late),
+            lambda _: [*verdicts.of_start(facts, {} if self._urls else opened.late), *unasked],
             app,
             seen if is_asked else None,
         )
+
+    def _nobody_asked(self, app: str) -> list[Finding]:
+        paths = sockets.unix_paths(self._now.pids(app))
+        return verdicts.of_nobody_asked(sorted(self._opened[app].mute), paths)
 
     def _ask(self, targets: Sequence[Endpoint]) -> None:
         for target in targets:
@@ -192,13 +218,13 @@ class Trials:
         """Do one thing, and judge by what clients saw from its begin until they are content again."""
         if name not in self._chosen:
             return None
-        if app:
-            self._ask_new(app)
         self._began = began = time.monotonic()
         if self._now.own.process.poll() is not None:
             return self._skip(name, app, "the runtime has ended")
         if began + needs > self._end_of_trials:
             return self._skip(name, app, "no time left: --timeout")
+        if app:
+            self._ask_new(app)
         try:
             judge_of = disturb()
         except _Skipped as error:
@@ -392,7 +418,7 @@ class Trials:
         quick = quickest(self._load.book.since(0.0))
 
         def at_once(answer: Answer) -> bool:
-            starved = self._load.is_starved(answer.began - _AROUND, answer.ended + _AROUND)
+            starved = self._load.waited(answer.began - _AROUND, answer.ended + _AROUND) > _A_WAIT
             return ended_at_once(answer, quick.get((answer.app, answer.client), 0.0), starved=starved)
 
         return tally(answers, at_once)

@@ -16,6 +16,17 @@ _ENGINE_PATIENCE: Final[Seconds] = 10.0
 """`docker stop` kills after that."""
 
 
+def of_nobody_asked(ports: Sequence[int], paths: Sequence[str]) -> list[Finding]:
+    """An app that listens, and to which no client was sent."""
+    if not ports and not paths:
+        return []
+    where = f"port {', '.join(map(str, ports))} answers no HTTP" if ports else "it has no TCP port"
+    where += f", {', '.join(paths)} was not asked" if paths else ""
+    what = f"no client was sent, so nothing is known of what they lose: {where}"
+    cure = "--url http://127.0.0.1:PORT/PATH, if it answers there; have it listen on a port for the trial"
+    return [Finding(Level.WARNING, what, cure)]
+
+
 def of_start(seen: Seen, late: Mapping[int, Seconds]) -> list[Finding]:
     """The first seconds after everything was called ready; `late` are ports that were opened after that."""
     called = f"called ready (by {seen.ready_by or 'a guess'})"
@@ -169,13 +180,15 @@ def of_log(missing: int, answered: int, trials: Iterable[str]) -> list[Finding]:
     ]
 
 
-def of_no_start(failure: str, lines: Sequence[str]) -> list[Finding]:
-    """It never got ready."""
+def of_no_start(failure: str, lines: Sequence[str], holder: str = "") -> list[Finding]:
+    """It never got ready; `holder` is another program that has its port."""
     text = "\n".join(lines)
     taken = next((line for line in lines if reasons.is_taken(line)), "")
     if "/" in taken.rpartition("EADDRINUSE")[2] or ".sock" in taken:
         what = f"{failure}: a socket file is there already ({taken.strip()})"
         return [Finding(Level.FAILED, what, "remove the socket file at the start")]
+    if holder:
+        return [reasons.held(taken, holder)]
     if taken:
         what = f"{failure}: every instance binds the same port itself"
         return [Finding(Level.FAILED, what, reasons.SAME_PORT_CURE)]
