@@ -277,6 +277,9 @@ class History:
     def do_hold(self, seconds: float) -> None:
         self._world.inbox.hold(seconds)
 
+    def do_stall(self, seconds: float) -> None:
+        self._world.loop.stall(seconds)
+
     def do_break_next(self, effect: str, times: int) -> None:
         if effect == "signal":
             self._wishes.signals_failed = True

@@ -117,6 +117,10 @@ class SimLoop:
         """There is something to read from a descriptor: its reader is called in the next turn."""
         self._readable[fd] = None
 
+    def stall(self, seconds: float) -> None:
+        """The runtime has no CPU: time passes without a turn, and all that is due by then comes in one."""
+        self.now += seconds
+
     @property
     def next_due(self) -> float | None:
         """When something happens next; None for never."""

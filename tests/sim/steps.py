@@ -31,7 +31,7 @@ _WHATS: Final = (
     *("file",) * 5,
     *("crash",) * 3,
     *("leak", "touch", "forward", "trigger", "reset"),
-    *("hold",),
+    *("hold", "stall"),
     *("break_next",) * 2,
 )
 _EFFECTS: Final = ("spawn", "signal", "descriptors", "bind", "log")
@@ -66,6 +66,7 @@ def _args(what: str, setup: Setup, random: Random) -> tuple[str | int | float, .
         "trigger": (name, *random.choice((("fast",), ("slow", "fast"), ("fast", "slow")))),
         "reset": (_target(random),),
         "hold": (random.choice((0.05, 0.2, 1.0)),),
+        "stall": (random.choice((0.06, 0.5, 3.0, 12.0)),),
         "break_next": (random.choice(_EFFECTS), random.choice((1, 1, 1, 2, 5, 20))),
     }.get(what, (name,))
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 from pidone.control.http.messages import Refusal
 from pidone.control.targets import Target, resolve
 from pidone.ecosystem.spec import Seconds
+from pidone.in_time import in_time
 from pidone.signames import parse_signal, signal_name
 from pidone.supervise.app import App
 from pidone.supervise.instances.instance import Instance
@@ -36,6 +37,7 @@ class Operations:
         self._ledger = parts.ledger
         self._launcher = parts.launcher
         self._loop = parts.loop
+        self._deadlines = parts.deadlines
         self._questions: list[_Question] = []
 
     def targets(self, text: str) -> list[Target]:
@@ -156,7 +158,10 @@ class Operations:
             raise Refusal(409, "no process with an IPC channel is running there")
         self._questions += asked
         try:
-            await asyncio.wait([question.answer for question in asked], timeout=REPLY_TIME)
+            answers = asyncio.wait([question.answer for question in asked])
+            await in_time(answers, REPLY_TIME, self._deadlines)
+        except TimeoutError:
+            pass  # each that has not answered says so
         finally:
             self._questions = [question for question in self._questions if question not in asked]
         return [question.reply() for question in asked]

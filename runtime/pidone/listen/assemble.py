@@ -176,6 +176,7 @@ class Assembly:
             request.on_ignored("drain preload: the app's user cannot read it; keep-alive connections are cut")
         self._ipc = Ipc(
             request.loop,
+            deadlines=request.deadlines,
             number=number + 1 if app.ready.fd == number else number,
             sockets=self._sockets if is_worker else None,
             worker_id=request.worker_id,

@@ -379,6 +379,7 @@ class Features:
         if self._zygotes is None:
             self._zygotes = Zygotes(
                 loop=self._loop,
+                deadlines=self._deadlines,
                 reaper=self._reaper,
                 log=self._log,
                 environment=self._environment,

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from pidone.contracts import Clock
 from pidone.descriptors import close
 from pidone.ecosystem.spec import Seconds
 from pidone.listen.node.channel import Channel
@@ -23,6 +24,7 @@ class Ipc:
         self,
         loop: asyncio.AbstractEventLoop,
         *,
+        deadlines: Clock,
         number: int,
         sockets: MemberSockets | None,
         worker_id: int,
@@ -37,12 +39,15 @@ class Ipc:
         may_be_inspected: bool,
         on_hung: Callable[[str, str], None],
     ) -> None:
-        """`number` is the child's descriptor. With sockets the process becomes a cluster worker.
+        """`deadlines` is the clock for what is held against it; `number` is the child's descriptor.
+
+        With sockets the process becomes a cluster worker.
 
         `stop` is the event of Node's `process` by which the app will be stopped; `patience` is how long its
         loop may stand still, None for ever.
         """
         self._loop = loop
+        self._deadlines = deadlines
         self._stop = stop
         self._exiting: asyncio.TimerHandle | None = None
         self._sockets = sockets
@@ -148,7 +153,7 @@ class Ipc:
     async def _tell_where(self, why: str) -> None:
         from pidone.listen.node.stack import javascript_stack  # noqa: PLC0415 (for one that hangs)
 
-        stack = await javascript_stack(self._pid)
+        stack = await javascript_stack(self._pid, self._deadlines)
         self._looking = None  # what is done now is not to be cancelled
         self._on_hung(why, stack)
 

@@ -16,7 +16,9 @@ from typing import Any, Final
 import wsproto
 import wsproto.events as ws
 
+from pidone.contracts import Clock
 from pidone.ecosystem.spec import Seconds
+from pidone.in_time import in_time
 from pidone.listen.sockets.holders import listening_ports
 
 PATIENCE: Final[Seconds] = 10.0
@@ -30,11 +32,10 @@ _MOST_BYTES: Final = 16 << 20
 """Of all that it says: it tells of each script. The process may be anything, and this one shall not grow."""
 
 
-async def javascript_stack(pid: int) -> str:
+async def javascript_stack(pid: int, deadlines: Clock) -> str:
     """Where its main thread is, the innermost call first; empty if that cannot be had."""
     try:
-        async with asyncio.timeout(PATIENCE):
-            return await _stack(pid)
+        return await in_time(_stack(pid), PATIENCE, deadlines)
     except Exception:  # noqa: BLE001 (whoever is there may answer anything, and it hangs all the same)
         return ""
 

@@ -66,14 +66,16 @@ class Zygote:
         *,
         outlet: Outlet,
         loop: Loop,
+        deadlines: Clock,
         reaper: Reaper,
         patience: Seconds,
         on_decided: Callable[["Zygote"], None],
         on_end: Callable[["Zygote", ExitStatus], None],
     ) -> None:
-        """Start it. `on_decided` hears that it is ready or refused, `on_end` of an end nobody asked for.
+        """Start it. `deadlines` is the clock for what is held against it.
 
-        `on_decided` also hears when it does not answer any more.
+        `on_decided` hears that it is ready or refused, `on_end` of an end nobody asked for. `on_decided` also
+        hears when it does not answer any more.
 
         Raises SpawnError or OSError; then nothing is left of the attempt.
         """
@@ -87,6 +89,7 @@ class Zygote:
         self.waiting: list[Callable[[], None]] = []
         """Who is to be told when it is decided whether it can be used, or when it has answered."""
         self._loop = loop
+        self._deadlines = deadlines
         self._outlet = outlet
         self._on_decided = on_decided
         self._on_end = on_end
@@ -106,14 +109,14 @@ class Zygote:
         outlet.spawned(self.pid)
         loop.add_reader(ours.fileno(), self._heard)
         self._shortage = Shortage(patience)
-        self._timer: Timer | None = loop.call_later(patience, lambda: self._be_late(patience))
+        self._timer: Timer | None = deadlines.call_later(patience, lambda: self._be_late(patience))
 
     def check(self, then: Callable[[], None]) -> None:
         """Have `then` called when it has answered, or does not: then it is GONE, and is killed."""
         self.waiting.append(then)
         if self._timer is not None:  # it is being asked
             return
-        self._timer = self._loop.call_later(ANSWER_MS / 1000, self._be_hung)
+        self._timer = self._deadlines.call_later(ANSWER_MS / 1000, self._be_hung)
         self._loop.add_reader(self._channel.fileno(), self._heard)
         try:
             self._channel.setblocking(False)
@@ -231,7 +234,7 @@ class Zygote:
     def _be_late(self, patience: Seconds) -> None:
         lacks = self._shortage.left(self._loop.time() - self.born, self._demand())
         if lacks > 0:  # the machine is too busy
-            self._timer = self._loop.call_later(lacks, lambda: self._be_late(patience))
+            self._timer = self._deadlines.call_later(lacks, lambda: self._be_late(patience))
             return
         self._timer = None
         self.why_not = f"the import takes longer than {patience:g} s (reload_timeout, listen_timeout)"

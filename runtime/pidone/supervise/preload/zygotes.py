@@ -8,7 +8,7 @@ it is down or replaced. Where it cannot be used, its workers are started one by 
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from pidone.contracts import InstanceId, LogSink, LogSource, Timer
+from pidone.contracts import Clock, InstanceId, LogSink, LogSource, Timer
 from pidone.ecosystem.programs import preloading
 from pidone.ecosystem.spec import AppSpec, Seconds
 from pidone.errors import SpawnError
@@ -43,6 +43,7 @@ class Zygotes:
         self,
         *,
         loop: Loop,
+        deadlines: Clock,
         reaper: Reaper,
         log: LogSink,
         environment: Callable[[AppSpec, InstanceId], Mapping[str, str]],
@@ -50,6 +51,7 @@ class Zygotes:
     ) -> None:
         """`environment` is what an instance gets; `app_of` finds whose one is."""
         self._loop = loop
+        self._deadlines = deadlines
         self._reaper = reaper
         self._log = log
         self._environment = environment
@@ -193,6 +195,7 @@ class Zygotes:
                 task,
                 outlet=outlet,
                 loop=self._loop,
+                deadlines=self._deadlines,
                 reaper=self._reaper,
                 patience=max(app.listen_timeout, app.reload_timeout),
                 on_decided=self._decided,
