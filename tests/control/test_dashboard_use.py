@@ -251,6 +251,42 @@ def test_the_log_is_rendered_and_harmless(tmp_path: Path) -> None:
         assert not page.complaints
 
 
+ODD = rf"""
+[[apps]]
+name = "{"n" * 200}"
+script = "/bin/sh"
+args = ["-c", "printf 'cannot reach \\342\\200\\256db\\033[31m here\\n' >&2; exit 3"]
+max_restarts = 1
+restart_delay = 50
+[[apps]]
+name = "日本語"
+script = "/bin/sh"
+args = ["-c", "head -c 9000 /dev/zero | tr '\\0' y; echo; exec sleep 1000"]
+ready_delay = 0
+"""
+
+
+@pytest.mark.parametrize("width", [375, 1200, 2560])
+def test_what_is_odd_keeps_its_place(tmp_path: Path, width: int) -> None:
+    """Long names and lines do not fill the page, and nothing turns what stands around it."""
+    with operated(tmp_path, ODD, ready=False) as it, browser() as page:
+        eventually(lambda: it.states("n" * 200) == ["errored"], "it to give up")
+        open_all(page, it.port, apps=2, width=width)
+        page.until("document.getElementById('log').textContent.includes('(9000 characters)')")
+        page.until("document.getElementById('banner').textContent.includes('cannot reach db here')")
+        assert "\u202e" not in page.run("document.body.textContent")
+        assert page.run("document.documentElement.scrollWidth") <= width
+        assert page.run(
+            "[...document.querySelectorAll('#log .fields')].some(e => e.textContent.length > 9000)"
+        )
+        assert (
+            page.run("Math.max(...[...document.querySelectorAll('#log .who')].map(e => e.offsetHeight))") < 40
+        )
+        page.run("fold.onclick()")
+        assert page.run("document.querySelector('.tile h3').offsetHeight") < 80
+        assert not page.complaints
+
+
 def test_the_timeline_tells_reasons_and_can_be_filtered(tmp_path: Path) -> None:
     """What matters, the latest first; problems only; by a word."""
     with operated(tmp_path, SLEEPER + BROKEN, ready=False) as it, browser() as page:

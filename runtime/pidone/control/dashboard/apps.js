@@ -43,7 +43,7 @@ function senseless(app, label) {
 function reasons(app) {
   const waits = app.instances.map(i => i.retry_in_s).filter(s => s !== null);
   const retry = waits.length ? `next try in ${Math.ceil(Math.min(...waits))} s` : "";
-  return [app.why, retry].filter(Boolean).join(", ");
+  return [plain(app.why), retry].filter(Boolean).join(", ");
 }
 // What stands between backquotes is to be typed.
 const spelt = text => text.split("`").map((part, i) => i % 2 ? make("code", { textContent: part }) : part);
@@ -57,14 +57,14 @@ async function explain(apps, runtime) {
     } catch { last.delete(keyOf(app)); }
   }));
   const parts = sick.slice(0, 3).flatMap(app => {
-    const words = app.state === "online" || (last.get(keyOf(app)) || []).every(line => app.why.includes(line)) ? [] : last.get(keyOf(app));
+    const words = app.state === "online" || (last.get(keyOf(app)) || []).every(line => plain(app.why).includes(line)) ? [] : last.get(keyOf(app));
     return [make("p", {}, make("strong", { textContent: `${app.name} ${app.state}` }), `: ${reasons(app)}`),
       ...app.advice ? [make("p", { className: "todo" }, "To do: ", ...spelt(app.advice))] : [],
       ...words.length ? [make("pre", { textContent: words.join("\n") })] : []];
   });
   if (sick.length > 3) parts.push(make("p", { className: "dim", textContent: `and ${sick.length - 3} more: ${sick.slice(3, 9).map(app => app.name).join(", ")}${sick.length > 9 ? ", \u2026" : ""}` }));
   parts.push(...runtime.warnings.map(each => make("p", {}, make("strong", { textContent: `${each.event}${each.app ? ` ${each.app}` : ""}` }),
-    `: ${each.message}`, ...each.advice ? [" \u2192 ", ...spelt(each.advice)] : [])));
+    `: ${plain(each.message)}`, ...each.advice ? [" \u2192 ", ...spelt(each.advice)] : [])));
   banner.hidden = !parts.length;
   const text = parts.map(part => part.textContent).join("\n");
   if (banner.dataset.text === text) return;
@@ -162,8 +162,8 @@ function show(app, many) {
   put(parts.ready, `${ready} of ${app.scale}`);
   put(parts.cpu, `CPU ${Math.round(sum("cpu_percent"))}%`);
   put(parts.memory, `${size(sum("memory_bytes"))}${limit ? ` of ${size(limit)}` : ""}`);
-  put(parts.restarts, `${app.restarts} restarts`);
-  parts.state.title = app.why; // of what nobody wants to run a line is enough
+  put(parts.restarts, `${app.restarts} restart${app.restarts === 1 ? "" : "s"}`);
+  parts.state.title = plain(app.why); // of what nobody wants to run a line is enough
   put(parts.why, sick ? reasons(app) : app.next_run ? `next run ${app.next_run.slice(0, 16).replace("T", " ")}` : "");
   parts.root.classList.toggle("sick", sick);
   unfold(key, unfolded.get(key) ?? (sick || !many));

@@ -100,12 +100,12 @@ function chart(parent, name) {
     const at = plot.data[0][idx], reach = (plot.scales.x.max - plot.scales.x.min) / 60;
     const near = marksOf(key).filter(mark => Math.abs(mark.at - at) < reach).slice(-3);
     tip.textContent = [`${clock(at * 1000)}  ${text(plot.data[1][idx])}`,
-      ...near.map(mark => `${mark.kind}${mark.count > 1 ? ` \u00d7${mark.count}` : ""}: ${mark.text}`)].join("\n");
+      ...near.map(mark => `${mark.kind}${mark.count > 1 ? ` \u00d7${mark.count}` : ""}: ${plain(mark.text)}`)].join("\n");
     tip.style.left = `${Math.max(0, Math.min(left + 60, root.clientWidth - tip.offsetWidth))}px`;
   };
   const grid = { stroke: colour("--line"), width: 1 }, font = "11px system-ui, sans-serif", stroke = colour("--dim");
   const plot = new uPlot({
-    width: Math.max(200, root.clientWidth), height: 118, legend: { show: false }, padding: [6, 8, 0, 0],
+    width: Math.max(200, root.clientWidth), height: 118, legend: { show: false }, padding: [6, 20, 0, 0],
     cursor: { y: false, drag: { x: false, y: false } },
     scales: { x: { time: true, range: hour },
       y: { range: (_, low, high) => [0, Math.max(name === "cpu" ? 10 : 1048576, (high || 0) * 1.15, (limit() || 0) * 1.08)] } },
@@ -118,7 +118,9 @@ function chart(parent, name) {
   const renew = () => {
     const data = dataOf(key, name), most = Math.max(0, ...data[1]), now = data[1].at(-1);
     plot.setData(data);
-    put(head, `${title}: ${!most && !data[1].some(value => value !== null) ? "nothing ran in the last hour"
+    const isEmpty = !most && !data[1].some(value => value !== null);
+    root.classList.toggle("empty", isEmpty);
+    put(head, `${title}: ${isEmpty ? "nothing ran in the last hour"
       : `${text(now)} now, at most ${text(most)}`}${limit() ? `, limit ${size(limit())}` : ""}`);
     root.ariaLabel = `${tiles.get(key)?.fold.textContent ?? key}: ${head.textContent}, last hour`;
   };

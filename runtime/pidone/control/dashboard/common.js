@@ -9,6 +9,10 @@ function make(name, properties = {}, ...children) {
 }
 function put(element, text) { if (element.textContent !== text) element.textContent = text; }
 
+// ECMA-48: control sequences, strings such as titles and links, and single controls; and what turns the text around (UAX #9).
+const ESCAPES = /\x1b\[([0-9;:]*)m|\x1b\[[0-?]*[ -\/]*[@-~]|\x1b[\]P^_X][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -\/]*[0-~]?|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+const plain = text => text.replace(ESCAPES, "");
+
 const size = bytes => bytes === null || bytes === undefined ? "-" : bytes < 1048576 ? `${Math.round(bytes / 1024)} K`
   : bytes < 1073741824 ? `${(bytes / 1048576).toFixed(1)} M` : `${(bytes / 1073741824).toFixed(2)} G`;
 function time(seconds) {

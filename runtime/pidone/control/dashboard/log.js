@@ -1,5 +1,6 @@
 // Records as the apps and the runtime wrote them: levels, colours, fields.
 const KEPT = 1000;
+const LONG = 2000; // characters of a message that are shown before somebody asks for all
 // Words of the usual loggers, and the numbers of pino and bunyan.
 const WORDS = [/^(trace|finest|finer|fine|debug|verbose|silly|dbg)$/i, /^(info|information|notice|log|http)$/i, /^(warn|warning|wrn)$/i,
   /^(err|error|severe|fail|fatal|crit|critical|panic|dpanic|alert|emerg|emergency)$/i];
@@ -17,9 +18,6 @@ function parse(line) {
     return value && typeof value === "object" && !Array.isArray(value) ? value : { message: line };
   } catch { return { message: line }; }
 }
-// ECMA-48: control sequences, strings such as titles and links, and single controls.
-const ESCAPES = /\x1b\[([0-9;:]*)m|\x1b\[[0-?]*[ -\/]*[@-~]|\x1b[\]P^_X][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -\/]*[0-~]?|[\x00-\x08\x0b-\x1f\x7f-\x9f]/g;
-const plain = text => text.replace(ESCAPES, "");
 function coloured(text) {
   const parts = [];
   let at = 0, front = null, bold = false;
@@ -62,6 +60,7 @@ function rowOf(line) {
   const who = app === undefined ? "pidone" : instance === undefined ? app : `${app}.${instance}`;
   const word = ["message", "msg", "Message", "@m", "@mt", "event"].find(each => fields[each] !== undefined && (each !== "event" || !event));
   const said = word === undefined ? (event ? "" : line) : typeof fields[word] === "string" ? fields[word] : JSON.stringify(fields[word]);
+  const isLong = said.length > LONG;
   const bad = rank === 3 ? "bad" : rank === 2 ? "wait" : "";
   delete fields[word];
   delete fields.event;
@@ -69,9 +68,9 @@ function rowOf(line) {
   name.style.setProperty("--hue", hue(String(app ?? "pidone")));
   const text = [make("time", { textContent: String(timestamp ?? "").slice(11, 23) }), name,
     ...bad ? [make("span", { className: `lv ${bad}`, textContent: level })] : [], ...event ? [`${event} `] : [],
-    make("span", { className: bad }, ...coloured(said))];
+    make("span", { className: bad }, ...coloured(isLong ? `${said.slice(0, LONG)}\u2026 (${said.length} characters)` : said))];
   const row = make("div", { className: `row${event ? " event" : ""}` });
-  const more = Object.entries(fields).filter(([, value]) => value !== null && value !== undefined);
+  const more = Object.entries({ ...isLong && { message: said }, ...fields }).filter(([, value]) => value !== null && value !== undefined);
   if (!more.length) row.append(...text);
   else row.append(make("details", {}, make("summary", {}, ...text), make("pre", { className: "fields",
     textContent: more.map(([key, value]) => `${key}: ${plain(typeof value === "string" ? value : JSON.stringify(value))}`).join("\n") })));
