@@ -49,6 +49,29 @@ def test_console_output_is_a_notice_and_not_a_value(monkeypatch: pytest.MonkeyPa
     assert document.notices == ("ecosystem.config.js: it prints: loading { a: 1 } (and more lines)",)
 
 
+def test_what_a_configuration_is_to_itself(read_files: Reader) -> None:
+    """Required by somebody, in the main thread, without a terminal."""
+    text = """const cluster = require('cluster'), threads = require('worker_threads');
+    module.exports = {apps: [{script: 'a.js', env: {main: require.main === module, m: cluster.isPrimary,
+      w: cluster.isWorker, t: threads.isMainThread, tty: String(process.stdout.isTTY)}}]}"""
+    (app,) = read_files({"ecosystem.config.js": text}, env={"PATH": ""}).apps
+    assert app["env"] == {"main": False, "m": True, "w": False, "t": True, "tty": "undefined"}
+
+
+VERSION = "module.exports = {apps: [{script: 'a.js', args: [process.version, process.versions.node]}]}"
+
+
+def test_which_node_it_is_says_the_image(read_files: Reader, only: Callable[[str], str]) -> None:
+    """A guess of ours is told as one; where there is a Node it knows."""
+    files = {"ecosystem.config.js": VERSION}
+    (app,) = read_files(files, env={"PATH": only("node@18")}).apps
+    version, number = app["args"]  # type: ignore[misc]  # a list in the file
+    assert version.startswith("v18.")
+    assert version == f"v{number}"
+    (notice,) = read_files(files, env={"PATH": ""}).notices
+    assert "uses process.version, which may come out differently without a Node" in notice
+
+
 TYPESCRIPT = """import { name } from './shared.ts'
 interface App { name: string; script: string }
 const apps: App[] = [{ name, script: 'a.js' as string }]
@@ -116,6 +139,8 @@ def test_what_the_engine_lacks(package: str, read_files: Reader, only: Callable[
         ("require('readline').createInterface({})", "readline"),
         ("Buffer.alloc(3).writeUInt8(3)", "Buffer"),
         ("require('vm').runInNewContext('1')", "vm"),
+        ("require('net').isIP('1.2.3.4').x.y", "net.isIP"),
+        ("require('http').STATUS_CODES[200]", "http.STATUS_CODES"),
     ],
 )
 def test_without_node_the_built_in_is_named(

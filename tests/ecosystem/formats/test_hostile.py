@@ -26,7 +26,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
 
 HOSTILE = {
     "endless loop": ("e.config.js", "while (true);", "takes longer than"),
-    "endless jobs": ("e.config.js", "const f = () => Promise.resolve().then(f); f(); module.exports = new Promise(() => {})", "takes longer than"),
+    "endless jobs": ("e.config.js", "const f = () => { Promise.resolve().then(f); }; f(); module.exports = new Promise(() => {})", "takes longer than"),
     "endless timer": ("e.config.js", "setInterval(() => {}, 1); module.exports = new Promise(() => {})", "takes longer than"),
     "endless loop in a JSON": ("pm2.json", "{apps: (() => { while (1); })()}", "takes longer than"),
     "catastrophic regular expression": ("e.config.js", "/(a+)+$/.test('a'.repeat(40) + 'b')", "takes longer than"),

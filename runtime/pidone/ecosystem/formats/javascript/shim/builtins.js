@@ -4,13 +4,24 @@ const NETWORK = new Set('dgram dns http http2 https inspector net repl tls'.spli
 const REASONS = {
   child_process: 'it may not start processes', cluster: 'it may not start processes', worker_threads: 'it may not start threads',
 };
+// What they are in a program that is neither a worker nor a thread.
+const STATES = {
+  cluster: { isMaster: true, isPrimary: true, isWorker: false, workers: {} },
+  worker_threads: { isMainThread: true, threadId: 0, parentPort: null, workerData: null },
+};
+// Members that touch nothing: constants, and what only looks at its arguments.
+const HARMLESS = /^[A-Z][A-Z_]+$|^isIP/;
 const refusing = (name) => {
   const refuse = (member) => {
     throw new Error(`${name}.${member}() is refused in a configuration file: ${REASONS[name] ?? 'it has no network and no side effects'}`);
   };
   return new Proxy({}, {
-    get: (_, member) => (typeof member === 'symbol' || member === 'default' || member === '__esModule' || member === 'then'
-      ? undefined : function refused() { return refuse(member); }),
+    get(_, member) {
+      if (typeof member === 'symbol' || member === 'default' || member === '__esModule' || member === 'then') return undefined;
+      if (ownsKey(STATES[name] ?? {}, member)) return STATES[name][member];
+      if (HARMLESS.test(member)) { lacks(`${name}.${member}`); return undefined; }
+      return function refused() { return refuse(member); };
+    },
     has: () => true,
   });
 };

@@ -52,8 +52,9 @@ for (const [prototype, names] of [[Number.prototype, ['toLocaleString']], [Date.
 
 const evaluateFile = async (file) => {
   const record = recordOf(file);
-  mainModule = record.module;
-  record.module.require.main = record.module;
+  // Not the module itself: what runs a configuration, and requires it, is the main one.
+  mainModule = { ...record.module };
+  record.module.require.main = mainModule;
   await execute(record);
   await record.done;
   return record.namespace && Object.keys(record.namespace).length ? record.namespace : record.module.exports;

@@ -8,17 +8,19 @@ const process = (() => {
   });
   const refused = (what) => () => { throw new Error(`${what} is refused in a configuration file`); };
   const stream = (fd) => ({
-    fd, isTTY: false, columns: 80, writable: true,
+    fd, columns: 80, writable: true,
     write(chunk) { print(String(chunk)); return true; },
     end() {}, on() { return this; }, once() { return this; }, emit: () => false, getColorDepth: () => 1, hasColors: () => false,
   });
   const started = Date.now();
   const nothing = function nothing() { return process; };
   return {
-    title: 'node', version: 'v22.21.0', versions: { node: '22.21.0', v8: '12.4.254.21-node.33' },
+    title: 'node',
+    get version() { lacks('process.version'); return 'v22.21.0'; },
+    get versions() { lacks('process.versions'); return { node: '22.21.0', v8: '12.4.254.21-node.33' }; },
     arch: facts.arch, platform: 'linux', release: { name: 'node', lts: 'Jod' }, features: {}, config: {},
     env, argv: facts.argv, argv0: 'node', execArgv: [], execPath: facts.execPath, pid: facts.pid, ppid: facts.ppid,
-    exitCode: undefined, stdout: stream(1), stderr: stream(2), stdin: { fd: 0, isTTY: false, on: nothing, setEncoding: nothing },
+    exitCode: undefined, stdout: stream(1), stderr: stream(2), stdin: { fd: 0, on: nothing, setEncoding: nothing },
     cwd: () => host('cwd').path,
     chdir: (folder) => { host('chdir', folder); },
     exit: refused('process.exit()'), abort: refused('process.abort()'), kill: refused('process.kill()'),
