@@ -200,6 +200,7 @@ def test_pm2_start_in_the_foreground_is_pm2_runtime(folder: Path, pm2: str) -> N
         *("install pm2-logrotate", "set pm2-logrotate:max_size 10M", "startup", "startup systemd -u app"),
         *("save", "update", "unstartup", "uninstall pm2-logrotate", "resurrect", "link a b"),
         *("module:install x", "multiset a", "unset x:y", "conf x y", "get x", "cleardump", "updatePM2"),
+        *("report", "profile:cpu 5", "publish", "examples"),
         *("logout", "unmonitor", "logrotate -u app", "autoinstall", "deepUpdate", "completion install"),
     ],
 )
@@ -274,6 +275,14 @@ def test_pm2_starts_in_the_foreground_what_a_file_says(folder: Path, pm2: str, w
     assert '"pm2-runtime", "ecosystem.config.js"' in done.stderr
     done = run_pm2(pm2, "restart", "nobody", "--no-daemon", folder=folder)
     assert (done.returncode, "starts 1 apps" in done.stderr) == (1, False)
+
+
+def test_pm2_help_is_no_command(folder: Path, pm2: str) -> None:
+    """Wherever the word stands; behind -- it is the app's."""
+    for words in (["--help"], ["logs", "--help"], ["start", "-h"], ["help", "restart"]):
+        done = run_pm2(pm2, *words, folder=folder)
+        assert (done.returncode, done.stdout.startswith("usage: pm2 COMMAND")) == (0, True), words
+    assert run_pm2(pm2, "start", "ecosystem.toml", "--", "--help", folder=folder).returncode == 1
 
 
 def test_pm2_serve_in_the_foreground(folder: Path, pm2: str) -> None:

@@ -68,6 +68,12 @@ _INSTEAD: Final = {
     **dict.fromkeys(
         ("install-otel", "uninstall-otel"), "otel = true in an app's table, or the app's own SDK"
     ),
+    "report": "`pidone describe all`, `pidone health` and the log tell how it is",
+    **dict.fromkeys(("publish", "module:publish", "package", "module:package", "module:generate"), _MODULES),
+    "examples": "`pm2 --help` names the commands there are",
+    **dict.fromkeys(
+        ("inspect", "profile:cpu", "profile:mem"), 'node_args = "--inspect" lets Node\'s own tools in'
+    ),
     "autoinstall": "the image has what its apps need",
     "completion": "`pidone completion bash` prints the one there is",
     "deploy": "an image is built and pushed in place of this; of `deploy` only the env of --env NAME counts",
@@ -121,7 +127,8 @@ def run(argv: Sequence[str]) -> int:
         del words[0]
     if words[:1] != ["logs"]:
         words = [word for word in words if word not in _SILENT]
-    if not words or words[0] in ("-h", "--help", "help"):
+    own = words[: words.index("--")] if "--" in words else words
+    if not words or words[0] == "help" or {"-h", "--help"} & {*own}:
         print("usage: pm2 COMMAND (this is pidone): " + ", ".join(sorted(_COMMANDS)))
         return 0
     if words[0] in ("-v", "-V", "--version", "version"):
