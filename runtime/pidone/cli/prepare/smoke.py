@@ -85,8 +85,9 @@ def _checking(check: "SmokeCheck", deadline: float) -> Callable[[], str]:
 
     def run_check() -> str:
         failure = "no time left"
-        until = min(time.monotonic() + check.timeout, deadline)
-        while (left := until - time.monotonic()) > 0:
+        left = min(check.timeout, deadline - time.monotonic())
+        until = time.monotonic() + left
+        while left > 0:
             try:
                 return _look(check, left)
             except (OSError, ValueError) as error:
@@ -94,6 +95,7 @@ def _checking(check: "SmokeCheck", deadline: float) -> Callable[[], str]:
                 if not isinstance(getattr(error, "reason", error), ConnectionRefusedError):  # as URLError
                     break
             time.sleep(min(_TRY_AGAIN_S, left))
+            left = until - time.monotonic()
         return failure
 
     return run_check
