@@ -27,4 +27,17 @@ async def _drain(runner: Any, idle_s: float) -> None:
     # What a response asks its request for: without keep-alive it says `Connection: close` and does so.
     sys.modules["aiohttp.web_request"].BaseRequest.keep_alive = False
     tls = any(getattr(site, "_ssl_context", None) for site in runner.sites)
-    await pidone_asyncio.until(lambda: not runner.server.connections, idle_s, tls=tls)
+    await pidone_asyncio.until(lambda: _have_gone(runner.server), idle_s, tls=tls)
+
+
+def _have_gone(server: Any) -> bool:
+    """Whether there are no clients any more.
+
+    Aiohttp waits ten seconds for the rest of a request that it has answered without reading it (a refused
+    upload), and keeps its connection for that time though its client has closed it: that is no client.
+    """
+    return all(
+        getattr(connection, "transport", True) is None
+        and not getattr(connection, "_request_in_progress", True)
+        for connection in server.connections
+    )
