@@ -33,6 +33,7 @@ MENDED = [
     "socketpair:EMFILE:forever",  # as epoll_ctl
     "waitid:EINVAL:1",  # nothing was ever buried again
     "write:EDESTADDRREQ:4",  # a traceback of the interpreter's own, at a signal
+    "write:EDESTADDRREQ:forever",  # each of them in the stop: what should be told ended everybody with 70
     "write:EIO:forever",  # process 1 was deaf, as no signal woke its loop
     "writev:EAGAIN:forever",  # the end waited for a stdout that says it has room and takes nothing
     "writev:EPIPE:1",  # 74 without a word

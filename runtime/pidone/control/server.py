@@ -139,7 +139,8 @@ class ControlServer:
         self._load(
             [
                 *(functools.partial(__import__, name) for name in loop.PARTS),
-                self._parts.loop.is_running,  # asks for asyncio's: raises OSError if it cannot be had
+                # Asks for asyncio's loop: raises OSError if it cannot be had, and that is told to clients.
+                lambda: self._parts.loop.is_running(),  # noqa: PLW0108 (the attribute is the question)
                 *(functools.partial(__import__, name) for name in _PARTS),
                 self._open_doors,
             ]

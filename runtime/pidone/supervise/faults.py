@@ -48,9 +48,14 @@ class Faults:
 
     def caught(self, error: Exception) -> None:
         """Something raised."""
-        is_refused = isinstance(error, SYSTEM_ERRORS)
-        what = f"the system refuses: {error}" if is_refused else describe_bug(error)
-        facts = self._recover(what)
+        self._tell(error, self._recover(_what(error)))
+
+    def overheard(self, error: Exception) -> None:
+        """Nothing was broken off by it: it is told, and no more."""
+        self._tell(error, "")
+
+    def _tell(self, error: Exception, facts: str) -> None:
+        is_refused, what = isinstance(error, SYSTEM_ERRORS), _what(error)
         now = self._clock.time()
         if now - self._told.get(what, -QUIET) < QUIET:
             self._untold[what] = self._untold.get(what, 0) + 1
@@ -62,6 +67,10 @@ class Faults:
             self._log.event("error", "runtime.refused", message)
         else:
             self._log.event("error", "runtime.error", message, exc_info=_trace(error), state=facts or None)
+
+
+def _what(error: Exception) -> str:
+    return f"the system refuses: {error}" if isinstance(error, SYSTEM_ERRORS) else describe_bug(error)
 
 
 def end_processes(reaper: Reaper, patience: Seconds) -> None:

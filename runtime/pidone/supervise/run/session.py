@@ -220,10 +220,10 @@ class Session:
     def _unraisable(self, what: "sys.UnraisableHookArgs") -> None:
         """An exception has nobody to be raised in: a finalizer's, or of the interpreter's write at a signal.
 
-        It may come in the middle of anything, so it is dealt with in a turn of its own.
+        It may come in the middle of anything, so it is told in a turn of its own, and nothing else follows.
         """
         if isinstance(what.exc_value, Exception):
-            self._loop.call_soon(self._supervisor.faults.caught, what.exc_value)
+            self._loop.call_soon(self._supervisor.faults.overheard, what.exc_value)
 
     def _fork_from(self, zygotes: "Zygotes") -> None:
         self._launcher.spawn_preloaded = zygotes.spawn
