@@ -3,6 +3,7 @@
 import colorsys
 import os
 import re
+import signal
 from pathlib import Path
 
 import npm
@@ -10,6 +11,7 @@ import pytest
 from control.browser import CHROMIUM, Browser, browser
 from control.operated import SLEEPER, forwarded, operated
 from harness import PYTHON, eventually
+from harness import pidone as started
 
 import pidone.control.dashboard.page
 
@@ -285,6 +287,32 @@ def test_what_is_odd_keeps_its_place(tmp_path: Path, width: int) -> None:
         page.run("fold.onclick()")
         assert page.run("document.querySelector('.tile h3').offsetHeight") < 80
         assert not page.complaints
+
+
+def test_it_says_when_nobody_answers(tmp_path: Path) -> None:
+    """A runtime that hangs is asked once; one that has ended is told of; the next one is shown."""
+    with operated(tmp_path) as it, browser() as page:
+        state = "document.getElementById('whole').textContent"
+        counted = "let asked = 0; const real = fetch; window.fetch = (...all) => (asked++, real(...all))"
+        page.open(f"http://127.0.0.1:{it.port}/", width=1200, height=900, before=counted)
+        page.until(f"{state} === 'ready'")
+        it.run.signal(signal.SIGSTOP)
+        try:
+            page.until(f"/^no answer for [0-9]+ s$/.test({state})")
+            asked = page.run("asked")
+            page.until(f"Number({state}.match(/[0-9]+/)[0]) >= 8")
+            assert page.run("asked") == asked
+        finally:
+            it.run.signal(signal.SIGCONT)
+        page.until(f"{state} === 'ready'")
+        it.run.signal(signal.SIGTERM)
+        it.run.wait()
+        page.until(f"{state}.startsWith('no answer: ')")
+        words = ("start", "--socket", it.socket, "--admin", f"127.0.0.1:{it.port}")
+        with started(*words, str(tmp_path / "ecosystem.toml")) as second:
+            page.until(f"{state} === 'ready'")
+            second.signal(signal.SIGTERM)
+            second.wait()
 
 
 def test_the_timeline_tells_reasons_and_can_be_filtered(tmp_path: Path) -> None:

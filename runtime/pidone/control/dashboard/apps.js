@@ -48,7 +48,8 @@ function reasons(app) {
 // What stands between backquotes is to be typed.
 const spelt = text => text.split("`").map((part, i) => i % 2 ? make("code", { textContent: part }) : part);
 async function explain(apps, runtime) {
-  const sick = apps.filter(app => rank(app) < 3).sort((a, b) => rank(a) - rank(b)), banner = find("banner");
+  const sick = apps.filter(app => rank(app) < 3).sort((a, b) => rank(a) - rank(b));
+  accuse(sick, runtime); // at once, and with what they have said as soon as that is here
   await Promise.all(sick.slice(0, 3).map(async app => {
     try {
       const { records } = await ask(`/api/logs?err=1&lines=3&app=${pathOf(app)}`);
@@ -56,6 +57,10 @@ async function explain(apps, runtime) {
         .filter((line, i, all) => line !== all[i - 1]));
     } catch { last.delete(keyOf(app)); }
   }));
+  if (sick.length) accuse(sick, runtime);
+}
+function accuse(sick, runtime) {
+  const banner = find("banner");
   const parts = sick.slice(0, 3).flatMap(app => {
     const words = app.state === "online" || (last.get(keyOf(app)) || []).every(line => plain(app.why).includes(line)) ? [] : last.get(keyOf(app));
     return [make("p", {}, make("strong", { textContent: `${app.name} ${app.state}` }), `: ${reasons(app)}`),

@@ -1,7 +1,26 @@
-// Asks every two seconds, and for the last hour every half minute.
-const MANY = 6;
-let askPastAt = 0;
+// Asks every two seconds, and for the last hour every half minute; never again before the answer has come.
+const MANY = 6, LATE = 6000;
+let askPastAt = 0, askedAt = null, again = false;
 async function refresh() {
+  again = askedAt !== null;
+  if (again) return;
+  do {
+    askedAt = performance.now();
+    again = false;
+    await update();
+  } while (again);
+  askedAt = null;
+}
+function keepAsking() {
+  if (document.hidden) return;
+  const late = askedAt === null ? 0 : performance.now() - askedAt;
+  if (!late) refresh();
+  else if (late > LATE) {
+    put(find("whole"), `no answer for ${Math.round(late / 1000)} s`);
+    find("whole").className = "state bad";
+  }
+}
+async function update() {
   const whole = find("whole");
   try {
     const old = performance.now() > askPastAt;
@@ -52,4 +71,4 @@ function present() {
 }
 document.addEventListener("visibilitychange", present);
 present();
-setInterval(() => { if (!document.hidden) refresh(); }, 2000);
+setInterval(keepAsking, 2000);
