@@ -1,6 +1,7 @@
 """Why something is not well, and what to do: the same words wherever one looks."""
 
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,43 @@ listen = ["127.0.0.1:0"]
         assert re.search(r"^the last reload failed: .*code 5.*: SyntaxError: bad(;|$)", why), why
         assert advice == "what ran before still runs; mend it, then `pidone reload api`"
         assert it.app("api")["ready"]
+
+
+def test_a_change_of_the_file_that_was_called_off_is_said_until_it_is_there_or_taken_back(
+    tmp_path: Path,
+) -> None:
+    """All serve, and nobody would look further, but it is not what the file says."""
+    text = """
+[[apps]]
+name = "api"
+script = "/bin/sh"
+args = ["-c", "exec sleep 1000"]
+ready_delay = "100ms"
+settle_time = "100ms"
+listen = ["127.0.0.1:0"]
+"""
+    with operated(tmp_path, text) as it:
+
+        def write(command: str) -> None:
+            read = len(it.run.find(event="config.reload"))
+            (tmp_path / "ecosystem.toml").write_text(text.replace("exec sleep 1000", command))
+            it.run.signal(signal.SIGHUP)
+            it.run.expect(event="config.reload", count=read + 1)
+
+        write("echo 'SyntaxError: bad' >&2; exit 5")
+        it.run.expect(event="app.reload_failed")
+        why, advice = words_of(it, "api")
+        assert re.search(r"^what its file says now was not taken: .*code 5.*: SyntaxError: bad(;|$)", why), (
+            why
+        )
+        assert advice == "what ran before still runs; mend it, then have the file read again (SIGHUP)"
+        write("exec sleep 1000")
+        assert "not taken" not in words_of(it, "api")[0]
+        write("exit 6")
+        it.run.expect(event="app.reload_failed", count=2)
+        write("exec sleep 1001")
+        it.run.expect(event="app.reloaded")
+        eventually(lambda: "not taken" not in words_of(it, "api")[0], "nothing to be said")
 
 
 def test_what_instances_have_in_common_is_said_once() -> None:

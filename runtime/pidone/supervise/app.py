@@ -250,6 +250,7 @@ class App:
             wanted.rollout.count = None
         elif spec is not None:
             wanted.spec = spec
+            wanted.failed_change = ""
         if self._is_all_stopped:
             self.stop()
         self._look()

@@ -118,6 +118,8 @@ class Execution:
             self._adopt(rollout.spec)
             wanted.count = wanted.count if rollout.count is None else rollout.count
             return
+        if rollout.wish.spec is not None and not rollout.wish.told:
+            wanted.failed_change = failure
         if not any(wish.spec is not None for wish in wanted.queue):
             with suppress(ListenError):  # who needs what is missing now is told so at its start
                 self._world.broker.open(self._wanted.spec)

@@ -175,6 +175,8 @@ class Wanted:
         self.rollout: Rollout | None = None
         """The one that is under way."""
         self.reload: Reload | None = None
+        self.failed_change = ""
+        """Why what the file says was called off; empty if that is here, or nobody wants it any more."""
 
     @property
     def is_on(self) -> bool:
@@ -256,6 +258,7 @@ class Wanted:
         if spec is not self.spec:
             self.spec = spec
             self.generation += 1
+            self.failed_change = ""
 
 
 def _covers(one: Replacement, other: Replacement) -> bool:

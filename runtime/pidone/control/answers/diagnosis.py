@@ -79,7 +79,7 @@ class Diagnoser:
 
     def of_app(self, app: App, findings: Mapping[int, Diagnosis], waits_for: str) -> Diagnosis:
         """What is to be said of the whole; `findings` are those of its instances, by their number."""
-        parts = [self._reload(app, waits_for), *together(findings)]
+        parts = [self._reload(app, waits_for), self._change(app), *together(findings)]
         whys = [part.why for part in parts if part.why]
         if not whys and waits_for and app.wanted.is_on and not app.is_ready:
             whys = [f"waits for {waits_for}"]
@@ -116,13 +116,24 @@ class Diagnoser:
         if reload is None or reload.state is ReloadState.DONE:
             return _NOTHING
         if reload.state is ReloadState.FAILED:
-            pids = {each.pid for each in app.members()}
-            words = last_words(self._relay.last(app.spec.key()), lambda pid: pid not in pids)
-            why = _joined(f"the last reload failed: {reload.message}", words)
+            why = _joined(f"the last reload failed: {reload.message}", self._words_of_others(app))
             return Diagnosis(why, f"what ran before still runs; mend it, then `pidone reload {app.name}`")
         parts = [f"a reload waits for {waits_for}" if waits_for else "a reload is under way"]
         parts += [self._starting(each) for each in app.actual.arriving]
         return Diagnosis(": ".join(filter(None, parts)))
+
+    def _change(self, app: App) -> Diagnosis:
+        """What became of a changed file, if the app is not what that says."""
+        failure = app.wanted.failed_change
+        if not failure:
+            return _NOTHING
+        why = _joined(f"what its file says now was not taken: {failure}", self._words_of_others(app))
+        return Diagnosis(why, "what ran before still runs; mend it, then have the file read again (SIGHUP)")
+
+    def _words_of_others(self, app: App) -> str:
+        """What a successor said last that is not there any more."""
+        pids = {each.pid for each in app.members()}
+        return last_words(self._relay.last(app.spec.key()), lambda pid: pid not in pids)
 
     def _online(self, instance: Instance, usage: Mapping[int, Usage], limit: Bytes | None) -> str:
         parts = []
