@@ -4,7 +4,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from clusters.site import get, node_app, running
+from clusters.site import get, node_app, python_app, running
 
 EVADES = """
 const net = require('net'), http = require('http');
@@ -56,6 +56,45 @@ def test_a_program_that_looks_whether_its_port_is_free(
         assert get(port)
         assert site.count("listen.elsewhere") == 0
         site.run.expect(message="answered", count=4)
+
+
+LOOKS_OF_PYTHON = (
+    "socket.socket().connect_ex(('localhost', PORT)) == 0",
+    "connects(lambda: socket.create_connection(('127.0.0.1', PORT), 60))",
+    "connects(http.client.HTTPConnection('localhost', PORT, timeout=60).connect)",
+)
+PYTHON = """
+import http.client, os, socket, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+PORT = int(os.environ["PORT"])
+def connects(how):
+    try:
+        how()
+    except OSError:
+        return False
+    return True
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"%d" % os.getpid())
+if LOOK:
+    sys.exit("busy")
+server = HTTPServer(("127.0.0.1", PORT), Answer)
+print("answered" if LOOK else "silent", flush=True)
+server.serve_forever()
+"""
+
+
+@pytest.mark.parametrize("look", LOOKS_OF_PYTHON, ids=["connect_ex", "socket", "http"])
+def test_a_python_program_that_looks_whether_its_port_is_free(tmp_path: Path, port: int, look: str) -> None:
+    """The same for Robyn and its like; another service is there for it as ever."""
+    app = python_app("-c", PYTHON.replace("LOOK", look), port=port, exec_mode="cluster")
+    with running(tmp_path, app) as site:
+        assert site.reload()["replaced"] == 2
+        assert int(get(port)) in site.pids()
+        site.run.expect(message="answered", count=4)
+        assert not site.run.find(message="busy")
 
 
 @pytest.mark.parametrize(

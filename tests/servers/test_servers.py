@@ -35,6 +35,8 @@ FAIR = 0.10 if IS_FULL else 0.35
 work to do steers around whom it keeps waiting."""
 COUNTED = 300
 COUNTS = 5
+CLIENTS = 4
+"""Of each kind."""
 PAUSE_S = 0.003
 """Between two requests of one client: they shall meet every moment of a reload, not the machine's limits."""
 LATENCY_REQUESTS = 300
@@ -133,7 +135,7 @@ def evenness(site: Site, port: int, path: str) -> float:
 def under_load(site: Site, server: Server, port: int, path: str, row: Row) -> None:
     """Reloads and scalings under both kinds of clients: nobody is refused, and what is lost is known."""
     kinds = [False, True] if server.keeps else [False]
-    loads = [Load(port, keep_alive=kind, clients=4, path=path, pause=PAUSE_S) for kind in kinds]
+    loads = [Load(port, keep_alive=kind, clients=CLIENTS, path=path, pause=PAUSE_S) for kind in kinds]
     with contextlib.ExitStack() as stack:
         for load in loads:
             stack.enter_context(load)
@@ -224,11 +226,12 @@ def cuts_by_itself(server: Server, folder: Path, port: int, path: str) -> bool:
 
 
 def _cuts_once(server: Server, folder: Path, port: int, path: str) -> bool:
-    load = Load(port, keep_alive=True, clients=4, path=path, pause=PAUSE_S)
+    load = Load(port, keep_alive=True, clients=CLIENTS, path=path, pause=PAUSE_S)
     with alone(server.app(folder, port), port) as run, load:
         load.more(20)
         run.signal(signal.SIGTERM)
-        eventually(lambda: run.process.poll() is not None or load.failures, "its end")
+        # When it is gone every client finds that out: by a cut, or by a port that is closed.
+        eventually(lambda: len(load.failures) >= CLIENTS, "its end")
     return "later" in lost(load.failures)
 
 

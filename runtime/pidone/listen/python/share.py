@@ -72,6 +72,9 @@ class PythonShare:
             if request["do"] == "listen":
                 if self._sockets.has_port(request["port"]):
                     self._on_listening()
+            elif request["do"] == "connect":
+                is_others = self._sockets.has_only_others(request["port"])
+                self._mailbox.reply(sender, json.dumps({"share": is_others}).encode())
             elif request["do"] == "bind":
                 self._bind(request, sender)
         except (ValueError, KeyError, TypeError) as error:

@@ -40,6 +40,9 @@ class PortSource(Protocol):
     def is_held_by_others(self, sockets: "MemberSockets", address: Address) -> bool:
         """Whether another process has this socket already."""
 
+    def has_port(self, port: int) -> bool:
+        """Whether a TCP port is one of the app's."""
+
     def missing(self, sockets: "MemberSockets") -> Address | None:
         """Where the process should serve and does not."""
 
@@ -110,6 +113,10 @@ class MemberSockets:
     def has_port(self, port: int) -> bool:
         """Whether it has been given this TCP port."""
         return any(key.address.kind is Kind.TCP and key.address.port == port for key in self.held)
+
+    def has_only_others(self, port: int) -> bool:
+        """Whether a TCP port is one of the app's, and this process has not been given it."""
+        return not self.has_port(port) and self._ports.has_port(port)
 
     def shared_data(self, key: str, offered: object) -> object:
         """As Sockets.shared_data."""

@@ -19,8 +19,8 @@ from typing import Any
 
 import pidone_drain
 import pidone_environment
+import pidone_free
 import pidone_heartbeat
-import pidone_imports
 import pidone_options
 import pidone_sockets
 import pidone_uvloop
@@ -43,7 +43,7 @@ def install() -> None:
     if "LISTEN_FDS" in os.environ:  # what it is given listens already
         setattr(socket.socket, "getsockopt", getsockopt)  # noqa: B010
     pidone_uvloop.expect(serve)
-    pidone_imports.expect("portend", _share_is_free)
+    pidone_free.install(_is_shared_by_others)
 
 
 def bind(self: socket.socket, address: Any) -> None:
@@ -119,9 +119,13 @@ def getsockopt(self: socket.socket, level: int, option: int, *size: int) -> Any:
     return value
 
 
-def _share_is_free(portend: Any) -> None:
-    """CherryPy looks whether somebody answers on its port before it binds; those are its likes."""
-    portend.free = lambda *_args, **_kwargs: None
+def _is_shared_by_others(port: int) -> bool:
+    try:
+        with _mailbox() as ours:
+            ours.sendto(json.dumps({"do": "connect", "port": port}).encode(), _runtime)
+            return bool(json.loads(ours.recv(4096))["share"])
+    except OSError:  # the runtime is gone
+        return False
 
 
 def _is_tcp(sock: socket.socket) -> bool:
@@ -173,4 +177,5 @@ def _replace(sock: socket.socket, descriptor: int) -> None:
 def _report(port: int) -> None:
     with contextlib.suppress(OSError), _mailbox() as ours:
         ours.sendto(json.dumps({"do": "listen", "port": port}).encode(), _runtime)
+    pidone_free.leave()
     pidone_environment.leave()
