@@ -78,6 +78,10 @@ def test_following_speaks_json_too(shared: Operated) -> None:
         ) as follower:
             assert follower.stdout is not None
             assert key in json.loads(follower.stdout.readline())
+            asks, answers = (
+                Path(f"/proc/{pid}/oom_score_adj").read_text() for pid in (follower.pid, shared.run.pid)
+            )
+            assert int(asks) == 1000 > int(answers), "whoever asks goes first where memory is short"
             follower.kill()
 
 

@@ -34,7 +34,7 @@ def derived(name: str, *lines: str, base: str) -> str:
 
 
 def test_update_of_cpus_is_followed(runtime: str, ecosystem: Ecosystem) -> None:
-    """`docker update --cpus`: more instances, fewer, at least one; not what is pinned."""
+    """`docker update --cpus`, `--cpuset-cpus`: more instances, fewer, at least one; not what is pinned."""
     with Container(runtime, options=[*ecosystem(MAX + PINNED), "--cpus", "1"]) as container:
         container.expect(event="instance.online", app="pinned")
         container.expect(event="instance.online", app="sleeper")
@@ -52,6 +52,10 @@ def test_update_of_cpus_is_followed(runtime: str, ecosystem: Ecosystem) -> None:
             docker("update", "--cpus", "0.3", container.name)
             container.expect(event="host.resize", resource="cpus", now=1)
             eventually(lambda: count("sleeper") == 1, "one instance")
+            docker("update", "--cpus", "2", container.name)
+            eventually(lambda: count("sleeper") == 2, "two again")
+            docker("update", "--cpuset-cpus", str(min(os.sched_getaffinity(0))), container.name)
+            eventually(lambda: count("sleeper") == 1, "one processor to be enough for one")
         assert count("pinned") == 1
         assert first["pid"] not in [each["pid"] for each in container.find(event="instance.exit")]
         assert container.stop() == 0
@@ -73,10 +77,10 @@ def test_memory_that_shrinks_below_an_app_is_told_once(runtime: str, ecosystem: 
         assert container.stop() == 0
 
 
-@pytest.mark.parametrize("name", ["SIGPWR", "SIGRTMIN+3", "SIGINT", "SIGQUIT"])
+@pytest.mark.parametrize("name", ["SIGPWR", "37", "SIGINT", "SIGQUIT"])
 def test_an_inherited_stop_signal_stops_in_order(runtime: str, ecosystem: Ecosystem, name: str) -> None:
-    """`docker stop` sends what the base image says, be it meant for systemd or LXC."""
-    image = derived(f"stop-{name.replace('+', '-').lower()}", f"STOPSIGNAL {name}", base=runtime)
+    """`docker stop` sends what the base image says, be it meant for systemd (37 is SIGRTMIN+3) or LXC."""
+    image = derived(f"stop-{name.lower()}", f"STOPSIGNAL {name}", base=runtime)
     with Container(image, options=ecosystem(TELLTALE)) as container:
         container.expect(message="ready")
         assert container.stop(30) == 0
@@ -98,6 +102,41 @@ def test_a_stop_signal_that_a_terminal_sends_too(runtime: str, ecosystem: Ecosys
     with Container(image, options=ecosystem(meant)) as container:
         container.expect(message="ready")
         assert container.stop(30) == 0
+
+
+def test_the_user_of_the_container_may_be_named(runtime: str, ecosystem: Ecosystem) -> None:
+    """`user: 1234:5678` with `group_add`, and `uid = 1234` in the file: that needs no right."""
+    text = """
+[[apps]]
+name = "a"
+script = "id"
+interpreter = "none"
+args = ["-G"]
+cwd = "/"
+autorestart = false
+uid = 1234
+"""
+    options = [*ecosystem(text), "--user", "1234:5678", "--group-add", "999", "--cap-drop", "ALL"]
+    with Container(runtime, options=options) as container:
+        assert container.wait() == 0
+        container.expect(app="a", stream="stdout", message="5678 999")
+
+
+def test_a_paused_container_goes_on(runtime: str, ecosystem: Ecosystem) -> None:
+    """Nobody is late who could not run, and a limit that has changed meanwhile is followed."""
+    app = SLEEPER + 'max_memory_restart = "80%"\nmemory_interval = "200ms"\n'
+    with Container(
+        runtime, options=[*ecosystem(app), "--memory", "400m", "--memory-swap", "400m"]
+    ) as container:
+        container.expect(event="instance.online")
+        docker("pause", container.name)
+        try:
+            docker("update", "--memory", "300m", "--memory-swap", "300m", container.name)
+        finally:
+            docker("unpause", container.name)
+        container.expect(event="host.resize", resource="memory", now=300 << 20)
+        assert len(container.find(event="instance.start")) == 1
+        assert container.stop() == 0
 
 
 @pytest.mark.parametrize("user", ["4242", "1000670000:0"], ids=["documented", "openshift"])

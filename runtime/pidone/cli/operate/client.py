@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import h11
 
+from pidone.cli.operate.scarcity import give_way
 from pidone.control import peers, socket_file
 from pidone.errors import ControlError
 
@@ -54,6 +55,7 @@ class Client:
     @classmethod
     def find(cls, given: str | None = None, environ: Mapping[str, str] | None = None) -> Self:
         """The runtime at `given`, or the one that can be found. Raises CommandError."""
+        give_way()
         if given is not None:
             return cls(given)
         environ = os.environ if environ is None else environ

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from pidone.cli.operate.scarcity import give_way
 from pidone.cli.registry import INIT_NAMES
 from pidone.control import peers, socket_file
 
@@ -44,6 +45,7 @@ def run(words: Sequence[str]) -> int | None:
 
 def check(given: str | None, *, live: bool, timeout: "Seconds", as_json: bool) -> int:
     """Print what the probe says; the exit code. `given` is the socket, if one is named."""
+    give_way()
     try:
         status, text = _ask(given, "/livez" if live else "/readyz?verbose", timeout)
     except (OSError, ValueError) as error:
