@@ -237,6 +237,22 @@ def test_numbers_of_supervisords_processes_begin_where_it_says(tmp_path: Path) -
     assert apps["b"].args == ("b",)
 
 
+def test_supervisords_names_and_numbers_of_every_kind(tmp_path: Path) -> None:
+    """The name of the group, hexadecimal and signed numbers; a folder for each process is told."""
+    (tmp_path / "supervisord.conf").write_text(
+        "[program:a]\ncommand=serve --of=%(group_name)s/%(program_name)s %(process_num)x %(process_num)+03d"
+        " %(process_num)d%(process_num)s\nnumprocs=2\ndirectory=/srv/%(process_num)02d\n"
+        "[program:b]\ncommand=serve %(group_name)s\n[group:g]\nprograms=a\n"
+    )
+    apps = made(tmp_path)
+    number = "$NODE_APP_INSTANCE"
+    numbers = f"$(printf %x {number}) $(printf %+03d {number}) {number}{number}"
+    assert apps["a"].script == f"serve --of=g/a {numbers}"
+    assert apps["a"].cwd == str(tmp_path)
+    assert apps["b"].args == ("b",)
+    assert "%(process_num) of directory" in (tmp_path / "ecosystem.toml").read_text()
+
+
 @pytest.mark.parametrize("name", ["ecosystem.toml", "ecosystem.config.js"])
 def test_nothing_is_overwritten(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Unless it is asked for."""

@@ -35,6 +35,8 @@ _HANDLED: Final = frozenset(
     )
 )  # fmt: skip
 _INSTANCE: Final = "$NODE_APP_INSTANCE"
+_ALIKE: Final = ("directory", "user")
+"""What all instances of an app have in common."""
 _COUNTED: Final = r"(\d+)(?:\$\(printf %0(\d+)d \$NODE_APP_INSTANCE\)|\$NODE_APP_INSTANCE())"
 
 
@@ -49,8 +51,9 @@ def from_supervisord(path: Path) -> Tables:
     for section in names:
         name = section.removeprefix(_PROGRAM).strip()
         count = parser[section].get("numprocs", "1")
-        program = {key: _expanded(value, name, count) for key, value in parser[section].items()}
-        shared = _variables(_expanded(everywhere, name))
+        known = {"program_name": name, "group_name": namespaces.get(name, name), "numprocs": count}
+        program = {key: _expanded(value, known) for key, value in parser[section].items()}
+        shared = _variables(_expanded(everywhere, known))
         app = _app(name, program, shared)
         if name in namespaces:
             app["namespace"] = namespaces[name]
@@ -59,7 +62,8 @@ def from_supervisord(path: Path) -> Tables:
             key for key, value in _variables(program.get("environment", "")).items() if _INSTANCE in value
         }
         lost = (f"{key} of environment" for key in sorted(counted - {app.get("increment_var")}))
-        left_out.append((*(key for key in program if key not in _HANDLED), *lost))
+        alike = (f"%(process_num) of {key}" for key in _ALIKE if _INSTANCE in program.get(key, ""))
+        left_out.append((*(key for key in program if key not in _HANDLED), *lost, *alike))
     others = [each for each in parser.sections() if each.partition(":")[0] in _NOT_RUN]
     remarks: tuple[str, ...] = (
         (f"Left out, because it has no meaning here: {', '.join(others)}.",) if others else ()
@@ -91,26 +95,29 @@ def _namespaces(parser: RawConfigParser) -> Mapping[str, str]:
     }
 
 
-def _expanded(value: str, name: str, count: str = "1") -> str:
+def _expanded(value: str, known: Mapping[str, str]) -> str:
     """Its `%(...)s` in our words. `here` is the file's folder, where a relative cwd starts as well."""
     value = re.sub(r"%\(ENV_(\w+)\)[sd]", r"%{\1}", escape(value))
-    value = re.sub(r"%\((program_name|group_name)\)[sd]", lambda _: name, value)
-    value = re.sub(r"%\(process_num\)(0\d+)?\d*[sd]", _number, value)
-    value = re.sub(r"%\(numprocs\)[sd]", count, value.replace("%(here)s", "."))
+    value = re.sub(rf"%\(({'|'.join(known)})\)[sd]", lambda found: known[found[1]], value)
+    value = re.sub(r"%\(process_num\)([-+ #]*)(0\d+)?(\d*)([sdixXo])", _number, value)
+    value = value.replace("%(here)s", ".")
     value = value.replace("%(host_node_name)s", "%{HOSTNAME:-localhost}")
     return value.replace("%{", "${").replace("%%", "%")
 
 
 def _number(found: re.Match[str]) -> str:
     """The number of the instance, as the shell writes it."""
-    return f"$(printf %{found[1]}d {_INSTANCE})" if found[1] else _INSTANCE
+    flags, padding, width, kind = found.groups(default="")
+    if not padding and kind in "sdi" and "+" not in flags:  # blanks around it are nothing to a shell
+        return _INSTANCE
+    return f"$(printf %{flags}{padding}{width}{kind.replace('s', 'd')} {_INSTANCE})"
 
 
 def _app(name: str, program: Mapping[str, str], shared: Mapping[str, str]) -> dict[str, Any]:
     start = program.get("numprocs_start", "0").strip()
     first = int(start) if start.isdecimal() else 0
     app: dict[str, Any] = {"name": name, **_command(program.get("command", ""), first)}
-    if "directory" in program:
+    if "directory" in program and _INSTANCE not in program["directory"]:
         app["cwd"] = program["directory"]
     if variables := {**shared, **_variables(program.get("environment", ""))}:
         app["env"] = _plain(variables)
