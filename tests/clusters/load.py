@@ -10,6 +10,10 @@ from typing import Self
 
 from harness import DEADLINE_S, eventually
 
+_SILENT_S = 1.0
+"""A drain lets go of clients that say nothing for 2 s (docs/clusters.md). One of ours that got no processor
+for about as long between connect and request has no claim to an answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -79,19 +83,21 @@ class Load:
 
     async def _work(self) -> None:
         while not self._stop:
-            phase = "connect"
+            phase, began = "connect", time.monotonic()
+            silent_s = 0.0
             try:
                 reader, writer = await asyncio.open_connection(
                     "127.0.0.1", self._port, local_addr=self._source
                 )
-                phase = "first"
+                phase, silent_s = "first", time.monotonic() - began
                 try:
                     while await self._ask(reader, writer) and not self._stop:
                         phase = "later"
                 finally:
                     writer.close()
             except (OSError, asyncio.IncompleteReadError, ValueError) as error:
-                self.failures.append(Failure(phase, repr(error)))
+                if phase != "first" or silent_s < _SILENT_S:
+                    self.failures.append(Failure(phase, f"{error!r}, silent for {silent_s:.3f} s"))
 
     async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """One request; whether the connection may be used again. Raises for anything but a whole 200."""

@@ -273,3 +273,16 @@ def test_an_app_that_listens_and_was_not_asked_is_told_so() -> None:
     by_path = only(verdicts.of_nobody_asked([], ["/run/app.sock"]))
     assert "no TCP port, /run/app.sock was not asked" in by_path.what
     assert by_path.level is Level.WARNING
+
+
+def test_clients_that_take_their_time_make_no_app_slow() -> None:
+    """An upload in small pieces takes as long as its client."""
+    slow = [
+        ended(2.5, Saw.ANSWERED, each).but(client=client)
+        for each, client in enumerate(("upload", "download"))
+    ]
+    seen = tally([*slow, ended(0.01, Saw.ANSWERED, 9)])
+    assert seen.requests == 3
+    assert seen.slowest == pytest.approx(0.01)
+    assert seen.p99 == pytest.approx(0.01)
+    assert verdicts.of_start(Seen(tally=seen), {}) == []

@@ -44,6 +44,8 @@ _MUCH_LATER: Final[Seconds] = 1.0
 _NO_TIME: Final[Seconds] = 0.1
 _QUICKEST: Final = 0.1
 """Share of the answers that tells how quick an app can be, whoever it has to wait for otherwise."""
+_PACED: Final = ("upload", "download")
+"""Clients that take their time themselves: how long they take says nothing of the app."""
 _LOST: Final = (Saw.RESET, Saw.DROPPED)
 FAILURES: Final = (Saw.ERROR, Saw.REFUSED, Saw.RESET, Saw.CUT, Saw.GARBLED, Saw.TIMEOUT)
 
@@ -116,7 +118,11 @@ def quickest(answers: Iterable[Answer]) -> "dict[tuple[str, str], Seconds]":
 def tally(answers: Iterable[Answer], at_once: Callable[[Answer], bool] = ended_at_once) -> Tally:
     """Count them; `at_once` tells which of those that were lost may never have been read."""
     chosen = list(answers)
-    times = sorted(answer.ended - answer.began for answer in chosen if answer.saw is Saw.ANSWERED)
+    times = sorted(
+        answer.ended - answer.began
+        for answer in chosen
+        if answer.saw is Saw.ANSWERED and answer.client not in _PACED
+    )
     refused = [answer.ended for answer in chosen if answer.saw is Saw.REFUSED]
     return Tally(
         requests=len(chosen),
