@@ -64,7 +64,7 @@ function watchCharts(key, parts, open) {
 }
 function chart(parent, name) {
   const key = parent.dataset.key, title = name === "cpu" ? "CPU" : "memory", colour = variable => getComputedStyle(document.body).getPropertyValue(variable).trim();
-  const text = value => value === null || value === undefined ? "nothing ran" : name === "cpu" ? `${Math.round(value * 10) / 10}%` : size(value);
+  const text = value => value === null || value === undefined ? "nothing there" : name === "cpu" ? `${Math.round(value * 10) / 10}%` : size(value);
   const head = make("p", { className: name === "cpu" ? "c" : "m" }), tip = make("div", { className: "tip", hidden: true });
   const root = make("div", { className: "chart", tabIndex: 0 }, head, tip);
   root.setAttribute("role", "img");
@@ -120,7 +120,7 @@ function chart(parent, name) {
     plot.setData(data);
     const isEmpty = !most && !data[1].some(value => value !== null);
     root.classList.toggle("empty", isEmpty);
-    put(head, `${title}: ${isEmpty ? "nothing ran in the last hour"
+    put(head, `${title}: ${isEmpty ? "nothing to show for the last hour"
       : `${text(now)} now, at most ${text(most)}`}${limit() ? `, limit ${size(limit())}` : ""}`);
     root.ariaLabel = `${tiles.get(key)?.fold.textContent ?? key}: ${head.textContent}, last hour`;
   };
