@@ -283,6 +283,34 @@ def test_root_takes_its_name_back_from_whatever_holds_it(public: Path) -> None:
         socket_file.bind(str(path), {})
 
 
+def test_who_may_remove_the_socket_affects_neither_the_apps_nor_their_stop(public: Path) -> None:
+    """In a folder that all may write to and that is not sticky: he can take the name, and nothing else."""
+    public.chmod(0o777)
+    path = public / "control.sock"
+    (public / "ecosystem.toml").write_text(
+        """
+[[apps]]
+name = "api"
+script = "/bin/sh"
+args = ["-c", "trap 'echo heard TERM; exit 0' TERM; echo up; while :; do sleep 0.1; done"]
+"""
+    )
+    env = {"PIDONE_SOCKET": str(path)}
+    with Running([PIDONE, str(public / "ecosystem.toml")], env=env) as run:
+        run.expect(event="control.listening")
+        run.expect(message="up")
+        subprocess.run(as_user(STRANGER, "rm", str(path)), check=True)
+        gone = command("ls", env=env)
+        assert (gone.returncode != 0, str(path) in gone.stderr) == (True, True), gone
+        with liar(path) as heard:
+            assert command("ls", env=env).returncode == 77
+            assert heard.read_bytes() == b""
+            run.process.terminate()
+            assert run.expect(event="runtime.exit")["code"] == 0
+        run.expect(message="heard TERM")
+        assert path.is_socket(), "what a stranger has put there is his"
+
+
 def test_a_stranger_who_holds_the_lock_holds_nobody_up(tmp_path: Path) -> None:
     """It is only there for runtimes that start at the same moment."""
     folder = os.open(tmp_path, os.O_RDONLY)
