@@ -27,8 +27,10 @@ def read_file(path: Path, limit: int) -> bytes:
             raise IsADirectoryError(0, "is a directory")
         if stat.S_ISREG(mode):
             with open(descriptor, "rb", closefd=False) as file:
-                return file.read(limit)
-        if not stat.S_ISFIFO(mode) and not stat.S_ISCHR(mode):
+                data = file.read(limit)
+            if data is not None:
+                return data  # else it only looks like a file, as /proc/kmsg does, and has nothing yet
+        elif not stat.S_ISFIFO(mode) and not stat.S_ISCHR(mode):
             raise OSError(0, "is not a file that can be read")
         return _read_slowly(descriptor, limit)
     finally:

@@ -249,6 +249,8 @@ def _read_regular(path: str, limit: int) -> bytes:
             raise OSError(errno.EINVAL, "not a regular file")
         with open(descriptor, "rb", closefd=False) as file:
             data = file.read(limit + 1)
+        if data is None:  # it only looks like a file, as /proc/kmsg does, and has nothing yet
+            raise BlockingIOError(errno.EAGAIN, "resource temporarily unavailable")
     finally:
         close(descriptor)
     if len(data) > limit:
