@@ -15,7 +15,8 @@ ln -sfn "/usr/include/$(gcc -print-multiarch)/asm" inc/asm
 # musl-gcc answers --print-multiarch with glibc's, which configure takes for a contradiction.
 printf '#!/bin/sh\ncase "$1" in --print-multiarch) exit;; esac\nexec musl-gcc -idirafter %s "$@"\n' "$work/inc" >cc
 chmod +x cc
-export CC="$work/cc"
+# This machine's packages are glibc's; pkg-config would offer their libraries, whose headers are not there.
+export CC="$work/cc" PKG_CONFIG_LIBDIR="$work/none"
 cd zlib-*/
 CFLAGS='-O2 -fPIC' ./configure --static --prefix="$work/dep"
 make install
