@@ -160,6 +160,13 @@ def test_typescript_by_a_package_of_the_project(read_files: Reader, tmp_path: Pa
     assert read_files(files).apps == ({"name": "from-types", "script": "a.js"},)
 
 
+def test_typescript_with_an_error(read_files: Reader, only: Callable[[str], str]) -> None:
+    """It is not that nothing could read it."""
+    with pytest.raises(ConfigError, match=r"ecosystem.config.ts is wrong as TypeScript: \w+") as raised:
+        read_files({"ecosystem.config.ts": TYPESCRIPT + "const a = {b: ["}, env={"PATH": only("node@22")})
+    assert "takes its types away" not in str(raised.value)
+
+
 def test_typescript_without_anything_for_it(read_files: Reader, without_node: dict[str, str]) -> None:
     """It is said what would do."""
     with pytest.raises(ConfigError, match="nothing here takes its types away"):

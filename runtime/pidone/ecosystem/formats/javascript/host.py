@@ -15,6 +15,7 @@ from typing import Any, Final
 from pidone.descriptors import close
 from pidone.ecosystem.formats.javascript.modules import package_json, resolve
 from pidone.ecosystem.formats.source import MAX_SOURCE_BYTES
+from pidone.errors import ConfigError
 from pidone.record import Record
 
 MAX_READ_BYTES: Final = 4 << 20
@@ -128,9 +129,10 @@ class Host:
 
             try:
                 text = typescript.without_types(text, path, self._env)
-            except typescript.NoStripperError as error:
-                if program := typescript.evaluator(self._env):
-                    self.lacking, self.program = "is TypeScript", program
+            except ConfigError as error:
+                if isinstance(error, typescript.NoStripperError):
+                    self.program = typescript.evaluator(self._env)
+                    self.lacking = "is TypeScript" if self.program else self.lacking
                 return {"error": str(error)}
         if path.endswith(".json") and path not in self._given:
             return {"kind": "json", "text": text}

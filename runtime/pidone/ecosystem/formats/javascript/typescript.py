@@ -17,6 +17,7 @@ _BY_NODE: Final = """
 const text = require('fs').readFileSync(0, 'utf8');
 const own = require('module').createRequire(process.argv[1]);
 const { stripTypeScriptTypes: strip } = require('module');
+let wrong;
 for (const stripped of [
   () => strip && strip(text),
   () => strip && strip(text, { mode: 'transform' }),
@@ -25,11 +26,17 @@ for (const stripped of [
   () => own('sucrase').transform(text, { transforms: ['typescript'] }).code,
 ]) {
   let code;
-  try { code = stripped(); } catch { continue; }
-  if (code) { process.stdout.write(code); process.exitCode = 0; break; }
+  try { code = stripped(); } catch (error) {
+    if (error.code === 'ERR_INVALID_TYPESCRIPT_SYNTAX') wrong = error.message;
+    continue;
+  }
+  if (code) { process.stdout.write(code); process.exitCode = 0; wrong = undefined; break; }
   process.exitCode = 1;
 }
+if (wrong) { process.stdout.write(wrong); process.exitCode = 9; }
 """
+_WRONG: Final = 9
+"""Exit code of what finds the file wrong; its output says why."""
 _BY_BUN: Final = (
     "process.stdout.write(new Bun.Transpiler({loader: 'ts'}).transformSync(await Bun.stdin.text()))"
 )
@@ -40,11 +47,15 @@ class NoStripperError(ConfigError):
 
 
 def without_types(text: str, path: str, env: Mapping[str, str]) -> str:
-    """The JavaScript of a TypeScript file. Raises NoStripperError."""
+    """The JavaScript of a TypeScript file. Raises NoStripperError, or ConfigError for what is wrong in it."""
     for program, *arguments in (("node", "--no-warnings", "-e", _BY_NODE, path), ("bun", "-e", _BY_BUN)):
         executable = shutil.which(program, path=env.get("PATH", os.defpath))
-        if executable and (code := _run([executable, *arguments], text, env)):
-            return code
+        done = _run([executable, *arguments], text, env) if executable else None
+        if done is not None and done.returncode == 0 and done.stdout:
+            return done.stdout
+        if done is not None and done.returncode == _WRONG:
+            why = " ".join(done.stdout.split())
+            raise ConfigError(f"{os.path.basename(path)} is wrong as TypeScript: {why}")
     raise NoStripperError(
         f"{os.path.basename(path)} is TypeScript, and nothing here takes its types away: Node from 22.6 on"
         " does, and bun, deno, and the packages typescript, esbuild and sucrase"
@@ -65,10 +76,10 @@ def reads_types(program: str) -> tuple[str, ...] | None:
     return (*flags, "--experimental-detect-module") if flags else None
 
 
-def _run(command: list[str], text: str, env: Mapping[str, str]) -> str:
+def _run(command: list[str], text: str, env: Mapping[str, str]) -> "subprocess.CompletedProcess[str] | None":
     allow_a_process()
     try:
-        done = subprocess.run(
+        return subprocess.run(
             command,
             input=text,
             capture_output=True,
@@ -79,5 +90,4 @@ def _run(command: list[str], text: str, env: Mapping[str, str]) -> str:
             preexec_fn=allow_memory,
         )
     except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout if done.returncode == 0 else ""
+        return None
