@@ -279,7 +279,7 @@ def test_the_short_list_and_lines(both: Any) -> None:
         names = [line.partition(" : ")[0] for line in short.split("\n\n")[0].splitlines()[1:]]
         assert (names[0], names[-1], len(names)) == ("namespace", "PID file", 12)
         told = run.pm2("logs", "a", "--nostream", "--lines", "2", "--err")
-        assert re.findall(r"^\S+ +\| (\w+)", told, re.MULTILINE) == ["bad", "bad"]
+        assert re.findall(r"^0\|a {8}\| (\w+)", told, re.MULTILINE) == ["bad", "bad"]
         told = run.pm2("logs", "a", "--nostream", "--lines", "3", "--out", "--raw")
         assert re.findall(r"^(\w+) \d+$", told, re.MULTILINE) == ["SEEN"] * 3
         followed = {

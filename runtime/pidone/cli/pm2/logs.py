@@ -12,6 +12,8 @@ from pidone.cli.operate.patterns import expand
 from pidone.logs.escape import printable
 
 _LINES: Final = 15
+_PADDING: Final = 10
+"""How wide PM2 makes `id|name` of lines that are there already."""
 _STAMP: Final = "YYYY-MM-DD-HH:mm:ss"
 _VALUED: Final = ("--lines", "--timestamp", "--highlight")
 _PLAIN: Final = ("--raw", "--json", "--format")
@@ -56,13 +58,14 @@ def logs(runtime: Client, words: Sequence[str]) -> int:
         query["app"] = ",".join(
             f"{app['namespace']}/{app['name']}" for apps in found.values() for app in apps
         )
-    shape = _shape(options, processes)
     if not processes:
         return 0
+    shape = _shape(options, processes, _PADDING)
     records = runtime.get("api", "logs", lines="10000", events="0", **query)["records"]
     for shown in _last(filter(None, map(shape, records)), count):
         _print(shown, options)
     if "--nostream" not in options:
+        shape = _shape(options, processes, max(len(f"{each.id}|{each.name}") for each in processes.values()))
         for event, record in runtime.stream("api", "logs", follow="1", lines="0", **query):
             if event == "lost":
                 raise CommandError("too slow: some records were lost")
@@ -107,13 +110,13 @@ def _print(line: _Shown, options: Mapping[str, str]) -> None:
 
 
 def _shape(
-    options: Mapping[str, str], processes: Mapping[tuple[str, int], _Process]
+    options: Mapping[str, str], processes: Mapping[tuple[str, int], _Process], width: int
 ) -> Callable[[str], _Shown | None]:
-    """How a record is shown; None for what was not asked for."""
+    """How a record is shown, `id|name` at least so wide; None for what was not asked for."""
     wanted = {"--out": "stdout", "--err": "stderr"}
     streams = {stream for option, stream in wanted.items() if option in options} or {"stdout", "stderr"}
     is_json = "--json" in options and "--raw" not in options
-    text_of = _text_maker(options, processes)
+    text_of = _text_maker(options, width)
 
     def shown(record: str) -> _Shown | None:
         fields = json.loads(record)
@@ -129,11 +132,8 @@ def _shape(
     return shown
 
 
-def _text_maker(
-    options: Mapping[str, str], processes: Mapping[tuple[str, int], _Process]
-) -> Callable[[Mapping[str, Any], _Process, str], str]:
+def _text_maker(options: Mapping[str, str], width: int) -> Callable[[Mapping[str, Any], _Process, str], str]:
     shape = next((option for option in _PLAIN if option in options), "")
-    width = max((len(f"{each.id}|{each.name}") for each in processes.values()), default=0)
     pattern = options.get("--timestamp") or _STAMP
 
     def text_of(fields: Mapping[str, Any], process: _Process, message: str) -> str:
