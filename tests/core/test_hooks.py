@@ -53,6 +53,26 @@ def test_ends_that_nobody_asked_for(tmp_path: Path) -> None:
         assert sorted(told(run)) == [f"on_exit {end}", f"on_exit {end}", f"on_give_up {end}"]
 
 
+def test_a_hook_of_the_last_end_has_its_own_time(tmp_path: Path) -> None:
+    """However short a stop of the apps would be: what it does may be what the container was started for."""
+    hook = {"command": ["/bin/sh", "-c", "sleep 3; echo told"], "timeout": "60s"}
+    app = shell("a", "echo work", hooks={"on_exit": hook}, autorestart=False, kill_timeout="100ms")
+    with pidone(ecosystem(tmp_path, app)) as run:
+        assert run.wait() == 0
+        assert "told" in told(run)
+        assert not run.find(event="runtime.deadline")
+
+
+def test_a_signal_limits_a_hook_of_the_last_end(tmp_path: Path) -> None:
+    """Whoever sends it kills everybody after the time that a stop takes."""
+    hook = {"command": ["/bin/sleep", "1000"], "timeout": "1h"}
+    app = shell("a", "echo work", hooks={"on_exit": hook}, autorestart=False, kill_timeout="100ms")
+    with pidone(ecosystem(tmp_path, app)) as run:
+        run.expect(event="runtime.stop", reason="completed")
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 124
+
+
 def test_a_failing_pre_start_calls_off_a_replacement(tmp_path: Path) -> None:
     """The old instance serves on, so nobody is told that the app was given up."""
     started, mended = tmp_path / "started", tmp_path / "mended"

@@ -157,6 +157,11 @@ def directed() -> dict[str, History]:
             files=[[_app("db", watch=(".",), autostart=False), _app("web")]],
             probe=2,
         ),
+        "the last app is deleted, and the end of its hook is heard late": _history(
+            (5.0, "verb", "delete", "db"),
+            (0.1, "hold", 1.0),
+            files=[[_app("db", hooks={"post_stop": Hook(command=("/bin/post_stop",))})]],
+        ),
         "one slot is stopped, and the other waits for what gave up": _history(
             (2.0, "file", 1),
             (0.0, "verb", "stop", "api"),

@@ -194,6 +194,10 @@ class Features:
             return True
         return finish_hooks()
 
+    def busy_for(self) -> Seconds:
+        """How long the hooks that run may take."""
+        return 0.0 if self._hooks is None else self._hooks.busy_for()
+
     def hurry(self) -> None:
         """Kill the hooks that run."""
         if self._hooks is not None:

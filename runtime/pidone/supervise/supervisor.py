@@ -175,6 +175,10 @@ class Supervisor:
         elif self.phase is not Phase.DONE and not was_told:
             # Nobody asked before: the stop that is under way has another reason, and goes on in its order.
             self._log("info", "runtime.stop", f"received {name}: a stop is under way", reason="signal")
+            if self.phase is Phase.RESTING and self._deadline is not None:
+                self._deadline.cancel()
+                limit = stop_time(self.runtime, (), 0.0)
+                self._deadline = self._world.deadlines.call_later(limit, self._out_of_time)
         elif self.phase is not Phase.DONE:
             again = f"received {name} again: not waiting any longer"
             self._log("warning", "runtime.hurry", again)
@@ -353,6 +357,12 @@ class Supervisor:
                 app.stop()
 
     def _out_of_time(self) -> None:
+        if self.phase is Phase.RESTING and not self._was_told and self.runtime.shutdown_timeout is None:
+            # Nobody has sent a signal, who would kill us: a hook that tells of the last end has its own time.
+            left = self._world.lifecycle.busy_for()
+            if left > 0:
+                self._deadline = self._world.deadlines.call_later(left, self._out_of_time)
+                return
         up = [app for app in self.apps.values() if not app.is_down]
         if self.phase is Phase.STOPPING and not up and not self._makes_last_stand:
             # The last one has just been buried: what remains is to come to rest.

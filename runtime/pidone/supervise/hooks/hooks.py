@@ -7,7 +7,7 @@ before the first app, `post_stop` after the last), and `on_exit` and `on_give_up
 from collections.abc import Callable, Mapping
 
 from pidone.contracts import Clock, InstanceId, LogSink
-from pidone.ecosystem.spec import AppSpec, Hook, RuntimeSpec
+from pidone.ecosystem.spec import AppSpec, Hook, RuntimeSpec, Seconds
 from pidone.init.reaper import Reaper
 from pidone.supervise.hooks.launcher import AppHookLauncher
 from pidone.supervise.hooks.run import HookEvent, HookPoint, HookResult, HookRun, HookRunner, Outcome
@@ -92,6 +92,10 @@ class Hooks:
             self._when_idle = last
             return True
         return self._run_whole(event, then)
+
+    def busy_for(self) -> Seconds:
+        """Until the last of those that run has ended, or has been killed."""
+        return max((run.time_left for run in self._runs), default=0.0)
 
     def cancel_all(self) -> None:
         """No time is left, for hooks that have not begun either."""

@@ -124,7 +124,14 @@ class HookRun:
         self._verdict: Outcome | None = None
         """Why the running process is being killed."""
         self.is_over = False
+        self._ends: Seconds = 0.0
+        """When the running process has had its time, and has been killed."""
         self._start()
+
+    @property
+    def time_left(self) -> Seconds:
+        """How long the running process may take."""
+        return max(0.0, self._ends - self._clock.time())
 
     def cancel(self) -> None:
         """Stop wins: kill what runs. `done` hears CANCELLED once it has ended."""
@@ -145,6 +152,7 @@ class HookRun:
             self._finish_soon(Outcome.FAILED, f"{self._what(hook)} cannot be started: {error}")
             return
         self._timer = self._clock.call_later(hook.timeout, self._expire)
+        self._ends = self._clock.time() + hook.timeout + KILL_AFTER
 
     def _expire(self) -> None:
         self._verdict = Outcome.TIMEOUT

@@ -7,6 +7,7 @@ none of them.
 from collections.abc import Callable
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
+from pidone.ecosystem.spec import Seconds
 from pidone.init.reaper import ExitStatus
 from pidone.record import Record
 
@@ -72,6 +73,9 @@ class Lifecycle(Protocol[AppT_contra, InstanceT_contra]):
     def whole_rests(self, code: int, reason: str, then: Callable[[], None]) -> bool:
         """All apps are down, and the runtime would end. False lets it, else `then` does, once."""
 
+    def busy_for(self) -> Seconds:
+        """How long what still goes on may take at most."""
+
     def hurry(self) -> None:
         """No time is left: end what still goes on."""
 
@@ -103,5 +107,8 @@ class NoLifecycle:
 
     def whole_rests(self, code: int, reason: str, then: Callable[[], None]) -> bool:  # noqa: ARG002 (as in the protocol)
         return False
+
+    def busy_for(self) -> Seconds:
+        return 0.0
 
     def hurry(self) -> None: ...
