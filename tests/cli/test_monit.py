@@ -198,6 +198,17 @@ def test_actions_ask_and_tell(tmp_path: Path) -> None:
         terminal.until("no answer")  # a runtime ends with its last app
 
 
+def test_a_long_name_leaves_room_for_the_cause(tmp_path: Path) -> None:
+    """And keeps its end, which says which instance it is."""
+    app = BROKEN.partition("[[apps]]\nname = '日".replace("'", '"'))[0] + "instances = 2\n"
+    ecosystem = app.replace('"worker"', f'"{"w" * 200}"') + SLEEPER
+    with operated(tmp_path, ecosystem, ready=False) as it, monit(it.socket) as terminal:
+        said = terminal.until("NOT READY +w+…wwww errored: (.|\n)*cannot reach")
+        assert re.search(r" w+…w*:0 +errored.*\n +w+…w*:1 +errored", said)
+        terminal.press("jd")
+        terminal.until(r"details of w(.|\n)*\nw+…w*:0 +errored  restarts")
+
+
 def test_errors_have_a_line_of_their_own(tmp_path: Path) -> None:
     """What the runtime refuses is told in its words."""
     with (

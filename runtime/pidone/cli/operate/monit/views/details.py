@@ -55,7 +55,7 @@ def _now(row: Row) -> list[Line]:
     for each in row.instances:
         name = row.app["name"] if row.app["scale"] == 1 else f"{row.app['name']}:{each['index']}"
         tone = "good" if each["state"] in ("online", "completed") else "bad" if each["last_exit"] else "wait"
-        line: Line = [("bold", widths.pad(name, _NAME) + " "), (tone, each["state"])]
+        line: Line = [("bold", widths.pad(widths.middle(name, _NAME), _NAME) + " "), (tone, each["state"])]
         line.append(("dim", f"  restarts {each['restarts']} of {row.app['max_restarts']}"))
         if each["pid"]:
             line.append(("dim", f"  pid {each['pid']} up {table.duration(each['uptime_s'])}"))

@@ -16,6 +16,8 @@ _MOST_LINES: Final = 3
 _ROWS_A_LINE: Final = 6
 """Of the screen, for each line of the reason."""
 _NARROW: Final = 60
+_LEAST_NAME: Final = 20
+"""Columns of an app's name, at least, where there is something to be said of it."""
 
 
 def lines(state: Screen) -> list[Line]:
@@ -76,10 +78,14 @@ def _readiness(state: Screen) -> tuple[str, str, str]:
         more = f" (and {len(warned) - 1} more)" if len(warned) > 1 else ""
         return sign, style, warned[0] + more if warned else ""
     worst = bad[0]
-    name = f"{worst.app['name']} {worst.state}"
-    text = name + (f": {why}" if (why := rows.why(worst)) else "")
+    most = max(_LEAST_NAME, state.width // 3)  # the cause has to have room
+    text = f"{widths.middle(worst.app['name'], most)} {worst.state}"
+    text += f": {why}" if (why := rows.why(worst)) else ""
     text += f" -> {worst.app['advice']}" if worst.app["advice"] else ""
-    others = [*(row.app["name"] for row in bad[1:]), *(each["event"] for each in overview["warnings"])]
+    others = [
+        *(widths.middle(row.app["name"], most) for row in bad[1:]),
+        *(each["event"] for each in overview["warnings"]),
+    ]
     named = ", ".join(others[:_NAMED]) + (", …" if len(others) > _NAMED else "")
     return sign, style, f"{text} (and {len(others)} more: {named})" if others else text
 
