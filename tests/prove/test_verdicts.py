@@ -286,3 +286,13 @@ def test_clients_that_take_their_time_make_no_app_slow() -> None:
     assert seen.slowest == pytest.approx(0.01)
     assert seen.p99 == pytest.approx(0.01)
     assert verdicts.of_start(Seen(tally=seen), {}) == []
+
+
+def test_what_is_lost_by_a_kill_is_no_habit_of_its_own() -> None:
+    """Neither a hang-up nor a cut: it does not end at its signal."""
+    seen = Seen(
+        tally=tally([ended(0.001, Saw.RESET, 1), ended(0.9, Saw.RESET, 2), ended(0.0, Saw.DROPPED, 3)]),
+        killed=(Killed(signal=TERM, after=3.0, family=(member(port=80),)),),
+    )
+    for found in (verdicts.of_replacement(seen), verdicts.of_stop(seen, 3.1, 0, "")):
+        assert "it hears SIGTERM and goes on" in only(found).what

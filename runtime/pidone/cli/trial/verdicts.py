@@ -54,7 +54,7 @@ def of_replacement(seen: Seen, known: Known = NOTHING_KNOWN) -> list[Finding]:
         found.append(reasons.refused(seen))
     told = f"a new process was called ready (by {seen.ready_by or 'a guess'})"
     found += reasons.errors(seen.tally, told, known)
-    if seen.crashes:
+    if seen.crashes or seen.killed:  # what clients lost by it is no reason of its own
         return found
     return [
         *found,
@@ -128,7 +128,7 @@ def of_broken(seen: Seen, recovered: str, known: Known = NOTHING_KNOWN) -> list[
 def of_stop(seen: Seen, took: Seconds, code: int, said: str, known: Known = NOTHING_KNOWN) -> list[Finding]:
     """SIGTERM of the whole; the tally is of what was in progress then."""
     found = [*reasons.crashed(seen), *reasons.not_stopped(seen)]
-    if not seen.crashes:
+    if not seen.crashes and not seen.killed:
         found += reasons.lost(seen.tally, "it ended", known)
     found += reasons.while_it_ends(seen.tally)
     if seen.tally[Saw.TIMEOUT] and Saw.TIMEOUT not in known.by_itself:
