@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from clusters.site import node_app, running
+from clusters.site import node_app, python_app, running
 
 WORKER = """
 require('net').connect(+process.env.PORT, '127.0.0.1').on('error', () => {});
@@ -63,4 +63,16 @@ def test_a_worker_that_computes_from_the_start(tmp_path: Path, node: str, port: 
     app = node_app(node, port, script=script(tmp_path, BUSY), instances=1)
     with running(tmp_path, app) as site:
         assert site.run.expect(event="instance.online")["by"] == "no server"
+        assert site.count("instance.not_ready") == 0
+
+
+def test_a_known_worker_of_python(tmp_path: Path, port: int) -> None:
+    """Nobody waits for a worker of Celery and its like to listen, and nobody is warned."""
+    file = tmp_path / "dramatiq"
+    file.write_text("import time\nprint('works', flush=True)\ntime.sleep(1000)\n")
+    app = python_app(
+        str(file), "app", port=port, exec_mode="cluster", ready_delay="300ms", listen_timeout="1h"
+    )
+    with running(tmp_path, app) as site:
+        assert site.reload()["replaced"] == 2
         assert site.count("instance.not_ready") == 0

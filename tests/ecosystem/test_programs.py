@@ -10,6 +10,7 @@ import pytest
 from ecosystem.documents import options, read
 
 from pidone.ecosystem.load import from_command
+from pidone.ecosystem.programs.working import never_listens
 from pidone.ecosystem.spec import AppSpec, ExecMode
 from pidone.errors import ConfigError
 from pidone.signames import signal_name
@@ -496,3 +497,26 @@ def test_the_real_path_is_searched() -> None:
     app = from_command(["sh", "-c", "true"], options(must_exist=True, environ=dict(os.environ))).apps[0]
     assert Path(app.argv[0]).name == "sh"
     assert app.argv[1:] == ("-c", "true")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("celery -A app worker -c 2", True),
+        ("python3 -m celery -A app beat", True),
+        ("celery -A app flower", False),
+        ("/venv/bin/dramatiq app", True),
+        ("python /venv/bin/huey_consumer.py app.huey", True),
+        ("rq worker --url redis://localhost", True),
+        ("rq info", False),
+        ("python manage.py rqworker default", True),
+        ("python manage.py runserver", False),
+        ("bundle exec sidekiq -q default", True),
+        ("php artisan queue:work", True),
+        ("php artisan serve", False),
+        ("gunicorn app:celery", False),
+    ],
+)
+def test_workers_of_a_queue(line: str, *, expected: bool) -> None:
+    """Known ones are told from what the same programs serve."""
+    assert never_listens(line.split()) is expected

@@ -97,6 +97,7 @@ class Assembly:
                 ipc=self._ipc,
                 kernel=self._kernel,
                 listens_aloud=needs.is_cluster_worker(app) or needs.shares_python(app),
+                serves_nothing=needs.serves_nothing(app),
                 steering=request.ports.steering,
                 sockets=self._sockets,
                 longest_idle=needs.longest_idle(app),

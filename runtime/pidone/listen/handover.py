@@ -53,6 +53,7 @@ class ProcessHandover:
         ipc: Ipc | None,
         kernel: "KernelShare | None",
         listens_aloud: bool,
+        serves_nothing: bool,
         steering: Steering,
         sockets: MemberSockets,
         longest_idle: Seconds,
@@ -71,6 +72,7 @@ class ProcessHandover:
         self._ipc = ipc
         self._kernel = kernel
         self._listens_aloud = listens_aloud
+        self._serves_nothing = serves_nothing
         self.before_exec = None if kernel is None else kernel.before_exec
         self._steering = steering
         self._sockets = sockets
@@ -88,7 +90,8 @@ class ProcessHandover:
 
     @property
     def announces(self) -> bool:
-        return self._listens_aloud or (self._kernel is not None and self._kernel.is_working)
+        is_heard = self._listens_aloud or (self._kernel is not None and self._kernel.is_working)
+        return is_heard and not self._serves_nothing
 
     def spawned(self, pid: int) -> None:
         for attachment in self._attachments:

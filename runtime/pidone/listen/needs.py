@@ -119,6 +119,14 @@ def counts_listening(app: AppSpec) -> bool:
     return app.ready.listen or not app.ready.is_reported
 
 
+def serves_nothing(app: AppSpec) -> bool:
+    """Whether it takes its work from a queue, as far as anybody has said: nobody waits for it to listen."""
+    from pidone.ecosystem.programs.working import never_listens  # noqa: PLC0415 (of apps that share only)
+
+    asks_for_it = app.listen or app.share is not None or app.ready.listen
+    return not asks_for_it and never_listens(app.argv)
+
+
 def drain_time(app: AppSpec) -> Seconds:
     """Longest drain of one instance."""
     return app.kill_timeout if app.drain_timeout is None else app.drain_timeout
