@@ -292,7 +292,8 @@ def test_pm2_serve_in_the_foreground(folder: Path, pm2: str) -> None:
     (folder / "dist" / "index.html").write_text("home")
     words = [pm2, "serve", "dist", str(port), "--spa", "--no-daemon"]
     auth = ["--basic-auth-username", "u", "--basic-auth-password", "p"]
-    with Running([*words, *auth], cwd=folder, env={"PIDONE_SOCKET": str(folder / "s.sock")}) as run:
+    patience = {"PIDONE_SOCKET": str(folder / "s.sock"), "PM2_KILL_TIMEOUT": "20000"}
+    with Running([*words, *auth], cwd=folder, env=patience) as run:
         request = urllib.request.Request(f"http://127.0.0.1:{port}/deep/path")
 
         def ask() -> tuple[int, bytes]:
