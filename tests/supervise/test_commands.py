@@ -1,10 +1,12 @@
 """Commands beside an app: how they ended, and what they said of it."""
 
 import asyncio
+import errno
 import os
 import resource
 import signal
 import time
+from typing import Never
 
 import pytest
 from harness import DEADLINE_S
@@ -85,3 +87,21 @@ def test_without_a_descriptor_nothing_runs() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         loop.close()
     assert code == 126
+
+
+def refused(*_: object) -> Never:
+    raise OSError(errno.EIO, "it is refused")
+
+
+@pytest.mark.parametrize("name", ["pipe", "set_blocking", "read"])
+def test_a_call_that_fails_harms_nobody(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it said is a help and no more; without a pipe nothing is started. No descriptor is left."""
+    monkeypatch.setattr(f"pidone.supervise.process.commands.os.{name}", refused)
+    expected = (4, "") if name == "read" else (126, "it is refused")
+    assert ran("sh", "-c", "echo too much; exit 4") == expected
+
+
+def test_a_loop_that_watches_nothing_more_harms_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even epoll_ctl(2)."""
+    monkeypatch.setattr(asyncio.SelectorEventLoop, "add_reader", refused)
+    assert ran("sh", "-c", "exit 4") == (126, "it is refused")
