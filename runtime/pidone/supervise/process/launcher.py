@@ -203,8 +203,9 @@ class ForkLauncher:
         """Look at something again."""
         self._clock.call_later(delay, look)
 
-    def orphan_buried(self) -> None:
+    def orphan_buried(self, pid: int) -> None:
         """An adopted process was reaped: it may have been the last one somebody waits for."""
+        self._looks.buried(pid)
         for cleanup in tuple(self._cleanups):
             cleanup.check()
 

@@ -57,6 +57,11 @@ class Looks:
         self._earlier, self._latest = self._latest, proctree.Look(processes)
         return self._latest
 
+    def buried(self, pid: int) -> None:
+        """Who was reaped in this turn, after the look, is not there any more: a deadline may ask next."""
+        if self._latest is not None and (process := self._latest.processes.get(pid)) is not None:
+            process.state = "X"
+
     @property
     def is_fresh(self) -> bool:
         """Whether the next look is a new one."""

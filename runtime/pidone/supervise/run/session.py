@@ -388,8 +388,8 @@ class Session:
         except OSError:  # asked again, and told, by the turn that a signal begins
             return False
 
-    def _orphan_buried(self, _pid: int) -> None:
-        self._launcher.orphan_buried()
+    def _orphan_buried(self, pid: int) -> None:
+        self._launcher.orphan_buried(pid)
         self._supervisor.orphan_buried()
 
     def _read_file(
