@@ -19,6 +19,7 @@ from pidone.supervise.process.environment import Environment
 from pidone.supervise.process.leftovers import Cleanup, Looks, ProcessTree
 from pidone.supervise.process.refusals import Refusals
 from pidone.supervise.process.stdin import StdinPipe
+from pidone.supervise.process.taken_back import TakenBack
 
 if TYPE_CHECKING:
     from pidone.demand import Demand
@@ -54,6 +55,7 @@ class ForkLauncher:
         self._looks = Looks(clock)
         self._guard = None if os.getpid() == 1 else self._make_guard()  # the end of process 1 is everybody's
         self._refusals = Refusals(log)
+        self._taken_back = TakenBack(clock, reaper)
         self._cleanups: set[Cleanup] = set()
         self._is_closed = False
         self.spawn_preloaded: Callable[[InstanceId, SpawnPlan], int] = lambda _who, plan: spawn(plan)
@@ -91,7 +93,7 @@ class ForkLauncher:
             except OSError as error:
                 raise SpawnError(f"descriptors: {error.strerror}") from error
             pid = self._spawn(app, who, self._plan(app, who, handover, outlet, stdin))
-            undo.callback(self._take_back, pid)
+            undo.callback(self._taken_back.end, pid, app.kill_signal)
             try:
                 process = self._accompany(app, who, pid, handover, outlet, stdin, on_exit)
             except Exception as error:  # noqa: BLE001 (else it would run, and nobody would know it)
@@ -131,12 +133,6 @@ class ForkLauncher:
             process.stdin = stdin
         outlet.spawned(pid)
         return process
-
-    def _take_back(self, pid: int) -> None:
-        """End what has been spawned in vain, which nobody has heard of."""
-        for target in (-pid, pid):
-            proctree.deliver(target, signal.SIGKILL)
-        self._reaper.watch(pid, lambda _status: None)
 
     def _plan(
         self, app: AppSpec, who: InstanceId, handover: Handover, outlet: Outlet, stdin: StdinPipe | None
@@ -181,6 +177,7 @@ class ForkLauncher:
 
     def rest(self) -> None:
         """All apps are down, and nothing will be started any more."""
+        self._taken_back.rest()
         if self._guard is not None:
             self._guard.close()
 
