@@ -21,8 +21,8 @@ def prove(folder: Path, app: str, *words: str) -> "tuple[int, dict[str, Any]]":
 
 def run(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     """The command with the file there."""
-    argv = [PIDONE, "prove", str(folder / "e.toml"), "--timeout", "80", *words]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=150, check=False)
+    argv = [PIDONE, "prove", str(folder / "e.toml"), "--timeout", "200", *words]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
 
 
 def failures(report: "dict[str, Any]") -> "dict[str, str]":
