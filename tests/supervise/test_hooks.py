@@ -106,6 +106,15 @@ def test_no_hooks_are_done_in_the_next_turn() -> None:
     assert stage.outcomes == [Outcome.OK]
 
 
+def test_the_end_of_the_last_one_is_told_when_it_is_heard() -> None:
+    """A deadline of that turn lets burials go first, and finds nobody at work who has ended."""
+    stage = Stage()
+    run = stage.run(MIGRATE)
+    stage.launcher.end()
+    assert run.is_over
+    assert stage.outcomes == [Outcome.OK]
+
+
 @pytest.mark.parametrize(
     ("status", "message"),
     [

@@ -178,6 +178,8 @@ class HookRun:
             self._finish(Outcome.FAILED, f"{self._what(hook)} was killed by {signal_name(status.signal)}")
         elif status.code:
             self._finish(Outcome.FAILED, f"{self._what(hook)} exited with code {status.code}")
+        elif self._position + 1 == len(self._hooks):
+            self._finish(Outcome.OK, "")
         else:
             self._position += 1
             self._start()
