@@ -84,7 +84,7 @@ def test_a_command_imports_its_own_module_only() -> None:
     loaded = loaded_by("ls", "--socket", "/nonexistent/socket")
     assert "pidone.cli.operate.showing" in loaded
     ours = {name for name in loaded if name.startswith("pidone.cli.operate.")}
-    shared = ("showing", "client", "patterns", "table", "suggestions")
+    shared = ("showing", "client", "patterns", "scarcity", "table", "suggestions")
     assert not ours - {f"pidone.cli.operate.{name}" for name in shared}
     assert not loaded & {"rich", "pydantic", "asyncio", "pidone.supervise", "pidone.init.bare.main"}
 
