@@ -122,6 +122,29 @@ def test_logs_are_objects_whatever_stdout_shows(tmp_path: Path) -> None:
         assert run.wait() == 0
 
 
+@pytest.mark.parametrize(
+    ("how", "code", "told"), [(signal.SIGTERM, 0, ""), (signal.SIGKILL, 69, "the runtime hung up")]
+)
+def test_logs_follow_to_the_end(tmp_path: Path, how: signal.Signals, code: int, told: str) -> None:
+    """Whoever follows can tell an end in order from one that was not."""
+    with (
+        operated(tmp_path, SLEEPER) as it,
+        subprocess.Popen(
+            [PIDONE, "logs", "-f", "--socket", it.socket],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as follower,
+    ):
+        assert follower.stdout is not None
+        assert follower.stderr is not None
+        assert follower.stdout.readline()
+        it.run.signal(how)
+        _, err = follower.communicate(timeout=DEADLINE_S)
+        assert follower.returncode == code
+        assert told in err
+
+
 def test_logs_follow(tmp_path: Path) -> None:
     """-f goes on with new lines until the runtime ends."""
     with (

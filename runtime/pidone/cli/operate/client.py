@@ -100,7 +100,7 @@ class Client:
         return value
 
     def stream(self, *segments: str, **query: str) -> Iterator[tuple[str, str]]:
-        """Server-sent events as (event, data), until the runtime ends. Raises CommandError."""
+        """Server-sent events as (event, data), until the runtime ends in order. Raises CommandError."""
         events = self.events(*segments, **query)
         try:
             for lot in events:
@@ -175,7 +175,7 @@ class Client:
         except TimeoutError:
             raise CommandError(f"no answer within {self._timeout:g} s", NO_RUNTIME) from None
         except (OSError, h11.RemoteProtocolError):
-            return  # the runtime ended in the middle of a stream
+            raise CommandError("the runtime hung up: it was killed, or ended at once", NO_RUNTIME) from None
 
 
 class Events:
@@ -187,7 +187,7 @@ class Events:
         self._chunks = chunks
 
     def __iter__(self) -> Iterator[list[tuple[str, str]]]:
-        """Lots of (event, data), until the runtime ends or somebody closes."""
+        """Lots of (event, data), until the runtime ends in order. Raises CommandError, also when closed."""
         with self._sock:
             partial = ""
             for chunk in self._chunks:

@@ -288,6 +288,12 @@ class Connection(asyncio.BufferedProtocol):
         self._write(h11.EndOfMessage())
         self._hang_up()
 
+    def close(self) -> None:
+        """The runtime ends: who follows a stream is told that it is over, and everybody is hung up on."""
+        if self._source is not None and self._is_open:
+            self._write(h11.EndOfMessage())
+        self.abort()
+
     def abort(self) -> None:
         """Hang up at once; what was not taken is lost."""
         self._is_aborted = True

@@ -84,7 +84,7 @@ class Listener:
             if timer is not None:
                 timer.cancel()
         for connection in list(self._connections):
-            connection.abort()
+            connection.close()
 
     # -- new clients -----------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from pidone.cli.operate.client import Client, CommandError, Events
@@ -54,8 +55,9 @@ class LogFeed:
                     events.close()
                     return
                 self._events = events
-            for lot in events:
-                self._put(turn, [data for name, data in lot if name != "lost"])
+            with suppress(CommandError):  # the runtime was killed, or somebody else is looked at
+                for lot in events:
+                    self._put(turn, [data for name, data in lot if name != "lost"])
             query["lines"] = "0"
             time.sleep(_AGAIN)
 
