@@ -2,6 +2,8 @@
 
 from enum import IntEnum
 
+from pidone import procfs
+
 
 class Capability(IntEnum):
     """Those that something of pidone needs; numbers of linux/capability.h."""
@@ -21,8 +23,7 @@ class Capability(IntEnum):
 def effective(proc: str = "/proc") -> int | None:
     """The bit set that this process has now, CapEff of proc_pid_status(5); None if that cannot be read."""
     try:
-        with open(f"{proc}/self/status", "rb", buffering=0) as file:
-            lines = (file.read() or b"").splitlines()
+        lines = procfs.read_bytes(f"{proc}/self/status").splitlines()
         return next((int(line.split()[1], 16) for line in lines if line.startswith(b"CapEff:")), None)
     except (OSError, ValueError, IndexError):  # no /proc, or one of another kind of kernel
         return None

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable
 from typing import Final
 
-from pidone import procstat
+from pidone import procfs
 from pidone.ecosystem.spec import Seconds
 
 _QUEUED: Final = "R"
@@ -90,11 +90,11 @@ def demand(pids: Iterable[int]) -> Demand:
     for pid in seen:
         of_children = 0.0
         for thread in _entries(f"/proc/{pid}/task"):
-            fields = procstat.fields(_text(f"/proc/{pid}/task/{thread}/stat"))
+            fields = procfs.fields(_text(f"/proc/{pid}/task/{thread}/stat"))
             if not fields:  # it has ended meanwhile
                 continue
-            states += fields[procstat.STATE]
-            own, children = fields[procstat.CPU_TIMES][:2], fields[procstat.CPU_TIMES][2:]
+            states += fields[procfs.STATE]
+            own, children = fields[procfs.CPU_TIMES][:2], fields[procfs.CPU_TIMES][2:]
             of_children = sum(map(int, children)) * _TICK  # each thread's says the same
             times = _text(f"/proc/{pid}/task/{thread}/schedstat").split()
             if len(times) > 1:
@@ -114,7 +114,6 @@ def _entries(folder: str) -> list[str]:
 
 def _text(path: str) -> str:
     try:
-        with open(path, encoding="latin-1") as file:
-            return file.read()
+        return procfs.read_text(path)
     except OSError:
         return ""

@@ -28,6 +28,7 @@ MENDED = [
     "kill:EPERM:1",  # no TERM
     "openat:EMFILE:forever",  # a traceback, as the report of the error could not be imported
     "poll:ENOMEM:forever",  # left hooks and helpers running
+    "read:EAGAIN:92",  # Python makes None of it, and that had no owner
     "rt_sigprocmask:EINVAL:3",  # the reader of the file was left behind
     "rt_sigprocmask:EINVAL:7",  # process 1 was deaf, as the C library did not let signals in again
     "socketpair:EMFILE:forever",  # as epoll_ctl

@@ -11,6 +11,7 @@ import stat
 import struct
 from typing import Final, NamedTuple
 
+from pidone import procfs
 from pidone.descriptors import close
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing at run time
@@ -164,8 +165,7 @@ def _is_outermost_runtime(peer: Peer) -> bool:
 
 def _is_pidone(pid: int) -> bool:
     try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            words = file.read(4096).split(b"\0")[:_FIRST_WORDS]
+        words = procfs.read_bytes(f"/proc/{pid}/cmdline", 4096).split(b"\0")[:_FIRST_WORDS]
     except OSError:
         return False
     return any(word.rpartition(b"/")[2] in _NAMES for word in words)
@@ -174,8 +174,8 @@ def _is_pidone(pid: int) -> bool:
 def _uid(pid: int) -> int | None:
     """The effective uid of a process, of proc_pid_status(5)."""
     try:
-        with open(f"/proc/{pid}/status", "rb") as file:
-            fields = next(line for line in file if line.startswith(b"Uid:")).split()
+        lines = procfs.read_bytes(f"/proc/{pid}/status").splitlines()
+        fields = next(line for line in lines if line.startswith(b"Uid:")).split()
     except (OSError, StopIteration):
         return None
     return int(fields[2])

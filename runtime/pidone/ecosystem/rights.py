@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import cache
 from typing import Final, NamedTuple
 
-from pidone import capabilities
+from pidone import capabilities, procfs
 from pidone.capabilities import Capability
 from pidone.ecosystem.problems import Scope, shown
 from pidone.ecosystem.spec import AppSpec, MissingRight
@@ -145,8 +145,8 @@ def _has_a_cpu_of(wanted: tuple[int, ...]) -> bool:
 
 
 def _read(path: str) -> str:
-    with suppress(OSError), open(path) as file:
-        return file.read()
+    with suppress(OSError):
+        return procfs.read_text(path)
     return ""
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from pidone import procstat
+from pidone import procfs
 from pidone.host.files import AnyPath, read
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -148,17 +148,17 @@ def read_process(pid: int, proc: AnyPath = "/proc") -> ProcessUsage | None:
 
 
 def _read_process(prefix: str, name: str) -> ProcessUsage | None:
-    fields = procstat.fields(read(f"{prefix}{name}/stat") or "")
+    fields = procfs.fields(read(f"{prefix}{name}/stat") or "")
     try:
         return ProcessUsage(
             pid=int(name),
-            ppid=int(fields[procstat.PPID]),
-            pgrp=int(fields[procstat.PGRP]),
-            session=int(fields[procstat.SESSION]),
-            started_ticks=int(fields[procstat.START_TICKS]),
-            rss=int(fields[procstat.RSS_PAGES]) * _PAGE,
-            cpu_s=sum(map(int, fields[procstat.CPU_TIMES])) / _TICKS_PER_S,
-            threads=int(fields[procstat.THREADS]),
+            ppid=int(fields[procfs.PPID]),
+            pgrp=int(fields[procfs.PGRP]),
+            session=int(fields[procfs.SESSION]),
+            started_ticks=int(fields[procfs.START_TICKS]),
+            rss=int(fields[procfs.RSS_PAGES]) * _PAGE,
+            cpu_s=sum(map(int, fields[procfs.CPU_TIMES])) / _TICKS_PER_S,
+            threads=int(fields[procfs.THREADS]),
         )
     except (IndexError, ValueError):
         return None

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from pidone import procstat
+from pidone import procfs
 from pidone.host.files import AnyPath, number, read, read_number
 from pidone.record import EMPTY, Record
 
@@ -98,8 +98,8 @@ def _flag(text: str | None) -> bool | None:
 
 
 def _nice(stat: str | None) -> int | None:
-    fields = procstat.fields(stat or "")
-    return number(fields[procstat.NICE]) if len(fields) > procstat.NICE else None
+    fields = procfs.fields(stat or "")
+    return number(fields[procfs.NICE]) if len(fields) > procfs.NICE else None
 
 
 def _limits(text: str) -> list[tuple[str, tuple[int, int]]]:

@@ -5,7 +5,7 @@ Protocol: proc_pid_stat(5), and proc_tid_children(5) where the kernel has CONFIG
 
 import os
 
-from pidone import procstat
+from pidone import procfs
 from pidone.csignal import signal
 from pidone.descriptors import close
 
@@ -185,14 +185,14 @@ def read(pid: int) -> ProcessInfo | None:
 def parse_stat(line: bytes) -> ProcessInfo:
     """Parse a /proc/PID/stat line."""
     text = line.decode("latin-1")  # as many characters as bytes, whatever they are
-    fields = procstat.fields(text)
+    fields = procfs.fields(text)
     return ProcessInfo(
         pid=int(text.partition(" ")[0]),
-        state=fields[procstat.STATE],
-        ppid=int(fields[procstat.PPID]),
-        pgrp=int(fields[procstat.PGRP]),
-        session=int(fields[procstat.SESSION]),
-        start_ticks=int(fields[procstat.START_TICKS]),
+        state=fields[procfs.STATE],
+        ppid=int(fields[procfs.PPID]),
+        pgrp=int(fields[procfs.PGRP]),
+        session=int(fields[procfs.SESSION]),
+        start_ticks=int(fields[procfs.START_TICKS]),
     )
 
 
@@ -214,8 +214,7 @@ def children(pid: int) -> list[int]:
     found: list[int] = []
     for task in tasks:
         try:
-            with open(f"/proc/{pid}/task/{task}/children", "rb", buffering=0) as file:
-                found += map(int, file.readall().split())
+            found += map(int, procfs.read_bytes(f"/proc/{pid}/task/{task}/children").split())
         except FileNotFoundError:
             if not os.path.exists("/proc/thread-self/children"):
                 return [process.pid for process in snapshot().values() if process.ppid == pid]

@@ -4,6 +4,7 @@ import os
 import stat
 from typing import Final
 
+from pidone import procfs
 from pidone.ecosystem.spec import AppSpec, ExecMode, Listen, Seconds
 from pidone.errors import ListenError
 from pidone.listen.node import program
@@ -68,8 +69,7 @@ def keeps_its_rights(app: AppSpec) -> bool:
     if app.no_new_privs or (app.uid is None and os.geteuid() == 0):
         return True
     try:
-        with open("/proc/self/status") as file:
-            return "NoNewPrivs:\t1\n" in file.read()
+        return "NoNewPrivs:\t1\n" in procfs.read_text("/proc/self/status")
     except OSError:  # not to be known: then nothing is taken away
         return False
 

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
+from pidone import procfs
 from pidone.contracts import Clock, InstanceId, LogSink, Timer
 from pidone.ecosystem.spec import AppSpec, RuntimeSpec, Seconds
 from pidone.init.reaper import ExitStatus, Reaper
@@ -403,7 +404,7 @@ def _follows_cpus(spec: AppSpec) -> bool:
 def _machine_kills() -> int:
     """OOM kills on the machine since its start (vmstat, Linux 4.13): one cheap read, nothing imported."""
     try:
-        with open("/proc/vmstat") as file:
-            return next((int(line.split()[1]) for line in file if line.startswith("oom_kill ")), 0)
+        lines = procfs.read_text("/proc/vmstat").splitlines()
+        return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
     except OSError:
         return 0

@@ -4,6 +4,7 @@ import os
 import time
 from typing import Any, Final
 
+from pidone import procfs
 from pidone.control.answers.views import app_view
 from pidone.control.pm2.lists import entries
 from pidone.ecosystem.spec import Bytes
@@ -33,8 +34,7 @@ def overview(parts: Parts) -> dict[str, Any]:
 def _memory() -> dict[str, Bytes]:
     """Of proc_meminfo(5)."""
     try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            rows = [line.split() for line in file]
+        rows = [line.split() for line in procfs.read_text("/proc/meminfo").splitlines()]
     except OSError:
         return {}
     return {row[0].rstrip(":"): int(row[1]) * _KIB for row in rows if len(row) > 1 and row[1].isdigit()}

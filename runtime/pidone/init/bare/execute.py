@@ -43,9 +43,10 @@ def undo_locale_coercion() -> None:
     """Take back the LC_CTYPE that Python put into the environment in a C locale (PEP 538), if it did."""
     if os.environ.get("LC_CTYPE") not in ("C.UTF-8", "C.utf8", "UTF-8"):
         return
+    from pidone.procfs import read_bytes  # noqa: PLC0415 (hardly ever)
+
     try:
-        with open("/proc/self/environ", "rb", buffering=0) as file:
-            given = file.readall()
+        given = read_bytes("/proc/self/environ")
     except OSError:
         return
     for entry in given.split(b"\0"):

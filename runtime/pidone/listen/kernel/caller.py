@@ -7,10 +7,10 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Iterable
 from functools import cached_property
 from typing import Final
 
+from pidone import procfs
 from pidone.descriptors import close
 from pidone.listen.kernel import seccomp
 from pidone.listen.kernel.seccomp import Call
@@ -111,8 +111,8 @@ class Caller:
 
     def closes_on_exec(self) -> bool:
         """Whether its descriptor does."""
-        with open(f"/proc/{self._tid}/fdinfo/{self.descriptor}") as file:
-            return bool(int(_fields(file)["flags"], 8) & os.O_CLOEXEC)
+        flags = _fields(f"/proc/{self._tid}/fdinfo/{self.descriptor}")["flags"]
+        return bool(int(flags, 8) & os.O_CLOEXEC)
 
     def blocks(self) -> bool:
         """Whether its socket does, at this moment."""
@@ -127,8 +127,7 @@ class Caller:
 
     @cached_property
     def _status(self) -> dict[str, str]:
-        with open(f"/proc/{self._tid}/status") as file:
-            return _fields(file)
+        return _fields(f"/proc/{self._tid}/status")
 
     def _words(self, where: int) -> tuple[int, ...]:
         return struct.unpack("=3I", self._read(where, 12))
@@ -141,14 +140,14 @@ class Caller:
             close(memory)
 
 
-def _fields(lines: Iterable[str]) -> dict[str, str]:
-    """The fields of a file of proc(5)."""
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+def _fields(path: str) -> dict[str, str]:
+    """The fields of a file of proc(5). Raises OSError."""
+    lines = (line.partition(":") for line in procfs.read_text(path).splitlines())
+    return {name: value.strip() for name, _, value in lines}
 
 
 def _first_unprivileged_port() -> int:
     try:
-        with open(_UNPRIVILEGED_PORTS) as file:
-            return int(file.read())
+        return int(procfs.read_text(_UNPRIVILEGED_PORTS))
     except OSError:
         return _FIRST_UNPRIVILEGED_PORT

@@ -14,6 +14,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from pidone import procfs
 from pidone.descriptors import close
 from pidone.init import proctree
 from pidone.listen.kernel import seccomp
@@ -80,8 +81,8 @@ def _links(pid: int) -> Iterator[tuple[int, str]]:
 def _polled(pid: int, number: int) -> set[int]:
     """What an epoll watches: lines of `tfd: NUMBER events: ...`."""
     try:
-        with open(f"/proc/{pid}/fdinfo/{number}") as file:
-            return {int(line.split()[1]) for line in file if line.startswith("tfd:")}
+        lines = procfs.read_text(f"/proc/{pid}/fdinfo/{number}").splitlines()
+        return {int(line.split()[1]) for line in lines if line.startswith("tfd:")}
     except OSError:
         return set()
 
@@ -89,8 +90,7 @@ def _polled(pid: int, number: int) -> set[int]:
 def _waited_for(pid: int, thread: str) -> Iterable[int]:
     """The descriptors that the system call names in which a thread is."""
     try:
-        with open(f"/proc/{pid}/task/{thread}/syscall") as file:
-            words = file.read().split()
+        words = procfs.read_text(f"/proc/{pid}/task/{thread}/syscall").split()
         if not words[0].isdigit():  # it runs, or is not in a call
             return ()
         number, first, second = int(words[0]), int(words[1], 16), int(words[2], 16)

@@ -16,6 +16,7 @@ from typing import Any, Final
 import wsproto
 import wsproto.events as ws
 
+from pidone import procfs
 from pidone.contracts import Clock
 from pidone.ecosystem.spec import Seconds
 from pidone.in_time import in_time
@@ -130,6 +131,6 @@ def _line(frame: dict[str, Any], scripts: dict[str, str]) -> str:
 
 def _catches(pid: int, number: int) -> bool:
     """Whether a signal would not end it: SigCgt of proc(5)."""
-    with open(f"/proc/{pid}/status", encoding="latin-1") as file:
-        caught = next(line for line in file if line.startswith("SigCgt:"))
+    status = procfs.read_text(f"/proc/{pid}/status")
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
     return bool(int(caught.split()[1], 16) >> (number - 1) & 1)

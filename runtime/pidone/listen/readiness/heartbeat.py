@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 from typing import Final
 
-from pidone import procstat
+from pidone import procfs
 from pidone.ecosystem.spec import Seconds
 
 BEATS: Final = 6
@@ -122,15 +122,14 @@ class Heartbeat:
     def _used(self) -> tuple[str, Seconds]:
         """State and CPU time in seconds."""
         try:
-            with open(f"{self._path}/stat", encoding="latin-1") as file:
-                fields = procstat.fields(file.read())
+            fields = procfs.fields(procfs.read_text(f"{self._path}/stat"))
         except OSError:
             return "", self._used_before
-        return fields[procstat.STATE], sum(map(int, fields[procstat.CPU_TIMES][:2])) * _TICK
+        return fields[procfs.STATE], sum(map(int, fields[procfs.CPU_TIMES][:2])) * _TICK
 
     def _is_traced(self) -> bool:
-        with contextlib.suppress(OSError), open(f"{self._path}/status", "rb") as file:
-            for line in file:
+        with contextlib.suppress(OSError):
+            for line in procfs.read_bytes(f"{self._path}/status").splitlines():
                 if line.startswith(b"TracerPid:"):
                     return line.split()[1] != b"0"
         return False

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from pidone import procfs
 from pidone.listen.sockets.address import Address, Kind
 
 _TABLES: Final = {Kind.TCP: ("tcp", "tcp6"), Kind.UDP: ("udp", "udp6"), Kind.UNIX: ()}
@@ -33,14 +34,14 @@ def _holder_of(inodes: set[str]) -> str:
 def _inodes(address: Address, *, listening: bool) -> Iterator[str]:
     if address.kind is Kind.UNIX:
         with contextlib.suppress(OSError):
-            for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
+            for line in procfs.read_text("/proc/net/unix").splitlines()[1:]:
                 fields = line.split(maxsplit=7)
                 if fields[7:] == [address.host]:
                     yield fields[6]
         return
     for table in _TABLES[address.kind]:
         with contextlib.suppress(OSError):
-            for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            for line in procfs.read_text(f"/proc/net/{table}").splitlines()[1:]:
                 fields = line.split()
                 port = int(fields[1].rpartition(":")[2], 16)
                 if port == address.port and (not listening or fields[3] == _LISTEN):
@@ -64,7 +65,7 @@ def _entries(folder: Path) -> list[Path]:
 
 def _command(pid: int) -> str:
     try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+        words = procfs.read_bytes(f"/proc/{pid}/cmdline").rstrip(b"\0").split(b"\0")
     except OSError:
         return "?"
     return b" ".join(words).decode(errors="replace")[:80]
@@ -76,7 +77,7 @@ def listening_ports(pid: int) -> set[int]:
     found: set[int] = set()
     for table in _TABLES[Kind.TCP]:
         with contextlib.suppress(OSError):
-            for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            for line in procfs.read_text(f"/proc/{pid}/net/{table}").splitlines()[1:]:
                 fields = line.split()
                 if fields[3] == _LISTEN and fields[9] in held:
                     found.add(int(fields[1].rpartition(":")[2], 16))

@@ -10,6 +10,7 @@ from enum import Enum, auto
 from errno import EIO, EPROTO
 from typing import Any, Final, Protocol
 
+from pidone import procfs
 from pidone.contracts import Clock, Outlet, Timer
 from pidone.csignal import signal
 from pidone.demand import Demand, Shortage, demand
@@ -325,8 +326,8 @@ def is_child_of(uid: int | None, pid: int) -> bool:
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if (os.geteuid() if uid is None else uid) == 0:
             return True
-        with open(f"/proc/{pid}/status") as file:
-            users = next(line for line in file if line.startswith("Uid:"))
+        lines = procfs.read_text(f"/proc/{pid}/status").splitlines()
+        users = next(line for line in lines if line.startswith("Uid:"))
     except (OSError, OverflowError, StopIteration):
         return False
     return str(os.geteuid() if uid is None else uid) in users.split()

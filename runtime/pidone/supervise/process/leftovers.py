@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
+from pidone import procfs
 from pidone.contracts import Clock, Timer
 from pidone.ecosystem.spec import Seconds
 from pidone.init import proctree
@@ -165,8 +166,7 @@ class ProcessTree:
 
     def _is_marked(self, pid: int) -> bool:
         try:
-            with open(f"/proc/{pid}/environ", "rb") as file:
-                return self._mark in file.read().split(b"\0")
+            return self._mark in procfs.read_bytes(f"/proc/{pid}/environ").split(b"\0")
         except OSError:  # gone, or another user's: then group, session and memory have to do
             return False
 

@@ -8,6 +8,7 @@ sides need is imported before it, once.
 
 import os
 
+from pidone import procfs
 from pidone.csignal import signal
 from pidone.descriptors import close
 from pidone.init.signals import keep_out, let_in
@@ -204,8 +205,8 @@ def _confine(write: int) -> None:
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_NPROC, 0)  # root is exempt; only what starts Node lifts it
     try:
-        with open("/proc/self/statm", "rb") as file:  # proc(5): first field, in pages
-            born_with = int(file.read().split()[0]) * resource.getpagesize()
+        pages = procfs.read_bytes("/proc/self/statm").split()[0]  # proc(5): all of it
+        born_with = int(pages) * resource.getpagesize()
     except OSError:  # no /proc here: then without that limit
         return
     _limit(resource.RLIMIT_AS, born_with + MEMORY_LIMIT_BYTES)
