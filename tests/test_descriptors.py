@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import pidone
-from pidone.descriptors import close
+from pidone.descriptors import close, pipe_to_us
 from pidone.ecosystem.files import read_file
 from pidone.init import proctree
 from pidone.regular import read_regular
@@ -87,3 +87,21 @@ def test_nobody_closes_by_himself() -> None:
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "os.close":
                 found.add(str(file.relative_to(RUNTIME)))
     assert found == BY_THEMSELVES.keys()
+
+
+def test_a_pipe_that_cannot_be_had_whole_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is there before the helper that writes into it, so that no helper is left behind."""
+
+    def refuse(_descriptor: int, _blocking: bool) -> None:  # noqa: FBT001 (as os.set_blocking)
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    before = os.listdir("/proc/self/fd")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "set_blocking", refuse)
+        with pytest.raises(PermissionError):
+            pipe_to_us()
+    assert os.listdir("/proc/self/fd") == before
+    read, write = pipe_to_us()
+    assert (os.get_blocking(read), os.get_blocking(write)) == (False, True)
+    close(read)
+    close(write)

@@ -21,3 +21,18 @@ def close(held: "int | socket | epoll") -> None:
             held.close()
     except OSError:
         return
+
+
+def pipe_to_us() -> tuple[int, int]:
+    """A pipe that a helper writes into, and where we never wait: its read end, and its write end.
+
+    All of it is there before the helper is, so that nobody has to be taken back. Raises OSError.
+    """
+    read, write = os.pipe()
+    try:
+        os.set_blocking(read, False)
+    except OSError:
+        close(read)
+        close(write)
+        raise
+    return read, write

@@ -23,6 +23,7 @@ MENDED = [
     "epoll_ctl:ENOSPC:forever",  # clients waited for ever for a loop that was not to be had
     "epoll_wait:EINVAL:1",  # ended the loop, and left the apps running
     "epoll_wait:EBADF:forever",  # the last stand started again who had ended
+    "fcntl:EACCES:98",  # the last words of who had ended; or a helper that nobody owned
     "getdents64:EINVAL:1",  # /proc/self/fd: ended the start
     "getsockopt:ENOPROTOOPT:1",  # a client that nobody hung up on
     "kill:EPERM:1",  # no TERM

@@ -126,7 +126,7 @@ class PipeReader:
         process goes on writing.
         """
         self._drain_due = True
-        left = 0 if self.closed else fcntl.fcntl(self._fd, fcntl.F_GETPIPE_SZ)
+        left = 0 if self.closed else _capacity(self._fd)
         self._work(last_words=True)
         while left > 0 and not self._gate.overfull and (count := self._read(last_words=True)):
             left -= count
@@ -276,6 +276,14 @@ class PipeOutlet:
         for fd in self._writes:
             close(fd)
         self._writes.clear()
+
+
+def _capacity(fd: int) -> Bytes:
+    """What a pipe holds at most."""
+    try:
+        return fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ)
+    except OSError:  # no pipe of ours holds more
+        return PIPE_SIZE
 
 
 def _enlarge(fd: int) -> None:

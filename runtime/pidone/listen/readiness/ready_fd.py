@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from pidone.descriptors import close
+from pidone.descriptors import close, pipe_to_us
 
 _CHUNK: Final = 4096
 
@@ -20,8 +20,7 @@ class ReadyFd:
         self._loop = loop
         self._on_ready = on_ready
         self._read_end: int | None
-        self._read_end, self._write_end = os.pipe()
-        os.set_blocking(self._read_end, False)
+        self._read_end, self._write_end = pipe_to_us()
         self._holds_write_end = True
         self.fds: Mapping[int, int] = {number: self._write_end}
 

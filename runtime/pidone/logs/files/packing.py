@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NoReturn, Protocol
 
-from pidone.descriptors import close
+from pidone.descriptors import close, pipe_to_us
 from pidone.ecosystem.spec import Bytes
 from pidone.logs.files.rotation import PACKED, PACKING
 from pidone.places import is_same, place_of, status_of
@@ -60,11 +60,10 @@ class Packer:
 
     def _start(self) -> None:
         try:
-            self._report, theirs = os.pipe()
+            self._report, theirs = pipe_to_us()
         except OSError as error:
             self._on_failure(error)
             return
-        os.set_blocking(self._report, False)
         work, self._waiting = self._waiting, {}
         try:
             if not os.fork():

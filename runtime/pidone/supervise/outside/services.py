@@ -209,7 +209,6 @@ class Services:
         try:
             look.pid, look.fd = start_look(look.service, look.interval)
             self._reaper.watch(look.pid, partial(self._ended, look))
-            os.set_blocking(look.fd, False)
             self._loop.add_reader(look.fd, self._read, look)
         except OSError as error:  # no process or descriptor is to be had: the next time one may be
             self._end(look)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from pidone.descriptors import close
+from pidone.descriptors import close, pipe_to_us
 from pidone.ecosystem.spec import AppSpec
 from pidone.errors import SpawnError
 from pidone.init.exitcodes import ExitCode
@@ -141,9 +141,8 @@ class _Output:
 
     def open(self) -> int:
         """A pipe's write end, for the command. Raises OSError."""
-        self._read_end, write_end = os.pipe()
+        self._read_end, write_end = pipe_to_us()
         try:
-            os.set_blocking(self._read_end, False)
             self._loop.add_reader(self._read_end, self._read)
         except OSError:
             close(write_end)

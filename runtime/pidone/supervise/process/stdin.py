@@ -9,10 +9,14 @@ class StdinPipe:
     """Our end, and the child's until it runs."""
 
     def __init__(self) -> None:
-        """Make the pipe."""
-        self.child_end, self._ours = os.pipe()
-        os.set_blocking(self._ours, False)
-        self._open = [self.child_end, self._ours]
+        """Make the pipe. Raises OSError."""
+        self._open = [*os.pipe()]
+        self.child_end, self._ours = self._open
+        try:
+            os.set_blocking(self._ours, False)
+        except OSError:
+            self.close()
+            raise
 
     def spawned(self) -> None:
         """Only the child has its end from now on, so that its death is seen as EPIPE."""

@@ -10,7 +10,7 @@ import os
 
 from pidone import procfs
 from pidone.csignal import signal
-from pidone.descriptors import close
+from pidone.descriptors import close, pipe_to_us
 from pidone.init.signals import keep_out, let_in
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
@@ -94,7 +94,6 @@ class Loading:
 
         until = None
         try:
-            os.set_blocking(self.fd, False)
             while not self.collect():
                 if until is None and is_asked_to_stop():
                     until = monotonic() + _GRACE_S
@@ -141,7 +140,7 @@ def fork_helper(work: "Callable[[int], None]") -> tuple[int, int]:
 
 def _fork(child: "Callable[[int], object]") -> tuple[int, int]:
     """A child that runs `child` with a pipe's writing end, and never returns from it. Raises OSError."""
-    read, write = os.pipe()
+    read, write = pipe_to_us()
     # Until the child has put the default dispositions back, a signal in it would run our own handlers
     # and write to our wakeup descriptor.
     keep_out()

@@ -1,6 +1,5 @@
 """Reading the ecosystem again, or another file, while the apps run (SIGHUP, `pidone reload FILE`)."""
 
-import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -55,9 +54,13 @@ def read_in_child(
         else:
             on_loaded(ecosystem)
 
+    try:
+        loop.add_reader(loading.fd, collect)
+    except OSError as error:  # no room in epoll
+        loading.abandon()
+        on_failed(f"cannot listen to its reader: {error.strerror}")
+        return
     reaper.watch(loading.pid, lambda _status: None)  # what counts is the end of its pipe
-    os.set_blocking(loading.fd, False)
-    loop.add_reader(loading.fd, collect)
 
 
 class Reread:

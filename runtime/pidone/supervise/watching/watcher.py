@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from pidone.contracts import LogSink, Timer
-from pidone.descriptors import close
+from pidone.descriptors import close, pipe_to_us
 from pidone.ecosystem.spec import AppSpec, Seconds
 from pidone.errors import SpawnError
 from pidone.init import proctree
@@ -162,10 +162,11 @@ class _Helper:
         self._loop = loop
         self._rest = b""
         try:
-            self._fd, write = os.pipe()
+            self._fd, write = pipe_to_us()
         except OSError as error:
             raise SpawnError(f"pipes: {error.strerror}") from error
         try:
+            loop.add_reader(self._fd, self._read)
             self._pid = spawn(
                 SpawnPlan(
                     argv=module_argv("pidone.supervise.watching.changes", json.dumps(groups)),
@@ -174,15 +175,13 @@ class _Helper:
                     stdout=write,
                 )
             )
-        except SpawnError:
-            close(self._fd)
-            raise
+        except (OSError, SpawnError) as error:
+            self._close()
+            raise SpawnError(str(error)) from error
         finally:
             close(write)
         self._reaper = reaper
         reaper.watch(self._pid, self._ended)
-        os.set_blocking(self._fd, False)
-        loop.add_reader(self._fd, self._read)
 
     def end(self) -> None:
         """Nobody listens any more."""
