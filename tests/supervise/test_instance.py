@@ -1,11 +1,14 @@
 """Event histories of one instance, replayed on a hand-turned clock."""
 
+import errno
+import os
 import signal
 from typing import Any
 
 import pytest
 from stage import FakeProcess, Stage, spec
 
+from pidone.demand import Demand
 from pidone.ecosystem.spec import OnReadyTimeout, Readiness
 from pidone.init.reaper import ExitStatus
 from pidone.supervise.instances.instance import TABLE, Instance
@@ -380,6 +383,19 @@ def test_a_busy_machine_makes_nobody_ready() -> None:
     play.process.lacked = 100.0
     play.after(0.2)
     assert play.is_in(State.STARTING)
+    play.after(1.0)
+    assert play.is_in(State.ONLINE)
+
+
+def test_what_cannot_be_told_is_judged_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look that the system refuses loses no deadline: without it an instance would be starting for ever."""
+
+    def refuse(_process: FakeProcess) -> Demand:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(FakeProcess, "demand", refuse)
+    play = Play(ready_delay=1.0)
+    play.start()
     play.after(1.0)
     assert play.is_in(State.ONLINE)
 

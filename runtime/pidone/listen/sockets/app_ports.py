@@ -1,6 +1,7 @@
 """Everything one app listens on: opened once, kept for the app's life, whichever process comes and goes."""
 
 import asyncio
+import contextlib
 import errno
 import socket
 from collections.abc import Callable, Coroutine
@@ -181,11 +182,15 @@ class AppPorts:
 
     def count_connections(self, pid: int) -> None:
         """As Source.count_connections."""
-        self._connections().begin(pid, self.steering.numbers)
+        with contextlib.suppress(OSError, ImportError):  # a figure, which no stop depends on
+            self._connections().begin(pid, self.steering.numbers)
 
     def cut(self, pid: int) -> int | None:
         """As Source.cut."""
-        return self._connections().end(pid)
+        try:
+            return self._connections().end(pid)
+        except (OSError, ImportError):  # not known
+            return None
 
     def shared_data(self, key: str, offered: object) -> object:
         """What the first worker offered."""

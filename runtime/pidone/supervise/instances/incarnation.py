@@ -128,11 +128,14 @@ class Incarnation:
         return self._lacks(self._instance.app.listen_timeout)
 
     def _lacks(self, patience: Seconds) -> Seconds:
-        if self._shortage is None:
-            from pidone.demand import Shortage  # noqa: PLC0415 (not before the first start)
+        try:
+            if self._shortage is None:
+                from pidone.demand import Shortage  # noqa: PLC0415 (not before the first start)
 
-            self._shortage = Shortage(patience)
-        return self._shortage.left(self.uptime, self.running.demand())
+                self._shortage = Shortage(patience)
+            return self._shortage.left(self.uptime, self.running.demand())
+        except (OSError, ImportError):  # it cannot be told: then it is judged by the clock
+            return 0.0
 
     # -- what it says, as a `Report` and by its hooks; nobody listens to one that is over ------------------
 
