@@ -1,4 +1,4 @@
-"""Giving a descriptor back, which cannot fail."""
+"""Descriptors: giving one back, which cannot fail, and pipes that helpers write into."""
 
 import os
 

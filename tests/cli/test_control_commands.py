@@ -4,7 +4,6 @@ import json
 import re
 import signal
 import subprocess
-import threading
 import tomllib
 from collections.abc import Iterator
 from functools import partial
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 from control.operated import SLEEPER, Operated, command, operated
-from harness import DEADLINE_S, PIDONE, PYTHON, eventually, pidone
+from harness import PIDONE, PYTHON, eventually, pidone
 
 FLOUR = f"""
 [[apps]]
@@ -120,52 +119,6 @@ def test_logs_are_objects_whatever_stdout_shows(tmp_path: Path) -> None:
         assert all(record["timestamp"] for record in records)
         run.signal(signal.SIGTERM)
         assert run.wait() == 0
-
-
-@pytest.mark.parametrize(
-    ("how", "code", "told"), [(signal.SIGTERM, 0, ""), (signal.SIGKILL, 69, "the runtime hung up")]
-)
-def test_logs_follow_to_the_end(tmp_path: Path, how: signal.Signals, code: int, told: str) -> None:
-    """Whoever follows can tell an end in order from one that was not."""
-    with (
-        operated(tmp_path, SLEEPER) as it,
-        subprocess.Popen(
-            [PIDONE, "logs", "-f", "--socket", it.socket],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as follower,
-    ):
-        assert follower.stdout is not None
-        assert follower.stderr is not None
-        assert follower.stdout.readline()
-        it.run.signal(how)
-        _, err = follower.communicate(timeout=DEADLINE_S)
-        assert follower.returncode == code
-        assert told in err
-
-
-def test_logs_follow(tmp_path: Path) -> None:
-    """-f goes on with new lines until the runtime ends."""
-    with (
-        operated(
-            tmp_path, '[[apps]]\nname = "cat"\nscript = "/bin/cat"\nstdin = "pipe"\nready_delay = 0'
-        ) as it,
-        subprocess.Popen(
-            [PIDONE, "logs", "-f", "--app", "cat", "--socket", it.socket], stdout=subprocess.PIPE, text=True
-        ) as follower,
-    ):
-        limit = threading.Timer(DEADLINE_S, follower.kill)
-        try:
-            assert follower.stdout is not None
-            eventually(lambda: it.command("send", "cat", "zero").returncode == 0)
-            limit.start()
-            for word in ("one", "two"):  # events of the app are among its lines
-                it.command("send", "cat", word)
-                assert any(f'"{word}' in line for line in follower.stdout)
-        finally:
-            limit.cancel()
-            follower.kill()
 
 
 @pytest.mark.parametrize(

@@ -87,3 +87,20 @@ def test_while_everything_stops_it_is_the_last_stand(tmp_path: Path, callback: s
         assert {each["app"] for each in run.find(message="heard TERM")} == {"api", "db"}
         assert run.find(event="instance.exit", app="deaf")[-1]["signal"] == "SIGKILL"
         assert run.records[-1]["code"] == 70
+
+
+def test_what_a_finalizer_raises_is_told_and_changes_nothing(tmp_path: Path) -> None:
+    """Also in a stop: nobody is killed for it, and the interpreter writes no traceback of its own."""
+    flag = tmp_path / "flag"
+    file = ecosystem(tmp_path, shell("api", POLITE), shell("db", POLITE))
+    with runtime(tmp_path, "lost pidone.supervise.features:Features.before_stop", file) as run:
+        run.expect(event="instance.online", count=2)
+        run.expect(message="up", count=2)
+        flag.touch()
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+        (told,) = run.find(event="runtime.error")
+        assert raising.MESSAGE in told["message"]
+        assert {each["app"] for each in run.find(message="heard TERM")} == {"api", "db"}
+        assert run.err is not None
+        assert "Traceback" not in run.err.text()

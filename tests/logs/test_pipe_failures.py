@@ -1,6 +1,7 @@
 """A kernel that watches no more descriptors, or lets one not be read, costs no line and nobody else's."""
 
 import errno
+import fcntl
 import os
 
 import pytest
@@ -60,3 +61,26 @@ def test_a_pipe_that_cannot_be_read_ends_and_the_others_go_on(monkeypatch: pytes
         found = it.records()
     assert [record["app"] for record in found if "event" not in record] == ["good"]
     assert [record["app"] for record in found if record.get("event") == "log.pipe_failed"] == ["bad"]
+
+
+def test_the_last_words_come_though_the_kernel_does_not_say_how_much_a_pipe_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a process that has ended, all that it has left in its pipe."""
+    real = fcntl.fcntl
+
+    def refusing(fd: int, what: int, *more: int) -> int:
+        if what == fcntl.F_GETPIPE_SZ:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return real(fd, what, *more)
+
+    with stage() as it:
+        monkeypatch.setattr(fcntl, "fcntl", refusing)
+        outlet = it.open(app())
+        it.say(outlet, b"line\n" * 1000)
+        outlet.spawned(7)
+        outlet.finish()
+        monkeypatch.undo()
+        it.turn(lambda: not it.relay._readers)
+        found = it.records()
+    assert [record["message"] for record in found if "event" not in record] == ["line"] * 1000

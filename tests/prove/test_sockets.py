@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import eventually
 
 from pidone.cli.trial import leftovers, sockets
 from pidone.listen.sockets import diag
@@ -72,17 +71,6 @@ def test_a_program_of_ours_is_no_stranger() -> None:
         assert f"pid {process.pid}" in sockets.stranger([port], "another")
         assert sockets.stranger([], "another") == ""
         process.communicate()
-
-
-def test_the_family_of_a_process(tmp_path: Path) -> None:
-    """Its children, and theirs."""
-    with subprocess.Popen(
-        ["sh", "-c", "sh -c 'echo $$ > inner; read line; :'; :"], stdin=subprocess.PIPE, cwd=tmp_path
-    ) as process:
-        inner = eventually(lambda: (tmp_path / "inner").exists() and (tmp_path / "inner").read_text(), "it")
-        assert int(str(inner)) in sockets.descendants(process.pid)
-        process.communicate()
-    assert sockets.descendants(process.pid) == []
 
 
 def test_unix_sockets_by_their_path(tmp_path: Path) -> None:

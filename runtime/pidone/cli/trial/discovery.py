@@ -11,6 +11,7 @@ from pidone.cli.operate.client import CommandError
 from pidone.cli.trial import sockets
 from pidone.cli.trial.clients import Ended, Endpoint, HttpConnection
 from pidone.ecosystem.spec import Seconds
+from pidone.init import proctree
 
 _POLL: Final[Seconds] = 0.05
 _ASK_TIME: Final[Seconds] = 2.0
@@ -45,7 +46,7 @@ def _from_url(url: str, app: str) -> Endpoint:
 
 def listening(app: str, pids: Sequence[int]) -> list[Endpoint]:
     """TCP ports on which processes of an app, or their descendants, listen."""
-    family = [each for pid in pids for each in (pid, *sockets.descendants(pid))]
+    family = [each for pid in pids for each in (pid, *proctree.descendants(pid))]
     found = {(_reachable(each.host), each.port) for each in sockets.of(family) if each.listens}
     return [Endpoint(app=app, host=host, port=port) for host, port in sorted(found)]
 

@@ -10,6 +10,7 @@ from typing import Final, Self
 
 from pidone.cli.trial import sockets
 from pidone.ecosystem.spec import Seconds
+from pidone.init import proctree
 from pidone.record import Record
 
 _EVERY: Final[Seconds] = 0.25
@@ -42,7 +43,7 @@ class Families:
         self._members: dict[int, FamilyMember] = {}
         self._orphans: dict[int, None] = {}
         for main in mains:
-            for pid in (main, *sockets.descendants(main)):
+            for pid in (main, *proctree.descendants(main)):
                 with suppress(OSError, ValueError):  # it has ended
                     self._members[pid] = _look(pid, main)
         self._end = threading.Event()
@@ -120,7 +121,7 @@ def _is_alive(pid: int) -> bool:
 def memory(pid: int) -> int:
     """Resident bytes of a process and its descendants; 0 if it has ended."""
     total = 0
-    for each in (pid, *sockets.descendants(pid)):
+    for each in (pid, *proctree.descendants(pid)):
         with suppress(OSError), open(f"/proc/{each}/statm", encoding="ascii") as file:
             total += int(file.read().split()[1])
     return total * os.sysconf("SC_PAGE_SIZE")

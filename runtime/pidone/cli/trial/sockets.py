@@ -74,24 +74,6 @@ def stranger(ports: Iterable[int], mark: str) -> str:
     return ""
 
 
-def descendants(main: int) -> list[int]:
-    """Pids of the children of a process, and of theirs."""
-    found = _children(main)
-    for pid in found:  # grows meanwhile
-        found += _children(pid)
-    return found
-
-
-def _children(pid: int) -> list[int]:
-    """Of all of its threads."""
-    found: list[int] = []
-    with suppress(OSError):  # it has ended
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with suppress(OSError), open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as file:
-                found += map(int, file.read().split())
-    return found
-
-
 def _inodes(pid: int) -> list[int]:
     try:
         return diag.sockets_of(pid)
