@@ -26,13 +26,11 @@ time.sleep(600)
 # Ends by SIGTERM (ours) or SIGINT (theirs); with an argument it also keeps a dead child that it never reaps.
 _STOPPABLE: Final = """
 import os, signal, sys
-for number in (signal.SIGTERM, signal.SIGINT):
-    signal.signal(number, lambda *_: os._exit(0))
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT])
 if sys.argv[1:] and os.fork() == 0:
     os._exit(0)
 print("first line", flush=True)
-while True:
-    signal.pause()
+signal.sigwait([signal.SIGTERM, signal.SIGINT])
 """
 
 Command = Sequence[str]

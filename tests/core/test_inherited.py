@@ -13,13 +13,13 @@ from harness import PIDONE, Running
 from writing import ecosystem
 
 PROBE = """
-import json, os, resource, signal
+import json, os, resource, signal, time
 ignored = [n for n in range(1, 32) if signal.getsignal(n) is signal.SIG_IGN]
 told = {"blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])), "ignored": ignored,
         "descriptors": sorted(map(int, os.listdir("/proc/self/fd")))[:-1]}
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 print(json.dumps({"message": "told", **told}), flush=True)
-while True: signal.pause()
+while True: time.sleep(0.05)
 """
 PYTHONS_OWN = [signal.SIGPIPE, signal.SIGXFSZ]
 """What an interpreter ignores by itself."""

@@ -43,7 +43,7 @@ def free(number, frame):
 signal.signal(signal.SIGUSR2, free)
 print("up", flush=True)
 while True:
-    time.sleep(1000)
+    time.sleep(0.05)
 """
 SERVES = """
 import os, select, signal, socket, threading, time

@@ -186,7 +186,7 @@ def drain(number, frame):
     sys.exit(worker.wait())
 signal.signal(signal.SIGTERM, drain)
 print("master ready", flush=True)
-while True: time.sleep(1000)
+while True: time.sleep(0.05)
 """
     with pidone(ecosystem(tmp_path, python(tmp_path, "a", source)), pid1=True) as run:
         run.expect(message="ready")
@@ -209,11 +209,11 @@ if os.fork() == 0:
             os._exit(0)
         signal.signal(signal.SIGTERM, end)
         print("stray", os.getpid(), flush=True)
-        while True: time.sleep(1000)
+        while True: time.sleep(0.05)
     os._exit(0)
 os.wait()
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-while True: time.sleep(1000)
+while True: time.sleep(0.05)
 """
     with pidone(ecosystem(tmp_path, python(tmp_path, "a", source)), pid1=True) as run:
         run.expect_line("stray")
@@ -228,7 +228,7 @@ def test_a_stop_is_as_quick_with_an_unreaped_child_as_without(tmp_path: Path) ->
 import os, sys, time
 if os.fork() == 0: os._exit(0)
 print("ready", flush=True)
-while True: time.sleep(1000)
+while True: time.sleep(0.05)
 """
     file = ecosystem(tmp_path, python(tmp_path, "a", source, kill_timeout="60s"))
     with pidone(file, pid1=True) as run:
@@ -253,7 +253,7 @@ if os.fork() == 0:
     signal.signal(signal.SIGTERM, end)
     print("worker of life", life, flush=True)
     os.write(up, b"x")
-    while True: time.sleep(1000)
+    while True: time.sleep(0.05)
 os.read(is_up, 1)
 time.sleep(0 if life == "1" else 1000)
 os._exit(3)

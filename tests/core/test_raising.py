@@ -69,17 +69,15 @@ def is_below(pid: int, root: int) -> bool:
 @pytest.mark.parametrize("callback", [IN_A_TURN, AT_AN_END, "pidone.supervise.features:Features.before_stop"])
 def test_while_everything_stops_it_is_the_last_stand(tmp_path: Path, callback: str) -> None:
     """Everybody hears the signal, who does not is killed at the deadline, and the code is 70."""
-    flag = tmp_path / "flag"
     file = ecosystem(
         tmp_path,
         shell("api", POLITE, depends_on=["db"]),
         shell("db", POLITE),
         shell("deaf", DEAF, kill_timeout="300ms"),
     )
-    with runtime(tmp_path, callback, file) as run:
+    with runtime(tmp_path, f"stopping {callback}", file) as run:
         run.expect(event="instance.online", count=3)
         run.expect(message="up", count=3)
-        flag.touch()
         run.signal(signal.SIGTERM)
         assert run.wait() == 70
         (told,) = run.find(event="runtime.error")

@@ -8,7 +8,7 @@ name = "telltale"
 script = "python3"
 interpreter = "none"
 args = ["-u", "-c", '''
-import signal, sys
+import signal, sys, time
 ends = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 def tell(number, frame):
     print("got", number)
@@ -16,6 +16,6 @@ def tell(number, frame):
 for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}:
     signal.signal(number, tell)
 print("ready")
-while True: signal.pause()
+while True: time.sleep(0.05)
 ''']
 """
