@@ -45,8 +45,11 @@ def test_dev_shm_is_the_last_place(root: None) -> None:
 
 
 def test_without_any_place_it_is_told_what_helps(root: None) -> None:
-    """The apps run all the same; the record names the folders, the reasons and the cures."""
-    with read_only("/run", "/tmp", "/dev/shm") as space:
+    """The apps run all the same; the record names the folders, the reasons and the cures.
+
+    Without /proc nobody can be told from another container's process, so a name without a file will not do.
+    """
+    with read_only("/run", "/tmp", "/dev/shm", "/proc") as space:
         space.expect_line("ready")
         with Running(inside(space, PIDONE, "--", "sleep", "1000"), env=UNNAMED) as run:
             told = run.expect(event="control.error")["message"]

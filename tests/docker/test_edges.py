@@ -152,6 +152,29 @@ def test_a_hardened_container_can_be_asked(runtime: str, ecosystem: Ecosystem, u
         assert container.stop() == 0
 
 
+def test_no_folder_at_all(runtime: str, ecosystem: Ecosystem) -> None:
+    """Nor a network of its own: the socket has no file, and of two containers each operates its own alone."""
+    nothing = ["--read-only", "--ipc", "none", "--cap-drop", "ALL", "--user", "4242", "--network", "host"]
+    options = [*ecosystem(SLEEPER), *nothing]
+    with Container(runtime, options=options) as one, Container(runtime, options=options) as other:
+        names = []
+        for each in (one, other):
+            names.append(each.expect(event="control.listening")["address"])
+            each.expect(event="instance.online")
+            each.exec("pidone", "health")
+            assert "online" in each.exec("pidone", "ls")
+            each.exec("pidone", "reload", "all")
+            each.expect(event="app.reloaded")
+        assert all(name.startswith("@pidone-") for name in names), names
+        assert len(set(names)) == 2
+        for user in ("4242", "0"):
+            with pytest.raises(DockerError, match="another container"):
+                docker("exec", "--user", user, one.name, "pidone", "ls", "--socket", names[1])
+        assert "online" in docker("exec", "--user", "0", one.name, "pidone", "ls")
+        assert one.stop() == 0
+        assert "online" in other.exec("pidone", "ls")
+
+
 def test_exec_under_our_healthcheck_is_healthy(runtime: str) -> None:
     """`FROM pidone` with `exec -- ...` inherits HEALTHCHECK, and there is no runtime to ask."""
     check = f'HEALTHCHECK {OFTEN} CMD ["pidone", "health"]'

@@ -345,7 +345,7 @@ def _keep_socket_path() -> None:
     path = os.environ.get(
         "PIDONE_SOCKET", ""
     )  # not socket_file.VARIABLE: its module is imported when apps run
-    if path not in ("", "none"):
+    if path not in ("", "none") and not path.startswith("@"):
         os.environ["PIDONE_SOCKET"] = os.path.abspath(path)
 
 

@@ -2,6 +2,9 @@
 
 A socket's name proves nothing: where several users may write, /tmp first of all, whoever binds a name first
 has it. So the kernel is asked who listens (SO_PEERCRED, unix(7)) before a byte is sent.
+
+A name without a file (unix(7), abstract; written `@name`) is known to all who share the network, as every
+container of a pod and of `--network host` does. There both ends believe nobody of another PID namespace.
 """
 
 import errno
@@ -18,11 +21,15 @@ TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing at ru
 if TYPE_CHECKING:
     from pidone.ecosystem.spec import Seconds
 
+ABSTRACT: Final = "@"
+"""What a socket's name without a file begins with, as in /proc/net/unix."""
 _UCRED: Final = struct.Struct("3i")
 """`struct ucred` of unix(7): pid, uid, gid."""
 _TIMEVAL: Final = struct.Struct("ll")
 """`struct timeval` of socket(7)."""
 _MOST_LINKS: Final = 8
+_NOBODY: Final = -1
+"""No user has this number."""
 _NAMES: Final = (b"pidone", b"pidone-direct", b"pm2-runtime", b"pm2-docker")
 _FIRST_WORDS: Final = 12
 """An interpreter, its options (bin/launcher.c), the program: where a command line says that it is ours."""
@@ -47,17 +54,34 @@ def is_ours(uid: int) -> bool:
     return uid in (0, os.geteuid())
 
 
+def is_abstract(path: str) -> bool:
+    """Whether it names a socket without a file."""
+    return path.startswith(ABSTRACT)
+
+
+def address(path: str) -> str:
+    """What bind(2) and connect(2) take for it."""
+    return "\0" + path.removeprefix(ABSTRACT) if is_abstract(path) else path
+
+
+def may_operate(peer: Peer, sock: socket.socket) -> bool:
+    """Whether somebody who has connected to a listening socket of ours may ask anything there."""
+    has_file = isinstance(sock.getsockname(), str)  # an abstract name is of bytes
+    return is_ours(peer.uid) and (has_file or is_of_our_namespace(peer.pid))
+
+
 def listening(path: str) -> Peer | None:
     """Who listens at a socket, None if nobody does. Never waits.
 
-    Somebody whose queue is full cannot be asked for; the file's owner stands for him then.
+    Somebody whose queue is full cannot be asked for; the file's owner stands for him then, and without a file
+    nobody does.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
-            probe.connect(path)
+            probe.connect(address(path))
         except BlockingIOError:  # EAGAIN of unix(7)
-            return Peer(0, os.lstat(path).st_uid)
+            return Peer(0, _NOBODY if is_abstract(path) else os.lstat(path).st_uid)
         except OSError:
             return None
         return of(probe)
@@ -65,18 +89,45 @@ def listening(path: str) -> Peer | None:
 
 def is_believed(path: str, peer: Peer) -> bool:
     """Whether what `peer` says through the socket at `path` may be taken for a runtime's word."""
-    try:
-        owner = os.lstat(path).st_uid
-    except OSError:  # it has just gone
-        return False
-    if owner != peer.uid and not is_ours(owner):
+    if not (is_of_our_namespace(peer.pid) if is_abstract(path) else _is_named_by(path, peer.uid)):
         return False
     if is_ours(peer.uid):
         return True
     # Root operates the runtimes of ordinary users too. Their apps are theirs, but an app of root's runtime
     # may be of that user as well.
-    is_at_home = _uid(1) == peer.uid or _is_closed(os.path.dirname(path) or ".", peer.uid)
+    is_at_home = _uid(1) == peer.uid or (
+        not is_abstract(path) and _is_closed(os.path.dirname(path) or ".", peer.uid)
+    )
     return os.geteuid() == 0 and is_at_home and _is_outermost_runtime(peer)
+
+
+def _is_named_by(path: str, uid: int) -> bool:
+    """Whether a file is root's, ours or that user's."""
+    try:
+        owner = os.lstat(path).st_uid
+    except OSError:  # it has just gone
+        return False
+    return owner == uid or is_ours(owner)
+
+
+def is_of_our_namespace(pid: int) -> bool:
+    """Whether a process is in our own PID namespace: neither outside (its pid is 0 here) nor further inside.
+
+    A number alone may belong to a container below us, whose root or user 4242 is somebody else; and a user
+    of another user namespace may look like `nobody`, who we are perhaps. NSpid of proc_pid_status(5) has one
+    number for each namespace from that of /proc on, so /proc has to be our own. Whoever cannot be looked at
+    is not.
+    """
+    return pid > 0 and _pids(pid) == (pid,) and _pids(os.getpid()) == (os.getpid(),)
+
+
+def _pids(pid: int) -> tuple[int, ...]:
+    """Of a process, in the PID namespaces from that of /proc inwards; none if there is no telling."""
+    try:
+        lines = procfs.read_bytes(f"/proc/{pid}/status").splitlines()
+    except OSError:
+        return ()
+    return next((tuple(map(int, line.split()[1:])) for line in lines if line.startswith(b"NSpid:")), ())
 
 
 def connect(path: str, timeout: "Seconds") -> socket.socket:
@@ -107,7 +158,7 @@ def connect(path: str, timeout: "Seconds") -> socket.socket:
 
 def _connect(sock: socket.socket, path: str) -> None:
     try:
-        sock.connect(path)
+        sock.connect(address(path))
     except PermissionError:
         raise _refused() from None
 
@@ -115,7 +166,7 @@ def _connect(sock: socket.socket, path: str) -> None:
 def _check(path: str, peer: Peer) -> None:
     """Raises PermissionError."""
     if not is_believed(path, peer):
-        raise _stranger(peer.uid)
+        raise _outsider() if is_abstract(path) and is_ours(peer.uid) else _stranger(peer.uid)
     if os.geteuid() not in (0, peer.uid):  # it would hang up
         raise _refused()
 
@@ -128,8 +179,14 @@ def _refused() -> PermissionError:
     return PermissionError(errno.EACCES, "only root and the runtime's own user may")
 
 
+def _outsider() -> PermissionError:
+    return PermissionError(errno.EACCES, "a process of another container (PID namespace) holds it")
+
+
 def _followed(path: str) -> str:
     """Where links of ours lead; those of strangers lead nowhere. Raises OSError."""
+    if is_abstract(path):
+        return path
     for _ in range(_MOST_LINKS):
         status = os.lstat(path)
         if not stat.S_ISLNK(status.st_mode):

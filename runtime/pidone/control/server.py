@@ -96,9 +96,11 @@ class ControlServer:
             close(door.sock)
         for listener in self._listeners:
             listener.close()
-        if self._bound is not None and socket_file.inode(self._bound.path) == self._bound.inode:
+        if (bound := self._bound) is None or bound.inode is None:  # or gone with its descriptor
+            return
+        if socket_file.inode(bound.path) == bound.inode:
             with suppress(OSError):  # read-only by now: the next runtime replaces what nobody listens at
-                os.unlink(self._bound.path)
+                os.unlink(bound.path)
 
     def _open_local(self, environ: Mapping[str, str]) -> None:
         if not _is_wanted(self._parts, environ):

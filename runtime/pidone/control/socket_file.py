@@ -2,13 +2,15 @@
 
 import errno
 import fcntl
+import itertools
 import os
 import socket
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
+from pidone import procfs
 from pidone.control import peers
 from pidone.descriptors import close
 
@@ -20,6 +22,8 @@ VARIABLE: Final = "PIDONE_SOCKET"
 OFF: Final = "none"
 BACKLOG: Final = 512
 _NAME: Final = "pidone"
+_LISTENS: Final = b"00010000"
+"""`__SO_ACCEPTCON` in the flags of /proc/net/unix (net/unix/af_unix.c)."""
 _LOCK_TIME: "Final[Seconds]" = 0.1
 """An honest runtime holds the lock for less than a millisecond; a stranger can hold it for ever."""
 
@@ -57,6 +61,19 @@ def places(environ: Mapping[str, str]) -> Iterator[str]:
     yield "/dev/shm"  # noqa: S108 (every engine mounts it, also with --read-only)
 
 
+def _nowhere() -> Iterator[str]:
+    """The last place: names without files, kept apart as files would be, by the mount namespace.
+
+    A pod's containers share one network, perhaps one PID namespace too, and each is to find its own runtime.
+    None without a /proc of our own: nobody could be told from another container's then.
+    """
+    if peers.is_of_our_namespace(os.getpid()):
+        try:
+            yield f"{peers.ABSTRACT}{_NAME}-{os.stat('/proc/self/ns/mnt').st_ino}"
+        except OSError:  # a sandbox without namespaces
+            return
+
+
 def _names(uid: int) -> Iterator[str]:
     """`pidone.sock` for root, with the uid for others; beside another runtime with the pid.
 
@@ -74,7 +91,7 @@ def bind(setting: str | None, environ: Mapping[str, str]) -> Bound:
     if path is not None:
         return claim(path)
     refused: dict[str, OSError] = {}
-    for folder in places(environ):
+    for folder in (*places(environ), *_nowhere()):
         for name in _names(os.geteuid()):
             try:
                 return claim(os.path.join(folder, name))
@@ -97,6 +114,8 @@ def claim(path: str) -> Bound:
     Raises BlockingIOError if a runtime listens there, FileExistsError if something else has the name, and
     OSError if the path cannot be used.
     """
+    if peers.is_abstract(path):  # such a name ends with the last descriptor, so whoever has it lives
+        return Bound(_listen(path), path, None)
     folder = _locked(os.path.dirname(path) or ".")
     try:
         taken_from = _clear(path)
@@ -156,7 +175,7 @@ def _listen(path: str) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
     try:
-        sock.bind(path)
+        sock.bind(peers.address(path))
         sock.listen(BACKLOG)
     except OSError:
         close(sock)
@@ -179,7 +198,10 @@ def find(environ: Mapping[str, str]) -> list[str]:
     """Every socket a command may talk to, the configured one alone or else the best first."""
     if path := environ.get(VARIABLE):
         return [] if path == OFF else [path]
-    return [path for path, peer in _candidates(environ) if peers.is_believed(path, peer)]
+    for candidates in (_files(environ), _abstract()):
+        if found := [path for path, peer in candidates if peers.is_believed(path, peer)]:
+            return found
+    return []
 
 
 def is_served(environ: Mapping[str, str]) -> bool:
@@ -191,26 +213,46 @@ def none_found(environ: Mapping[str, str]) -> str:
     """Why `find` finds nothing."""
     if environ.get(VARIABLE) == OFF:
         return f"{VARIABLE} is {OFF}: this runtime has no control socket"
-    others = [f"{path} is uid {peer.uid}'s" for path, peer in _candidates(environ)][:1]
+    candidates = itertools.chain(_files(environ), _abstract())
+    others = [f"{path} is uid {peer.uid}'s" for path, peer in candidates][:1]
     hint = "; ".join((f"--socket or {VARIABLE} names one", *others))
     return f"no running pidone found ({hint})"
 
 
-def _candidates(environ: Mapping[str, str]) -> Iterator[tuple[str, peers.Peer]]:
-    mine = {f"{_NAME}.sock", next(_names(os.geteuid()))}
+def _files(environ: Mapping[str, str]) -> Iterator[tuple[str, peers.Peer]]:
+    """Sockets of ours in folders, ours and root's first, and who listens there."""
     seen = set()
     for folder in places(environ):
         try:
-            names = sorted(os.listdir(folder), key=lambda name: (name not in mine, name))
+            names = _ours_first(os.listdir(folder))
         except OSError:
             continue
-        for name in names:
-            path = os.path.join(folder, name)
-            if not (name.startswith(_NAME) and name.endswith(".sock")) or path in seen:
+        for path in (os.path.join(folder, name) for name in names):
+            if path in seen:
                 continue
             seen.add(path)
             if _is_socket(path) and (peer := peers.listening(path)) is not None:
                 yield path, peer
+
+
+def _abstract() -> Iterator[tuple[str, peers.Peer]]:
+    """The same without files. Whose queue is full is not among them: anybody can fill one of his own."""
+    try:
+        lines = procfs.read_bytes("/proc/net/unix").splitlines()
+    except OSError:
+        return
+    listening = [os.fsdecode(line.split()[-1]) for line in lines if line.split(None, 4)[3:4] == [_LISTENS]]
+    for folder in _nowhere():
+        names = [path.removeprefix(f"{folder}/") for path in listening if path.startswith(f"{folder}/")]
+        for path in (os.path.join(folder, name) for name in _ours_first(names)):
+            if (peer := peers.listening(path)) is not None and peer.pid:
+                yield path, peer
+
+
+def _ours_first(names: Iterable[str]) -> list[str]:
+    mine = {f"{_NAME}.sock", next(_names(os.geteuid()))}
+    ours = (name for name in names if name.startswith(_NAME) and name.endswith(".sock"))
+    return sorted(ours, key=lambda name: (name not in mine, name))
 
 
 def _is_socket(path: str) -> bool:

@@ -21,8 +21,6 @@ _DEEPEST: Final = 8
 _MOST: Final = 200
 _JOINED: Final = ("smoke", "alerts", "static")
 """Lists whose parts follow each other."""
-_PATHS: Final = ("socket", "admin_token_file")
-"""Of the `[runtime]` table."""
 
 
 def with_includes(document: Document, files: SourceFiles) -> Document:
@@ -273,9 +271,8 @@ def _lay_top(
         if isinstance(value, Mapping):
             table = dict(value)
             if name == "runtime" and document.strict and document.source:
-                for path in _PATHS:
-                    if isinstance(table.get(path), str) and table[path] != "none":
-                        table[path] = os.path.normpath(cwd / document.source.parent / table[path])
+                for key, path in keys.paths_in(value):
+                    table[key] = os.path.normpath(cwd / document.source.parent / path)
             below[name] = {**(old if isinstance(old, Mapping) else {}), **table}
             for member in value:
                 places.parts[(name, member)] = _Part(document, (name, member))

@@ -19,9 +19,6 @@ from pidone.errors import ConfigError
 from pidone.record import EMPTY
 
 _LISTS: Final = ("smoke", "alerts")
-_PATHS: Final = ("socket", "admin_token_file")
-"""Of the `[runtime]` table."""
-_OFF: Final = "none"
 _STDIN: Final = (None, Path("-"))
 GRACE_VARIABLE: Final = "PIDONE_TERMINATION_GRACE"
 """Stands in for `termination_grace`, which belongs beside the number of the engine, not into a file."""
@@ -225,9 +222,8 @@ def _absolute(values: Mapping[str, Any], reader: Reader) -> dict[str, str]:
     """Paths of the runtime, which itself works in /: relative to the command line's folder or the file's."""
     own = reader.options.runtime
     return {
-        name: os.path.normpath((reader.options.cwd if name in own else reader.base) / values[name])
-        for name in _PATHS
-        if values.get(name, _OFF) != _OFF
+        name: os.path.normpath((reader.options.cwd if name in own else reader.base) / path)
+        for name, path in keys.paths_in(values)
     }
 
 

@@ -7,18 +7,17 @@ from two reads per process and second, which psutil would make five times as dea
 import os
 import pwd
 import socket
-import struct
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
 import psutil
 
 from pidone.cli.operate.client import Client
+from pidone.control import peers
 from pidone.masked_args import mask_args
 
 T = TypeVar("T")
 
-_UCRED: Final = struct.Struct("3i")  # unix(7), SO_PEERCRED: pid, uid, gid
 _MOST_FILES: Final = 100
 """Open files that are listed for one process."""
 
@@ -29,8 +28,8 @@ def sees_processes_of(runtime: Client) -> bool:
     The kernel translates the pid of the peer into our namespace, or says 0.
     """
     with socket.socket(socket.AF_UNIX) as probe:
-        probe.connect(runtime.path)
-        pid = _UCRED.unpack(probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))[0]
+        probe.connect(peers.address(runtime.path))
+        pid = peers.of(probe).pid
     return bool(pid == runtime.get("api")["pid"])
 
 

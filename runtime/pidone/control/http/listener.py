@@ -147,7 +147,7 @@ class Listener:
         """Who it is; None if he may not ask anything."""
         if self._is_local:
             peer = peers.of(client)
-            return f"uid {peer.uid}, pid {peer.pid}" if peers.is_ours(peer.uid) else None
+            return f"uid {peer.uid}, pid {peer.pid}" if peers.may_operate(peer, self._socket) else None
         # asyncio does this only for sockets that were made with IPPROTO_TCP by name. Without it the
         # second of two small answers waits for the client's delayed ACK, 40 ms.
         with suppress(OSError):  # it is gone already

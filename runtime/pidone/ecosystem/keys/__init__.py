@@ -6,9 +6,9 @@ from typing import Final
 
 from pidone.ecosystem.keys import lifecycle, logs, process, triggers
 from pidone.ecosystem.keys.key import Key, KeyGroup
-from pidone.ecosystem.keys.runtime import RUNTIME_GROUP
+from pidone.ecosystem.keys.runtime import RUNTIME_GROUP, paths_in
 
-__all__ = ["APP_GROUPS", "RUNTIME_GROUP", "Key", "KeyGroup"]
+__all__ = ["APP_GROUPS", "RUNTIME_GROUP", "Key", "KeyGroup", "paths_in"]
 
 APP_GROUPS: Final = (
     process.WHAT_RUNS,

@@ -1,6 +1,7 @@
 """The keys of the `[runtime]` table."""
 
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from pidone.ecosystem.keys.key import Key, KeyGroup
 from pidone.ecosystem.spec import OnWaitTimeout
@@ -89,8 +90,8 @@ RUNTIME_GROUP: Final = KeyGroup(
         Key(
             "socket",
             kinds.STRING,
-            "Path of the control socket; `none` for none.",
-            default="the first writable place",
+            "Path of the control socket, or `@NAME` of one without a file; `none` for none.",
+            default="the first writable place, else `@NAME`",
         ),
         Key(
             "pm2_rpc",
@@ -118,3 +119,13 @@ RUNTIME_GROUP: Final = KeyGroup(
         Key("hooks", tables.HOOKS, "As of an app, for the whole.", default="none"),
     ),
 )
+
+_PATHS: Final = ("socket", "admin_token_file")
+
+
+def paths_in(runtime: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Paths in a `[runtime]` table, with their keys; neither `none` nor a socket's `@NAME` is one."""
+    for key in _PATHS:
+        value = runtime.get(key, "none")
+        if isinstance(value, str) and value != "none" and not (key == "socket" and value.startswith("@")):
+            yield key, value
