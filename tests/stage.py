@@ -236,7 +236,7 @@ class FakeBroker:
         self.retired: list[tuple[str, int]] = []
         self.closed: list[str] = []
 
-    def open(self, app: AppSpec) -> None:
+    def open(self, app: AppSpec, predecessor: AppSpec | None = None) -> None:
         self.opened.append(app.name)
         self.present[app.name] = app
 

@@ -120,8 +120,11 @@ class Handover(Protocol):
 class SocketBroker(Protocol):
     """Owner of every listening socket; `listen/` in production."""
 
-    def open(self, app: AppSpec) -> None:
-        """Bind what `app.listen` names, before privileges drop. Raises ListenError; idempotent."""
+    def open(self, app: AppSpec, predecessor: AppSpec | None = None) -> None:
+        """Bind what `app.listen` names, before privileges drop. Raises ListenError; idempotent.
+
+        An app that takes the place of another one has what that one had, from now on.
+        """
 
     def prepare(self, app: AppSpec, who: InstanceId, report: Report) -> Handover:
         """Prepare one incarnation."""

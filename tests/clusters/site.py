@@ -66,6 +66,13 @@ class Site:
         self._write()
         self.run.signal(signal.SIGHUP)
 
+    def rename(self, old: str, new: str, **keys: Any) -> None:
+        """Call an app otherwise, in the same place of the file, and have that read again."""
+        apps = {new if name == old else name: app for name, app in self.apps.items()}
+        self.apps = {**apps, new: merged({**apps[new], "name": new}, keys)}
+        self._write()
+        self.run.signal(signal.SIGHUP)
+
     def reload(self, **keys: Any) -> dict[str, Any]:
         """Replace every process of `web` and wait for it; the record that says so."""
         done = self.count("app.reloaded")

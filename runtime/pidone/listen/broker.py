@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from pidone.contracts import Clock, InstanceId, Report
 from pidone.ecosystem.spec import AppSpec
-from pidone.errors import ListenError
+from pidone.errors import ListenError, PortTakenError
 from pidone.listen import needs
 from pidone.listen.assemble import Assembly, HandoverRequest
 from pidone.listen.handover import ProcessHandover
 from pidone.listen.readiness.probes import RunCommand, check_of
+from pidone.listen.sockets.address import of_listen
 from pidone.listen.sockets.app_ports import AppPorts, EventLog
 from pidone.listen.sockets.hangup import HangupWatch
 
@@ -50,24 +51,28 @@ class PortBroker:
         self._worker_ids = itertools.count(1)
         self._notices: dict[tuple[str, str], set[str]] = {}
 
-    def open(self, app: AppSpec) -> None:
-        """Bind what `app.listen` names and check what can be checked. Raises ListenError; idempotent."""
+    def open(self, app: AppSpec, predecessor: AppSpec | None = None) -> None:
+        """Bind what `app.listen` names and check what can be checked. Raises ListenError; idempotent.
+
+        A new app has the ports of its `predecessor`, whose processes use them until they have gone.
+        """
         app = _resolved(app)
         self._check(app)
         known = self._ports.get(app.key())
+        if known is not None and known.app.key() != app.key() and known.app.key() in self._ports:
+            return  # it has left them to another app, which has the say about them
+        if known is None and predecessor is not None:
+            known = self._ports.get(predecessor.key())
         ports = known or AppPorts(
-            app,
-            self._loop,
-            self._log,
-            lambda event, text: self._once(app, event, text),
-            self._hangups,
-            self._open_connections,
+            app, self._loop, self._log, self._once, self._hangups, self._open_connections
         )
         try:
             ports.open(app)
+        except PortTakenError as error:
+            self._close_new(ports)
+            raise PortTakenError(f"{error}{self._holder(ports, app)}", app.key()) from error
         except ListenError:
-            if known is None:
-                ports.close()
+            self._close_new(ports)
             raise
         self._ports[app.key()] = ports
 
@@ -102,8 +107,21 @@ class PortBroker:
         """The app is gone for good: close its sockets."""
         ports = self._ports.pop(app.key(), None)
         if ports is not None:
-            ports.close()
+            if ports in self._ports.values():
+                ports.predecessor_gone()
+            else:
+                ports.close()
         self._notices.pop(app.key(), None)
+
+    def _close_new(self, ports: AppPorts) -> None:
+        if ports not in self._ports.values():
+            ports.close()
+
+    def _holder(self, ports: AppPorts, app: AppSpec) -> str:
+        """Which other app has what this one wants, in words; empty if none has."""
+        wanted = [of_listen(entry) for entry in app.listen]
+        names = (each.app.name for each in self._ports.values() if each is not ports and each.holds(wanted))
+        return next((f", where {name} listens" for name in names), "")
 
     def _open_connections(self) -> "OpenConnections":
         if self._connections is None:

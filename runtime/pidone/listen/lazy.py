@@ -61,10 +61,10 @@ class LazyBroker:
             self._made_looks = StartLooks(self._loop)
         return self._made_looks
 
-    def open(self, app: AppSpec) -> None:
+    def open(self, app: AppSpec, predecessor: AppSpec | None = None) -> None:
         """As `SocketBroker.open`."""
         if self._made is not None or needs_handover(app):  # made: the app may have had sockets before
-            self._real.open(app)
+            self._real.open(app, predecessor)
 
     def prepare(self, app: AppSpec, who: InstanceId, report: Report) -> Handover:
         """As `SocketBroker.prepare`."""

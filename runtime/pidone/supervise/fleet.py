@@ -1,17 +1,24 @@
 """All apps there are, and what a file means for them: who comes, who goes, who becomes another one."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
 
 from pidone.contracts import SocketBroker
 from pidone.ecosystem.spec import AppSpec, Ecosystem
 from pidone.ecosystem.stopping import AppKey, dependencies
-from pidone.errors import ListenError
+from pidone.errors import ListenError, PortTakenError
 from pidone.supervise.app import App, AppObserver
 from pidone.supervise.collaborators import World
 from pidone.supervise.instances.incarnation import Numbers
 from pidone.supervise.plan import can_overlap
 from pidone.supervise.revision import change, run_of, same_but_count
+from pidone.supervise.succession import Succession
 from pidone.supervise.wanted import Exchange, Run
+
+_ADVICE: Final = (
+    "who goes leaves its sockets to who comes; between two that stay, a port is taken from the one by a first "
+    "change of the file, and given to the other by a second"
+)
 
 
 class Fleet:
@@ -34,6 +41,7 @@ class Fleet:
         self._broker = broker
         self._observer = observer
         self._count = count
+        self.succession = Succession(self.apps, world.clock, observer)
         self._numbers: dict[AppKey, dict[int, Numbers]] = {}
         """Of every slot there ever was: no incarnation has the number of another one."""
 
@@ -70,6 +78,7 @@ class Fleet:
 
     def exchange(self, changed: Iterable[AppKey]) -> None:
         """Put the new spec in the place of an app that has ended for it; drop what nobody wants any more."""
+        self.succession.look()
         for key in tuple(changed):
             app = self.apps.get(key)
             if app is None or not app.is_down:
@@ -87,16 +96,19 @@ class Fleet:
 
         Raises ListenError if a socket cannot be opened; nothing has changed then.
         """
-        self._open_instead(ecosystem)
-        self.ecosystem, before = ecosystem, self.ecosystem
         new = {spec.key(): spec for spec in ecosystem.apps}
+        heirs = self.succession.heirs(new)
+        self._open_instead(ecosystem, heirs)
+        self.ecosystem, before = ecosystem, self.ecosystem
         present = {key: app.wanted.aim for key, app in self.apps.items() if not app.wanted.is_removed}
         removed = [key for key in present if key not in new]
         added = [key for key in new if key not in present]
         changed = [key for key in present if key in new and not same_but_count(present[key], new[key])]
         scaled = []
+        self.succession.settle(heirs)
         for key in removed:
-            self.apps[key].remove()
+            if key not in heirs:
+                self.apps[key].remove()
         for key, spec in new.items():
             count = self._count(spec)
             if key not in self.apps:
@@ -109,6 +121,7 @@ class Fleet:
                 if count != self.apps[key].count:
                     scaled.append(key)
                 self.apps[key].scale(count, spec)
+        removed = [spec.key() for spec in before.apps if spec.key() in removed]  # others had been told of
         left = len(before.apps) - len(removed) - len(changed) - len(scaled)
         self._tell("the ecosystem was read again", added, removed, changed, scaled, left)
 
@@ -134,14 +147,14 @@ class Fleet:
         who has changed. Raises ListenError if a socket cannot be opened; nothing has changed then.
         """
         present = {key: app.wanted.aim for key, app in self.apps.items() if not app.wanted.is_removed}
-        ecosystem = self.ecosystem.but(
-            apps=tuple({**present, **{spec.key(): spec for spec in specs}}.values())
-        )
-        self._open_instead(ecosystem)
+        named = {key: spec for key, spec in present.items() if key not in self.succession.leaving}
+        ecosystem = self.ecosystem.but(apps=tuple({**named, **{spec.key(): spec for spec in specs}}.values()))
+        self._open_instead(ecosystem, {})
         self.ecosystem = ecosystem
         added, changed, scaled = [], [], []
         for spec in specs:
             key = spec.key()
+            self.succession.keep(key)
             before, app = present.get(key), self.apps.get(key)
             fresh = Exchange(spec, self._count(spec), run_of(spec))
             if app is None:
@@ -168,18 +181,24 @@ class Fleet:
         else:
             app.become(new)
 
-    def _open_instead(self, ecosystem: Ecosystem) -> None:
-        """Bind the sockets of a re-read file; on ListenError everything is as it was."""
+    def _open_instead(self, ecosystem: Ecosystem, heirs: Mapping[AppKey, AppSpec]) -> None:
+        """Bind the sockets of a re-read file; on ListenError everything is as it was.
+
+        `heirs` get those of the apps that go in their favour.
+        """
+        predecessors = {heir.key(): self.apps[key].spec for key, heir in heirs.items()}
         try:
             for spec in ecosystem.apps:
-                self._broker.open(spec)
-        except ListenError:
+                self._broker.open(spec, predecessors.get(spec.key()))
+        except ListenError as error:
             present = {key: app.wanted.aim for key, app in self.apps.items()}
-            for spec in present.values():
-                self._broker.open(spec)
             for spec in ecosystem.apps:
                 if spec.key() not in present:
                     self._broker.close(spec)
+            for spec in present.values():
+                self._broker.open(spec)
+            if isinstance(error, PortTakenError):
+                raise PortTakenError(f"{error}; {_ADVICE}", *error.args[1:]) from None
             raise
 
     def _tell(

@@ -1,6 +1,6 @@
 """Who of all apps may start: what each one waits for, and whether that can still come."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pidone.ecosystem.spec import Dependency
 from pidone.ecosystem.stopping import AppKey
@@ -12,9 +12,13 @@ from pidone.supervise.wanted import Run
 class StartOrder:
     """The rule, looked at again whenever something has changed."""
 
-    def __init__(self, apps: Mapping[AppKey, App], world: World) -> None:
-        """`apps` are those of the supervisor, at any time."""
+    def __init__(self, apps: Mapping[AppKey, App], world: World, held_back: Callable[[App], str]) -> None:
+        """`apps` are those of the supervisor, at any time.
+
+        `held_back` tells what else an app waits for, that goes or comes in the place of another one.
+        """
         self._apps = apps
+        self._held_back = held_back
         self._world = world
         self._blocked: set[App] = set()
         """Waiting apps of which it was told that they wait in vain."""
@@ -26,9 +30,9 @@ class StartOrder:
     def waits_for(self, app: App) -> str:
         """What stands between the wish for an app and what is there, in words; empty if nothing does."""
         if app.wanted.run is not Run.WAITING:
-            return app.waits_for
+            return app.waits_for or self._held_back(app)
         apps = ", ".join(f"{each.app} to be {each.condition}" for each in self._missing(app))
-        return apps or self._world.lifecycle.waits_for(app)
+        return apps or self._held_back(app) or self._world.lifecycle.waits_for(app)
 
     def begin(self) -> None:
         """Let those start that wait for nobody any more, and tell of those that wait in vain."""
@@ -37,7 +41,8 @@ class StartOrder:
             missing = self._missing(app)
             if not missing:
                 self._blocked.discard(app)
-                self._begin_unless_outside(app)
+                if not self._held_back(app):
+                    self._begin_unless_outside(app)
             elif self.waits(app):
                 self._tell_if_blocked(app, missing)
 

@@ -77,7 +77,7 @@ class Supervisor:
         self._world = world
         self._broker = broker
         self._on_done = on_done
-        self._order = StartOrder(self.apps, world)
+        self._order = StartOrder(self.apps, world, self._fleet.succession.waits_for)
         self._changed: dict[AppKey, None] = {}
         """Apps to be looked at, in the order in which they changed."""
         self._look_again: Timer | None = None

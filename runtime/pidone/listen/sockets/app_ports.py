@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pidone.descriptors import close
@@ -46,15 +46,16 @@ class AppPorts:
         app: AppSpec,
         loop: asyncio.AbstractEventLoop,
         log: EventLog,
-        once: Callable[[str, str], None],
+        once: Callable[[AppSpec, str, str], None],
         hangups: HangupWatch,
         connections: "Callable[[], OpenConnections]",
     ) -> None:
-        """`once` logs a notice (event, message) that is not repeated."""
+        """`once` logs a notice of an app (event, message) that is not repeated."""
         self._hangups = hangups
         self._connections = connections
         self.steering = Steering(loop, app.balance)
-        self._app = app
+        self.app = app
+        """As it is now: whose they are may change, too."""
         self._loop = loop
         self._log = log
         self._once = once
@@ -76,13 +77,13 @@ class AppPorts:
 
         Another `balance` holds for processes that start from now on; those that run stay what they are.
         """
-        known, before = set(self._ports), self._app
-        self._app = app
+        known, before = set(self._ports), self.app
+        self.app = app
         try:
             for entry in app.listen:
                 self._open_entry(entry)
         except ListenError:
-            self._app = before
+            self.app = before
             for key in set(self._ports) - known:
                 self._drop(key)
             raise
@@ -105,10 +106,10 @@ class AppPorts:
             else:
                 self._open(PortKey(address), entry.backlog)
         except OSError as error:
-            message = f"{self._app.name}: listen: {explain(address, error)}"
+            message = f"{self.app.name}: listen: {explain(address, error)}"
             if error.errno == errno.EADDRINUSE:
-                raise PortTakenError(message, self._app.key()) from error
-            raise ListenError(message, self._app.key()) from error
+                raise PortTakenError(message, self.app.key()) from error
+            raise ListenError(message, self.app.key()) from error
 
     def sockets_of(self, app: AppSpec, slot: int) -> MemberSockets:
         """Where a process of this app, as it is now, asks for sockets."""
@@ -174,6 +175,11 @@ class AppPorts:
         likes = (user for user in self._users if user is not sockets and user.member == sockets.member)
         return any(key.address == address for user in likes for key in user.held)
 
+    def holds(self, addresses: Collection[Address]) -> bool:
+        """Whether it has one of these, or a port of theirs."""
+        numbers = {each.port for each in addresses} - {0}
+        return any(port.address in addresses or port.address.port in numbers for port in self._ports.values())
+
     def has_port(self, port: int) -> bool:
         """Whether a TCP port is one of this app's."""
         return any(
@@ -228,15 +234,25 @@ class AppPorts:
 
         One that is being stopped does the same before it ends; so this waits longer than a stop can take.
         """
-        if any(PortKey(of_listen(entry)) == key for entry in self._app.listen):
+        if any(PortKey(of_listen(entry)) == key for entry in self.app.listen):
             return
-        longest_stop = needs.drain_time(self._app) + self._app.kill_timeout
+        longest_stop = needs.drain_time(self.app) + self.app.kill_timeout
         self._loop.call_later(longest_stop + 1, self._drop_if_unused, sockets, key)
 
     def retire(self, slot: int) -> None:
         """A slot was scaled away: see that nothing stays in its queues, then close them."""
-        if self._app.balance is not Balance.SHARED:
+        if self.app.balance is not Balance.SHARED:
             self._begin_to_retire(slot)
+
+    def predecessor_gone(self) -> None:
+        """Who had them before has gone: close what only that one used, and see to its queues."""
+        wanted = {self._at(PortKey(of_listen(entry))) for entry in self.app.listen}
+        wanted.update(*(user.held for user in self._users))
+        for key in set(self._ports) - wanted:
+            self._drop(key)
+        used = {COMMON, *(user.member for user in self._users)}
+        for member in {member for port in self._ports.values() for member in port.members} - used:
+            self._begin_to_retire(member)
 
     def close(self) -> None:
         """Close everything."""
@@ -251,7 +267,7 @@ class AppPorts:
     def _retire_outdated(self) -> None:
         """See to the members that another `balance` had, once they have no process any more."""
         used = {user.member for user in self._users}
-        is_shared = self._app.balance is Balance.SHARED
+        is_shared = self.app.balance is Balance.SHARED
         known = {member for port in self._ports.values() for member in port.members}
         for member in known - used:
             if (member == COMMON) is not is_shared:
@@ -285,7 +301,7 @@ class AppPorts:
 
     def _waits_for_app(self, entry: Listen) -> bool:
         """Whether the app says by its bind() which address and family a port without a host means."""
-        shares = self._app.share in ("python", "kernel")
+        shares = self.app.share in ("python", "kernel")
         return shares and entry.number is None and not of_listen(entry).host
 
     def _known(self, wanted: PortKey) -> PortKey | None:
@@ -295,7 +311,7 @@ class AppPorts:
             return wanted
         if wanted.index > 0:
             return None
-        listed = (PortKey(of_listen(entry)) for entry in self._app.listen)
+        listed = (PortKey(of_listen(entry)) for entry in self.app.listen)
         return next(
             (key for key in listed if key in self._ports and key.address.covers(wanted.address)), None
         )
@@ -304,12 +320,12 @@ class AppPorts:
         """Say why. To find who holds a port takes a while, and an app may try again without a pause."""
         if self._loop.time() >= self._quiet_until:
             self._quiet_until = self._loop.time() + QUIET
-            self._log.event("warning", "listen.failed", str(explain(address, error)), **self._app.labels())
+            self._log.event("warning", "listen.failed", str(explain(address, error)), **self.app.labels())
 
     def _open(self, key: PortKey, backlog: int) -> None:
         if len(self._ports) >= MOST_PORTS:
             raise OSError(errno.EMFILE, f"an app has {MOST_PORTS} ports at most")
-        blocking = needs.wants_blocking(self._app)
+        blocking = needs.wants_blocking(self.app)
         port: Port
         number = self._number_of(key)
         if number is not None:
@@ -321,25 +337,25 @@ class AppPorts:
                 key.address,
                 backlog=backlog,
                 blocking=blocking,
-                balance=self._app.balance,
+                balance=self.app.balance,
                 hangups=self._hangups,
                 notices=self,
             )
         else:
-            shares = needs.shares_kernel(self._app)
+            shares = needs.shares_kernel(self.app)
             port = SinglePort(key.address, backlog=backlog, blocking=blocking, keeps_file=shares)
         self._ports[key] = port
         has_file = key.address.kind is Kind.UNIX and not key.address.is_abstract
-        if has_file and number is None and self._app.uid is not None:
+        if has_file and number is None and self.app.uid is not None:
             from pidone.listen.sockets.unix_file import give  # noqa: PLC0415 (most apps have ports)
 
-            give(key.address.host, self._app.uid, -1 if self._app.gid is None else self._app.gid)
+            give(key.address.host, self.app.uid, -1 if self.app.gid is None else self.app.gid)
         self.steering.add(port)
-        self._log.event("debug", "listen.open", str(port.address), **self._app.labels())
+        self._log.event("debug", "listen.open", str(port.address), **self.app.labels())
 
     def _number_of(self, key: PortKey) -> int | None:
         """Which descriptor that we were started with this is; None if it is to be bound."""
-        for entry in self._app.listen:
+        for entry in self.app.listen:
             if entry.number is not None and PortKey(of_listen(entry)) == key:
                 return entry.number
         return None
@@ -371,6 +387,7 @@ class AppPorts:
         """As Source.not_serving."""
         held = ", ".join(sorted(str(key.address) for key in sockets.held))
         self._once(
+            self.app,
             "listen.elsewhere",
             f"instance {sockets.slot} listens on {held}, not on {where} as the one beside it: it does not "
             "count as ready (a program that looks whether its port is free may have taken another one)",
@@ -384,8 +401,9 @@ class AppPorts:
         """Processes that start from now on are on their own."""
         self._kernel_shares = False
         self._once(
+            self.app,
             "listen.unshared",
-            f"the kernel cannot be asked to share the ports of {self._app.name}: {why}; its processes "
+            f"the kernel cannot be asked to share the ports of {self.app.name}: {why}; its processes "
             "bind by themselves, and only one of them can",
         )
 
@@ -393,23 +411,25 @@ class AppPorts:
         """As Notices.restored."""
         if error is None:
             text = f"{address}: a process had shut the socket down for all; it listens again"
-            self._log.event("debug", "listen.restored", text, **self._app.labels())
+            self._log.event("debug", "listen.restored", text, **self.app.labels())
         else:
             text = f"{address}: a process has shut the socket down for all: {explain(address, error)}"
-            self._log.event("error", "listen.failed", text, **self._app.labels())
+            self._log.event("error", "listen.failed", text, **self.app.labels())
 
     def queue_unknown(self) -> None:
         """As Notices.queue_unknown."""
         self._once(
+            self.app,
             "listen.queue_unknown",
-            f"the kernel does not say how many connections wait for {self._app.name}: processes that do not "
+            f"the kernel does not say how many connections wait for {self.app.name}: processes that do not "
             "accept are not steered around, and what waits for one that leaves is not waited for",
         )
 
     def steering_refused(self) -> None:
         """As Notices.steering_refused."""
         self._once(
+            self.app,
             "listen.steering",
-            f"the kernel takes no BPF program for the sockets of {self._app.name}: "
-            f"balance = {self._app.balance} uses the kernel's own hash, and does not avoid restarting slots",
+            f"the kernel takes no BPF program for the sockets of {self.app.name}: "
+            f"balance = {self.app.balance} uses the kernel's own hash, and does not avoid restarting slots",
         )
