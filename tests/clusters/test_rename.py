@@ -124,5 +124,5 @@ def test_ports_of_two_that_stay(tmp_path: Path, port: int) -> None:
             f"one: listen: tcp:127.0.0.1:{other}: already in use by this runtime, where two listens"
             in message
         )
-        assert "taken from the one by a first change of the file" in message
+        assert "taken from one by a first change of the file" in message
         assert (get(port), get(other)) == before

@@ -21,7 +21,6 @@ from pidone.supervise.hooks.run import (
     HookPoint,
     HookResult,
     HookRun,
-    HookRunner,
     Outcome,
     describe,
 )
@@ -66,47 +65,23 @@ class FakeLauncher:
 
 
 class Stage:
-    """A runner with everything faked, and what it has reported."""
+    """Everything faked, and what hooks have reported."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.launcher = FakeLauncher()
-        self.runner = HookRunner(self.launcher, self.clock)
         self.results: list[HookResult] = []
 
-    def run(self, *hooks: Hook, event: HookEvent = EVENT) -> HookRun:
-        return self.runner.run(hooks, event, {"PATH": "/bin"}, self.results.append)
+    def run(self, hook: Hook) -> HookRun:
+        env, done = {"PATH": "/bin"}, self.results.append
+        return HookRun(hook, EVENT, env, launcher=self.launcher, clock=self.clock, done=done)
 
     @property
     def outcomes(self) -> list[Outcome]:
         return [result.outcome for result in self.results]
 
 
-def test_hooks_run_one_after_the_other() -> None:
-    """The second starts when the first has succeeded, and the end is told once."""
-    stage = Stage()
-    stage.run(MIGRATE, SEED)
-    assert [hook for hook, _ in stage.launcher.started] == [MIGRATE]
-    stage.launcher.end()
-    assert [hook for hook, _ in stage.launcher.started] == [MIGRATE, SEED]
-    assert stage.results == []
-    stage.launcher.end()
-    stage.clock.advance(100)
-    assert stage.results == [HookResult(EVENT, Outcome.OK)]
-    assert stage.runner.running == 0
-
-
-def test_no_hooks_are_done_in_the_next_turn() -> None:
-    """Who asks is never called back before it has its answer."""
-    stage = Stage()
-    run = stage.run()
-    assert stage.results == []
-    assert not run.is_over
-    stage.clock.advance(0)
-    assert stage.outcomes == [Outcome.OK]
-
-
-def test_the_end_of_the_last_one_is_told_when_it_is_heard() -> None:
+def test_the_end_is_told_when_it_is_heard() -> None:
     """A deadline of that turn lets burials go first, and finds nobody at work who has ended."""
     stage = Stage()
     run = stage.run(MIGRATE)
@@ -122,14 +97,13 @@ def test_the_end_of_the_last_one_is_told_when_it_is_heard() -> None:
         (ExitStatus(signal=9), "pre_start `./migrate --all` was killed by SIGKILL"),
     ],
 )
-def test_a_failing_hook_is_the_last(status: ExitStatus, message: str) -> None:
-    """The others do not run, and the reason says which command failed and how."""
+def test_a_failing_hook(status: ExitStatus, message: str) -> None:
+    """The reason says which command failed and how."""
     stage = Stage()
-    stage.run(MIGRATE, SEED)
+    stage.run(MIGRATE)
     stage.launcher.end(status)
     stage.clock.advance(100)
     assert stage.results == [HookResult(EVENT, Outcome.FAILED, message)]
-    assert len(stage.launcher.started) == 1
 
 
 def test_a_command_that_does_not_exist() -> None:
@@ -147,7 +121,7 @@ def test_a_command_that_does_not_exist() -> None:
 def test_a_hook_that_hangs_is_killed() -> None:
     """SIGTERM at the timeout, SIGKILL if that is not enough, and the result only when it is gone."""
     stage = Stage()
-    stage.run(MIGRATE, SEED)
+    stage.run(MIGRATE)
     stage.clock.advance(9.9)
     assert stage.launcher.signals == []
     stage.clock.advance(0.1)
@@ -160,7 +134,6 @@ def test_a_hook_that_hangs_is_killed() -> None:
     assert stage.results == [
         HookResult(EVENT, Outcome.TIMEOUT, "pre_start `./migrate --all` was killed after its timeout of 10 s")
     ]
-    assert len(stage.launcher.started) == 1
 
 
 def test_a_hook_that_obeys_leaves_nobody_behind() -> None:
@@ -175,40 +148,17 @@ def test_a_hook_that_obeys_leaves_nobody_behind() -> None:
     assert stage.outcomes == [Outcome.TIMEOUT]
 
 
-def test_each_command_has_its_own_timeout() -> None:
-    """Two commands of nine seconds each fit two timeouts of ten."""
-    stage = Stage()
-    stage.run(MIGRATE, SEED)
-    for _ in range(2):
-        stage.clock.advance(9)
-        stage.launcher.end()
-    stage.clock.advance(100)
-    assert stage.launcher.signals == []
-    assert stage.outcomes == [Outcome.OK]
-
-
 def test_stop_wins() -> None:
-    """A cancelled hook is killed, the next does not start, and the end is still told."""
+    """A cancelled hook is killed, and the end is still told."""
     stage = Stage()
-    run = stage.run(MIGRATE, SEED)
+    run = stage.run(MIGRATE)
     run.cancel()
     assert stage.launcher.signals == [(101, signal.SIGTERM)]
     stage.launcher.end(ExitStatus(signal=15))
     stage.clock.advance(100)
     assert stage.outcomes == [Outcome.CANCELLED]
-    assert len(stage.launcher.started) == 1
     run.cancel()
     assert stage.outcomes == [Outcome.CANCELLED]
-
-
-def test_the_end_of_the_runtime_cancels_everything() -> None:
-    """Hooks of several events run at a time; all are killed together."""
-    stage = Stage()
-    stage.run(MIGRATE)
-    stage.run(SEED)
-    assert stage.runner.running == 2
-    stage.runner.cancel_all()
-    assert [number for _, number in stage.launcher.signals] == [signal.SIGTERM] * 2
 
 
 def test_what_a_hook_is_told() -> None:
@@ -250,10 +200,10 @@ def test_commands_are_shown_as_written() -> None:
 
 
 @given(st.lists(st.sampled_from(["ok", "fail", "wait", "cancel", "turn"]), max_size=20))
-def test_any_history_ends_at_most_once_and_never_runs_two_commands_at_once(events: list[str]) -> None:
+def test_any_history_ends_once(events: list[str]) -> None:
     """Whatever comes in whatever order."""
     stage = Stage()
-    run = stage.run(MIGRATE, SEED)
+    run = stage.run(MIGRATE)
     for event in events:
         if event in ("ok", "fail") and stage.launcher.exits:
             stage.launcher.end(OK if event == "ok" else ExitStatus(code=1))
@@ -267,7 +217,6 @@ def test_any_history_ends_at_most_once_and_never_runs_two_commands_at_once(event
         stage.launcher.end()
     stage.clock.advance(100)
     assert len(stage.results) == 1
-    assert stage.runner.running == 0
 
 
 class RealLauncher:
@@ -295,24 +244,16 @@ class RealLauncher:
 
 
 def test_real_processes(tmp_path: Path) -> None:
-    """Two commands write what they were told; a third that ignores SIGTERM with a child is killed with it."""
+    """A command knows what it was told; that it ignores SIGTERM, with a child, does not save it."""
     reaper, clock = Reaper(), FakeClock()
     results: list[HookResult] = []
-    runner = HookRunner(RealLauncher(reaper), clock)
     log = tmp_path / "log"
-    write = f'echo "$PIDONE_HOOK $PIDONE_HOOK_APP $PIDONE_HOOK_INSTANCE" >> {log}'
-    hang = f"trap '' TERM; sleep 600 & echo hanging >> {log}; wait"
-    hooks = [Hook(command=("/bin/sh", "-c", text), timeout=5) for text in (write, write, hang)]
-    runner.run(hooks, EVENT, {"PATH": os.environ["PATH"]}, results.append)
-
-    def hanging() -> bool:
-        reaper.reap()
-        return log.exists() and "hanging" in log.read_text()
-
-    harness.eventually(hanging, "the third hook")
-    assert log.read_text().splitlines() == ["pre_start api 0", "pre_start api 0", "hanging"]
-    sleeper = harness.descendants(os.getpid())
-    assert len(sleeper) == 2
+    told = '"$PIDONE_HOOK $PIDONE_HOOK_APP $PIDONE_HOOK_INSTANCE"'
+    hook = Hook(command=("/bin/sh", "-c", f"trap '' TERM; sleep 600 & echo {told} >> {log}; wait"), timeout=5)
+    env = {"PATH": os.environ["PATH"]}
+    HookRun(hook, EVENT, env, launcher=RealLauncher(reaper), clock=clock, done=results.append)
+    harness.eventually(lambda: log.exists() and log.read_text() == "pre_start api 0\n", "its start")
+    assert len(harness.descendants(os.getpid())) == 2
     clock.advance(5 + KILL_AFTER)
     harness.eventually(lambda: reaper.reap() or results, "its end")
     (result,) = results

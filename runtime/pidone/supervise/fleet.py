@@ -16,7 +16,7 @@ from pidone.supervise.succession import Succession
 from pidone.supervise.wanted import Exchange, Run
 
 _ADVICE: Final = (
-    "who goes leaves its sockets to who comes; between two that stay, a port is taken from the one by a first "
+    "who goes leaves its sockets to who comes; between two that stay, a port is taken from one by a first "
     "change of the file, and given to the other by a second"
 )
 

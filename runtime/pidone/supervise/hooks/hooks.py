@@ -10,7 +10,7 @@ from pidone.contracts import Clock, InstanceId, LogSink
 from pidone.ecosystem.spec import AppSpec, Hook, RuntimeSpec, Seconds
 from pidone.init.reaper import Reaper
 from pidone.supervise.hooks.launcher import AppHookLauncher
-from pidone.supervise.hooks.run import HookEvent, HookPoint, HookResult, HookRun, HookRunner, Outcome
+from pidone.supervise.hooks.run import HookEvent, HookPoint, HookResult, HookRun, Outcome
 from pidone.supervise.instances.instance import Instance
 from pidone.supervise.instances.lifecycle import Moment
 
@@ -120,7 +120,7 @@ class Hooks:
 
     def _run(self, hook: Hook, app: AppSpec, event: HookEvent, then: Callable[[str], None]) -> HookRun:
         who = InstanceId(app.name, event.instance or 0, 0, app.namespace)
-        runner = HookRunner(AppHookLauncher(app, reaper=self._reaper, log=self._log), self._clock)
+        launcher = AppHookLauncher(app, reaper=self._reaper, log=self._log)
 
         def done(result: HookResult) -> None:
             self._runs.discard(run)
@@ -130,7 +130,8 @@ class Hooks:
                 then(result.message)
             self._look_whether_idle()
 
-        run = runner.run([hook], event, self._environ(app, who), done)
+        env = self._environ(app, who)
+        run = HookRun(hook, event, env, launcher=launcher, clock=self._clock, done=done)
         self._runs.add(run)
         return run
 

@@ -4,7 +4,7 @@ What to run and what to tell it is plain data; starting and signalling processes
 """
 
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -74,7 +74,7 @@ class Outcome(StrEnum):
 
 
 class HookResult(Record):
-    """The end of all hooks of one event: the first that did not succeed, or the last."""
+    """The end of a hook."""
 
     event: HookEvent
     outcome: Outcome
@@ -99,11 +99,11 @@ class HookLauncher(Protocol):
 
 
 class HookRun:
-    """The hooks of one event, one after the other; the first that fails is the last."""
+    """A hook at work."""
 
     def __init__(
         self,
-        hooks: Sequence[Hook],
+        hook: Hook,
         event: HookEvent,
         env: Mapping[str, str],
         *,
@@ -111,48 +111,40 @@ class HookRun:
         clock: Clock,
         done: Callable[[HookResult], None],
     ) -> None:
-        """Start the first one. `done` is called exactly once, and never before this returns."""
-        self._hooks = tuple(hooks)
+        """Start it. `done` is called exactly once, and never before this returns."""
+        self._hook = hook
         self._event = event
-        self._env = event.environ(env)
         self._launcher = launcher
         self._clock = clock
         self._done = done
-        self._position = 0
         self._pid: int | None = None
         self._timer: Timer | None = None
         self._verdict: Outcome | None = None
-        """Why the running process is being killed."""
+        """Why it is being killed."""
         self.is_over = False
-        self._ends: Seconds = 0.0
-        """When the running process has had its time, and has been killed."""
-        self._start()
+        self._ends = clock.time() + hook.timeout + KILL_AFTER
+        """When it has had its time, and has been killed."""
+        try:
+            self._pid = launcher.launch(hook, event, event.environ(env), self._ended)
+        except SpawnError as error:
+            # In the next turn: who called us is not ready to hear of the end yet.
+            why = f"cannot be started: {error}"
+            self._set_timer(0.0, lambda: self._finish(Outcome.FAILED, why))
+        else:
+            self._set_timer(hook.timeout, self._expire)
 
     @property
     def time_left(self) -> Seconds:
-        """How long the running process may take."""
+        """Until it has ended, or has been killed."""
         return max(0.0, self._ends - self._clock.time())
 
     def cancel(self) -> None:
-        """Stop wins: kill what runs. `done` hears CANCELLED once it has ended."""
+        """Nobody waits for it any more: kill it."""
         if self.is_over:
             return
         self._verdict = Outcome.CANCELLED
         if self._pid is not None:
             self._terminate()
-
-    def _start(self) -> None:
-        if self._verdict is not None or self._position == len(self._hooks):
-            self._finish_soon(self._verdict or Outcome.OK, "")
-            return
-        hook = self._hooks[self._position]
-        try:
-            self._pid = self._launcher.launch(hook, self._event, self._env, self._ended)
-        except SpawnError as error:
-            self._finish_soon(Outcome.FAILED, f"{self._what(hook)} cannot be started: {error}")
-            return
-        self._timer = self._clock.call_later(hook.timeout, self._expire)
-        self._ends = self._clock.time() + hook.timeout + KILL_AFTER
 
     def _expire(self) -> None:
         self._verdict = Outcome.TIMEOUT
@@ -167,32 +159,20 @@ class HookRun:
             self._send(signal.SIGKILL)  # what it has started shall not outlive it either
         self._pid = None
         self._set_timer(None)
-        hook = self._hooks[self._position]
         if self._verdict is Outcome.TIMEOUT:
-            self._finish(
-                Outcome.TIMEOUT, f"{self._what(hook)} was killed after its timeout of {hook.timeout:g} s"
-            )
+            self._finish(self._verdict, f"was killed after its timeout of {self._hook.timeout:g} s")
         elif self._verdict is not None:
-            self._finish(self._verdict, "")
+            self._finish(self._verdict)
         elif status.signal is not None:
-            self._finish(Outcome.FAILED, f"{self._what(hook)} was killed by {signal_name(status.signal)}")
+            self._finish(Outcome.FAILED, f"was killed by {signal_name(status.signal)}")
         elif status.code:
-            self._finish(Outcome.FAILED, f"{self._what(hook)} exited with code {status.code}")
-        elif self._position + 1 == len(self._hooks):
-            self._finish(Outcome.OK, "")
+            self._finish(Outcome.FAILED, f"exited with code {status.code}")
         else:
-            self._position += 1
-            self._start()
+            self._finish(Outcome.OK)
 
-    def _what(self, hook: Hook) -> str:
-        return f"{self._event.point} `{describe(hook)}`"
-
-    def _finish_soon(self, outcome: Outcome, message: str) -> None:
-        """In the next turn: who called us is not ready to hear of the end yet."""
-        self._set_timer(0.0, lambda: self._finish(outcome, message))
-
-    def _finish(self, outcome: Outcome, message: str) -> None:
+    def _finish(self, outcome: Outcome, why: str = "") -> None:
         self.is_over = True
+        message = f"{self._event.point} `{describe(self._hook)}` {why}" if why else ""
         self._done(HookResult(self._event, outcome, message))
 
     def _send(self, number: int) -> None:
@@ -203,42 +183,6 @@ class HookRun:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None if delay is None else self._clock.call_later(delay, callback)
-
-
-class HookRunner:
-    """Starts hooks and knows which still run."""
-
-    def __init__(self, launcher: HookLauncher, clock: Clock) -> None:
-        self._launcher = launcher
-        self._clock = clock
-        self._runs: set[HookRun] = set()
-
-    def run(
-        self,
-        hooks: Sequence[Hook],
-        event: HookEvent,
-        env: Mapping[str, str],
-        done: Callable[[HookResult], None],
-    ) -> HookRun:
-        """Run hooks in order; `done` hears of the end, at once in the next turn if there are none."""
-
-        def finished(result: HookResult) -> None:
-            self._runs.discard(run)
-            done(result)
-
-        run = HookRun(hooks, event, env, launcher=self._launcher, clock=self._clock, done=finished)
-        self._runs.add(run)
-        return run
-
-    @property
-    def running(self) -> int:
-        """Events whose hooks have not ended."""
-        return len(self._runs)
-
-    def cancel_all(self) -> None:
-        """The runtime ends: kill what still runs."""
-        for run in tuple(self._runs):
-            run.cancel()
 
 
 def describe(hook: Hook) -> str:
