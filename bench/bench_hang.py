@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from bench import stuck
+from bench import overload, stuck
 from bench.bench_listen import WORKERS, free_port, serving
 from bench.figures import Figure
 
@@ -45,6 +45,7 @@ def run() -> Iterable[Figure]:
     And those that never come back, which `hang_timeout` is for.
     """
     yield from stuck.run()
+    yield from overload.run()
     if shutil.which("node") is None:
         return
     for balance in ("shared", "spread", "source"):
