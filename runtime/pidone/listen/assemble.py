@@ -172,7 +172,11 @@ class Assembly:
         # After the activated sockets, whose numbers are fixed; without any it is 3, as under PM2.
         number = activation.FIRST + len(needs.activated(app))
         is_worker = needs.is_cluster_worker(app)
-        preload = program.preload_env(app, needs.variable(app, "NODE_OPTIONS")) if is_worker else None
+        patience = needs.hang_timeout(app)
+        preload = None
+        if is_worker:
+            users = needs.variable(app, "NODE_OPTIONS")
+            preload = program.preload_env(app, users, tells_stack=patience is not None)
         if is_worker and preload is None:
             request.on_ignored("drain preload: the app's user cannot read it; keep-alive connections are cut")
         self._ipc = Ipc(
@@ -188,8 +192,7 @@ class Assembly:
             on_no_server=lambda pid, loaded: self._no_server(pid, has_loaded=loaded),
             on_message=self._message,
             on_ignored=request.on_ignored,
-            patience=needs.hang_timeout(app),
-            may_be_inspected=needs.may_be_inspected(app),
+            patience=patience,
             on_hung=request.report.hung,
         )
         self._fds.update(self._ipc.fds)

@@ -15,8 +15,7 @@ _LONGEST_IDLE: Final[Seconds] = 2.0
 _VERSION: Final = "0123456789.t"
 _HELPED: Final = ("uvicorn", "hypercorn")
 _DEBUGGERS: Final = ("pdb", "debugpy")
-_INSPECT_PORT: Final = "--inspect-port"
-_NO_DEBUGGER: Final = (_INSPECT_PORT, "--inspect-publish-uid")
+_NO_DEBUGGER: Final = ("--inspect-port", "--inspect-publish-uid")
 """They say only where it would be."""
 
 
@@ -151,11 +150,6 @@ def backlog_timeout(app: AppSpec) -> Seconds | None:
     """How long a program may accept nobody while somebody waits: only by the key. None: nobody looks."""
     is_asked = bool(app.hang_timeout) and not (is_cluster_worker(app) or _is_debugged(app))
     return app.hang_timeout if is_asked else None
-
-
-def may_be_inspected(app: AppSpec) -> bool:
-    """Whether Node's inspector may be opened in it: whoever reaches that can run code as the app's user."""
-    return any(word.startswith(_INSPECT_PORT) for word in _node_options(app))
 
 
 def _node_options(app: AppSpec) -> tuple[str, ...]:

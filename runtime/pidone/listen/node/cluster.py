@@ -20,7 +20,9 @@ SERVER: Final = "NODE_PIDONE_SERVER"
 NO_SERVER: Final = "NODE_PIDONE_NO_SERVER"
 PING: Final = "NODE_PIDONE_PING"
 PONG: Final = "NODE_PIDONE_PONG"
-"""Messages of our own, see drain.cjs: a `cmd` that begins with NODE_ stays hidden from the app."""
+STACK: Final = "NODE_PIDONE_STACK"
+INSPECTED: Final = "NODE_PIDONE_INSPECTED"
+"""Our own messages, see drain.cjs and hang.cjs: a `cmd` that begins with NODE_ stays hidden from the app."""
 _ABOUT_SENT_SOCKETS: Final = {
     "NODE_SOCKET_GET_COUNT": "NODE_SOCKET_COUNT",
     "NODE_SOCKET_NOTIFY_CLOSE": "NODE_SOCKET_ALL_CLOSED",
@@ -66,6 +68,8 @@ class Conversation:
         on_drained: Callable[[], None],
         on_no_server: Callable[[bool], None],
         on_pong: Callable[[], None],
+        on_stack: Callable[[str], None],
+        on_inspected: Callable[[], None],
         on_message: Callable[[object], None],
         on_ignored: Callable[[str], None],
     ) -> None:
@@ -74,9 +78,14 @@ class Conversation:
         self._sockets = sockets
         self._inherited = inherited
         self._on_listening = on_listening
-        self._on_drained = on_drained
-        self._on_no_server = on_no_server
-        self._on_pong = on_pong
+        self._heard: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
+            DRAINED: lambda _: on_drained(),
+            NO_SERVER: lambda message: on_no_server(message.get("loaded") is True),
+            PONG: lambda _: on_pong(),
+            STACK: lambda message: on_stack(str(message.get("stack", ""))),
+            INSPECTED: lambda _: on_inspected(),
+        }
+        """What the preload tells."""
         self._on_message = on_message
         self._on_ignored = on_ignored
         self._handles: deque[tuple[dict[str, Any], socket.socket]] = deque()
@@ -99,12 +108,8 @@ class Conversation:
             self._on_message(message.get("msg"))
         elif command in _ABOUT_SENT_SOCKETS:
             self._channel.send({"cmd": _ABOUT_SENT_SOCKETS[command], "key": message.get("key"), "count": 0})
-        elif command == DRAINED:
-            self._on_drained()
-        elif command == PONG:
-            self._on_pong()
-        elif command == NO_SERVER:
-            self._on_no_server(message.get("loaded") is True)
+        elif command in self._heard:
+            self._heard[command](message)
         else:
             self._on_ignored(f"internal message {command}")
 
@@ -119,9 +124,13 @@ class Conversation:
         """Ask the preload whether the worker has nothing to serve with."""
         return self._channel.send({"cmd": SERVER})
 
-    def ping(self) -> bool:
-        """Ask the preload whether the worker's loop turns."""
-        return self._channel.send({"cmd": PING})
+    def ping(self, patience_s: float) -> bool:
+        """Ask the preload whether the worker's loop turns; it hangs when it has not for `patience_s`."""
+        return self._channel.send({"cmd": PING, "patience": round(patience_s * 1000)})
+
+    def ask_for_stack(self) -> bool:
+        """Say that the signal which comes next asks where it stands."""
+        return self._channel.send({"cmd": STACK})
 
     def disconnect(self) -> bool:
         """Ask the worker to close its servers and hang up, which needs no preload."""

@@ -29,9 +29,7 @@ if (isMainThread && process.channel) {
     const hasGone = error.code === 'EPIPE' && error.syscall === 'write' && process.connected;
     if (!hasGone && worker.listenerCount('error') === 1) throw error; // as without this listener
   });
-  process.on('internalMessage', (message) => {
-    if (message.cmd === 'NODE_PIDONE_PING') tell('NODE_PIDONE_PONG');
-  });
+  require('./hang.cjs').answer(tell);
   // 'internalMessage' carries what has a `cmd` that begins with NODE_; unlike 'message' it keeps no loop alive.
   process.on('internalMessage', function onMessage(message) {
     if (message.cmd !== 'NODE_PIDONE_DRAIN') return;

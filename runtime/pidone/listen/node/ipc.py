@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from pidone.contracts import Clock
@@ -36,7 +37,6 @@ class Ipc:
         on_message: Callable[[object], None],
         on_ignored: Callable[[str], None],
         patience: Seconds | None,
-        may_be_inspected: bool,
         on_hung: Callable[[str, str], None],
     ) -> None:
         """`deadlines` is the clock for what is held against it; `number` is the child's descriptor.
@@ -67,14 +67,17 @@ class Ipc:
             on_drained=on_drained,
             on_no_server=lambda has_loaded: on_no_server(self._pid, has_loaded),
             on_pong=self._answered,
+            on_stack=self._tells_stack,
+            on_inspected=self._inspected,
             on_message=on_message,
             on_ignored=on_ignored,
         )
         self._heartbeat: Heartbeat | None = None
         if patience is not None and preload is not None:
-            self._heartbeat = Heartbeat(loop, patience, self._conversation.ping, self._is_hung)
+            ask = partial(self._conversation.ping, patience)
+            self._heartbeat = Heartbeat(loop, patience, ask, self._is_hung)
         self._on_hung = on_hung
-        self._may_be_inspected = may_be_inspected
+        self._stack: asyncio.Future[str] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._pid = 0
         self.fds: Mapping[int, int] = {number: self._theirs.fileno()}
@@ -144,16 +147,25 @@ class Ipc:
         if self._heartbeat is not None:
             self._heartbeat.answered()
 
+    def _inspected(self) -> None:
+        """Its inspector was opened by its app or its user: it may stand still at a breakpoint from now on."""
+        if self._heartbeat is not None:
+            self._heartbeat.close()
+            self._heartbeat = None
+
+    def _tells_stack(self, stack: str) -> None:
+        if self._stack is not None and not self._stack.done():
+            self._stack.set_result(stack)
+
     def _is_hung(self, why: str) -> None:
-        if not self._may_be_inspected:
-            self._on_hung(why, "")
-            return
         self._looking = self._loop.create_task(self._tell_where(why))
 
     async def _tell_where(self, why: str) -> None:
         from pidone.listen.node.stack import javascript_stack  # noqa: PLC0415 (for one that hangs)
 
-        stack = await javascript_stack(self._pid, self._deadlines)
+        self._stack = self._loop.create_future()
+        self._conversation.ask_for_stack()
+        stack = await javascript_stack(self._pid, self._stack, self._deadlines)
         self._looking = None  # what is done now is not to be cancelled
         self._on_hung(why, stack)
 

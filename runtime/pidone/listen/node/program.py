@@ -12,6 +12,7 @@ _VERSION: Final = "0123456789.-"
 _RUNNERS: Final = ("npm", "npx", "npm-cli.js", "npx-cli.js", "yarn", "yarnpkg", "yarn.js", "pnpm", "pnpx")
 _SCRIPTS: Final = (".ts", ".mts", ".cts", ".tsx", ".js", ".mjs", ".cjs", ".jsx")
 _SHEBANG_BYTES: Final = 256
+_UNPUBLISHED: Final = "--inspect-port=127.0.0.1:0 --inspect-publish-uid=stderr"
 
 
 def is_node(argv: tuple[str, ...]) -> bool:
@@ -47,16 +48,19 @@ def _is_script(word: str) -> bool:
     return not word.startswith("-") and os.path.splitext(word)[1] in _SCRIPTS
 
 
-def preload_env(app: AppSpec, users: str) -> dict[str, str] | None:
+def preload_env(app: AppSpec, users: str, *, tells_stack: bool) -> dict[str, str] | None:
     """Variables that bring the drain preload into a worker, with NODE_OPTIONS as the `users` wrote it.
 
+    One that `tells_stack` when it hangs opens its inspector for that: at any free port, as several may hang
+    at once, and nobody is told its address over HTTP. What the user says of that comes later, and wins.
     None where the app's user cannot read the file: Node refuses to start when a preload is unreadable.
     """
     if not readable_by(PRELOAD, app.uid, app.gid):
         return None
     # Quoted as node_options.cc reads it: a path may contain spaces.
     path = PRELOAD.replace("\\", "\\\\").replace('"', '\\"')
-    return {"NODE_OPTIONS": f'--require "{path}" {users}'.strip(), "PIDONE_NODE_OPTIONS": users}
+    inspector = f"{_UNPUBLISHED} " if tells_stack else ""
+    return {"NODE_OPTIONS": f'{inspector}--require "{path}" {users}'.strip(), "PIDONE_NODE_OPTIONS": users}
 
 
 def shebang(path: str) -> list[str]:
