@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 from harness import DEADLINE_S, PIDONE
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from logs.relaying import app, stage
 
 from pidone.bounded_search import BoundedSearch
 from pidone.ecosystem.spec import AppSpec
 from pidone.ecosystem.values import Invalid
 from pidone.ecosystem.values.tables import PATTERNS
-from pidone.logs.filters import line_filter, required
+from pidone.logs.filters.line_filter import line_filter
+from pidone.logs.filters.patterns import examine
 
 
 def said(spec: AppSpec, text: bytes, *, stream: str = "stdout") -> list[str]:
@@ -186,28 +189,46 @@ def test_the_file_says_so_for_every_key_that_takes_a_pattern(key: str, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "text"),
+    ("pattern", "texts", "before"),
     [
-        ("GET /healthz ", "GET /healthz "),
-        (r"password=(\S+)", "password="),
-        ("[Bb]earer (x+)", "earer "),
-        (r"a\.b\.c", "a.b.c"),
-        ("abcd?e", "abc"),
-        ("abcd*", "abc"),
-        ("abcd+e", "abcd"),
-        ("abcd{0,2}", "abc"),
-        ("(abc)?de", ""),
-        ("abc|def", ""),
-        ("(?i)abcdef", ""),
-        ("(?:abc)def", ""),
-        (r"\d+abc\b", "abc"),
-        ("[a-z]", ""),
-        ("^ab$", ""),
+        ("GET /healthz ", ("GET /healthz ",), 0),
+        (r"password=(\S+)", ("password=",), 0),
+        ("[Bb]earer (x+)", ("earer ",), 1),
+        (r"a\.b\.c", ("a.b.c",), 0),
+        ("^[a-c]{2}xyz", ("xyz",), 2),
+        (r"(?:abc)def\b", ("abcdef",), 0),
+        ("(?i)aBcdef", ("abcdef",), 0),
+        (r"(?i)\xc0bc.\xe0bcd", ("\xe0bcd",), 4),
+        ("abc?", (), None),
+        ("abcd?e", ("abc",), None),
+        ("abcd*", ("abc",), 0),
+        ("abcd*$", ("abc",), None),
+        ("abc[^;]*", ("abc",), None),
+        ("abc[^;\n]*", ("abc",), 0),
+        (r"abc\s", ("abc",), None),
+        (r"abc\Z", ("abc",), None),
+        ("(?s)abc.", ("abc",), None),
+        ("abcd{0,2}", ("abc",), 0),
+        ("aaa.", ("aaa",), None),
+        ("aab.{22}", ("aab",), None),
+        ("(abc)?de", (), None),
+        ("(abc){2}", ("abc",), None),
+        ("abc|xyz", ("abc", "xyz"), None),
+        ("(?:token|secret)=x", ("token", "secret"), None),
+        ("abc|x", (), None),
+        ("(?<=token=)x", ("token=",), None),
+        ("(?!token)x", (), None),
+        (r"(?>token\d)", ("token",), None),
+        ("(?i:abc)", (), None),
+        (r"\d+abc\b", ("abc",), None),
+        ("[a-z]", (), None),
+        ("^ab$", (), None),
     ],
 )
-def test_what_every_match_contains_is_known(pattern: str, text: str) -> None:
-    """Or nothing is, where that would take more than a look."""
-    assert required(pattern) == text
+def test_what_every_match_contains_is_known(pattern: str, texts: tuple[str, ...], before: int | None) -> None:
+    """Or nothing is, where that would take more than a look; and where it is, if the rest is easily tried."""
+    traits = examine(pattern)
+    assert (traits.texts, traits.before) == (tuple(text.encode("latin-1") for text in texts), before)
 
 
 PATTERNS_OF_ALL_KINDS = (
@@ -221,6 +242,7 @@ PATTERNS_OF_ALL_KINDS = (
         "abc(?!\\s)",
         "abc(?=$)",
         "(?<=x)abc",
+        "abc|(?i:XAB)",
         "(abc)?",
         "x*",
     ),
@@ -241,3 +263,66 @@ def test_many_lines_lose_what_each_alone_would_lose(pattern: str) -> None:
         assert dropped(text) == "".join(f"{line}\n" for line in kept).encode(), lines
         alone = b"".join(redacted(f"{line}\n".encode()) for line in lines)
         assert redacted(text) == alone, lines
+
+
+ITEMS = st.sampled_from(
+    [*"abab", "[ab]", "[^a]", r"[^a\n]", ".", r"\s", r"\S", r"\b", "^", "$", "(?=a)", "(?<=b)", "a|b"]
+)
+REPEATS = st.sampled_from(["", "", "", "+", "*", "?", "+?", "{2}", "{1,2}", "*+"])
+ROWS = st.lists(st.builds(str.__add__, ITEMS.filter("a|b".__ne__), REPEATS), max_size=3).map("".join)
+ANY_PATTERNS = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from(["", "", "(?i)", "(?s)"]),
+    ROWS,
+    st.sampled_from(["aba", "(aba)", "abb", "(abb|bba)", "aab", "a(abb)", "AAB"]),
+    st.one_of(ROWS, ROWS.map("({})".format), st.sampled_from([r"(\S+)", "(a*)", "([^b]+)b", "|bbb"])),
+)
+ANY_LINES = st.lists(st.text("aabbAB; ", max_size=24), min_size=1, max_size=6)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(pattern=ANY_PATTERNS, lines=ANY_LINES)
+def test_what_is_done_at_once_is_what_re_does_to_each_line(pattern: str, lines: list[str]) -> None:
+    """Whatever a pattern is made of, and wherever what it contains is in the lines."""
+    try:
+        compiled = re.compile(pattern.encode(), re.MULTILINE)
+    except re.error:  # nothing to repeat
+        return
+    text = "".join(f"{line}\n" for line in lines).encode()
+    dropped = line_filter(drop=(pattern,), redact=(), strip_colors=False, search=BoundedSearch(bool))
+    kept = [line for line in lines if compiled.search(line.encode()) is None]
+    assert dropped(text) == "".join(f"{line}\n" for line in kept).encode()
+
+    def hide(found: re.Match[bytes]) -> bytes:
+        start, end = found.span(min(compiled.groups, 1))
+        return found.string[found.start() : start] + b"***" + found.string[end : found.end()]
+
+    redacted = line_filter(drop=(), redact=(pattern,), strip_colors=False, search=BoundedSearch(bool))
+    hidden = b"".join(
+        compiled.sub(
+            lambda found: hide(found) if found.start(min(compiled.groups, 1)) >= 0 else found[0], line
+        )
+        + b"\n"
+        for line in text[:-1].split(b"\n")
+    )
+    assert redacted(text) == hidden
+
+
+@pytest.mark.parametrize(
+    ("pattern", "line"),
+    [
+        ("aab.{3}c", "aab"),
+        ("^aab([ab])", "aab"),
+        ("(?i)aab[^;\\n]?", "AAB"),
+        ("[ab]aab(.+)", "aab"),
+        ("aab.{8}[bc]{13}", "aab"),
+    ],
+)
+def test_no_lines_make_a_quick_pattern_slow(pattern: str, line: str) -> None:
+    """It has no limit of time: the work is in proportion to the length of the lines, whoever writes them."""
+    assert examine(pattern).before is not None
+    redact = line_filter(drop=(), redact=(pattern,), strip_colors=False, search=BoundedSearch(bool))
+    lines = (line * (2**16 // len(line) - 1)).encode() + b"\n"
+    began = time.process_time()
+    redact(lines)
+    assert time.process_time() - began < 1.0

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pidone.bounded_search import BoundedSearch
     from pidone.logs.files.logfiles import FileSet, LogFiles
-    from pidone.logs.filters import LineFilter
+    from pidone.logs.filters.line_filter import LineFilter
     from pidone.logs.multiline import Joiner
 
 AppKey: TypeAlias = tuple[str, str]
@@ -164,7 +164,7 @@ class AppStreams:
     def _line_filter(self, app: AppSpec) -> "LineFilter | None":
         if not (app.log_drop or app.log_redact or app.strip_colors):
             return None
-        from pidone.logs.filters import line_filter  # noqa: PLC0415 (few apps filter lines)
+        from pidone.logs.filters.line_filter import line_filter  # noqa: PLC0415 (few apps filter lines)
 
         return line_filter(
             drop=app.log_drop,

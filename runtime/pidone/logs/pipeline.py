@@ -16,7 +16,7 @@ from pidone.record import Record
 
 if TYPE_CHECKING:  # few apps write files, or need a filter
     from pidone.logs.files.logfiles import FileSet
-    from pidone.logs.filters import LineFilter
+    from pidone.logs.filters.line_filter import LineFilter
 
 
 Put: TypeAlias = Callable[[bytes, bytes, str], None]

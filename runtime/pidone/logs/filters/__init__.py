@@ -1,0 +1,1 @@
+"""What an app's lines lose before anybody gets them."""
