@@ -107,13 +107,17 @@ def test_a_port_that_comes_late_is_named() -> None:
 def test_who_had_no_processor_is_not_accused_of_being_late() -> None:
     """Clients that had to wait for one themselves."""
     late = Seen(tally=saw(timeout=5), starved=True, timed_out=True)
+    failure = "the reload failed: not ready within 3 s (listen_timeout)"
     found = [
         *verdicts.of_start(late, {80: 4.0}),
         *verdicts.of_replacement(late),
-        *verdicts.of_stop(late, 2.0, 0, ""),
+        *verdicts.of_replacement(late.but(tally=saw(), failure=failure)),
+        *verdicts.of_kill(late.but(tally=saw(), failure=failure)),
+        *verdicts.of_stop(late, 10.1, 0, ""),
     ]
-    assert len(found) == 4
+    assert len(found) == 7
     assert {each.level for each in found} == {Level.WARNING}
+    assert all("not judged: the machine was too busy" in each.what for each in found)
 
 
 def test_5xx_of_one_that_ends_are_told_from_those_of_one_that_begins() -> None:

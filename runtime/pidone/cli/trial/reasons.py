@@ -14,6 +14,7 @@ _BLOCKED: Final = "something blocks its event loop, or all of its threads"
 _BLOCKED_CURE: Final = (
     "move what computes or waits out of it (worker_threads, asyncio.to_thread), or more threads"
 )
+_TOO_LATE: Final = "not ready within"
 _SLOW: Final[Seconds] = 2.0
 _MUCH_SLOWER: Final = 20
 
@@ -50,7 +51,7 @@ def by_itself(seen: Seen) -> list[Finding]:
         ),
     )
     found = [
-        Finding(in_time(seen) if saw is Saw.TIMEOUT else Level.FAILED, what, cure)
+        late(seen, what, cure) if saw is Saw.TIMEOUT else Finding(Level.FAILED, what, cure)
         for saw, what, cure in reasons
         if tally[saw]
     ]
@@ -60,9 +61,16 @@ def by_itself(seen: Seen) -> list[Finding]:
     return found
 
 
-def in_time(seen: Seen) -> Level:
-    """How bad it is that something came late: where clients waited for a processor, so did the app."""
-    return Level.WARNING if seen.starved else Level.FAILED
+def late(seen: Seen, what: str, cure: str) -> Finding:
+    """Something came late, which is no fault where clients waited for a processor: so did the app."""
+    if seen.starved:
+        return Finding(Level.WARNING, f"{what}; not judged: the machine was too busy", cure)
+    return Finding(Level.FAILED, what, cure)
+
+
+def failed(seen: Seen, what: str, cure: str) -> Finding:
+    """What the runtime says that did not work, maybe only as it took too long."""
+    return late(seen, what, cure) if _TOO_LATE in what else Finding(Level.FAILED, what, cure)
 
 
 def last_words(lines: Sequence[str]) -> str:
@@ -103,8 +111,9 @@ def killed(seen: Seen) -> list[Finding]:
     found = []
     for what, cure in dict.fromkeys(reasons):
         many = reasons.count((what, cure))
-        level = Level.FAILED if "ignores" in what else in_time(seen)
-        found.append(Finding(level, f"{what} ({many} processes)" if many > 1 else what, cure))
+        counted = f"{what} ({many} processes)" if many > 1 else what
+        is_deaf = "ignores" in what
+        found.append(Finding(Level.FAILED, counted, cure) if is_deaf else late(seen, counted, cure))
     return found
 
 
@@ -236,4 +245,4 @@ def unanswered(seen: Seen, known: Known) -> list[Finding]:
     if not many:
         return []
     what = f"{many} requests had no answer in 5 s while processes were replaced: {_BLOCKED}"
-    return [Finding(in_time(seen), what, _BLOCKED_CURE)]
+    return [late(seen, what, _BLOCKED_CURE)]

@@ -56,7 +56,7 @@ _A_WAIT: Final[Seconds] = 0.02
 """A client that waited so long for a processor shortly before or after a request: what it saw came late."""
 _LONGEST: Final[Seconds] = 1.6
 """What a client that takes its time needs for a request that is answered at once."""
-_HURRY_TIME: Final[Seconds] = 5.0
+_HURRY_TIME: Final[Seconds] = 10.0
 _LEAST: Final[Seconds] = 3.0
 """What a trial needs at least; one that has less is left out."""
 _RESERVE: Final[Seconds] = 4.0

@@ -34,14 +34,13 @@ def of_start(seen: Seen, late: Mapping[int, Seconds]) -> list[Finding]:
     if seen.timed_out:
         called = "called ready (because listen_timeout was over)"
         cure = 'listen_timeout = "…" longer than its slowest start'
-    level = reasons.in_time(seen) if seen.timed_out else Level.FAILED
     found = reasons.crashed(seen)
-    for port, after in late.items():
-        what = f"it binds its port late: {called} {after:.1f} s before anybody listened on {port}"
-        found.append(Finding(level, what, cure))
-    if seen.tally[Saw.REFUSED] and not found:
-        what = f"it binds its port late: {called} {seen.tally.refused_for:.1f} s before all of it listened"
-        found.append(Finding(level, what, cure))
+    named = [f"{after:.1f} s before anybody listened on {port}" for port, after in late.items()]
+    if seen.tally[Saw.REFUSED] and not found and not named:
+        named = [f"{seen.tally.refused_for:.1f} s before all of it listened"]
+    for when in named:
+        what = f"it binds its port late: {called} {when}"
+        found.append(reasons.late(seen, what, cure) if seen.timed_out else Finding(Level.FAILED, what, cure))
     return [*found, *reasons.errors(seen.tally, f"it was {called}"), *reasons.by_itself(seen)]
 
 
@@ -49,7 +48,7 @@ def of_replacement(seen: Seen, known: Known = NOTHING_KNOWN) -> list[Finding]:
     """A reload, or one instance that is replaced as for its memory or age."""
     found = [*reasons.crashed(seen), *reasons.not_stopped(seen)]
     if seen.failure:
-        found.append(Finding(Level.FAILED, seen.failure, reasons.not_again_cure(seen.failure)))
+        found.append(reasons.failed(seen, seen.failure, reasons.not_again_cure(seen.failure)))
     if seen.tally[Saw.REFUSED] and not (seen.failure and not seen.overlaps):
         found.append(reasons.refused(seen))
     told = f"a new process was called ready (by {seen.ready_by or 'a guess'})"
@@ -68,7 +67,7 @@ def of_kill(seen: Seen, known: Known = NOTHING_KNOWN) -> list[Finding]:
     if seen.failure:
         what = f"it does not start again after kill -9: {seen.failure}"
         cure = "remove at the start what a killed process left: a lock, a pid file, a socket"
-        return [Finding(Level.FAILED, what, cure)]
+        return [reasons.failed(seen, what, cure)]
     found = reasons.crashed(seen)
     if not seen.tally[Saw.REFUSED]:
         return [*found, *reasons.errors(seen.tally, "a new process was called ready", known)]
@@ -133,14 +132,11 @@ def of_stop(seen: Seen, took: Seconds, code: int, said: str, known: Known = NOTH
     found += reasons.while_it_ends(seen.tally)
     if seen.tally[Saw.TIMEOUT] and Saw.TIMEOUT not in known.by_itself:
         what = f"{seen.tally[Saw.TIMEOUT]} requests in progress had no answer"
-        found.append(Finding(reasons.in_time(seen), what, "at SIGTERM answer what is in progress, then end"))
+        found.append(reasons.late(seen, what, "at SIGTERM answer what is in progress, then end"))
     if took > _ENGINE_PATIENCE and not seen.killed:
         what = f"the stop takes {took:.1f} s: `docker stop` kills after {_ENGINE_PATIENCE:.0f} s"
-        found.append(
-            Finding(
-                Level.FAILED, what, "end sooner, or docker stop --timeout, stop_grace_period in compose.yaml"
-            )
-        )
+        cure = "end sooner, or docker stop --timeout, stop_grace_period in compose.yaml"
+        found.append(reasons.late(seen, what, cure))
     if code and not seen.killed:
         cure = "end with 0 at SIGTERM; or success_exit_codes, if that code is no failure"
         found.append(Finding(Level.FAILED, f"it ends with code {code}: {said}", cure))
