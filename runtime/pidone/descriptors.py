@@ -23,6 +23,20 @@ def close(held: "int | socket | epoll") -> None:
         return
 
 
+def null(flags: int) -> int:
+    """/dev/null, opened with these flags to read or to write, or what is most like it in a root without one.
+
+    Whoever reads is told of the end; what is written is lost there, but with EPIPE. Raises OSError.
+    """
+    try:
+        return os.open(os.devnull, flags)
+    except (FileNotFoundError, PermissionError):  # the latter on a mount without devices
+        read, write = os.pipe()
+        kept, other = (read, write) if flags == os.O_RDONLY else (write, read)
+        close(other)
+        return kept
+
+
 def pipe_to_us() -> tuple[int, int]:
     """A pipe that a helper writes into, and where we never wait: its read end, and its write end.
 

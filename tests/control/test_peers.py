@@ -20,6 +20,8 @@ pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs root and setpriv"
 )
 ROOT, OWNER, STRANGER = 0, 10001, 10002
+GREATEST = 2**32 - 2
+"""Users of a user namespace can have any number but the last."""
 _ASK = """
 import socket, sys
 client = socket.socket(socket.AF_UNIX)
@@ -85,7 +87,9 @@ def runtime_of(uid: int) -> Iterator[Shared]:
             assert run.wait() == 0
 
 
-@pytest.mark.parametrize(("owner", "friend"), [(ROOT, ROOT), (OWNER, OWNER), (OWNER, ROOT)])
+@pytest.mark.parametrize(
+    ("owner", "friend"), [(ROOT, ROOT), (OWNER, OWNER), (OWNER, ROOT), (GREATEST, GREATEST)]
+)
 def test_root_and_the_runtimes_own_user_may_do_everything(owner: int, friend: int) -> None:
     """See and act, on a runtime of root and on one of an ordinary user."""
     with runtime_of(owner) as it:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 ABSTRACT: Final = "@"
 """What a socket's name without a file begins with, as in /proc/net/unix."""
-_UCRED: Final = struct.Struct("3i")
-"""`struct ucred` of unix(7): pid, uid, gid."""
+_UCRED: Final = struct.Struct("iII")
+"""`struct ucred` of unix(7): pid, uid, gid. Users of user namespaces may be beyond 2^31."""
 _TIMEVAL: Final = struct.Struct("ll")
 """`struct timeval` of socket(7)."""
 _MOST_LINKS: Final = 8

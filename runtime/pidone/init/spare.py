@@ -3,7 +3,7 @@
 import os
 from contextlib import suppress
 
-from pidone.descriptors import close
+from pidone.descriptors import close, null
 
 
 class SpareDescriptor:
@@ -23,4 +23,4 @@ class SpareDescriptor:
 
     def _take(self) -> None:
         with suppress(OSError):  # EMFILE: what needs it next takes its chance
-            self._fd = os.open(os.devnull, os.O_RDONLY)
+            self._fd = null(os.O_RDONLY)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NoReturn
 
 from pidone.csignal import signal
-from pidone.descriptors import close
+from pidone.descriptors import close, null
 from pidone.errors import SpawnError
 from pidone.init.exitcodes import ExitCode
 from pidone.init.failure import explain
@@ -113,7 +113,7 @@ def spawn(plan: SpawnPlan) -> int:
     """
     try:
         return _fork(plan) if plan.needs_fork else _posix_spawn_or_fork(plan)
-    except OSError as error:  # no descriptor is left, or /dev/null is missing
+    except OSError as error:  # no descriptor is left
         raise SpawnError(f"descriptors: {error.filename or plan.argv[0]}: {error.strerror}") from error
 
 
@@ -173,7 +173,7 @@ def _descriptors(plan: SpawnPlan) -> Iterator[Mapping[int, int]]:
     with contextlib.ExitStack() as stack:
         stdin = plan.stdin
         if stdin is None:
-            stdin = os.open(os.devnull, os.O_RDONLY)
+            stdin = null(os.O_RDONLY)
             stack.callback(close, stdin)
         wanted = {0: stdin, 1: plan.stdout, 2: plan.stderr, **plan.fds}
         for target, source in wanted.items():

@@ -14,7 +14,7 @@ from pidone import procfs
 from pidone.contracts import Clock, Outlet, Timer
 from pidone.csignal import signal
 from pidone.demand import Demand, Shortage, demand
-from pidone.descriptors import close
+from pidone.descriptors import close, null
 from pidone.ecosystem.spec import AppSpec, Seconds
 from pidone.errors import SpawnError
 from pidone.init import proctree
@@ -132,7 +132,7 @@ class Zygote:
             SpawnError: the worker could not become what the plan says.
             ForkRefusedError: the zygote does not answer.
         """
-        stdin = os.open(os.devnull, os.O_RDONLY) if plan.stdin is None else plan.stdin
+        stdin = null(os.O_RDONLY) if plan.stdin is None else plan.stdin
         go_read, go_write = os.pipe()
         request = -1
         try:

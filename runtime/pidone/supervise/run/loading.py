@@ -10,7 +10,7 @@ import os
 
 from pidone import procfs
 from pidone.csignal import signal
-from pidone.descriptors import close, pipe_to_us
+from pidone.descriptors import close, null, pipe_to_us
 from pidone.init.signals import keep_out, let_in
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
@@ -220,9 +220,9 @@ def _leave_alone(write: int) -> None:
             signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     let_in()
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
-    os.dup2(null, 2)
+    nowhere = null(os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
     _close_all_but(write)
 
 
