@@ -97,6 +97,37 @@ def test_a_python_program_that_looks_whether_its_port_is_free(tmp_path: Path, po
         assert not site.run.find(message="busy")
 
 
+MEANWHILE = """
+import os, pidone_free, socket, time
+own = {name: getattr(pidone_free, f"_own_{name}") for name in ("connect", "connect_ex")}
+def later(how):
+    def instead(sock, address):
+        open("asked", "w").close()
+        while own["connect_ex"](probe := socket.socket(), address):
+            probe.close()
+            time.sleep(0.02)
+        probe.close()
+        return how(sock, address)
+    return instead
+if os.environ["NODE_APP_INSTANCE"] == "1":
+    for name, how in own.items():
+        setattr(pidone_free, f"_own_{name}", later(how))
+while os.environ["NODE_APP_INSTANCE"] == "0" and not os.path.exists("asked"):
+    time.sleep(0.02)
+"""
+"""The first one listens between the question of the second and its connection."""
+
+
+@pytest.mark.parametrize("look", LOOKS_OF_PYTHON[:2], ids=["connect_ex", "socket"])
+def test_who_begins_to_listen_while_another_one_looks(tmp_path: Path, port: int, look: str) -> None:
+    """At the first start nobody has the port when all of them ask."""
+    code = MEANWHILE + PYTHON.replace("LOOK", look)
+    app = python_app("-c", code, port=port, exec_mode="cluster", cwd=str(tmp_path))
+    with running(tmp_path, app) as site:
+        site.run.expect(message="answered", count=2)
+        assert not site.run.find(message="busy")
+
+
 @pytest.mark.parametrize(
     "words", [["--redis", "127.0.0.1:{}"], ["--redis-port={}"], ["http://localhost:{}/"]]
 )

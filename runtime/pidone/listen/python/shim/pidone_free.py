@@ -20,17 +20,24 @@ _own_connect_ex = socket.socket.connect_ex
 def install(shares: Callable[[int], bool]) -> None:
     """`shares` tells whether the app has a TCP port at which this process does not listen yet."""
 
-    def connect(self: socket.socket, address: Any) -> None:
-        """As socket.connect()."""
-        if _is_local(self, address) and shares(address[1]):
-            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
-        _own_connect(self, address)
-
     def connect_ex(self: socket.socket, address: Any) -> int:
         """As socket.connect_ex()."""
-        if _is_local(self, address) and shares(address[1]):
+        if not _is_local(self, address):
+            return _own_connect_ex(self, address)
+        if shares(address[1]):
             return errno.ECONNREFUSED
-        return _own_connect_ex(self, address)
+        outcome = _own_connect_ex(self, address)
+        # Those beside it may have begun to listen since it was asked.
+        return errno.ECONNREFUSED if outcome == 0 and shares(address[1]) else outcome
+
+    def connect(self: socket.socket, address: Any) -> None:
+        """As socket.connect()."""
+        is_local = _is_local(self, address)
+        if not (is_local and shares(address[1])):
+            _own_connect(self, address)
+            if not (is_local and shares(address[1])):
+                return
+        raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
 
     setattr(socket.socket, "connect", connect)  # noqa: B010 (mypy forbids the plain assignment)
     setattr(socket.socket, "connect_ex", connect_ex)  # noqa: B010
