@@ -14,8 +14,8 @@ from logs.relaying import app, stage
 
 from pidone.bounded_search import BoundedSearch
 from pidone.ecosystem.spec import AppSpec
-from pidone.ecosystem.values import Invalid
-from pidone.ecosystem.values.tables import PATTERNS
+from pidone.ecosystem.values import Invalid, ValueKind
+from pidone.ecosystem.values.tables import MULTILINE, PATTERNS
 from pidone.logs.filters.line_filter import line_filter
 from pidone.logs.filters.patterns import examine
 
@@ -45,7 +45,9 @@ def test_noise_goes_nowhere(tmp_path: Path) -> None:
         ((r"password=(\S+)",), "password=x&y password=z", "password=*** password=***"),
         ((r"(?<=token=)\w+", r"\A\d+"), "12 token=abc", "*** token=***"),
         ((r"a(b)?c",), "ac abc", "ac a***c"),
-        (("ü+",), "grün", "gr***n"),
+        (("ü+",), "grüün", "gr***n"),
+        (("äö?",), "äx äöx", "***x ***x"),
+        (("(?<=grö)ß",), "größe", "grö***e"),
         ((r"key\s+\w+",), "key", "key"),
     ],
 )
@@ -114,6 +116,23 @@ def test_a_pattern_that_may_take_for_ever_is_refused(pattern: str) -> None:
 def test_other_patterns_are_taken(pattern: str) -> None:
     """They are as quick as the line is long, or nearly."""
     assert PATTERNS.parse(pattern) == (pattern,)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "why"),
+    [
+        ("(?u)x", "cannot use 'u' flag with a bytes pattern"),
+        (r"\u00fc", r"bad escape \\u"),
+        ("[äö]", "may hold ASCII only"),
+        ("x[^ä-ü]", "may hold ASCII only"),
+        ("(?P<ä>x)", "bad character in group name"),
+    ],
+)
+@pytest.mark.parametrize("kind", [PATTERNS, MULTILINE])
+def test_a_pattern_that_is_none_for_bytes_is_refused(pattern: str, why: str, kind: ValueKind) -> None:
+    """Where it is written, and not by the first process that writes a line."""
+    with pytest.raises(Invalid, match=why):
+        kind.parse(pattern)
 
 
 def test_a_line_on_which_a_pattern_takes_for_ever_is_dealt_with_safely() -> None:

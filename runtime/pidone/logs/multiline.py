@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 from pidone.bounded_search import LONG, BoundedSearch, SearchTooLongError
+from pidone.ecosystem.byte_pattern import byte_pattern
 from pidone.ecosystem.spec import Bytes, Seconds
 from pidone.logs.escape import JOINT
 
@@ -167,7 +168,7 @@ def _has_beginning(lines: bytes) -> bool:
 
 def _by_first_line(pattern: str, longest: Bytes, bounded: BoundedSearch) -> Joiner:
     """Everything up to the next line that matches belongs to the one before."""
-    search = re.compile(pattern.encode()).search
+    search = re.compile(byte_pattern(pattern)).search
     firsts: dict[bytes, bool] = {}
     """Of the lines that are being fed."""
 

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from pidone import signames
 from pidone.ecosystem import dotenv
+from pidone.ecosystem.byte_pattern import byte_pattern
 from pidone.ecosystem.problems import did_you_mean
 from pidone.ecosystem.spec import Condition, Dependency, Hook
 from pidone.ecosystem.values import (
@@ -374,11 +375,21 @@ def _parse_multiline(value: object) -> str | None:
         return None
     if value is True:
         return "auto"
-    return parse_pattern(value)
+    return _parse_line_pattern(value)
 
 
 def _parse_patterns(value: object) -> tuple[str, ...]:
-    return tuple(map(parse_pattern, parse_names(value)))
+    return tuple(map(_parse_line_pattern, parse_names(value)))
+
+
+def _parse_line_pattern(value: object) -> str:
+    """Of lines as they are written, which are bytes."""
+    pattern = parse_pattern(value)
+    try:
+        byte_pattern(pattern)
+    except ValueError as error:
+        raise Invalid(f"expected a regular expression ({error})") from None
+    return pattern
 
 
 _FASTEST: Final = 10**9

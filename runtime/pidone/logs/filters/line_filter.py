@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 from pidone.bounded_search import LONG, BoundedSearch, SearchTooLongError
+from pidone.ecosystem.byte_pattern import byte_pattern
 from pidone.ecosystem.spec import Bytes
 from pidone.logs.filters.patterns import Traits, examine
 from pidone.logs.lines import has_longer
@@ -95,7 +96,7 @@ def _redacting(pattern: str, bounded: BoundedSearch) -> LineFilter:
 
 
 def _compiled(pattern: str) -> re.Pattern[bytes]:
-    return re.compile(pattern.encode(), re.MULTILINE)
+    return re.compile(byte_pattern(pattern), re.MULTILINE)
 
 
 def _drop_at_text(pattern: re.Pattern[bytes], traits: Traits, before: int) -> LineFilter:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from re import _parser as parser  # the only way to see what a pattern is made of
 from typing import Any, Final, TypeAlias
 
+from pidone.ecosystem.byte_pattern import byte_pattern
 from pidone.record import Record
 
 _Item: TypeAlias = tuple[object, Any]
@@ -53,7 +54,7 @@ class Traits(Record):
 
 def examine(pattern: str) -> Traits:
     """Find out. The pattern compiles."""
-    parsed = parser.parse(pattern.encode(), re.MULTILINE)
+    parsed = parser.parse(byte_pattern(pattern), re.MULTILINE)
     flags = parsed.state.flags
     if flags & re.LOCALE:
         return Traits()
