@@ -258,6 +258,8 @@ class SimLog:
 class SimLoading:
     """A reader of the file: a child that takes a moment."""
 
+    longest_s = 95.0
+
     def __init__(self, world: World) -> None:
         kernel = world.kernel
         if kernel.fails("spawn"):

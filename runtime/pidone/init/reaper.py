@@ -54,15 +54,23 @@ class Reaper:
         """`on_orphan` hears the pid of each adopted process that was buried; `now` counts seconds."""
         self._now = now
         self._owners: dict[int, Callable[[ExitStatus], None]] = {}
+        self._on_stop: dict[int, Callable[[], None]] = {}
         self._on_orphan = on_orphan
         self.orphans = 0
         """Adopted processes buried so far."""
         self.on_failure: Callable[[Exception], None] = _report
         """Hears what an owner raised: a bug, or a call that failed. All others are buried all the same."""
 
-    def watch(self, pid: int, on_exit: Callable[[ExitStatus], None]) -> None:
-        """Tell `on_exit` when the child ends; to be called in the same turn that forked it."""
+    def watch(
+        self, pid: int, on_exit: Callable[[ExitStatus], None], on_stop: Callable[[], None] | None = None
+    ) -> None:
+        """Tell `on_exit` when the child ends; to be called in the same turn that forked it.
+
+        `on_stop` hears when a signal has stopped it (SIGSTOP): a helper of ours is no use then.
+        """
         self._owners[pid] = on_exit
+        if on_stop is not None:
+            self._on_stop[pid] = on_stop
 
     def owns(self, pid: int) -> bool:
         """Whether the pid is a child somebody watches, as opposed to an adopted orphan."""
@@ -84,7 +92,7 @@ class Reaper:
         ends = self._now() + TURN_S
         while self._now() < ends:
             try:
-                result = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG)
+                result = os.waitid(os.P_ALL, 0, os.WEXITED | os.WSTOPPED | os.WNOHANG)
             except ChildProcessError:
                 return False
             if result is None:
@@ -93,6 +101,11 @@ class Reaper:
         return True
 
     def _bury(self, result: os.waitid_result) -> None:
+        if result.si_code == os.CLD_STOPPED:
+            if result.si_pid in self._on_stop:
+                self._on_stop[result.si_pid]()
+            return
+        self._on_stop.pop(result.si_pid, None)
         owner = self._owners.pop(result.si_pid, None)
         self.orphans += owner is None
         try:

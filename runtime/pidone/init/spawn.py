@@ -17,6 +17,7 @@ import select
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NoReturn
 
+from pidone import procfs
 from pidone.csignal import signal
 from pidone.descriptors import close, null
 from pidone.errors import SpawnError
@@ -28,6 +29,10 @@ from pidone.record import EMPTY, Record
 _RESETTABLE: Final = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
 _FAILURE_BYTES: Final = 512
 _PATIENCE_MS: Final = 500
+_LOOKS: Final = 10
+"""So often a child that neither runs nor fails between fork and exec is waited for."""
+_MOST_LOOKS: Final = 120
+"""The same for one that lacks a processor."""
 """An exec takes less, but on a network file system."""
 _USUAL_DESCRIPTORS: Final = 1024
 _HINTS: Final = {
@@ -204,10 +209,10 @@ def _fork(plan: SpawnPlan) -> int:
                 let_in()
                 close(failure_write)
             try:
-                report = _read_report(failure_read, failure_write)
-            except OSError:  # whether it runs is not known, so it must not: nobody would be its owner
+                report = _read_report(pid, failure_read, failure_write)
+            except (OSError, SpawnError):  # whether it runs is not known: then it must not, being nobody's
                 os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
+                os.waitpid(pid, os.WNOHANG)  # what a file system holds does not end yet: then it is an orphan
                 raise
         finally:
             close(failure_read)  # whatever that answers: the program runs already
@@ -218,16 +223,32 @@ def _fork(plan: SpawnPlan) -> int:
     return pid
 
 
-def _read_report(failure: int, ours: int) -> bytes:
-    """What the child says that it cannot do; it ends when exec closes the child's side. Raises OSError.
+def _read_report(pid: int, failure: int, ours: int) -> bytes:
+    """What the child says that it cannot do; it ends when exec closes the child's side.
 
-    `ours` is our own side, closed already: should it be open still, then that would never end.
+    `ours` is our own side, closed already: should it be open still, then that would never end. Nor would it
+    if somebody has stopped the child, or its folder is one of a file system that does not answer: the runtime
+    does nothing else meanwhile. Raises OSError, and SpawnError for that.
     """
     poll = select.poll()
     poll.register(failure, select.POLLIN)
+    looks = 0
     while not poll.poll(_PATIENCE_MS):
         close(ours)  # nothing has been opened since, so the number is nobody else's
+        looks += 1
+        if looks >= _LOOKS and (looks >= _MOST_LOOKS or not _wants_cpu(pid)):
+            raise SpawnError(
+                f"the process did not become its program within {looks * _PATIENCE_MS // 1000} s"
+            )
     return os.read(failure, _FAILURE_BYTES)
+
+
+def _wants_cpu(pid: int) -> bool:
+    """Whether it only waits for a processor: R in proc_pid_stat(5)."""
+    try:
+        return procfs.fields(procfs.read_text(f"/proc/{pid}/stat"))[procfs.STATE] == "R"
+    except (OSError, IndexError):
+        return False
 
 
 def _become(plan: SpawnPlan, wanted: Mapping[int, int], failure: int) -> NoReturn:

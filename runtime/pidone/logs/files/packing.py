@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NoReturn, Protocol
 
+from pidone import procfs
 from pidone.descriptors import close, pipe_to_us
 from pidone.ecosystem.spec import Bytes
 from pidone.logs.files.rotation import PACKED, PACKING
@@ -38,7 +39,10 @@ class Packer:
         self._waiting: dict[str, os.stat_result] = {}
         """What this runtime has put aside and nobody packs yet: nothing else is packed."""
         self._report = -1
-        """Read end of a pipe whose other end only the process has; it tells an errno if it fails."""
+        """Read end of a pipe whose other end only the process has; it tells an errno, 0 for none."""
+        self._pid = 0
+        self._work: dict[str, os.stat_result] = {}
+        """What the process packs."""
 
     def pack(self, name: str, status: os.stat_result) -> None:
         """See that a file that was put aside gets packed, without waiting for it.
@@ -50,6 +54,8 @@ class Packer:
             self._start()
         else:
             self._has_ended()
+            if self._report >= 0 and _is_stopped(self._pid):
+                os.kill(self._pid, signal.SIGKILL)  # its end is told
 
     def close(self) -> None:
         """Let go of the process, which finishes by itself."""
@@ -66,8 +72,10 @@ class Packer:
             return
         work, self._waiting = self._waiting, {}
         try:
-            if not os.fork():
+            self._pid = os.fork()
+            if not self._pid:
                 _pack_in_child(self._path, work, theirs)
+            self._work = work
         except OSError as error:  # no process to be had: all of it waits for the next file
             self._waiting = work
             close(self._report)
@@ -86,23 +94,35 @@ class Packer:
         except BlockingIOError:
             return
         self.close()
-        if code:
+        if not code:  # all of its work waits for the next file
+            self._waiting = {**self._work, **self._waiting}
+            self._on_failure(OSError(errno.ESRCH, "the process that packs was killed"))
+            return
+        if int(code):
             self._on_failure(OSError(int(code), os.strerror(int(code))))
         if self._waiting:
             self._start()
 
 
 def _pack_in_child(path: Path, work: dict[str, os.stat_result], report: int) -> NoReturn:
-    failure = 0
+    failure = errno.EIO
     try:
-        _become_harmless(report)
-        failure = _pack_all(path, work)
-    except OSError as error:
-        failure = error.errno or errno.EIO
+        try:
+            _become_harmless(report)
+            failure = _pack_all(path, work)
+        except OSError as error:
+            failure = error.errno or errno.EIO
+        os.write(report, b"%d" % failure)
     finally:
-        if failure:
-            os.write(report, b"%d" % failure)
         os._exit(min(failure, 1))
+
+
+def _is_stopped(pid: int) -> bool:
+    """By a signal: T in proc_pid_stat(5)."""
+    try:
+        return procfs.fields(procfs.read_text(f"/proc/{pid}/stat"))[procfs.STATE] == "T"
+    except (OSError, IndexError):
+        return False
 
 
 def _become_harmless(kept_fd: int) -> None:

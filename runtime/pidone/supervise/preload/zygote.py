@@ -7,8 +7,8 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum, auto
-from errno import EIO, EPROTO
-from typing import Any, Final, Protocol
+from errno import EPROTO
+from typing import Any, Final, NoReturn, Protocol
 
 from pidone import procfs
 from pidone.contracts import Clock, Outlet, Timer
@@ -32,6 +32,10 @@ ANSWER_MS: Final = 2000
 _PING: Final = b"ping"
 _PONG: Final = b"pong"
 _PACKET: Final = 65536
+_LONGEST_PID: Final = 40
+"""Digits that are looked at. What a zygote says comes from a process that runs the app's code."""
+_LONGEST_ERRNO: Final = 4
+_LONGEST_REASON: Final = 4096
 
 
 class ForkRefusedError(Exception):
@@ -135,6 +139,7 @@ class Zygote:
         stdin = null(os.O_RDONLY) if plan.stdin is None else plan.stdin
         go_read, go_write = os.pipe()
         request = -1
+        marks = {f"{MARK}={each}".encode() for each in ("preload", plan.env.get(MARK))}
         try:
             request = _in_memory(_request(plan, command))
             given = {0: stdin, 1: plan.stdout, 2: plan.stderr, **plan.fds}
@@ -142,6 +147,9 @@ class Zygote:
             if self._reaper.owns(pid) or not is_child_of(plan.uid, pid):
                 self._give_up(f"it names process {pid}, which is none of its workers")
             os.write(go_write, b"g")
+        except ForkRefusedError:
+            self._end_strays(marks)
+            raise
         except OSError as error:
             raise ForkRefusedError(f"{error.strerror}") from error
         finally:
@@ -169,8 +177,7 @@ class Zygote:
             return
         self._is_ended = True
         self._stop_listening()
-        proctree.deliver(-self.pid, signal.SIGKILL)
-        proctree.deliver(self.pid, signal.SIGKILL)
+        self._kill()
 
     def bury(self) -> None:
         """The runtime ends at once: nobody will hear of its end."""
@@ -182,8 +189,11 @@ class Zygote:
     def _ask(self, descriptors: list[int]) -> int:
         """Send a request and wait for the answer. Raises OSError, SpawnError, ForkRefusedError."""
         self._channel.setblocking(False)
-        socket.send_fds(self._channel, [b"fork"], descriptors)
-        return self._answer()
+        try:
+            socket.send_fds(self._channel, [b"fork"], descriptors)
+            return self._answer()
+        except ConnectionError:
+            self._give_up("it has ended")
 
     def _answer(self) -> int:
         poll = select.poll()
@@ -199,15 +209,39 @@ class Zygote:
                 self._timer = self._loop.call_later(0, self._answered)
         if not answer:
             self._give_up("it has ended")
-        if answer.isdigit():
+        if answer.isdigit() and len(answer) <= _LONGEST_PID:
             return int(answer)
-        number, _, step = answer.decode(errors="replace").partition(" ")
-        raise SpawnError(step) from OSError(int(number) if number.isdigit() else EIO, "")
+        number, _, step = answer[:_LONGEST_REASON].partition(b" ")
+        if not (step and number.isdigit() and len(number) <= _LONGEST_ERRNO):
+            self._give_up("it says what no zygote says")
+        raise SpawnError(step.decode(errors="replace")) from OSError(int(number), "")
 
-    def _give_up(self, why: str) -> None:
-        """A worker that it may still fork ends by itself: nobody will let it go."""
-        proctree.deliver(self.pid, signal.SIGKILL)  # its end will be told
+    def _give_up(self, why: str) -> NoReturn:
+        """Nobody asks it again. A worker that it may still fork ends by itself: nobody will let it go."""
+        self.phase = ZygotePhase.GONE
+        self.why_not = why
+        self._stop_listening()
+        self._kill()  # its end will be told
+        self._loop.call_later(0, self._let_go_on)  # who waits for an answer to something else
         raise ForkRefusedError(why) from OSError(EPROTO, why)
+
+    def _kill(self) -> None:
+        """It, and in its group forks that are no workers yet, and what its import has started."""
+        proctree.deliver(-self.pid, signal.SIGKILL)
+        proctree.deliver(self.pid, signal.SIGKILL)
+
+    def _end_strays(self, marks: set[bytes]) -> None:
+        """A worker that has left the group and hangs: its parent is gone, and nobody is its owner.
+
+        All is done in one turn of the loop, so that no other worker can be on its way.
+        """
+        for pid in proctree.children(os.getpid()):
+            if self._reaper.owns(pid):
+                continue
+            with suppress(OSError):  # no /proc, or it has ended by itself
+                variables = procfs.read_bytes(f"/proc/{pid}/environ").split(b"\0")
+                if any(each.rstrip(b".") in marks for each in variables):
+                    proctree.deliver(pid, signal.SIGKILL)
 
     def _heard(self) -> None:
         try:
@@ -216,7 +250,7 @@ class Zygote:
             data = b""
         if not data:
             self._stop_listening()
-            proctree.deliver(self.pid, signal.SIGKILL)  # where it has only let go of that; its end is told
+            self._kill()  # where it has only let go of that; its end is told
             return
         if self.phase is ZygotePhase.READY:
             self._answered()
@@ -224,12 +258,18 @@ class Zygote:
         try:
             answer = json.loads(data)
             self.modules = int(answer.get("modules", 0))
-            self.why_not = str(answer.get("refused", ""))
-        except (ValueError, TypeError, AttributeError):  # the app has spoken there itself
+            self.why_not = str(answer.get("refused", ""))[:_LONGEST_REASON]
+        except (
+            ValueError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+        ):  # the app itself spoke
             self.why_not = "it says what no zygote says"
         if self.why_not:
             self._is_ended = True
-            proctree.deliver(-self.pid, signal.SIGKILL)  # what it has started is nobody's
+            self._kill()  # what it has started is nobody's
         self._decide(ZygotePhase.REFUSED if self.why_not else ZygotePhase.READY)
 
     def _be_late(self, patience: Seconds) -> None:
@@ -263,7 +303,7 @@ class Zygote:
     def _be_hung(self) -> None:
         self._timer = None
         self.why_not = f"it has not answered for {ANSWER_MS / 1000:g} s"
-        proctree.deliver(self.pid, signal.SIGKILL)  # its end will be told
+        self._kill()  # its end will be told
         self._stop_listening()
         self.phase = ZygotePhase.GONE
         self._on_decided(self)

@@ -71,6 +71,10 @@ class Guard:
                 os.waitpid(self._pid, 0)  # at once, as it does nothing but read: nobody would bury it later
         self._let_go()
 
+    def _be_killed(self) -> None:
+        """Stopped, it would hear of nothing: another one takes its place."""
+        proctree.deliver(self._pid, signal.SIGKILL)
+
     def _has_ended(self, _status: ExitStatus) -> None:
         self._let_go()
         self._begin_soon()
@@ -84,7 +88,7 @@ class Guard:
         except BrokenPipeError:
             return  # it is dead, and will be buried
         except OSError:  # it was stopped, or is starved: another one knows all that this one does not
-            proctree.deliver(self._pid, signal.SIGKILL)
+            self._be_killed()
 
     def _begin_soon(self) -> None:
         if self._due is None and not self._is_closed:
@@ -106,7 +110,7 @@ class Guard:
             self._pid = os.fork()
             if self._pid == 0:
                 _stand_guard(read, self._guarded)
-            self._reaper.watch(self._pid, self._has_ended)
+            self._reaper.watch(self._pid, self._has_ended, on_stop=self._be_killed)
         except OSError as error:
             self._let_go()
             self._fail(error)

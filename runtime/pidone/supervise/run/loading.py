@@ -28,6 +28,8 @@ MEMORY_LIMIT_BYTES = 384 << 20
 _GRACE_S = 1.0
 """How long a reading goes on after a signal that asks for a stop."""
 _GLANCE_S = 0.1
+_LATE_S = 5.0
+"""After its limit a child ends: the limits are no use where somebody has stopped it."""
 
 
 class Interrupted(Exception):  # noqa: N818  # not an error: somebody asked for it
@@ -55,6 +57,8 @@ class Loading:
         self.pid, self.fd = _fork(lambda write: _be_the_child(load, write))
         self._answer: list[bytes] = []
         self._is_there = True
+        self.longest_s = WALL_LIMIT_S + _LATE_S
+        """What takes longer is held, by a signal or by a file system: it has to be given up by who waits."""
 
     def collect(self) -> bool:
         """Take what has arrived; True when that was all. Waits, unless `fd` was made non-blocking."""
@@ -87,14 +91,18 @@ class Loading:
     def wait(self, is_asked_to_stop: "Callable[[], bool]" = lambda: False) -> "Any":
         """Wait for the outcome and for the child; for the time before a reaper exists.
 
-        Raises Interrupted if somebody asks for a stop and the reading goes on nevertheless.
+        Raises Interrupted if somebody asks for a stop and the reading goes on nevertheless, and ConfigError
+        if it is held.
         """
         from select import select  # noqa: PLC0415 (as above)
         from time import monotonic, sleep  # noqa: PLC0415
 
         until = None
+        longest = monotonic() + self.longest_s
         try:
             while not self.collect():
+                if monotonic() >= longest:
+                    raise self.is_held()  # noqa: TRY301 (as below)
                 if until is None and is_asked_to_stop():
                     until = monotonic() + _GRACE_S
                 if until is not None and monotonic() >= until:
@@ -110,6 +118,15 @@ class Loading:
         self._is_there = False
         return self.outcome()
 
+    def is_held(self) -> Exception:
+        """What is said of a child that does not even end."""
+        from pidone.errors import ConfigError  # noqa: PLC0415 (as below)
+
+        return ConfigError(
+            f"its reader, process {self.pid}, has not ended for {self.longest_s:g} s: somebody has stopped"
+            " it, or a file system does not answer"
+        )
+
     def abandon(self) -> None:
         """End the child, if it has not been waited for, when nobody wants its answer any more."""
         if self._is_there:
@@ -117,6 +134,12 @@ class Loading:
             os.kill(self.pid, signal.SIGKILL)
             close(self.fd)
             _reap(self.pid)
+
+    def give_up(self) -> None:
+        """The same where somebody else owns the pid and buries it."""
+        self._is_there = False
+        close(self.fd)
+        os.kill(self.pid, signal.SIGKILL)
 
 
 def fork_helper(work: "Callable[[int], None]") -> tuple[int, int]:

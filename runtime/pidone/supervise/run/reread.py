@@ -47,12 +47,18 @@ def read_in_child(
         if not loading.collect():
             return
         loop.remove_reader(loading.fd)
+        timer.cancel()
         try:
             ecosystem = loading.outcome()
         except ConfigError as error:
             on_failed(str(error))
         else:
             on_loaded(ecosystem)
+
+    def be_late() -> None:
+        loop.remove_reader(loading.fd)
+        loading.give_up()
+        on_failed(str(loading.is_held()))
 
     try:
         loop.add_reader(loading.fd, collect)
@@ -61,6 +67,7 @@ def read_in_child(
         on_failed(f"cannot listen to its reader: {error.strerror}")
         return
     reaper.watch(loading.pid, lambda _status: None)  # what counts is the end of its pipe
+    timer = loop.call_later(loading.longest_s, be_late)
 
 
 class Reread:

@@ -25,6 +25,8 @@ QUIET: Final[Seconds] = 0.2
 _PATIENCE: Final = 10
 """Times the quiet time: a file that is written without end (a database, a log) must not hide the others."""
 _RETRY: Final[Seconds] = 5.0
+_LONGEST_LINE: Final = 1 << 20
+"""Of the helper: a path has at most 4,096 bytes, of which JSON makes six each."""
 _SHOWN: Final = 5
 """Changed files that an event names."""
 
@@ -90,10 +92,10 @@ class Watcher:
             helper.end()
 
     def helper_said(self, line: bytes) -> None:
-        """One line of the helper's."""
+        """One line of the helper's. Raises LookupError, TypeError or ValueError if it is none."""
         said = json.loads(line)
         if "error" in said:
-            self._log.event("error", "watch.failed", said["error"])
+            self._log.event("error", "watch.failed", str(said["error"]))
             return
         app, spec = self._groups[said["group"]]
         now, delay = self._loop.time(), max(spec.watch_delay, QUIET)
@@ -181,13 +183,17 @@ class _Helper:
         finally:
             close(write)
         self._reaper = reaper
-        reaper.watch(self._pid, self._ended)
+        reaper.watch(self._pid, self._ended, on_stop=self._be_killed)
 
     def end(self) -> None:
         """Nobody listens any more."""
         self._is_heard = False
+        self._be_killed()
+
+    def _be_killed(self) -> None:
+        """It holds nothing that needs an orderly end. One that is not wanted to end is replaced, and told."""
         if self._reaper.owns(self._pid):
-            proctree.deliver(self._pid, signal.SIGKILL)  # it holds nothing that needs an orderly end
+            proctree.deliver(self._pid, signal.SIGKILL)
         self._close()
 
     def _read(self) -> None:
@@ -199,9 +205,14 @@ class _Helper:
             self._close()
             return
         *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            if self._is_heard:
-                self._owner.helper_said(line)
+        try:
+            if len(self._rest) > _LONGEST_LINE:
+                raise ValueError  # noqa: TRY301 (as below)
+            for line in lines:
+                if self._is_heard:
+                    self._owner.helper_said(line)
+        except (LookupError, TypeError, ValueError, RecursionError):  # something else writes there
+            self._be_killed()
 
     def _close(self) -> None:
         if self._fd >= 0:
