@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,11 @@ import os, sys, time
 LONG_S = float(os.environ["LONG_S"])
 def stuck():
     time.sleep(600)
+def held():
+    import pdb, socket
+    with socket.create_connection(("127.0.0.1", int(os.environ["PDB"]))) as talk, talk.makefile("rw") as file:
+        pdb.Pdb(stdin=file, stdout=file, nosigint=True).set_trace()
+        file.flush()
 """
 ASGI = """
 import asyncio
@@ -27,6 +33,8 @@ async def app(scope, receive, send):
         return await send({"type": "lifespan.shutdown.complete"})
     if scope["path"] == "/hang":
         stuck()
+    if scope["path"] == "/breakpoint":
+        held()
     if scope["path"] == "/slow":
         await asyncio.sleep(LONG_S)
     await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -72,7 +80,7 @@ SERVERS = {
 PATIENCE_S = 1.2
 
 
-def start(fleet: Fleet, port: int, tmp_path: Path, kind: str) -> tuple[Member, float]:
+def start(fleet: Fleet, port: int, tmp_path: Path, kind: str, **env: object) -> tuple[Member, float]:
     """One process, ready, and its patience in seconds."""
     module, argv = SERVERS[kind]
     patience = 2 * PATIENCE_S if kind == "waitress" else PATIENCE_S  # whose loop turns once a second
@@ -85,7 +93,8 @@ def start(fleet: Fleet, port: int, tmp_path: Path, kind: str) -> tuple[Member, f
         (tmp_path / f"{name}.py").write_text(text)
     words = [word.replace("{port}", str(port)) for word in argv]
     app = app_of(sys.executable, *words, cwd=str(tmp_path), cluster=True, hang_timeout=patience)
-    (member,) = fleet.start_ready(app.but(env={"LONG_S": str(1.5 * patience)}))
+    variables = {name: str(value) for name, value in env.items()}
+    (member,) = fleet.start_ready(app.but(env={"LONG_S": str(1.5 * patience), **variables}))
     return member, patience
 
 
@@ -124,6 +133,28 @@ def test_what_only_looks_like_it_is_left_alone(fleet: Fleet, port: int, tmp_path
     server.signal(signal.SIGTERM)
     fleet.gone(server)
     assert not server.heard("hung")
+
+
+def test_who_is_held_by_a_debugger_does_not_hang(fleet: Fleet, port: int, tmp_path: Path) -> None:
+    """At a breakpoint that came while it ran; what stands still afterwards is found as ever."""
+    with socket.create_server(("127.0.0.1", 0)) as waiting:
+        server, patience = start(fleet, port, tmp_path, "uvicorn asyncio", PDB=waiting.getsockname()[1])
+        asking = fleet.loop.create_task(fetch(port, "/breakpoint"))
+        waiting.setblocking(False)
+        person, _ = fleet.run(fleet.loop.sock_accept(waiting))
+        with person:
+            person.setblocking(False)
+            assert b"held" in fleet.run(fleet.loop.sock_recv(person, 1000))
+            fleet.run(asyncio.sleep(3 * patience))
+            assert not server.heard("hung")
+            fleet.run(fleet.loop.sock_sendall(person, b"continue\n"))
+            assert fleet.run(asking) == "up"
+    asking = fleet.loop.create_task(fetch(port, "/hang"))
+    fleet.eventually(lambda: server.heard("hung"), "it to be found")
+    asking.cancel()
+    fleet.run(asyncio.gather(asking, return_exceptions=True))
+    server.handover.leave()
+    server.signal(signal.SIGKILL)
 
 
 LIAR = """

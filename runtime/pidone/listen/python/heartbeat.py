@@ -23,6 +23,8 @@ _DUMP_S: Final[Seconds] = 2.0
 _LOOK_S: Final[Seconds] = 0.05
 _MOST_SERVERS: Final = 64
 _STACK_BYTES: Final = 1 << 16  # what a pipe holds
+_HELD: Final = ('/bdb.py", line', '/pdb.py", line', "in _do_wait_suspend", '/debugpy/server/api.py"')
+"""In the stack of a thread that stands at a breakpoint, of pdb and its kin, or of debugpy and PyCharm."""
 
 
 class PythonHeartbeat:
@@ -153,4 +155,11 @@ class _Server:
         if (more or not stack) and self._loop.time() < until:
             self._dump = self._loop.call_later(_LOOK_S, self._look, why, stack, until)
         else:
-            self._on_hung(why, stack.decode(errors="replace").rstrip())
+            self._judge(why, stack.decode(errors="replace").rstrip())
+
+    def _judge(self, why: str, stack: str) -> None:
+        if any(mark in stack for mark in _HELD):
+            self.heartbeat.answered()
+            self.heartbeat.begin()
+        else:
+            self._on_hung(why, stack)
