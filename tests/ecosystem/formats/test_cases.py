@@ -73,6 +73,25 @@ def test_which_node_it_is_says_the_image(read_files: Reader, only: Callable[[str
     assert "uses process.version, which may come out differently without a Node" in notice
 
 
+INTERFACES = """const os = require('os'); const {networkInterfaces} = os;
+const seen = [networkInterfaces(), os.networkInterfaces()].map((all) => JSON.stringify(all.lo));
+module.exports = {apps: [{script: 'a.js', args: [...seen%s]}]}
+"""
+
+
+@pytest.mark.parametrize("beside", ["", ", typeof new TextEncoder()"])
+def test_the_addresses_that_node_shows(beside: str, read_files: Reader, only: Callable[[str], str]) -> None:
+    """As Node writes them, of this system; also where Node evaluates the file, in a network of its own."""
+    path = only("node@22")
+    asked = [f"{path}/node", "-p", "JSON.stringify(os.networkInterfaces().lo)"]
+    expected = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+    text = INTERFACES % beside
+    (app,) = read_files({"ecosystem.config.js": text}, env={"PATH": path if beside else ""}).apps
+    args = app["args"]
+    assert isinstance(args, list)
+    assert args[:2] == [expected, expected]
+
+
 TYPESCRIPT = """import { name } from './shared.ts'
 interface App { name: string; script: string }
 const apps: App[] = [{ name, script: 'a.js' as string }]

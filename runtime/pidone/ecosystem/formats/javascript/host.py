@@ -215,6 +215,7 @@ class Host:
         "cwd": lambda _: {"path": os.getcwd()},
         "chdir": lambda _, path: _chdir(path),
         "system": lambda _: _system(),
+        "interfaces": lambda _: _interfaces(),
         "encode": lambda _, text, encoding: {"bytes": _encode(text, encoding).decode("latin-1")},
         "decode": lambda _, latin1, encoding: {"text": _decode(latin1.encode("latin-1"), encoding)},
         "random_bytes": lambda _, count: {"bytes": os.urandom(min(int(count), 65536)).decode("latin-1")},
@@ -308,6 +309,12 @@ def _system() -> Mapping[str, Any]:
         "totalmem": memory["MemTotal"], "freemem": memory["MemAvailable"], "uptime": uptime,
         "loadavg": os.getloadavg(), "user": {"uid": os.getuid(), "gid": os.getgid(), **names},
     }  # fmt: skip
+
+
+def _interfaces() -> Mapping[str, Any]:
+    from pidone.ecosystem.formats.javascript.interfaces import interfaces  # noqa: PLC0415 hardly any file asks
+
+    return interfaces()
 
 
 def _memory() -> Mapping[str, int]:

@@ -19,6 +19,7 @@ from pidone.ecosystem.document import NODE_PATH
 from pidone.ecosystem.formats.javascript.engine import Evaluated, ScriptEnvironment, explain, file_of
 from pidone.ecosystem.formats.javascript.esm import rewrite
 from pidone.ecosystem.formats.javascript.host import SourcePosition, shim_text
+from pidone.ecosystem.formats.javascript.interfaces import interfaces
 from pidone.ecosystem.formats.javascript.typescript import SUFFIXES, reads_types, without_types
 from pidone.ecosystem.formats.plain import MAX_TEXT
 from pidone.ecosystem.formats.secrets import printable, redact, values_of
@@ -73,6 +74,7 @@ def evaluate(source: Source, around: ScriptEnvironment, *, node: str) -> Evaluat
         "argv": around.process_argv(str(source.path)),
         "cpus": around.cpus,
         "execPath": NODE_PATH,
+        "interfaces": interfaces(),
         "isModule": flags is not None
         or file.endswith((".mjs", ".mts"))
         or rewrite(text.removeprefix("#!")).is_module,

@@ -41,6 +41,7 @@ share();
 const os = require('node:os');
 os.cpus = () => Array.from({ length: facts.cpus }, () => ({ model: 'cpu', speed: 0, times: { user: 0, nice: 0, sys: 0, idle: 0, irq: 0 } }));
 os.availableParallelism = () => facts.cpus;
+os.networkInterfaces = () => facts.interfaces; // its own network is an empty one
 share();
 process.stdout.write = print;
 process.stderr.write = print;

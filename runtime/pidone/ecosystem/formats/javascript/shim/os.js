@@ -14,7 +14,7 @@
     homedir: () => process.env.HOME || system().user.homedir,
     tmpdir: () => (process.env.TMPDIR || process.env.TMP || process.env.TEMP || '/tmp').replace(/(?!^)\/$/, ''),
     userInfo: () => system().user,
-    networkInterfaces: () => ({}),
+    networkInterfaces: () => host('interfaces'),
     getPriority: () => 0, setPriority() {},
   };
 })();
