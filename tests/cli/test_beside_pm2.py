@@ -193,6 +193,55 @@ def test_an_app_sees_the_same(case: str, both: Any) -> None:
     assert not (both.folder / "touched").exists()
 
 
+UNQUOTED = """
+apps:
+  - name: a
+    script: show.js
+    env: &all
+      SHOW: A,B,C,D,E,F,G,H,I,J,K,L,M,N,O
+      A: 2024-01-02
+      B: 2024-02-31 24:00:00 +1:30
+      C: 12:30:00
+      D: 1_000
+      E: 0o17
+      F: yes
+      G: ~
+      H: 1e3
+      I: .inf
+      J: -.NaN
+      K: 1e400
+      L: [2024-01-02, .nan]
+      M: 1e21
+      N: 0755
+      O: !!str 2024-01-02
+    env_production:
+      <<: *all
+      A: 2024-01-02
+      N: ~
+"""
+
+
+@pytest.mark.parametrize("words", [(), ("--env", "production")])
+def test_what_yaml_says_without_quotes(words: tuple[str, ...], both: Any) -> None:
+    """Dates, sexagesimal and octal numbers, words for booleans, and numbers without an end."""
+    (both.folder / "pm2.yml").write_text(UNQUOTED)
+    theirs, own = both("pm2.yml", *words)
+    for each in (*theirs, *own):  # what is an object has a text in `env` alone there, which is intended
+        each.pop("L", None) if words else None
+    assert own == theirs
+
+
+@pytest.mark.parametrize("words", [(), ("--env", "production")])
+def test_variables_that_are_no_text(words: tuple[str, ...], both: Any) -> None:
+    """Numbers that are none, dates, and what is null in a set."""
+    (both.folder / "e.config.js").write_text("""
+      const odd = {A: NaN, B: 1 / 0, C: new Date(0), D: undefined, E: -0};
+      module.exports = {apps: [{name: 'a', script: 'show.js', env: {SHOW: 'A,B,C,D,E,F', F: 'x', ...odd},
+        env_production: {...odd, F: null}}]}""")
+    theirs, own = both("e.config.js", *words)
+    assert own == theirs
+
+
 def test_a_text_for_bash(both: Any) -> None:
     """`source`, `[[ ]]`; and `args` beside it, which nobody sees."""
     (both.folder / "env.sh").write_text("X=y\n")

@@ -22,6 +22,7 @@ from harness import PIDONE, Running, children, eventually, free_port
 SERVER = """process.on('message', (m) => console.log('MESSAGE ' + JSON.stringify(m)));
 process.on('message', (m) => {
   if (m === 'hello') process.send({type: 'axm:reply', data: {return: 'world', action_name: 'hello'}}); });
+if (process.send) process.send({type: 'axm:action', data: {action_name: 'hello', action_type: 'custom'}});
 process.on('SIGUSR2', () => console.log('USR2'));
 process.stdin.on('data', (data) => console.log('LINE ' + String(data).trim()));
 console.log('up'); setInterval(() => console.log('tick'), 200);
@@ -181,6 +182,22 @@ def test_the_api_in_a_program(operated: Operated) -> None:
     assert heard["custom"] == ["one", {"a": 1}]
     assert heard["log:out"][1].endswith("\n")
     assert {"process:event exit", "process:event restart"} & set(heard)
+
+
+def test_an_action_that_nobody_has(operated: Operated) -> None:
+    """Is refused at once, in PM2's words; the list tells which ones there are."""
+    known = [[{"action_name": "hello"}]] * 3
+    eventually(lambda: [p["pm2_env"]["axm_actions"] for p in operated.listed()] == known, "the actions")
+    assert "hello" in operated.command("describe", "one")
+    for target, error in ((2, "Error: Action doesn't exist nope for one"), ("one", "Error: Unknown process")):
+        assert operated.script(f"pm2.trigger({json.dumps(target)}, 'nope', (e, v) => done(e, v));") == error
+    (reply,) = operated.script("pm2.trigger(2, 'hello', (e, v) => done(e, v));")
+    assert reply["data"]["return"] == "world"
+    own = [PIDONE, "trigger", "one", "nope"]
+    done = subprocess.run(own, env=operated.env, capture_output=True, text=True, timeout=60, check=False)
+    assert "nobody there has an action nope; announced: hello" in done.stderr
+    operated.command("stop", "one")
+    assert operated.listed()[-1]["pm2_env"]["axm_actions"] == []
 
 
 def test_the_screens(operated: Operated) -> None:

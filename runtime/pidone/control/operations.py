@@ -141,13 +141,31 @@ class Operations:
             raise Refusal(409, 'no process reads lines there (stdin = "pipe" lets an app do so)')
         return reached
 
+    def those_that_know(self, action: str, targets: Iterable[Target]) -> list[Target]:
+        """All but processes that have announced other actions only: they would never answer."""
+        return [
+            Target(target.app, instance.index)
+            for target in targets
+            for instance in target.instances
+            if not instance.life.actions or action in instance.life.actions
+        ]
+
     async def trigger(
         self, targets: Iterable[Target], action: str, parameter: object = None
     ) -> list[dict[str, Any]]:
-        """Run a PM2-style action in each process and collect the replies (`axm:reply` messages)."""
+        """Run a PM2-style action in each process and collect the replies (`axm:reply` messages).
+
+        Raises:
+            Refusal: nobody can hear it, or knows it.
+        """
+        targets = list(targets)
+        able = self.those_that_know(action, targets)
+        if targets and not able:
+            known = {name: None for instance in _instances(targets) for name in instance.life.actions}
+            raise Refusal(404, f"nobody there has an action {action}; announced: {', '.join(known)}")
         message: object = action if parameter is None else {"msg": action, "opts": parameter}
         asked: list[_Question] = []
-        for target in targets:
+        for target in able:
             for instance in target.instances:
                 if instance.process is None or not instance.process.send(message):
                     continue

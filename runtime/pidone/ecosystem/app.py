@@ -219,8 +219,9 @@ class Reader:
         chosen = found.sets.get(self.options.env_name or "")
         for set_name, entry in found.sets.items():
             variables = self._set(set_name, entry, scope)
-            if variables and set_name == self.options.env_name and chosen:
-                merged |= variables
+            if variables is not None and set_name == self.options.env_name and chosen:
+                unset = pm2.unset_by(entry.value) if self.document.is_pm2s else ()
+                merged = {name: text for name, text in merged.items() if name not in unset} | variables
         if "port" in values:
             merged["PORT"] = str(values["port"])
         if self.document.is_pm2s and (counted := values.get("increment_var")):
@@ -242,7 +243,6 @@ class Reader:
                 scope.notice(
                     "env_file: an object is the environment of `--env file`, as under PM2", entry.spelling
                 )
-            entry = Entry(entry.spelling, pm2.with_nulls(entry.value))
         variables: dict[str, str] | None = parse_value(tables.ENV, entry, scope)
         return variables
 

@@ -121,10 +121,16 @@ def _is_wanted(name: str, value: object, entry: Entry, scope: Scope) -> bool:
 
 
 def with_nulls(value: object) -> object:
-    """Variables of PM2's files: null becomes the text that Node makes of it."""
+    """`env` of PM2's files: null becomes the text that Node makes of it."""
     if not isinstance(value, Mapping):
         return value
     return {name: "null" if content is None else content for name, content in value.items()}
+
+
+def unset_by(variables: object) -> frozenset[str]:
+    """Those that are null in an `env_NAME`, which takes them out of `env`."""
+    items = variables.items() if isinstance(variables, Mapping) else ()
+    return frozenset(name for name, content in items if content is None)
 
 
 def first_of(name: str, text: str | None, scope: Scope) -> dict[str, str]:

@@ -43,6 +43,9 @@ def describe(runtime: Client, words: Sequence[str]) -> int:
             "created at": _time(env["created_at"]) if each["pid"] else "N/A",
         }
         print(_box([(name, str(value)) for name, value in facts.items()]))
+        if actions := [str(each["action_name"]) for each in env["axm_actions"]]:
+            print(f" Actions available \n{_box([(name,) for name in actions])}")
+            print(f" Trigger via: pm2 trigger {each['name']} <action_name>\n")
     return 0
 
 
@@ -50,11 +53,11 @@ def _time(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _box(rows: Sequence[tuple[str, str]]) -> str:
-    one, other = (max(map(widths.width, column)) for column in zip(*rows, strict=True))
-    lines = [f"│ {widths.pad(name, one)} │ {widths.pad(value, other)} │" for name, value in rows]
-    edges = ("─" * (one + 2), "─" * (other + 2))
-    return "\n".join([f"┌{'┬'.join(edges)}┐", *lines, f"└{'┴'.join(edges)}┘"])
+def _box(rows: Sequence[tuple[str, ...]]) -> str:
+    sizes = [max(map(widths.width, column)) for column in zip(*rows, strict=True)]
+    lines = [" │ ".join(map(widths.pad, row, sizes)) for row in rows]
+    edges = ["─" * (size + 2) for size in sizes]
+    return "\n".join([f"┌{'┬'.join(edges)}┐", *(f"│ {line} │" for line in lines), f"└{'┴'.join(edges)}┘"])
 
 
 def env(runtime: Client, words: Sequence[str]) -> int:

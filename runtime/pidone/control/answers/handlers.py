@@ -32,12 +32,12 @@ from pidone.logs.relay import OURS
 from pidone.masked_args import mask_args
 from pidone.masking import mask
 from pidone.supervise.app import App
+from pidone.supervise.instances.incarnation import ACTION_CHARS
 from pidone.supervise.instances.instance import Instance
 from pidone.supervise.ledger import Happening
 from pidone.supervise.run.session import Parts
 
 _DEFAULT_LINES: Final = 100
-_ACTION_CHARS: Final = 200
 
 
 class Handlers:
@@ -261,7 +261,7 @@ class Handlers:
         targets = self._targets(request)
         document = request.document()
         action = document.get("action")
-        if not isinstance(action, str) or not 0 < len(action) <= _ACTION_CHARS:
+        if not isinstance(action, str) or not 0 < len(action) <= ACTION_CHARS:
             raise Refusal(400, "action: expected a name")
         self._note(request, "trigger", targets)
         return self._trigger(targets, action, document.get("parameter"))

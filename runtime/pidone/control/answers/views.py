@@ -45,6 +45,7 @@ def instance_view(
         "processes": None if used is None else len(used.tree.processes),
         "threads": None if used is None else used.tree.threads,
         "status_text": instance.life.status_text,
+        "actions": list(instance.life.actions) if running else [],
         "last_exit": None if last is None else {"code": last.code, "signal": last.signal},
         "flapping": instance.policy.flapping,
         "gave_up": instance.fate is not None and instance.state is State.ERRORED,

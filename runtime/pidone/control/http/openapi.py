@@ -60,6 +60,10 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
         processes=_NULLABLE_INT,
         threads=_NULLABLE_INT,
         status_text=_STRING,
+        actions={
+            **_array(_STRING),
+            "description": "What it has announced that it can be asked to do (`trigger`).",
+        },
         last_exit={
             "type": ["object", "null"],
             "properties": {"code": _NULLABLE_INT, "signal": _NULLABLE_INT},

@@ -20,6 +20,7 @@ _EVENTS: Final = {
     "instance.errored": "restart overlimit",
 }
 """Our events that are PM2's too."""
+_FOR_PM2_ITSELF: Final = ("axm:action", "axm:monitor", "axm:option:setPID", "axm:option:configuration")
 _STREAMS: Final = {"stdout": "log:out", "stderr": "log:err"}
 
 
@@ -78,7 +79,12 @@ class Bus:
                 app.message_listeners.append(self._message)
 
     def _message(self, instance: Instance, value: object) -> None:
-        """An IPC message of an app: one with a type and data is a topic of its own, as under PM2."""
+        """An IPC message of an app: one with a type and data is a topic of its own, as under PM2.
+
+        What an app tells PM2 itself is not passed on.
+        """
+        if isinstance(value, dict) and value.get("type") in _FOR_PM2_ITSELF:
+            return
         process = {**self._process(instance.app.key(), instance.index), "versioning": None}
         if isinstance(value, dict) and value.get("data") and isinstance(kind := value.get("type"), str):
             self.send(kind, {"at": _now_ms(), "data": value["data"], "process": process})

@@ -80,7 +80,7 @@ def entry(app: Mapping[str, Any], instance: Mapping[str, Any], now_ms: int) -> d
             "node_version": "N/A",
             "versioning": None,
             "env": {},
-            "axm_actions": [],
+            "axm_actions": [{"action_name": name} for name in instance["actions"]],
             "axm_monitor": {},
             "axm_options": {},
             "axm_dynamic": {},

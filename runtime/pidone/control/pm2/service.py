@@ -185,13 +185,20 @@ class Service:
 
     async def _trigger(self, options: object) -> object:
         wanted = _mapping(options)
+        action = str(wanted.get("msg"))
+        plain = wanted.get("opts") is None and not wanted.get("uuid")
+        message = wanted.get("msg") if plain else dict(wanted)
         if "id" in wanted:
             app, index = self._slot(wanted["id"])
-            targets = [Target(app, index)]
+            target = Target(app, index)
+            if not self._does.those_that_know(action, [target]):
+                raise Refusal(404, f"Action doesn't exist {action} for {app.spec.called}")
+            reached = self._does.send([target], message)
         else:
-            targets = self._does.targets(str(wanted.get("name")))
-        plain = wanted.get("opts") is None and not wanted.get("uuid")
-        reached = self._does.send(targets, wanted.get("msg") if plain else dict(wanted))
+            reached = 0
+            with suppress(Refusal):  # whoever asks by a name hears how many it were, be it nobody
+                named = self._does.targets(str(wanted.get("name")))
+                reached = self._does.send(self._does.those_that_know(action, named), message)
         return {"process_count": reached, "success": True}
 
     async def _notify(self, options: object) -> object:

@@ -35,6 +35,8 @@ _TIMESTAMP: Final = re.compile(
     (?:[ \t]*(?:Z|(?P<sign>[-+])(?P<zone_hour>[0-9][0-9]?)(?::(?P<zone_minute>[0-9]{2}))?))?""",
     re.VERBOSE,
 )
+_FIRST_YEAR_MEANT: Final = 100
+"""`Date.UTC` takes smaller ones for those of the twentieth century."""
 _BASES: Final = {"0b": 2, "0x": 16, "0o": 8}
 _FIRST_OF_NUMBERS: Final = list("-+.0123456789")
 
@@ -101,6 +103,7 @@ class _Builder:
 
     def _mapping(self, node: MappingNode, path: KeyPath) -> dict[str, object]:
         self._expect_tag(node, "map", "set")
+        holder = next((step for step in reversed(path) if step != "<<"), None)
         own: dict[str, object] = {}
         merged: dict[str, object] = {}
         for key_node, value_node in node.value:
@@ -112,7 +115,13 @@ class _Builder:
             if name in own:
                 raise self._problem(f'key "{name}" is there twice; remove one', key_node)
             self.lines[(*path, name)] = key_node.start_mark.line + 1
-            own[name] = self.build(value_node, (*path, name))
+            value = self.build(value_node, (*path, name))
+            if isinstance(value_node, ScalarNode) and _is_environment(holder):
+                if value is None and value_node.tag == _TAG + "float":
+                    continue  # .inf and .nan have no text, and null is one there
+                if holder == "env" and value_node.tag == _TAG + "timestamp":
+                    value = f'"{value}"'  # PM2 hands on the JSON of objects, which js-yaml's Date is
+            own[name] = value
         return {**{name: value for name, value in merged.items() if name not in own}, **own}
 
     def _merge_values(self, node: Node, path: KeyPath) -> list[tuple[str, object]]:
@@ -136,7 +145,7 @@ class _Builder:
     def _scalar(self, node: ScalarNode) -> Any:
         text: str = node.value
         kind = node.tag.removeprefix(_TAG)
-        if kind in ("str", "merge", "!"):
+        if kind in ("str", "merge", "!") or (kind == "float" and _is_too_large(text)):
             return text
         if kind == "null" and text in ("", "~", "null", "Null", "NULL"):
             return None
@@ -204,6 +213,10 @@ def _explain(source: Source, error: MarkedYAMLError) -> Exception:
     return problem(source, message, line=mark.line + 1, column=mark.column + 1)
 
 
+def _is_environment(key: object) -> bool:
+    return isinstance(key, str) and (key == "env" or key.startswith("env_"))
+
+
 def _integer(text: str) -> int | float:
     sign = -1 if text.startswith("-") else 1
     digits = text.lstrip("+-")
@@ -217,21 +230,31 @@ def _float(text: str) -> float:
     return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
 
 
+def _is_too_large(text: str) -> bool:
+    """1e400, which js-yaml leaves as it is."""
+    return bool(_FLOAT.fullmatch(text)) and text[-1].isdigit() and math.isinf(_float(text))
+
+
 def _timestamp(text: str) -> str | None:
-    """As `JSON.stringify` writes the Date that js-yaml makes; None if it is none."""
+    """As `JSON.stringify` writes the Date that js-yaml makes; None if it is none.
+
+    It takes any numbers, as `Date.UTC` does: the 31st of February is the 2nd of March, the year 24 is 1924.
+    """
+    found = _TIMESTAMP.fullmatch(text)
+    if not found and not _DATE.fullmatch(text):
+        return None
+    year, month, day = map(int, text.split("-", 2)) if not found else map(int, found.group(1, 2, 3))
+    more, month = divmod(month - 1, 12)
+    year += more + (1900 if year < _FIRST_YEAR_MEANT else 0)
     try:
-        if _DATE.fullmatch(text):
-            moment = dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC)
-        elif found := _TIMESTAMP.fullmatch(text):
-            numbers = [int(found[part]) for part in ("year", "month", "day", "hour", "minute", "second")]
-            year, month, day, hour, minute, second = numbers
+        moment = dt.datetime(year, month + 1, 1, tzinfo=dt.UTC) + dt.timedelta(days=day - 1)
+        if found:
+            hour, minute, second = map(int, found.group("hour", "minute", "second"))
             milliseconds = int((found["fraction"] or "")[:3].ljust(3, "0"))
-            moment = dt.datetime(year, month, day, hour, minute, second, milliseconds * 1000, tzinfo=dt.UTC)
+            moment += dt.timedelta(hours=hour, minutes=minute, seconds=second, milliseconds=milliseconds)
             if found["sign"]:
                 offset = dt.timedelta(hours=int(found["zone_hour"]), minutes=int(found["zone_minute"] or 0))
                 moment -= offset if found["sign"] == "+" else -offset
-        else:
-            return None
-    except (ValueError, OverflowError):  # the 31st of February
+    except (ValueError, OverflowError):  # beyond the year 9999
         return None
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

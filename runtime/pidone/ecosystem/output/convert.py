@@ -114,8 +114,7 @@ def _app(found: Sorted, spec: AppSpec, values: "_Values", cwd: str | None) -> Ma
             meant = f"the variables of `--env {entry.spelling.removeprefix('env_')}` under PM2"
             values.remarks.append(f"{spec.name}: {entry.spelling}, {meant}, has no form in TOML")
         elif entry.value is not None and (isinstance(entry.value, Mapping) or not values.is_pm2s):
-            variables = pm2.with_nulls(entry.value) if values.is_pm2s else entry.value
-            app[entry.spelling] = values.of(tables.ENV, variables)
+            app[entry.spelling] = values.of(tables.ENV, entry.value)
     if cwd:
         app["cwd"] = values.literal(cwd)
     return in_order({**app, **_meant(app, spec, values)})

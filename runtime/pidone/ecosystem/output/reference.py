@@ -59,6 +59,11 @@ $schema=URL` at that of YAML, `"$schema"` in JSON.
   folder. Of a folder count its ecosystem files in the order of their names: no hidden files, copies
   (`x.toml.bak`) or folders. A `Procfile` is a FILE too; `PORT` is counted as foreman does.
 
+- **YAML** is YAML 1.2 as js-yaml reads it, under either name: `yes`, `no`, `on`, `off`, `12:30:00` and
+  `1_000` are texts, `0o17` is 15, `0755` is 755, `1e3` is 1000. An unquoted date is a point in time, so quote
+  a version or a release that looks like one: in `env` the app would see `"2024-01-02T00:00:00.000Z"` with the
+  quotes, as under PM2.
+
 Keys marked * are pidone's own; PM2 does not know them.
 """
 

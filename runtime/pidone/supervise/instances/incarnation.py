@@ -1,6 +1,6 @@
 """One incarnation: its process, its times, and its voice, which is heard only while it is the current one."""
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from pidone.contracts import Clock
 from pidone.ecosystem.spec import AppSpec, Seconds
@@ -12,6 +12,21 @@ from pidone.supervise.instances.states import Event, Goal, State
 
 if TYPE_CHECKING:
     from pidone.demand import Shortage
+
+
+ACTION_CHARS: Final = 200
+"""Of the name of an action."""
+_MOST_ACTIONS: Final = 256
+"""Of one process; @pm2/io announces about ten."""
+
+
+def announced_action(value: object) -> str | None:
+    """The name in `{"type": "axm:action", "data": {"action_name": …}}`, as PM2's io announces an action."""
+    if not isinstance(value, dict) or value.get("type") != "axm:action":
+        return None
+    data = value.get("data")
+    name = data.get("action_name") if isinstance(data, dict) else None
+    return name if isinstance(name, str) and 0 < len(name) <= ACTION_CHARS else None
 
 
 class Lived(Protocol):
@@ -91,6 +106,8 @@ class Incarnation:
         """What its probes saw last, by `ready` and `health`."""
         self.status_text = ""
         """What the process says of itself (sd_notify STATUS=)."""
+        self.actions: dict[str, None] = {}
+        """The names of what it can be asked to do, as far as it has announced them (PM2's `axm:action`)."""
         self.asked_for_more = False
         """It asked for more time while it was being ended (EXTEND_TIMEOUT_USEC)."""
         self.was_killed = False
@@ -183,6 +200,9 @@ class Incarnation:
     def message(self, value: object) -> None:
         """An IPC message for the app's owner."""
         if self._is_current:
+            action = announced_action(value)
+            if action is not None and len(self.actions) < _MOST_ACTIONS:
+                self.actions[action] = None
             self._instance.received(value)
 
     def released(self) -> None:

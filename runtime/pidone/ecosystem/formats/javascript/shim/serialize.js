@@ -13,6 +13,7 @@ const serialize = (() => {
   const numberValue = uncurry(Number.prototype.valueOf);
   const stringValue = uncurry(String.prototype.valueOf);
   const booleanValue = uncurry(Boolean.prototype.valueOf);
+  const startsWith = uncurry(String.prototype.startsWith);
   const mapForEach = uncurry(Map.prototype.forEach);
   const setForEach = uncurry(Set.prototype.forEach);
   const text = String;
@@ -32,8 +33,8 @@ const serialize = (() => {
     const spell = (path, key) => (path.length > 60 ? path : typeof key === 'number' ? `${path}[${key}]` : path ? `${path}.${key}` : key);
     const refuse = (path, why) => { throw new ErrorType(`${path || 'the exported value'} ${why}`); };
 
-    // The JSON of a value, or undefined if it has none.
-    const write = (value, path, holder, key) => {
+    // The JSON of a value, or undefined if it has none; `within` is the key of what it stands in.
+    const write = (value, path, within, key) => {
       values += 1;
       if (values > MAX_VALUES) refuse(path, `is one of more than ${MAX_VALUES} values, which no configuration needs`);
       if ((typeof value === 'object' && value !== null && !isDate(value)) || typeof value === 'function') {
@@ -51,7 +52,7 @@ const serialize = (() => {
         case 'number': {
           if (isFinite(value)) return text(value === 0 ? 0 : value);
           notice(`${path} is ${text(value)}, which is not a number; taken as not set`);
-          return 'null';
+          return typeof within === 'string' && (within === 'env' || startsWith(within, 'env_')) ? undefined : 'null'; // null is a text there
         }
         case 'bigint': return text(value);
         case 'undefined': return undefined;
@@ -60,16 +61,19 @@ const serialize = (() => {
         default:
       }
       if (value === null) return 'null';
-      if (isDate(value)) return isFinite(dateValue(value)) ? stringify(dateToIso(value)) : 'null';
-      if (isNumber(value)) return write(numberValue(value), path, holder, key);
-      if (isString(value)) return write(stringValue(value), path, holder, key);
+      if (isDate(value)) {
+        const json = isFinite(dateValue(value)) ? stringify(dateToIso(value)) : 'null';
+        return within === 'env' ? stringify(json) : json; // PM2 hands on the JSON of objects, which a Date is
+      }
+      if (isNumber(value)) return write(numberValue(value), path, within, key);
+      if (isString(value)) return write(stringValue(value), path, within, key);
       if (isBoolean(value)) return booleanValue(value) ? 'true' : 'false';
       if (isRegExp(value)) return stringify({ regexp: regExpSource(value), flags: regExpFlags(value) });
       if (isPromise(value)) refuse(path, 'is a promise; export an async function that awaits it');
-      return writeObject(value, path);
+      return writeObject(value, path, key);
     };
 
-    const writeObject = (value, path) => {
+    const writeObject = (value, path, name) => {
       const depth = open.length;
       if (depth >= MAX_DEPTH) refuse(path, `is nested more than ${MAX_DEPTH} levels deep`);
       for (let i = 0; i < depth; i += 1) if (open[i] === value) refuse(path, 'contains itself');
@@ -78,17 +82,17 @@ const serialize = (() => {
       const add = (piece) => { result += (result ? ',' : '') + piece; };
       if (isArray(value)) {
         const { length } = value;
-        for (let i = 0; i < length; i += 1) add(write(value[i], spell(path, i), value, i) ?? 'null');
+        for (let i = 0; i < length; i += 1) add(write(value[i], spell(path, i), name, i) ?? 'null');
         result = `[${result}]`;
       } else if (isSet(value)) {
         let i = 0;
-        setForEach(value, (item) => { add(write(item, spell(path, i), value, i) ?? 'null'); i += 1; });
+        setForEach(value, (item) => { add(write(item, spell(path, i), name, i) ?? 'null'); i += 1; });
         notice(`${path} is a Set; taken as a list`);
         result = `[${result}]`;
       } else {
         const entry = (key, item) => {
           chars += key.length;
-          const json = write(item, spell(path, key), value, key);
+          const json = write(item, spell(path, key), name, key);
           if (json !== undefined) add(`${stringify(key)}:${json}`);
         };
         if (isMap(value)) {
