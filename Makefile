@@ -9,7 +9,11 @@ run: $(VENV)/.sample
 	cd docker/backend && PATH="$(CURDIR)/$(BIN):$$PATH" pidone ecosystem.toml
 
 # Tests wait for half of their time: twice as many at once as there are CPUs, and files of few long tests not last.
+# Byte code is kept, and made before the workers start: each would rewrite the assertions of all files for itself.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.ready
+	mkdir -p .cache
+	$(BIN)/python -m pytest --collect-only -qq --ignore tests/servers $(ARGS) >.cache/collected || { cat .cache/collected; exit 1; }
 	$(BIN)/python -m pytest --numprocesses $(or $(WORKERS),$(shell expr 2 '*' $$(nproc))) --dist loadfile --no-loadscope-reorder --ignore tests/servers $(ARGS)
 
 # The whole runtime in a seeded world: `make sim SEEDS=100000`, and `make sim SEED=n` for one that failed.

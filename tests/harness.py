@@ -37,14 +37,18 @@ def eventually(
     what: str = "condition",
     timeout: float = DEADLINE_S,
     *,
-    every: float = 0.005,
+    every: float | None = None,
 ) -> T:
-    """Poll until `probe` returns something true and return it; fail with `what` after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
+    """Poll until `probe` returns something true and return it; fail with `what` after `timeout` seconds.
+
+    `every` is the pause in seconds; by default 5 to 50 ms, the longer it takes: each look costs CPU time.
+    """
+    began = time.monotonic()
     while not (value := probe()):  # an empty list is as little of an answer as None
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        if now - began > timeout:
             raise AssertionError(f"not within {timeout} s: {what}")
-        time.sleep(every)
+        time.sleep(min(max(0.005, (now - began) / 20), 0.05) if every is None else every)
     return value
 
 
@@ -79,9 +83,10 @@ def locked(file: Path) -> Iterator[None]:
 def children(pid: int) -> list[int]:
     """Direct children of a process, zombies included; empty if it is gone."""
     found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found += [int(child) for child in task.read_text().split()]
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{task}/children") as file:
+                found += map(int, file.read().split())
     return found
 
 
@@ -126,6 +131,7 @@ class Lines:
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._lines: list[str] = []
+        self._records: list[dict[str, Any]] = []
         self._thread = threading.Thread(target=self._collect, args=(stream,), daemon=True)
         self._thread.start()
 
@@ -147,6 +153,14 @@ class Lines:
     def text(self) -> str:
         """Everything so far."""
         return "\n".join(self._lines)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Each line as a JSON object, parsed once; ValueError or AssertionError if it is none."""
+        for line in self._lines[len(self._records) :]:
+            record = json.loads(line)
+            assert isinstance(record, dict), line
+            self._records.append(record)
+        return list(self._records)
 
 
 class Running:
@@ -222,9 +236,7 @@ class Running:
     def records(self) -> list[dict[str, Any]]:
         """stdout as JSON lines; anything that is not a JSON object fails the test."""
         assert self.out is not None
-        parsed = [json.loads(line) for line in self.out]
-        assert all(isinstance(record, dict) for record in parsed)
-        return parsed
+        return self.out.records()
 
     def find(self, **fields: object) -> list[dict[str, Any]]:
         """Records that have all these values."""

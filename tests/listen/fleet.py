@@ -198,7 +198,7 @@ class Fleet:
         deadline = time.monotonic() + DEADLINE_S
         while not probe():
             assert time.monotonic() < deadline, f"not within {DEADLINE_S} s: {what}; events: {self.log.seen}"
-            self.loop.run_until_complete(asyncio.sleep(0.005))
+            self.loop.run_until_complete(asyncio.sleep(0.01))
             self.alive()
 
     def get(self, port: int, path: str = "/", host: str = "127.0.0.1") -> str:
