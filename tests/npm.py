@@ -14,8 +14,10 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pido
 PATIENCE_S = 180
 
 
-NODES = ("18", "24")
-"""Supported major versions of Node: the oldest and the newest."""
+NODES = ("18", "20", "22", "24")
+"""Supported major versions of Node."""
+EDGES = (NODES[0], NODES[-1])
+"""What differs between versions is old or new."""
 
 
 def node(version: str) -> str:

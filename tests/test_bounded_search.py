@@ -139,7 +139,7 @@ TEXTS = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(pattern=PATTERNS, end=st.sampled_from(["", "#", "$", "x"]), text=TEXTS)
 def test_any_pattern_that_is_taken_is_bounded(pattern: str, end: str, text: str) -> None:
     """And what it finds in time is what `re` finds; most find it."""

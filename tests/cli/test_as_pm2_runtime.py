@@ -16,10 +16,10 @@ Start = Callable[..., Running]
 TRAP = "trap 'echo got INT; exit' INT; trap 'echo got TERM; exit' TERM; echo up; while :; do sleep 0.02; done"
 
 
-@pytest.fixture(params=["pm2-runtime", "pm2-docker"])
-def start(request: pytest.FixtureRequest, tmp_path: Path) -> Start:
+@pytest.fixture
+def start(tmp_path: Path) -> Start:
     """Starts pidone through a symlink in a folder of its own."""
-    link = tmp_path / request.param
+    link = tmp_path / "pm2-runtime"
     link.symlink_to(PIDONE)
 
     def run(*words: str, **how: Any) -> Running:
@@ -55,6 +55,14 @@ def test_without_arguments_it_helps_with_code_1(start: Start) -> None:
     assert told(start("--help"))[:2] == (0, out)
     assert told(start("-V")) == (0, [__version__], [])
     assert told(start("--version")) == (0, [__version__], [])
+
+
+def test_pm2_docker_is_another_name_for_it(tmp_path: Path) -> None:
+    """With the same lines and the same code."""
+    link = tmp_path / "pm2-docker"
+    link.symlink_to(PIDONE)
+    code, out, err = told(Running([str(link), write(tmp_path, app("echo out; echo err >&2"))], cwd=tmp_path))
+    assert (code, "out" in out, "err" in err) == (0, True, True)
 
 
 def test_lines_are_raw_unless_asked_otherwise(start: Start, tmp_path: Path) -> None:

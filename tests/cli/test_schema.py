@@ -167,7 +167,7 @@ VALUES = st.one_of(
 
 
 @pytest.mark.parametrize("key", [key for group in APP_GROUPS for key in group.keys], ids=lambda key: key.name)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=20, deadline=None, derandomize=True)
 @given(value=VALUES)
 def test_what_a_kind_reads_fits_its_schema(key: Key, value: object) -> None:
     """Nothing that would start is underlined."""

@@ -1,4 +1,4 @@
-"""A load generator for tests: clients in a thread that ask without a pause, and remember every failure."""
+"""A load generator for tests: clients in a thread that ask again and again, and remember every failure."""
 
 import asyncio
 import threading
@@ -35,8 +35,12 @@ class Load:
         clients: int = 16,
         path: str = "/",
         source: str | None = None,
-        pause: float = 0.0,
+        pause: float = 0.04,
     ) -> None:
+        """`pause` is the time in seconds from an answer to the next request.
+
+        Without one the clients would take the CPU time in which processes start and end.
+        """
         self._port = port
         self._keep_alive = keep_alive
         self._clients = clients

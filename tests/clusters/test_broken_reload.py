@@ -16,9 +16,7 @@ from harness import eventually, free_port
     ("balance", "how"),
     [
         ("shared", "crash"),
-        ("spread", "crash"),
         ("source", "crash"),
-        ("shared", "silent"),
         ("spread", "silent"),
     ],
 )

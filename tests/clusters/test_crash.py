@@ -14,8 +14,7 @@ BALANCES = pytest.mark.parametrize("balance", ["shared", "spread", "source"])
 CLIENTS = 16
 
 
-@BALANCES
-@pytest.mark.parametrize("keep_alive", [False, True], ids=["close", "keep-alive"])
+@pytest.mark.parametrize(("balance", "keep_alive"), [("shared", False), ("spread", True), ("source", False)])
 def test_killed_worker(tmp_path: Path, node: str, port: int, balance: str, *, keep_alive: bool) -> None:
     """kill -9 under load fails at most the requests in progress in that process; nobody is refused."""
     app = node_app(node, port, balance=balance)

@@ -8,8 +8,7 @@ from clusters.site import get, listening, node_app, python_app, running
 from harness import eventually, free_port
 
 
-@pytest.mark.parametrize("keep_alive", [False, True], ids=["close", "keep-alive"])
-@pytest.mark.parametrize("balance", ["shared", "spread", "source"])
+@pytest.mark.parametrize(("balance", "keep_alive"), [("shared", True), ("spread", False), ("source", True)])
 def test_up_and_down_under_load(
     tmp_path: Path, node: str, port: int, balance: str, *, keep_alive: bool
 ) -> None:

@@ -48,9 +48,9 @@ def ends_well(folder: Path, app: dict[str, Any], said: str, *, slots: int = 2) -
     assert len(run.find(message=said)) == 2 * slots
 
 
-@pytest.mark.parametrize("version", npm.NODES)
+@pytest.mark.parametrize("version", npm.EDGES)
 def test_closes_its_server(tmp_path: Path, port: int, version: str) -> None:
-    """The commonest handler there is, on every version."""
+    """The commonest handler there is."""
     app = node_app(npm.node(version), port, script=script(tmp_path, SERVER + HANDLERS["signal"]))
     ends_well(tmp_path, app, "CLOSED")
 

@@ -34,13 +34,17 @@ class Browser:
         self._partial = b""
         self._count = 0
         self._session = ""
+        self._target = ""
         self.complaints: list[str] = []
         """Errors and violations of the page's policy, as the console told them."""
 
     def open(self, url: str, *, width: int, height: int, dark: bool = False, before: str = "") -> None:
-        """Load a page; the script `before` runs first."""
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        """Load a page in place of the one before; the script `before` runs first."""
+        self._session = ""
+        last, self._target = self._target, self.call("Target.createTarget", url="about:blank")["targetId"]
+        if last:
+            self.call("Target.closeTarget", targetId=last)
+        self._session = self.call("Target.attachToTarget", targetId=self._target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}

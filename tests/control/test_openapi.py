@@ -81,31 +81,27 @@ def reachable(described: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("side", ["unix", "tcp with token", "tcp"])
+@pytest.mark.parametrize("side", ["unix", "tcp"])
 def test_schemathesis_finds_nothing(tmp_path: Path, side: str) -> None:
     """Generated requests, good and bad, get answers that are described, and never a 5xx by mistake.
 
-    On the sides that may act, every action is carried out.
+    On the side that may act, every action is carried out; on the other, each is refused as it is described.
     """
-    (tmp_path / "token").write_text("token-of-the-test")
-    words = ("--no-auto-exit", "--admin-token-file", str(tmp_path / "token"))
-    with operated(tmp_path, ecosystem(tmp_path), *words, ready=False) as it:
+    with operated(tmp_path, ecosystem(tmp_path), "--no-auto-exit", ready=False) as it:
         if side == "unix":
             with forwarded(it.socket) as port:
-                try_out(it, tmp_path, f"http://127.0.0.1:{port}", "--max-examples", "5")
+                try_out(it, tmp_path, f"http://127.0.0.1:{port}", "examples,coverage,fuzzing")
         else:
-            bearer = ("--header", "Authorization: Bearer token-of-the-test") if side != "tcp" else ()
-            try_out(it, tmp_path, f"http://127.0.0.1:{it.port}", "--max-examples", "2", *bearer)
+            try_out(it, tmp_path, f"http://127.0.0.1:{it.port}", "examples,fuzzing")
         assert it.ask("/livez").status == 200
         assert not it.run.find(event="runtime.error")
         done = {record["action"].split()[0] for record in it.run.find(event="control.request")}
         paths = it.ask("/api/openapi.json").json["paths"]
         actions = {path.rpartition("/")[2] for path, item in paths.items() if "post" in item}
-        actions -= set() if side == "unix" else {"apply"}  # which is for whoever may read the runtime's files
         assert done == (set() if side == "tcp" else actions)
 
 
-def try_out(it: Operated, folder: Path, url: str, *words: str) -> None:
+def try_out(it: Operated, folder: Path, url: str, phases: str) -> None:
     """Run schemathesis against a side of a runtime; drained, /readyz rightly says 503."""
     file = folder / "openapi.json"
     file.write_text(json.dumps(reachable(it.ask("/api/openapi.json").json)))
@@ -113,17 +109,17 @@ def try_out(it: Operated, folder: Path, url: str, *words: str) -> None:
         [
             *(str(Path(sys.executable).with_name("schemathesis")), "run", str(file), "--url", url),
             *("--exclude-path", "/api/events", "--exclude-path", "/readyz"),
-            *("--phases", "examples,coverage,fuzzing"),
+            *("--phases", phases, "--max-examples", "2"),
             *(
                 "--checks",
                 "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
             ),
-            *("--generation-database", "none", *words),
+            *("--generation-database", "none"),
         ],
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
         cwd=folder,
         env={**os.environ, "SCHEMATHESIS_HOOKS": str(Path(__file__).with_name("sendable.py"))},
     )

@@ -138,8 +138,9 @@ def entered(app: Path) -> str:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_commands_by_every_name(hostile: Path, scripts: Path, tmp_path: Path, name: str) -> None:
+def test_commands_by_every_name(hostile: Path, venv: Path, tmp_path: Path, name: str) -> None:
     """A command runs, and what it runs has all of it."""
+    scripts = venv / "bin"
     env = surroundings(hostile)
     words = {
         "pidone": [["exec", "--"], ["exec", "-g", "--"]],
@@ -169,9 +170,9 @@ def test_commands_by_every_name(hostile: Path, scripts: Path, tmp_path: Path, na
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
 )
-def test_commands_without_a_runtime(hostile: Path, scripts: Path, words: list[str], code: int) -> None:
+def test_commands_without_a_runtime(hostile: Path, venv: Path, words: list[str], code: int) -> None:
     """Each with another part of the library and of our dependencies; they say the same as without it."""
-    argv = [str(scripts / "pidone"), *words]
+    argv = [str(venv / "bin" / "pidone"), *words]
     nowhere = {"PIDONE_SOCKET": "/nowhere/socket"}
     plain = ask(argv, hostile, nowhere)
     done = ask(argv, hostile, {**surroundings(hostile), **nowhere})

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import PIDONE, Running, descendants, eventually, pidone
+from harness import DEADLINE_S, PIDONE, Running, descendants, eventually, pidone
 from writing import FOREVER, ecosystem, python, shell
 
 LEAK = """
@@ -127,7 +127,7 @@ def test_a_server_is_replaced_without_a_gap(tmp_path: Path, port: int) -> None:
         run.expect(event="instance.online")
         answers: set[bytes] = set()
         while len(answers) < 3:
-            with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            with socket.create_connection(("127.0.0.1", port), DEADLINE_S) as connection:
                 answers.add(connection.recv(100))
                 assert b"" not in answers
         names = [r["event"] for r in run.records if r.get("event") in ("instance.online", "instance.stop")]

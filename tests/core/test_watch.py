@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import PIDONE, Running, children, command_of, eventually, pidone
+from harness import DEADLINE_S, PIDONE, Running, children, command_of, eventually, pidone
 from writing import FOREVER, ecosystem, python, shell
 
 SERVES = """
@@ -231,7 +231,7 @@ def test_broken_code_takes_no_service_down(tmp_path: Path, project: Path, port: 
     """The old instance serves until the code works again."""
 
     def answer() -> str:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", port), DEADLINE_S) as connection:
             return connection.recv(100).decode()
 
     app = python(

@@ -44,7 +44,7 @@ _TOP = st.dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     apps=st.lists(_APP, max_size=3),
     top=_TOP,

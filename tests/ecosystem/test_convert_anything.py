@@ -53,7 +53,7 @@ def meaning(ecosystem: Ecosystem) -> Ecosystem:
     return ecosystem.but(source=None, origins=(), listens_at={}, missing_rights=(), warnings=(), notices=())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @example(
     app={"restart_delay": "5s", "exp_backoff_restart_delay": "5s"},
     delay=None,

