@@ -1,6 +1,7 @@
 """Where an app answers, and how: plainly, by TLS, or not at all."""
 
 import contextlib
+import os
 import shutil
 import socket
 import ssl
@@ -15,6 +16,20 @@ import pytest
 from pidone.cli.operate.client import CommandError
 from pidone.cli.trial import discovery
 from pidone.cli.trial.clients import Endpoint
+
+
+class _Six(HTTPServer):
+    address_family = socket.AF_INET6  # socketserver makes it IPv6 alone where the system does not share ports
+
+
+class _Unix(HTTPServer):
+    address_family = socket.AF_UNIX
+
+    def server_bind(self) -> None:
+        self.socket.bind(self.server_address)  # its own asks for a host name
+
+    def get_request(self) -> "tuple[socket.socket, tuple[str, int]]":
+        return self.socket.accept()[0], ("", 0)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -34,19 +49,54 @@ def serving(certificate: Path | None = None) -> Iterator[Endpoint]:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
             server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
+        with answering(server):
             yield Endpoint(app="web", host="127.0.0.1", port=server.server_port)
-        finally:
-            server.shutdown()
-            thread.join()
+
+
+@contextlib.contextmanager
+def answering(server: HTTPServer) -> Iterator[None]:
+    """It runs in a thread."""
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
 
 
 def test_one_that_refuses_answers() -> None:
     """401, 404, 405 and redirects are answers."""
     with serving() as target:
         assert discovery.spoken(target) == target
+
+
+def test_one_of_a_unix_socket_answers(tmp_path: Path) -> None:
+    """It is found among what the process has, and asked there."""
+    path = str(tmp_path / "app.sock")
+    server = _Unix(path, _Handler)  # type: ignore[arg-type] # a path is an address
+    with server, answering(server):
+        found = [each for each in discovery.listening("web", [os.getpid()]) if each.unix == path]
+        assert found == [Endpoint(app="web", unix=path)]
+        assert discovery.spoken(found[0]) == found[0]
+
+
+def test_one_of_ipv6_alone_answers() -> None:
+    """Any address of it is not 127.0.0.1."""
+    with socket.socket(socket.AF_INET6) as sock:
+        try:
+            sock.bind(("::1", 0))
+        except OSError:
+            pytest.skip("there is no IPv6")
+    server = _Six(("::", 0), _Handler, bind_and_activate=False)
+    server.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    server.server_bind()
+    server.server_activate()
+    with server, answering(server):
+        port = server.server_port
+        (found,) = (each for each in discovery.listening("web", [os.getpid()]) if each.port == port)
+        assert discovery.spoken(found) == Endpoint(app="web", host="::1", port=port)
+        assert Endpoint(app="web", host="::1", port=port).authority == f"[::1]:{port}"
 
 
 def test_one_that_speaks_tls_is_asked_so(tmp_path: Path) -> None:

@@ -73,10 +73,11 @@ def test_a_program_of_ours_is_no_stranger() -> None:
         process.communicate()
 
 
-def test_unix_sockets_by_their_path(tmp_path: Path) -> None:
-    """Of those that listen."""
+def test_unix_sockets_by_their_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of those that listen, whole where they were bound by a part of it."""
+    monkeypatch.chdir(tmp_path)
     with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as silent:
-        listening.bind(str(tmp_path / "app.sock"))
+        listening.bind("app.sock")
         silent.bind(str(tmp_path / "silent.sock"))
         listening.listen()
         assert str(tmp_path / "app.sock") in sockets.unix_paths([os.getpid()])

@@ -275,7 +275,9 @@ def test_an_app_that_listens_and_was_not_asked_is_told_so() -> None:
     assert verdicts.of_nobody_asked([], []) == []
     assert "port 5432 answers no HTTP" in only(verdicts.of_nobody_asked([5432], [])).what
     by_path = only(verdicts.of_nobody_asked([], ["/run/app.sock"]))
-    assert "no TCP port, /run/app.sock was not asked" in by_path.what
+    assert "/run/app.sock answers no HTTP" in by_path.what
+    both = only(verdicts.of_nobody_asked([5432], ["/run/app.sock"])).what
+    assert "port 5432, /run/app.sock answer no HTTP" in both
     assert by_path.level is Level.WARNING
 
 

@@ -35,13 +35,28 @@ class Endpoint(Record, kw_only=True):
     """What is asked."""
 
     app: str
-    host: str
-    port: int
+    host: str = "localhost"
+    port: int = 0
     path: str = "/"
     tls: bool = False
+    unix: str = ""
+    """The path of a unix socket, which then takes the place of host and port."""
+
+    @property
+    def where(self) -> int | str:
+        """What tells it from others of its app, in the words of a report."""
+        return self.unix or self.port
+
+    @property
+    def authority(self) -> str:
+        """As `Host:` has it (RFC 9110, 7.2)."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.unix else f"{host}:{self.port}"
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection; whose certificate it is does not matter. Raises OSError."""
+        if self.unix:
+            return await asyncio.open_unix_connection(self.unix)
         return await asyncio.open_connection(self.host, self.port, ssl=_context() if self.tls else None)
 
 
@@ -83,7 +98,7 @@ class HttpConnection:
         """A new one. Raises Ended."""
         try:
             reader, writer = await target.connect()
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, FileNotFoundError):
             raise Ended(Saw.REFUSED) from None
         except OSError:
             raise Ended(Saw.RESET) from None
@@ -152,7 +167,7 @@ class HttpConnection:
 
     def _request(self, number: int, *, close: bool, length: int) -> h11.Request:
         mark = "&" if "?" in self._target.path else "?"
-        headers = [("host", f"{self._target.host}:{self._target.port}"), ("user-agent", "pidone-prove")]
+        headers = [("host", self._target.authority), ("user-agent", "pidone-prove")]
         headers += [("connection", "close")] if close else []
         headers += [("content-length", str(length))] if length else []
         method = "POST" if length else "GET"
@@ -255,7 +270,7 @@ class WebSocket:
         self._reader = reader
         self._writer = writer
         self._wire = wsproto.WSConnection(wsproto.ConnectionType.CLIENT)
-        self._send(ws.Request(host=f"{target.host}:{target.port}", target=target.path))
+        self._send(ws.Request(host=target.authority, target=target.path))
 
     @classmethod
     async def open(cls, target: Endpoint) -> Self:

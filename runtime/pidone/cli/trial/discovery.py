@@ -1,8 +1,13 @@
-"""Where the apps of a running runtime answer HTTP: asked of the kernel, then of the apps."""
+"""Where the apps of a running runtime answer HTTP: asked of the kernel, then of the apps.
+
+A port of any address is asked at 127.0.0.1, or at ::1 where it takes IPv6 alone.
+"""
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
@@ -17,7 +22,8 @@ _POLL: Final[Seconds] = 0.05
 _ASK_TIME: Final[Seconds] = 2.0
 _START_TO_SPEAK: Final[Seconds] = 5.0
 """A server may listen before it answers."""
-_LOCAL: Final = ("127.0.0.1", "::1", "localhost")
+_ANY: Final = "127.0.0.1"
+_LOCAL: Final = (_ANY, "::1", "localhost")
 
 
 def from_urls(urls: Sequence[str], app: str) -> list[Endpoint]:
@@ -45,24 +51,35 @@ def _from_url(url: str, app: str) -> Endpoint:
 
 
 def listening(app: str, pids: Sequence[int]) -> list[Endpoint]:
-    """TCP ports on which processes of an app, or their descendants, listen."""
+    """TCP ports and unix sockets on which processes of an app, or their descendants, listen."""
     family = [each for pid in pids for each in (pid, *proctree.descendants(pid))]
     found = {(_reachable(each.host), each.port) for each in sockets.of(family) if each.listens}
-    return [Endpoint(app=app, host=host, port=port) for host, port in sorted(found)]
+    return [
+        *(Endpoint(app=app, host=host, port=port) for host, port in sorted(found)),
+        *(Endpoint(app=app, unix=path) for path in sockets.unix_paths(family)),
+    ]
 
 
 def _reachable(ip: str) -> str:
-    return {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(ip, ip)  # noqa: S104 (the app's own)
+    return {"0.0.0.0": _ANY, "::": _ANY}.get(ip, ip)  # noqa: S104 (the app's own)
 
 
 def spoken(target: Endpoint) -> Endpoint | None:
     """How something there answers a request, whatever it says: as it is, or by TLS; None: not (yet)."""
+    if not target.unix and target.host == _ANY and not _is_open(target):
+        target = target.but(host="::1")
     status = _status(target)
-    if not status or status == HTTPStatus.BAD_REQUEST:  # which many say who expect TLS
+    if not target.unix and (not status or status == HTTPStatus.BAD_REQUEST):  # which many say who expect TLS
         secure = target.but(tls=True)
         if _status(secure):
             return secure
     return target if status else None
+
+
+def _is_open(target: Endpoint) -> bool:
+    with suppress(OSError), socket.create_connection((target.host, target.port), _ASK_TIME):
+        return True
+    return False
 
 
 def _status(target: Endpoint) -> int:
@@ -88,22 +105,22 @@ def _status(target: Endpoint) -> int:
 
 
 class Opened:
-    """The ports that an app opens after it was called ready, and when."""
+    """The ports and unix sockets that an app opens after it was called ready, and when."""
 
     def __init__(self, app: str, ready: float) -> None:
         """Nothing was looked at yet; `ready` is of time.monotonic."""
         self._app = app
         self._ready = ready
-        self._after: dict[int, Seconds] = {}
-        """Each port, and the seconds after `ready` when it was seen first; 0 at the first look."""
+        self._after: dict[int | str, Seconds] = {}
+        """Each port or path, and the seconds after `ready` when it was seen first; 0 at the first look."""
         self._looked = False
-        self.mute: set[int] = set()
-        """Ports that answer no HTTP."""
+        self.mute: list[Endpoint] = []
+        """Those that answer no HTTP."""
 
     @property
-    def late(self) -> dict[int, Seconds]:
+    def late(self) -> dict[int | str, Seconds]:
         """Those that were not there at the first look."""
-        return {port: after for port, after in self._after.items() if after}
+        return {where: after for where, after in self._after.items() if after}
 
     def wait(self, pids: Callable[[], Sequence[int]], deadline: float) -> list[Endpoint]:
         """Until it listens somewhere: those of its ports that answer HTTP."""
@@ -118,8 +135,8 @@ class Opened:
     def _look(self, pids: Sequence[int]) -> list[Endpoint]:
         after = time.monotonic() - self._ready if self._looked else 0.0
         self._looked = True
-        fresh = [each for each in listening(self._app, pids) if each.port not in self._after]
-        self._after.update((each.port, after) for each in fresh)
+        fresh = [each for each in listening(self._app, pids) if each.where not in self._after]
+        self._after.update((each.where, after) for each in fresh)
         return fresh
 
     def _answering(self, targets: Sequence[Endpoint], deadline: float) -> list[Endpoint]:
@@ -130,7 +147,7 @@ class Opened:
             while (how := spoken(target)) is None and time.monotonic() < until:
                 time.sleep(_POLL)
             if how is None:
-                self.mute.add(target.port)
+                self.mute.append(target)
             else:
                 found.append(how)
         return found

@@ -49,15 +49,17 @@ def of(pids: Iterable[int], known: "dict[int, Tcp] | None" = None) -> list[Tcp]:
 
 def unix_paths(pids: Iterable[int]) -> list[str]:
     """Where processes listen on unix sockets that have a file."""
-    inodes = {inode for pid in pids for inode in _inodes(pid)}
+    owners = {inode: pid for pid in pids for inode in _inodes(pid)}
     found = set()
     with suppress(OSError), open("/proc/net/unix", encoding="utf-8", errors="replace") as file:
         next(file, None)
         for line in file:
             fields = line.split(maxsplit=7)
-            if len(fields) == _WITH_PATH and fields[3] == _ACCEPTS and int(fields[6]) in inodes:
-                found.add(fields[7].rstrip("\n"))
-    return sorted(path for path in found if path.startswith("/"))
+            if len(fields) == _WITH_PATH and fields[3] == _ACCEPTS and int(fields[6]) in owners:
+                path, pid = fields[7].rstrip("\n"), owners[int(fields[6])]
+                if not path.startswith("@"):  # an abstract name
+                    found.add(os.path.join(os.readlink(f"/proc/{pid}/cwd"), path))
+    return sorted(found)
 
 
 def stranger(ports: Iterable[int], mark: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from pidone.cli.operate import settling
 from pidone.cli.operate.client import CommandError
-from pidone.cli.trial import discovery, leftovers, lines, sockets, verdicts
+from pidone.cli.trial import discovery, leftovers, lines, verdicts
 from pidone.cli.trial.answers import FAILURES, Answer, Saw, Tally, ended_at_once, quickest, tally
 from pidone.cli.trial.clients import PATIENCE, Endpoint
 from pidone.cli.trial.families import Families, memory
@@ -181,8 +181,9 @@ class Trials:
         )
 
     def _nobody_asked(self, app: str) -> list[Finding]:
-        paths = sockets.unix_paths(self._now.pids(app))
-        return verdicts.of_nobody_asked(sorted(self._opened[app].mute), paths)
+        mute = self._opened[app].mute
+        ports = sorted(each.port for each in mute if not each.unix)
+        return verdicts.of_nobody_asked(ports, sorted(each.unix for each in mute if each.unix))
 
     def _ask(self, targets: Sequence[Endpoint]) -> None:
         for target in targets:

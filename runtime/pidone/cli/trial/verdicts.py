@@ -20,14 +20,14 @@ def of_nobody_asked(ports: Sequence[int], paths: Sequence[str]) -> list[Finding]
     """An app that listens, and to which no client was sent."""
     if not ports and not paths:
         return []
-    where = f"port {', '.join(map(str, ports))} answers no HTTP" if ports else "it has no TCP port"
-    where += f", {', '.join(paths)} was not asked" if paths else ""
+    mute = [*(f"port {port}" for port in ports), *paths]
+    where = f"{', '.join(mute)} {'answer' if mute[1:] else 'answers'} no HTTP"
     what = f"no client was sent, so nothing is known of what they lose: {where}"
     cure = "--url http://127.0.0.1:PORT/PATH, if it answers there; have it listen on a port for the trial"
     return [Finding(Level.WARNING, what, cure)]
 
 
-def of_start(seen: Seen, late: Mapping[int, Seconds]) -> list[Finding]:
+def of_start(seen: Seen, late: Mapping[int | str, Seconds]) -> list[Finding]:
     """The first seconds after everything was called ready; `late` are ports that were opened after that."""
     called = f"called ready (by {seen.ready_by or 'a guess'})"
     cure = 'ready = "listen", or ready = { http = "http://127.0.0.1:PORT/health" }'
