@@ -94,6 +94,11 @@ TOKENS = [
         f"auth=('user', '{SECRET}')",
         f"const password = `{SECRET}`",
         f'["mysql", "--password", "{SECRET}"]',
+        # documents
+        f"<password>{SECRET}</password>",
+        f'<db:dbPassword xml:id="x">{SECRET}</db:dbPassword>',
+        f'<add key="Password" value="{SECRET}"/>',
+        f"<property name='api.token' value='{SECRET}' />",
         # keys
         f"-----BEGIN OPENSSH PRIVATE KEY-----\n{SECRET}",
         f"-----BEGIN PGP PRIVATE KEY BLOCK-----\n{SECRET}\n-----END PGP PRIVATE KEY BLOCK-----",
@@ -117,6 +122,38 @@ def test_secrets_in_texts(text: str) -> None:
 def test_messages_know_tokens_by_their_form(token: str) -> None:
     """Those about a file, too, whatever a value is called there."""
     assert token not in redact(f"config.toml:3: x = {token}", ())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"--password {SECRET}",
+        f"-Xmx1g --auth-token {SECRET} --verbose",
+        f"-storepass {SECRET}",
+        f"--db-passwd '{SECRET} x'",
+        f"--concurrency 4 --api-key {SECRET}",
+        f"app --login-secret \\\n  {SECRET}",
+    ],
+)
+def test_a_variable_that_holds_options(value: str) -> None:
+    """As `JAVA_OPTS` and `CELERYD_OPTS` do."""
+    assert SECRET not in mask({"APP_OPTS": value})["APP_OPTS"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "--port 80 --no-auth --verbose",
+        "--max-tokens 5",
+        "-Xmx1g -Dx=y",
+        "a - b",
+        "--no-token-- x",
+        "--password",
+    ],
+)
+def test_a_variable_that_holds_other_options(value: str) -> None:
+    """They are readable."""
+    assert mask({"APP_OPTS": value})["APP_OPTS"] == value
 
 
 @pytest.mark.parametrize(
@@ -215,6 +252,20 @@ def test_ordinary_texts(text: str) -> None:
         f"keytool -storepass {SECRET}",
         f"lftp -u user,{SECRET} h",
         f"psql postgresql://u:{SECRET}@h/x",
+        f"curl --user=user:{SECRET} http://x",
+        f"curl --proxy-user=user:{SECRET} http://x",
+        f"curl --cert client.pem:{SECRET} http://x",
+        f"curl -E client.pem:{SECRET} http://x",
+        f"ssh-keygen -t rsa -N {SECRET} -f x",
+        f"rar a -hp{SECRET} x.rar",
+        f"unrar x -p{SECRET} x.rar",
+        f"swaks -au user -ap {SECRET}",
+        f"flyctl deploy -t {SECRET}",
+        f"doctl -t {SECRET} compute",
+        f"ngrok authtoken {SECRET}",
+        f"ngrok config add-authtoken {SECRET}",
+        f"wpa_passphrase home {SECRET}",
+        f"vault token revoke {SECRET}",
         f"su -c 'redis-cli -a {SECRET}' x",
         f"docker run -e DB_PASSWORD={SECRET} x",
         f"docker run --env=DB_PASSWORD={SECRET} x",
@@ -301,6 +352,13 @@ def test_literals_in_code(program: list[str], code: str) -> None:
         "zip -r x.zip y",
         "vault server -config /x",
         "kubectl get secrets -n default",
+        "docker run --user=1000:1000 x",
+        "curl --cert client.pem https://x",
+        "ssh-keygen -t rsa -f x",
+        "flyctl deploy --remote-only",
+        "ngrok http 80",
+        "vault token lookup",
+        "unrar x x.rar",
         "aws s3 ls",
         "mc ls x",
         "sleep 100",

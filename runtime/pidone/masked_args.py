@@ -10,6 +10,10 @@ _SETTING: Final = r"(?s)^(-{0,2}\w[\w.-]*)=(.*)$"
 """`--password=x` and `PASSWORD=x`."""
 _LOGIN_OPTIONS: Final = r"-u|--user|--proxy-user|-U"
 """Followed by `user:password`, as of curl."""
+_SETTINGS_OF_LOGINS: Final = r"--(?:user|proxy-user|cert|proxy-cert)"
+"""The same as `--user=user:password`; a certificate's is that of its key."""
+_NUMBERS: Final = r"\d+:\d+"
+"""A user and a group, as of `docker run`."""
 _LDAP: Final = ("search", "add", "modify", "delete", "whoami", "passwd", "compare", "modrdn", "exop")
 _MONGO: Final = ("mongo", "mongosh", "mongodump", "mongorestore", "mongoexport", "mongoimport", "mongostat")
 _SNMP: Final = ("get", "walk", "set", "getnext", "bulkwalk", "bulkget", "table", "trap", "inform")
@@ -19,6 +23,10 @@ _OPTIONS: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys((f"ldap{each}" for each in _LDAP), ("-w",)),
     **dict.fromkeys(("smbclient", "rpcclient"), ("-U",)),
     "curl": ("-b",),
+    "ssh-keygen": ("-N", "-P"),
+    **dict.fromkeys(("rar", "unrar"), ("-p", "-hp")),
+    "swaks": ("-ap",),
+    **dict.fromkeys(("flyctl", "fly", "doctl"), ("-t",)),
     **dict.fromkeys(("sqlcmd", "bcp", "osql", "tsql"), ("-P",)),
     **dict.fromkeys(("mosquitto_pub", "mosquitto_sub", "mosquitto_rr"), ("-P",)),
     **dict.fromkeys(_MONGO, ("-p",)),
@@ -34,7 +42,9 @@ _OPTIONS: Final[dict[str, tuple[str, ...]]] = {
     "login": ("-p",),  # of docker, podman, oc, az and others
 }
 """Programs and their commands whose option for a password does not say so."""
-_ONLY_APART: Final = frozenset({"openssl", "login", "http", "https", "useradd", "usermod", "lftp", "curl"})
+_ONLY_APART: Final = frozenset(
+    {"openssl", "login", "http", "https", "useradd", "usermod", "lftp", "curl", "flyctl", "fly", "doctl"}
+)
 """Of these, options of one letter have no value joined to them, or others begin alike."""
 _JOINED: Final = r"mysql|mariadb"
 """Programs whose password follows `-p` without a blank, and only so."""
@@ -43,7 +53,9 @@ _ORACLE: Final = frozenset({"sqlplus", "sqlldr", "exp", "imp", "expdp", "impdp",
 _PLACES: Final[dict[str, tuple[tuple[str, int], ...]]] = {
     "rabbitmqctl": (("add_user|change_password|authenticate_user", 2),),
     "mc": (("alias set", 5), ("config host add", 6), ("admin user add", 5)),
-    "vault": (("login", 1),),
+    "vault": (("login", 1), ("token (?:lookup|renew|revoke)", 2)),
+    "ngrok": (("authtoken", 1), ("config add-authtoken", 2)),
+    "wpa_passphrase": ((".*", 1),),
     "rclone": (("obscure", 1),),
     **dict.fromkeys(("redis-cli", "valkey-cli", "keydb-cli"), (("(?i:auth)", 1),)),
     "smbclient": (("//.*", 1),),
@@ -107,7 +119,8 @@ def _is_known(word: str) -> bool:
 
 
 def _mask_arg(arg: str, line: _Line, rest: Callable[[str], str]) -> str:
-    if not arg.startswith("-") and (_hides_next(line) or _is_in_place(arg, line)):
+    is_certificate = line.program == "curl" and line.previous.endswith("cert")
+    if not arg.startswith("-") and not is_certificate and (_hides_next(line) or _is_in_place(arg, line)):
         return MASK
     if masked := _login(arg, line) or _joined(arg, line):
         return masked
@@ -122,6 +135,10 @@ def _mask_arg(arg: str, line: _Line, rest: Callable[[str], str]) -> str:
 def _mask_setting(name: str, value: str, arg: str, line: _Line, rest: Callable[[str], str]) -> str:
     if is_public(name):
         return arg
+    if re.fullmatch(_SETTINGS_OF_LOGINS, name):
+        user, colon, password = value.partition(":")
+        is_login = bool(password) and not re.fullmatch(_NUMBERS, value)
+        return f"{name}={user}{colon}{MASK}" if is_login else arg
     if is_secret(name) and value:
         return f"{name}={MASK}"
     if name == "--from-literal":  # of kubectl create secret
@@ -153,6 +170,9 @@ def _is_in_place(arg: str, line: _Line) -> bool:
 def _login(arg: str, line: _Line) -> str:
     """A login whose password is masked; else nothing."""
     option = rf"{_LOGIN_OPTIONS}|-[A-Za-z]+u" if line.program == "curl" else _LOGIN_OPTIONS
+    if line.program == "curl" and line.previous in ("-E", "--cert", "--proxy-cert"):
+        path, colon, _ = arg.partition(":")
+        return f"{path}{colon}{MASK}" if colon else arg
     if re.fullmatch(option, line.previous) and ":" in arg:
         return f"{arg.partition(':')[0]}:{MASK}"
     if line.program in _ORACLE and re.match(r"[\w.#$\"]+/[^\s/]", arg):
@@ -170,6 +190,8 @@ def _joined(arg: str, line: _Line) -> str:
         return f"/p:{MASK}"
     if program == "curl" and arg.startswith("-u") and ":" in arg:
         return f"{arg.partition(':')[0]}:{MASK}"
+    if program in ("rar", "unrar") and arg.startswith("-hp") and len(arg) > 3:
+        return f"-hp{MASK}"
     if len(arg) > 2 and arg[:2] in _OPTIONS.get(program, ()) and program not in _ONLY_APART:
         return f"{arg[:2]}{MASK}"
     return ""

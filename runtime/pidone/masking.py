@@ -77,6 +77,20 @@ _CALL: Final = (
 )
 _PAIR: Final = r"""(["'])([\w-]{1,100})\1\s*,\s*(?=(["'])([^"'\n]{1,500})\3)"""
 """`setenv("PASSWORD", "x")`, `["--password", "x"]`."""
+_ELEMENT: Final = r"""<([\w.:-]{1,100})((?:\s[^<>]{0,300})?)>([^<>]{1,500})</\1>"""
+"""Of XML: `<password>x</password>`."""
+_ATTRIBUTES: Final = (
+    r"""(\b(?:key|name)=(["'])([\w.:-]{1,100})\2\s{1,9}(?:[\w.:-]{1,50}=["'][^"'<>]{0,100}["']\s{1,9}){0,3}"""
+    r"""value=)(["'])([^"'<>]{1,500})\4"""
+)
+"""The same as `<add key="Password" value="x"/>`."""
+_OPTION: Final = (
+    r"(?<![\w.-])(-{1,2}[A-Za-z](?:[\w.-]{0,59}[\w.])?)(\s+(?:\\\s+)?)(?![-\\\s])"
+    r"""((["'])[^"']{1,500}\4|[^\s"']{1,500})"""
+)
+"""With the word that follows, of a command line within a text."""
+_OPTION_OF_NUMBERS: Final = r"(?i)-tokens?$"
+"""`--max-tokens 5`"""
 _RANDOM: Final = r"(?=[A-Za-z0-9+/=_-]*\d)(?=[A-Za-z0-9+/=_-]*[A-Za-z])[A-Za-z0-9+/=_-]{20,}"
 
 
@@ -123,6 +137,9 @@ def mask_named(text: str) -> str:
     if is_short_word(text):
         return text
     text = mask_forms(text)
+    if "<" in text:
+        text = re.sub(_ELEMENT, _mask_element, text)
+        text = re.sub(_ATTRIBUTES, _mask_attribute, text)
     names = re.compile(_NAME)
     parts: list[str] = []
     done = at = 0
@@ -214,9 +231,25 @@ def _mask_said(found: re.Match[str]) -> str:
     return f"{word}{between}{quote or ''}{MASK}{quote or ''}" if is_value else found[0]
 
 
+def _mask_element(found: re.Match[str]) -> str:
+    return f"<{found[1]}{found[2]}>{MASK}</{found[1]}>" if is_secret(found[1]) else found[0]
+
+
+def _mask_attribute(found: re.Match[str]) -> str:
+    return f"{found[1]}{found[4]}{MASK}{found[4]}" if is_secret(found[3]) else found[0]
+
+
 def mask_text(text: str) -> str:
-    """The same, and without words that look random."""
-    return "".join(_mask_word(word) for word in re.split(r"([:,;\s?&=]+)", mask_named(text)))
+    """The same, and without what follows an option for a secret, and words that look random."""
+    text = mask_named(text)
+    if "-" in text:
+        text = re.sub(_OPTION, _mask_option, text)
+    return "".join(_mask_word(word) for word in re.split(r"([:,;\s?&=]+)", text))
+
+
+def _mask_option(found: re.Match[str]) -> str:
+    is_number = found[3].isdigit() and re.search(_OPTION_OF_NUMBERS, found[1])
+    return found[0] if is_number or not is_secret(found[1]) else f"{found[1]}{found[2]}{MASK}"
 
 
 def _mask_word(word: str) -> str:
