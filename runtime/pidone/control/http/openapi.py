@@ -350,8 +350,12 @@ def _errors(route: Route) -> Iterator[str]:
         yield "404"
     if route.access is Access.ACT or route.body is not None:
         yield "409"
+    if route.body is not None:
+        yield "413"
+    yield "414"
     if route.reply == "Applied":
         yield "422"
+    yield "431"
 
 
 def _query(name: str) -> dict[str, Any]:
