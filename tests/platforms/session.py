@@ -108,12 +108,6 @@ def virtual(suite: str, names: list[str]) -> Iterator[str]:
     return machine.boot(suite, names)
 
 
-def no(reason: str, names: list[str]) -> Iterator[str]:
-    """What nobody has for us."""
-    del names
-    raise MissingError(reason)
-
-
 CELLS: Final[Mapping[str, Cell]] = {
     **{name: partial(surrounding, name) for name in cells.CELLS},
     **{f"Python {version}": partial(interpreter, version) for version in ("3.11", "3.12", "3.13")},
@@ -123,7 +117,7 @@ CELLS: Final[Mapping[str, Cell]] = {
     "arm64 bundle": partial(bundle, "bookworm", "arm64"),
     "musl: busybox and the bundle": bundled,
     "musl: a Python built for it": musl,
-    "Linux 5.4": partial(no, "Debian has never had it (bullseye has 5.10, buster 4.19)"),
+    "Linux 5.4, cgroup v2": partial(virtual, "focal"),
     "Linux 5.10, cgroup v2": partial(virtual, "bullseye"),
     "Linux 6.1, cgroup v2": partial(virtual, "bookworm"),
     "Linux 6.12, cgroup v2": partial(virtual, "trixie"),
