@@ -399,10 +399,12 @@ PACKAGE = {
     "version": "2.0.0",
     "config": {"port": 8080, "debug": True, "none": None, "list": ["x"]},
     "engines": {"node": ">=18"},
-    "bin": {"tool_x": "x.js"},
+    "bin": {"tool_x": "./x.js"},
     "scripts": {"start": "node ../show.js", "dev": "hoisted x"},
 }
 GIVEN = (
+    *("COLOR", "EDITOR", "PNPM_SCRIPT_SRC_DIR", "npm_config_cache", "npm_config_init_module"),
+    *("npm_config_noproxy", "npm_config_userconfig", "npm_package_scripts_start"),
     *("INIT_CWD", "NODE", "NODE_OPTIONS", "npm_command", "npm_config_foo", "npm_config_local_prefix"),
     *("npm_config_user_agent", "npm_execpath", "npm_lifecycle_event", "npm_lifecycle_script"),
     *("npm_node_execpath", "npm_package_bin_tool_x", "npm_package_config_debug", "npm_package_config_list_0"),

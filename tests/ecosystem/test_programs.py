@@ -377,6 +377,20 @@ class TestNpm:
         assert app.env["PATH"].startswith(f"{box.cwd}/node_modules/.bin:")
         assert "without" in box.notices[0]
 
+    def test_settings_of_the_machine_and_places_of_npm(self, box: Box) -> None:
+        """The npmrc beside the Node counts under the user's, and so does where it lies."""
+        self.package(box, start="node server.js")
+        box.file("server.js")
+        prefix = Path(os.path.realpath(box.bin / "node")).parent.parent
+        (prefix / "etc").mkdir()
+        (prefix / "etc/npmrc").write_text("node-options=--no-warnings\nfoo=bar\n_authToken=secret\n")
+        env = box.app(script="npm start").env
+        assert env["NODE_OPTIONS"] == "--no-warnings"
+        assert env["npm_config_foo"] == "bar"
+        assert env["npm_config_prefix"] == env["npm_config_global_prefix"] == str(prefix)
+        assert env["npm_config_globalconfig"] == f"{prefix}/etc/npmrc"
+        assert "secret" not in env.values()
+
     def test_variables_in_front_are_variables(self, box: Box) -> None:
         """`NODE_ENV=production node x` needs no shell."""
         self.package(box, start="cross-env NODE_ENV=production node server.js")

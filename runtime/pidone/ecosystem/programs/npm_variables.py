@@ -7,7 +7,7 @@ set-path.js; @pnpm/npm-lifecycle; yarn 1's execute-lifecycle-script.js.
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ _LARGEST_BYTES: Final = 4 * 1024 * 1024
 _SETTING: Final = r"[a-z][a-z0-9-]*"
 _NODE_OPTIONS: Final = "npm_config_node_options"
 _ARCHITECTURES: Final = {"x86_64": "x64", "aarch64": "arm64"}
+_NODE_GYP: Final = "node_modules/node-gyp/bin/node-gyp.js"
 _CALL_IT_RUN: Final = ("11.", "12.")
 """Versions of npm in which `run-script` is only another name of `run`."""
 _PACKAGE_FIELDS: Final = ("name", "version", "config", "engines", "bin")
@@ -43,10 +44,16 @@ def variables(
     """What `runner` would add to `env` for a script of `package`, which lies in `cwd`."""
     name = runner.name
     root = _workspace(cwd)
-    found = _settings(name, root or cwd, env)
-    for field in _PACKAGE_FIELDS:
-        found |= _flat(f"npm_package_{field}", package[field]) if field in package else {}
     real = Path(os.path.realpath(runner))
+    prefix = Path("/usr/local") if node is None else Path(os.path.realpath(node)).parent.parent
+    home = Path(env.get("HOME", "/"))
+    found = _settings(name, (prefix / "etc/npmrc", home / ".npmrc", (root or cwd) / ".npmrc"), env)
+    if name == "npm":
+        found = _own(real, prefix, env) | found
+    for field in _PACKAGE_FIELDS if name == "npm" else (*_PACKAGE_FIELDS, "scripts"):
+        if field in package:
+            value = _bin(package) if field == "bin" and name != "pnpm" else package[field]
+            found |= _flat(f"npm_package_{field}", value)
     version = _version(name, real, root or cwd)
     agent = [f"{name}/{version}", "linux", _ARCHITECTURES.get(os.uname().machine, os.uname().machine)]
     if node is not None:
@@ -61,6 +68,9 @@ def variables(
     said = next((value for key, value in env.items() if key.lower() == _NODE_OPTIONS), None)
     if name != "yarn" and (options := said or found.get(_NODE_OPTIONS)):
         found["NODE_OPTIONS"] = options
+    if name == "pnpm":
+        found["PNPM_SCRIPT_SRC_DIR"] = str(cwd)
+        found["npm_config_node_gyp"] = str(real.parent.parent / "dist" / _NODE_GYP)
     if name != "yarn":
         found["npm_command"] = "run" if name == "npm" and version.startswith(_CALL_IT_RUN) else "run-script"
     return found | {
@@ -68,6 +78,35 @@ def variables(
         "npm_execpath": str(real),
         "npm_config_user_agent": " ".join(agent),
     }
+
+
+def _own(npm: Path, prefix: Path, env: Mapping[str, str]) -> dict[str, str]:
+    """What npm says of its own places, unless `env` says others."""
+    home = env.get("HOME", "/")
+    settings = {
+        "cache": f"{home}/.npm",
+        "userconfig": f"{home}/.npmrc",
+        "init_module": f"{home}/.npm-init.js",
+        "globalconfig": f"{prefix}/etc/npmrc",
+        "global_prefix": str(prefix),
+        "prefix": str(prefix),
+        "noproxy": env.get("NO_PROXY") or env.get("no_proxy") or "",
+        "node_gyp": str(npm.parent.parent / _NODE_GYP),
+    }
+    said = {name.lower() for name in env}
+    editor = env.get("EDITOR") or env.get("VISUAL") or "vi"
+    own = {f"npm_config_{name}": value for name, value in settings.items()}
+    return {"COLOR": "0", "EDITOR": editor} | {name: own[name] for name in own if name not in said}
+
+
+def _bin(package: Mapping[str, object]) -> object:
+    """`bin` as npm and yarn read it: by name, and without `./`."""
+    value = package["bin"]
+    if isinstance(value, str):
+        value = {str(package.get("name", "")).rpartition("/")[2]: value}
+    if not isinstance(value, dict):
+        return value
+    return {name: os.path.normpath(f"/{path}").lstrip("/") for name, path in value.items()}
 
 
 def _flat(name: str, value: object) -> dict[str, str]:
@@ -89,11 +128,11 @@ def _workspace(cwd: Path) -> Path | None:
     return None
 
 
-def _settings(runner: str, root: Path, env: Mapping[str, str]) -> dict[str, str]:
-    """The settings of user and project as variables; what is about registries and logins stays out."""
+def _settings(runner: str, files: Sequence[Path], env: Mapping[str, str]) -> dict[str, str]:
+    """Settings of machine, user and project as variables; what is about registries and logins stays out."""
     settings: dict[str, str] = {}
-    for folder in (Path(env.get("HOME", "/")), root):
-        for key, value in _lines_of(folder / ".npmrc"):
+    for file in files:
+        for key, value in _lines_of(file):
             settings[f"npm_config_{key.replace('-', '_')}"] = value
     # Their own variables come before their files.
     said = {name.lower() for name in env if name.lower().startswith("npm_config_")}
