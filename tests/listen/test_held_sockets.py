@@ -1,12 +1,14 @@
 """What the runtime holds stays as it should be, whatever the processes behind it do to it."""
 
 import errno
+import os
 import socket
+from collections.abc import Sequence
 
 import pytest
-from listen.fleet import Fleet, python_app
+from listen.fleet import Fleet, Member, python_app
 
-from pidone.ecosystem.spec import Balance, Listen
+from pidone.ecosystem.spec import AppSpec, Balance, Listen
 
 SHUTS_DOWN = """
 import os, signal, socket, sys, threading
@@ -54,6 +56,97 @@ def test_shutdown_of_an_inherited_socket(fleet: Fleet, port: int, balance: Balan
     second.signal(15)
     fleet.gone(second)
     assert set(fleet.get_many(port, 20)) == {str(third.pid)}
+
+
+def shuts_down(port: int, *, by_number: bool) -> AppSpec:
+    """An app whose processes do so at their stop, with sockets by number or by the kernel."""
+    if by_number:
+        return python_app(SHUTS_DOWN, listen=(Listen(name="web", host="127.0.0.1", port=port),))
+    return python_app(SHUTS_DOWN, share="kernel", env={"PORT": str(port)})
+
+
+def start_serving(fleet: Fleet, app: AppSpec, slots: Sequence[int]) -> list[Member]:
+    """Processes that are up and online."""
+    members = [fleet.start(app, slot) for slot in slots]
+    for member in members:
+        fleet.eventually(lambda member=member: "up" in member.text(), "the program")  # type: ignore[misc]
+        member.handover.online()
+    return members
+
+
+def ends_unseen(member: Member) -> None:
+    """It is told to stop and has ended, while the runtime does nothing at all."""
+    member.signal(15)
+    os.waitid(os.P_PID, member.pid, os.WEXITED | os.WNOWAIT)
+
+
+def connected(port: int, count: int) -> list[socket.socket]:
+    """Clients that are connected, and have asked."""
+    clients = [socket.create_connection(("127.0.0.1", port), 5) for _ in range(count)]
+    for client in clients:
+        client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        client.setblocking(False)
+    return clients
+
+
+def answers(fleet: Fleet, clients: Sequence[socket.socket]) -> set[str]:
+    """By whom they are answered, all of them."""
+
+    async def read(client: socket.socket) -> str:
+        with client:
+            text = b""
+            while chunk := await fleet.loop.sock_recv(client, 1000):
+                text += chunk
+        return text.rpartition(b"\n")[2].decode()
+
+    return {fleet.run(read(client)) for client in clients}
+
+
+@pytest.mark.parametrize("by_number", [True, False])
+def test_nobody_is_refused_meanwhile(fleet: Fleet, port: int, *, by_number: bool) -> None:
+    """Who connects after a process has shut the socket down, and before the runtime hears of it, waits."""
+    first, second = start_serving(fleet, shuts_down(port, by_number=by_number), (0, 1))
+    ends_unseen(first)
+    clients = connected(port, 20)
+    assert answers(fleet, clients) == {str(second.pid)}
+    assert len(fleet.log.of("listen.own")) == 1
+
+
+@pytest.mark.parametrize("by_number", [True, False])
+def test_each_has_its_own_from_then_on(fleet: Fleet, port: int, *, by_number: bool) -> None:
+    """What another one does to its own socket ends nothing that waits for the others, nor the port."""
+    app = shuts_down(port, by_number=by_number)
+    first, second = start_serving(fleet, app, (0, 1))
+    ends_unseen(first)
+    fleet.gone(first)
+    serving = start_serving(fleet, app, (0, 1))
+    second.handover.leave()
+    second.signal(15)
+    fleet.gone(second)
+    assert fleet.get_different(port, 2) == {str(each.pid) for each in serving}
+    for slot in (0, 1, 0):
+        left = serving.pop(0)
+        serving += start_serving(fleet, app, (slot,))
+        left.handover.leave()
+        ends_unseen(left)
+        clients = connected(port, 20)
+        assert answers(fleet, clients) <= {str(each.pid) for each in serving}
+        fleet.gone(left)
+    assert len(fleet.log.of("listen.own")) == 1
+
+
+def test_what_waits_after_the_last_one(fleet: Fleet, port: int) -> None:
+    """One that is replaced by a process which starts after its end leaves the port to that."""
+    app = shuts_down(port, by_number=False)
+    for _ in range(3):
+        member = start_serving(fleet, app, (0,))[0]
+        ends_unseen(member)
+        clients = connected(port, 3)
+        fleet.gone(member)
+        successor = start_serving(fleet, app, (0,))[0]
+        assert answers(fleet, clients) == {str(successor.pid)}
+        successor.signal(9)
+        fleet.gone(successor)
 
 
 def test_shutdown_through_the_shim_is_none(fleet: Fleet, port: int) -> None:

@@ -98,6 +98,11 @@ def is_heard_by_kernel(app: AppSpec) -> bool:
     return app.ready.listen and not told and not gains_rights(app)
 
 
+def may_shut_down(app: AppSpec) -> bool:
+    """Whether it could call shutdown(2) on our sockets: Node never does, the shim keeps Python from it."""
+    return shares_kernel(app) or (bool(activated(app)) and not is_cluster_worker(app))
+
+
 def has_inherited_drain(app: AppSpec) -> bool:
     """Whether it is a server with an inherited socket that the shim helps to drain (pidone_inherited.py)."""
     return bool(activated(app)) and any(os.path.basename(word) in _HELPED for word in app.argv)

@@ -131,6 +131,7 @@ EVENTS: Final[Mapping[str, Meaning]] = MappingProxyType(
         "listen.open": Meaning("a socket was opened for an app", ("app",)),
         "listen.failed": Meaning("a socket for an app cannot be opened", ("app",)),
         "listen.elsewhere": Meaning("a process does not listen where those beside it do", ("app",)),
+        "listen.own": Meaning("a process ends sockets for all: each one gets its own from now on", ("app",)),
         "listen.queue_unknown": Meaning("the kernel does not say how many connections wait", ("app",)),
         "listen.restored": Meaning("a process had ended a socket for all; it listens again", ("app",)),
         "listen.steering": Meaning("the kernel refuses the program that spreads connections", ("app",)),

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import itertools
 import socket
 from collections.abc import Callable, Collection, Coroutine
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -68,6 +69,8 @@ class AppPorts:
         """Listed sockets of both families in whose place there is one of one family, and maybe another."""
         self._restoring: asyncio.TimerHandle | None = None
         self._kernel_shares = True
+        self._has_own = False
+        """One has shut down the sockets of all: each process that starts from now on gets its own."""
         self._stale: set[PortKey] = set()
         """What the configuration no longer names, but processes made from an older one still serve."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -92,8 +95,18 @@ class AppPorts:
         self._stale -= wanted
         self._drop_stale()
         if app.balance is not before.balance:
-            self.steering.rebalance(app.balance)
+            self.steering.rebalance(self._balance)
             self._retire_outdated()
+
+    @property
+    def _gives_own(self) -> bool:
+        """Whether each process gets sockets of its own; a client of `source` keeps its slot."""
+        return self._has_own and self.app.balance is not Balance.SOURCE
+
+    @property
+    def _balance(self) -> Balance:
+        """By which new connections are dealt out."""
+        return Balance.SPREAD if self._gives_own else self.app.balance
 
     def _open_entry(self, entry: Listen) -> None:
         address = of_listen(entry)
@@ -113,9 +126,23 @@ class AppPorts:
 
     def sockets_of(self, app: AppSpec, slot: int) -> MemberSockets:
         """Where a process of this app, as it is now, asks for sockets."""
-        sockets = MemberSockets(self, app, slot)
+        sockets = MemberSockets(self, app, slot, self._member(app, slot))
         self._users.add(sockets)
         return sockets
+
+    def _member(self, app: AppSpec, slot: int) -> int:
+        """Which member the process in a slot is.
+
+        Where each has sockets of its own, it takes those that nobody has any more, and what waits there.
+        """
+        if not self._gives_own:
+            return COMMON if app.balance is Balance.SHARED else slot
+        used = {user.member for user in self._users}
+        free = sorted(self._members() - used)
+        return free[0] if free else next(each for each in itertools.count() if each not in used)
+
+    def _members(self) -> set[int]:
+        return {member for port in self._ports.values() for member in port.members}
 
     def obtain(
         self, address: Address, *, index: int, backlog: int, member: int, only: str
@@ -241,7 +268,7 @@ class AppPorts:
 
     def retire(self, slot: int) -> None:
         """A slot was scaled away: see that nothing stays in its queues, then close them."""
-        if self.app.balance is not Balance.SHARED:
+        if self.app.balance is not Balance.SHARED and not self._gives_own:
             self._begin_to_retire(slot)
 
     def predecessor_gone(self) -> None:
@@ -251,7 +278,7 @@ class AppPorts:
         for key in set(self._ports) - wanted:
             self._drop(key)
         used = {COMMON, *(user.member for user in self._users)}
-        for member in {member for port in self._ports.values() for member in port.members} - used:
+        for member in self._members() - used:
             self._begin_to_retire(member)
 
     def close(self) -> None:
@@ -265,12 +292,14 @@ class AppPorts:
             self._drop(key)
 
     def _retire_outdated(self) -> None:
-        """See to the members that another `balance` had, once they have no process any more."""
+        """See to the members that another `balance` had, once they have no process any more.
+
+        Where each process has its own: to those of which there is no process, unless there is none at all.
+        """
         used = {user.member for user in self._users}
         is_shared = self.app.balance is Balance.SHARED
-        known = {member for port in self._ports.values() for member in port.members}
-        for member in known - used:
-            if (member == COMMON) is not is_shared:
+        for member in self._members() - used:
+            if bool(used) if self._gives_own else (member == COMMON) is not is_shared:
                 self._begin_to_retire(member)
 
     def _begin_to_retire(self, member: int) -> None:
@@ -334,10 +363,12 @@ class AppPorts:
             port = AdoptedPort(key.address, number, blocking=blocking)
         elif key.address.kind is Kind.TCP:
             port = TcpPort(
+                self._loop,
                 key.address,
                 backlog=backlog,
                 blocking=blocking,
-                balance=self.app.balance,
+                balance=self._balance,
+                may_shut_down=needs.may_shut_down(self.app),
                 hangups=self._hangups,
                 notices=self,
             )
@@ -412,9 +443,30 @@ class AppPorts:
         if error is None:
             text = f"{address}: a process had shut the socket down for all; it listens again"
             self._log.event("debug", "listen.restored", text, **self.app.labels())
+            self._give_own()
         else:
             text = f"{address}: a process has shut the socket down for all: {explain(address, error)}"
             self._log.event("error", "listen.failed", text, **self.app.labels())
+
+    def _give_own(self) -> None:
+        """Whoever starts from now on has sockets of its own, which nobody ends for it; told once."""
+        if self._has_own:
+            return
+        self._has_own = True
+        self.steering.rebalance(self._balance)
+        self._log.event(
+            "info",
+            "listen.own",
+            f"a process of {self.app.name} shuts down the sockets that all share when it stops: each one "
+            "that starts from now on gets its own, among which the kernel deals connections out",
+            **self.app.labels(),
+        )
+
+    def is_deserted(self, member: int) -> bool:
+        """As Notices.is_deserted."""
+        has_others = any(user.member != member and not user.has_left for user in self._users)
+        likes = (user for user in self._users if user.member == member)
+        return self._gives_own and has_others and all(user.has_left for user in likes)
 
     def queue_unknown(self) -> None:
         """As Notices.queue_unknown."""
@@ -431,5 +483,5 @@ class AppPorts:
             self.app,
             "listen.steering",
             f"the kernel takes no BPF program for the sockets of {self.app.name}: "
-            f"balance = {self.app.balance} uses the kernel's own hash, and does not avoid restarting slots",
+            f"balance = {self._balance} uses the kernel's own hash, and does not avoid restarting slots",
         )

@@ -9,7 +9,6 @@ from pidone.descriptors import close
 from pidone.ecosystem.spec import AppSpec
 from pidone.listen import needs
 from pidone.listen.sockets.address import Address, Kind
-from pidone.listen.sockets.ports import member_of
 from pidone.record import Record
 
 _NOWHERE: Final[Mapping[int, Any]] = {
@@ -71,11 +70,14 @@ class PortSource(Protocol):
 class MemberSockets:
     """One process's access to the ports of its app."""
 
-    def __init__(self, ports: PortSource, app: AppSpec, slot: int) -> None:
-        """`app` is what the process was made from; the ports may have a later one."""
+    def __init__(self, ports: PortSource, app: AppSpec, slot: int, member: int) -> None:
+        """`app` is what the process was made from; the ports may have a later one.
+
+        `member` of each port is the process: whose queue it accepts from.
+        """
         self.app = app
         self.slot = slot
-        self.member = member_of(app, slot)
+        self.member = member
         self.held: set[PortKey] = set()
         """What the process listens on."""
         self.serves_at: PortKey | None = None

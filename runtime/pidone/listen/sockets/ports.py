@@ -1,5 +1,6 @@
 """One shared address of one app: a single socket, or several with the kernel choosing among them."""
 
+import asyncio
 import contextlib
 import itertools
 import socket
@@ -8,13 +9,14 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pidone.descriptors import close
-from pidone.ecosystem.spec import AppSpec, Balance
+from pidone.ecosystem.spec import Balance
 from pidone.listen.sockets import bpf
 from pidone.listen.sockets.address import Address, Kind
 from pidone.listen.sockets.bind import open_socket, port_of
 from pidone.listen.sockets.hangup import HangupWatch
 
 if TYPE_CHECKING:
+    from pidone.listen.sockets.spare import Spare
     from pidone.listen.sockets.unix_file import SocketFile
 
 _TCP_INFO_BYTES: Final = 32
@@ -24,11 +26,8 @@ _UNACKED: Final = 24  # struct tcp_info, linux/tcp.h: for a listening socket tcp
 
 COMMON: Final = -1
 """The member of a port that all processes with `balance = "shared"` are; otherwise each slot is one."""
-
-
-def member_of(app: AppSpec, slot: int) -> int:
-    """Which member the process in a slot is: whose queue it accepts from."""
-    return COMMON if app.balance is Balance.SHARED else slot
+_SPARE: Final = -2
+"""No member: the place of the spare socket in its group."""
 
 
 class Notices(Protocol):
@@ -42,6 +41,9 @@ class Notices(Protocol):
 
     def restored(self, address: Address, error: OSError | None) -> None:
         """A process had ended LISTEN for all; the socket listens again, or `error` says why it cannot."""
+
+    def is_deserted(self, member: int) -> bool:
+        """Whether nobody accepts from this member any more, and others have queues of their own."""
 
 
 class Port(Protocol):
@@ -124,15 +126,17 @@ class TcpPort:
 
     def __init__(
         self,
+        loop: asyncio.AbstractEventLoop,
         address: Address,
         *,
         backlog: int,
         blocking: bool,
         balance: Balance,
+        may_shut_down: bool,
         hangups: HangupWatch,
         notices: Notices,
     ) -> None:
-        """Raises OSError when somebody else has the address."""
+        """`may_shut_down`: a process could end LISTEN for all. Raises OSError: somebody has the port."""
         # SO_REUSEPORT would silently join a stranger's group of the same user: ask without it first.
         first = open_socket(address, backlog=backlog)
         self.address = address.on_port(port_of(first))
@@ -146,8 +150,11 @@ class TcpPort:
         self._buckets: list[int] = []
         self._serving: Mapping[int, int] = {}
         self._is_group = False
+        self._spare: Spare | None = None
         if balance is Balance.SHARED:
             self._keep(COMMON, first)
+            if may_shut_down:
+                self._add_spare(loop)
         else:
             close(first)
             self.for_member(0)
@@ -158,15 +165,40 @@ class TcpPort:
 
     def for_member(self, member: int) -> socket.socket:
         if member not in self._sockets:
-            for known in self._sockets.values():
-                # The one that stood alone may still become the first of a group: the kernel looks when
-                # the next one binds and listens (inet_csk_bind_conflict(), reuseport_add_sock()).
-                known.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            self._let_others_join()
             self._keep(member, open_socket(self.address, backlog=self._backlog, reuse_port=True))
             self._is_group = True
             self._share_buckets()
             self._attach()
         return self._sockets[member]
+
+    def _let_others_join(self) -> None:
+        for known in self._sockets.values():
+            # The one that stood alone may still become the first of a group: the kernel looks when
+            # the next one binds and listens (inet_csk_bind_conflict(), reuseport_add_sock()).
+            known.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+
+    def _add_spare(self, loop: asyncio.AbstractEventLoop) -> None:
+        from pidone.listen.sockets.spare import Spare  # noqa: PLC0415 (Node's and Python's need none)
+
+        self._let_others_join()
+        try:
+            self._spare = Spare(loop, self.address, backlog=self._backlog, restore=self._listen_for_all)
+        except OSError:  # it is a help, and nothing depends on it
+            return
+        self._order.append(_SPARE)
+        self._is_group = True
+        self._attach()
+
+    def _drop_spare(self, *, hang_up: bool = False) -> None:
+        if self._spare is not None:
+            self._spare.close(hang_up=hang_up)
+            if _SPARE in self._order:
+                self._leave_order(_SPARE)
+
+    def _listen_for_all(self) -> None:
+        if COMMON in self._sockets:
+            self._listen_again(COMMON)
 
     def queued(self, member: int) -> int:
         known = self._sockets.get(member)
@@ -197,6 +229,8 @@ class TcpPort:
         self._leave_order(member)
         self._hangups.remove(known)
         _stop_listening(known)
+        if member == COMMON:  # the others stand in for each other
+            self._drop_spare()
         if self._order:
             self._share_buckets()
             self._attach()
@@ -205,6 +239,7 @@ class TcpPort:
         for known in self._sockets.values():
             self._hangups.remove(known)
             _stop_listening(known)
+        self._drop_spare(hang_up=True)
         self._sockets.clear()
         self._order.clear()
 
@@ -225,10 +260,16 @@ class TcpPort:
         known = self._sockets[member]
         if known.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             return
+        if len(self._sockets) > 1 and self._notices.is_deserted(member):
+            # It would listen for a moment in which the kernel's program may still name it.
+            self.retire(member)
+            self._notices.restored(self.address, None)
+            return
         try:
             known.listen(self._backlog)
         except OSError as error:
             self._hangups.remove(known)
+            self._drop_spare()
             self._notices.restored(self.address, error)
             return
         self._leave_order(member)
@@ -239,7 +280,8 @@ class TcpPort:
     def _attach(self) -> None:
         if not self._is_group:
             return
-        serving = [each for each in self._order for _ in range(self._serving.get(each, 0))] or self._order
+        members = [each for each in self._order if each != _SPARE]
+        serving = [each for each in members for _ in range(self._serving.get(each, 0))] or members
         if self._balance is Balance.SOURCE:
             stand_ins = (serving[bucket % len(serving)] for bucket in range(bpf.BUCKETS))
             # As long as some have one queue in common, addresses do not belong to slots.
@@ -251,12 +293,15 @@ class TcpPort:
             program = bpf.choose_by_source([self._order.index(each) for each in chosen])
         else:
             program = bpf.choose_at_random([self._order.index(each) for each in serving])
-        if not bpf.attach(self._sockets[self._order[0]], program):
+        if bpf.attach(self._sockets[members[0]], program):
+            return
+        self._drop_spare()
+        if len(members) > 1:
             self._notices.steering_refused()
 
     def _share_buckets(self) -> None:
         """Share the buckets out evenly, moving as few as possible: a moved client meets another worker."""
-        slots = [member for member in self._order if member != COMMON]
+        slots = [member for member in self._order if member >= 0]
         if slots:
             self._buckets = share_out(self._buckets, slots)
 
