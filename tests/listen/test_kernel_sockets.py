@@ -14,36 +14,13 @@ from typing import Any
 
 import pytest
 from harness import DEADLINE_S, PIDONE, Running, alive, eventually, free_port
-from listen.fleet import Fleet, Member, app_of
+from listen.fleet import Fleet
+from listen.raw import HEAD, everybody_answers, raw
 
-from pidone.ecosystem.spec import AppSpec, Listen, Readiness
+from pidone.ecosystem.spec import Listen, Readiness
 from pidone.listen.kernel import seccomp
 
 pytestmark = pytest.mark.skipif(not seccomp.is_known(), reason="takes Linux 5.9 on x86-64 or arm64")
-
-HEAD = """
-import os, select, signal, socket, struct, sys, time
-port, path = int(os.environ.get("PORT", 0)), os.environ.get("SOCKET_PATH", "")
-def serve(*servers):
-    print("serves", *(server.getsockname() for server in servers), flush=True)
-    while True:
-        # Not for ever: a signal that comes just before the call is seen by Python's handlers after it only.
-        for server in select.select(servers, [], [], 1)[0]:
-            server.setblocking(False)
-            try:
-                client, _ = server.accept()
-            except BlockingIOError:
-                continue
-            client.recv(1000)
-            client.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\n%d %d" % (os.getpid(), servers.index(server)))
-            client.close()
-"""
-
-
-def raw(code: str, *, port: int = 0, path: str = "", **keys: Any) -> AppSpec:
-    """Python of which nothing is known, nor shimmed."""
-    env = {"PORT": str(port), "SOCKET_PATH": path, **keys.pop("env", {})}
-    return app_of(sys.executable, "-I", "-S", "-c", HEAD + code, **{"share": "kernel", **keys}, env=env)
 
 
 def ask_unix(path: str) -> str:
@@ -56,18 +33,6 @@ def ask_unix(path: str) -> str:
             return ""
         client.sendall(b"?")
         return client.recv(1000).decode().rpartition("\n")[2].split()[0]
-
-
-def everybody_answers(fleet: Fleet, members: list[Member], ask: Any) -> None:
-    """Each is heard sooner or later."""
-    heard: set[str] = set()
-    wanted = {str(member.pid) for member in members}
-
-    def answered() -> bool:
-        heard.update(ask() for _ in range(20))
-        return heard == wanted
-
-    fleet.eventually(answered, f"answers of {wanted}; {heard}")
 
 
 UNIX = """
@@ -107,6 +72,31 @@ def test_unix_path(fleet: Fleet, tmp_path: Path) -> None:
     assert ask_unix(str(path)) == str(third.pid)
     fleet.broker.close(first.app)
     assert list(tmp_path.glob("*.sock")) + list(tmp_path.glob(".*")) == []
+
+
+@pytest.mark.parametrize("moment", ["link", "chmod"])
+def test_a_path_that_is_removed_meanwhile(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Another program that begins removes the file while we open it for this one."""
+    path = tmp_path / "app.sock"
+    usual = getattr(os, moment)
+    removed: list[Path] = []
+
+    def removed_first(*arguments: Any, **keys: Any) -> None:
+        if not removed:
+            removed.append(path)
+            path.unlink()
+            if moment == "chmod":  # it is held open, and so its mode can be set
+                raise FileNotFoundError(errno.ENOENT, "gone")
+        usual(*arguments, **keys)
+
+    monkeypatch.setattr(os, moment, removed_first)
+    member = fleet.start(raw(UNIX, path=str(path)))
+    fleet.ready(member)
+    assert removed == [path]
+    assert ask_unix(str(path)) == str(member.pid)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
 
 
 def test_unix_path_of_a_program_elsewhere(fleet: Fleet, tmp_path: Path) -> None:

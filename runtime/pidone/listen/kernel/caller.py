@@ -12,12 +12,22 @@ from typing import Final
 
 from pidone import procfs
 from pidone.descriptors import close
-from pidone.listen.kernel import seccomp
+from pidone.listen.kernel import entangled, seccomp
 from pidone.listen.kernel.seccomp import Call
 from pidone.listen.sockets.address import ANY_V4, ANY_V6, Address, Kind
 
 _SOCKADDR_BYTES: Final = 128  # struct sockaddr_storage
-_KINDS: Final = {socket.SOCK_STREAM: Kind.TCP, socket.SOCK_DGRAM: Kind.UDP}
+_MPTCP: Final = 262  # what Go listens with; ours is of plain TCP, and so are those of its clients then
+_KINDS: Final = {
+    (socket.SOCK_STREAM, socket.IPPROTO_TCP): Kind.TCP,
+    (socket.SOCK_STREAM, _MPTCP): Kind.TCP,
+    (socket.SOCK_DGRAM, socket.IPPROTO_UDP): Kind.UDP,
+}
+_FREE: Final = {  # IP_FREEBIND, IP_TRANSPARENT and the same of IPv6: linux/in.h, linux/in6.h
+    socket.AF_INET: (socket.IPPROTO_IP, (15, 19)),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, (78, 75)),
+}
+_DEVICE_BYTES: Final = 16  # IFNAMSIZ
 _CAP_NET_BIND_SERVICE: Final = 1 << 10  # linux/capability.h
 _UNPRIVILEGED_PORTS: Final = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 _FIRST_UNPRIVILEGED_PORT: Final = 1024  # before Linux 4.11 nobody could change it
@@ -79,21 +89,30 @@ class Caller:
         return 0o777 & ~int(self._status["Umask"], 8)
 
     def _port(self, raw: bytes) -> Address | None:
-        if self.socket.family not in (socket.AF_INET, socket.AF_INET6) or self.socket.type not in _KINDS:
+        kind = _KINDS.get((self.socket.type, self.socket.proto))
+        if self.socket.family not in (socket.AF_INET, socket.AF_INET6) or kind is None:
             return None
         v4, v6 = struct.Struct("=H2s4s"), struct.Struct("=H2s4s16sI")  # struct sockaddr_in, sockaddr_in6
         is_v4 = self.socket.family == socket.AF_INET
         port = int.from_bytes(raw[2:4], "big")
         if len(raw) < (v4.size if is_v4 else v6.size) or port == 0:
             return None
-        kind = _KINDS[self.socket.type]
         if is_v4:
-            return Address(kind, socket.inet_ntop(socket.AF_INET, raw[4:8]), port)
+            host = socket.inet_ntop(socket.AF_INET, raw[4:8])
+            return Address(kind, host, port, device=self._device(), is_free=self._is_free())
         v6_only = bool(self.socket.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
         host = socket.inet_ntop(socket.AF_INET6, raw[8:24])
         if scope := int.from_bytes(raw[24:28], "little"):
             host += f"%{socket.if_indextoname(scope)}"
-        return Address(kind, host, port, v6_only=v6_only)
+        return Address(kind, host, port, v6_only=v6_only, device=self._device(), is_free=self._is_free())
+
+    def _device(self) -> str:
+        name = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, _DEVICE_BYTES)
+        return name.rstrip(b"\0").decode()
+
+    def _is_free(self) -> bool:
+        level, options = _FREE[self.socket.family]
+        return any(self.socket.getsockopt(level, option) for option in options)
 
     def _path(self, raw: bytes) -> Address | None:
         if self.socket.type != socket.SOCK_STREAM or not raw:
@@ -109,14 +128,27 @@ class Caller:
         """Whether a thing in /proc is the same for it as for us."""
         return os.path.samefile(f"/proc/{self._tid}/{what}", f"/proc/self/{what}")
 
-    def closes_on_exec(self) -> bool:
-        """Whether its descriptor does."""
-        flags = _fields(f"/proc/{self._tid}/fdinfo/{self.descriptor}")["flags"]
+    def closes_on_exec(self, descriptor: int) -> bool:
+        """Whether one of its descriptors does."""
+        flags = _fields(f"/proc/{self._tid}/fdinfo/{descriptor}")["flags"]
         return bool(int(flags, 8) & os.O_CLOEXEC)
 
     def blocks(self) -> bool:
         """Whether its socket does, at this moment."""
         return not fcntl.fcntl(self.socket.fileno(), fcntl.F_GETFL) & os.O_NONBLOCK
+
+    def bind_by_itself(self, address: Address) -> None:
+        """Its own socket gets the address, as by its own call, and leaves room for ours. Raises OSError."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind((address.host, address.port))
+
+    def entangled(self) -> entangled.Entangled:
+        """What else its process has of the socket."""
+        return entangled.look(self._process(), self.descriptor, self.inode())
+
+    def inode(self) -> int:
+        """Of the socket."""
+        return os.fstat(self.socket.fileno()).st_ino
 
     def close(self) -> None:
         """Let go of the copy."""

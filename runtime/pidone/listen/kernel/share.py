@@ -18,13 +18,15 @@ from typing import Final
 from pidone.descriptors import close
 from pidone.ecosystem.spec import AppSpec, Seconds
 from pidone.listen import needs
-from pidone.listen.kernel import seccomp, waiting
+from pidone.listen.kernel import entangled, seccomp, waiting
 from pidone.listen.kernel.caller import Caller
 from pidone.listen.kernel.seccomp import Call
 from pidone.listen.sockets.address import Address, Kind
 from pidone.listen.sockets.member import MemberSockets
 
 _BACKLOG: Final = 511
+_REMOVALS: Final = 10
+"""How often others may remove the file of a socket while we look at it: each program does so once."""
 _LISTEN_S: Final[Seconds] = 1.0
 """How long a call that goes on may take, on a machine that is busy."""
 _LOOK_S: Final[Seconds] = 0.002
@@ -80,6 +82,8 @@ class KernelShare:
         """Inodes of the sockets that it has from us, and serves on."""
         self._heard: set[int] = set()
         """Those for which it has called listen()."""
+        self._bound: dict[int, Address] = {}
+        """Sockets of its own, by inode, in whose place ours comes when it listens there."""
 
     def before_exec(self) -> None:
         """In the child, last before exec: install the filter and send its listener, or why there is none."""
@@ -151,11 +155,13 @@ class KernelShare:
         caller = Caller(call)
         with contextlib.closing(caller):
             if not call.is_bind:
-                self._listens(caller.socket)
-                return False
+                return self._answer_listen(call, caller)
             address = self._wanted(caller) if self._shares else None
             if address is None or not seccomp.is_waiting(self._listener, call.id):
                 return False
+            if self._binds_by_itself(caller, address):
+                seccomp.finish(self._listener, call.id)
+                return True
             try:
                 given = self._give(call, caller, address)
             except OSError as error:
@@ -165,8 +171,36 @@ class KernelShare:
             if address.kind is Kind.UDP:  # nobody listens there
                 self._tell(is_sure=self._is_known(address))
             else:
-                self._look_later(given, _FIRST_LOOK_S, is_known=self._is_known(address))
+                self._look_later(_inode(given), _FIRST_LOOK_S, is_known=self._is_known(address))
             return True
+
+    def _answer_listen(self, call: Call, caller: Caller) -> bool:
+        """It serves; where ours is in its place by now, the call goes on with that."""
+        listening = caller.socket
+        address = self._bound.get(caller.inode())
+        if address is not None and seccomp.is_waiting(self._listener, call.id):
+            try:
+                listening = self._give(call, caller, address)
+            except OSError as error:
+                seccomp.finish(self._listener, call.id, error.errno or errno.EINVAL)
+                return True
+        self._listens(listening)
+        return False
+
+    def _binds_by_itself(self, caller: Caller, address: Address) -> bool:
+        """The first one to bind a port has it: it may mean to connect from there, or only look if it is free.
+
+        Ours comes in its place when it listens; whoever binds after that gets ours at once.
+        """
+        is_ours = self._app.listen or self._sockets.has_left or self._sockets.is_open(address)
+        if address.kind is not Kind.TCP or is_ours:
+            return False
+        try:
+            caller.bind_by_itself(address)
+        except OSError:  # as ours will: that tells why
+            return False
+        self._bound[caller.inode()] = address
+        return True
 
     def _look_later(self, inode: int, pause: Seconds, *, is_known: bool) -> None:
         """Whether it waits for connections there without a word: it came by number, or is seen to listen.
@@ -195,30 +229,40 @@ class KernelShare:
         is_own = exact.kind is Kind.UDP and caller.joins()
         return None if is_own or not caller.may_bind(exact) else shared
 
-    def _give(self, call: Call, caller: Caller, address: Address) -> int:
+    def _give(self, call: Call, caller: Caller, address: Address) -> socket.socket:
         """Put our socket in the place of its own; which it is. Raises OSError with what bind() would say."""
+        own = caller.entangled()
         is_alone = self._sockets.has_left or not self._sockets.is_held_by_others(address)
-        found = self._sockets.obtain(address, index=0, backlog=_BACKLOG, only=caller.only_family())
+        found = self._obtain(caller, address)
         if is_alone or not caller.blocks():
             # The flag belongs to all who have the socket: a program that polls must never meet one that
             # blocks, and one that blocks sets the flag for its likes.
             found.setblocking(caller.blocks())
-        if address.kind is Kind.UNIX and not (address.is_abstract or self._sockets.has_left):
+        _options().carry_over(caller.socket, found.fileno())
+        for number in (caller.descriptor, *own.copies):
+            cloexec = caller.closes_on_exec(number)
+            seccomp.replace(self._listener, call.id, found.fileno(), number, close_on_exec=cloexec)
+        caller.close()  # the last copy of its own, which leaves its epolls by that
+        entangled.register(own, found.fileno())
+        if self._is_known(address):
+            self._given.add(_inode(found))
+        return found
+
+    def _obtain(self, caller: Caller, address: Address) -> socket.socket:
+        """Ours. A path has the mode that the program gives it; while others remove it, it is put back."""
+        for left in reversed(range(_REMOVALS)):
+            found = self._sockets.obtain(address, index=0, backlog=_BACKLOG, only=caller.only_family())
+            if address.kind is not Kind.UNIX or address.is_abstract or self._sockets.has_left:
+                return found
             from pidone.listen.sockets.unix_file import set_mode  # noqa: PLC0415 (most apps have ports)
 
-            set_mode(address.host, caller.mode(), self._app.uid)
-        _options().carry_over(caller.socket, found.fileno())
-        seccomp.replace(
-            self._listener,
-            call.id,
-            found.fileno(),
-            caller.descriptor,
-            close_on_exec=caller.closes_on_exec(),
-        )
-        inode = os.fstat(found.fileno()).st_ino
-        if self._is_known(address):
-            self._given.add(inode)
-        return inode
+            try:
+                set_mode(address.host, caller.mode(), self._app.uid)
+                break
+            except FileNotFoundError:
+                if left == 0:
+                    raise
+        return found
 
     def _is_known(self, address: Address) -> bool:
         """Whether clients come there, and it is no door of its own (Caddy's admin port, a control socket)."""
@@ -229,7 +273,7 @@ class KernelShare:
         return needs.names(self._app, address)
 
     def _listens(self, listening: socket.socket) -> None:
-        self._heard.add(os.fstat(listening.fileno()).st_ino)
+        self._heard.add(_inode(listening))
         if self._counts(listening):
             # Not socket.dup(): that sets the blocking mode anew, which is the program's own to set.
             copy = socket.socket(fileno=os.dup(listening.fileno()))
@@ -255,11 +299,15 @@ class KernelShare:
     def _counts(self, listening: socket.socket) -> bool:
         """Whether that it listens there makes it ready."""
         if self._shares:
-            return os.fstat(listening.fileno()).st_ino in self._given
+            return _inode(listening) in self._given
         if listening.family not in (socket.AF_INET, socket.AF_INET6):
             return False
         port = listening.getsockname()[1]
         return port > 0 and self._own_port in (None, port)
+
+
+def _inode(sock: socket.socket) -> int:
+    return os.fstat(sock.fileno()).st_ino
 
 
 def _options() -> ModuleType:

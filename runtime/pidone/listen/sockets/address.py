@@ -37,6 +37,10 @@ class Address(Record):
     v6_only: bool = False
     reuse: bool = False
     """UDP only: SO_REUSEADDR, which lets several sockets have the same port (multicast)."""
+    device: str = ""
+    """SO_BINDTODEVICE: who comes by another network interface does not come."""
+    is_free: bool = False
+    """IP_FREEBIND: the address need not be one of this machine (yet)."""
 
     def __str__(self) -> str:
         if self.kind is Kind.UNIX:
@@ -72,8 +76,8 @@ class Address(Record):
         if self.kind is not other.kind or self.port != other.port or self.port == 0:
             return False
         if self.host == other.host:
-            return self.v6_only == other.v6_only
-        return not self.host and other.is_any
+            return (self.v6_only, self.device) == (other.v6_only, other.device)
+        return not self.host and other.is_any and self.device == other.device
 
     def on_port(self, port: int) -> "Address":
         """The same with the port the kernel chose."""

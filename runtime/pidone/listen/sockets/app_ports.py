@@ -213,6 +213,10 @@ class AppPorts:
             known.address.kind is Kind.TCP and known.address.port == port for known in self._ports.values()
         )
 
+    def is_open(self, address: Address) -> bool:
+        """As PortSource.is_open."""
+        return self._known(PortKey(address)) is not None
+
     def count_connections(self, pid: int) -> None:
         """As Source.count_connections."""
         with contextlib.suppress(OSError, ImportError):  # a figure, which no stop depends on

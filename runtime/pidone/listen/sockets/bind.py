@@ -10,6 +10,10 @@ from pidone.listen.sockets.address import Address, Kind
 
 FIRST_UNPRIVILEGED_PORT: Final = 1024
 _ADDRESS_LETTERS: Final = frozenset("0123456789abcdefABCDEF.:")
+_FREEBIND: Final = {  # linux/in.h, linux/in6.h
+    socket.AF_INET: (socket.IPPROTO_IP, 15),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, 78),
+}
 _NO_FAMILY: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EINVAL)
 
 
@@ -37,6 +41,11 @@ def _open(address: Address, family: socket.AddressFamily, *, backlog: int, reuse
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family is socket.AF_INET6:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address.v6_only))
+        if address.device:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, address.device.encode())
+        if address.is_free:
+            level, option = _FREEBIND[family]
+            opened.setsockopt(level, option, 1)
         if reuse_port:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if address.kind is Kind.TCP:

@@ -42,6 +42,9 @@ class PortSource(Protocol):
     def has_port(self, port: int) -> bool:
         """Whether a TCP port is one of the app's."""
 
+    def is_open(self, address: Address) -> bool:
+        """Whether there is a socket for this address."""
+
     def missing(self, sockets: "MemberSockets") -> Address | None:
         """Where the process should serve and does not."""
 
@@ -115,6 +118,10 @@ class MemberSockets:
     def has_port(self, port: int) -> bool:
         """Whether it has been given this TCP port."""
         return any(key.address.kind is Kind.TCP and key.address.port == port for key in self.held)
+
+    def is_open(self, address: Address) -> bool:
+        """Whether the app has a socket there, this process or another."""
+        return self._ports.is_open(address)
 
     def has_only_others(self, port: int) -> bool:
         """Whether a TCP port is one of the app's, and this process has not been given it."""

@@ -26,6 +26,8 @@ _UNACKED: Final = 24  # struct tcp_info, linux/tcp.h: for a listening socket tcp
 
 COMMON: Final = -1
 """The member of a port that all processes with `balance = "shared"` are; otherwise each slot is one."""
+_REMOVALS: Final = 10
+"""How often the file of a socket may be removed in the moment in which it is opened."""
 _SPARE: Final = -2
 """No member: the place of the spare socket in its group."""
 
@@ -81,15 +83,14 @@ class SinglePort:
 
     def __init__(self, address: Address, *, backlog: int, blocking: bool, keeps_file: bool) -> None:
         """`keeps_file`: of a unix socket, against programs that remove it. Raises OSError as bind(2) does."""
-        self._socket = open_socket(address, backlog=backlog)
+        self._file: SocketFile | None = None
+        if address.kind is Kind.UNIX and not address.is_abstract:
+            self._socket, self._file = _open_file(address, backlog=backlog, is_kept=keeps_file)
+        else:
+            self._socket = open_socket(address, backlog=backlog)
         self._socket.setblocking(blocking)
         self.address = address.on_port(port_of(self._socket))
         self.members: Collection[int] = ()
-        self._file: SocketFile | None = None
-        if address.kind is Kind.UNIX and not address.is_abstract:
-            from pidone.listen.sockets import unix_file  # noqa: PLC0415 (most apps have ports)
-
-            self._file = unix_file.SocketFile(address.host, is_kept=keeps_file)
 
     def for_member(self, member: int) -> socket.socket:  # noqa: ARG002
         self.restore()
@@ -322,6 +323,27 @@ def share_out(buckets: list[int], slots: list[int]) -> list[int]:
             room[owner] -= 1
     heirs = (slot for slot in slots for _ in range(room[slot]))
     return [next(heirs) if owner is None else owner for owner in shared]
+
+
+def _open_file(address: Address, *, backlog: int, is_kept: bool) -> "tuple[socket.socket, SocketFile]":
+    """Listen at a path. Raises OSError.
+
+    Other programs of the app may remove the file in the same moment, each of them once: then again.
+    """
+    from pidone.listen.sockets.unix_file import SocketFile  # noqa: PLC0415 (most apps have ports)
+
+    for left in reversed(range(_REMOVALS)):
+        try:
+            opened = open_socket(address, backlog=backlog)
+            try:
+                return opened, SocketFile(address.host, is_kept=is_kept)
+            except BaseException:
+                close(opened)
+                raise
+        except FileNotFoundError:
+            if left == 0:
+                raise
+    raise AssertionError  # it has returned or raised
 
 
 def _stop_listening(known: socket.socket) -> None:

@@ -28,7 +28,9 @@ def binding(path: str) -> Iterator[None]:
         _remove_dead(folder, name)
         yield
         status = status_of(folder, name)
-        if status is None or not stat.S_ISSOCK(status.st_mode) or status.st_uid != os.geteuid():
+        if status is None:  # a program has removed it already
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        if not stat.S_ISSOCK(status.st_mode) or status.st_uid != os.geteuid():
             raise PermissionError(errno.EPERM, "has been replaced by something else", path)
 
 
@@ -48,18 +50,25 @@ class SocketFile:
     """The file of a socket that has just been bound."""
 
     def __init__(self, path: str, *, is_kept: bool) -> None:
-        """`is_kept`: against programs that remove it. Raises OSError where its folder has been replaced."""
+        """`is_kept`: against programs that remove it. Raises OSError where its folder has been replaced.
+
+        FileNotFoundError: it has been removed before it could be kept.
+        """
         self._path = path
         self._name = os.path.basename(path)
         self._link = ""
         if is_kept:
             link = f".{self._name}.pidone"
-            with folder_of(path) as folder, contextlib.suppress(OSError):
-                # Where a file system has no links, the file is as its programs leave it.
-                with contextlib.suppress(FileNotFoundError):  # of a runtime that was killed
-                    os.unlink(link, dir_fd=folder)
-                os.link(self._name, link, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-                self._link = link
+            with folder_of(path) as folder:
+                try:
+                    with contextlib.suppress(FileNotFoundError):  # of a runtime that was killed
+                        os.unlink(link, dir_fd=folder)
+                    os.link(self._name, link, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+                    self._link = link
+                except FileNotFoundError:
+                    raise
+                except OSError:  # a file system without links: the file is as its programs leave it
+                    self._link = ""
 
     def restore(self) -> None:
         """Put the file back if a program has removed it. Raises OSError where its folder is gone, or full."""
