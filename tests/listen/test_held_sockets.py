@@ -135,6 +135,16 @@ def test_each_has_its_own_from_then_on(fleet: Fleet, port: int, *, by_number: bo
     assert len(fleet.log.of("listen.own")) == 1
 
 
+def test_what_changes_before_it_is_heard_of(fleet: Fleet, port: int) -> None:
+    """Connections dealt out anew while the socket is down, and nobody knows it yet, do not keep it down."""
+    first, second = start_serving(fleet, shuts_down(port, by_number=True), (0, 1))
+    ends_unseen(first)
+    first.handover.leave()
+    fleet.eventually(lambda: fleet.log.of("listen.restored") or fleet.log.of("listen.failed"), "a record")
+    assert not fleet.log.of("listen.failed")
+    assert fleet.get(port) == str(second.pid)
+
+
 def test_what_waits_after_the_last_one(fleet: Fleet, port: int) -> None:
     """One that is replaced by a process which starts after its end leaves the port to that."""
     app = shuts_down(port, by_number=False)

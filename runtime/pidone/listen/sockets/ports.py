@@ -259,7 +259,7 @@ class TcpPort:
     def _listen_again(self, member: int) -> None:
         """A process has called shutdown(2): the socket is still bound, and listens for all who have it."""
         known = self._sockets[member]
-        if known.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        if _listens(known):
             return
         if len(self._sockets) > 1 and self._notices.is_deserted(member):
             # It would listen for a moment in which the kernel's program may still name it.
@@ -294,11 +294,24 @@ class TcpPort:
             program = bpf.choose_by_source([self._order.index(each) for each in chosen])
         else:
             program = bpf.choose_at_random([self._order.index(each) for each in serving])
-        if bpf.attach(self._sockets[members[0]], program):
+        listening = self._one_that_listens()
+        if listening is None or bpf.attach(listening, program):
             return
         self._drop_spare()
         if len(members) > 1:
             self._notices.steering_refused()
+
+    def _one_that_listens(self) -> socket.socket | None:
+        """Any of the group. One that a process has shut down is of none, and would get one of its own.
+
+        Then it could not listen again (reuseport_attach_prog() in net/core/sock_reuseport.c).
+        """
+        if self._spare is not None and _SPARE in self._order:  # no process has it
+            return self._spare.socket
+        known = self._sockets.values()
+        return next(
+            (each for each in known if each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)), None
+        )
 
     def _share_buckets(self) -> None:
         """Share the buckets out evenly, moving as few as possible: a moved client meets another worker."""
@@ -344,6 +357,10 @@ def _open_file(address: Address, *, backlog: int, is_kept: bool) -> "tuple[socke
             if left == 0:
                 raise
     raise AssertionError  # it has returned or raised
+
+
+def _listens(known: socket.socket) -> bool:
+    return bool(known.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
 
 def _stop_listening(known: socket.socket) -> None:
