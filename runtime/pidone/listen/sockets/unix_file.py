@@ -28,10 +28,19 @@ def binding(path: str) -> Iterator[None]:
         _remove_dead(folder, name)
         yield
         status = status_of(folder, name)
-        if status is None:  # a program has removed it already
+        if status is None and _is_there(folder, path):  # a program has removed it already
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-        if not stat.S_ISSOCK(status.st_mode) or status.st_uid != os.geteuid():
+        if status is None or not stat.S_ISSOCK(status.st_mode) or status.st_uid != os.geteuid():
             raise PermissionError(errno.EPERM, "has been replaced by something else", path)
+
+
+def _is_there(folder: int, path: str) -> bool:
+    """Whether the name still leads into this folder."""
+    try:
+        with folder_of(path) as found:
+            return os.path.samestat(os.fstat(found), os.fstat(folder))
+    except OSError:  # a link of a stranger's is on the way now, or the folder is gone
+        return False
 
 
 def _remove_dead(folder: int, name: str) -> None:
