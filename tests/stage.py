@@ -8,11 +8,12 @@ from typing import Any
 
 from pidone.contracts import Clock, InstanceId, NoHandover, Report
 from pidone.demand import Demand
-from pidone.ecosystem.spec import AppSpec
+from pidone.ecosystem.spec import AppSpec, Seconds
 from pidone.errors import SpawnError
 from pidone.init.reaper import ExitStatus
 from pidone.supervise.app import App
 from pidone.supervise.collaborators import World
+from pidone.supervise.instances.lifecycle import Moment, Outside, Pending
 
 
 class FakeTimer:
@@ -217,7 +218,8 @@ class FakeLog:
         """Nothing is kept here."""
 
     def event(self, level: str, event: str, /, message: str = "", **fields: object) -> None:
-        self.events.append({"level": level, "event": event, "message": message, **fields})
+        known = {key: value for key, value in fields.items() if value is not None}
+        self.events.append({"level": level, "event": event, "message": message, **known})
 
     def open(self, source: object, on_line: object = None) -> Any:
         raise NotImplementedError
@@ -265,6 +267,40 @@ class Turns:
             self.clock.call_later(again - self.clock.time(), lambda: self.look(app))
 
 
+class NoLifecycle:
+    """Nothing to be done beside starting and stopping."""
+
+    def outside(self, app: Any) -> Outside | None:
+        return None
+
+    def waits_for(self, app: Any) -> str:
+        return ""
+
+    def before_start(self, instance: Any, then: Callable[[str], None]) -> Pending | None:
+        return None
+
+    def before_stop(self, instance: Any, then: Callable[[], None]) -> Pending | None:
+        return None
+
+    def happened(self, instance: Any, moment: Moment) -> None: ...
+
+    def explain(self, instance: Any, status: ExitStatus) -> str:
+        return ""
+
+    def changed(self, app: Any) -> None: ...
+
+    def whole_stops(self, reason: str, then: Callable[[], None]) -> bool:
+        return False
+
+    def whole_rests(self, code: int, reason: str, then: Callable[[], None]) -> bool:
+        return False
+
+    def busy_for(self) -> Seconds:
+        return 0.0
+
+    def hurry(self) -> None: ...
+
+
 class Stage:
     """All fakes together."""
 
@@ -273,7 +309,9 @@ class Stage:
         self.launcher = FakeLauncher(turn=self.clock.advance)
         self.log = FakeLog()
         self.broker = FakeBroker()
-        self.world = World(self.clock, self.launcher, self.log, self.broker, random, self.clock)
+        self.world = World(
+            *(self.clock, self.launcher, self.log, self.broker, random, self.clock), NoLifecycle()
+        )
 
 
 def spec(name: str = "app", **keys: Any) -> AppSpec:

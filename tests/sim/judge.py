@@ -35,6 +35,13 @@ class ViolationError(BaseException):
     """Ends a history that has shown a violation, whatever the runtime would do about an exception."""
 
 
+def _is_same(one: AppSpec, other: AppSpec) -> bool:
+    """The same program or port, by whatever name."""
+    if one.listen and one.listen == other.listen:
+        return True
+    return (one.argv, one.cwd, one.exec_mode) == (other.argv, other.cwd, other.exec_mode)
+
+
 def can_overlap(app: AppSpec) -> bool:
     """Whether two processes of one slot can serve at the same time."""
     shares = app.exec_mode is ExecMode.CLUSTER or bool(app.listen) or app.share is not None
@@ -144,7 +151,7 @@ class Judge:
                 self.complain("late", f"{main} is started in phase {self._runtime.phase}")
             return
         app = self.wishes.apps.get(main.app)
-        if app is None or not app.is_named:
+        if app is None or not (app.is_named or self._has_heir(app)):
             self.complain("unwanted", f"{main} is started, and nobody has named it")
         elif main.app in self.failed:
             return
@@ -200,7 +207,10 @@ class Judge:
     def _check_capacity(self, main: Main) -> None:
         app = self.wishes.apps.get(main.app)
         program = self._world.programs[main.proc.mark]
-        if main.is_free or not program.online or app is None or not self._counts(main, app):
+        if main.is_free or not program.online or app is None:
+            return
+        self._check_heir(main, app)
+        if not self._counts(main, app):
             return
         if main.born == self._world.loop.now:
             return  # what calls it off was decided before it was there: nobody could count on it yet
@@ -216,6 +226,19 @@ class Judge:
             if self._world.programs[other.proc.mark].online and other.asked_at is None:
                 return
         self.complain("capacity", f"{main} has to leave, and nobody serves in its place")
+
+    def _check_heir(self, main: Main, app: AppWish) -> None:
+        """Of an app that another one comes for, which is wanted: it serves until that one does."""
+        heir = None if app.is_named else self._heir(app)
+        if heir is None:
+            return
+        name, is_wanted = heir.spec.name, all(slot is True for slot in heir.slots)
+        if not (
+            self._runtime.is_running and is_wanted and name not in self.failed and can_overlap(heir.spec)
+        ):
+            return
+        if not any(self._world.programs[each.proc.mark].online for each in self.live(name)):
+            self.complain("capacity", f"{main} has to leave, and {name}, which comes for it, is not there")
 
     def _is_there(self, main: Main) -> bool:
         """As far as anybody can know: not dead, or not buried yet; itself, or whom it has named instead."""
@@ -369,7 +392,7 @@ class Judge:
     def _differences(self, wish: AppWish, fact: AppFacts | None) -> Iterator[str]:
         name = wish.spec.name
         if not wish.is_named:
-            if fact is not None:
+            if fact is not None and not self._has_heir(wish):
                 yield f"{name} is there, and nobody has named it"
             return
         if fact is None:
@@ -393,6 +416,19 @@ class Judge:
         for index, wanted in enumerate(self._clear_slots(wish, fact)):
             if (each := slots.get(index)) is not None and wanted is not None:
                 yield from self._slot(wish, each, wanted=wanted)
+
+    def _has_heir(self, wish: AppWish) -> bool:
+        """Whether another one comes in its place that is not ready: until then it serves."""
+        heir = self._heir(wish)
+        fact = None if heir is None else self._runtime.apps().get(heir.spec.name)
+        return fact is not None and any(each.state != "online" for each in fact.slots.values())
+
+    def _heir(self, wish: AppWish) -> AppWish | None:
+        """Who has come in its place, if both can serve side by side."""
+        if not can_overlap(wish.spec):
+            return None
+        named = (other for other in self.wishes.apps.values() if other.is_named)
+        return next((other for other in named if _is_same(other.spec, wish.spec)), None)
 
     def _clear_slots(self, wish: AppWish, fact: AppFacts) -> list[bool | None]:
         """What is wanted of each slot; of some nobody can say."""

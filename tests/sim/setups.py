@@ -21,6 +21,8 @@ from pidone.ecosystem.spec import (
 from pidone.record import Record
 
 NAMES: Final = ("db", "api", "web", "job")
+AGAIN: Final = "2"
+"""The end of the other name that an app may have."""
 BROKEN: Final = "/bin/broken"
 """A program that ends with 1 as soon as it starts."""
 FAT: Final = "/bin/fat"
@@ -71,7 +73,8 @@ def _app(name: str, random: Random) -> AppSpec:
     if kind == "cluster":
         keys |= {"exec_mode": ExecMode.CLUSTER, "ready": Readiness(ipc=True)}
     elif kind == "listen":
-        keys |= {"listen": (Listen(name="http", port=80),), "ready": Readiness(ipc=random.random() < 0.5)}
+        port = 8000 + NAMES.index(name)
+        keys |= {"listen": (Listen(name="http", port=port),), "ready": Readiness(ipc=random.random() < 0.5)}
     elif kind in ("job", "schedule"):
         keys |= {"autorestart": False}
         if kind == "schedule":
@@ -149,17 +152,19 @@ def _condition(app: AppSpec, random: Random) -> Condition:
     return random.choice((Condition.READY, Condition.READY, Condition.STARTED))
 
 
+_CHANGES: Final = ("args", "args", "broken", "remove", "add", "count", "order", "keys", "back", "rename")
+
+
 def _changed(apps: list[AppSpec], number: int, random: Random) -> list[AppSpec]:
     """The next version of the file."""
     changed = list(apps)
     for _ in range(random.choice((1, 1, 2, 3))):
-        what = random.choice(("args", "args", "broken", "remove", "add", "count", "order", "keys", "back"))
+        what = random.choice(_CHANGES)
         index = random.randrange(len(changed))
         app = changed[index]
-        if what == "args":
-            changed[index] = app.but(argv=(app.argv[0], f"v{number}"), args=(f"v{number}",))
-        elif what == "broken":
-            changed[index] = app.but(argv=(BROKEN, f"v{number}"), args=(f"v{number}",))
+        if what in ("args", "broken"):
+            program = BROKEN if what == "broken" else app.argv[0]
+            changed[index] = app.but(argv=(program, f"v{number}"), args=(f"v{number}",))
         elif what == "back":
             first = app.argv[0] if app.argv[0] != BROKEN else "/bin/app" if app.autorestart else JOB
             changed[index] = app.but(argv=(first, "v0"), args=("v0",))
@@ -167,16 +172,27 @@ def _changed(apps: list[AppSpec], number: int, random: Random) -> list[AppSpec]:
             del changed[index]
             changed = [_without(other, app.name) for other in changed]
         elif what == "add" and len(changed) < len(NAMES):
-            present = {other.name for other in changed}
+            present = {other.name.removesuffix(AGAIN) for other in changed}
             name = next(name for name in NAMES if name not in present)
             changed.append(_app(name, random))
         elif what == "count" and app.schedule is None:
             changed[index] = app.but(instances=random.choice((1, 2, 3)))
+        elif what == "rename":
+            changed = _renamed(changed, app.name)
         elif what == "order":
             changed = _connected(changed, random)
         elif what == "keys":
             changed[index] = app.but(**_features(random)) if app.autorestart else app
     return changed
+
+
+def _renamed(apps: list[AppSpec], old: str) -> list[AppSpec]:
+    new = old.removesuffix(AGAIN) if old.endswith(AGAIN) else old + AGAIN
+    found = []
+    for app in apps:
+        needs = tuple(each.but(app=new) if each.app == old else each for each in app.depends_on)
+        found.append(app.but(name=new if app.name == old else app.name, depends_on=needs))
+    return found
 
 
 def _without(app: AppSpec, gone: str) -> AppSpec:

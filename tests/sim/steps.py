@@ -4,7 +4,7 @@ import signal
 from random import Random
 from typing import Final
 
-from sim.setups import NAMES, Setup
+from sim.setups import AGAIN, NAMES, Setup
 
 from pidone.record import Record
 
@@ -84,5 +84,5 @@ def _target(random: Random) -> str:
     kind = random.random()
     if kind < 0.05:
         return "all"
-    name = random.choice(NAMES)
+    name = random.choice(NAMES) + AGAIN * (random.random() < 0.05)
     return name if kind < 0.65 else f"{name}:{random.randrange(3)}"

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 import pytest
-from stage import FakeProcess, Stage, spec
+from stage import FakeProcess, NoLifecycle, Stage, spec
 
 from pidone.ecosystem.spec import OnReadyTimeout, Readiness
 from pidone.supervise.instances.instance import TABLE, Instance
-from pidone.supervise.instances.lifecycle import NoLifecycle
 from pidone.supervise.instances.states import Event, State
 
 Key: TypeAlias = tuple[object, ...]

@@ -12,7 +12,7 @@ from typing import Any, Final
 from sim.kernel import Kernel, Proc, Witness
 from sim.loop import SimLoop
 from sim.programs import MIB, Behaviour, Program, good, some
-from sim.setups import BROKEN, FAT, JOB, SLOW, SLOW_READY, Setup
+from sim.setups import AGAIN, BROKEN, FAT, JOB, SLOW, SLOW_READY, Setup
 
 from pidone.contracts import InstanceId, LogSource, NoHandover, Report
 from pidone.ecosystem.spec import AppSpec, Ecosystem, ExecMode
@@ -104,8 +104,8 @@ class World:
         """A file of an app changes."""
         for groups, pipe in list(self.helpers.values()):
             for number, group in enumerate(groups):
-                if group["base"] == f"/{app}":
-                    line = json.dumps({"group": number, "path": f"/{app}/main.py"})
+                if group["base"] == f"/{app.removesuffix(AGAIN)}":
+                    line = json.dumps({"group": number, "path": f"{group['base']}/main.py"})
                     self.kernel.write(pipe, line.encode() + b"\n")
 
 

@@ -6,13 +6,12 @@ import signal
 from typing import Any
 
 import pytest
-from stage import FakeProcess, Stage, spec
+from stage import FakeProcess, NoLifecycle, Stage, spec
 
 from pidone.demand import Demand
 from pidone.ecosystem.spec import OnReadyTimeout, Readiness
 from pidone.init.reaper import ExitStatus
 from pidone.supervise.instances.instance import TABLE, Instance
-from pidone.supervise.instances.lifecycle import NoLifecycle
 from pidone.supervise.instances.states import Event, State
 
 

@@ -6,11 +6,11 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from stage import FakeProcess, Stage, spec
+from stage import FakeProcess, NoLifecycle, Stage, spec
 
 from pidone.ecosystem.spec import OnReadyTimeout, Readiness
 from pidone.supervise.instances.instance import Instance
-from pidone.supervise.instances.lifecycle import NoLifecycle, Pending
+from pidone.supervise.instances.lifecycle import Pending
 from pidone.supervise.instances.states import Event, State
 
 

@@ -88,14 +88,7 @@ class Applying:
         self._does.check_running()
         supervisor = self._parts.supervisor
         names = ", ".join(spec.name for spec in specs) or None
-        self._parts.ledger.event(
-            "info",
-            "control.request",
-            f"apply {verb} asked for by {request.peer}",
-            action=f"apply {verb}",
-            app=names,
-            peer=request.peer,
-        )
+        self._parts.ledger.asked(f"apply {verb}", request.peer, app=names)
         present = [spec.key() for spec in specs if spec.key() in supervisor.apps]
         if verb in _LAYS:
             try:

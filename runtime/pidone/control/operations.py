@@ -33,7 +33,6 @@ class Operations:
     def __init__(self, parts: Parts) -> None:
         """Act on the supervisor of `parts`."""
         self._supervisor = parts.supervisor
-        self._relay = parts.relay
         self._ledger = parts.ledger
         self._launcher = parts.launcher
         self._loop = parts.loop
@@ -77,10 +76,12 @@ class Operations:
             indexes = {target.index for target in chosen if target.app is app}
             if None not in indexes and indexes != set(app.instances):
                 raise Refusal(409, f"only the whole of {app.name} can be deleted; scale makes it smaller")
-            if needed := [other.name for other in self._supervisor.dependents(app) if other not in apps]:
+            if needed := [
+                other.name for other in self._supervisor.fleet.dependents(app) if other not in apps
+            ]:
                 raise Refusal(409, f"{', '.join(needed)} depends on {app.name}")
         for app in apps:
-            self._supervisor.remove(app)
+            self._supervisor.fleet.remove(app)
 
     def scale(self, targets: Iterable[Target], wish: object) -> None:
         """Have that many instances: `4`, `"+1"`, `"-1"` or `"max"` for the CPUs of the container."""
@@ -183,15 +184,6 @@ class Operations:
         finally:
             self._questions = [question for question in self._questions if question not in asked]
         return [question.reply() for question in asked]
-
-    def drain(self) -> None:
-        """Be ready no more; a stop will follow. Doing it twice changes nothing."""
-        self._supervisor.begin_drain()
-
-    def undrain(self) -> None:
-        """Be ready again, where nobody has asked for a stop yet."""
-        self.check_running()
-        self._supervisor.end_drain()
 
     # -- helpers ---------------------------------------------------------------------------------------
 

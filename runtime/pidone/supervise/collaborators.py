@@ -10,7 +10,7 @@ from pidone.contracts import Clock, InstanceId, LogSink, Report, SocketBroker
 from pidone.ecosystem.spec import AppSpec
 from pidone.init.reaper import ExitStatus
 from pidone.record import Record
-from pidone.supervise.instances.lifecycle import Lifecycle, NoLifecycle
+from pidone.supervise.instances.lifecycle import Lifecycle
 
 if TYPE_CHECKING:
     from pidone.demand import Demand
@@ -92,4 +92,4 @@ class World(Record):
     random: Callable[[], float]
     deadlines: Clock
     """For what is held against somebody: it calls after whatever has happened by then."""
-    lifecycle: Lifecycle[Any, Any] = NoLifecycle()
+    lifecycle: Lifecycle[Any, Any]

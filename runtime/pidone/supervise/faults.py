@@ -48,14 +48,14 @@ class Faults:
 
     def caught(self, error: Exception) -> None:
         """Something raised."""
-        self._tell(error, self._recover(_what(error)))
+        self._tell(error, self._recover(what_of(error)))
 
     def overheard(self, error: Exception) -> None:
         """Nothing was broken off by it: it is told, and no more."""
         self._tell(error, "")
 
     def _tell(self, error: Exception, facts: str) -> None:
-        is_refused, what = isinstance(error, SYSTEM_ERRORS), _what(error)
+        is_refused, what = isinstance(error, SYSTEM_ERRORS), what_of(error)
         now = self._clock.time()
         if now - self._told.get(what, -QUIET) < QUIET:
             self._untold[what] = self._untold.get(what, 0) + 1
@@ -69,7 +69,7 @@ class Faults:
             self._log.event("error", "runtime.error", message, exc_info=_trace(error), state=facts or None)
 
 
-def _what(error: Exception) -> str:
+def what_of(error: Exception) -> str:
     return f"the system refuses: {error}" if isinstance(error, SYSTEM_ERRORS) else describe_bug(error)
 
 

@@ -114,6 +114,11 @@ class Ledger:
         for listener in tuple(self.listeners):
             listener(happening)
 
+    def asked(self, action: str, peer: str, *, app: str | None = None, by: str = "") -> None:
+        """Somebody wants a change; `by` is who he is in words, if `peer` does not say it all."""
+        text = f"{action} asked for by {by or peer}"
+        self.event("info", "control.request", text, action=action, app=app, peer=peer)
+
     def forget(self, app: AppKey) -> None:
         """As the sink's. What was counted stays: counters that vanish look like a restart of ours."""
         self._sink.forget(app)

@@ -148,21 +148,7 @@ class Finish(Record):
 
 Order: TypeAlias = Start | Restart | Stop | GiveUp
 """Steps that an instance is told, which has changed then."""
-Step: TypeAlias = (
-    Add
-    | Dismiss
-    | Start
-    | Restart
-    | Stop
-    | GiveUp
-    | Begin
-    | Prepare
-    | Promote
-    | Discard
-    | Renew
-    | Returned
-    | Finish
-)
+Step: TypeAlias = Order | Add | Dismiss | Begin | Prepare | Promote | Discard | Renew | Returned | Finish
 
 
 class Plan(Record):

@@ -71,13 +71,15 @@ class Supervisor:
         on_done: Callable[[Ending], None],
     ) -> None:
         """`count` resolves `instances`; `on_done` is called once, when nothing is left."""
-        self._fleet = Fleet(ecosystem, world, broker, self, count=count)
-        self.apps = self._fleet.apps
+        self.fleet = Fleet(ecosystem, world, broker, self, count=count)
+        """Who there is."""
+        self.apps = self.fleet.apps
         self.phase = Phase.NEW
         self._world = world
+        self._log = world.log.event
         self._broker = broker
         self._on_done = on_done
-        self._order = StartOrder(self.apps, world, self._fleet.succession.waits_for)
+        self._order = StartOrder(self.apps, world, self.fleet.succession.waits_for)
         self._changed: dict[AppKey, None] = {}
         """Apps to be looked at, in the order in which they changed."""
         self._look_again: Timer | None = None
@@ -104,7 +106,7 @@ class Supervisor:
     @property
     def ecosystem(self) -> Ecosystem:
         """What the file says, as far as it is applied."""
-        return self._fleet.ecosystem
+        return self.fleet.ecosystem
 
     @property
     def runtime(self) -> RuntimeSpec:
@@ -134,14 +136,14 @@ class Supervisor:
 
     def open(self) -> None:
         """Bind every listening socket, before anything is started. Raises ListenError."""
-        self._fleet.open()
+        self.fleet.open()
 
     def start(self) -> None:
         """Start every app, in the order their dependencies allow."""
         if self.phase is not Phase.NEW:
             return
         self.phase = Phase.RUNNING
-        self._fleet.begin()
+        self.fleet.begin()
         self.reconcile()
 
     def shutdown(self, ending: Ending, *, at_once: bool = False) -> None:
@@ -156,7 +158,7 @@ class Supervisor:
             app.forget_kills()
         delay = 0.0 if at_once or not self.apps else self._delay_left()
         self._log("info", "runtime.stop", ending.message, reason=ending.reason, delay_s=delay or None)
-        limit = self.time_to_stop = stop_time(self.runtime, self._fleet.ordered(), delay)
+        limit = self.time_to_stop = stop_time(self.runtime, self.fleet.ordered(), delay)
         self._deadline = self._world.deadlines.call_later(limit, self._out_of_time)
         if delay > 0:
             self.phase = Phase.LINGERING
@@ -206,26 +208,18 @@ class Supervisor:
     def apply(self, ecosystem: Ecosystem) -> None:
         """Want what a re-read file says. Raises ListenError; nothing has changed then."""
         if self.phase is Phase.RUNNING:
-            self._fleet.apply(ecosystem)
+            self.fleet.apply(ecosystem)
             self._look()
 
     def lay_over(self, specs: Sequence[AppSpec], *, at_once: bool) -> tuple[list[AppKey], list[AppKey]]:
         """Want these apps beside those of other names: see `Fleet`. Raises ListenError."""
-        outcome = self._fleet.lay_over(specs, at_once=at_once)
+        outcome = self.fleet.lay_over(specs, at_once=at_once)
         self._look()
         return outcome
 
-    def remove(self, app: App) -> None:
-        """Stop an app and forget it, as if the file had never named it. Nothing may depend on it."""
-        self._fleet.remove(app)
-
-    def dependents(self, app: App) -> list[App]:
-        """Who waits for this app when everything starts."""
-        return self._fleet.dependents(app)
-
     def resize(self, cpus: int) -> None:
         """The container may use so many CPUs from now on."""
-        self._fleet.resize(cpus, follow=self.phase is Phase.RUNNING)
+        self.fleet.resize(cpus, follow=self.phase is Phase.RUNNING)
 
     # -- called by apps --------------------------------------------------------------------------------
 
@@ -248,7 +242,7 @@ class Supervisor:
         if self._makes_last_stand:
             return
         if self.phase is Phase.RUNNING:
-            self._fleet.exchange(self._changed)
+            self.fleet.exchange(self._changed)
             self._end_by_essential()
         if self.phase is Phase.RUNNING:
             self._order.begin()
@@ -349,7 +343,7 @@ class Supervisor:
 
     def _stop_next(self) -> None:
         """Stop every app that nothing running depends on any more."""
-        graph = dependencies(self._fleet.ordered())
+        graph = dependencies(self.fleet.ordered())
         up = [key for key, app in self.apps.items() if not app.is_down]
         needed = {other for key in up for other in graph[key]}
         for key, app in self.apps.items():
@@ -484,10 +478,6 @@ class Supervisor:
             ending = Ending(ExitCode.DEADLINE, "deadline", message, next(iter(killed), None))
         self._log("info", "runtime.exit", ending.message, code=ending.code, reason=ending.reason)
         self._on_done(ending)
-
-    def _log(self, level: str, event: str, message: str = "", **fields: object) -> None:
-        known = {key: value for key, value in fields.items() if value is not None}
-        self._world.log.event(level, event, message, **known)
 
 
 def _becomes(app: App) -> bool:

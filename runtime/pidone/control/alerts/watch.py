@@ -6,7 +6,7 @@ from typing import Final
 from pidone.ecosystem.spec import Alert, Bytes, MemoryLimit, Seconds
 from pidone.record import Record
 from pidone.supervise.ledger import AppKey
-from pidone.supervise.memory.limits import resolve
+from pidone.supervise.memory.limits import mib, resolve
 
 HOUR: Final[Seconds] = 3600.0
 ERROR_WINDOW: Final[Seconds] = 60.0
@@ -148,7 +148,7 @@ class _InstanceMemory:
         self._before = None
         if instance.memory < before * FALLEN:
             return ""
-        return f"uses {_mib(instance.memory)} after a restart, {_mib(before)} before"
+        return f"uses {mib(instance.memory)} after a restart, {mib(before)} before"
 
 
 def _reasons(
@@ -181,8 +181,4 @@ def _reasons(
 def _memory(limit: MemoryLimit, reading: AppReading, ceiling: Bytes | None) -> str | None:
     least = resolve(limit, ceiling=ceiling, instances=len(reading.instances))
     most = max((each.memory or 0 for each in reading.instances), default=0)
-    return f"{_mib(most)} of memory" if least is not None and most > least else None
-
-
-def _mib(size: Bytes) -> str:
-    return f"{size / 1048576:.0f} MiB"
+    return f"{mib(most)} of memory" if least is not None and most > least else None

@@ -15,7 +15,7 @@ from pidone.control.answers.views import WAITING, shown
 from pidone.ecosystem.spec import Bytes, Probe, Seconds
 from pidone.host.usage import Usage
 from pidone.logs.relay import Relay
-from pidone.record import Record
+from pidone.record import EMPTY, Record
 from pidone.signames import signal_name
 from pidone.supervise.app import App
 from pidone.supervise.instances.instance import Instance
@@ -77,17 +77,23 @@ class Diagnoser:
         self._relay = relay
         self._words: WeakKeyDictionary[Instance, tuple[int, str]] = WeakKeyDictionary()
 
-    def of_app(self, app: App, findings: Mapping[int, Diagnosis], waits_for: str) -> Diagnosis:
-        """What is to be said of the whole; `findings` are those of its instances, by their number."""
+    def of(
+        self, app: App, waits_for: str, usage: Mapping[int, Usage] = EMPTY, limit: Bytes | None = None
+    ) -> tuple[Diagnosis, Mapping[int, Diagnosis]]:
+        """What is to be said of the whole, and of each instance by its number."""
+        findings = {
+            index: self._of_instance(app, each, usage, limit, waits_for)
+            for index, each in app.instances.items()
+        }
         parts = [self._reload(app, waits_for), self._change(app), *together(findings)]
         whys = [part.why for part in parts if part.why]
         if not whys and waits_for and app.wanted.is_on and not app.is_ready:
             whys = [f"waits for {waits_for}"]
         more = f" (and {len(whys) - _MOST_REASONS} more)" if len(whys) > _MOST_REASONS else ""
         advice = next((part.advice for part in parts if part.advice), "")
-        return Diagnosis("; ".join(whys[:_MOST_REASONS]) + more, advice)
+        return Diagnosis("; ".join(whys[:_MOST_REASONS]) + more, advice), findings
 
-    def of_instance(
+    def _of_instance(
         self, app: App, instance: Instance, usage: Mapping[int, Usage], limit: Bytes | None, waits_for: str
     ) -> Diagnosis:
         """What is to be said of one."""

@@ -273,12 +273,13 @@ class Handlers:
         """Be ready no more."""
         if not self._parts.supervisor.is_draining:
             self._note(request, "drain", [])
-        self._operations.drain()
+        self._parts.supervisor.begin_drain()
         return self.overview(request)
 
     def undrain(self, request: Request) -> Answer:
         """Be ready again; refused once a stop is under way."""
-        self._operations.undrain()
+        self._operations.check_running()
+        self._parts.supervisor.end_drain()
         self._note(request, "undrain", [])
         return self.overview(request)
 
@@ -313,14 +314,7 @@ class Handlers:
 
     def _note(self, request: Request, action: str, targets: list[Target]) -> None:
         names = ", ".join(app.name for app in _apps(targets)) or None
-        self._parts.ledger.event(
-            "info",
-            "control.request",
-            f"{action} asked for by {request.peer}",
-            action=action,
-            app=names,
-            peer=request.peer,
-        )
+        self._parts.ledger.asked(action, request.peer, app=names)
 
     def _show(self, targets: list[Target], **extra: object) -> Response:
         self._parts.supervisor.reconcile()  # what this request wished for begins before it is answered
@@ -331,11 +325,8 @@ class Handlers:
             waits_for = self._parts.supervisor.waits_for(app)
             view = app_view(app, self._parts.launcher.pm_id, usage, waits_for)
             limit = self._parts.features.limits(app).hard if app.spec.max_memory_restart else None
-            findings = {
-                index: self._diagnosis.of_instance(app, each, usage, limit, waits_for)
-                for index, each in app.instances.items()
-            }
-            view |= self._diagnosis.of_app(app, findings, waits_for).view
+            whole, findings = self._diagnosis.of(app, waits_for, usage, limit)
+            view |= whole.view
             view["instances"] = [
                 each | findings[each["index"]].view for each in view["instances"] if each["index"] in indexes
             ]

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from pidone.control.answers.views import app_state, why_so
+from pidone.control.answers.diagnosis import Diagnoser
+from pidone.control.answers.views import app_state
 from pidone.control.http.messages import TEXT, Answer, Request, Response
 from pidone.control.http.router import Access, Handler, Route
 from pidone.supervise.app import App
@@ -21,6 +22,7 @@ class Probes:
         """Looks once whenever an instance comes online, so that a short readiness counts for /startupz."""
         self._supervisor: Supervisor = parts.supervisor
         self._loop = parts.loop
+        self._diagnosis = Diagnoser(parts.relay)
         self._was_ready = False
         parts.ledger.listeners.append(self._heard)
         self._look()
@@ -58,7 +60,7 @@ class Probes:
         return _YES if self._was_ready else _NO
 
     def _line(self, app: App) -> str:
-        why = why_so(app, self._supervisor.waits_for(app))
+        why = self._diagnosis.of(app, self._supervisor.waits_for(app))[0].why
         return f"[{'+' if app.is_ready else '-'}] {app.name} {app_state(app)}" + (f": {why}" if why else "")
 
     def _needed(self) -> list[App]:

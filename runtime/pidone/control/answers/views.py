@@ -147,20 +147,6 @@ def app_state(app: App) -> str:
     return next((word for word in WORDS if word in states), str(State.STOPPED))
 
 
-def why_so(app: App, waits_for: str) -> str:
-    """Why an app is not as it should be, in a few words; empty if there is nothing to say."""
-    instances = app.instances.values()
-    flapping = next((each.policy.flapping for each in instances if each.policy.flapping), "")
-    if flapping:
-        return flapping
-    failed = next((each for each in instances if each.state in (State.ERRORED, State.BACKOFF)), None)
-    if failed is None:
-        return f"waits for {waits_for}" if waits_for and not app.is_ready else ""
-    last = failed.last_exit
-    ended = "" if last is None else f"last exit: {last}"
-    return ", ".join(filter(None, (failed.reason or waits_for, ended)))
-
-
 def shown(app: App, instance: Instance) -> str:
     """The documented word for a state, or for what it is a part of."""
     if instance.state is State.STOPPED and _waits(app, instance.index):

@@ -90,8 +90,7 @@ class Service:
 
     def _note(self, action: str, peer: peers.Peer) -> None:
         who = f"uid {peer.uid}, pid {peer.pid}"
-        message = f"{action} asked for by PM2's client ({who})"
-        self._parts.ledger.event("info", "control.request", message, action=action, peer=who)
+        self._parts.ledger.asked(action, who, by=f"PM2's client ({who})")
 
     # -- shown -----------------------------------------------------------------------------------------
 
@@ -120,7 +119,12 @@ class Service:
     async def _stop(self, pm_id: object) -> object:
         app, index = self._slot(pm_id)
         self._does.stop([Target(app, index)])
-        return await self._until(app, index, lambda state: state.is_final)
+
+        def is_down() -> bool:
+            return index not in app.instances or app.instances[index].state.is_final
+
+        await self._waited(is_down, app.name)
+        return self._shown(app, index)
 
     async def _restart(self, options: object) -> object:
         app, index = self._slot(options)
@@ -238,14 +242,6 @@ class Service:
         instance = app.instances.get(index)
         if instance is not None and instance.state is State.ERRORED:
             raise Refusal(409, f"{app.name}: {instance.why_down}")
-        return self._shown(app, index)
-
-    async def _until(self, app: App, index: int, wanted: Callable[[State], bool]) -> object:
-        def reached() -> bool:
-            instance = app.instances.get(index)
-            return instance is None or wanted(instance.state)
-
-        await self._waited(reached, app.name)
         return self._shown(app, index)
 
     async def _waited(self, reached: Callable[[], bool], what: str) -> None:

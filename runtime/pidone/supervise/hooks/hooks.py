@@ -140,12 +140,11 @@ class Hooks:
         fields: dict[str, object] = {"app": event.app, "instance": event.instance, "hook": event.point.value}
         if event.namespace not in (None, AppSpec.namespace):
             fields["namespace"] = event.namespace
-        known = {name: value for name, value in fields.items() if value is not None}
         if result.message:
             level = "error" if event.point.is_required else "warning"
-            self._log.event(level, "hook.failed", result.message, outcome=result.outcome.value, **known)
+            self._log.event(level, "hook.failed", result.message, outcome=result.outcome.value, **fields)
         else:
-            self._log.event("debug", "hook.done", "", outcome=result.outcome.value, **known)
+            self._log.event("debug", "hook.done", "", outcome=result.outcome.value, **fields)
 
     def _look_whether_idle(self) -> None:
         if not self._runs and self._when_idle is not None:

@@ -441,8 +441,7 @@ class Instance:
             self._pending = None
 
     def log(self, level: str, event: str, message: str = "", **fields: object) -> None:
-        known = {key: value for key, value in fields.items() if value is not None}
-        self._world.log.event(level, event, message, **self.app.labels(), instance=self.index, **known)
+        self._world.log.event(level, event, message, **self.app.labels(), instance=self.index, **fields)
 
 
 Action: TypeAlias = Callable[[Instance], None]

@@ -5,7 +5,7 @@ none of them.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+from typing import Literal, Protocol, TypeAlias, TypeVar
 
 from pidone.ecosystem.spec import Seconds
 from pidone.init.reaper import ExitStatus
@@ -78,37 +78,3 @@ class Lifecycle(Protocol[AppT_contra, InstanceT_contra]):
 
     def hurry(self) -> None:
         """No time is left: end what still goes on."""
-
-
-class NoLifecycle:
-    """Nothing to be done beside starting and stopping."""
-
-    def outside(self, app: Any) -> Outside | None:  # noqa: ARG002 (as in the protocol)
-        return None
-
-    def waits_for(self, app: Any) -> str:  # noqa: ARG002 (as in the protocol)
-        return ""
-
-    def before_start(self, instance: Any, then: Callable[[str], None]) -> Pending | None:  # noqa: ARG002 (as in the protocol)
-        return None
-
-    def before_stop(self, instance: Any, then: Callable[[], None]) -> Pending | None:  # noqa: ARG002 (as in the protocol)
-        return None
-
-    def happened(self, instance: Any, moment: Moment) -> None: ...
-
-    def explain(self, instance: Any, status: ExitStatus) -> str:  # noqa: ARG002 (as in the protocol)
-        return ""
-
-    def changed(self, app: Any) -> None: ...
-
-    def whole_stops(self, reason: str, then: Callable[[], None]) -> bool:  # noqa: ARG002 (as in the protocol)
-        return False
-
-    def whole_rests(self, code: int, reason: str, then: Callable[[], None]) -> bool:  # noqa: ARG002 (as in the protocol)
-        return False
-
-    def busy_for(self) -> Seconds:
-        return 0.0
-
-    def hurry(self) -> None: ...

@@ -150,9 +150,7 @@ class MemoryDriver:
         """The container has another limit: shares of it follow by themselves, what makes no sense is told."""
         sizes = ["nothing that is known" if size is None else mib(size) for size in (now, before)]
         message = f"the container has {sizes[0]} of memory instead of {sizes[1]}"
-        fields = {"previous": before, "now": now}
-        known = {name: size for name, size in fields.items() if size is not None}
-        self._log.event("info", "host.resize", message, resource="memory", **known)
+        self._log.event("info", "host.resize", message, resource="memory", previous=before, now=now)
         for spec, instances in self._policy.adopted():
             self._check_limits(spec, instances)
         self._check_guard()

@@ -157,13 +157,10 @@ class Services:
 
     def _time_is_up(self, wait: _Wait, due: Seconds) -> None:
         wait.judged = due
-        self._notify(wait)
+        wait.app.look_again()
 
     def _is_late(self, wait: _Wait, owner: "AppSpec | RuntimeSpec") -> bool:
         return owner.wait_for_timeout > 0 and wait.since + owner.wait_for_timeout <= wait.judged
-
-    def _notify(self, wait: _Wait) -> None:
-        wait.app.look_again()
 
     def _problem(self, service: str) -> str:
         return self._looks[service].problem if service in self._looks else _NOT_YET
@@ -256,12 +253,12 @@ class Services:
                     service=name,
                     after_s=after,
                 )
-                self._notify(wait)
+                wait.app.look_again()
 
     def _changed(self, service: str) -> None:
         for wait in self._waits.values():
             if any(service == other for other, _ in self._missing(wait)):
-                self._notify(wait)
+                wait.app.look_again()
 
     def _end(self, look: _Look) -> None:
         if look.again is not None:

@@ -22,7 +22,7 @@ from pidone.signames import parse_signal, signal_name
 from pidone.supervise.collaborators import World
 from pidone.supervise.deadline import DeadlineClock
 from pidone.supervise.ending import Ending
-from pidone.supervise.faults import SYSTEM_ERRORS, end_processes
+from pidone.supervise.faults import SYSTEM_ERRORS, end_processes, what_of
 from pidone.supervise.features import Features
 from pidone.supervise.ledger import Ledger
 from pidone.supervise.process.launcher import ForkLauncher
@@ -184,7 +184,7 @@ class Session:
         """The loop has, or the start before it; whom that concerns is ended first, and then it is told."""
         self._launcher.close()
         is_refused, is_too_early = isinstance(error, SYSTEM_ERRORS), not self._reaper.watched
-        what = f"the system refuses: {error}" if is_refused else describe_bug(error)
+        what = what_of(error)
         code = ExitCode.NO_PROCESS if is_refused and is_too_early else ExitCode.INTERNAL
         self._ending = Ending(code, "bug", what)
         end_processes(self._reaper, LAST_STAND)
@@ -348,10 +348,7 @@ class Session:
         elif reaction.action is SignalAction.FORWARD:
             self._supervisor.forward(reaction.number)
         elif reaction.action is SignalAction.REOPEN:
-            name = signal_name(number)
-            self._ledger.event(
-                "info", "control.request", f"reopen asked for by {name}", action="reopen", peer=name
-            )
+            self._ledger.asked("reopen", signal_name(number))
             self._relay.reopen()
 
     def _stops_every_app(self, number: int, reaction: Reaction) -> bool:

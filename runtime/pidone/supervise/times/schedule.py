@@ -99,7 +99,3 @@ class Runs:
             return self.ended()
         self.running = not is_down
         return False
-
-    def cancel(self) -> None:
-        """Somebody stopped the job: what waits shall not start."""
-        self._waiting = False
