@@ -1,4 +1,4 @@
-"""Descriptors: giving one back, which cannot fail, and pipes that helpers write into."""
+"""Descriptors: giving one back, or all, which cannot fail, and pipes that helpers write into."""
 
 import os
 
@@ -6,6 +6,8 @@ TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
     from select import epoll
     from socket import socket
+
+_MOST = 1 << 20
 
 
 def close(held: "int | socket | epoll") -> None:
@@ -50,3 +52,15 @@ def pipe_to_us() -> tuple[int, int]:
         close(write)
         raise
     return read, write
+
+
+def close_all_but(*kept: int) -> None:
+    """In a child of ours, which must not hold a port, a lock or a log any longer than we do."""
+    try:
+        last = max(map(int, os.listdir("/proc/self/fd")))
+    except OSError:  # no /proc: the limit may be a thousand million, and no runtime opens so many
+        last = min(os.sysconf("SC_OPEN_MAX"), _MOST)
+    begin = 0
+    for number in (*sorted({*kept}), last + 1):
+        os.closerange(begin, number)
+        begin = number + 1

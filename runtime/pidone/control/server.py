@@ -9,7 +9,6 @@ import functools
 import os
 import socket
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pidone.control import socket_file
@@ -80,15 +79,10 @@ class ControlServer:
 
     def close(self) -> None:
         """Hang up and remove the socket, unless it is another runtime's by now."""
-        if self._alarm is not None:
-            self._alarm.close()
-        if self._pm2 is not None:
-            self._pm2.close()
-        if self._recorder is not None:
-            self._recorder.close()
-        if self._unavailable is not None:
-            self._unavailable.close()
-            self._unavailable = None
+        for room in (self._alarm, self._pm2, self._recorder, self._unavailable):
+            if room is not None:
+                room.close()
+        self._unavailable = None
         if self._next_step is not None:
             self._next_step.cancel()
         for door in self._doors:
@@ -96,11 +90,8 @@ class ControlServer:
             close(door.sock)
         for listener in self._listeners:
             listener.close()
-        if (bound := self._bound) is None or bound.inode is None:  # or gone with its descriptor
-            return
-        if socket_file.inode(bound.path) == bound.inode:
-            with suppress(OSError):  # read-only by now: the next runtime replaces what nobody listens at
-                os.unlink(bound.path)
+        if self._bound is not None:
+            self._bound.remove()
 
     def _open_local(self, environ: Mapping[str, str]) -> None:
         if not _is_wanted(self._parts, environ):
@@ -212,11 +203,8 @@ class ControlServer:
         if self._unavailable is not None:
             self._unavailable.close()
             self._unavailable = None
-            self._wait_for_knocks()
-
-    def _wait_for_knocks(self) -> None:
-        for door in self._doors:
-            self._parts.loop.add_reader(door.sock.fileno(), self._knocked)
+            for door in self._doors:
+                self._parts.loop.add_reader(door.sock.fileno(), self._knocked)
 
     def _complain(self, address: str, error: Exception | str) -> None:
         """Tell of a fault, of each address's once a minute with how often it came."""

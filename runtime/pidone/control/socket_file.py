@@ -8,6 +8,7 @@ import socket
 import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from pidone import procfs
@@ -45,6 +46,12 @@ class Bound(NamedTuple):
     """Tells it from a later one of the same name."""
     taken_from: int | None = None
     """Who held the name and had to give way."""
+
+    def remove(self) -> None:
+        """Give the name up, unless it is another runtime's by now."""
+        if self.inode is not None and inode(self.path) == self.inode:  # else it has no file
+            with suppress(OSError):  # read-only by now: the next runtime replaces what nobody listens at
+                os.unlink(self.path)
 
 
 def configured(setting: str | None, environ: Mapping[str, str]) -> str | None:

@@ -23,18 +23,19 @@ class Execution:
         self._world = world
 
     def perform(self, step: Step) -> None:
-        if isinstance(step, steps.Start | steps.Restart | steps.Stop | steps.GiveUp):
-            self._order(step)
-        elif isinstance(step, steps.Begin):
-            self._begin()
-        elif isinstance(step, steps.Add):
-            self._add(step.index)
-        elif isinstance(step, steps.Dismiss):
-            self._actual.remove(step.index)
-        elif isinstance(step, steps.Discard):
-            self._actual.discard(step.index)
-        else:
-            self._roll(step, self._under_way)
+        match step:
+            case steps.Start() | steps.Restart() | steps.Stop() | steps.GiveUp():
+                self._order(step)
+            case steps.Begin():
+                self._begin()
+            case steps.Add():
+                self._add(step.index)
+            case steps.Dismiss():
+                self._actual.remove(step.index)
+            case steps.Discard():
+                self._actual.discard(step.index)
+            case _ if self._wanted.rollout is not None:
+                self._roll(step, self._wanted.rollout)
 
     def _order(self, step: steps.Order) -> None:
         """What an instance is told to do."""
@@ -169,12 +170,6 @@ class Execution:
                 down_s=down,
                 cut=rollout.cut,
             )
-
-    @property
-    def _under_way(self) -> Rollout:
-        if self._wanted.rollout is None:
-            raise RuntimeError(f"{self._wanted.spec.name}: nothing is being replaced")
-        return self._wanted.rollout
 
     def _log(self, level: str, event: str, message: str = "", **fields: object) -> None:
         self._world.log.event(level, event, message, **self._wanted.spec.labels(), **fields)

@@ -53,7 +53,7 @@ class Fleet:
     def begin(self) -> None:
         """Every app of the file is there from now on, and waits for its turn to start."""
         for spec in self.ecosystem.apps:
-            self._add(Exchange(spec, self._count(spec), run_of(spec)))
+            self._bring(spec)
 
     def ordered(self) -> list[AppSpec]:
         """What runs, in the order of the file that is applied, whichever version of it an app has reached."""
@@ -111,10 +111,8 @@ class Fleet:
                 self.apps[key].remove()
         for key, spec in new.items():
             count = self._count(spec)
-            if key not in self.apps:
-                self._add(Exchange(spec, count, run_of(spec)))
-            elif key in added:  # it is on its way out, and shall come back
-                self.apps[key].become(Exchange(spec, count, run_of(spec)))
+            if key in added:
+                self._bring(spec)
             elif key in changed:
                 change(self.apps[key], spec, count)
             else:
@@ -155,21 +153,18 @@ class Fleet:
         for spec in specs:
             key = spec.key()
             self.succession.keep(key)
-            before, app = present.get(key), self.apps.get(key)
-            fresh = Exchange(spec, self._count(spec), run_of(spec))
-            if app is None:
+            before = present.get(key)
+            if before is None:
                 added.append(key)
-                self._add(fresh)
-            elif before is None:  # it is on its way out, and shall come back
-                added.append(key)
-                app.become(fresh)
+                self._bring(spec)
             elif not same_but_count(before, spec):
                 changed.append(key)
-                count = app.count if spec.instances == before.instances else fresh.count
-                self._exchange_on_request(app, fresh.but(count=count, run=Run.ON), at_once=at_once)
+                same_count = spec.instances == before.instances
+                count = self.apps[key].count if same_count else self._count(spec)
+                self._exchange_on_request(self.apps[key], Exchange(spec, count, Run.ON), at_once=at_once)
             elif spec.instances != before.instances:
                 scaled.append(key)
-                app.scale(fresh.count, spec)
+                self.apps[key].scale(self._count(spec), spec)
         left = len(specs) - len(added) - len(changed) - len(scaled)
         self._tell("a file was read on request", added, [], changed, scaled, left)
         return added, changed
@@ -213,6 +208,14 @@ class Fleet:
         told = {"added": added, "removed": removed, "changed": changed, "scaled": scaled}
         names = {kind: [name for _, name in keys] for kind, keys in told.items()}
         self._world.log.event("info", "config.reload", message, **names, unchanged=unchanged)
+
+    def _bring(self, spec: AppSpec) -> None:
+        """It is new, or on its way out and shall come back."""
+        fresh = Exchange(spec, self._count(spec), run_of(spec))
+        if spec.key() in self.apps:
+            self.apps[spec.key()].become(fresh)
+        else:
+            self._add(fresh)
 
     def _add(self, app: Exchange, before: App | None = None) -> None:
         key = app.spec.key()

@@ -17,6 +17,7 @@ _NULLABLE_STRING: Final = {"type": ["string", "null"]}
 _STRING: Final = {"type": "string"}
 _BOOL: Final = {"type": "boolean"}
 _INT: Final = {"type": "integer"}
+_NUMBER: Final[Mapping[str, Any]] = {"type": "number"}
 
 
 def _object(**properties: object) -> dict[str, Any]:
@@ -31,20 +32,23 @@ def _ref(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+def _or_null(description: str, schema: object) -> dict[str, Any]:
+    return {"description": description, "oneOf": [{"type": "null"}, schema]}
+
+
+def _optional(required: str, **properties: object) -> dict[str, Any]:
+    return {"type": "object", "required": [required], "properties": properties}
+
+
 _WHY: Final = {**_STRING, "description": "Why it is not as it is wanted, for people; empty if it is."}
 _ADVICE: Final = {**_STRING, "description": "What to do about that; empty if nothing has to be done."}
-_LOOK: Final = {
-    "description": "What the probe saw last; null: it has not looked.",
-    "oneOf": [{"type": "null"}, _object(problem=_NULLABLE_STRING, failures=_INT)],
-}
+_LOOK: Final = _or_null(
+    "What the probe saw last; null: it has not looked.", _object(problem=_NULLABLE_STRING, failures=_INT)
+)
 _LINES: Final = {"cpu_percent": _array(_NULLABLE_NUMBER), "memory_bytes": _array(_NULLABLE_NUMBER)}
 
 _SCHEMAS: Final[Mapping[str, Any]] = {
-    "Error": {
-        "type": "object",
-        "required": ["error"],
-        "properties": {"error": _STRING, "known": {"type": "array", "items": _STRING}},
-    },
+    "Error": _optional("error", error=_STRING, known=_array(_STRING)),
     "Instance": _object(
         index=_INT,
         id=_INT,
@@ -121,24 +125,21 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
         namespace=_STRING,
         probes=_object(ready=_NULLABLE_STRING, health=_NULLABLE_STRING),
         command={**_array(_STRING), "type": ["array", "null"], "description": "On the unix socket only."},
-        launch={
-            "description": "What PM2's list tells of the command line and the log files; likewise.",
-            "oneOf": [
-                {"type": "null"},
-                _object(
-                    args=_array(_STRING),
-                    interpreter_args=_array(_STRING),
-                    files=_array(_object(out=_NULLABLE_STRING, error=_NULLABLE_STRING, log=_NULLABLE_STRING)),
-                ),
-            ],
-        },
+        launch=_or_null(
+            "What PM2's list tells of the command line and the log files; likewise.",
+            _object(
+                args=_array(_STRING),
+                interpreter_args=_array(_STRING),
+                files=_array(_object(out=_NULLABLE_STRING, error=_NULLABLE_STRING, log=_NULLABLE_STRING)),
+            ),
+        ),
         rights={"type": "object", "description": "As configured; null is as the runtime has it."},
         memory=_object(
             limit_bytes=_NULLABLE_INT,
             soft_limit_bytes=_NULLABLE_INT,
             soft_action=_STRING,
             scope={"enum": ["tree", "process"]},
-            interval_s={"type": "number"},
+            interval_s=_NUMBER,
             samples=_INT,
         ),
         times=_object(
@@ -158,19 +159,16 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
                 pid=_NULLABLE_INT,
                 reason=_NULLABLE_STRING,
                 probes=_object(ready=_LOOK, health=_LOOK),
-                zygote={
-                    "description": "The process that it is forked from (`preload`).",
-                    "oneOf": [
-                        {"type": "null"},
-                        _object(
-                            pid=_NULLABLE_INT,
-                            state={"enum": ["importing", "ready", "refused", "gone"]},
-                            reason=_NULLABLE_STRING,
-                            import_s={"type": "number"},
-                            forks=_INT,
-                        ),
-                    ],
-                },
+                zygote=_or_null(
+                    "The process that it is forked from (`preload`).",
+                    _object(
+                        pid=_NULLABLE_INT,
+                        state={"enum": ["importing", "ready", "refused", "gone"]},
+                        reason=_NULLABLE_STRING,
+                        import_s=_NUMBER,
+                        forks=_INT,
+                    ),
+                ),
                 rights={"type": ["object", "null"], "description": "As the kernel has it."},
                 memory=_object(
                     main_rss_bytes=_NULLABLE_INT, tree_rss_bytes=_NULLABLE_INT, pss_bytes=_NULLABLE_INT
@@ -185,27 +183,26 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
     "Overview": _object(
         version=_STRING,
         pid=_INT,
-        uptime_s={"type": "number"},
+        uptime_s=_NUMBER,
         phase=_STRING,
         ready=_BOOL,
         draining=_BOOL,
-        source={"type": ["string", "null"]},
+        source=_NULLABLE_STRING,
         cpus=_INT,
         apps=_array(_STRING),
         warnings=_array(
             _object(timestamp=_STRING, event=_STRING, app=_NULLABLE_STRING, message=_STRING, advice=_STRING)
         ),
         orphans_reaped=_INT,
-        shutdown_delay_s={"type": "number"},
+        shutdown_delay_s=_NUMBER,
         may_act=_BOOL,
-        start={
-            "description": "How it was started; on the unix socket only.",
-            "oneOf": [{"type": "null"}, _object(name=_STRING, words=_INT, cwd=_STRING)],
-        },
+        start=_or_null(
+            "How it was started; on the unix socket only.", _object(name=_STRING, words=_INT, cwd=_STRING)
+        ),
     ),
     "History": _object(
-        step_s={"type": "number", "description": "What a point stands for: mean CPU, greatest memory."},
-        until={"type": "number", "description": "When the last point ended, in seconds since 1970."},
+        step_s={**_NUMBER, "description": "What a point stands for: mean CPU, greatest memory."},
+        until={**_NUMBER, "description": "When the last point ended, in seconds since 1970."},
         apps=_array(
             {
                 **_object(name=_STRING, namespace=_STRING, **_LINES),
@@ -221,7 +218,7 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
         ),
         marks=_array(
             _object(
-                at={"type": "number"},
+                at=_NUMBER,
                 kind={"enum": list(KINDS)},
                 app=_NULLABLE_STRING,
                 namespace=_NULLABLE_STRING,
@@ -245,31 +242,24 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
             ]
         }
     ),
-    "Apply": {
-        "type": "object",
-        "required": ["verb"],
-        "properties": {
-            "verb": {"enum": ["start", "restart", "reload", "stop", "delete"]},
-            "file": {**_STRING, "description": "As typed in `cwd`; the runtime reads it."},
-            "cwd": _STRING,
-            "target": {**_STRING, "description": "In place of the file: apps that get other variables."},
-            "env_name": {"type": ["string", "null"]},
-            "only": _array(_STRING),
-            "environ": {"type": "object", "additionalProperties": _STRING},
-            "update_env": _BOOL,
-        },
-    },
+    "Apply": _optional(
+        "verb",
+        verb={"enum": ["start", "restart", "reload", "stop", "delete"]},
+        file={**_STRING, "description": "As typed in `cwd`; the runtime reads it."},
+        cwd=_STRING,
+        target={**_STRING, "description": "In place of the file: apps that get other variables."},
+        env_name=_NULLABLE_STRING,
+        only=_array(_STRING),
+        environ={"type": "object", "additionalProperties": _STRING},
+        update_env=_BOOL,
+    ),
     "Applied": _object(
         apps=_array(_object(namespace=_STRING, name=_STRING, how={"enum": ["added", "changed", "same"]})),
         notes=_array(_STRING),
     ),
     "Signal": _object(signal={"type": ["string", "integer"]}),
     "Message": {"oneOf": [_object(line=_STRING), _object(message={})]},
-    "Action": {
-        "type": "object",
-        "required": ["action"],
-        "properties": {"action": {"type": "string", "minLength": 1, "maxLength": 200}, "parameter": {}},
-    },
+    "Action": _optional("action", action={**_STRING, "minLength": 1, "maxLength": 200}, parameter={}),
 }
 """What routes name as their `reply` and `body`."""
 

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pidone.control import socket_file
@@ -58,9 +57,7 @@ class Doors:
             if self._served is None:
                 self._parts.loop.remove_reader(bound.sock.fileno())
             close(bound.sock)
-            if socket_file.inode(bound.path) == bound.inode:
-                with suppress(OSError):
-                    os.unlink(bound.path)
+            bound.remove()
         self._bound = []
 
     def _wait_for_knocks(self) -> None:

@@ -26,8 +26,6 @@ class Outside(Record, kw_only=True):
     """Nothing is missing, or it starts without what is."""
     failure: str = ""
     """Why it is not to be waited for any longer, and the app cannot start."""
-    waits_for: str = ""
-    """What is missing and why, for people."""
 
 
 class Pending(Protocol):

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _CHUNK = 4096
 _NOT_YET = "no answer yet"
-_THERE = Outside(is_there=True)
 
 
 class _Look:
@@ -103,8 +102,7 @@ class Services:
                 self._too_late(wait, service, owner, "warning")
         if failures:
             return Outside(failure="; ".join(failures))
-        left = [service for service, owner in missing if service not in wait.there]
-        return Outside(waits_for=self._in_words(left)) if left else _THERE
+        return Outside(is_there=not self._missing(wait))
 
     def waits_for(self, app: App) -> str:
         """What an app waits for now, for people."""

@@ -19,7 +19,7 @@ from typing import Final, NoReturn
 
 from pidone.contracts import Clock, Timer
 from pidone.csignal import signal
-from pidone.descriptors import close
+from pidone.descriptors import close, close_all_but
 from pidone.ecosystem.spec import Seconds
 from pidone.init import proctree
 from pidone.init.reaper import ExitStatus, Reaper
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 _RETRY: Final[Seconds] = 5.0
 """Between two forks at least: one that cannot live must not be all that the runtime does."""
 _READ: Final = 65536
-_MOST_DESCRIPTORS: Final = 1 << 20
 
 
 class Guard:
@@ -138,7 +137,7 @@ def _stand_guard(pipe: int, guarded: "dict[int, Ward]") -> NoReturn:
     try:
         gc.disable()  # what is shared with the runtime stays so
         os.setsid()
-        _close_all_but(pipe)
+        close_all_but(pipe)  # log pipes, ports and the pipe's other end among them
         os.set_blocking(pipe, True)
         wards = {pid: ward.seen() for pid, ward in guarded.items()}
         rest = b""
@@ -153,13 +152,3 @@ def _stand_guard(pipe: int, guarded: "dict[int, Ward]") -> NoReturn:
         stop(wards.values())
     finally:
         os._exit(0)
-
-
-def _close_all_but(pipe: int) -> None:
-    """Log pipes, ports and the pipe's other end among them."""
-    try:
-        last = max(map(int, os.listdir("/proc/self/fd")))
-    except OSError:  # no /proc: the limit may be a thousand million, and no runtime opens so many
-        last = min(os.sysconf("SC_OPEN_MAX"), _MOST_DESCRIPTORS)
-    os.closerange(0, pipe)
-    os.closerange(pipe + 1, last + 1)

@@ -54,7 +54,7 @@ class ForkLauncher:
         self._environment = Environment(environ)
         self._looks = Looks(clock)
         self._guard = None if os.getpid() == 1 else self._make_guard()  # the end of process 1 is everybody's
-        self._refusals = Refusals(log)
+        self.refusals = Refusals(log)
         self._taken_back = TakenBack(clock, reaper)
         self._cleanups: set[Cleanup] = set()
         self._is_closed = False
@@ -206,10 +206,6 @@ class ForkLauncher:
         for cleanup in tuple(self._cleanups):
             cleanup.check()
 
-    def refused(self, app: AppSpec, pid: int, number: int) -> None:
-        """The kernel does not let us signal a process of this app."""
-        self._refusals.refused(app, pid, number)
-
     def clear(
         self,
         app: AppSpec,
@@ -225,7 +221,7 @@ class ForkLauncher:
             self._cleanups.discard(cleanup)
             on_gone()
 
-        refused = partial(self.refused, app)
+        refused = partial(self.refusals.refused, app)
         cleanup = Cleanup(tree.alive, self._clock, gone, refused, number=number, asked=asked)
         if not cleanup.begin():
             return None
@@ -286,7 +282,7 @@ class ForkedProcess:
         named = self._named
         outcome = proctree.deliver(self.pid, number) if named is None else named.deliver(number)
         if outcome == proctree.REFUSED:
-            self._launcher.refused(self._app, self.pid, number)
+            self._launcher.refusals.refused(self._app, self.pid, number)
         elif outcome == proctree.GONE and named is not None:
             self._return_to_started()
             self.signal(number)
@@ -311,7 +307,7 @@ class ForkedProcess:
             return False
         outcome = process.deliver(number)
         if outcome == proctree.REFUSED:
-            self._launcher.refused(self._app, process.pid, number)
+            self._launcher.refusals.refused(self._app, process.pid, number)
         elif process.state == "T":
             process.deliver(signal.SIGCONT)
         return outcome == proctree.SENT

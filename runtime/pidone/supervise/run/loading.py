@@ -10,7 +10,7 @@ import os
 
 from pidone import procfs
 from pidone.csignal import signal
-from pidone.descriptors import close, null, pipe_to_us
+from pidone.descriptors import close, close_all_but, null, pipe_to_us
 from pidone.init.signals import keep_out, let_in
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
@@ -246,20 +246,7 @@ def _leave_alone(write: int) -> None:
     nowhere = null(os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
-    _close_all_but(write)
-
-
-def _close_all_but(kept: int) -> None:
-    """A reading that takes long must not hold a port or a lock of ours."""
-    from contextlib import suppress  # noqa: PLC0415 (as above)
-
-    numbers: list[int] = []
-    with suppress(OSError):  # no /proc here
-        numbers = [int(name) for name in os.listdir("/proc/self/fd")]
-    for number in numbers:
-        if number > 2 and number != kept:
-            with suppress(OSError):  # the one that listed the folder
-                close(number)
+    close_all_but(0, 1, 2, write)  # a reading that takes long must not hold a port or a lock of ours
 
 
 def _limit(which: int, value: int) -> None:
