@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import pidone
-from pidone.descriptors import close, pipe_to_us
+from pidone.descriptors import close, close_all_but, pipe_to_us
 from pidone.ecosystem.files import read_file
 from pidone.init import proctree
 from pidone.regular import read_regular
@@ -105,3 +105,21 @@ def test_a_pipe_that_cannot_be_had_whole_leaves_nothing_open(monkeypatch: pytest
     assert (os.get_blocking(read), os.get_blocking(write)) == (False, True)
     close(read)
     close(write)
+
+
+def test_a_child_keeps_what_it_is_to_keep() -> None:
+    """And nothing else, whether the numbers follow each other or not; twice the same is once."""
+    spare = [os.open("/", os.O_RDONLY) for _ in range(5)]
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        close_all_but(0, 1, 2, spare[2], write, write)
+        left = sorted(int(name) for name in os.listdir("/proc/self/fd"))
+        os.write(write, repr(left).encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
+    os.close(write)
+    # The listing of the folder has a descriptor of its own, the lowest that is free.
+    assert {0, 1, 2, spare[2], write} == set(ast.literal_eval(os.read(read, 1000).decode())) - {3}
+    for number in (*spare, read):
+        os.close(number)

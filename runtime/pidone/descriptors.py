@@ -62,5 +62,6 @@ def close_all_but(*kept: int) -> None:
         last = min(os.sysconf("SC_OPEN_MAX"), _MOST)
     begin = 0
     for number in (*sorted({*kept}), last + 1):
-        os.closerange(begin, number)
+        if begin < number:  # to CPython an empty range is that of all numbers
+            os.closerange(begin, number)
         begin = number + 1
