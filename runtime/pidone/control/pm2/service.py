@@ -167,7 +167,12 @@ class Service:
 
     async def _signal(self, options: object) -> object:
         wanted = _mapping(options)
-        self._does.signal(self._aimed(wanted, "process_id", "process_name"), wanted.get("signal"))
+        targets = (
+            [Target(*self._slot(wanted["process_id"]))]
+            if "process_id" in wanted
+            else self._does.targets(str(wanted.get("process_name")))
+        )
+        self._does.signal(targets, wanted.get("signal"))
         return await self._list(None)
 
     async def _line(self, options: object) -> object:
@@ -220,12 +225,6 @@ class Service:
         return None
 
     # -- helpers ---------------------------------------------------------------------------------------
-
-    def _aimed(self, wanted: Mapping[str, Any], number: str, name: str) -> list[Target]:
-        """By a number, or by a name if there is none. Raises Refusal."""
-        if number in wanted:
-            return [Target(*self._slot(wanted[number]))]
-        return self._does.targets(str(wanted.get(name)))
 
     def _slot(self, wish: object) -> tuple[App, int]:
         """The app and the slot of one of PM2's numbers, alone or as `id`. Raises Refusal."""
