@@ -26,9 +26,9 @@ ACTIONS = (
 )
 
 
-def test_apps_are_shown_with_their_instances(sleeping: Operated) -> None:
+def test_apps_are_shown_with_their_instances(shared: Operated) -> None:
     """/api/apps names every app and tells pid, state, CPU and memory of each instance."""
-    [app] = sleeping.ask("/api/apps").json["apps"]
+    [app] = shared.ask("/api/apps").json["apps"]
     assert (app["name"], app["state"], app["ready"], app["scale"]) == ("api", "online", True, 2)
     for instance in app["instances"]:
         assert alive(instance["pid"])
@@ -37,16 +37,16 @@ def test_apps_are_shown_with_their_instances(sleeping: Operated) -> None:
 
 
 @pytest.mark.parametrize("target", ["api", "api:1", "1", "default", "all", "default/api"])
-def test_targets_are_names_indexes_ids_namespaces_or_all(sleeping: Operated, target: str) -> None:
+def test_targets_are_names_indexes_ids_namespaces_or_all(shared: Operated, target: str) -> None:
     """Each of PM2's ways to name something finds it, and an index only that instance."""
-    reply = sleeping.ask(f"/api/apps/{target.replace('/', '%2F')}")
+    reply = shared.ask(f"/api/apps/{target.replace('/', '%2F')}")
     [app] = reply.json["apps"]
     assert [each["index"] for each in app["instances"]] == ([1] if target in ("api:1", "1") else [0, 1])
 
 
-def test_an_unknown_target_is_404_and_tells_the_known_ones(sleeping: Operated) -> None:
+def test_an_unknown_target_is_404_and_tells_the_known_ones(shared: Operated) -> None:
     """What does not exist is refused, with everything that does."""
-    reply = sleeping.ask("/api/apps/apx/stop", "POST")
+    reply = shared.ask("/api/apps/apx/stop", "POST")
     assert reply.status == 404
     assert "api" in reply.json["known"]
 
@@ -192,15 +192,15 @@ for line in channel.makefile():
         assert '"did": "clean"' in it.command("trigger", "a", "clean").stdout
 
 
-def test_tcp_shows_but_does_not_act(sleeping: Operated) -> None:
+def test_tcp_shows_but_does_not_act(shared: Operated) -> None:
     """Every state-changing route is refused on TCP, and nothing has changed afterwards."""
-    before = sleeping.app("api")
+    before = shared.app("api")
     for action in ACTIONS:
-        assert sleeping.ask(f"/api/apps/api/{action}", "POST", {}, tcp=True).status == 403
-    assert sleeping.ask("/api/apps/api", "DELETE", tcp=True).status == 403
-    assert sleeping.ask("/api/drain", "POST", tcp=True).status == 403
-    assert sleeping.ask("/api/apps/api/env", tcp=True).status == 403
-    after = sleeping.ask("/api/apps/api", tcp=True)
+        assert shared.ask(f"/api/apps/api/{action}", "POST", {}, tcp=True).status == 403
+    assert shared.ask("/api/apps/api", "DELETE", tcp=True).status == 403
+    assert shared.ask("/api/drain", "POST", tcp=True).status == 403
+    assert shared.ask("/api/apps/api/env", tcp=True).status == 403
+    after = shared.ask("/api/apps/api", tcp=True)
     assert [i["pid"] for i in after.json["apps"][0]["instances"]] == [i["pid"] for i in before["instances"]]
 
 
@@ -231,22 +231,22 @@ def test_the_token_lets_tcp_act(tmp_path: Path) -> None:
     ids=str,
 )
 def test_pages_of_other_sites_are_refused_on_the_unix_side(
-    sleeping: Operated, headers: dict[str, str], status: int
+    shared: Operated, headers: dict[str, str], status: int
 ) -> None:
     """A forwarded socket trusts its user, but not every page in the user's browser."""
-    assert sleeping.ask("/api/apps/all/reset", "POST", None, tcp=False, **headers).status == status
-    assert sleeping.ask("/api/apps", "GET", None, tcp=False, **headers).status == status
+    assert shared.ask("/api/apps/all/reset", "POST", None, tcp=False, **headers).status == status
+    assert shared.ask("/api/apps", "GET", None, tcp=False, **headers).status == status
 
 
-def test_the_overview_tells_whether_a_client_may_act(sleeping: Operated) -> None:
+def test_the_overview_tells_whether_a_client_may_act(shared: Operated) -> None:
     """The dashboard shows its buttons by that."""
-    assert sleeping.ask("/api").json["may_act"] is True
-    assert sleeping.ask("/api", tcp=True).json["may_act"] is False
+    assert shared.ask("/api").json["may_act"] is True
+    assert shared.ask("/api", tcp=True).json["may_act"] is False
 
 
-def test_the_socket_is_for_its_owner_only(sleeping: Operated) -> None:
+def test_the_socket_is_for_its_owner_only(shared: Operated) -> None:
     """Mode 0600; test_peers.py tries it with other users."""
-    assert stat.S_IMODE(Path(sleeping.socket).stat().st_mode) == 0o600
+    assert stat.S_IMODE(Path(shared.socket).stat().st_mode) == 0o600
 
 
 def test_a_stale_socket_is_replaced_and_a_live_one_is_not(tmp_path: Path) -> None:
@@ -334,14 +334,14 @@ def test_a_dead_app_is_no_reason_to_restart_the_container(tmp_path: Path) -> Non
         assert b"[-] dead errored" in reply.body
 
 
-def test_methods_and_paths_that_do_not_exist(sleeping: Operated) -> None:
+def test_methods_and_paths_that_do_not_exist(shared: Operated) -> None:
     """404, 405 with Allow, and HEAD as GET without a body."""
-    assert sleeping.ask("/nowhere").status == 404
-    refused = sleeping.ask("/api/apps", "POST")
+    assert shared.ask("/nowhere").status == 404
+    refused = shared.ask("/api/apps", "POST")
     assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD")
-    head = sleeping.ask("/api/apps", "HEAD")
+    head = shared.ask("/api/apps", "HEAD")
     assert (head.status, head.body) == (200, b"")
-    assert sleeping.ask("/api/apps/api/scale", "POST", body=[1]).status == 400
+    assert shared.ask("/api/apps/api/scale", "POST", body=[1]).status == 400
 
 
 def test_events_are_streamed(sleeping: Operated) -> None:

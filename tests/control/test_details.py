@@ -104,9 +104,9 @@ def test_times_to_come(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("target", "indexes"), [("api", [0, 1]), ("api:1", [1])])
-def test_only_the_instances_that_are_meant(sleeping: Operated, target: str, indexes: list[int]) -> None:
+def test_only_the_instances_that_are_meant(shared: Operated, target: str, indexes: list[int]) -> None:
     """One instance of an app can be asked for."""
-    (details,) = sleeping.ask(f"/api/apps/{target}").json["details"]
+    (details,) = shared.ask(f"/api/apps/{target}").json["details"]
     assert [each["index"] for each in details["instances"]] == indexes
 
 

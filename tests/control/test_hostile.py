@@ -83,9 +83,9 @@ def test_a_client_that_never_finishes_is_hung_up_on(sleeping: Operated) -> None:
     ],
     ids=["1 MB header", "long path", "large body", "TLS", "smuggling"],
 )
-def test_too_much_or_nonsense_is_refused(sleeping: Operated, data: bytes, statuses: tuple[int, ...]) -> None:
+def test_too_much_or_nonsense_is_refused(shared: Operated, data: bytes, statuses: tuple[int, ...]) -> None:
     """It gets an error status or is hung up on; the runtime goes on."""
-    with socket.create_connection(("127.0.0.1", sleeping.port), DEADLINE_S) as client:
+    with socket.create_connection(("127.0.0.1", shared.port), DEADLINE_S) as client:
         answer = b""
         with contextlib.suppress(OSError):
             client.sendall(data)
@@ -93,7 +93,7 @@ def test_too_much_or_nonsense_is_refused(sleeping: Operated, data: bytes, status
             answer = client.recv(1000)
     if answer:
         assert int(answer.split(b" ")[1]) in statuses
-    assert sleeping.ask("/livez", tcp=True).status == 200
+    assert shared.ask("/livez", tcp=True).status == 200
 
 
 def test_followers_that_never_read_are_given_up(tmp_path: Path) -> None:
@@ -116,9 +116,9 @@ def test_followers_that_never_read_are_given_up(tmp_path: Path) -> None:
         eventually(lambda: it.ask("/livez").status == 200)
 
 
-def test_requests_follow_each_other_on_one_connection(sleeping: Operated) -> None:
+def test_requests_follow_each_other_on_one_connection(shared: Operated) -> None:
     """Pipelined requests are answered one after the other."""
-    with socket.create_connection(("127.0.0.1", sleeping.port), DEADLINE_S) as client:
+    with socket.create_connection(("127.0.0.1", shared.port), DEADLINE_S) as client:
         client.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n" * 50)
         client.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
         answers = b"".join(iter(lambda: client.recv(65536), b""))
