@@ -131,7 +131,8 @@ def images(repository: str) -> None:
     """Push them, with what they are made of and by whom (SBOM and provenance) attached."""
     for target in TARGETS:
         name = f"{repository}:{tags(target)[0]}-{architecture()}"
-        _run(*_buildx(target), "--push", "--sbom=true", "--provenance=mode=max", "--tag", name)
+        output = f"type=image,name={name},push=true,rewrite-timestamp=true"  # the same digests again
+        _run(*_buildx(target), "--sbom=true", "--provenance=mode=max", "--output", output)
 
 
 def manifests(repository: str) -> None:

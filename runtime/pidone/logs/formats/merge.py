@@ -8,7 +8,7 @@ python-json-logger has imported already; it is imported when the first such line
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import add, itemgetter
 from typing import Any, Final
 
@@ -68,9 +68,10 @@ class Merger:
         names = frozenset[str]().union(*owns)
         ours = self._ours & names
         level_key = self._keys.level
+        stated = _columns(owns, ours)
         if (
-            not all(all(key in own for own in owns) for key in ours)
-            or not self._agree(lines, owns)
+            stated is None
+            or not self._agree(lines, stated)
             or (_EVENT in names and not _are_all_messages(lines, owns))
         ):
             return None
@@ -78,20 +79,21 @@ class Merger:
             each = [line.replace(b'"event"', b'"message"') for line in each]
             ours |= self._ours & {_MESSAGE}
         self._at(timestamp)
-        stated = [own.get(level_key, "") for own in owns]
-        kinds = {*map(type, stated)}
+        levels = stated.get(level_key, [""])
+        kinds = {*map(type, levels)}
+        told: list[str] = []
         if kinds == {int}:
             ours -= {level_key}
-            numbers = {*stated}
-            starts = [*map({number: self._numbered(number) for number in numbers}.__getitem__, stated)]
-            told = [*map({number: of_number(number) for number in numbers}.__getitem__, stated)]
+            numbers = {*levels}
+            starts = [*map({number: self._numbered(number) for number in numbers}.__getitem__, levels)]
+            told = [*map({number: of_number(number) for number in numbers}.__getitem__, levels)]
             if not all(map(bytes.startswith, each, starts)):
                 return None
             rests = [line[len(start) :] for line, start in zip(each, starts, strict=True)]
         elif kinds == {str}:
             rests = [line[1:] for line in each]
-            foreign = level_key not in ours and not self._foreign.isdisjoint(names)
-            told = [of_fields(own) or level for own in owns] if foreign else []
+            if level_key not in ours and not self._foreign.isdisjoint(names):
+                told = [of_fields(own) or level for own in owns]
         else:
             return None
         if told:
@@ -126,7 +128,8 @@ class Merger:
             start = self._numbered(stated) if stated.__class__ is int else b""
         elif self._keys.level not in ours and not self._foreign.isdisjoint(own):
             level = of_fields(own) or level
-        if not start or not line.startswith(start) or not self._agree(line, (own,)):
+        told = {key: (own[key],) for key in self._keys.identity.keys() & own.keys()}
+        if not start or not line.startswith(start) or not self._agree(line, told):
             return self._rebuilt(line, level)
         return self._opening(ours, level) + line[len(start) :] + b"\n"
 
@@ -139,20 +142,17 @@ class Merger:
         """What a line begins with that has a numeric level as its first field, as pino writes it."""
         return b'{"%s":%d,' % (self._keys.level.encode(), level)
 
-    def _agree(self, text: bytes, owns: Sequence[Mapping[str, Any]]) -> bool:
-        """Whether objects, and their text, tell of our identity nothing or the same as we do.
+    def _agree(self, text: bytes, told: Mapping[str, Sequence[object]]) -> bool:
+        """Whether fields that are `told`, and the text, tell of our identity nothing or the same as we do.
 
         And once: parsers differ in which of two fields of the same name they take.
         """
-        for key, value in self._keys.identity.items():
-            told = [own[key] for own in owns if key in own]
-            if told and (
-                not all(_is_same(one, value) for one in told)
-                or text.count(b'"%s"' % key.encode()) != len(told)
-                or b"\\u00" in text  # may be a letter of a key
-            ):
-                return False
-        return True
+        return all(
+            all(_is_same(one, self._keys.identity[key]) for one in told[key])
+            and text.count(b'"%s"' % key.encode()) == len(told[key])
+            and b"\\u00" not in text  # may be a letter of a key
+            for key in self._keys.identity.keys() & told.keys()
+        )
 
     def _codec(self) -> tuple[Callable[[bytes], Any], Callable[[Any], bytes]]:
         """orjson's, imported once."""
@@ -193,6 +193,14 @@ class Merger:
             return dumps(record) + b"\n"
         except ValueError:
             return None
+
+
+def _columns(owns: Sequence[Mapping[str, Any]], keys: Iterable[str]) -> dict[str, list[Any]] | None:
+    """What all objects have as each of some fields; None if only some of them have one."""
+    try:
+        return {key: [*map(itemgetter(key), owns)] for key in keys}
+    except KeyError:
+        return None
 
 
 def _are_all_messages(text: bytes, owns: Sequence[Mapping[str, Any]]) -> bool:
