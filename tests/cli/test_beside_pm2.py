@@ -481,7 +481,7 @@ def test_treekill_false_spares_children(both: Any) -> None:
     assert not any(alive(int(pid)) for pid in both.runs[1].lines())
 
 
-@pytest.mark.parametrize("verb", ["restart", "reload", "startOrReload", "startOrRestart", "start"])
+@pytest.mark.parametrize("verb", ["restart", "startOrReload", "start"])
 def test_a_file_is_read_again_on_request(verb: str, both: Any) -> None:
     """Its new variables count, `--env` too, for new apps the caller's; what it does not name stays."""
     shown = {"SHOW": "A,B,C"}
