@@ -182,6 +182,9 @@ class Connection(asyncio.BufferedProtocol):
         self.deadline = self._now() + REQUEST_TIME
         if len(head.target) > _TARGET_BYTES:
             self._refuse(414, "the path is too long")
+        elif {b"content-length", b"transfer-encoding"} <= {name for name, _ in head.headers}:
+            # RFC 9112, 6.3: a proxy before us may go by the other one, and take what follows for a request.
+            self._refuse(400, "Content-Length and Transfer-Encoding contradict each other")
         elif self._wire.they_are_waiting_for_100_continue:
             self._write(h11.InformationalResponse(status_code=100, headers=[]))
 
