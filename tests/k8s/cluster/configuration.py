@@ -11,6 +11,8 @@ from k8s.cluster.certificates import Authority
 
 NAME = "node"
 NODE_IP = "10.94.0.1"
+DNS_IP = "169.254.20.10"
+"""Whom pods ask for names: the node itself, at the address of NodeLocal DNSCache, no pod of any namespace."""
 PODS = "10.95.0.0/16"
 SERVICES = "10.96.0.0/16"
 API_IP = "10.96.0.1"
@@ -106,7 +108,7 @@ def _kubelet(layout: Layout) -> dict[str, Any]:
         "failCgroupV1": False,
         "failSwapOn": False,
         "singleProcessOOMKill": True,  # so on cgroup v1, and on v2 only if asked for: tests then see the same
-        "clusterDNS": [NODE_IP],
+        "clusterDNS": [DNS_IP],
         "clusterDomain": "cluster.local",
         "resolvConf": f"{layout.root}/resolv.conf",
         "volumePluginDir": f"{layout.root}/plugins",
@@ -182,7 +184,7 @@ conf_dir = "{layout.root}/cni"
 def _corefile(layout: Layout) -> str:
     return f"""\
 cluster.local in-addr.arpa {{
-    bind {NODE_IP}
+    bind {NODE_IP} {DNS_IP}
     ready 127.0.0.1:8181
     errors
     cache 5
@@ -193,7 +195,7 @@ cluster.local in-addr.arpa {{
     }}
 }}
 . {{
-    bind {NODE_IP}
+    bind {NODE_IP} {DNS_IP}
     template ANY ANY {{
         rcode NXDOMAIN
     }}

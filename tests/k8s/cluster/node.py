@@ -18,7 +18,7 @@ from typing import Any
 
 from harness import PIDONE, children, eventually
 from k8s.cluster import configuration, programs
-from k8s.cluster.configuration import NAME, NODE_IP, SERVICES, Layout
+from k8s.cluster.configuration import DNS_IP, NAME, NODE_IP, SERVICES, Layout
 from k8s.cluster.programs import ClusterError
 
 START_S = 180.0
@@ -33,12 +33,12 @@ mount -t tmpfs run /run
 mkdir -p "$1/var/upper" "$1/var/work"
 mount -t overlay var /var -o "lowerdir=/var,upperdir=$1/var/upper,workdir=$1/var/work"
 ip link set lo up
-ip address add "$2/32" dev lo
+for each in $2; do ip address add "$each/32" dev lo; done
 echo 1 >/proc/sys/net/ipv4/ip_forward
 exec "$3" --no-auto-exit "$1/cluster.json"
 """
 """What is written to /run and /var (CNI, shims, logs of pods) is seen by nobody else, and goes with the
-mounts. The address is where the API listens, and whom pods ask for names."""
+mounts. The addresses are where the API listens, and whom pods ask for names."""
 
 
 class Node:
@@ -118,7 +118,7 @@ def _namespaces(layout: Layout) -> Iterator[Node]:
             [
                 *("setpriv", "--pdeathsig", "KILL"),  # whatever becomes of the tests
                 *("unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"),
-                *("sh", "-c", BOOT, "boot", str(layout.root), NODE_IP, PIDONE),
+                *("sh", "-c", BOOT, "boot", str(layout.root), f"{NODE_IP} {DNS_IP}", PIDONE),
             ],
             stdin=subprocess.DEVNULL,
             stdout=log,

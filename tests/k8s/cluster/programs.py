@@ -12,6 +12,8 @@ from docker.engine import CACHE, PACKAGES, install
 
 GO = Path(__file__).parent / "go"
 """Our own module, which names the release of everything that is built."""
+POLICIES = Path(__file__).parent / "policies"
+"""What enforces NetworkPolicies: a module of its own, for it needs other releases of the same libraries."""
 
 KUBERNETES = (
     "kube-apiserver",
@@ -47,7 +49,21 @@ def home() -> Path:
 def path() -> str:
     """A PATH on which all of them are found, before those of the machine."""
     debian = home() / "debian"
-    return ":".join([str(home() / "bin"), f"{debian}/usr/sbin", f"{debian}/usr/bin", os.environ["PATH"]])
+    return ":".join(
+        [
+            str(home() / "bin"),
+            str(_policies().parent),
+            f"{debian}/usr/sbin",
+            f"{debian}/usr/bin",
+            os.environ["PATH"],
+        ]
+    )
+
+
+def _policies() -> Path:
+    sources = sorted(file for file in POLICIES.iterdir() if file.is_file())
+    content = hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()
+    return home().parent / f"policies-{content[:8]}" / "policies"
 
 
 def plugins() -> Path:
@@ -69,6 +85,8 @@ def build() -> None:
     """Have what is Go's. Raises ClusterError."""
     if not (home() / "bin").exists():
         _build(home() / "bin")
+    if not _policies().exists():
+        _build_policies(_policies())
 
 
 def _unpack_debian(folder: Path) -> None:
@@ -84,26 +102,35 @@ def _unpack_debian(folder: Path) -> None:
 
 
 def _build(folder: Path) -> None:
-    """Everything in one go, at low priority: other tests may run meanwhile."""
-    if not shutil.which("go"):
-        raise ClusterError("a Go toolchain is needed on the PATH to build Kubernetes")
+    """Everything in one go."""
     stamp = f"-s -w -X k8s.io/component-base/version.gitVersion={version()}"
     with tempfile.TemporaryDirectory(dir=folder.parent) as work:
-        options = ["-mod=readonly", "-buildvcs=false", "-trimpath", "-ldflags", stamp, "-o", f"{work}/"]
-        done = subprocess.run(
-            [
-                *("nice", "go", "build", *options),
-                *(f"k8s.io/kubernetes/cmd/{name}" for name in KUBERNETES),
-                *("./coredns", "./pause"),
-            ],
-            cwd=GO,
-            env={**os.environ, "CGO_ENABLED": "0"},  # static: `pause` is all that its image has
-            capture_output=True,
-            text=True,
-            timeout=BUILD_S,
-            check=False,
-        )
-        if done.returncode:
-            raise ClusterError(f"go build: {done.returncode}\n{done.stderr[-3000:]}")
+        packages = [*(f"k8s.io/kubernetes/cmd/{name}" for name in KUBERNETES), "./coredns", "./pause"]
+        _go_build(GO, f"{work}/", stamp, *packages)
         Path(work).rename(folder)
         Path(work).mkdir()  # the context manager removes it
+
+
+def _build_policies(program: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=home().parent) as work:
+        _go_build(POLICIES, f"{work}/", "-s -w", ".")
+        program.parent.mkdir(exist_ok=True)
+        (Path(work) / program.name).rename(program)
+
+
+def _go_build(module: Path, output: str, flags: str, *packages: str) -> None:
+    """At low priority: other tests may run meanwhile. Raises ClusterError."""
+    if not shutil.which("go"):
+        raise ClusterError("a Go toolchain is needed on the PATH to build Kubernetes")
+    options = ["-mod=readonly", "-buildvcs=false", "-trimpath", "-ldflags", flags, "-o", output]
+    done = subprocess.run(
+        ["nice", "go", "build", *options, *packages],
+        cwd=module,
+        env={**os.environ, "CGO_ENABLED": "0"},  # static: `pause` is all that its image has
+        capture_output=True,
+        text=True,
+        timeout=BUILD_S,
+        check=False,
+    )
+    if done.returncode:
+        raise ClusterError(f"go build: {done.returncode}\n{done.stderr[-3000:]}")
