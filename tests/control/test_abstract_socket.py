@@ -183,8 +183,10 @@ def test_it_may_be_named(root: None, tmp_path: Path, how: str) -> None:
     with Running([PIDONE, *options, "ecosystem.toml"], cwd=tmp_path, env=environ) as run:
         assert run.expect(event="control.listening")["address"] == name
         assert done([PIDONE, "ls", "--socket", name]).returncode == 0
-        second = done([PIDONE, "--socket", name, "--no-autorestart", "--", "true"])
-        assert f"{name}: Address already in use" in second.stdout
+        with Running([PIDONE, "--socket", name, "--", "sleep", "1000"], env=UNNAMED) as second:
+            assert "Address already in use" in second.expect(event="control.error")["message"]
+            second.signal(15)
+            assert second.wait() == 0
         run.signal(15)
         assert run.wait() == 0
 

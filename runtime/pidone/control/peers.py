@@ -166,7 +166,8 @@ def _connect(sock: socket.socket, path: str) -> None:
 def _check(path: str, peer: Peer) -> None:
     """Raises PermissionError."""
     if not is_believed(path, peer):
-        raise _outsider() if is_abstract(path) and is_ours(peer.uid) else _stranger(peer.uid)
+        is_outside = is_abstract(path) and not is_of_our_namespace(peer.pid)
+        raise _outsider() if is_outside else _stranger(peer.uid)
     if os.geteuid() not in (0, peer.uid):  # it would hang up
         raise _refused()
 
