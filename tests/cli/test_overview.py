@@ -6,6 +6,7 @@ import pty
 import re
 import struct
 import subprocess
+import sys
 import termios
 from collections.abc import Iterator
 
@@ -119,3 +120,33 @@ def test_describe_leads_with_what_is_wrong(it: Operated) -> None:
     assert lines[0].split() == ["name", "broken"]
     assert "instance.exit" in "\n".join(lines[: found[4]])
     assert "code 3" in lines[found[2]]
+
+
+_WIDTHS = """
+import os, shutil, sys
+from pidone.cli.operate.table import terminal_width
+for columns in ("", "0", "1", "120", "x", "-5"):
+    os.environ["COLUMNS"] = columns
+    print(columns, terminal_width(), shutil.get_terminal_size().columns, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("size", [(24, 97), (0, 0), None])
+def test_the_width_is_what_the_library_would_take(size: tuple[int, int] | None) -> None:
+    """Which is not asked, as it comes with much that no table needs."""
+    command = [sys.executable, "-c", _WIDTHS]
+    if size is None:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=True)
+    else:
+        primary, secondary = pty.openpty()
+        try:
+            fcntl.ioctl(secondary, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+            done = subprocess.run(
+                command, stdout=secondary, stderr=subprocess.PIPE, text=True, timeout=DEADLINE_S, check=True
+            )
+        finally:
+            os.close(primary)
+            os.close(secondary)
+    widths = [line.rsplit(" ", 2)[1:] for line in done.stderr.splitlines()]
+    assert len(widths) == 6
+    assert all(ours == the_library_s for ours, the_library_s in widths), widths

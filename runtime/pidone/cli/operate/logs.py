@@ -5,7 +5,6 @@ A pattern is tried here and not by the runtime: some take for ever on some lines
 
 import os
 import re
-import shutil
 import sys
 from collections.abc import Callable
 from typing import Final
@@ -15,6 +14,7 @@ import click
 from pidone.bounded_search import BoundedSearch, SearchTooLongError
 from pidone.cli.operate.client import Client, CommandError
 from pidone.cli.operate.suggestions import complete_apps
+from pidone.cli.operate.table import terminal_width
 from pidone.cli.options import TARGETS, Argument, CommandSet, client, socket_option
 from pidone.logs.escape import printable
 from pidone.logs.fields import fields_of
@@ -129,7 +129,7 @@ def _show() -> Callable[[str], str]:
     """How a record is shown on this stdout."""
     if not sys.stdout.isatty():
         return printable
-    width = shutil.get_terminal_size().columns
+    width = terminal_width()
     console = Console(colour=wants_colour(sys.stdout.fileno()), width=width)
 
     def show(record: str) -> str:

@@ -1,7 +1,6 @@
 """`ls`, `describe`, `env` and PM2's lists: what is there."""
 
 import json
-import shutil
 import sys
 from collections.abc import Sequence
 
@@ -30,13 +29,11 @@ def ls(target: Sequence[str], *, socket: str | None, as_json: bool) -> None:
     """List apps and their instances. Also: list, ps, status."""
     runtime = client(socket)
     if not as_json and sys.stdout.isatty():
-        from shutil import get_terminal_size
-
         from pidone.cli.operate import overview
 
         shown = [runtime.get("api", "apps", each) for each in expand(runtime, target or ["all"])]
         warnings = runtime.get("api").get("warnings", ()) if not target else ()
-        print(overview.render(harmless(shown), get_terminal_size().columns, harmless(list(warnings))))
+        print(overview.render(harmless(shown), table.terminal_width(), harmless(list(warnings))))
         return
     if target:
         apps = [app for each in expand(runtime, target) for app in runtime.get("api", "apps", each)["apps"]]
@@ -62,7 +59,7 @@ def describe(target: str, *, live: bool, socket: str | None, as_json: bool) -> N
         print(json.dumps(shown))
         return
     shown = harmless(shown)
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    width = table.terminal_width() if sys.stdout.isatty() else None
     print("\n\n".join(description.render(shown, each, width) for each in shown["apps"]))
 
 

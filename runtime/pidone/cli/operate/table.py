@@ -20,9 +20,26 @@ _COLOURS: Final = {
 }
 
 
+_USUAL_WIDTH: Final = 80
+
+
 def wants_colour() -> bool:
     """A terminal, and nobody who minds (https://no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def terminal_width() -> int:
+    """Columns of the terminal on stdout, unless COLUMNS tells others; 80 where nobody knows.
+
+    As `shutil.get_terminal_size`, with which four compressors come: 4 % of the CPU time of `ls`.
+    """
+    told = os.environ.get("COLUMNS", "")
+    if told.isdecimal() and int(told):
+        return int(told)
+    try:
+        return os.get_terminal_size(1).columns or _USUAL_WIDTH
+    except OSError:
+        return _USUAL_WIDTH
 
 
 def harmless(value: Any) -> Any:
