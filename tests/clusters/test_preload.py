@@ -1,5 +1,6 @@
 """Python workers that are forked from a process which has imported their app (`preload`)."""
 
+import importlib.util
 import json
 import os
 import signal
@@ -21,18 +22,32 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 VERSION = "one"
 IMPORTED_BY = os.getpid()
+LEFT, GIVEN = random.Random(), random.Random(7)
+ARRAYS, SEEDED = [], []
+if "OPENBLAS_NUM_THREADS" in os.environ:
+    from numpy.random import RandomState, default_rng
+    ARRAYS = [default_rng(), RandomState()]
+    SEEDED = [default_rng(7), default_rng(1 << 127), RandomState(7)]
 forks = []
 os.register_at_fork(after_in_child=lambda: forks.append(os.getpid()))
 
 def pidone_after_fork():
     forks.append("hook")
 
+def drawn():
+    if not DRAWN:
+        DRAWN.append([random.random(), LEFT.random(), *(float(each.random()) for each in ARRAYS)])
+        DRAWN.append([GIVEN.random(), *(float(each.random()) for each in SEEDED)])
+    return DRAWN
+DRAWN = []
+
 def look():
     return json.dumps({
-        "own": {"pid": os.getpid(), "index": os.environ["NODE_APP_INSTANCE"], "random": random.random()},
+        "own": {"pid": os.getpid(), "index": os.environ["NODE_APP_INSTANCE"], "random": drawn()[0]},
         "import": {
             "by": IMPORTED_BY, "version": VERSION, "forks": [each == os.getpid() or each for each in forks],
         },
+        "seeded": drawn()[1],
         "same": {
             "argv": sys.argv, "path": sys.path, "cwd": os.getcwd(), "main": sys.modules["__main__"].__name__,
             "leader": os.getpgid(0) == os.getpid(), "parent": os.getppid(), "words": sys.orig_argv[-3:],
@@ -141,12 +156,15 @@ def parent_of(look: dict[str, Any]) -> int:
 
 
 def test_each_worker_is_forked_once_and_draws_its_own(tmp_path: Path, port: int) -> None:
-    """Hooks of the app and of os.register_at_fork; random numbers differ."""
-    with running(tmp_path, app_of(tmp_path, port, "main")):
+    """Hooks of the app and of os.register_at_fork; random numbers differ, but for those of a given seed."""
+    env = {"OPENBLAS_NUM_THREADS": "1"} if importlib.util.find_spec("numpy") else {}
+    with running(tmp_path, app_of(tmp_path, port, "main", env=env)) as site:
         one, two = looks(port)
+        assert not site.count("preload.refused")
         assert one["import"] == two["import"]
         assert one["import"]["forks"] == [True, "hook"]
-        assert one["own"]["random"] != two["own"]["random"]
+        assert not set(one["own"]["random"]) & set(two["own"]["random"])
+        assert one["seeded"] == two["seeded"]
 
 
 def test_a_reload_brings_new_code(tmp_path: Path, port: int) -> None:

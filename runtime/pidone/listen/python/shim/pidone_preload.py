@@ -18,6 +18,8 @@ import time
 import traceback
 from typing import Any, Iterator
 
+import pidone_random
+
 _PATIENCE_S = 1.0
 """A thread that was only to do something once has ended by then."""
 _POLL_S = 0.02
@@ -35,6 +37,7 @@ class Loaded:
         """Numbers that are kept for what a worker is given."""
         self.path: list[str] = []
         """sys.path behind the entry of the command, as the import has left it."""
+        self.seeds = pidone_random.Seeds()
 
 
 def load(task: dict[str, Any], words: list[str]) -> Loaded:
@@ -52,6 +55,7 @@ def load(task: dict[str, Any], words: list[str]) -> Loaded:
     sys.path[:0] = added
     own_argv, sys.argv = sys.argv, [argv0_of(words), *rest_of(words)]
     _Watched.begin(task["hidden"], task["listed"])
+    loaded.seeds.begin()
     try:
         _import(task, words, loaded)
     except SystemExit as error:
@@ -60,6 +64,7 @@ def load(task: dict[str, Any], words: list[str]) -> Loaded:
         traceback.print_exc()
         loaded.why_not = f"the import failed: {type(error).__name__}: {error}"
     finally:
+        loaded.seeds.end()
         asked = _Watched.end()
         sys.argv = own_argv
         for folder in added:

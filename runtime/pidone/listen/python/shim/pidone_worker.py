@@ -13,7 +13,6 @@ import gc
 import importlib
 import importlib.machinery
 import os
-import random
 import sys
 import types
 from typing import Any, NoReturn
@@ -61,7 +60,7 @@ def become(request: dict[str, Any], loaded: Loaded) -> None:
 
 def run(words: list[str], command: list[str], loaded: Loaded) -> NoReturn:
     """Run the command to its end; the exit code is what it would be."""
-    _reseed()
+    loaded.seeds.anew()
     gc.enable()
     _share()
     if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
@@ -134,17 +133,6 @@ def _show(request: dict[str, Any]) -> None:
             memory.write(command[: places[1] - places[0] - 1].ljust(places[1] - places[0], b"\0"))
             memory.seek(places[2] + at)
             memory.write(mark[:room].ljust(room, b"\0"))
-
-
-def _reseed() -> None:
-    """Whoever draws random numbers must not draw those of its siblings; `ssl` sees the fork by itself."""
-    random.seed()
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None:
-        numpy_random.seed()
-    ssl = sys.modules.get("ssl")
-    if ssl is not None:
-        ssl.RAND_add(os.urandom(32), 32.0)  # OpenSSL before 1.1.1 saw nothing
 
 
 def _share() -> None:
