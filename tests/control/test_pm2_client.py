@@ -184,6 +184,50 @@ def test_the_api_in_a_program(operated: Operated) -> None:
     assert {"process:event exit", "process:event restart"} & set(heard)
 
 
+WRONG = {
+    "pm2.restart('nope', said)": "process or namespace not found",
+    "pm2.restart(99, said)": "God db process id unknown",
+    "pm2.stop('nope', said)": "process or namespace not found",
+    "pm2.sendSignalToProcessName('SIGUSR2', 'nope', said)": "Unknown process name",
+    "pm2.sendSignalToProcessName('SIGNOPE', 'one', said)": "Error when sending signal (signal unknown)",
+    "pm2.sendSignalToProcessId('SIGUSR2', 99, said)": "99 id unknown",
+    "pm2.sendDataToProcessId({id: 99, topic: 't', data: {}}, said)": "Process with ID <99> unknown.",
+    "pm2.sendDataToProcessId({id: 2, data: {}}, said)": "ID, DATA or TOPIC field is missing",
+    "pm2.sendDataToProcessId({id: 2, topic: 't'}, said)": "ID, DATA or TOPIC field is missing",
+    "pm2.sendLineToStdin(99, 'x', said)": "Process with ID <99> unknown.",
+    "pm2.trigger(99, 'x', said)": "99 id unknown",
+    "pm2.scale('nope', 2, said)": "App not found",
+    "pm2.scale('web', 2, said)": "Same process number",
+    "pm2.reset('nope', said)": "Unknown process name",
+    "pm2.start({script: 'missing.js'}, said)": "Script not found: ",
+    "pm2.Client.executeRemote('nope', {}, said)": 'method "nope" does not exist',
+    "pm2.Client.executeRemote('msgProcess', {}, said)": "method requires name or id field",
+    "pm2.Client.executeRemote('startProcessId', 99, said)": "99 id unknown",
+    "pm2.Client.executeRemote('stopProcessId', 99, said)": "99 : id unknown",
+    "pm2.Client.executeRemote('deleteProcessId', 99, said)": "99 : id unknown",
+    "pm2.Client.executeRemote('resetMetaProcessId', 99, said)": "99 id unknown",
+    "pm2.stop('one', () => pm2.sendDataToProcessId({id: 2, topic: 't', data: {}}, said))": (
+        "Process with ID <2> offline."
+    ),
+    "pm2.describe('nope', (e, found) => said(String(found.length)))": "0",
+    "pm2.delete('one', (e, gone) => said(gone[0].pm2_env.status))": "stopped",
+}
+"""What callbacks of the API hear under pm2 7.0.4."""
+
+
+def test_what_callbacks_hear_of_mistakes(operated: Operated) -> None:
+    """The same words as from PM2's own daemon."""
+    calls = ", ".join(f"(said) => {call}" for call in WRONG)
+    heard = operated.script(f"""
+      const calls = [{calls}], heard = [];
+      const next = () => {{
+        if (heard.length === calls.length) return done(null, heard);
+        calls[heard.length]((e) => {{ heard.push(e && e.message ? e.message : String(e)); next(); }}); }};
+      next();""")
+    found = dict(zip(WRONG, heard, strict=True))
+    assert {call: (text, found[call]) for call, text in WRONG.items() if text not in found[call]} == {}
+
+
 def test_an_action_that_nobody_has(operated: Operated) -> None:
     """Is refused at once, in PM2's words; the list tells which ones there are."""
     known = [[{"action_name": "hello"}]] * 3

@@ -126,6 +126,20 @@ def test_typescript_is_read(package: str, read_files: Reader, only: Callable[[st
     assert read_files(files, env=env).apps == ({"name": "from-types", "script": "a.js"},)
 
 
+ONE_APP = "type App = { script: string };\nconst apps: App[] = [{ script: 'a.js' as string }];\n"
+
+
+@pytest.mark.parametrize("exported", ["export default { apps };", "module.exports = { apps };"])
+@pytest.mark.parametrize("package", ["node@22", "deno"])
+def test_typescript_of_one_kind_of_module(
+    exported: str, package: str, read_files: Reader, only: Callable[[str], str]
+) -> None:
+    """The suffix says which, as that of `.mjs` and `.cjs`."""
+    name = "e.config.mts" if exported.startswith("export") else "e.config.cts"
+    found = read_files({name: ONE_APP + exported}, env={"PATH": only(package)})
+    assert found.apps == ({"script": "a.js"},)
+
+
 @pytest.mark.parametrize("package", ["node@18", *EVALUATORS[2:]])
 def test_what_the_engine_lacks(package: str, read_files: Reader, only: Callable[[str], str]) -> None:
     """Node has it, or what has Node's built-ins as well."""

@@ -21,6 +21,7 @@ from pidone.control.targets import Target
 from pidone.ecosystem.spec import Seconds
 from pidone.errors import describe_bug
 from pidone.host.usage import Usage
+from pidone.signames import parse_signal
 from pidone.supervise.app import App
 from pidone.supervise.instances.states import State
 from pidone.supervise.run.session import Parts
@@ -28,6 +29,7 @@ from pidone.supervise.wanted import ReloadState
 
 _PATIENCE: Final[Seconds] = 600.0
 """How long an operation is waited for before its client hears that it still goes on."""
+_UNKNOWN: Final = "Process with ID <{}> unknown."
 _POLL: Final[Seconds] = 0.02
 
 Method: TypeAlias = Callable[..., Awaitable[object]]
@@ -77,7 +79,7 @@ class Service:
         name, values = request.get("method"), request.get("args")
         method = self._methods.get(name) if isinstance(name, str) else None
         if method is None or not isinstance(values, list):
-            return {"error": f"{name}: there is no such operation here; the ecosystem file says what runs"}
+            return {"error": f'method "{name}" does not exist; the ecosystem file says what runs'}
         try:
             if method not in (self._list, self._ping, self._system):
                 self._note(str(name), peer)
@@ -112,7 +114,7 @@ class Service:
     # -- done ------------------------------------------------------------------------------------------
 
     async def _start(self, pm_id: object) -> object:
-        app, index = self._slot(pm_id)
+        app, index = self._slot(pm_id, "{} id unknown")
         self._does.start([Target(app, index)])
         return await self._settled(app, index)
 
@@ -127,7 +129,7 @@ class Service:
         return self._shown(app, index)
 
     async def _restart(self, options: object) -> object:
-        app, index = self._slot(options)
+        app, index = self._slot(options, "God db process id unknown")
         self._does.restart([Target(app, index)])
         return await self._settled(app, index)
 
@@ -153,7 +155,7 @@ class Service:
             self._does.delete([Target(app)])
             key = app.spec.key()
             await self._waited(lambda: key not in self._parts.supervisor.apps, f"the end of {app.name}")
-        return shown
+        return {**shown, "pid": 0, "pm2_env": {**shown["pm2_env"], "status": "stopped"}}
 
     async def _duplicate(self, pm_id: object) -> object:
         app, index = self._slot(pm_id)
@@ -161,29 +163,39 @@ class Service:
         return await self._settled(app, index)
 
     async def _reset(self, pm_id: object) -> object:
-        app, index = self._slot(pm_id)
+        app, index = self._slot(pm_id, "{} id unknown")
         self._does.reset([Target(app, index)])
         return await self._list(None)
 
     async def _signal(self, options: object) -> object:
         wanted = _mapping(options)
-        targets = (
-            [Target(*self._slot(wanted["process_id"]))]
-            if "process_id" in wanted
-            else self._does.targets(str(wanted.get("process_name")))
-        )
-        self._does.signal(targets, wanted.get("signal"))
+        if "process_id" in wanted:
+            app, index = self._slot(wanted["process_id"], "{} id unknown")
+            targets = [Target(app, index)]
+        else:
+            targets = self._named(wanted.get("process_name"))
+        number = wanted.get("signal")
+        try:
+            parse_signal(number if isinstance(number, str | int) else "")
+        except ValueError:
+            raise Refusal(400, "Error when sending signal (signal unknown)") from None
+        self._does.signal(targets, number)
         return await self._list(None)
 
     async def _line(self, options: object) -> object:
         wanted = _mapping(options)
-        app, index = self._slot(wanted.get("pm_id"))
+        app, index = self._slot(wanted.get("pm_id"), _UNKNOWN)
         self._does.send_line([Target(app, index)], str(wanted.get("line", "")).removesuffix("\n"))
         return wanted
 
     async def _data(self, options: object) -> object:
         wanted = _mapping(options)
-        app, index = self._slot(wanted.get("id"))
+        if "id" not in wanted or "data" not in wanted or not wanted.get("topic"):
+            raise Refusal(400, "ID, DATA or TOPIC field is missing")
+        app, index = self._slot(wanted["id"], _UNKNOWN)
+        instance = app.instances.get(index)
+        if instance is None or instance.process is None:
+            raise Refusal(409, f"Process with ID <{wanted['id']}> offline.")
         self._does.send([Target(app, index)], dict(wanted))
         return {"success": True, "data": wanted}
 
@@ -193,11 +205,13 @@ class Service:
         plain = wanted.get("opts") is None and not wanted.get("uuid")
         message = wanted.get("msg") if plain else dict(wanted)
         if "id" in wanted:
-            app, index = self._slot(wanted["id"])
+            app, index = self._slot(wanted["id"], "{} id unknown")
             target = Target(app, index)
             if not self._does.those_that_know(action, [target]):
                 raise Refusal(404, f"Action doesn't exist {action} for {app.spec.called}")
             reached = self._does.send([target], message)
+        elif "name" not in wanted:
+            raise Refusal(400, "method requires name or id field")
         else:
             reached = 0
             with suppress(Refusal):  # whoever asks by a name hears how many it were, be it nobody
@@ -226,14 +240,24 @@ class Service:
 
     # -- helpers ---------------------------------------------------------------------------------------
 
-    def _slot(self, wish: object) -> tuple[App, int]:
-        """The app and the slot of one of PM2's numbers, alone or as `id`. Raises Refusal."""
+    def _named(self, name: object) -> list[Target]:
+        """What PM2's client calls so. Raises Refusal, in PM2's words."""
+        try:
+            return self._does.targets(str(name))
+        except Refusal:
+            raise Refusal(404, "Unknown process name") from None
+
+    def _slot(self, wish: object, unknown: str = "{} : id unknown") -> tuple[App, int]:
+        """The app and the slot of one of PM2's numbers, alone or as `id`.
+
+        Raises Refusal with what PM2 says of an `unknown` one, which differs with the procedure.
+        """
         number = wish.get("id") if isinstance(wish, dict) else wish
         text = str(number)
         slot = self._parts.launcher.slot_of(int(text)) if text.isascii() and text.isdigit() else None
         app = self._parts.supervisor.apps.get(slot[0]) if slot else None
         if slot is None or app is None:
-            raise Refusal(404, f"{text[:20]} : id unknown")
+            raise Refusal(404, unknown.format(text[:20]))
         return app, slot[1]
 
     async def _settled(self, app: App, index: int) -> object:
@@ -257,7 +281,7 @@ class Service:
         launch = launch_view(app.spec, ids)
         return {**app_view(app, self._parts.launcher.pm_id, usage, ""), "launch": launch}
 
-    def _shown(self, app: App, index: int) -> object:
+    def _shown(self, app: App, index: int) -> dict[str, Any]:
         listed = entries([self._view(app, {})])
         number = self._parts.launcher.pm_id(app.spec, index)
         return next((each for each in listed if each["pm_id"] == number), {})
