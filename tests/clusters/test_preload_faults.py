@@ -92,8 +92,12 @@ def there(folder: Path) -> set[int]:
 
 def nobody_is_left(site: Site, folder: Path) -> None:
     """The workers and their zygote are there, and nobody else."""
-    zygotes = [record["pid"] for record in site.run.find(event="preload.ready")]
-    eventually(lambda: there(folder) <= {*site.pids(), zygotes[-1]}, "the end of all others")
+
+    def is_so() -> bool:
+        zygotes = [record["pid"] for record in site.run.find(event="preload.ready")]
+        return there(folder) <= {*site.pids(), zygotes[-1]}
+
+    eventually(is_so, "the end of all others")
 
 
 @pytest.mark.parametrize("deed", ["hang", "be_held", "be_killed", "let_go"])
