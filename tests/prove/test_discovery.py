@@ -81,6 +81,19 @@ def test_one_of_a_unix_socket_answers(tmp_path: Path) -> None:
         assert discovery.spoken(found[0]) == found[0]
 
 
+def test_a_unix_socket_that_answers_no_http_is_not_late(tmp_path: Path) -> None:
+    """It is that of a control interface, as gunicorn's; a port is, whatever is spoken there."""
+    opened = discovery.Opened("web", 0.0)
+    with socket.socket(socket.AF_UNIX) as control, socket.socket() as port:
+        opened.more([os.getpid()])
+        control.bind(str(tmp_path / "control.sock"))
+        port.bind(("127.0.0.1", 0))
+        control.listen()
+        port.listen()
+        opened.more([os.getpid()])
+        assert opened.late.keys() == {port.getsockname()[1]}
+
+
 def test_one_of_ipv6_alone_answers() -> None:
     """Any address of it is not 127.0.0.1."""
     with socket.socket(socket.AF_INET6) as sock:

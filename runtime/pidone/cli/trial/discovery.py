@@ -119,8 +119,9 @@ class Opened:
 
     @property
     def late(self) -> dict[int | str, Seconds]:
-        """Those that were not there at the first look."""
-        return {where: after for where, after in self._after.items() if after}
+        """Those that were not there at the first look; no unix socket on which no HTTP is spoken."""
+        others = {each.unix for each in self.mute if each.unix}
+        return {where: after for where, after in self._after.items() if after and where not in others}
 
     def wait(self, pids: Callable[[], Sequence[int]], deadline: float) -> list[Endpoint]:
         """Until it listens somewhere: those of its ports that answer HTTP."""
