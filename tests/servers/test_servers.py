@@ -22,6 +22,7 @@ from clusters.site import Site
 from harness import Running, alive, descendants, eventually
 from servers import node_servers, other_servers, python_servers
 from servers.conversations import ask
+from servers.latency import side_by_side
 from servers.results import Row
 from servers.server import KEPT, NEW, Server
 
@@ -40,6 +41,7 @@ CLIENTS = 4
 PAUSE_S = 0.003
 """Between two requests of one client: they shall meet every moment of a reload, not the machine's limits."""
 LATENCY_REQUESTS = 300
+LATENCY_ROUNDS = 3
 NAGLE_S = 0.02
 """Slower than alone by this much: something waits for a delayed acknowledgement."""
 
@@ -202,22 +204,14 @@ def code_of(record: dict[str, Any]) -> int:
     return 128 + signal.Signals[signal_name] if signal_name else int(record["code"])
 
 
-def latency(port: int, path: str) -> float:
-    """Median time of a request on a connection that is kept."""
-    with Load(port, keep_alive=True, clients=1, path=path) as load:
-        load.more(LATENCY_REQUESTS)
-    assert load.finish() == []
-    return statistics.median(load.times)
-
-
 def latency_with_us(port: int, spare: int, path: str) -> float:
-    """The same as a multiple of that of the server alone, at `spare`: the median of rounds with both.
+    """The median of a request as a multiple of that of the server alone, at `spare`: of rounds with both.
 
     What waits for an acknowledgement is slow each time, a busy machine is not.
     """
-    rounds_of_both = [(latency(port, path), latency(spare, path)) for _ in range(COUNTS)]
-    assert min(with_us - alone for with_us, alone in rounds_of_both) < NAGLE_S, rounds_of_both
-    return statistics.median(with_us / alone for with_us, alone in rounds_of_both)
+    medians = [side_by_side(port, spare, path, LATENCY_REQUESTS) for _ in range(LATENCY_ROUNDS)]
+    assert min(with_us - alone for with_us, alone in medians) < NAGLE_S, medians
+    return statistics.median(with_us / alone for with_us, alone in medians)
 
 
 def cuts_by_itself(server: Server, folder: Path, port: int, path: str) -> bool:
