@@ -121,7 +121,7 @@ _SIGNS: Final = (
     # Jupyter, tornado: `[I 2026-11-20 23:04:39.123 ServerApp] text`
     _Sign(rf"\[([DIWEFC]) [0-9-]{{6,10}} [0-9]{{2}}:{_CLOCK}", ((b"[",),)),
     # uwsgi: `*** Starting uWSGI`, and `[pid: 7|app: 0|req: 1/1] text`
-    _Sign(r"(\*\*\*)(?= )", ((b"*",), (b"\n***",))),
+    _Sign(r"(\*\*\*)(?= )", ((b"*",), (b"\n*** ",))),
     _Sign(r"(?:\[(?=pid: ))?(pid)(?=: [0-9]+\|)", ((b"|",), (b"\n[pid: ", b"\npid: "))),
     # squid: `2026/11/20 23:04:39 kid1| text`
     _Sign(rf"{_DATED}(?: kid[0-9]++)?(\|) ", ((b"|",),)),

@@ -140,10 +140,13 @@ def _hide_at_text(
                     return hide_all(lines)
                 next_start = at - before
                 start, end = found.span(group)
-                pieces += (lines[end:rest], REDACTED)
+                pieces.append(lines[end:rest])
                 rest = start
             at = place.rfind(text, 0, at)
-        return b"".join((lines[:rest], *reversed(pieces))) if pieces else lines
+        if not pieces:
+            return lines
+        pieces.append(lines[:rest])
+        return REDACTED.join(reversed(pieces))
 
     return at_once
 
