@@ -51,6 +51,41 @@ def test_the_named_process_is_the_main_one(tmp_path: Path) -> None:
         assert not run.find(event="instance.kill")
 
 
+NAMES_IT_LATE = """
+import os, signal, socket, sys, time
+def say(line):
+    os.write(1, line.encode() + b"\\n")
+def tell(text):
+    notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notify.connect("\\0" + os.environ["NOTIFY_SOCKET"][1:])
+    notify.send(text.encode())
+asked = []
+signal.signal(signal.SIGTERM, lambda *_: asked.append(None))
+tell("READY=1")
+while not asked:
+    time.sleep(0.02)
+asked.clear()
+child = os.fork()
+if child:
+    tell(f"MAINPID={child}")
+while not asked:
+    time.sleep(0.02)
+say(f"heard SIGTERM as {'parent' if child else 'child'}")
+"""
+
+
+def test_who_is_named_during_a_stop_is_asked_as_well(tmp_path: Path) -> None:
+    """Nobody is killed who was never asked to end."""
+    file = ecosystem(tmp_path, python(tmp_path, "a", NAMES_IT_LATE, ready="notify", kill_timeout="60s"))
+    with pidone(file) as run:
+        run.expect(event="instance.online")
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+        heard = [r["message"] for r in run.records if str(r.get("message", "")).startswith("heard")]
+        assert heard == ["heard SIGTERM as child", "heard SIGTERM as parent"]
+        assert not run.find(event="instance.kill")
+
+
 def _shown_pid(socket: Path) -> int:
     done = subprocess.run(
         [PIDONE, "jlist"],

@@ -234,6 +234,26 @@ for line in channel.makefile():
         assert "slow" in slow.communicate(timeout=30)[0]
 
 
+def test_whoever_ends_is_not_waited_for(tmp_path: Path) -> None:
+    """An action that a restart overtakes is over with the process that was asked."""
+    code = """
+import os, socket, time
+channel = socket.socket(fileno=int(os.environ["NODE_CHANNEL_FD"]))
+channel.sendall(b'"ready"\\n')
+while channel.recv(1000):
+    open("asked", "w").close()
+"""
+    (tmp_path / "mute.py").write_text(code)
+    keys = {"interpreter": "python3", "wait_ready": True, "cwd": str(tmp_path)}
+    with site(tmp_path, {"name": "a", "script": "mute.py", **keys}) as it:
+        environ = {**os.environ, "PIDONE_SOCKET": it.socket}
+        words = [PIDONE, "trigger", "a", "look"]
+        with subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as asked:
+            eventually((tmp_path / "asked").exists, "the question")
+            assert it.ask("/api/apps/a/restart", "POST").status == 200
+            assert b"it ended before it answered" in asked.communicate(timeout=60)[0]
+
+
 def test_scaling_by_the_name_of_an_instance_scales_its_app(tmp_path: Path) -> None:
     """Also where that very instance goes."""
     with site(tmp_path, app("node", instances=2)) as it:

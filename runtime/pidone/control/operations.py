@@ -15,6 +15,7 @@ from pidone.in_time import in_time
 from pidone.signames import parse_signal, signal_name
 from pidone.supervise.app import App
 from pidone.supervise.instances.instance import Instance
+from pidone.supervise.ledger import Happening
 from pidone.supervise.run.session import Parts
 from pidone.supervise.supervisor import Phase
 from pidone.supervise.wanted import ReloadState
@@ -38,6 +39,7 @@ class Operations:
         self._loop = parts.loop
         self._deadlines = parts.deadlines
         self._questions: list[_Question] = []
+        parts.ledger.listeners.append(self._happened)
 
     def targets(self, text: str) -> list[Target]:
         """What `text` means. Raises Refusal (404)."""
@@ -219,12 +221,20 @@ class Operations:
                 question.answer.set_result(reply)
                 return
 
+    def _happened(self, happening: Happening) -> None:
+        """Who has ended answers nothing any more."""
+        if happening.event == "instance.exit":
+            for question in self._questions:
+                if question.pid == happening.details.get("pid"):
+                    question.answer.cancel()
+
 
 class _Question:
     """A triggered action that one process has not answered yet."""
 
     def __init__(self, instance: Instance, action: str, answer: "asyncio.Future[object]") -> None:
         self.instance = instance
+        self.pid = instance.pid
         self.who = instance.who
         """Whose answer it is: the next life of the slot was asked something else."""
         self.action = action
@@ -233,6 +243,8 @@ class _Question:
     def reply(self) -> dict[str, Any]:
         """As the API shows it."""
         shown: dict[str, Any] = {"app": self.instance.app.name, "instance": self.instance.index}
+        if self.answer.cancelled():
+            return {**shown, "error": "it ended before it answered"}
         if self.answer.done():
             return {**shown, "return": self.answer.result()}
         self.answer.cancel()

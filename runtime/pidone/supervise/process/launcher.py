@@ -335,6 +335,8 @@ class ForkedProcess:
             was_looked_at, self._named, self.pid = self._named is not None, named, pid
             if not was_looked_at:
                 self._launcher.later(FOLLOWED_POLL, self._look_at_named)
+            if self._asked_by is not None and pid not in (each.pid for each in self._asked):
+                self.signal(self._asked_by)  # it came too late to be asked with the other
 
     def _look_at(self, pid: int) -> proctree.ProcessInfo | None:
         try:
