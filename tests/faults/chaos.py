@@ -253,6 +253,7 @@ class Chaos:
         self._eventually(lambda: not self._is_there("crashing"), "the end of the one that crashes")
         self._eventually(lambda: not self._zombies(), "every zombie to be buried")
         self._eventually(self._is_watched, "the watcher of files")
+        self._eventually(self._is_guarded, "the guard")
         sizes: list[dict[str, int]] = []
         until = time.monotonic() + SETTLE_S
         while len(sizes) < 6 or (most and time.monotonic() < until):
@@ -265,6 +266,13 @@ class Chaos:
 
     def _is_watched(self) -> bool:
         return any(f'{self.folder}/watched"' in harness.command_of(pid) for pid in self._helpers())
+
+    def _is_guarded(self) -> bool:
+        """By a fork of the runtime that leads a session: who reads a file or packs a log does not."""
+        own = harness.command_of(self.pid)
+        with contextlib.suppress(ProcessLookupError):
+            return any(os.getsid(pid) == pid and harness.command_of(pid) == own for pid in self._helpers())
+        return False
 
     def _is_as_wished(self) -> bool:
         told = self.ask("GET", "/api/apps") or {"apps": []}
