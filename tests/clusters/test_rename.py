@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,30 @@ def test_a_new_one_that_does_not_start(tmp_path: Path, port: int) -> None:
         site.run.expect(event="config.reload", removed=[], count=1)
         site.run.expect(event="instance.exit", app="web", count=2)
         assert get(port) == str(site.pids("site")[0])
+
+
+def test_the_new_one_is_stopped(tmp_path: Path, port: int) -> None:
+    """Before it is ready, by a person: nobody wants the old one either, which the file does not name."""
+    listen = [f"127.0.0.1:{port}"]
+    with running(tmp_path, server(port, listen=listen, share="python")) as site:
+        site.rename("web", "site", args=["-c", SERVER.format(port=port, late=1000)])
+        site.run.expect(event="instance.start", app="site")
+        where = {"PIDONE_SOCKET": site.run.expect(event="control.listening")["address"]}
+        subprocess.run([harness.PIDONE, "stop", "site"], env={**os.environ, **where}, check=True)
+        site.run.expect(event="instance.exit", app="web")
+        assert not site.pids()
+
+
+def test_a_program_that_never_got_ready(tmp_path: Path, port: int) -> None:
+    """Under another name it is the same, and what serves in its place goes on doing so."""
+    listen = [f"127.0.0.1:{port}"]
+    with running(tmp_path, server(port, listen=listen, share="python")) as site:
+        before = get(port)
+        site.change(args=["-c", "raise SystemExit(1)"], listen=[])
+        site.run.expect(event="app.reload_failed", app="web")
+        site.rename("web", "site")
+        site.run.expect(event="instance.exit", app="site", count=2)
+        assert get(port) == before
 
 
 def test_renamed_back(tmp_path: Path, port: int) -> None:

@@ -72,6 +72,10 @@ class InstanceFacts:
         return self._instance.app
 
     @property
+    def online_since(self) -> float:
+        return self._instance.online_since
+
+    @property
     def has_fate(self) -> bool:
         """It ended for good by itself."""
         return self._instance.fate is not None

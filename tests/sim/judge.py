@@ -153,6 +153,8 @@ class Judge:
         app = self.wishes.apps.get(main.app)
         if app is None or not (app.is_named or self._has_heir(app)):
             self.complain("unwanted", f"{main} is started, and nobody has named it")
+        elif not app.is_named:
+            return  # it serves on, with as many as somebody has said
         elif main.app in self.failed:
             return
         elif main.index >= app.most:
@@ -228,7 +230,7 @@ class Judge:
         self.complain("capacity", f"{main} has to leave, and nobody serves in its place")
 
     def _check_heir(self, main: Main, app: AppWish) -> None:
-        """Of an app that another one comes for, which is wanted: it serves until that one does."""
+        """Of an app that another one comes for, which is wanted: one of the two serves."""
         heir = None if app.is_named else self._heir(app)
         if heir is None:
             return
@@ -237,7 +239,8 @@ class Judge:
             self._runtime.is_running and is_wanted and name not in self.failed and can_overlap(heir.spec)
         ):
             return
-        if not any(self._world.programs[each.proc.mark].online for each in self.live(name)):
+        there = (each for each in (*self.live(name), *self.live(main.app)) if each is not main)
+        if not any(self._world.programs[each.proc.mark].online for each in there):
             self.complain("capacity", f"{main} has to leave, and {name}, which comes for it, is not there")
 
     def _is_there(self, main: Main) -> bool:
@@ -418,10 +421,15 @@ class Judge:
                 yield from self._slot(wish, each, wanted=wanted)
 
     def _has_heir(self, wish: AppWish) -> bool:
-        """Whether another one comes in its place that is not ready: until then it serves."""
+        """Whether another one comes in its place that is not ready, or has only just got so: it serves on."""
         heir = self._heir(wish)
-        fact = None if heir is None else self._runtime.apps().get(heir.spec.name)
-        return fact is not None and any(each.state != "online" for each in fact.slots.values())
+        if heir is None or heir.is_wanted is False:
+            return False
+        fact = self._runtime.apps().get(heir.spec.name)
+        if fact is None:
+            return False
+        settled = self._world.loop.now - heir.spec.settle_time
+        return any(each.state != "online" or each.online_since >= settled for each in fact.slots.values())
 
     def _heir(self, wish: AppWish) -> AppWish | None:
         """Who has come in its place, if both can serve side by side."""

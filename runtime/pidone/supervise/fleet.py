@@ -97,7 +97,7 @@ class Fleet:
         Raises ListenError if a socket cannot be opened; nothing has changed then.
         """
         new = {spec.key(): spec for spec in ecosystem.apps}
-        heirs = self.succession.heirs(new)
+        heirs = self.succession.heirs(self.ecosystem, new)
         self._open_instead(ecosystem, heirs)
         self.ecosystem, before = ecosystem, self.ecosystem
         present = {key: app.wanted.aim for key, app in self.apps.items() if not app.wanted.is_removed}

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 
 from pidone.contracts import Clock
-from pidone.ecosystem.spec import AppSpec
+from pidone.ecosystem.spec import AppSpec, Ecosystem
 from pidone.ecosystem.stopping import AppKey
 from pidone.supervise.app import App, AppObserver
 from pidone.supervise.plan import can_overlap
@@ -29,14 +29,18 @@ class Succession:
         """Who goes, and may serve until then."""
         return self._heirs.keys()
 
-    def heirs(self, new: Mapping[AppKey, AppSpec]) -> dict[AppKey, AppSpec]:
-        """By who is not among the new ones: the one that comes for it, if there is any."""
+    def heirs(self, old: Ecosystem, new: Mapping[AppKey, AppSpec]) -> dict[AppKey, AppSpec]:
+        """By who is not among the new ones: the one that comes for it, if there is any.
+
+        Who goes is what its processes are, and what the old file said if that did not get ready.
+        """
         gone = [app.spec for key, app in self._apps.items() if key not in new]
+        gone += [spec for spec in old.apps if spec.key() in self._apps and spec.key() not in new]
         come = [
             spec for key, spec in new.items() if key not in self._apps or self._apps[key].wanted.is_removed
         ]
         come += [new[heir] for heir in self._heirs.values() if heir in new]
-        found = ((old.key(), next((each for each in come if _is_heir(each, old)), None)) for old in gone)
+        found = ((each.key(), next((heir for heir in come if _is_heir(heir, each)), None)) for each in gone)
         return {key: heir for key, heir in found if heir is not None}
 
     def settle(self, heirs: Mapping[AppKey, AppSpec]) -> None:
@@ -58,7 +62,10 @@ class Succession:
             if app is None:
                 del self._heirs[key]
             elif not app.wanted.is_removed and (
-                app.is_down or successor is None or self._is_there(successor)
+                app.is_down
+                or successor is None
+                or (successor.wanted.exchange or successor.wanted).was_stopped  # so nobody wants either
+                or self._is_there(successor)
             ):
                 app.remove()
 
