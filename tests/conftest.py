@@ -36,6 +36,8 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_configure(config: pytest.Config) -> None:
     harness.become_subreaper()
     os.environ["PIDONE_STRICT"] = "1"  # events that no documentation knows are errors here
+    # A module that is written anew within a second, with as many bytes, would be taken for the old one.
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     # A shell that put us into the background has had them ignored, and so would be all that we start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)

@@ -294,7 +294,7 @@ def test_what_is_not_well_says_why(tmp_path: Path) -> None:
         it.run.expect(event="instance.exit", app="pm2s", count=3)
         told = it.command("health").stdout.splitlines()
         assert "[-] outside errored: file:///nowhere/at/all did not answer within 0.1 s" in told[0]
-        assert "[-] broken errored: gave up after 1 unstable ends, last exit: code 3" in told
+        assert "[-] broken errored: gave up after 1 unstable ends: ended with code 3" in told
         assert it.app("pm2s")["restarts"] == 0
         assert it.command("wait", "job", "--timeout", "60").returncode == 0
         done = it.command("signal", "broken", "USR1")

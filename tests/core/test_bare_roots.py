@@ -39,6 +39,7 @@ def works(folder: Path, *, before: str = "true", options: list[str] | None = Non
     script = f"{before} && exec {PIDONE} --socket {socket} {file}"
     with Running([*NEW, *(options or []), "sh", "-c", script]) as run:
         run.expect(event="instance.online")
+        run.expect(event="control.listening")
         (inner,) = eventually(lambda: children(run.pid), "its process 1")
         enter = ["nsenter", "--all", f"--target={inner}", "--wd=/", PIDONE]
         for words in (["health"], ["ls"], ["describe", "a"]):

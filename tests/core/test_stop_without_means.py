@@ -48,17 +48,13 @@ def test_an_end_without_descriptors_is_buried(tmp_path: Path) -> None:
     file = ecosystem(tmp_path, shell("a", "echo up; exec sleep 1000", autorestart=False), shell("b", POLITE))
     with pidone(file) as run:
         run.expect(event="instance.online", count=2)
-        (sleeper,) = [pid for pid in descendants(run.pid) if _is(pid, "sleep 1000")]
+        (sleeper,) = [pid for pid in descendants(run.pid) if command_of(pid) == "sleep 1000"]
         take_descriptors(run)
         os.kill(sleeper, signal.SIGKILL)
         run.expect(event="instance.exit", app="a")
         run.signal(signal.SIGTERM)
         assert run.wait() == 0
         assert run.find(app="b", message="heard TERM")
-
-
-def _is(pid: int, command: str) -> bool:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip() == command
 
 
 WITHOUT_PROC = {

@@ -52,7 +52,8 @@ def check(given: str | None, *, live: bool, timeout: "Seconds", as_json: bool) -
         if given is None and _is_run_as_init():
             status, text = 200, "process 1 is the init of one command, which runs\n"
         else:
-            sys.stderr.write(f"pidone: {getattr(error, 'strerror', None) or error}\n")
+            where = f"{given}: " if given else ""
+            sys.stderr.write(f"pidone: {where}{getattr(error, 'strerror', None) or error}\n")
             return _UNHEALTHY
     if as_json:
         import json
