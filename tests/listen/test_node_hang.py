@@ -23,7 +23,8 @@ function computes() { for (;;); }
 function waits() { Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0); }
 function searches() { /^(a+)+$/.test('a'.repeat(50) + 'b'); }
 Error.prepareStackTrace = () => { throw new Error('of the app'); };
-setInterval(function turn() {}, 20);
+let turns = 0;
+setInterval(function turn() { turns += 1; }, 20);
 const jobs = { computes, waits, searches, turns: () => process.send('turns') };
 process.on('message', (name) => setImmediate(jobs[name]));
 require('http').createServer().listen(+process.env.PORT);

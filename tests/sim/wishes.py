@@ -82,6 +82,7 @@ class Wishes:
                 self.begun.discard(name)
                 if known is not None:
                     fresh.earlier = [*known.earlier, known.spec]
+                    fresh.most = max(fresh.most, known.most, len(known.slots))  # it may have served on
                 self.apps[name] = fresh
             else:
                 self._change(known, spec, is_due=name in failed)
