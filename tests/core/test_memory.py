@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import DEADLINE_S, PIDONE, Running, descendants, eventually, pidone
+from harness import DEADLINE_S, PIDONE, Running, alive, descendants, eventually, pidone
 from writing import FOREVER, ecosystem, python, shell
 
 LEAK = """
@@ -93,9 +93,10 @@ def test_a_leak_in_a_grandchild_is_caught(tmp_path: Path) -> None:
     leak.write_text(LEAK)
     app = python(tmp_path, "a", GRANDCHILD, args=[str(leak)], **_LIMIT)
     with pidone(ecosystem(tmp_path, app)) as run:
+        main = run.expect(event="instance.start")["pid"]
+        below = eventually(lambda: descendants(main)[1:], "the process below its child, which leaks")
         run.expect(event="app.reloaded", reason="max_memory_restart")
-        run.expect(event="instance.exit")
-        assert len(descendants(run.pid)) <= 3
+        eventually(lambda: not any(map(alive, [main, *below])), "the whole of the first tree to end")
         stop(run)
 
 
