@@ -34,6 +34,14 @@ def read_text(path: str) -> str:
     return read_bytes(path).decode("latin-1")
 
 
+def state(pid: int) -> str:
+    """One letter, such as `R`, `T` or `Z`; nothing where that cannot be told, or the process is gone."""
+    try:
+        return fields(read_text(f"/proc/{pid}/stat"))[STATE]
+    except (OSError, IndexError):
+        return ""
+
+
 def fields(line: str) -> list[str]:
     """Of a line of /proc/PID/stat, from the state on.
 

@@ -83,6 +83,32 @@ def test_children_that_end_as_fast_as_they_are_restarted() -> None:
     reaper.reap()
 
 
+def test_a_stop_that_cannot_be_heard_of_reaches_nobody_else() -> None:
+    """What hears that a helper was stopped may fail as an owner may: the next child is buried."""
+
+    def fail() -> None:
+        raise OSError
+
+    reaper = Reaper()
+    failures: list[Exception] = []
+    reaper.on_failure = failures.append
+    stopped = os.fork()
+    if stopped == 0:
+        os.kill(os.getpid(), signal.SIGSTOP)
+        os._exit(0)
+    try:
+        reaper.watch(stopped, lambda _: None, on_stop=fail)
+        harness.eventually(lambda: harness.state(stopped) == "T")
+        orphan = child()
+        harness.eventually(lambda: all_dead(orphan))
+        assert not reaper.reap()
+        assert len(failures) == 1
+        assert harness.state(orphan) == ""
+    finally:
+        os.kill(stopped, signal.SIGKILL)
+        os.waitpid(stopped, 0)
+
+
 def test_nothing_to_reap_is_fine() -> None:
     """With no child at all, and with one that lives."""
     reaper = Reaper()

@@ -101,6 +101,12 @@ class Reaper:
         return True
 
     def _bury(self, result: os.waitid_result) -> None:
+        try:
+            self._tell(result)
+        except Exception as error:  # noqa: BLE001 (one's failure is nobody else's: each dead child is buried)
+            self.on_failure(error)
+
+    def _tell(self, result: os.waitid_result) -> None:
         if result.si_code == os.CLD_STOPPED:
             if result.si_pid in self._on_stop:
                 self._on_stop[result.si_pid]()
@@ -108,13 +114,10 @@ class Reaper:
         self._on_stop.pop(result.si_pid, None)
         owner = self._owners.pop(result.si_pid, None)
         self.orphans += owner is None
-        try:
-            if owner is not None:
-                owner(_status(result))
-            elif self._on_orphan is not None:
-                self._on_orphan(result.si_pid)
-        except Exception as error:  # noqa: BLE001 (one's failure is nobody else's: each dead child is buried)
-            self.on_failure(error)
+        if owner is not None:
+            owner(_status(result))
+        elif self._on_orphan is not None:
+            self._on_orphan(result.si_pid)
 
 
 def _report(error: Exception) -> None:

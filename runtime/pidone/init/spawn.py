@@ -30,10 +30,12 @@ _RESETTABLE: Final = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal
 _FAILURE_BYTES: Final = 512
 _PATIENCE_MS: Final = 500
 _LOOKS: Final = 10
-"""So often a child that neither runs nor fails between fork and exec is waited for."""
+"""So often a child that neither runs nor fails between fork and exec is waited for.
+
+An exec takes less, but on a network file system.
+"""
 _MOST_LOOKS: Final = 120
 """The same for one that lacks a processor."""
-"""An exec takes less, but on a network file system."""
 _USUAL_DESCRIPTORS: Final = 1024
 _HINTS: Final = {
     "oom_score_adj": " (a lower score than the container's own takes CAP_SYS_RESOURCE)",
@@ -236,19 +238,12 @@ def _read_report(pid: int, failure: int, ours: int) -> bytes:
     while not poll.poll(_PATIENCE_MS):
         close(ours)  # nothing has been opened since, so the number is nobody else's
         looks += 1
-        if looks >= _LOOKS and (looks >= _MOST_LOOKS or not _wants_cpu(pid)):
+        # R: it only waits for a processor.
+        if looks >= _LOOKS and (looks >= _MOST_LOOKS or procfs.state(pid) != "R"):
             raise SpawnError(
                 f"the process did not become its program within {looks * _PATIENCE_MS // 1000} s"
             )
     return os.read(failure, _FAILURE_BYTES)
-
-
-def _wants_cpu(pid: int) -> bool:
-    """Whether it only waits for a processor: R in proc_pid_stat(5)."""
-    try:
-        return procfs.fields(procfs.read_text(f"/proc/{pid}/stat"))[procfs.STATE] == "R"
-    except (OSError, IndexError):
-        return False
 
 
 def _become(plan: SpawnPlan, wanted: Mapping[int, int], failure: int) -> NoReturn:

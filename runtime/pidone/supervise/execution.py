@@ -36,6 +36,8 @@ class Execution:
                 self._actual.discard(step.index)
             case _ if self._wanted.rollout is not None:
                 self._roll(step, self._wanted.rollout)
+            case _:
+                raise AssertionError(f"{step} without a rollout")
 
     def _order(self, step: steps.Order) -> None:
         """What an instance is told to do."""

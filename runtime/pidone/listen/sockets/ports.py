@@ -309,9 +309,7 @@ class TcpPort:
         if self._spare is not None and _SPARE in self._order:  # no process has it
             return self._spare.socket
         known = self._sockets.values()
-        return next(
-            (each for each in known if each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)), None
-        )
+        return next(filter(_listens, known), None)
 
     def _share_buckets(self) -> None:
         """Share the buckets out evenly, moving as few as possible: a moved client meets another worker."""
@@ -345,16 +343,13 @@ def _open_file(address: Address, *, backlog: int, is_kept: bool) -> "tuple[socke
     """
     from pidone.listen.sockets.unix_file import SocketFile  # noqa: PLC0415 (most apps have ports)
 
-    for left in reversed(range(_REMOVALS)):
+    for left in itertools.count(_REMOVALS - 1, -1):
+        opened = open_socket(address, backlog=backlog)
         try:
-            opened = open_socket(address, backlog=backlog)
-            try:
-                return opened, SocketFile(address.host, is_kept=is_kept)
-            except BaseException:
-                close(opened)
-                raise
-        except FileNotFoundError:
-            if left == 0:
+            return opened, SocketFile(address.host, is_kept=is_kept)
+        except BaseException as error:
+            close(opened)
+            if left == 0 or not isinstance(error, FileNotFoundError):
                 raise
     raise AssertionError  # it has returned or raised
 

@@ -54,8 +54,9 @@ class Packer:
             self._start()
         else:
             self._has_ended()
-            if self._report >= 0 and _is_stopped(self._pid):
-                os.kill(self._pid, signal.SIGKILL)  # its end is told
+            if self._report >= 0 and procfs.state(self._pid) == "T":  # stopped by a signal
+                with contextlib.suppress(ProcessLookupError):  # it has ended since
+                    os.kill(self._pid, signal.SIGKILL)  # its end is told
 
     def close(self) -> None:
         """Let go of the process, which finishes by itself."""
@@ -115,14 +116,6 @@ def _pack_in_child(path: Path, work: dict[str, os.stat_result], report: int) -> 
         os.write(report, b"%d" % failure)
     finally:
         os._exit(min(failure, 1))
-
-
-def _is_stopped(pid: int) -> bool:
-    """By a signal: T in proc_pid_stat(5)."""
-    try:
-        return procfs.fields(procfs.read_text(f"/proc/{pid}/stat"))[procfs.STATE] == "T"
-    except (OSError, IndexError):
-        return False
 
 
 def _become_harmless(kept_fd: int) -> None:
