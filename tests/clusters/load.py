@@ -35,7 +35,7 @@ class Load:
         clients: int = 16,
         path: str = "/",
         source: str | None = None,
-        pause: float = 0.04,
+        pause: float = 0.02,
     ) -> None:
         """`pause` is the time in seconds from an answer to the next request.
 

@@ -29,7 +29,7 @@ def server(port: int, late: float = 0, **keys: Any) -> dict[str, Any]:
 def test_a_cluster_under_load(tmp_path: Path, node: str, port: int, balance: str) -> None:
     """A Node cluster under another name: not one request fails; the old one goes when the new one serves."""
     app = node_app(node, port, balance=balance, instances=2)
-    with running(tmp_path, app) as site, Load(port, keep_alive=False, pause=0.02) as load:
+    with running(tmp_path, app) as site, Load(port, keep_alive=False) as load:
         load.more(100)
         site.rename("web", "site")
         site.run.expect(event="instance.exit", app="web", count=2)
@@ -46,7 +46,7 @@ def test_a_listed_port_with_fewer_instances_and_another_one(tmp_path: Path, node
     other = harness.free_port()
     listen = [f":{port}"]
     app = node_app(node, port, balance="spread", listen=[*listen, f"127.0.0.1:{other}"])
-    with running(tmp_path, app) as site, Load(port, keep_alive=False, pause=0.02) as load:
+    with running(tmp_path, app) as site, Load(port, keep_alive=False) as load:
         load.more(50)
         site.rename("web", "site", instances=1, listen=listen)
         site.run.expect(event="instance.exit", app="web", count=3)
