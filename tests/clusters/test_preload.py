@@ -236,6 +236,18 @@ def test_an_import_that_cannot_be_forked_is_refused(tmp_path: Path, port: int) -
         assert each["import"]["by"] == each["own"]["pid"]
 
 
+def test_what_an_import_leaves_open_is_told(tmp_path: Path, port: int) -> None:
+    """Workers are forked all the same."""
+    app = app_of(tmp_path, port, "main", instances=1)
+    (tmp_path / "site_app.py").write_text(f"FILE = open('state', 'w')\n{APP}")
+    with running(tmp_path, app) as site:
+        told = site.run.expect(event="preload.shared")
+        assert told["level"] == "warning"
+        assert f"{tmp_path}/state, open for writing; open it in pidone_after_fork()" in told["message"]
+        each = look(port)
+        assert each["import"]["by"] == told["pid"] != each["own"]["pid"]
+
+
 def test_instances_have_ports_of_their_own(tmp_path: Path, port: int) -> None:
     """`increment_var` counts for forked workers as for others."""
     from harness import free_port

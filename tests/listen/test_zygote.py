@@ -34,6 +34,25 @@ FINE = {
     "import logging; logging.basicConfig(); logging.warning('told')",
     "import random, ssl, asyncio; print('told')",
 }
+SHARED = {
+    "import sqlite3; db = sqlite3.connect('a.db'); db.execute('create table t (a)'); db.commit()": (
+        "the SQLite database {folder}/a.db"
+    ),
+    "import sqlite3; db = sqlite3.connect('a.db'); db.execute('pragma journal_mode = wal'); "
+    "db.execute('create table t (a)'); db.commit()": "the SQLite database {folder}/a.db",
+    "import sqlite3; db = sqlite3.connect('a.db')": "{folder}/a.db, open for writing",
+    "file = open('state', 'w')": "{folder}/state, open for writing",
+    "import os; ends = os.pipe()": "a pipe",
+    "import ctypes; watch = ctypes.CDLL(None).inotify_init()": "a watch on files",
+}
+NOT_SHARED = {
+    "import logging; logging.basicConfig(filename='a.log'); logging.warning('told')",
+    "import mmap; file = open(__file__); data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)",
+    "import os; memory = os.memfd_create('shared'); NULL = open(os.devnull, 'w')",
+    "import socket; statsd = socket.socket(type=socket.SOCK_DGRAM); statsd.connect(('127.0.0.1', 8125))",
+    "import sqlite3; db = sqlite3.connect('a.db'); db.execute('create table t (a)'); db.close()",
+    "import sqlite3; db = sqlite3.connect(':memory:'); db.execute('create table t (a)')",
+}
 
 
 def answer(folder: Path, line: str) -> dict[str, Any]:
@@ -83,3 +102,15 @@ def test_what_cannot_be_forked_is_refused(tmp_path: Path, line: str) -> None:
 def test_what_can_be_forked(tmp_path: Path, line: str) -> None:
     """Files, finished threads and what was printed are no reason."""
     assert answer(tmp_path, line)["modules"] > 10
+
+
+@pytest.mark.parametrize("line", SHARED)
+def test_what_workers_have_in_common_is_told(tmp_path: Path, line: str) -> None:
+    """A fork of it works, but hardly as the app means it."""
+    assert set(answer(tmp_path, line)["shared"]) == {SHARED[line].format(folder=tmp_path)}
+
+
+@pytest.mark.parametrize("line", sorted(NOT_SHARED))
+def test_what_is_made_for_it_is_not_told(tmp_path: Path, line: str) -> None:
+    """Logs, what is only read, shared memory, and what is open no more."""
+    assert answer(tmp_path, line)["shared"] == []

@@ -80,6 +80,7 @@ LABELLED = {
     "instance.memory_soft": ("rss_bytes",),
     "instance.memory_softened": ("before_bytes", "after_bytes"),
     "preload.ready": ("pid", "after_s", "modules"),
+    "preload.shared": ("pid",),
     "preload.refused": ("pid", "after_s"),
     "hook.done": ("hook",),
     "hook.failed": ("hook",),

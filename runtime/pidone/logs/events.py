@@ -76,6 +76,10 @@ EVENTS: Final[Mapping[str, Meaning]] = MappingProxyType(
             "an app is imported, and its workers are forked from this process (`preload`)",
             ("app", "pid", "after_s", "modules"),
         ),
+        "preload.shared": Meaning(
+            "an app's import has left files or the like open, which all its workers have in common",
+            ("app", "pid"),
+        ),
         "preload.refused": Meaning(
             "an app cannot be preloaded, for this reason: each worker is started by itself",
             ("app", "pid", "after_s"),

@@ -90,6 +90,8 @@ class Zygote:
         self.born: Seconds = loop.time()
         self.import_s: Seconds = 0.0
         self.modules = 0
+        self.shared: list[str] = []
+        """What all of its forks have in common, though that is hardly meant."""
         self.forks = 0
         self.waiting: list[Callable[[], None]] = []
         """Who is to be told when it is decided whether it can be used, or when it has answered."""
@@ -258,6 +260,7 @@ class Zygote:
         try:
             answer = json.loads(data)
             self.modules = int(answer.get("modules", 0))
+            self.shared = [str(each)[:_LONGEST_REASON] for each in answer.get("shared", ())]
             self.why_not = str(answer.get("refused", ""))[:_LONGEST_REASON]
         except (
             ValueError,

@@ -220,6 +220,10 @@ class Zygotes:
         text = f"{zygote.app.preload} is imported after {after:g} s; workers are forked from pid {zygote.pid}"
         fields = {"pid": zygote.pid, "after_s": after, "modules": zygote.modules}
         self._tell(zygote.app, "info", "preload.ready", text, **fields)
+        if zygote.shared:
+            text = f"the import of {zygote.app.preload} has left open what all workers have in common: "
+            text += f"{'; '.join(zygote.shared)}; open it in pidone_after_fork() or later"
+            self._tell(zygote.app, "warning", "preload.shared", text, pid=zygote.pid)
 
     def _refuse(self, app: AppSpec, why: str, **fields: object) -> None:
         text = f"{app.preload} is not preloaded: {why}; each worker is started by itself"

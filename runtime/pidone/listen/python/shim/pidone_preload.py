@@ -1,17 +1,20 @@
 """What a zygote does before it forks anybody: it imports the app as a worker would, and looks at the result.
 
 A fork has one thread, and shares whatever is open with its siblings. So what runs threads after the import,
-listens, is connected or has an event loop is refused, with what it is. Variables that differ in each instance
+listens, is connected or has an event loop is refused, with what it is; of other things that are rarely meant
+to be shared, such as a database's file, the user is told. Variables that differ in each instance
 are not there yet; an import that asks for one is refused too, since all workers would have its answer.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import importlib
 import inspect
 import os
 import socket
+import stat
 import sys
 import threading
 import time
@@ -23,6 +26,17 @@ import pidone_random
 _PATIENCE_S = 1.0
 """A thread that was only to do something once has ended by then."""
 _POLL_S = 0.02
+_MADE_FOR_SHARING = ("/dev/shm/", "/memfd:")  # noqa: S108 (nothing is written there)
+_SQLITE = b"SQLite format 3\0"
+"""How its files begin: https://sqlite.org/fileformat.html#the_database_header."""
+_LONGEST_NAME = 200
+_KINDS = {
+    "anon_inode:inotify": "a watch on files",
+    "anon_inode:[timerfd]": "a timer",
+    "anon_inode:[signalfd]": "a descriptor for signals",
+    "anon_inode:[eventfd]": "an eventfd",
+}
+"""Of what each event is read by one process, whoever comes first."""
 
 
 class Loaded:
@@ -37,6 +51,8 @@ class Loaded:
         """Numbers that are kept for what a worker is given."""
         self.path: list[str] = []
         """sys.path behind the entry of the command, as the import has left it."""
+        self.shared: list[str] = []
+        """What the import has left open and workers have in common, although that is hardly meant."""
         self.seeds = pidone_random.Seeds()
 
 
@@ -73,6 +89,7 @@ def load(task: dict[str, Any], words: list[str]) -> Loaded:
     if not loaded.why_not and asked:
         loaded.why_not = f"the import reads {', '.join(sorted(asked))}, which differs in each instance"
     loaded.why_not = loaded.why_not or _unfit(before)
+    loaded.shared = _shared(before)
     return loaded
 
 
@@ -177,6 +194,48 @@ def _unfit(before: set[int]) -> str:
     return ""
 
 
+def _shared(before: set[int]) -> list[str]:
+    """What the import has left open: databases first, whose other files are not named beside them."""
+    targets = {number: _target(number) for number in sorted(_descriptors() - before)}
+    databases = {target for number, target in targets.items() if _is_database(number)}
+    others = (
+        _what_is_shared(number, target)
+        for number, target in targets.items()
+        if not any(target == each or target.startswith(f"{each}-") for each in databases)
+    )
+    return [f"the SQLite database {each}" for each in sorted(databases)] + [each for each in others if each]
+
+
+def _is_database(number: int) -> bool:
+    """Whether it is a file of SQLite, which is not to be carried across a fork."""
+    try:
+        return stat.S_ISREG(os.fstat(number).st_mode) and os.pread(number, len(_SQLITE), 0) == _SQLITE
+    except OSError:  # open for writing alone
+        return False
+
+
+def _what_is_shared(number: int, target: str) -> str:
+    """In words, or empty: what is only read is mapped or has been read, what is appended to is a log."""
+    try:
+        mode, flags = os.fstat(number).st_mode, fcntl.fcntl(number, fcntl.F_GETFL)
+    except OSError:  # closed by a finalizer
+        return ""
+    if stat.S_ISFIFO(mode):
+        return "a pipe"
+    if stat.S_ISREG(mode) and flags & os.O_ACCMODE != os.O_RDONLY and not flags & os.O_APPEND:
+        return "" if target.startswith(_MADE_FOR_SHARING) else f"{target}, open for writing"
+    return _KINDS.get(target, "")
+
+
+def _target(number: int) -> str:
+    """What /proc calls it; empty without one."""
+    try:
+        name = os.readlink(os.fsencode(f"/proc/self/fd/{number}"))
+    except OSError:
+        return ""
+    return name[:_LONGEST_NAME].decode(errors="replace")
+
+
 def _threads() -> list[str]:
     """Names of all but the main one; those that Python knows nothing of are native."""
     known = {each.native_id: each.name for each in threading.enumerate()}
@@ -214,9 +273,7 @@ def _is_open(number: int) -> bool:
 
 def _what_is_open(number: int) -> str:
     """What an import has left open that a fork must not have; files are its own affair."""
-    target = ""
-    with contextlib.suppress(OSError):
-        target = os.readlink(f"/proc/self/fd/{number}")
+    target = _target(number)
     if target == "anon_inode:[eventpoll]":
         return "has made an event loop"
     if target.startswith("socket:"):
