@@ -103,6 +103,27 @@ server.close()
 while True:
     time.sleep(0.05)
 """,
+    "a child binds it": """
+server = socket.socket()
+child = os.fork()
+if child == 0:
+    server.bind(("127.0.0.1", port))
+    os._exit(0)
+os.waitpid(child, 0)
+server.listen(5)
+serve(server)
+""",
+    "how long accept() waits": """
+server = socket.socket()
+limits = {option: struct.pack("@ll", 3, 500_000) for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO)}
+for option, limit in limits.items():
+    server.setsockopt(socket.SOL_SOCKET, option, limit)
+server.bind(("127.0.0.1", port))
+server.listen(5)
+for option, limit in limits.items():
+    assert server.getsockopt(socket.SOL_SOCKET, option, 16) == limit, option
+serve(server)
+""",
     "the first of the workers only binds": """
 first = socket.socket()
 first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -134,6 +155,43 @@ def test_habit(fleet: Fleet, port: int, habit: str) -> None:
     first.signal(15)
     fleet.gone(first)
     everybody_answers(fleet, [second, third], lambda: fleet.get(port).split()[0])
+
+
+THREADS = {
+    "its first thread has ended": """
+def has_ended():
+    with open("/proc/%d/stat" % os.getpid()) as stat:
+        return stat.read().rpartition(")")[2].split()[0] == "Z"
+def run():
+    while not has_ended():
+        time.sleep(0.01)
+    open_and_serve()
+threading.Thread(target=run).start()
+ctypes.CDLL(None).syscall({"x86_64": 60, "aarch64": 93}[os.uname().machine], 0)  # exit(2): of this thread
+""",
+    "a thread has descriptors of its own": """
+def run():
+    assert ctypes.CDLL(None).unshare(0x400) == 0  # CLONE_FILES
+    open_and_serve()
+threading.Thread(target=run).start()
+""",
+}
+OPEN = """
+import ctypes, threading
+def open_and_serve():
+    server = socket.socket()
+    server.bind(("127.0.0.1", port))
+    server.listen(5)
+    serve(server)
+"""
+
+
+@pytest.mark.skipif(not seccomp.is_at_least(6, 9), reason="a thread is looked at since Linux 6.9")
+@pytest.mark.parametrize("habit", THREADS)
+def test_threads(fleet: Fleet, port: int, habit: str) -> None:
+    """The descriptors are those of the thread that calls."""
+    members = fleet.start_ready(raw(OPEN + THREADS[habit], port=port), 2)
+    everybody_answers(fleet, members, lambda: fleet.get(port).split()[0])
 
 
 DATAGRAMS = """

@@ -41,7 +41,7 @@ class Caller:
         descriptor, *rest = self._words(call.arguments[1]) if call.indirect else call.arguments
         self.descriptor = descriptor & 0xFFFFFFFF
         self._rest = rest
-        copy = seccomp.copy_of(self._process(), self.descriptor)
+        copy = seccomp.copy_of(self._holder(), self.descriptor)
         try:
             self.socket = socket.socket(fileno=copy)
         except OSError:  # it is no socket
@@ -144,7 +144,7 @@ class Caller:
 
     def entangled(self) -> entangled.Entangled:
         """What else its process has of the socket."""
-        return entangled.look(self._process(), self.descriptor, self.inode())
+        return entangled.look(self._holder(), self.descriptor, self.inode())
 
     def inode(self) -> int:
         """Of the socket."""
@@ -154,8 +154,9 @@ class Caller:
         """Let go of the copy."""
         close(self.socket)
 
-    def _process(self) -> int:
-        return int(self._status["Tgid"])
+    def _holder(self) -> int:
+        """Who has its descriptors: the first thread may have others, or have ended."""
+        return self._tid if seccomp.opens_threads() else int(self._status["Tgid"])
 
     @cached_property
     def _status(self) -> dict[str, str]:

@@ -53,6 +53,7 @@ _CALLS: Final = {
 """The numbers of bind and listen by architecture; the i386 on which glibc used socketcall(2) has that too."""
 _SECCOMP_NUMBERS: Final = {"x86_64": 317, "aarch64": 277}
 _PIDFD_GETFD: Final = 438  # the same everywhere
+_PIDFD_THREAD: Final = os.O_EXCL  # linux/pidfd.h
 
 
 class Call(Record):
@@ -71,6 +72,11 @@ class Call(Record):
 def is_known() -> bool:
     """Whether this kernel and machine have what is needed; the container's own filter may still forbid it."""
     return is_at_least(5, 9) and os.uname().machine in _SECCOMP_NUMBERS
+
+
+def opens_threads() -> bool:
+    """Whether `copy_of` takes the id of any thread, and not only that of a process's first one."""
+    return is_at_least(6, 9)
 
 
 def is_at_least(*wanted: int) -> bool:
@@ -163,8 +169,8 @@ def replace(listener: int, identity: int, ours: int, theirs: int, *, close_on_ex
 
 
 def copy_of(pid: int, descriptor: int) -> int:
-    """A copy of another process's descriptor, as pidfd_getfd(2) makes it."""
-    process = os.pidfd_open(pid)
+    """A copy of another process's, or thread's, descriptor, as pidfd_getfd(2) makes it."""
+    process = os.pidfd_open(pid, _PIDFD_THREAD if opens_threads() else 0)
     try:
         libc = ctypes.CDLL(None, use_errno=True)
         found = int(libc.syscall(_PIDFD_GETFD, process, descriptor, 0))

@@ -83,7 +83,7 @@ class KernelShare:
         self._heard: set[int] = set()
         """Those for which it has called listen()."""
         self._bound: dict[int, Address] = {}
-        """Sockets of its own, by inode, in whose place ours comes when it listens there."""
+        """Sockets of its own, by inode, in whose place ours comes when whoever has them listens."""
 
     def before_exec(self) -> None:
         """In the child, last before exec: install the filter and send its listener, or why there is none."""
@@ -162,11 +162,13 @@ class KernelShare:
             if self._binds_by_itself(caller, address):
                 seccomp.finish(self._listener, call.id)
                 return True
+            own = caller.inode()
             try:
                 given = self._give(call, caller, address)
             except OSError as error:
                 seccomp.finish(self._listener, call.id, error.errno or errno.EINVAL)
                 return True
+            self._bound[own] = address  # another process may have it too, and listen there
             seccomp.finish(self._listener, call.id)
             if address.kind is Kind.UDP:  # nobody listens there
                 self._tell(is_sure=self._is_known(address))

@@ -27,9 +27,13 @@ _OPTIONS: Dict[int, Tuple[int, ...]] = {
         socket.SO_OOBINLINE,
         socket.SO_LINGER,
         socket.SO_RCVLOWAT,
+        socket.SO_RCVTIMEO,  # how long accept() waits, too
+        socket.SO_SNDTIMEO,
         12,  # SO_PRIORITY
+        29,  # SO_TIMESTAMP
         36,  # SO_MARK
         46,  # SO_BUSY_POLL
+        47,  # SO_MAX_PACING_RATE
     ),
 }
 _BYTES = 64
