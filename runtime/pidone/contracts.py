@@ -113,8 +113,8 @@ class Handover(Protocol):
     def send(self, message: object) -> bool:
         """Send an IPC message (`"shutdown"`); False if there is no channel."""
 
-    def close(self) -> None:
-        """The process is gone, or was never started."""
+    def close(self, code: int | None = None, /) -> None:
+        """The process is gone, with this code unless a signal ended it, or was never started."""
 
 
 class SocketBroker(Protocol):
@@ -203,4 +203,4 @@ class NoHandover(Record):
     def send(self, message: object) -> bool:  # noqa: ARG002
         return False
 
-    def close(self) -> None: ...
+    def close(self, _code: int | None = None, /) -> None: ...

@@ -212,7 +212,7 @@ class SimHandover:
         self._program.hear(message)
         return True
 
-    def close(self) -> None:
+    def close(self, _code: int | None = None, /) -> None:
         if self._program is not None:
             self._program.report = None
 

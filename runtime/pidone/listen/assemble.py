@@ -174,9 +174,10 @@ class Assembly:
         is_worker = needs.is_cluster_worker(app)
         patience = needs.hang_timeout(app)
         preload = None
+        tells_stack = patience is not None and request.ports.node_takes_inspector
         if is_worker:
             users = needs.variable(app, "NODE_OPTIONS")
-            preload = program.preload_env(app, users, tells_stack=patience is not None)
+            preload = program.preload_env(app, users, tells_stack=tells_stack)
         if is_worker and preload is None:
             request.on_ignored("drain preload: the app's user cannot read it; keep-alive connections are cut")
         self._ipc = Ipc(
@@ -194,6 +195,7 @@ class Assembly:
             on_ignored=request.on_ignored,
             patience=patience,
             on_hung=request.report.hung,
+            on_options_refused=request.ports.node_refuses_inspector if is_worker and tells_stack else None,
         )
         self._fds.update(self._ipc.fds)
         self._attach(self._ipc)

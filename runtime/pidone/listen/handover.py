@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pidone.ecosystem.spec import Seconds
 from pidone.listen.node.ipc import Ipc
+from pidone.listen.node.program import REFUSED_OPTIONS
 from pidone.listen.sockets.member import MemberSockets
 from pidone.listen.sockets.ports import COMMON
 from pidone.listen.sockets.steering import Steering
@@ -136,7 +137,7 @@ class ProcessHandover:
             self._is_serving = False
             self._steering.serving(self._member, -1)
 
-    def close(self) -> None:
+    def close(self, code: int | None = None, /) -> None:
         if self._is_closed:
             return
         self._is_closed = True
@@ -146,6 +147,8 @@ class ProcessHandover:
             self._draining.cancel()
         for attachment in self._attachments:
             attachment.close()
+        if self._ipc is not None and code == REFUSED_OPTIONS:
+            self._ipc.options_refused()
 
     async def _drain(self, *, must_empty: bool) -> None:
         if must_empty:

@@ -140,6 +140,10 @@ EVENTS: Final[Mapping[str, Meaning]] = MappingProxyType(
         "listen.restored": Meaning("a process had ended a socket for all; it listens again", ("app",)),
         "listen.steering": Meaning("the kernel refuses the program that spreads connections", ("app",)),
         "listen.unshared": Meaning("an app in cluster mode has no means to share its ports", ("app",)),
+        "node.no_inspector": Meaning(
+            "the Node of an app does not take the options by which a worker that hangs tells its stack",
+            ("app",),
+        ),
         "channel.ignored": Meaning("a message of a process was not understood", ("app",)),
         "probe.shared": Meaning("a probe asks a port that all instances share", ("app",)),
         "log.dropped": Meaning("lines of an app were dropped", ("app", "lines", "reason")),

@@ -6,7 +6,7 @@
 // `Connection: close` instead, so that the client lets go itself.
 'use strict';
 
-const { isMainThread } = require('worker_threads');
+const isMainThread = standsInMainThread();
 
 const restored = process.env.PIDONE_NODE_OPTIONS;
 if (restored !== undefined) {
@@ -16,8 +16,17 @@ if (restored !== undefined) {
   else delete process.env.NODE_OPTIONS;
 }
 
+// Node before 11.7 has no threads, unless it is asked for them.
+function standsInMainThread() {
+  try {
+    return require('worker_threads').isMainThread;
+  } catch (error) {
+    return true;
+  }
+}
+
 function tell(cmd, also) {
-  if (process.connected) process.send({ cmd, ...also });
+  if (process.connected) process.send(Object.assign({ cmd }, also));
 }
 
 if (isMainThread && process.channel) {
@@ -25,7 +34,7 @@ if (isMainThread && process.channel) {
   // A worker whose runtime has gone ends with 0 when it reads the end of the channel. Whoever writes before that,
   // we or Node's cluster, would end it with EPIPE as an error that nobody handles.
   const { worker } = require('cluster'); // loaded already
-  worker?.on('error', (error) => {
+  if (worker) worker.on('error', (error) => {
     const hasGone = error.code === 'EPIPE' && error.syscall === 'write' && process.connected;
     if (!hasGone && worker.listenerCount('error') === 1) throw error; // as without this listener
   });
@@ -107,6 +116,7 @@ function drain(idleMs, onDrained) {
     patience -= 1;
     // Timers run before what has arrived is read: only after that a connection is known to have said nothing.
     if (patience <= 0) setImmediate(cutIdle, servers.filter(isHttp));
+    else noteSilent();
     const upgraded = process._getActiveHandles().filter(isUpgraded);
     Promise.all(servers.map((server) => open(server, upgraded))).then((counts) => {
       if (counts.some((count) => count > 0)) return;
@@ -117,7 +127,10 @@ function drain(idleMs, onDrained) {
 }
 
 function isHttp(server) {
-  return Boolean(server) && typeof server.closeIdleConnections === 'function';
+  if (!server) return false;
+  const [{ Server }, secure] = [require('http'), require('https')];
+  // One of HTTP/2 that speaks HTTP/1 as well is of neither, and has this.
+  return server instanceof Server || server instanceof secure.Server || 'closeIdleConnections' in server;
 }
 
 // Node's cluster gives a shared handle a close() of its own. A private server that does not speak HTTP is
@@ -136,11 +149,31 @@ function isOfHttp(socket) {
 }
 
 function cutIdle(servers) {
-  servers.forEach((server) => server.closeIdleConnections());
+  servers.forEach(closeIdle);
   // To Node a connection that never said anything is not idle: browsers open such ones in advance.
   process._getActiveHandles().filter(isOfHttp).forEach((socket) => {
     if (socket.bytesRead === 0) socket.destroy();
   });
+}
+
+// Node before 18.2 has no closeIdleConnections(). What has no answer under way is idle there, unless something of
+// a request has come since the last look.
+const readBefore = new WeakMap();
+
+function closeIdle(server) {
+  if (server.closeIdleConnections) {
+    server.closeIdleConnections();
+    return;
+  }
+  for (const socket of process._getActiveHandles()) {
+    const isSilent = readBefore.get(socket) === socket.bytesRead;
+    if (socket.server === server && isSilent && !isUpgraded(socket) && !socket._httpMessage) socket.destroy();
+  }
+  noteSilent();
+}
+
+function noteSilent() {
+  process._getActiveHandles().filter(isOfHttp).forEach((socket) => readBefore.set(socket, socket.bytesRead));
 }
 
 function open(server, upgraded) {
@@ -162,7 +195,7 @@ function stopAccepting(net, server) {
       if (closed) process.nextTick(callback);
       else server.once('close', () => callback());
     }
-    if (isHttp(server)) server.closeIdleConnections();
+    if (isHttp(server)) closeIdle(server);
     return server;
   };
 }

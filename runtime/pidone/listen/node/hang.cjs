@@ -6,6 +6,8 @@
 // acted on before this returns, and who does not know its address, which is a random UUID, is not heard at all.
 'use strict';
 
+const { performance } = require('perf_hooks');
+
 const FRAMES = 50;
 
 function answer(tell) {
@@ -20,7 +22,7 @@ function answer(tell) {
     } else if (message.cmd === 'NODE_PIDONE_STACK') {
       // Heard before the signal or after it, so the loop turns again; it is to be replaced all the same.
       asked = true;
-      process._debugEnd?.();
+      if (process._debugEnd) process._debugEnd();
     } else if (message.cmd === 'NODE_DEBUG_ENABLED') {
       // A user's own signal or inspector.open() comes to a loop that turns.
       if (asked || performance.now() - heard > patience / 2) {

@@ -38,13 +38,15 @@ class Ipc:
         on_ignored: Callable[[str], None],
         patience: Seconds | None,
         on_hung: Callable[[str, str], None],
+        on_options_refused: Callable[[], None] | None,
     ) -> None:
         """`deadlines` is the clock for what is held against it; `number` is the child's descriptor.
 
         With sockets the process becomes a cluster worker.
 
         `stop` is the event of Node's `process` by which the app will be stopped; `patience` is how long its
-        loop may stand still, None for ever.
+        loop may stand still, None for ever. `on_options_refused` hears that Node has not begun because of
+        the options by which it tells its stack; None where it has none.
         """
         self._loop = loop
         self._deadlines = deadlines
@@ -77,6 +79,8 @@ class Ipc:
             ask = partial(self._conversation.ping, patience)
             self._heartbeat = Heartbeat(loop, patience, ask, self._is_hung)
         self._on_hung = on_hung
+        self._on_options_refused = on_options_refused
+        self._has_spoken = False
         self._stack: asyncio.Future[str] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._pid = 0
@@ -163,13 +167,21 @@ class Ipc:
     async def _tell_where(self, why: str) -> None:
         from pidone.listen.node.stack import javascript_stack  # noqa: PLC0415 (for one that hangs)
 
-        self._stack = self._loop.create_future()
-        self._conversation.ask_for_stack()
-        stack = await javascript_stack(self._pid, self._stack, self._deadlines)
+        stack = ""
+        if self._on_options_refused is not None:  # else its inspector would be open to everybody
+            self._stack = self._loop.create_future()
+            self._conversation.ask_for_stack()
+            stack = await javascript_stack(self._pid, self._stack, self._deadlines)
         self._looking = None  # what is done now is not to be cancelled
         self._on_hung(why, stack)
 
+    def options_refused(self) -> None:
+        """It is closed, and ended with Node's code for that; where it has said anything, that was its own."""
+        if self._on_options_refused is not None and not self._has_spoken:
+            self._on_options_refused()
+
     def _receive(self, message: object) -> None:
+        self._has_spoken = True
         self._conversation.receive(message)
 
     def _hung_up(self) -> None:

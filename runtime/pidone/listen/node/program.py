@@ -1,6 +1,7 @@
 """What has to be known about Node: whether a command line is one, and how the drain preload gets in."""
 
 import os
+import string
 from typing import Final
 
 from pidone.ecosystem.spec import AppSpec
@@ -11,7 +12,10 @@ _NAMES: Final = ("node", "nodejs")
 _VERSION: Final = "0123456789.-"
 _RUNNERS: Final = ("npm", "npx", "npm-cli.js", "npx-cli.js", "yarn", "yarnpkg", "yarn.js", "pnpm", "pnpx")
 _SCRIPTS: Final = (".ts", ".mts", ".cts", ".tsx", ".js", ".mjs", ".cjs", ".jsx")
+_PLAIN: Final = frozenset(string.ascii_letters + string.digits + "/._-+")
 _SHEBANG_BYTES: Final = 256
+REFUSED_OPTIONS: Final = 9
+"""Node's exit code for options that it does not take: https://nodejs.org/api/process.html#exit-codes."""
 _UNPUBLISHED: Final = "--inspect-port=127.0.0.1:0 --inspect-publish-uid=stderr"
 
 
@@ -53,14 +57,17 @@ def preload_env(app: AppSpec, users: str, *, tells_stack: bool) -> dict[str, str
 
     One that `tells_stack` when it hangs opens its inspector for that: at any free port, as several may hang
     at once, and nobody is told its address over HTTP. What the user says of that comes later, and wins.
+    Node before 12 does not start with these options, nor does one that was built without an inspector.
     None where the app's user cannot read the file: Node refuses to start when a preload is unreadable.
     """
     if not readable_by(PRELOAD, app.uid, app.gid):
         return None
-    # Quoted as node_options.cc reads it: a path may contain spaces.
-    path = PRELOAD.replace("\\", "\\\\").replace('"', '\\"')
+    path = PRELOAD
+    if not _PLAIN.issuperset(path):  # quoted as node_options.cc reads it; Node 8 would not
+        escaped = path.replace("\\", "\\\\").replace('"', '\\"')
+        path = f'"{escaped}"'
     inspector = f"{_UNPUBLISHED} " if tells_stack else ""
-    return {"NODE_OPTIONS": f'{inspector}--require "{path}" {users}'.strip(), "PIDONE_NODE_OPTIONS": users}
+    return {"NODE_OPTIONS": f"{inspector}--require {path} {users}".strip(), "PIDONE_NODE_OPTIONS": users}
 
 
 def shebang(path: str) -> list[str]:

@@ -102,5 +102,5 @@ class OwnPortHandover:
     def send(self, message: object) -> bool:  # noqa: ARG002
         return False
 
-    def close(self) -> None:
+    def close(self, _code: int | None = None, /) -> None:
         self._look.close()

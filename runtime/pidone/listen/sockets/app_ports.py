@@ -69,6 +69,8 @@ class AppPorts:
         """Listed sockets of both families in whose place there is one of one family, and maybe another."""
         self._restoring: asyncio.TimerHandle | None = None
         self._kernel_shares = True
+        self.node_takes_inspector = True
+        """False once a process of Node has refused the options by which it tells its stack."""
         self._has_own = False
         """One has shut down the sockets of all: each process that starts from now on gets its own."""
         self._stale: set[PortKey] = set()
@@ -426,6 +428,16 @@ class AppPorts:
             "listen.elsewhere",
             f"instance {sockets.slot} listens on {held}, not on {where} as the one beside it: it does not "
             "count as ready (a program that looks whether its port is free may have taken another one)",
+        )
+
+    def node_refuses_inspector(self) -> None:
+        """Workers that start from now on do without, and tell no stack should they hang."""
+        self.node_takes_inspector = False
+        self._once(
+            self.app,
+            "node.no_inspector",
+            f"the Node of {self.app.name} does not take the options by which a worker that hangs tells its "
+            "stack (it is older than 12, or built without an inspector): it is started without them",
         )
 
     def kernel_may_share(self) -> bool:

@@ -423,7 +423,7 @@ class ForkedProcess:
         self._tree.main_is_alive = False
         with ExitStack() as steps:  # backwards; one that fails is told, and keeps none of the others off
             steps.callback(self._on_exit, status)
-            steps.callback(self._handover.close)
+            steps.callback(self._handover.close, status.code)
             steps.callback(self._outlet.finish)
             if self.stdin is not None:
                 steps.callback(self.stdin.close)
