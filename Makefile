@@ -74,8 +74,8 @@ docs: $(VENV)/.docs
 reference: $(VENV)/.ready
 	$(BIN)/python .ci/reference.py
 
-# All that a tag does, short of publishing. The wheels need Debian's musl-tools and gcc-aarch64-linux-gnu, images an
-# engine with buildx; what is missing is told and left out.
+# All that a tag does, short of publishing. The wheels need Debian's musl-tools and gcc-aarch64-linux-gnu with
+# libc6-dev-arm64-cross, images an engine with buildx; what is missing is told and left out.
 release-dry-run: $(VENV)/.ready
 	$(BIN)/python .ci/release.py dry-run
 

@@ -33,7 +33,8 @@ PLACES = {
 TARGETS = {"runtime": "", "bundle": "bundle", "node": "node"}
 """The published targets of the Dockerfile and how their tags begin; docs/docker.md names them."""
 COMPILERS = {"x86_64": "musl-gcc", "aarch64": "aarch64-linux-gnu-gcc"}
-"""For the static launcher in the wheel of an architecture; Debian's musl-tools and gcc-aarch64-linux-gnu."""
+"""For the static launcher in the wheel of an architecture; Debian's musl-tools and gcc-aarch64-linux-gnu
+with libc6-dev-arm64-cross."""
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -73,7 +74,8 @@ def distributions(folder: Path) -> list[Path]:
     """Build all twice, in two places. Raises ReleaseError unless they are the same."""
     missing = [name for name in COMPILERS.values() if shutil.which(name) is None]
     if missing:
-        raise ReleaseError(f"no {', '.join(missing)}: apt-get install musl-tools gcc-aarch64-linux-gnu")
+        packages = "musl-tools gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
+        raise ReleaseError(f"no {', '.join(missing)}: apt-get install {packages}")
     made = [_build(folder), _build(folder / "again")]
     first, second = ({path.name: _digest(path) for path in paths} for paths in made)
     shutil.rmtree(folder / "again")
