@@ -433,12 +433,9 @@ class AppPorts:
     def node_refuses_inspector(self) -> None:
         """Workers that start from now on do without, and tell no stack should they hang."""
         self.node_takes_inspector = False
-        self._once(
-            self.app,
-            "node.no_inspector",
-            f"the Node of {self.app.name} does not take the options by which a worker that hangs tells its "
-            "stack (it is older than 12, or built without an inspector): it is started without them",
-        )
+        text = f"the Node of {self.app.name}, older than 12 or without an inspector, does not take options "
+        text += "by which a worker that hangs tells its stack: it is started without them"
+        self._once(self.app, "node.no_inspector", text)
 
     def kernel_may_share(self) -> bool:
         """Whether `share = "kernel"` can be tried: nothing has refused it yet."""

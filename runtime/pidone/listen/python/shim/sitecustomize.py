@@ -1,7 +1,7 @@
 """Python imports a module of this name at start: install the shim, then run the image's own.
 
-It runs in the app's interpreter, which may be older than the runtime's (3.8 will do) and knows nothing of
-the pidone package.
+It runs in the app's interpreter, which may be older than the runtime's, and does not know pidone.
+The shim needs 3.8; here nothing is written that Python 2.7 does not read, as it comes by here as well.
 """
 
 import importlib
@@ -9,7 +9,7 @@ import os
 import sys
 
 
-def _chain() -> None:
+def _chain():  # type: () -> None  # noqa: ANN202 (Python 2 has no annotations)
     """Run the sitecustomize that we stand in front of, and get out of the way of imports."""
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [path for path in sys.path if os.path.abspath(path) != here]
@@ -17,12 +17,14 @@ def _chain() -> None:
     try:
         importlib.import_module("sitecustomize")
     except ImportError as error:
-        if error.name != "sitecustomize":
+        if getattr(error, "name", "sitecustomize") != "sitecustomize":
             raise
         sys.modules["sitecustomize"] = ours
 
 
-if os.environ.get("PIDONE_SHARE", "").startswith("@"):
+if sys.version_info < (3, 8):
+    pass  # its ports are shared by the kernel, if at all, and it has no heartbeat
+elif os.environ.get("PIDONE_SHARE", "").startswith("@"):
     importlib.import_module("pidone_share").install()
 elif "PIDONE_DRAIN_IDLE" in os.environ:
     importlib.import_module("pidone_inherited").install()
