@@ -9,6 +9,7 @@ from pidone.ecosystem.spec import AppSpec, Seconds
 from pidone.listen import needs
 from pidone.listen.handover import Attachment, ProcessHandover, Watch
 from pidone.listen.node import program
+from pidone.listen.node.inspector import OPTIONS
 from pidone.listen.node.ipc import Ipc
 from pidone.listen.python.share import PythonShare, drain_env
 from pidone.listen.readiness import probes
@@ -174,10 +175,11 @@ class Assembly:
         is_worker = needs.is_cluster_worker(app)
         patience = needs.hang_timeout(app)
         preload = None
-        tells_stack = patience is not None and request.ports.node_takes_inspector
+        inspector = request.ports.inspector
+        has_options = patience is not None and inspector.is_taken
         if is_worker:
             users = needs.variable(app, "NODE_OPTIONS")
-            preload = program.preload_env(app, users, tells_stack=tells_stack)
+            preload = program.preload_env(app, users, OPTIONS if has_options else "")
         if is_worker and preload is None:
             request.on_ignored("drain preload: the app's user cannot read it; keep-alive connections are cut")
         self._ipc = Ipc(
@@ -195,7 +197,8 @@ class Assembly:
             on_ignored=request.on_ignored,
             patience=patience,
             on_hung=request.report.hung,
-            on_options_refused=request.ports.node_refuses_inspector if is_worker and tells_stack else None,
+            inspector=inspector,
+            has_options=has_options,
         )
         self._fds.update(self._ipc.fds)
         self._attach(self._ipc)

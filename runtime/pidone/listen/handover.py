@@ -5,8 +5,8 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pidone.ecosystem.spec import Seconds
+from pidone.listen.node.inspector import REFUSED
 from pidone.listen.node.ipc import Ipc
-from pidone.listen.node.program import REFUSED_OPTIONS
 from pidone.listen.sockets.member import MemberSockets
 from pidone.listen.sockets.ports import COMMON
 from pidone.listen.sockets.steering import Steering
@@ -147,7 +147,7 @@ class ProcessHandover:
             self._draining.cancel()
         for attachment in self._attachments:
             attachment.close()
-        if self._ipc is not None and code == REFUSED_OPTIONS:
+        if self._ipc is not None and code == REFUSED:
             self._ipc.options_refused()
 
     async def _drain(self, *, must_empty: bool) -> None:

@@ -11,6 +11,7 @@ from pidone.descriptors import close
 from pidone.ecosystem.spec import Seconds
 from pidone.listen.node.channel import Channel
 from pidone.listen.node.cluster import Conversation
+from pidone.listen.node.inspector import Inspector
 from pidone.listen.readiness.heartbeat import Heartbeat
 from pidone.listen.sockets.member import MemberSockets
 
@@ -38,15 +39,16 @@ class Ipc:
         on_ignored: Callable[[str], None],
         patience: Seconds | None,
         on_hung: Callable[[str, str], None],
-        on_options_refused: Callable[[], None] | None,
+        inspector: Inspector,
+        has_options: bool,
     ) -> None:
         """`deadlines` is the clock for what is held against it; `number` is the child's descriptor.
 
         With sockets the process becomes a cluster worker.
 
         `stop` is the event of Node's `process` by which the app will be stopped; `patience` is how long its
-        loop may stand still, None for ever. `on_options_refused` hears that Node has not begun because of
-        the options by which it tells its stack; None where it has none.
+        loop may stand still, None for ever. `inspector` hears whether it begins; if it `has_options` for it,
+        it can tell its stack.
         """
         self._loop = loop
         self._deadlines = deadlines
@@ -79,7 +81,8 @@ class Ipc:
             ask = partial(self._conversation.ping, patience)
             self._heartbeat = Heartbeat(loop, patience, ask, self._is_hung)
         self._on_hung = on_hung
-        self._on_options_refused = on_options_refused
+        self._inspector = inspector
+        self._has_options = has_options
         self._has_spoken = False
         self._stack: asyncio.Future[str] | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -168,7 +171,7 @@ class Ipc:
         from pidone.listen.node.stack import javascript_stack  # noqa: PLC0415 (for one that hangs)
 
         stack = ""
-        if self._on_options_refused is not None:  # else its inspector would be open to everybody
+        if self._has_options:  # else its inspector would be open to everybody
             self._stack = self._loop.create_future()
             self._conversation.ask_for_stack()
             stack = await javascript_stack(self._pid, self._stack, self._deadlines)
@@ -177,10 +180,12 @@ class Ipc:
 
     def options_refused(self) -> None:
         """It is closed, and ended with Node's code for that; where it has said anything, that was its own."""
-        if self._on_options_refused is not None and not self._has_spoken:
-            self._on_options_refused()
+        if self._heartbeat is not None and not self._has_spoken:
+            self._inspector.refused(had_options=self._has_options)
 
     def _receive(self, message: object) -> None:
+        if not self._has_spoken and self._heartbeat is not None:
+            self._inspector.begun(had_options=self._has_options)
         self._has_spoken = True
         self._conversation.receive(message)
 

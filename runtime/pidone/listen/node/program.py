@@ -14,9 +14,7 @@ _RUNNERS: Final = ("npm", "npx", "npm-cli.js", "npx-cli.js", "yarn", "yarnpkg", 
 _SCRIPTS: Final = (".ts", ".mts", ".cts", ".tsx", ".js", ".mjs", ".cjs", ".jsx")
 _PLAIN: Final = frozenset(string.ascii_letters + string.digits + "/._-+")
 _SHEBANG_BYTES: Final = 256
-REFUSED_OPTIONS: Final = 9
-"""Node's exit code for options that it does not take: https://nodejs.org/api/process.html#exit-codes."""
-_UNPUBLISHED: Final = "--inspect-port=127.0.0.1:0 --inspect-publish-uid=stderr"
+_PERMISSION: Final = ("--permission", "--experimental-permission")
 
 
 def is_node(argv: tuple[str, ...]) -> bool:
@@ -52,22 +50,27 @@ def _is_script(word: str) -> bool:
     return not word.startswith("-") and os.path.splitext(word)[1] in _SCRIPTS
 
 
-def preload_env(app: AppSpec, users: str, *, tells_stack: bool) -> dict[str, str] | None:
+def preload_env(app: AppSpec, users: str, options: str) -> dict[str, str] | None:
     """Variables that bring the drain preload into a worker, with NODE_OPTIONS as the `users` wrote it.
 
-    One that `tells_stack` when it hangs opens its inspector for that: at any free port, as several may hang
-    at once, and nobody is told its address over HTTP. What the user says of that comes later, and wins.
-    Node before 12 does not start with these options, nor does one that was built without an inspector.
+    These come after `options` of ours, and win. Where Node's permission model is on, the files of the preload
+    are allowed to be read.
     None where the app's user cannot read the file: Node refuses to start when a preload is unreadable.
     """
     if not readable_by(PRELOAD, app.uid, app.gid):
         return None
-    path = PRELOAD
-    if not _PLAIN.issuperset(path):  # quoted as node_options.cc reads it; Node 8 would not
-        escaped = path.replace("\\", "\\\\").replace('"', '\\"')
-        path = f'"{escaped}"'
-    inspector = f"{_UNPUBLISHED} " if tells_stack else ""
-    return {"NODE_OPTIONS": f"{inspector}--require {path} {users}".strip(), "PIDONE_NODE_OPTIONS": users}
+    words = [options, "--require", _quoted(PRELOAD), users]
+    if any(word in _PERMISSION for word in (*app.argv, *users.split())):
+        words.insert(1, f"--allow-fs-read={_quoted(os.path.dirname(PRELOAD) + os.sep)}")
+    return {"NODE_OPTIONS": " ".join(filter(None, words)), "PIDONE_NODE_OPTIONS": users}
+
+
+def _quoted(path: str) -> str:
+    """As node_options.cc reads it, only where that has to be: Node 8 would not."""
+    if _PLAIN.issuperset(path):
+        return path
+    escaped = path.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def shebang(path: str) -> list[str]:

@@ -12,6 +12,7 @@ from pidone.descriptors import close
 from pidone.ecosystem.spec import AppSpec, Balance, Listen
 from pidone.errors import ListenError, PortTakenError
 from pidone.listen import needs
+from pidone.listen.node.inspector import Inspector
 from pidone.listen.sockets.address import ANY_V6, Address, Kind, of_listen
 from pidone.listen.sockets.bind import explain, open_socket
 from pidone.listen.sockets.hangup import HangupWatch
@@ -69,8 +70,7 @@ class AppPorts:
         """Listed sockets of both families in whose place there is one of one family, and maybe another."""
         self._restoring: asyncio.TimerHandle | None = None
         self._kernel_shares = True
-        self.node_takes_inspector = True
-        """False once a process of Node has refused the options by which it tells its stack."""
+        self.inspector = Inspector(self._tell_no_inspector)
         self._has_own = False
         """One has shut down the sockets of all: each process that starts from now on gets its own."""
         self._stale: set[PortKey] = set()
@@ -430,9 +430,7 @@ class AppPorts:
             "count as ready (a program that looks whether its port is free may have taken another one)",
         )
 
-    def node_refuses_inspector(self) -> None:
-        """Workers that start from now on do without, and tell no stack should they hang."""
-        self.node_takes_inspector = False
+    def _tell_no_inspector(self) -> None:
         text = f"the Node of {self.app.name}, older than 12 or without an inspector, does not take options "
         text += "by which a worker that hangs tells its stack: it is started without them"
         self._once(self.app, "node.no_inspector", text)
