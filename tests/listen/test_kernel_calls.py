@@ -12,6 +12,7 @@ from harness import DEADLINE_S, eventually
 
 from pidone.descriptors import close
 from pidone.listen.kernel import seccomp
+from pidone.listen.kernel.share import MOST_SOCKETS, remember
 
 pytestmark = pytest.mark.skipif(not seccomp.is_known(), reason="takes Linux 5.9 on x86-64 or arm64")
 
@@ -79,3 +80,13 @@ def _is_pending_or_gone(pid: int, listener: int, call: seccomp.Call) -> bool:
         fields = dict(line.split(":", 1) for line in file)
     is_pending = any(int(fields[name], 16) >> (signal.SIGUSR1 - 1) & 1 for name in ("SigPnd", "ShdPnd"))
     return is_pending or not seccomp.is_waiting(listener, call.id)
+
+
+def test_a_program_that_opens_without_end_is_not_remembered_without_end() -> None:
+    """The oldest sockets are forgotten; one that is used again is no further one."""
+    known: dict[int, str] = {}
+    for inode in range(MOST_SOCKETS + 10):
+        remember(known, inode, "new")
+    remember(known, 10, "again")
+    assert len(known) == MOST_SOCKETS
+    assert (min(known), known[10], max(known)) == (10, "again", MOST_SOCKETS + 9)

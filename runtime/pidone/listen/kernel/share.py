@@ -13,7 +13,7 @@ import os
 import socket
 from collections.abc import Callable, Iterable
 from types import ModuleType
-from typing import Final
+from typing import Final, TypeVar
 
 from pidone.descriptors import close
 from pidone.ecosystem.spec import AppSpec, Seconds
@@ -34,6 +34,9 @@ _FIRST_LOOK_S: Final[Seconds] = 0.05
 _LAST_LOOK_S: Final[Seconds] = 0.5
 """Pauses between looks at a process that has bound and does not call listen(): they double."""
 _MESSAGE_BYTES: Final = 64
+MOST_SOCKETS: Final = 4096
+"""Of those that one program opens one after the other, so many are known: ours is not the memory for all."""
+_T = TypeVar("_T")
 
 
 class KernelShare:
@@ -80,10 +83,10 @@ class KernelShare:
         self._looks: set[asyncio.TimerHandle] = set()
         self._given = {os.fstat(number).st_ino for number in inherits}
         """Inodes of the sockets that it has from us, and serves on."""
-        self._heard: set[int] = set()
-        """Those for which it has called listen()."""
+        self._heard: dict[int, None] = {}
+        """Those for which it has called listen(), the latest of them."""
         self._bound: dict[int, Address] = {}
-        """Sockets of its own, by inode, in whose place ours comes when whoever has them listens."""
+        """The latest sockets of its own, by inode: ours comes in their place when their holder listens."""
 
     def before_exec(self) -> None:
         """In the child, last before exec: install the filter and send its listener, or why there is none."""
@@ -168,7 +171,7 @@ class KernelShare:
             except OSError as error:
                 seccomp.finish(self._listener, call.id, error.errno or errno.EINVAL)
                 return True
-            self._bound[own] = address  # another process may have it too, and listen there
+            remember(self._bound, own, address)  # another process may have it too, and listen there
             seccomp.finish(self._listener, call.id)
             if address.kind is Kind.UDP:  # nobody listens there
                 self._tell(is_sure=self._is_known(address))
@@ -201,7 +204,7 @@ class KernelShare:
             caller.bind_by_itself(address)
         except OSError:  # as ours will: that tells why
             return False
-        self._bound[caller.inode()] = address
+        remember(self._bound, caller.inode(), address)
         return True
 
     def _look_later(self, inode: int, pause: Seconds, *, is_known: bool) -> None:
@@ -275,7 +278,7 @@ class KernelShare:
         return needs.names(self._app, address)
 
     def _listens(self, listening: socket.socket) -> None:
-        self._heard.add(_inode(listening))
+        remember(self._heard, _inode(listening), None)
         if self._counts(listening):
             # Not socket.dup(): that sets the blocking mode anew, which is the program's own to set.
             copy = socket.socket(fileno=os.dup(listening.fileno()))
@@ -306,6 +309,13 @@ class KernelShare:
             return False
         port = listening.getsockname()[1]
         return port > 0 and self._own_port in (None, port)
+
+
+def remember(known: dict[int, _T], inode: int, value: _T) -> None:
+    """Add it, and forget the oldest of too many."""
+    known[inode] = value
+    if len(known) > MOST_SOCKETS:
+        del known[next(iter(known))]
 
 
 def _inode(sock: socket.socket) -> int:

@@ -116,7 +116,7 @@ function drain(idleMs, onDrained) {
     patience -= 1;
     // Timers run before what has arrived is read: only after that a connection is known to have said nothing.
     if (patience <= 0) setImmediate(cutIdle, servers.filter(isHttp));
-    else noteSilent();
+    else if (!closesIdle()) noteSilent();
     const upgraded = process._getActiveHandles().filter(isUpgraded);
     Promise.all(servers.map((server) => open(server, upgraded))).then((counts) => {
       if (counts.some((count) => count > 0)) return;
@@ -159,6 +159,10 @@ function cutIdle(servers) {
 // Node before 18.2 has no closeIdleConnections(). What has no answer under way is idle there, unless something of
 // a request has come since the last look.
 const readBefore = new WeakMap();
+
+function closesIdle() {
+  return 'closeIdleConnections' in require('http').Server.prototype;
+}
 
 function closeIdle(server) {
   if (server.closeIdleConnections) {

@@ -431,8 +431,8 @@ class AppPorts:
         )
 
     def _tell_no_inspector(self) -> None:
-        text = f"the Node of {self.app.name}, older than 12 or without an inspector, does not take options "
-        text += "by which a worker that hangs tells its stack: it is started without them"
+        text = f"the Node of {self.app.name} did not begin with the options by which a hung worker tells its "
+        text += "stack, as one older than 12 or without an inspector: it is started without them"
         self._once(self.app, "node.no_inspector", text)
 
     def kernel_may_share(self) -> bool:

@@ -343,7 +343,9 @@ def _open_file(address: Address, *, backlog: int, is_kept: bool) -> "tuple[socke
     """
     from pidone.listen.sockets.unix_file import SocketFile  # noqa: PLC0415 (most apps have ports)
 
-    for left in itertools.count(_REMOVALS - 1, -1):
+    left = _REMOVALS
+    while True:
+        left -= 1
         opened = open_socket(address, backlog=backlog)
         try:
             return opened, SocketFile(address.host, is_kept=is_kept)
@@ -351,7 +353,6 @@ def _open_file(address: Address, *, backlog: int, is_kept: bool) -> "tuple[socke
             close(opened)
             if left == 0 or not isinstance(error, FileNotFoundError):
                 raise
-    raise AssertionError  # it has returned or raised
 
 
 def _listens(known: socket.socket) -> bool:
