@@ -244,6 +244,18 @@ def test_an_action_that_nobody_has(operated: Operated) -> None:
     assert operated.listed()[-1]["pm2_env"]["axm_actions"] == []
 
 
+def test_a_client_that_is_slow_to_read_hears_the_reply(operated: Operated) -> None:
+    """`trigger` counts replies only once it was told how many there will be: that it can read first."""
+    operated.running.expect_line("tick")
+    (reply,) = operated.script("""
+      const ask = pm2.msgProcess.bind(pm2);
+      const sleep = () => { const until = Date.now() + 700; while (Date.now() < until) {} };
+      // unread at once: lines, the answer, the reply
+      pm2.msgProcess = (what, then) => { sleep(); ask(what, then); sleep(); };
+      pm2.trigger(2, 'hello', (e, v) => done(e, v));""")
+    assert reply["data"]["return"] == "world"
+
+
 def test_the_screens(operated: Operated) -> None:
     """`pm2 monit` shows the apps and their lines, `pm2 logs` goes on; both end by Ctrl-C."""
     for words, wanted in (

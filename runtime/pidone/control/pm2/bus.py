@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from pidone.control.answers.views import app_view
 from pidone.control.pm2.lists import entry
+from pidone.ecosystem.spec import Seconds
 from pidone.logs.fields import fields_of
 from pidone.logs.history import Follower
 from pidone.supervise.app import App
@@ -21,6 +22,10 @@ _EVENTS: Final = {
 }
 """Our events that are PM2's too."""
 _FOR_PM2_ITSELF: Final = ("axm:action", "axm:monitor", "axm:option:setPID", "axm:option:configuration")
+_REPLY: Final = "axm:reply"
+_HELD: Final[Seconds] = 1.0
+"""The longest that a reply to an action is held back: PM2's client has to hear first how many will come."""
+_LOOK: Final[Seconds] = 0.005
 _STREAMS: Final = {"stdout": "log:out", "stderr": "log:err"}
 
 
@@ -34,6 +39,8 @@ class Bus:
         self._heard: dict[App, None] = {}
         self.send: Callable[[str, object], None] = lambda _topic, _data: None
         """Tells everybody who listens."""
+        self.has_unread: Callable[[], bool] = lambda: False
+        """Whether an answer to a request has not been read yet."""
 
     def followed_by(self, count: int) -> None:
         """So many listen now."""
@@ -87,9 +94,23 @@ class Bus:
             return
         process = {**self._process(instance.app.key(), instance.index), "versioning": None}
         if isinstance(value, dict) and value.get("data") and isinstance(kind := value.get("type"), str):
-            self.send(kind, {"at": _now_ms(), "data": value["data"], "process": process})
+            data = {"at": _now_ms(), "data": value["data"], "process": process}
+            if kind == _REPLY:
+                self._reply(data, self._parts.loop.time() + _HELD)
+            else:
+                self.send(kind, data)
         else:
             self.send("process:msg", {"at": _now_ms(), "raw": value, "process": process})
+
+    def _reply(self, data: dict[str, object], until: Seconds) -> None:
+        """PM2's `trigger` waits for ever where it reads a reply before the answer that counts them.
+
+        Both come to it by sockets of their own, and what it reads first is chance.
+        """
+        if self.has_unread() and self._parts.loop.time() < until:
+            self._parts.loop.call_later(_LOOK, self._reply, data, until)
+        else:
+            self.send(_REPLY, data)
 
     def _process(self, key: tuple[str, str], index: int) -> dict[str, object]:
         app = self._parts.supervisor.apps.get(key)

@@ -1,7 +1,9 @@
 """The clients of one of PM2's sockets: who they are, what they say, and what they do not take."""
 
 import asyncio
+import fcntl
 import socket
+import termios
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeAlias
 
@@ -14,6 +16,7 @@ CLIENTS: Final = 64
 """Per socket; the one that has been there longest has to go when one more comes."""
 _UNREAD: Final[Bytes] = 4 * 1024 * 1024
 """What may wait for a client that does not read."""
+_INT: Final[Bytes] = 4
 _PAUSE: Final[Seconds] = 1.0
 """How long clients wait in the queue when there is nothing to serve them with."""
 
@@ -50,6 +53,10 @@ class Clients:
             frame = encode(*arguments)
             for client in list(self._clients):
                 client.write(frame)
+
+    def unread(self) -> bool:
+        """Whether somebody has not read yet all that it was told."""
+        return any(client.unread() for client in self._clients)
 
     def close(self) -> None:
         """Accept nobody any more, and hang up."""
@@ -150,6 +157,18 @@ class _Client(asyncio.Protocol):
         self._transport.write(frame)
         if self._transport.get_write_buffer_size() > _UNREAD:
             self.abort()
+
+    def unread(self) -> bool:
+        """Whether it has not read yet all that was said; unix(7): TIOCOUTQ counts it."""
+        if self._transport is None or self._transport.is_closing():
+            return False
+        if self._transport.get_write_buffer_size():
+            return True
+        descriptor = self._transport.get_extra_info("socket").fileno()
+        try:
+            return any(fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(_INT)))
+        except OSError:  # refused: then nobody knows
+            return False
 
     def close(self) -> None:
         """Hang up when it has taken what was said."""

@@ -89,7 +89,7 @@ class Doors:
             Clients(rpc, self._parts.loop, on_frame=service.answer),
             Clients(pub, self._parts.loop, on_count=bus.followed_by),
         )
-        bus.send = self._served.pub.send
+        bus.send, bus.has_unread = self._served.pub.send, self._served.rpc.unread
 
 
 def home_of(environ: Mapping[str, str]) -> str:
