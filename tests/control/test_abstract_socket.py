@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from control.operated import SLEEPER
+from control.operated import SLEEPER, command
 from control.test_peers import STRANGER, as_user
 from control.test_places import UNNAMED, inside, read_only
 from control.test_strangers import LIAR
-from harness import DEADLINE_S, PIDONE, PYTHON, Running, eventually
+from harness import PIDONE, PYTHON, Running, eventually
 
 from pidone.control import peers, socket_file
 
@@ -56,16 +56,7 @@ def runtime(space: Running) -> Iterator[tuple[Running, str]]:
 
 
 def done(argv: list[str], env: Mapping[str, str] = UNNAMED) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        argv,
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-        cwd="/",
-        stdin=subprocess.DEVNULL,
-    )
+    return command(*argv[1:], name=argv[0], env=env, cwd="/", stdin=subprocess.DEVNULL)
 
 
 def folder_of(space: Running) -> str:
