@@ -12,12 +12,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FunctionType
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pidone.bounded_search import BROKEN_OFF, LONG, BoundedSearch, SearchTooLongError
+from pidone.bounded_search import BROKEN_OFF, HELD, KILLED, LATE, LONG, BoundedSearch, SearchTooLongError
 from pidone.ecosystem.values import Invalid
 from pidone.ecosystem.values.kinds import parse_pattern
 
@@ -97,6 +98,95 @@ def test_without_a_child_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told == ["a long line cannot be looked at: Resource temporarily unavailable"]
     assert sorted(os.listdir("/proc/self/fd")) == before
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
+@pytest.mark.parametrize("is_answering", [False, True])
+def test_a_child_that_is_held_or_killed_costs_a_rest(
+    number: int, *, is_answering: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if but a byte of its answer is missing: what was waited for nothing counts in full."""
+    now = 0.0
+    told: list[str] = []
+
+    def harmed(text: bytes) -> bytes:
+        if is_answering:
+            os.write = all_but_one_byte
+        else:
+            os.kill(os.getpid(), number)
+        return text
+
+    def all_but_one_byte(fd: int, data: Any) -> int:
+        write(fd, data[:-1])
+        os.kill(os.getpid(), number)
+        return len(data)
+
+    monkeypatch.setattr("pidone.bounded_search._LONGEST_WAIT_S", 3600.0)  # however busy the machine
+    write, had = os.write, _children()
+    bounded = BoundedSearch(told.append, clock=lambda: now)
+    for _ in range(20):
+        with pytest.raises(SearchTooLongError):
+            bounded.attempt_apart(harmed, b"a\n\n")
+    assert set(told) == {HELD if number == signal.SIGSTOP else KILLED}
+    assert 1 <= len(told) <= (3 if number == signal.SIGSTOP else 5)
+    assert _children() == had
+    with pytest.raises(SearchTooLongError):
+        bounded.attempt_apart(bytes, b"x")
+    now = 3600.0
+    assert bounded.attempt_apart(bytes, b"x") == b"x"
+
+
+def test_a_child_that_answers_costs_no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does its burial, though it does nothing any more then."""
+    monkeypatch.setattr("pidone.bounded_search._CREDIT_S", 0.02)
+    bounded = BoundedSearch(bool, clock=lambda: 0.0)
+    for _ in range(100):
+        assert bounded.attempt_apart(bytes, b"x") == b"x"
+
+
+def test_a_child_that_says_it_bit_by_bit_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each bit is no reason to wait as long as before."""
+
+    def be_slow(_look: object, _text: bytes, write: int) -> None:
+        try:
+            os.write(write, (10**9).to_bytes(8))
+            while True:
+                time.sleep(0.005)
+                os.write(write, b".")
+        finally:
+            os._exit(0)
+
+    monkeypatch.setattr("pidone.bounded_search._be_the_child", be_slow)
+    told: list[str] = []
+    with pytest.raises(SearchTooLongError):
+        BoundedSearch(told.append).attempt_apart(bytes, b"x")
+    assert set(told) <= {LATE, HELD}
+    assert told
+
+
+def test_nobody_waits_for_ever_where_nobody_tells_what_a_child_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without /proc it may be on its way. Whom nobody can kill is left to the reaper."""
+    held: list[int] = []
+
+    def hold(_pid: int, _number: int) -> None:
+        held.append(_pid)
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    def be_held(text: bytes) -> bytes:
+        signal.raise_signal(signal.SIGSTOP)
+        return text
+
+    kill = os.kill
+    monkeypatch.setattr("pidone.bounded_search.procfs.state", lambda _: "")
+    monkeypatch.setattr("pidone.bounded_search.os.kill", hold)
+    told: list[str] = []
+    try:
+        with pytest.raises(SearchTooLongError):
+            BoundedSearch(told.append).attempt_apart(be_held, b"x")
+    finally:
+        kill(held[0], signal.SIGKILL)
+        os.waitpid(held[0], 0)
+    assert told == [LATE]
 
 
 ATOMS = st.sampled_from(

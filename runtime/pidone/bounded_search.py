@@ -4,15 +4,18 @@
 a signal can break it off, as it asks for signals every 4096 steps (MAYBE_CHECK_SIGNALS in CPython's
 Modules/_sre/sre_lib.h). So a timer runs while it looks, and of CPU time (setitimer(2), ITIMER_VIRTUAL): how
 busy the machine is decides nothing. As a step may go over all of the text, long ones are looked at in a child
-that the kernel ends at its time.
+that the kernel ends at its time. The parent waits for it, as the next line comes after this one; so the child
+is given up when it is not on its way to an answer, and what was waited for nothing is held against the app.
 """
 
 import os
 import select
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple
 
+from pidone import procfs
 from pidone.csignal import signal
 from pidone.descriptors import close
 
@@ -31,10 +34,24 @@ _SHARE: Final = 0.02
 _CREDIT_S: "Final[Seconds]" = 0.2
 """What may be taken of it at once."""
 
-_PATIENCE_MS: Final = 5000
-"""For a child that somebody has stopped, or that gets no CPU."""
-_COMPLETE: Final = b"\n"
+_GLANCE_MS: Final = 10
+"""A child that says nothing for so long is looked at."""
+_HELD_S: "Final[Seconds]" = 0.1
+"""Of waiting for a child that does not even want a CPU: stopped, swapped out, or frozen."""
+_LONGEST_WAIT_S: "Final[Seconds]" = 1.0
+"""In all. A child that is seldom given a CPU is on its way, but others wait as well."""
+_ON_ITS_WAY: Final = ("R", "Z", "X", "")
+"""States of a child that wants a CPU, or has ended just now; the last one: where nobody tells."""
+_SHORTEST_NAP_S: "Final[Seconds]" = 0.0005
+_HEAD: Final = 8
+"""Bytes before an answer that tell how long it is: what a child has said before it was killed is none."""
+_CHUNK: Final = 64 * 1024
 BROKEN_OFF: Final = f"a pattern took more than {_LONGEST_S} s of CPU time on a line and was broken off"
+_NOBODY: Final = "a long line could not be looked at: the process that does so"
+HELD: Final = f"{_NOBODY} did not answer for {_HELD_S} s: somebody has stopped it, or it waits for memory"
+LATE: Final = f"{_NOBODY} did not answer within {_LONGEST_WAIT_S:g} s"
+KILLED: Final = f"{_NOBODY} was killed"
+_ENDED: Final = f"{_NOBODY} ended without an answer"
 
 _Args = TypeVarTuple("_Args")
 _Found = TypeVar("_Found")
@@ -77,23 +94,28 @@ class BoundedSearch:
             raise
 
     def attempt_apart(self, look: Callable[[bytes], bytes], text: bytes) -> bytes:
-        """The same for a text that may be LONG: costs a fork.
+        """The same for a text that may be LONG: costs a fork, and the loop waits for a second at most.
 
         Raises:
-            SearchTooLongError: As above, or there is no child to be had.
+            SearchTooLongError: As above, or there is no child to be had, or somebody holds or kills it.
         """
         if self._credit_s < 0 and self._is_resting():
             raise SearchTooLongError
         try:
-            found = _in_child(look, text)
+            child = _Child(look, text)
+            try:
+                found = child.answer()
+            finally:
+                child.end()
         except OSError as error:
             self._tell(f"a long line cannot be looked at: {error.strerror}")
             raise SearchTooLongError from None
+        self._is_resting()
         if found is None:
-            self._is_resting()
-            self._credit_s -= _LONGEST_S
-            self._tell(BROKEN_OFF)
+            self._credit_s -= max(child.waited_s, _LONGEST_S)
+            self._tell(child.why_not)
             raise SearchTooLongError
+        self._credit_s -= child.held_s
         return found
 
     def _timed(self, look: "Callable[[*_Args], _Found]", args: "tuple[*_Args]") -> _Found:
@@ -136,27 +158,104 @@ class BoundedSearch:
         return self._credit_s < 0
 
 
-def _in_child(look: Callable[[bytes], bytes], text: bytes) -> bytes | None:
-    """What `look` returns, None if it is not there in time. Raises OSError."""
-    read, write = os.pipe()
-    try:
-        # No signal may run our handlers in the child: all but the timer's stay blocked there.
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+class _Patience:
+    """How long a child has been waited for. Where we got no CPU ourselves, nobody was waiting."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self.waited_s: Seconds = 0.0
+        self.held_s: Seconds = 0.0
+        """While it was not on its way."""
+
+    def spend(self, seconds: "Seconds") -> None:
+        """It has said something then."""
+        self.waited_s += seconds
+
+    def spend_in_silence(self, seconds: "Seconds") -> None:
+        """Look what it does."""
+        self.waited_s += seconds
+        if procfs.state(self._pid) not in _ON_ITS_WAY:
+            self.held_s += seconds
+
+    @property
+    def is_over(self) -> str:
+        """Why it is not to be waited for any longer; empty if it is."""
+        if self.held_s >= _HELD_S:
+            return HELD
+        return LATE if self.waited_s >= _LONGEST_WAIT_S else ""
+
+
+class _Child:
+    """A process that looks once."""
+
+    def __init__(self, look: Callable[[bytes], bytes], text: bytes) -> None:
+        """Fork it. Raises OSError, and then there is none."""
+        self.why_not = _ENDED
+        """Why there is no answer."""
+        self._read, write = os.pipe()
         try:
-            pid = os.fork()
-            if pid == 0:
-                _be_the_child(look, text, write)
+            # No signal may run our handlers in the child: all but the timer's stay blocked there.
+            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            try:
+                self._pid = os.fork()
+                if self._pid == 0:
+                    _be_the_child(look, text, write)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        except BaseException:
+            close(self._read)
+            raise
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             close(write)
-        try:
-            answer = _read_all(read)
-        finally:
-            os.kill(pid, signal.SIGKILL)  # it may hang if somebody has stopped it
-            os.waitpid(pid, 0)
-    finally:
-        close(read)
-    return answer[:-1] if answer.endswith(_COMPLETE) else None
+        self._for_answer = _Patience(self._pid)
+        self._for_end = _Patience(self._pid)
+
+    @property
+    def waited_s(self) -> "Seconds":
+        """What it has cost us."""
+        return self._for_answer.waited_s + self._for_end.waited_s
+
+    @property
+    def held_s(self) -> "Seconds":
+        """How long we waited for its answer while it did nothing."""
+        return self._for_answer.held_s
+
+    def answer(self) -> bytes | None:
+        """What `look` returns, None if it is not there in time, or not whole. Raises OSError."""
+        arrives = select.poll()
+        arrives.register(self._read, select.POLLIN)
+        patience = self._for_answer
+        answer = bytearray()
+        while not (why := patience.is_over):
+            began = time.monotonic()
+            if not arrives.poll(_GLANCE_MS):
+                patience.spend_in_silence(_GLANCE_MS / 1000)
+                continue
+            patience.spend(min(time.monotonic() - began, _GLANCE_MS / 1000))
+            chunk = os.read(self._read, _CHUNK)
+            answer += chunk
+            if len(answer) >= _HEAD and len(answer) == _HEAD + int.from_bytes(answer[:_HEAD]):
+                return bytes(answer[_HEAD:])
+            if not chunk:
+                return None
+        self.why_not = why
+        return None
+
+    def end(self) -> None:
+        """Kill and bury it. Who does not even die in time is left to the reaper, like any orphan."""
+        close(self._read)
+        with suppress(OSError):
+            os.kill(self._pid, signal.SIGKILL)
+        nap = _SHORTEST_NAP_S
+        with suppress(OSError):  # somebody else has buried it
+            while (ended := os.waitpid(self._pid, os.WNOHANG)) == (0, 0):
+                if self._for_end.is_over:
+                    return
+                time.sleep(nap)
+                self._for_end.spend_in_silence(nap)
+                nap = min(2 * nap, _GLANCE_MS / 1000)
+            if self.why_not is _ENDED and os.WIFSIGNALED(ended[1]):
+                self.why_not = BROKEN_OFF if os.WTERMSIG(ended[1]) == signal.SIGVTALRM else KILLED
 
 
 def _be_the_child(look: Callable[[bytes], bytes], text: bytes, write: int) -> "NoReturn":
@@ -165,18 +264,9 @@ def _be_the_child(look: Callable[[bytes], bytes], text: bytes, write: int) -> "N
         signal.signal(signal.SIGVTALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_VIRTUAL, _LONGEST_S)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGVTALRM,))
-        answer = memoryview(look(text) + _COMPLETE)
+        found = look(text)
+        answer = memoryview(len(found).to_bytes(_HEAD) + found)
         while answer:
             answer = answer[os.write(write, answer) :]
     finally:
         os._exit(0)
-
-
-def _read_all(fd: int) -> bytes:
-    """Until its end, or until nothing has come for long."""
-    arrives = select.poll()
-    arrives.register(fd, select.POLLIN)
-    chunks: list[bytes] = []
-    while arrives.poll(_PATIENCE_MS) and (chunk := os.read(fd, LONG)):
-        chunks.append(chunk)
-    return b"".join(chunks)
