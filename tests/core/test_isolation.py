@@ -187,6 +187,7 @@ def run_whole(argv: list[str], app: Path, env: Mapping[str, str], tmp_path: Path
         run.expect(message="said")
         has_said = {record["message"] for record in run.records if record.get("stream") == "stdout"}
         assert has_said >= {f"{key}={value}" for key, value in env.items()}
+        run.expect(event="instance.online")  # what `health` asks for
         listed = eventually(lambda: ask([*argv, "jlist", "--socket", str(socket)], app, env).stdout, "jlist")
         assert [each["name"] for each in json.loads(listed)] == ["a"]
         assert ask([*argv, "health", "--socket", str(socket)], app, env).returncode == 0

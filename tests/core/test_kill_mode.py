@@ -24,7 +24,14 @@ def _command(socket: Path, *words: str) -> None:
 
 
 def _app(**keys: object) -> dict[str, object]:
-    return {"name": "a", "script": "/bin/bash", "args": ["-c", BEHIND_A_SHELL], "kill_timeout": "10s", **keys}
+    return {
+        "name": "a",
+        "script": "/bin/bash",
+        "args": ["-c", BEHIND_A_SHELL],
+        "kill_timeout": "10s",
+        "ready": "log:up",
+        **keys,
+    }
 
 
 @pytest.mark.parametrize(

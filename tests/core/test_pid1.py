@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -167,7 +168,7 @@ def test_a_suspended_app_is_woken_to_stop(tmp_path: Path) -> None:
     """SIGTERM alone would be heard by nobody: it gets SIGCONT too, and stops in order."""
     with pidone(ecosystem(tmp_path, python(tmp_path, "a", PRINT_SIGNALS)), pid1=True) as run:
         run.expect(message="ready")
-        [app] = harness.children(run.pid)
+        [app] = harness.eventually(lambda: harness.children(run.pid), "the app")
         harness.hold(app)
         run.signal(signal.SIGTERM)
         assert run.wait() == 0
@@ -315,12 +316,19 @@ def test_no_descriptor_leaks_over_restarts(tmp_path: Path) -> None:
     with pidone(file, pid1=True) as run:
         run.expect(event="instance.online", app="steady")
         run.expect(event="instance.errored", app="crashing")
-        folder = f"/proc/{run.pid}/fd"
-        held = [os.readlink(f"{folder}/{fd}") for fd in os.listdir(folder)]
+        run.expect(event="control.listening")
         # 0-2, stdout opened anew, the loop's epoll and its two sockets, the signal pipe, two of steady's,
         # the control socket, the one in reserve
-        assert len(held) == 3 + 1 + 3 + 2 + 2 + 1 + 1, held
-        assert not [pid for pid in harness.descendants(run.pid) if harness.state(pid) == "Z"]
+        expected = 3 + 1 + 3 + 2 + 2 + 1 + 1
+        folder = f"/proc/{run.pid}/fd"
+        try:
+            harness.eventually(lambda: len(os.listdir(folder)) == expected, "what was open to be closed")
+        except AssertionError:
+            held = subprocess.run(["ls", "-l", folder], capture_output=True, text=True, check=False).stdout
+            raise AssertionError(f"not {expected}:\n{held}") from None
+        harness.eventually(
+            lambda: all(harness.state(pid) != "Z" for pid in harness.descendants(run.pid)), "burials"
+        )
         run.signal(signal.SIGTERM)
         assert run.wait() == 0
 

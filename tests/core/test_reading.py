@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from harness import PIDONE, eventually
+from harness import PIDONE, command_of, eventually
 
 
 def start(*words: str, cwd: Path, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
@@ -119,7 +119,7 @@ def _opened_by_a_reader(pipe: Path) -> int | None:
 
 
 def _commands_below(pid: int) -> list[str]:
-    return [Path(f"/proc/{child}/comm").read_text().strip() for child in _children(pid)]
+    return [os.path.basename(command_of(int(child)).partition(" ")[0]) for child in _children(pid)]
 
 
 def test_the_file_of_the_folder_needs_no_name(tmp_path: Path) -> None:

@@ -50,7 +50,8 @@ def test_newer_calls_may_be_refused(tmp_path: Path, root: None, name: str, numbe
     file = ecosystem(tmp_path, *apps)
     with Running([*sandboxed(number, CALLS[name]), PIDONE, "--socket", str(tmp_path / "s"), file]) as run:
         run.expect(event="instance.online", count=6)
-        eventually((tmp_path / "s").exists, "the socket")
+        run.expect(message="up", count=5)  # their traps are set
+        run.expect(event="control.listening")
         asked = [PIDONE, "reload", "c", "--socket", str(tmp_path / "s")]
         done = subprocess.run(asked, check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

@@ -368,7 +368,8 @@ def test_dependencies_order_start_and_stop(tmp_path: Path) -> None:
     )
     with pidone(file) as run:
         run.expect(event="instance.start", app="web")
-        run.expect(message="up", app="web")
+        for name in ("web", "api"):
+            run.expect(message="up", app=name)
         run.signal(signal.SIGTERM)
         assert run.wait() == 0
         starts = [r["app"] for r in run.find(event="instance.start")]

@@ -297,6 +297,7 @@ def test_nothing_is_watched_without_the_key(tmp_path: Path) -> None:
     app = shell("a", "echo up; exec sleep 1000", die_with_runtime=False)  # else that one's guard is there
     with pidone(ecosystem(tmp_path, app)) as run:
         run.expect(event="instance.online")
-        assert [command_of(pid).split()[0] for pid in children(run.pid)] == ["sleep"]
+        run.expect(message="up")
+        eventually(lambda: [command_of(pid) for pid in children(run.pid)] == ["sleep 1000"], "it alone")
         run.signal(signal.SIGTERM)
         assert run.wait() == 0

@@ -175,10 +175,14 @@ def _holds_signals(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("pid1", [True, False])
-def test_orphans_are_buried(root: None, *, pid1: bool) -> None:
+def test_orphans_are_buried(tmp_path: Path, root: None, *, pid1: bool) -> None:
     """As process 1 and as a subreaper, adopted processes do not stay zombies."""
-    script = "(sh -c 'exit 3' & sh -c 'kill -9 $$' &) ; cat"
+    # They end only once they are orphans: a shell buries a background job that ends before the shell does.
+    wait = f"until test -e {tmp_path}/gate; do sleep 0.02; done"
+    script = f"(sh -c '{wait}; exit 3' & sh -c '{wait}; kill -9 $$' &) ; echo orphaned; cat"
     with Running([*exec_("-v"), "sh", "-c", script], pid1=pid1, stdin=subprocess.PIPE) as run:
+        run.expect_line("orphaned")
+        (tmp_path / "gate").touch()
         assert run.err is not None
         err = run.err
         eventually(lambda: err.text().count("buried orphan") == 2, "two burials")

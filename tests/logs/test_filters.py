@@ -184,10 +184,10 @@ def test_filters_cost_little() -> None:
         drop=("GET /healthz",), redact=(r"password=(\S+)",), strip_colors=True, search=BoundedSearch(bool)
     )
     assert keep(lines) is lines
-    began = time.perf_counter()
+    began = time.thread_time()  # what others do at the time is none of it
     for _ in range(100):
         keep(lines)
-    assert time.perf_counter() - began < 2.0
+    assert time.thread_time() - began < 2.0
 
 
 @pytest.mark.parametrize(
