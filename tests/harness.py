@@ -52,23 +52,28 @@ def eventually(
     return value
 
 
-def free_port(among: range = range(10_000, 32_768)) -> int:
+def free_port(among: range = range(10_000, 32_768), *, row: int = 1) -> int:
     """A port that is this process's own until it ends: nobody listens there, no other test is given it.
 
     Outside of the range from which the kernel serves clients and port 0 (ip_local_port_range in ip(7)), so
-    that nobody gets it by chance either. An abstract socket is the claim: it ends with the process.
+    that nobody gets it by chance either. An abstract socket is the claim: it ends with the process. With
+    `row` it is the first of so many one after the other, for programs that add a number to it.
     """
     while True:
-        port = random.choice(among)
-        claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        first = random.choice(among)
+        claims = []
         try:
-            claim.bind(f"\0pidone-test-port-{port}")
-            socket.create_server(("", port)).close()
+            for port in range(first, first + row):
+                claims.append(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+                claims[-1].bind(f"\0pidone-test-port-{port}")
+                socket.create_server(("", port)).close()
         except OSError:
-            claim.close()
+            for claim in claims:
+                claim.close()
         else:
-            claim.detach()
-            return port
+            for claim in claims:
+                claim.detach()
+            return first
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from clusters.site import UNHURRIED, Site, get, running
 from clusters.starving import busy, feed, starves
+from harness import free_port
 
 SERVER = """
 import os, sys, time
@@ -40,10 +41,10 @@ def test_ready_when_it_listens(tmp_path: Path, port: int, before: str) -> None:
         assert get(port) == "hello"
 
 
-def test_each_at_its_own_port(tmp_path: Path, port: int) -> None:
+def test_each_at_its_own_port(tmp_path: Path) -> None:
     """`increment_var` says where."""
     keys = {"ready_delay": "1h", "instances": 2, "increment_var": "PORT"}
-    with running(tmp_path, forked(port, "", **keys)) as site:
+    with running(tmp_path, forked(free_port(row=2), "", **keys)) as site:
         assert {record["by"] for record in site.run.find(event="instance.online")} == {"listening"}
 
 

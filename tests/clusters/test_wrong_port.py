@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from clusters.site import get, node_app, python_app, running
+from harness import free_port
 
 EVADES = """
 const net = require('net'), http = require('http');
@@ -32,8 +33,9 @@ def app_file(folder: Path, code: str) -> str:
 
 
 @pytest.mark.parametrize("other", ["0", "wanted + 1"])
-def test_a_reload_to_another_port_fails(tmp_path: Path, node: str, port: int, other: str) -> None:
+def test_a_reload_to_another_port_fails(tmp_path: Path, node: str, other: str) -> None:
     """It is called off, the old process stays, and the port answers."""
+    port = free_port(row=2)
     script = app_file(tmp_path, EVADES.replace("LOOK", UNSEEN).replace("NEXT", other))
     app = node_app(node, port, script=script, instances=1, listen_timeout=2000, reload_timeout=2000)
     with running(tmp_path, app) as site:
@@ -150,8 +152,6 @@ require('net').connect({there}, '127.0.0.1').on('connect', () => {{
 
 def test_a_port_that_the_file_moves(tmp_path: Path, node: str, port: int) -> None:
     """An ecosystem that names another port has it."""
-    from harness import free_port
-
     second = free_port()
     with running(tmp_path, node_app(node, port, instances=2)) as site:
         assert site.reload(env={"PORT": str(second)})["replaced"] == 2
@@ -159,8 +159,9 @@ def test_a_port_that_the_file_moves(tmp_path: Path, node: str, port: int) -> Non
         assert site.count("listen.elsewhere") == 0
 
 
-def test_ports_of_the_instances_own(tmp_path: Path, node: str, port: int) -> None:
+def test_ports_of_the_instances_own(tmp_path: Path, node: str) -> None:
     """A program that adds its number to the port may go on to do so."""
+    port = free_port(row=2)
     code = """
       require('http').createServer((request, response) => response.end('up'))
         .listen(+process.env.PORT + +process.env.NODE_APP_INSTANCE);

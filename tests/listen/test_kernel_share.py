@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import alive, eventually
+from harness import alive, eventually, free_port
 from listen.fleet import Client, Fleet, Member, app_of, fetch
 
 from pidone.ecosystem.spec import AppSpec, Balance, Listen, Readiness
@@ -217,8 +217,9 @@ def test_a_port_that_a_stranger_has(fleet: Fleet, port: int) -> None:
     assert fleet.log.of("listen.failed")
 
 
-def test_only_listed_ports(fleet: Fleet, port: int) -> None:
+def test_only_listed_ports(fleet: Fleet) -> None:
     """With `listen`, those are shared and others are not: a second process fails as it would alone."""
+    port = free_port(row=2)
     listed = (Listen(name="web", port=port),)
     fleet.start_ready(plain_python(PYTHON, port, listen=listed), 2)
     assert len(fleet.get_different(port, 2)) == 2

@@ -3,6 +3,7 @@
 import socket
 
 import pytest
+from harness import free_port
 from listen.fleet import Fleet
 from listen.raw import everybody_answers, raw
 
@@ -230,9 +231,7 @@ serve(server)
 
 def test_a_port_to_connect_from(fleet: Fleet, port: int) -> None:
     """A port that is bound, and not listened on, is its program's own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        serves = free.getsockname()[1]
+    serves = free_port()
     member = fleet.start(raw(FROM, port=port, env={"SERVES": str(serves)}))
     fleet.ready(member)
     assert f"from {port}\n" in member.text()
@@ -252,9 +251,7 @@ serve(server)
 
 def test_a_port_that_is_looked_at(fleet: Fleet, port: int) -> None:
     """A program that only binds a port, to see if it is free, leaves nothing that listens there."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        serves = free.getsockname()[1]
+    serves = free_port()
     fleet.start_ready(raw(LOOKS, port=port, env={"SERVES": str(serves)}), 2)
     with socket.socket() as client:
         assert client.connect_ex(("127.0.0.1", port)) != 0
