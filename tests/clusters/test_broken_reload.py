@@ -54,7 +54,7 @@ def test_broken_code_with_another_balance(tmp_path: Path, node: str, port: int, 
         site.run.expect(event="instance.online", count=online + 1)
         load.more(200)
         assert [failure for failure in load.finish() if failure.phase == "connect"] == []
-        assert listening(port) == sockets
+        eventually(lambda: listening(port) == sockets, f"{sockets} listening sockets")
         site.reload(env={"BREAK": ""})
 
 

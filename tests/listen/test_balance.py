@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from clusters.site import queued
-from harness import DEADLINE_S
+from harness import DEADLINE_S, hold
 from hypothesis import given
 from hypothesis import strategies as st
 from listen.fleet import Fleet, app_of, fetch
@@ -113,7 +113,7 @@ def test_source_returns_after_a_restart(fleet: Fleet, app: AppSpec, port: int) -
 def test_spread_avoids_a_stuck_worker(fleet: Fleet, app: AppSpec, port: int) -> None:
     """A stopped worker gets no new connections any more; the few that wait in its queue are served later."""
     workers = fleet.start_ready(app, 4)
-    workers[2].signal(signal.SIGSTOP)
+    hold(workers[2].pid)
     answers: list[str] = []
 
     async def one() -> None:
@@ -138,7 +138,7 @@ def test_spread_avoids_a_stuck_worker(fleet: Fleet, app: AppSpec, port: int) -> 
 def test_a_queue_survives_its_worker(fleet: Fleet, app: AppSpec, port: int) -> None:
     """What waits on the socket of a killed worker is served by its replacement in the same slot."""
     (worker,) = fleet.start_ready(app)
-    worker.signal(signal.SIGSTOP)
+    hold(worker.pid)
 
     async def scenario() -> list[str]:
         pending = [asyncio.ensure_future(fetch(port)) for _ in range(20)]
@@ -182,8 +182,8 @@ def test_scaling_down_loses_nothing(fleet: Fleet, app: AppSpec, port: int, balan
 def test_retiring_a_killed_worker_carries_its_queue_over(fleet: Fleet, app: AppSpec, port: int) -> None:
     """Connections queued for a worker that was killed while scaling down are answered by the others."""
     first, second = fleet.start_ready(app, 2)
-    first.signal(signal.SIGSTOP)
-    second.signal(signal.SIGSTOP)
+    hold(first.pid)
+    hold(second.pid)
 
     async def scenario() -> list[str]:
         pending = [asyncio.ensure_future(fetch(port)) for _ in range(40)]
@@ -235,7 +235,7 @@ def test_drain_of_a_program_without_ipc_empties_its_queue_first(
         ready=Readiness(notify=True),
     )
     first, second = fleet.start_ready(app, 2)
-    second.signal(signal.SIGSTOP)
+    hold(second.pid)
 
     async def scenario() -> list[str]:
         pending = []

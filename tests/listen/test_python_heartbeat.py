@@ -182,6 +182,5 @@ def test_nobody_has_another_process_signalled(fleet: Fleet) -> None:
             liar.handover.online()
             fleet.eventually(lambda: liar.heard("hung") or liar.exit is not None, "its own heartbeat to stop")
             assert victim.poll() is None
-            assert state(victim.pid) == "S"
         finally:
             victim.kill()
