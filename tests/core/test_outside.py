@@ -3,6 +3,7 @@
 import contextlib
 import http.server
 import json
+import os
 import shutil
 import signal
 import socket
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 import tomli_w
 from control.operated import Operated, operated
-from harness import PIDONE, Running, descendants, eventually, free_port
+from harness import PIDONE, Running, children, descendants, eventually, free_port, state
 
 SLEEPER = "trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done"
 
@@ -237,12 +238,21 @@ def test_a_changed_file_changes_what_is_waited_for(tmp_path: Path) -> None:
         assert len(it.run.find(event="instance.start", app="runs")) == 1
 
 
-def test_a_look_that_is_killed_is_made_again(tmp_path: Path) -> None:
-    """Whoever looks may be the kernel's victim when memory ends."""
-    with operated(tmp_path, written(app("api", wait_for=[f"file://{tmp_path}/x"])), ready=False) as it:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_look_that_is_killed_or_held_is_made_again(tmp_path: Path, number: int) -> None:
+    """Whoever looks may be the kernel's victim when memory ends; others are served and heard meanwhile."""
+    other = app("other", args=["-c", "trap 'exit 0' TERM; echo up; while :; do echo tick; sleep 0.05; done"])
+    waits = app("api", wait_for=[f"file://{tmp_path}/x"], wait_for_timeout="0s")
+    with operated(tmp_path, written(waits, other), ready=False) as it:
         waiting(it, "No such file")
-        (looker,) = descendants(it.run.pid)
-        subprocess.run(["kill", "-9", str(looker)], check=True)
-        waiting(it, "killed")
+        it.run.expect(event="instance.online", app="other")
+        serving = it.run.expect(event="instance.start", app="other")["pid"]
+        helpers = [pid for pid in children(it.run.pid) if pid != serving]  # who stands guard is another one
+        for pid in helpers:
+            os.kill(pid, number)
+        waiting(it, "whoever looked was " + ("killed" if number == signal.SIGKILL else "stopped"))
+        ticks = len(it.run.find(message="tick"))
         (tmp_path / "x").touch()
         it.run.expect(event="instance.online", app="api")
+        it.run.expect(message="tick", count=ticks + 1)
+        eventually(lambda: not any(map(state, helpers)), "their burial")

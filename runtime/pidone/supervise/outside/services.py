@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 4096
 _NOT_YET = "no answer yet"
+_KILLED = "whoever looked was killed"
+_STOPPED = "whoever looked was stopped"
 
 
 class _Look:
@@ -39,6 +41,8 @@ class _Look:
         self.fd = -1
         self.again: Timer | None = None
         self.unread = b""
+        self.end = _KILLED
+        """What it is called when it has ended without an answer."""
 
 
 class _Wait:
@@ -201,9 +205,12 @@ class Services:
 
     def _begin(self, look: _Look) -> None:
         look.again = None
+        look.end = _KILLED
         try:
             look.pid, look.fd = start_look(look.service, look.interval)
-            self._reaper.watch(look.pid, partial(self._ended, look))
+            self._reaper.watch(
+                look.pid, partial(self._ended, look, look.pid), on_stop=partial(self._be_killed, look)
+            )
             self._loop.add_reader(look.fd, self._read, look)
         except OSError as error:  # no process or descriptor is to be had: the next time one may be
             self._end(look)
@@ -214,8 +221,15 @@ class Services:
         look.again = self._loop.call_later(look.interval, partial(self._begin, look))
         self._changed(look.service)
 
-    def _ended(self, look: _Look, _status: object) -> None:
-        look.pid = None
+    def _ended(self, look: _Look, pid: int, _status: object) -> None:
+        if look.pid == pid:  # else the next one looks already
+            look.pid = None
+
+    def _be_killed(self, look: _Look) -> None:
+        """Stopped, it would never see an answer: another one takes its place when its pipe has ended."""
+        look.end = _STOPPED
+        if look.pid is not None:
+            proctree.deliver(look.pid, SIGKILL)
 
     def _read(self, look: _Look) -> None:
         try:
@@ -230,7 +244,7 @@ class Services:
             self._changed(look.service)
         if not chunk and look.fd >= 0:  # it was killed
             self._close(look)
-            look.problem = "whoever looked was killed"
+            look.problem = look.end
             self._retry(look)
 
     def _answered(self, look: _Look) -> None:
