@@ -17,6 +17,7 @@ from pidone.ecosystem.spec import AppSpec
 from pidone.ecosystem.values import Invalid, ValueKind
 from pidone.ecosystem.values.tables import MULTILINE, PATTERNS
 from pidone.logs.filters.line_filter import line_filter
+from pidone.logs.filters.matches import Folding, matches_of
 from pidone.logs.filters.patterns import examine
 
 
@@ -325,6 +326,45 @@ def test_what_is_done_at_once_is_what_re_does_to_each_line(pattern: str, lines: 
         for line in text[:-1].split(b"\n")
     )
     assert redacted(text) == hidden
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    pattern=st.builds(
+        "{}{}{}{}".format,
+        st.sampled_from(["", "", "(?i)"]),
+        st.sampled_from(["", "^", ".", "[=;]{2}", "[^;]{4}", "a"]),
+        st.sampled_from(["ab=", "=ab", "a(b=)", "bab;", "aba;a", "abc"]),
+        st.sampled_from(["", "$", r"\b", ".*", "[^;]{3}", r"(\S+)", "(a*)", "b{2}"]),
+    ),
+    chunks=st.lists(
+        st.lists(st.text("aabbc=;AB", max_size=24), min_size=1, max_size=6), min_size=2, max_size=3
+    ),
+    noise=st.sampled_from(["", "=\n" * 20, ";\n" * 17, "=ab=ab=;;ab=bab;" * 20 + "\n", "c;C\n" * 20]),
+)
+def test_what_is_found_from_the_end_is_what_re_finds_from_the_beginning(
+    pattern: str, chunks: list[list[str]], noise: str
+) -> None:
+    """In each chunk, also once the byte that was looked for was in too many lines; the last match first."""
+    compiled, traits, fold = re.compile(pattern.encode(), re.MULTILINE), examine(pattern), Folding()
+    if traits.before is None:
+        return
+    matches = matches_of(compiled, traits, traits.before, fold)
+    for chunk in [*chunks, *chunks]:
+        lines = "".join(f"{line}\n" for line in [*chunk[:1], noise, *chunk[1:]]).encode()
+        expected = [found.span() for found in compiled.finditer(lines)]
+        assert [found.span() for found in matches(lines)] == expected[::-1]
+        fold.forget()
+
+
+@pytest.mark.parametrize("secret", ["password=x", "Password=x", "PASSWORD=x"])
+def test_lines_are_folded_once_they_have_changed(secret: str) -> None:
+    """By each pattern: what the one before has hidden or dropped is not there any more."""
+    patterns = (r"(?i)user(\d+)", r"(?i)password=(\S+)", r"(?i)\*\*\* of (secrets|noise)")
+    hide = line_filter(drop=("(?i)NOISE!",), redact=patterns, strip_colors=False, search=BoundedSearch(bool))
+    lines = f"noise!\nUser17 of secrets, {secret}\nplain\n".encode()
+    assert hide(lines) == f"User*** of ***, {secret[:-1]}***\nplain\n".encode()
+    assert hide(b"noise\n") == b"noise\n"
 
 
 @pytest.mark.parametrize(

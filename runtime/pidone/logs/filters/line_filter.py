@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 from pidone.bounded_search import LONG, BoundedSearch, SearchTooLongError
 from pidone.ecosystem.byte_pattern import byte_pattern
 from pidone.ecosystem.spec import Bytes
+from pidone.logs.filters.matches import Folding, Matches, matches_of
 from pidone.logs.filters.patterns import Traits, examine
 from pidone.logs.lines import has_longer
 
@@ -34,13 +35,15 @@ def line_filter(
     A pattern that takes too long on a line is not found in it by `log_drop`, and for `log_redact` all of that
     line is a secret. Once that has happened, it is looked for in lines one by one.
     """
+    fold = Folding()
     steps: list[LineFilter] = [_without_colours] if strip_colors else []
-    steps += [_dropping(pattern, search) for pattern in drop]
-    steps += [_redacting(pattern, search) for pattern in redact]
+    steps += [_dropping(pattern, search, fold) for pattern in drop]
+    steps += [_redacting(pattern, search, fold) for pattern in redact]
 
     def apply(lines: bytes) -> bytes:
         for step in steps:
             lines = lines and step(lines)
+        fold.forget()
         return lines
 
     return apply
@@ -50,7 +53,7 @@ def _without_colours(lines: bytes) -> bytes:
     return _COLOUR.sub(b"", lines) if b"\x1b[" in lines else lines
 
 
-def _dropping(pattern: str, bounded: BoundedSearch) -> LineFilter:
+def _dropping(pattern: str, bounded: BoundedSearch, fold: Folding) -> LineFilter:
     """Without the lines in which the pattern is found."""
     compiled, traits = _compiled(pattern), examine(pattern)
     search = compiled.search
@@ -59,13 +62,13 @@ def _dropping(pattern: str, bounded: BoundedSearch) -> LineFilter:
         return line + b"\n" if search(line) is None else b""
 
     if traits.before is None:
-        at_once = _at_once(pattern, compiled, traits, drop)
+        at_once = _at_once(pattern, compiled, traits, drop, fold)
     else:
-        at_once = _drop_at_text(compiled, traits, traits.before)
-    return _limited(traits, at_once, drop, lambda line: line + b"\n", bounded)
+        at_once = _drop_at_text(matches_of(compiled, traits, traits.before, fold))
+    return _limited(traits, at_once, drop, lambda line: line + b"\n", bounded, fold)
 
 
-def _redacting(pattern: str, bounded: BoundedSearch) -> LineFilter:
+def _redacting(pattern: str, bounded: BoundedSearch, fold: Folding) -> LineFilter:
     """With REDACTED in place of what the pattern's first group matches, or all of it if it has no group."""
     compiled, traits = _compiled(pattern), examine(pattern)
     search, group = compiled.search, min(compiled.groups, 1)
@@ -89,62 +92,48 @@ def _redacting(pattern: str, bounded: BoundedSearch) -> LineFilter:
         return line[:start] + REDACTED + line[end:] + b"\n"  # a third of what `sub` takes for it
 
     if traits.before is None:
-        at_once = _at_once(pattern, compiled, traits, hide_in_line)
+        at_once = _at_once(pattern, compiled, traits, hide_in_line, fold)
     else:
-        at_once = _hide_at_text(compiled, traits, traits.before, hide_all)
-    return _limited(traits, at_once, hide_in_line, lambda _line: REDACTED + b"\n", bounded)
+        at_once = _hide_at_text(matches_of(compiled, traits, traits.before, fold), group)
+    return _limited(traits, at_once, hide_in_line, lambda _line: REDACTED + b"\n", bounded, fold)
 
 
 def _compiled(pattern: str) -> re.Pattern[bytes]:
     return re.compile(byte_pattern(pattern), re.MULTILINE)
 
 
-def _drop_at_text(pattern: re.Pattern[bytes], traits: Traits, before: int) -> LineFilter:
-    """Drop lines; the pattern is tried wherever its text is, from the last to the first."""
-    match, (text,), is_folded, rare = pattern.match, traits.texts, traits.is_folded, traits.rare
+def _drop_at_text(matches: Matches) -> LineFilter:
+    """Drop the lines in which the pattern is."""
 
     def at_once(lines: bytes) -> bytes:
-        if rare not in lines:
+        found = matches(lines)
+        if not found:
             return lines
-        place = lines.lower() if is_folded else lines
-        at = place.rfind(text)
         pieces: list[bytes] = []
         rest = len(lines)
-        while at >= 0:
-            if at >= before and match(lines, at - before):
+        for one in found:
+            at = one.start()
+            if at < rest:  # not in the line that went last
                 pieces.append(lines[lines.index(b"\n", at) + 1 : rest])
-                at = rest = lines.rfind(b"\n", 0, at) + 1
-            at = place.rfind(text, 0, at)
-        return b"".join((lines[:rest], *reversed(pieces))) if pieces else lines
+                rest = lines.rfind(b"\n", 0, at) + 1
+        return b"".join((lines[:rest], *reversed(pieces)))
 
     return at_once
 
 
-def _hide_at_text(
-    pattern: re.Pattern[bytes], traits: Traits, before: int, hide_all: LineFilter
-) -> LineFilter:
-    """Hide secrets, likewise. Where two overlap, only the first one counts, and `hide_all` knows which."""
-    match, (text,), is_folded, rare = pattern.match, traits.texts, traits.is_folded, traits.rare
-    group = min(pattern.groups, 1)
+def _hide_at_text(matches: Matches, group: int) -> LineFilter:
+    """Hide secrets, likewise."""
 
     def at_once(lines: bytes) -> bytes:
-        if rare not in lines:
+        found = matches(lines)
+        if not found:
             return lines
-        place = lines.lower() if is_folded else lines
-        at = place.rfind(text)
         pieces: list[bytes] = []
-        rest = next_start = len(lines)
-        while at >= 0:
-            if at >= before and (found := match(lines, at - before)):
-                if found.end() > next_start:
-                    return hide_all(lines)
-                next_start = at - before
-                start, end = found.span(group)
-                pieces.append(lines[end:rest])
-                rest = start
-            at = place.rfind(text, 0, at)
-        if not pieces:
-            return lines
+        rest = len(lines)
+        for one in found:
+            start, end = one.span(group)
+            pieces.append(lines[end:rest])
+            rest = start
         pieces.append(lines[:rest])
         return REDACTED.join(reversed(pieces))
 
@@ -152,7 +141,12 @@ def _hide_at_text(
 
 
 def _limited(
-    traits: Traits, at_once: LineFilter, to_one: LineFilter, if_too_long: LineFilter, bounded: BoundedSearch
+    traits: Traits,
+    at_once: LineFilter,
+    to_one: LineFilter,
+    if_too_long: LineFilter,
+    bounded: BoundedSearch,
+    fold: Folding,
 ) -> LineFilter:
     """Lines without a text that would be there need no look; the others are looked at for a moment at most.
 
@@ -162,6 +156,7 @@ def _limited(
         to_one: The same for one line, given without its end.
         if_too_long: What is done instead where nobody knows whether the pattern is there.
         bounded: Looks.
+        fold: Of all patterns of the filter.
     """
     is_quick = True
     needs_limit = traits.before is None
@@ -170,7 +165,7 @@ def _limited(
         return b"".join(map(one, lines[:-1].split(b"\n")))
 
     def one(line: bytes) -> bytes:
-        if not _may_be_in(line, traits):
+        if not _may_be_in(line, traits, fold):
             return line + b"\n"
         try:
             return (bounded.attempt_apart if len(line) > LONG else bounded.attempt)(to_one, line)
@@ -181,7 +176,7 @@ def _limited(
         nonlocal is_quick
         if len(lines) <= _AT_ONCE and not needs_limit:
             return at_once(lines)
-        if not _may_be_in(lines, traits):
+        if not _may_be_in(lines, traits, fold):
             return lines
         if is_quick and len(lines) <= _AT_ONCE and not has_longer(lines, LONG):
             try:
@@ -193,17 +188,19 @@ def _limited(
     return apply
 
 
-def _may_be_in(lines: bytes, traits: Traits) -> bool:
+def _may_be_in(lines: bytes, traits: Traits, fold: Folding) -> bool:
     if not traits.texts:
         return True
-    place = lines.lower() if traits.is_folded else lines
+    place = fold(lines) if traits.is_folded else lines
     return any(place.rfind(text) >= 0 for text in traits.texts)
 
 
-def _at_once(pattern: str, compiled: re.Pattern[bytes], traits: Traits, to_one: LineFilter) -> LineFilter:
+def _at_once(
+    pattern: str, compiled: re.Pattern[bytes], traits: Traits, to_one: LineFilter, fold: Folding
+) -> LineFilter:
     """Have each line changed in which the pattern may be found; `to_one` gets it without its end."""
     if traits.texts:
-        return _to_lines_with_text(traits, to_one)
+        return _to_lines_with_text(traits, to_one, fold)
     if _TELLS_ALONE.search(pattern):
         return lambda lines: b"".join(map(to_one, lines[:-1].split(b"\n")))
     search = compiled.search
@@ -222,11 +219,11 @@ def _at_once(pattern: str, compiled: re.Pattern[bytes], traits: Traits, to_one: 
     return at_once
 
 
-def _to_lines_with_text(traits: Traits, to_one: LineFilter) -> LineFilter:
+def _to_lines_with_text(traits: Traits, to_one: LineFilter, fold: Folding) -> LineFilter:
     """Have each line changed that contains one of the texts."""
 
     def at_once(lines: bytes) -> bytes:
-        place = lines.lower() if traits.is_folded else lines
+        place = fold(lines) if traits.is_folded else lines
         starts: set[int] = set()
         for text in traits.texts:
             start = len(lines)
