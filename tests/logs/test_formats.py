@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from logs.relaying import NOON_TEXT, app, stage
 
 from pidone.ecosystem.spec import AppSpec
@@ -304,6 +306,42 @@ def test_lines_of_many_levels_each_have_their_own() -> None:
     found = records(text)
     assert [r["message"] for r in found] == text.decode().splitlines()
     assert [r["level"] for r in found][3:6] == ["info", "warning", "warning"]
+
+
+@pytest.mark.parametrize("secrets", [1, 30])
+def test_stars_that_redaction_leaves_hide_no_mark(secrets: int) -> None:
+    """uwsgi's is three stars as well, and the beginning of a line."""
+    hidden = b"password=*** or ****\n*** or\n ***\n" * secrets
+    starts = b"*** Starting uWSGI 2.0.28 (64bit) ***\n"
+    assert levels.of_lines(hidden, "D") == ["D", "info", "D"] * secrets
+    hidden = hidden.replace(b"\n***", b"\n:***")
+    assert levels.of_lines(hidden, "D") == "D"
+    assert levels.of_lines(starts + hidden, "D") == ["info", *["D"] * 3 * secrets]
+    assert levels.of_lines(hidden + starts, "D") == [*["D"] * 3 * secrets, "info"]
+
+
+MIXED = st.lists(
+    st.sampled_from(
+        [
+            *['{"level":"error","msg":"an object"}'] * 4,
+            *('{"level":"info","password":***', '{"password":***,"n":1}', '{"n": 1} '),
+            *("plain", "ERROR: text", "", "{}", '{"n":2}{', "[1]", '{"level":30,"msg":"pino"}'),
+            *('{"long":"' + "x" * 800 + '"}', "y" * 1500),
+        ]
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(lines=MIXED, first=st.booleans())
+def test_objects_among_other_lines_become_what_they_are_alone(lines: list[str], *, first: bool) -> None:
+    """Whatever stands beside them, and in their order."""
+    lines = ['{"level":"error","msg":"an object"}', *lines] if first else lines
+    together = records("".join(f"{line}\n" for line in lines).encode(), app(max_line=1024))
+    alone = [record for line in lines for record in records(f"{line}\n".encode(), app(max_line=1024))]
+    assert together == alone
 
 
 def test_lines_of_the_same_level_need_no_look_at_each() -> None:

@@ -1,6 +1,7 @@
 """Lines to records: a whole chunk at once where its lines are alike, line by line only where they are not."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import compress
 from typing import Final
 
 from pidone.ecosystem.spec import Bytes
@@ -12,6 +13,11 @@ from pidone.logs.lines import character_boundary, has_longer
 SLACK: Final = 8
 r"""Bytes beyond the limit before an unfinished line is cut: a UTF-8 character or `\r\n` may be incomplete."""
 _LEAST_ROOM: Final = 64
+
+
+def _seem_objects(lines: Sequence[bytes]) -> list[bool]:
+    """What is right for most lines, in a tenth of the time."""
+    return [line[:1] == b"{" and line[-1:] == b"}" for line in lines]
 
 
 class Encoder:
@@ -69,20 +75,56 @@ class Encoder:
         level, most = self._level, self._max_record
         if lines.startswith(b"{") and (all_merged := merger.records(lines, timestamp, level, most)):
             return all_merged
+        each = lines[:-1].split(b"\n")
+        records, apart = self._merged_together(merger, each, timestamp)
+        for at, record in zip(apart, self._one_by_one(merger, apart, each, timestamp), strict=True):
+            records.insert(at, record)
+        return b"\n".join(records) + b"\n"
+
+    def _merged_together(
+        self, merger: ObjectLines, each: Sequence[bytes], timestamp: str
+    ) -> tuple[list[bytes], Sequence[int]]:
+        """The records of lines that are objects of one kind, and which lines are left for `_one_by_one`.
+
+        What else there is: no JSON any more, since a secret was hidden with its quotes, or no JSON ever.
+        """
+        if not has_longer(b"\n".join(each), self._room):
+            for told in (_seem_objects, merger.are_objects):
+                are_objects = told(each)
+                objects = [*compress(each, are_objects)]
+                if 0 < len(objects) < len(each) and (
+                    together := merger.records(
+                        b"\n".join(objects) + b"\n", timestamp, self._level, self._max_record
+                    )
+                ):
+                    apart = [at for at, is_object in enumerate(are_objects) if not is_object]
+                    return together[:-1].split(b"\n"), apart
+        return [], range(len(each))
+
+    def _one_by_one(
+        self, merger: ObjectLines, which: Sequence[int], each: Sequence[bytes], timestamp: str
+    ) -> list[bytes]:
+        """The record or records of each of these lines, without the last line end."""
+        lines = [each[at] for at in which]
         records: list[bytes] = []
-        others: list[bytes] = []
-        for line in lines[:-1].split(b"\n"):
-            merged = merger.record(line, timestamp, level) if line.startswith(b"{") else None
-            if merged is None or len(merged) > most or len(line) > self._room:
-                others.append(line)
-                continue
-            if others:
-                records.append(self._by_level(b"\n".join(others) + b"\n", timestamp))
-                others.clear()
-            records.append(merged)
+        others: list[int] = []
+        for number, line in enumerate(lines):
+            record = merger.record(line, timestamp, self._level) if line.startswith(b"{") else None
+            if record is None or len(record) > self._max_record or len(line) > self._room:
+                others.append(number)
+            records.append((record or b"")[:-1])
         if others:
-            records.append(self._by_level(b"\n".join(others) + b"\n", timestamp))
-        return b"".join(records)
+            told = self._each_by_level([lines[number] for number in others], timestamp)
+            for number, record in zip(others, told, strict=True):
+                records[number] = record
+        return records
+
+    def _each_by_level(self, lines: Sequence[bytes], timestamp: str) -> list[bytes]:
+        """The record or records of each line that is text, without the last line end."""
+        together = self._by_level(b"\n".join(lines) + b"\n", timestamp)[:-1].split(b"\n")
+        if len(together) == len(lines):
+            return together
+        return [self._by_level(line + b"\n", timestamp)[:-1] for line in lines]
 
     def _by_level(self, lines: bytes, timestamp: str) -> bytes:
         """Lines that are text, each with the level it tells."""

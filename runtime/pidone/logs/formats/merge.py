@@ -9,6 +9,7 @@ python-json-logger has imported already; it is imported when the first such line
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import compress
 from operator import add, itemgetter
 from typing import Any, Final
 
@@ -103,6 +104,22 @@ class Merger:
             head = self._opening(ours, level)
             records = head + (b"\n" + head).join(rests) + b"\n"
         return None if has_longer(records, most - 1) else records
+
+    def are_objects(self, lines: Sequence[bytes]) -> list[bool]:
+        """For each line whether it begins with a brace and is a valid object with a field in it."""
+        loads, _ = self._codec()
+        begin = [line.startswith(b"{") for line in lines]
+        rest = compress(lines, begin)
+        owns: list[Any] = []
+        while True:
+            try:
+                owns.extend(map(loads, rest))  # keeps what there was before one that is none
+            except ValueError:
+                owns.append(None)
+            else:
+                break
+        valid = iter(owns)
+        return [begins and bool(next(valid)) for begins in begin]
 
     def record(self, line: bytes, timestamp: str, level: str) -> bytes | None:
         """The record, with its line end; None if the line is not a JSON object, or an empty one.

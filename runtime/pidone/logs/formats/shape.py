@@ -1,6 +1,6 @@
 """What makes a format: an escape and a frame for lines of apps, and a text for the runtime's own events."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from pidone.ecosystem.spec import Bytes
@@ -44,6 +44,9 @@ class ObjectLines(Protocol):
 
     def records(self, lines: bytes, timestamp: str, level: str, most: Bytes) -> bytes | None:
         """Of lines that are objects of one kind; None if they are not, or one gets longer than `most`."""
+
+    def are_objects(self, lines: Sequence[bytes]) -> list[bool]:
+        """Which of the lines, given without their ends, are JSON objects that are not empty."""
 
     def record(self, line: bytes, timestamp: str, level: str) -> bytes | None:
         """Of one line; None if it is not a JSON object. `level` is for lines that do not tell theirs."""

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from pidone.ecosystem.spec import Bytes
@@ -176,6 +176,10 @@ class _Objects:
         """People read slowly: one by one is fast enough."""
         del lines, timestamp, level, most
         return None
+
+    def are_objects(self, lines: Sequence[bytes]) -> list[bool]:
+        """Nobody needs to know that beforehand."""
+        return [False for _ in lines]
 
     def record(self, line: bytes, timestamp: str, level: str) -> bytes | None:
         """See `ObjectLines`."""
