@@ -78,7 +78,7 @@ def _figures(pids: list[int]) -> Iterable[Figure]:
     (cpus,) = _alternate(available_cpus)
     yield Figure("available_cpus(), on every start", "ms", cpus, target="below 2 ms", met=sorted(cpus)[7] < 2)
     box = Box.find()
-    (guard,) = _alternate(lambda: (box.memory(), box.memory_events()))
+    (guard,) = _alternate(lambda: (box.memory(), box.oom_kills()))
     yield Figure("container memory and OOM counters, each second", "ms", guard)
 
 

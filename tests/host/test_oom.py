@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from signal import SIGKILL, SIGSEGV, SIGTERM
 
 import pytest
 from host.trees import CONTAINER, hybrid, lay, v1, v2
@@ -15,29 +14,19 @@ ONE = OomCounters(1, 1)
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "number", "ours", "verdict"),
+    ("before", "after", "verdict"),
     [
-        (NONE, ONE, SIGKILL, False, OomVerdict.YES),
-        (OomCounters(7, 9), OomCounters(8, 10), SIGKILL, False, OomVerdict.YES),
-        (ONE, ONE, SIGKILL, False, OomVerdict.NO),
-        (NONE, ONE, SIGKILL, True, OomVerdict.NO),
-        (NONE, ONE, SIGTERM, False, OomVerdict.NO),
-        (NONE, ONE, SIGSEGV, False, OomVerdict.NO),
-        (NONE, ONE, 0, False, OomVerdict.NO),
-        (NONE, OomCounters(0, 5), SIGKILL, False, OomVerdict.NO),
-        (OomCounters(None, 0), OomCounters(None, 1), SIGKILL, False, OomVerdict.LIKELY),
-        (OomCounters(None, 1), OomCounters(None, 1), SIGKILL, False, OomVerdict.NO),
+        (NONE, ONE, OomVerdict.YES),
+        (OomCounters(7, 9), OomCounters(8, 10), OomVerdict.YES),
+        (ONE, ONE, OomVerdict.NO),
+        (NONE, OomCounters(0, 5), OomVerdict.NO),
+        (OomCounters(None, 0), OomCounters(None, 1), OomVerdict.LIKELY),
+        (OomCounters(None, 1), OomCounters(None, 1), OomVerdict.NO),
     ],
 )
-def test_verdict(
-    before: OomCounters,
-    after: OomCounters,
-    number: int,
-    ours: bool,  # noqa: FBT001  (a column of the table)
-    verdict: OomVerdict,
-) -> None:
-    """Only a SIGKILL that the runtime did not send, while the container's counter moved, is an OOM kill."""
-    assert judge(before, after, signal_number=number, ours=ours) is verdict
+def test_verdict(before: OomCounters, after: OomCounters, verdict: OomVerdict) -> None:
+    """Only a death while the container's counter moved is an OOM kill."""
+    assert judge(before, after) is verdict
 
 
 def ledger(readings: Iterable[OomCounters]) -> OomLedger:
@@ -49,22 +38,15 @@ def ledger(readings: Iterable[OomCounters]) -> OomLedger:
 def test_one_kill_explains_one_death() -> None:
     """Of two processes that died by SIGKILL after one counted kill, only the first is an OOM victim."""
     book = ledger([NONE, ONE, ONE])
-    assert book.judge_exit(signal_number=SIGKILL) is OomVerdict.YES
-    assert book.judge_exit(signal_number=SIGKILL) is OomVerdict.NO
+    assert book.judge_exit() is OomVerdict.YES
+    assert book.judge_exit() is OomVerdict.NO
 
 
 def test_two_kills_seen_at_once_explain_two_deaths() -> None:
     """The second death finds its kill although the counter did not move since the first."""
     book = ledger([NONE, OomCounters(2, 2), OomCounters(2, 2)])
-    assert book.judge_exit(signal_number=SIGKILL) is OomVerdict.YES
-    assert book.judge_exit(signal_number=SIGKILL) is OomVerdict.YES
-
-
-def test_our_own_kill_takes_no_credit() -> None:
-    """A process we had killed leaves the kill to the one the kernel meant."""
-    book = ledger([NONE, ONE])
-    assert book.judge_exit(signal_number=SIGKILL, ours=True) is OomVerdict.NO
-    assert book.judge_exit(signal_number=SIGKILL) is OomVerdict.YES
+    assert book.judge_exit() is OomVerdict.YES
+    assert book.judge_exit() is OomVerdict.YES
 
 
 def test_a_killed_helper_process_is_unexplained_once() -> None:
@@ -73,13 +55,13 @@ def test_a_killed_helper_process_is_unexplained_once() -> None:
     assert book.outstanding() == 1
     book.settle(1)
     assert book.outstanding() == 0
-    assert book.judge_exit(signal_number=SIGKILL) is OomVerdict.NO
+    assert book.judge_exit() is OomVerdict.NO
 
 
 def test_a_judged_death_is_explained() -> None:
     """What was credited to a death is not told again."""
     book = ledger([NONE, ONE, ONE])
-    assert book.judge_exit(signal_number=SIGKILL) is OomVerdict.YES
+    assert book.judge_exit() is OomVerdict.YES
     assert book.outstanding() == 0
 
 
@@ -136,10 +118,10 @@ def test_a_kill_is_recognised_in_every_kind_of_container(
     box = Box.find(tmp_path)
     ledger = OomLedger(lambda: read_oom_counters(box))
     have(3, 11)
-    assert ledger.judge_exit(signal_number=SIGKILL) is OomVerdict.NO
+    assert ledger.judge_exit() is OomVerdict.NO
     have(4, 12)
-    assert ledger.judge_exit(signal_number=SIGKILL) is OomVerdict.YES
-    assert ledger.judge_exit(signal_number=SIGKILL) is OomVerdict.NO
+    assert ledger.judge_exit() is OomVerdict.YES
+    assert ledger.judge_exit() is OomVerdict.NO
 
 
 @pytest.mark.parametrize(
@@ -158,15 +140,15 @@ def test_without_a_counter_of_its_own_the_machines_makes_it_likely(
     lay(tmp_path, {**tree, "/proc/vmstat": "oom_kill 10\n"})
     box = Box.find(tmp_path)
     ledger = OomLedger(lambda: read_oom_counters(box))
-    assert ledger.judge_exit(signal_number=SIGKILL) is OomVerdict.NO
+    assert ledger.judge_exit() is OomVerdict.NO
     lay(tmp_path, {"/proc/vmstat": "oom_kill 11\n"})
-    assert ledger.judge_exit(signal_number=SIGKILL) is OomVerdict.LIKELY
+    assert ledger.judge_exit() is OomVerdict.LIKELY
 
 
 def test_an_earlier_starting_point() -> None:
     """Kills of others, and of an earlier life of the container, are not credited."""
     book = OomLedger(lambda: OomCounters(6, 101), host_before=100)
-    assert book.judge_exit(signal_number=SIGKILL) is OomVerdict.YES
-    assert book.judge_exit(signal_number=SIGKILL) is OomVerdict.NO
+    assert book.judge_exit() is OomVerdict.YES
+    assert book.judge_exit() is OomVerdict.NO
     elsewhere = OomLedger(lambda: OomCounters(0, 101), host_before=100)
-    assert elsewhere.judge_exit(signal_number=SIGKILL) is OomVerdict.NO
+    assert elsewhere.judge_exit() is OomVerdict.NO

@@ -17,7 +17,7 @@ from sim.setups import AGAIN, BROKEN, FAT, JOB, SLOW, SLOW_READY, Setup
 from pidone.contracts import InstanceId, LogSource, NoHandover, Report
 from pidone.ecosystem.spec import AppSpec, Ecosystem, ExecMode
 from pidone.errors import ConfigError, ListenError
-from pidone.host.memory import Memory, MemoryEvents
+from pidone.host.memory import Memory
 from pidone.host.processes import ProcessUsage, TreeUsage
 from pidone.init.reaper import TURN_S
 from pidone.init.spawn import SpawnPlan
@@ -302,8 +302,8 @@ class SimBox:
     def memory(self) -> Memory:
         return Memory(limit=TOTAL, usage=TOTAL // 4, host_total=TOTAL)
 
-    def memory_events(self) -> MemoryEvents:
-        return MemoryEvents(oom_kill=0)
+    def oom_kills(self) -> int:
+        return 0
 
     def take_notes(self) -> tuple[str, ...]:
         return ()

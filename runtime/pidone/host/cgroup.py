@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from pidone.host.files import AnyPath, Notes, number, read, read_number, read_table
 from pidone.host.hierarchy import ControlGroup, find_hierarchies
-from pidone.host.memory import Memory, MemoryEvents, read_memory, read_memory_events
+from pidone.host.memory import Memory, read_memory, read_oom_kills
 from pidone.record import Record
 
 if TYPE_CHECKING:
@@ -74,9 +74,9 @@ class Box:
         """Limit, usage and swap now."""
         return read_memory(self.memory_group, self.root, self._notes)
 
-    def memory_events(self) -> MemoryEvents:
-        """OOM and limit counters now."""
-        return read_memory_events(self.memory_group, self._notes)
+    def oom_kills(self) -> int | None:
+        """Processes that the OOM killer has ended so far; None where nobody counts."""
+        return read_oom_kills(self.memory_group, self._notes)
 
     def cpu_time(self) -> CpuTime:
         """CPU use and throttling so far."""

@@ -33,9 +33,9 @@ class CpuLimits(Record):
         return allowed if self.quota is None else max(1, min(allowed, _round_up(self.quota)))
 
 
-def available_cpus(root: AnyPath = "/") -> int:
+def available_cpus() -> int:
     """The CPUs this container may use: min(affinity, cpuset, quota rounded up), at least 1."""
-    return cpu_limits(root).available
+    return cpu_limits().available
 
 
 def cpu_limits(root: AnyPath = "/", affinity: AbstractSet[int] | None = None) -> CpuLimits:

@@ -18,14 +18,11 @@ class Memory(Record, kw_only=True):
 
     limit: int | None = None
     """The smallest limit from the process's own group up to the visible root."""
-    high: int | None = None
-    """Version 2's `memory.high`: above it the kernel throttles and reclaims, but does not kill."""
     usage: int | None = None
     """All that is charged to the group which has the limit, page cache included."""
     inactive_file: int = 0
     """Page cache the kernel drops first."""
     swap: int | None = None
-    swap_limit: int | None = None
     host_total: int | None = None
     """RAM of the machine."""
 
@@ -40,23 +37,6 @@ class Memory(Record, kw_only=True):
         return min((value for value in (self.limit, self.host_total) if value is not None), default=None)
 
 
-class MemoryEvents(Record, kw_only=True):
-    """Counters since the group was made; they never go back while it lives."""
-
-    high: int = 0
-    """Times the group was throttled at `memory.high`."""
-    max: int = 0
-    """Times the limit was hit (version 1: `memory.failcnt`)."""
-    oom: int = 0
-    """Times the limit could not be kept by reclaiming."""
-    oom_kill: int | None = None
-    """Processes the OOM killer ended; None where nobody counts (no memory group, before Linux 4.13)."""
-    oom_group_kill: int = 0
-    """Times it ended the whole group (`memory.oom.group`, as the kubelet sets it)."""
-    under_oom: bool = False
-    """Version 1: processes are stopped right now until memory is found."""
-
-
 def read_memory(group: ControlGroup | None, root: AnyPath = "/", notes: Notes | None = None) -> Memory:
     """Measure; what cannot be read is left out."""
     host_total = _host_total(root)
@@ -65,41 +45,28 @@ def read_memory(group: ControlGroup | None, root: AnyPath = "/", notes: Notes | 
     return (_memory_v2 if group.version == 2 else _memory_v1)(group, host_total, notes)
 
 
-def read_memory_events(group: ControlGroup | None, notes: Notes | None = None) -> MemoryEvents:
-    """Read the counters of the process's own group."""
+def read_oom_kills(group: ControlGroup | None, notes: Notes | None = None) -> int | None:
+    """How many processes the OOM killer has ended in the group since it was made; it never goes back.
+
+    None where nobody counts (no memory group, before Linux 4.13).
+    """
     if group is None:
-        return MemoryEvents()
-    if group.version == 2:
-        # The outermost visible group counts for all below it, such as a group that an app made for itself. A
-        # machine's real root has no such file.
-        table = read_table(f"{group.top}/memory.events", notes) or read_table(
-            f"{group.own}/memory.events", notes
-        )
-        return MemoryEvents(
-            high=table.get("high", 0),
-            max=table.get("max", 0),
-            oom=table.get("oom", 0),
-            oom_kill=table.get("oom_kill"),
-            oom_group_kill=table.get("oom_group_kill", 0),
-        )
-    table = read_table(f"{group.own}/memory.oom_control", notes)
-    failures = read_number(f"{group.own}/memory.failcnt", notes) or 0
-    return MemoryEvents(
-        max=failures,
-        oom_kill=table.get("oom_kill"),
-        under_oom=table.get("under_oom", 0) == 1,
-    )
+        return None
+    if group.version == 1:
+        return read_table(f"{group.own}/memory.oom_control", notes).get("oom_kill")
+    # The outermost visible group counts for all below it, such as a group that an app made for itself. A
+    # machine's real root has no such file.
+    table = read_table(f"{group.top}/memory.events", notes) or read_table(f"{group.own}/memory.events", notes)
+    return table.get("oom_kill")
 
 
 def _memory_v2(group: ControlGroup, host_total: int | None, notes: Notes | None) -> Memory:
     folder, limit = _tightest(group, _limits(group, "memory.max", notes))
     return Memory(
         limit=limit,
-        high=min(_present(_limits(group, "memory.high", notes)), default=None),
         usage=read_number(f"{folder}/memory.current", notes),
         inactive_file=read_table(f"{folder}/memory.stat", notes).get("inactive_file", 0),
         swap=read_number(f"{folder}/memory.swap.current", notes),
-        swap_limit=min(_present(_limits(group, "memory.swap.max", notes)), default=None),
         host_total=host_total,
     )
 
@@ -110,14 +77,11 @@ def _memory_v1(group: ControlGroup, host_total: int | None, notes: Notes | None)
     # The kernel knows of ancestors that are hidden from this container.
     hidden = table.get("hierarchical_memory_limit", _UNLIMITED_V1)
     limits = [value for value in (limit, hidden) if value is not None and value < _UNLIMITED_V1]
-    limit = min(limits, default=None)
-    with_swap = min(_present(_limits(group, "memory.memsw.limit_in_bytes", notes)), default=None)
     return Memory(
-        limit=limit,
+        limit=min(limits, default=None),
         usage=read_number(f"{folder}/memory.usage_in_bytes", notes),
         inactive_file=table.get("total_inactive_file", 0),
         swap=table.get("total_swap"),
-        swap_limit=None if with_swap is None or limit is None else max(0, with_swap - limit),
         host_total=host_total,
     )
 
@@ -137,10 +101,6 @@ def _tightest(group: ControlGroup, limits: Iterator[tuple[str, int | None]]) -> 
         if value is not None and (limit is None or value < limit):
             folder, limit = each, value
     return folder, limit
-
-
-def _present(limits: Iterator[tuple[str, int | None]]) -> Iterator[int]:
-    return (value for _, value in limits if value is not None)
 
 
 def _host_total(root: AnyPath) -> int | None:

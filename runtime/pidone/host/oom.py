@@ -5,7 +5,6 @@ after the exit was seen has always moved. What it does not say is who was killed
 deaths by SIGKILL that nobody asked for, in the order in which they are seen.
 """
 
-import signal
 from collections.abc import Callable
 from enum import StrEnum
 
@@ -35,22 +34,18 @@ class OomVerdict(StrEnum):
 def read_oom_counters(box: Box) -> OomCounters:
     """Read both counters; 0 where there is none."""
     return OomCounters(
-        container=box.memory_events().oom_kill,
+        container=box.oom_kills(),
         host=read_table(f"{box.root}/proc/vmstat").get("oom_kill", 0),
     )
 
 
-def judge(before: OomCounters, after: OomCounters, *, signal_number: int, ours: bool = False) -> OomVerdict:
-    """Whether a death between two readings was an OOM kill.
+def judge(before: OomCounters, after: OomCounters) -> OomVerdict:
+    """Whether a death by SIGKILL that nobody asked for was an OOM kill.
 
     Args:
         before: Read at any time while the process lived.
         after: Read when its exit was seen.
-        signal_number: The signal that ended it, 0 for none.
-        ours: Whether the runtime itself had sent SIGKILL.
     """
-    if signal_number != signal.SIGKILL or ours:
-        return OomVerdict.NO
     if after.container is not None:  # 0 before: the group's file may have been unreadable for a moment
         return OomVerdict.YES if after.container > (before.container or 0) else OomVerdict.NO
     return OomVerdict.LIKELY if after.host > before.host else OomVerdict.NO
@@ -72,12 +67,10 @@ class OomLedger:
             container = None if now.container is None else max(0, now.container - since)
             self._settled = OomCounters(container, host_before)
 
-    def judge_exit(self, *, signal_number: int, ours: bool = False) -> OomVerdict:
-        """The verdict on an exit that was seen just now."""
-        if signal_number != signal.SIGKILL or ours:
-            return OomVerdict.NO
+    def judge_exit(self) -> OomVerdict:
+        """The verdict on such a death that was seen just now."""
         settled = self._settled
-        verdict = judge(settled, self._read(), signal_number=signal_number)
+        verdict = judge(settled, self._read())
         if verdict is not OomVerdict.NO:
             container = None if settled.container is None else settled.container + 1
             self._settled = OomCounters(container, settled.host + 1)

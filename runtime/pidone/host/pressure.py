@@ -19,11 +19,9 @@ class PressureScope(StrEnum):
 
 
 class Stall(Record):
-    """Share of time, in percent over the last 10, 60 and 300 seconds, and the sum in seconds."""
+    """Share of time, in percent over the last 10 seconds, and the sum in seconds."""
 
     avg10: float
-    avg60: float
-    avg300: float
     total_s: float
 
 
@@ -59,11 +57,6 @@ def _stall(text: str) -> Stall | None:
     """`avg10=0.00 avg60=0.07 avg300=2.95 total=35168232`, the total in µs."""
     fields = dict(part.split("=", 1) for part in text.split() if "=" in part)
     try:
-        return Stall(
-            avg10=float(fields["avg10"]),
-            avg60=float(fields["avg60"]),
-            avg300=float(fields["avg300"]),
-            total_s=int(fields["total"]) / 1e6,
-        )
+        return Stall(avg10=float(fields["avg10"]), total_s=int(fields["total"]) / 1e6)
     except (KeyError, ValueError):
         return None

@@ -128,7 +128,7 @@ class TreeSampler:
         return None
 
 
-def read_all(proc: AnyPath = "/proc") -> dict[int, ProcessUsage]:
+def read_all(proc: AnyPath) -> dict[int, ProcessUsage]:
     """Every process that can be read; those that vanish meanwhile, or are nonsense, are left out."""
     found: dict[int, ProcessUsage] = {}
     prefix = f"{proc}/"
@@ -142,9 +142,9 @@ def read_all(proc: AnyPath = "/proc") -> dict[int, ProcessUsage]:
     return found
 
 
-def read_process(pid: int, proc: AnyPath = "/proc") -> ProcessUsage | None:
+def read_process(pid: int) -> ProcessUsage | None:
     """One process, or None if it is gone (`memory_scope = "process"`)."""
-    return _read_process(f"{proc}/", str(pid))
+    return _read_process("/proc/", str(pid))
 
 
 def _read_process(prefix: str, name: str) -> ProcessUsage | None:
@@ -164,25 +164,23 @@ def _read_process(prefix: str, name: str) -> ProcessUsage | None:
         return None
 
 
-def read_pss(pid: int, proc: AnyPath = "/proc") -> int | None:
+def read_pss(pid: int) -> int | None:
     """Proportional set size in bytes: shared pages divided among their users (smaps_rollup, Linux 4.14).
 
     None if the process is gone or not ours to look into. The kernel walks the page tables for this.
     """
-    for line in (read(f"{proc}/{pid}/smaps_rollup") or "").splitlines():
+    for line in (read(f"/proc/{pid}/smaps_rollup") or "").splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024
     return None
 
 
-def tree_pss(tree: TreeUsage, proc: AnyPath = "/proc") -> int:
+def tree_pss(tree: TreeUsage) -> int:
     """PSS of a whole tree; a process that does not tell counts with its RSS."""
-    return sum(
-        process.rss if (pss := read_pss(process.pid, proc)) is None else pss for process in tree.processes
-    )
+    return sum(process.rss if (pss := read_pss(process.pid)) is None else pss for process in tree.processes)
 
 
-def tree_memory(tree: TreeUsage, threshold: int | None, proc: AnyPath = "/proc") -> int:
+def tree_memory(tree: TreeUsage, threshold: int | None) -> int:
     """Bytes a tree really uses, as cheaply as the question "is it over `threshold`?" allows.
 
     The sum of RSS is never too low, so PSS is asked for only when that sum is over the threshold and there is
@@ -190,15 +188,15 @@ def tree_memory(tree: TreeUsage, threshold: int | None, proc: AnyPath = "/proc")
     """
     if threshold is None or tree.rss <= threshold or not tree.descendants:
         return tree.rss
-    return tree_pss(tree, proc)
+    return tree_pss(tree)
 
 
-def count_fds(tree: TreeUsage, proc: AnyPath = "/proc") -> int:
+def count_fds(tree: TreeUsage) -> int:
     """Open file descriptors of a tree, without those of processes that are gone or hidden."""
     total = 0
     for process in tree.processes:
         try:
-            total += len(os.listdir(f"{proc}/{process.pid}/fd"))
+            total += len(os.listdir(f"/proc/{process.pid}/fd"))
         except OSError:
             continue
     return total

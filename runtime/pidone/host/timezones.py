@@ -8,11 +8,13 @@ from pathlib import Path
 from pidone.errors import ConfigError
 
 
-def find_timezone(name: str, key: str = "timezone") -> tzinfo:
-    """A zone by its IANA name. Raises ConfigError, naming `key`, if there is none."""
+def find_timezone(name: str) -> tzinfo:
+    """A zone by its IANA name. Raises ConfigError if there is none."""
     zone = _by_name(name)
     if zone is None:
-        raise ConfigError(f'{key}: no time zone is called {name!r}; expected a name such as "Europe/Berlin"')
+        raise ConfigError(
+            f'timezone: no time zone is called {name!r}; expected a name such as "Europe/Berlin"'
+        )
     return zone
 
 

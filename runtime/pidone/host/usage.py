@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 from pidone.ecosystem.spec import Bytes, Seconds
-from pidone.host.processes import TreeSampler, TreeUsage, count_fds, cpu_share, read_pss
+from pidone.host.processes import TreeSampler, TreeUsage, cpu_share, read_pss
 from pidone.record import EMPTY, Record
 
 FRESH: Final[Seconds] = 0.9
@@ -62,10 +62,6 @@ class UsageBook:
             for listener in self.listeners:
                 listener(self._usage)
         return self._usage
-
-    def fds(self, tree: TreeUsage) -> int:
-        """Open descriptors of a tree now."""
-        return count_fds(tree)
 
     def pss(self, tree: TreeUsage) -> Bytes | None:
         """PSS of a tree as last measured; None before that has happened.

@@ -159,7 +159,7 @@ class Features:
             return ""
         if self._oom_kills is None and _machine_kills() <= self._killed_before:
             return ""  # nothing was killed for memory on the whole machine
-        return self._the_oom_kills().explain(status)
+        return self._the_oom_kills().explain()
 
     def changed(self, app: App) -> None:
         """Look at it when the present event is done: one event may change an app several times."""

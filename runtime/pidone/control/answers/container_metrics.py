@@ -35,7 +35,7 @@ class ContainerMetrics:
             ("cpu_periods", "Quota periods in which something ran.", cpu.periods),
             ("cpu_throttled_periods", "Those in which the quota was used up.", cpu.throttled_periods),
             ("cpu_throttled_seconds", "How long threads were held back.", cpu.throttled_s),
-            ("oom_kills", "Processes that the OOM killer ended.", self._box.memory_events().oom_kill),
+            ("oom_kills", "Processes that the OOM killer ended.", self._box.oom_kills()),
             ("pids_refused", "Forks that failed because of the limit.", pids.refused),
         )
         for name, text, value in counters:

@@ -32,7 +32,7 @@ class ContainerView:
                 "swap_bytes": memory.swap,
             },
             "pids": pids.as_dict(),
-            "oom_kills": self._box.memory_events().oom_kill,
+            "oom_kills": self._box.oom_kills(),
             "pressure": pressure,
         }
         self._box.take_notes()

@@ -11,7 +11,7 @@ from pidone.control.answers.exposition import CONTENT_TYPE, Family, render
 from pidone.control.http.messages import Answer, Request, Response
 from pidone.control.http.router import Access, Route
 from pidone.ecosystem.spec import Seconds
-from pidone.host.processes import read_process
+from pidone.host.processes import count_fds, read_process
 from pidone.host.usage import Usage
 from pidone.supervise.app import App
 from pidone.supervise.instances.instance import Instance
@@ -167,7 +167,7 @@ class Metrics:
         for labels, _, used in rows:
             if used is not None:
                 pss.add(self._usage.pss(used.tree), labels)
-                fds.add(self._usage.fds(used.tree), labels)
+                fds.add(count_fds(used.tree), labels)
         yield pss
         yield fds
 

@@ -3,7 +3,6 @@
 from pidone.contracts import LogSink
 from pidone.host.cgroup import Box
 from pidone.host.oom import OomLedger, OomVerdict, read_oom_counters
-from pidone.init.reaper import ExitStatus
 from pidone.supervise.memory.limits import mib
 
 
@@ -17,9 +16,9 @@ class OomKills:
         self._ledger = OomLedger(lambda: read_oom_counters(box), host_before=host_before)
         self._suspected = 0
 
-    def explain(self, status: ExitStatus) -> str:
-        """Why a process ended that the runtime had not killed, if it was for memory."""
-        verdict = self._ledger.judge_exit(signal_number=status.signal or 0)
+    def explain(self) -> str:
+        """Why SIGKILL ended a process that the runtime had not killed, if it was for memory."""
+        verdict = self._ledger.judge_exit()
         if verdict is OomVerdict.NO:
             return ""
         if verdict is OomVerdict.LIKELY:
