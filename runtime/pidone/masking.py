@@ -6,7 +6,7 @@ a look into the file, one too few a password. Where nothing says so, words stay 
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 MASK: Final = "***"
@@ -259,13 +259,13 @@ def _mask_word(word: str) -> str:
     return MASK if re.fullmatch(_RANDOM, word) else word
 
 
-def mask_value(name: str, value: str, rest: Callable[[str], str] = mask_text) -> str:
-    """The mask if the name says that the value is a secret, else what `rest` leaves of it."""
+def mask_value(name: str, value: str) -> str:
+    """The mask if the name says that the value is a secret, else what `mask_text` leaves of it."""
     if is_public(name):
         return value
     if re.search(_SECRET_NAME, name):
         return MASK if value else ""
-    return rest(value)
+    return mask_text(value)
 
 
 def mask(env: Mapping[str, str], secrets: Collection[str] = ()) -> dict[str, str]:

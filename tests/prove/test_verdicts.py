@@ -46,7 +46,6 @@ def member(
         name=name,
         main=main,
         ignored=frozenset({ignored}),
-        handled=frozenset(),
         connections=connections,
         ports=(port,) if port else (),
     )

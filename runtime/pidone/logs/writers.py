@@ -30,8 +30,6 @@ class Writer(Record):
     """For polling and closing."""
     write: Callable[[Buffers], int]
     """Bytes taken. Raises BlockingIOError when there is no room now, other OSErrors when it is broken."""
-    polls: bool
-    """Whether the descriptor can be polled: regular files cannot, and need not be, they always take all."""
     close: Callable[[], object]
     """Lets go of what was opened here."""
 
@@ -45,7 +43,7 @@ def open_writer(fd: int) -> Writer:
         return _reopened(fd) or _polled(fd, _PIPE_BUF)
     if stat.S_ISCHR(mode) and os.isatty(fd):
         return _reopened(fd) or _polled(fd, _TTY_ROOM)
-    return Writer(fd, lambda buffers: os.writev(fd, buffers[:IOV_MAX]), polls=False, close=_nothing)
+    return Writer(fd, lambda buffers: os.writev(fd, buffers[:IOV_MAX]), close=_nothing)
 
 
 def _socket(fd: int) -> Writer:
@@ -58,7 +56,7 @@ def _socket(fd: int) -> Writer:
     def send(buffers: Buffers) -> int:
         return sock.sendmsg(buffers[:IOV_MAX], [], socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 
-    return Writer(own, send, polls=True, close=sock.close)
+    return Writer(own, send, close=sock.close)
 
 
 def _reopened(fd: int) -> Writer | None:
@@ -70,9 +68,7 @@ def _reopened(fd: int) -> Writer | None:
         own = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError:
         return None
-    return Writer(
-        own, lambda buffers: os.writev(own, buffers[:IOV_MAX]), polls=True, close=lambda: close(own)
-    )
+    return Writer(own, lambda buffers: os.writev(own, buffers[:IOV_MAX]), close=lambda: close(own))
 
 
 def _polled(fd: int, room: int) -> Writer:
@@ -97,7 +93,7 @@ def _polled(fd: int, room: int) -> Writer:
             raise BlockingIOError
         return os.write(fd, memoryview(buffers[0])[:room])
 
-    return Writer(fd, write, polls=True, close=_nothing)
+    return Writer(fd, write, close=_nothing)
 
 
 def _nothing() -> None:

@@ -37,7 +37,6 @@ LAST_STAND: Final[Seconds] = 8.0
 LAST_CHANCE: Final[Seconds] = 1.0
 """How long those have that are asked to stop only when the time of the whole is up."""
 _POLL: Final[Seconds] = 0.05
-_SHOWN: Final = 20
 """Apps that the report of a fault tells of."""
 TURN: Final[Seconds] = 0.02
 """How long the steps of one turn may take, so that signals, logs and clients have theirs."""

@@ -5,7 +5,6 @@ import signal
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
-from types import TracebackType
 from typing import Final, Self
 
 from pidone.cli.trial import sockets
@@ -26,8 +25,6 @@ class FamilyMember(Record, kw_only=True):
     """Pid of the instance that it belongs to; its own if it is that."""
     ignored: frozenset[int]
     """Signals that it ignores."""
-    handled: frozenset[int]
-    """Signals for which it has a handler."""
     connections: int = 0
     ports: tuple[int, ...] = ()
     """TCP ports on which it still listened."""
@@ -54,11 +51,8 @@ class Families:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """No more looks."""
-        del kind, error, trace
         self._end.set()
         self._thread.join(_TIME_TO_LEAVE)
 
@@ -100,7 +94,6 @@ def _look(pid: int, main: int) -> FamilyMember:
         name=fields["Name"].strip(),
         main=main,
         ignored=_signals(fields["SigIgn"]),
-        handled=_signals(fields["SigCgt"]),
         is_tracker=_TRACKER in command,
     )
 

@@ -12,7 +12,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Coroutine
-from types import TracebackType
 from typing import Any, Final, Self
 
 from pidone.cli.trial.answers import Book
@@ -44,11 +43,8 @@ class Load:
         self._in_loop(self._begin())
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Every client ends, and its connection with it."""
-        del kind, error, trace
         self.end()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_STOP_TIME)

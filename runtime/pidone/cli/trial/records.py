@@ -5,7 +5,6 @@ import os
 import threading
 from contextlib import suppress
 from fcntl import F_SETPIPE_SZ, fcntl
-from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
 
 from pidone.descriptors import close
@@ -15,7 +14,6 @@ Fields: TypeAlias = dict[str, Any]
 _CHUNK: Final = 65536
 _SMALL_PIPE: Final = 4096
 """A pipe that is full soon, so that a reader who stops is noticed."""
-_POLL: Final[Seconds] = 0.02
 _LAST_WORDS: Final[Seconds] = 5.0
 
 
@@ -37,11 +35,8 @@ class Records:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """The runtime has ended: read what is left."""
-        del kind, error, trace
         self._flowing.set()
         close(self.writer)
         self._thread.join(_LAST_WORDS)

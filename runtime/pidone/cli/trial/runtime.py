@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 from pidone.cli.operate.client import Client, CommandError
@@ -75,11 +74,8 @@ class OwnRuntime:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End it, if it has not ended."""
-        del kind, error, trace
         self.stop(time.monotonic())
 
     def wait_ready(self, deadline: float) -> str:

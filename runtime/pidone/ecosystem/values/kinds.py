@@ -29,9 +29,9 @@ from pidone.ecosystem.values.patterns import SLOW, backtracks
 from pidone.errors import ConfigError
 
 
-def integer(low: int, high: int, expected: str = "") -> ValueKind:
+def integer(low: int, high: int) -> ValueKind:
     """Whole numbers in a range."""
-    wanted = expected or f"expected a whole number from {low} to {high}"
+    wanted = f"expected a whole number from {low} to {high}"
 
     def parse(value: object) -> int:
         found = number(value, wanted)

@@ -17,7 +17,6 @@ _FORGIVABLE: Final = timedelta(hours=3)
 class Due(Record):
     """A time that has come."""
 
-    scheduled: datetime
     late: Seconds
     missed: bool
     """Too late to be of use: tell it, but do not run."""
@@ -50,7 +49,7 @@ class Timetable:
             return None
         scheduled, self.next = self.next, self._schedule.next_after(now)
         late = now - scheduled
-        return Due(scheduled, late.total_seconds(), missed=late > _FORGIVABLE)
+        return Due(late.total_seconds(), missed=late > _FORGIVABLE)
 
 
 class RunDecision(StrEnum):
