@@ -11,7 +11,7 @@ import pytest
 from clusters.load import Load
 from clusters.site import UNHURRIED, get, running
 
-from pidone.listen.sockets.holders import listening_ports
+from pidone.cli.trial import sockets
 
 GO = """
 package main
@@ -95,7 +95,7 @@ def test_share_none_leaves_programs_alone(tmp_path: Path, port: int, go_server: 
     """Turned off, a program binds by itself."""
     app = cluster(go_server, port=port, share="none", instances=1)
     with running(tmp_path, app) as site:
-        assert port in listening_ports(site.pids()[0])
+        assert port in {each.port for each in sockets.of(site.pids()[:1]) if each.listens}
         assert "NoNewPrivs:\t0" in Path(f"/proc/{site.pids()[0]}/status").read_text()
 
 

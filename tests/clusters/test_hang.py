@@ -9,7 +9,7 @@ import pytest
 from clusters.site import get, node_app, python_app, running
 from harness import eventually, state
 
-from pidone.listen.sockets.holders import listening_ports
+from pidone.cli.trial import sockets
 
 ASGI = """
 import asyncio, os, time
@@ -39,7 +39,7 @@ def test_a_worker_that_hangs_is_replaced(tmp_path: Path, node: str, port: int, p
         assert ("at busy" if path == "loop" else "at /wait ") in record["stack"]
         assert "hangs.cjs:" in record["stack"]
         assert "emit" not in record["stack"]
-        assert listening_ports(victim) <= {port}
+        assert {each.port for each in sockets.of([victim]) if each.listens} <= {port}
         site.run.expect(event="instance.online", count=3)
         site.run.expect(event="instance.exit", pid=victim)
         assert site.count("instance.hung") == 1

@@ -15,8 +15,8 @@ import wsproto.events as ws
 from harness import DEADLINE_S
 from listen.fleet import Fleet, Member, app_of
 
+from pidone.cli.trial import sockets
 from pidone.ecosystem.spec import AppSpec
-from pidone.listen.sockets.holders import listening_ports
 
 APP = """
 function computes() { for (;;); }
@@ -50,7 +50,7 @@ def test_it_tells_where_it_stands(fleet: Fleet, node: str, port: int, tmp_path: 
         assert "its event loop has not turned for 0.6 s" in why
         assert re.search(rf"\b{name} .*app\.cjs:\d", stack), stack
         assert "process.emit" not in stack
-        assert not listening_ports(worker.pid) - {port}
+        assert not {each.port for each in sockets.of([worker.pid]) if each.listens} - {port}
 
 
 def test_who_is_held_at_a_breakpoint_does_not_hang(

@@ -6,10 +6,10 @@ Protocol: proc(5), /proc/net/tcp: local address in hex, state 0A is LISTEN, fiel
 import contextlib
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 from pidone import procfs
+from pidone.listen.sockets import diag
 from pidone.listen.sockets.address import Address, Kind
 
 _TABLES: Final = {Kind.TCP: ("tcp", "tcp6"), Kind.UDP: ("udp", "udp6"), Kind.UNIX: ()}
@@ -23,21 +23,21 @@ def who_holds(address: Address) -> str:
     )
 
 
-def _holder_of(inodes: set[str]) -> str:
-    for pid in (int(name.name) for name in _entries(Path("/proc")) if name.name.isdigit()):
-        if inodes & set(_sockets(pid)):
-            command = _command(pid)
-            return "this runtime" if pid == os.getpid() else f"process {pid} ({command})"
+def _holder_of(inodes: set[int]) -> str:
+    with contextlib.suppress(OSError):
+        for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+            if inodes & _sockets(pid):
+                return "this runtime" if pid == os.getpid() else f"process {pid} ({_command(pid)})"
     return ""
 
 
-def _inodes(address: Address, *, listening: bool) -> Iterator[str]:
+def _inodes(address: Address, *, listening: bool) -> Iterator[int]:
     if address.kind is Kind.UNIX:
         with contextlib.suppress(OSError):
             for line in procfs.read_text("/proc/net/unix").splitlines()[1:]:
                 fields = line.split(maxsplit=7)
                 if fields[7:] == [address.host]:
-                    yield fields[6]
+                    yield int(fields[6])
         return
     for table in _TABLES[address.kind]:
         with contextlib.suppress(OSError):
@@ -45,22 +45,14 @@ def _inodes(address: Address, *, listening: bool) -> Iterator[str]:
                 fields = line.split()
                 port = int(fields[1].rpartition(":")[2], 16)
                 if port == address.port and (not listening or fields[3] == _LISTEN):
-                    yield fields[9]
+                    yield int(fields[9])
 
 
-def _sockets(pid: int) -> Iterator[str]:
-    for entry in _entries(Path(f"/proc/{pid}/fd")):
-        with contextlib.suppress(OSError):
-            target = os.readlink(entry)
-            if target.startswith("socket:["):
-                yield target[8:-1]
-
-
-def _entries(folder: Path) -> list[Path]:
+def _sockets(pid: int) -> set[int]:
     try:
-        return list(folder.iterdir())
-    except OSError:
-        return []
+        return set(diag.sockets_of(pid))
+    except OSError:  # another user's
+        return set()
 
 
 def _command(pid: int) -> str:
@@ -69,16 +61,3 @@ def _command(pid: int) -> str:
     except OSError:
         return "?"
     return b" ".join(words).decode(errors="replace")[:80]
-
-
-def listening_ports(pid: int) -> set[int]:
-    """The TCP ports at which a process listens, as far as that can be seen."""
-    held = set(_sockets(pid))
-    found: set[int] = set()
-    for table in _TABLES[Kind.TCP]:
-        with contextlib.suppress(OSError):
-            for line in procfs.read_text(f"/proc/{pid}/net/{table}").splitlines()[1:]:
-                fields = line.split()
-                if fields[3] == _LISTEN and fields[9] in held:
-                    found.add(int(fields[1].rpartition(":")[2], 16))
-    return found
