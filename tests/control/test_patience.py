@@ -41,9 +41,7 @@ class Served:
         sock.listen()
         sock.setblocking(False)
         nothing = cast("Callable[..., Any]", lambda *_: None)
-        self.listener = Listener(
-            sock, loop=self.loop, parse=nothing, handle=nothing, on_bug=nothing, on_full=nothing
-        )
+        self.listener = Listener(sock, loop=self.loop, handle=nothing, on_bug=nothing, on_full=nothing)
         self.listener.open()
 
     def client(self) -> socket.socket:

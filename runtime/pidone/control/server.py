@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 _PARTS: Final = (
     "h11",
-    "pidone.control.http.listener",
     "pidone.control.http.router",
+    "pidone.control.http.listener",
     "pidone.control.history.recorder",
     "pidone.control.answers.handlers",
 )
@@ -161,7 +161,7 @@ class ControlServer:
         from pidone.control.dashboard.page import Page  # noqa: PLC0415
         from pidone.control.history.view import HistoryView  # noqa: PLC0415
         from pidone.control.http.listener import Listener  # noqa: PLC0415
-        from pidone.control.http.router import Router, parse  # noqa: PLC0415
+        from pidone.control.http.router import Router  # noqa: PLC0415
         from pidone.control.operations import Operations  # noqa: PLC0415
 
         parts = self._parts
@@ -180,7 +180,6 @@ class ControlServer:
             Listener(
                 door.sock,
                 loop=parts.loop,
-                parse=parse,
                 handle=router.handle,
                 on_bug=self._bug,
                 on_full=functools.partial(self._complain, door.address),

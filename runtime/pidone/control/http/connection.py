@@ -12,6 +12,7 @@ from typing import Final, Protocol
 import h11
 
 from pidone.control.http.messages import EVENTS, Answer, Feed, Request, Response, Side, Stream, as_json
+from pidone.control.http.router import parse
 from pidone.ecosystem.spec import Bytes, Seconds
 
 HEADER_BYTES: Final[Bytes] = 16 * 1024
@@ -46,9 +47,6 @@ class Front(Protocol):
 
     def answer(self, request: Request) -> Answer:
         """Route and handle; never raises."""
-
-    def parse(self, target: str) -> tuple[tuple[str, ...], Mapping[str, str]]:
-        """Split a request's target into path and query; never raises."""
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -195,7 +193,7 @@ class Connection(asyncio.BufferedProtocol):
         if side is None:
             self._respond(as_json({"error": "a page of another site asks"}, 403))
             return
-        path, query = self._front.parse(head.target.decode("latin-1"))
+        path, query = parse(head.target.decode("latin-1"))
         request = Request(
             method=head.method.decode(),
             path=path,

@@ -45,7 +45,6 @@ class Listener:
         sock: socket.socket,
         *,
         loop: asyncio.AbstractEventLoop,
-        parse: Callable[[str], tuple[tuple[str, ...], Mapping[str, str]]],
         handle: Callable[[Request], Answer],
         on_bug: Callable[[Exception], None],
         on_full: Callable[[OSError], None],
@@ -57,7 +56,6 @@ class Listener:
         """
         self._socket = sock
         self._is_local = sock.family == socket.AF_UNIX
-        self._parse = parse
         self._handle = handle
         self._on_bug = on_bug
         self._on_full = on_full
@@ -178,10 +176,6 @@ class Listener:
         if self._token and scheme.lower() == b"bearer" and _same(given.strip(), self._token):
             return Side.TRUSTED
         return Side.PUBLIC
-
-    def parse(self, target: str) -> tuple[tuple[str, ...], Mapping[str, str]]:
-        """Split a target into path and query."""
-        return self._parse(target)
 
     def answer(self, request: Request) -> Answer:
         """Handle a request; a bug in a handler costs its client an answer and nobody else anything."""
