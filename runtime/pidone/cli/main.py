@@ -155,10 +155,6 @@ def _help(words: list[str]) -> int:
     return run([*words[:1], "--help"])
 
 
-def _as_other_name(words: list[str]) -> int:
-    return _dispatch(words)
-
-
 def _version(words: list[str]) -> int:
     from pidone import __version__
 
@@ -178,7 +174,7 @@ _MEANINGS = {
     START: _run_or_explain,
     COMMAND: _command,
     PROGRAM: lambda words: _exec(["pidone", "exec", "--", *words]),
-    OTHER_NAME: _as_other_name,
+    OTHER_NAME: _dispatch,
     HELP: _help,
     VERSION: _version,
 }

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from pidone.cli.operate.client import Client
 from pidone.cli.operate.suggestions import complete
 
 if TYPE_CHECKING:
@@ -95,8 +94,3 @@ def positive(_ctx: click.Context, _param: click.Parameter, value: float) -> floa
 def timeout_option(default: "Seconds") -> Callable[[_Function], _Function]:
     """How long a command waits."""
     return click.option("--timeout", metavar="S", type=float, default=default, help="Wait at most this long.")
-
-
-def client(socket: str | None) -> Client:
-    """The runtime a command is meant for. Raises CommandError."""
-    return Client.find(socket)

@@ -87,9 +87,7 @@ def parse(words: Sequence[str], default: str | None = None) -> StartOptions:
     target: str | None = None
     more: list[str] = []
     rest: tuple[str, ...] = ()
-    settings: dict[str, object] = {}
-    overrides: dict[str, object] = {}
-    runtime: dict[str, object] = {}
+    found: dict[str, dict[str, object]] = {"settings": {}, "overrides": {}, "runtime": {}}
     iterator = iter(words)
     for word in iterator:
         if word == "--":
@@ -104,28 +102,26 @@ def parse(words: Sequence[str], default: str | None = None) -> StartOptions:
         name, given, value = word.partition("=")
         if name in _SWITCHES:
             where, key, setting = _SWITCHES[name]
-            {"overrides": overrides, "runtime": runtime}[where][key] = setting
+            found[where][key] = setting
         elif name in _VALUES:
             where, key = _VALUES[name]
-            {"settings": settings, "overrides": overrides, "runtime": runtime}[where][key] = (
-                value if given else _next(iterator, name)
-            )
+            found[where][key] = value if given else _next(iterator, name)
         else:
             raise UsageError(f"unknown option {name}{_did_you_mean(name)}")
     if target is None and not rest:
         target = default
     if target is None and not rest:
         raise UsageError("no FILE, SCRIPT or COMMAND")
-    only = str(settings.get("only", ""))
+    settings = found["settings"]
     env_name = settings.get("env")
     return StartOptions(
         target=target,
         more=tuple(more),
         rest=rest,
         env_name=None if env_name is None else str(env_name),
-        only=tuple(name for name in only.replace(",", " ").split() if name),
-        overrides=overrides,
-        runtime=runtime,
+        only=tuple(str(settings.get("only", "")).replace(",", " ").split()),
+        overrides=found["overrides"],
+        runtime=found["runtime"],
         argv=("start", *words),
     )
 

@@ -9,7 +9,7 @@ import click
 
 from pidone.cli.operate import files, gaps, table
 from pidone.cli.operate.client import REFUSED, Client, CommandError
-from pidone.cli.operate.patterns import expand
+from pidone.cli.operate.patterns import expand, target_of
 from pidone.cli.operate.settling import act, failure, settle
 from pidone.cli.operate.table import harmless
 from pidone.cli.options import (
@@ -17,7 +17,6 @@ from pidone.cli.options import (
     Argument,
     CommandSet,
     any_targets_argument,
-    client,
     json_option,
     no_wait_option,
     socket_option,
@@ -77,7 +76,7 @@ def _offer_with_files(verb: str, text: str) -> None:
         as_json: bool,
     ) -> int:
         settings = _FileSettings(env_name, only.replace(",", " ").split(), update_env)
-        runtime = client(socket)
+        runtime = Client.find(socket)
         before = gaps.tell_before(runtime, _present(runtime, target)) if verb == "reload" else {}
         targets = [each for word in target for each in _laid(runtime, verb, word, settings)]
         code = _told(verb, targets, runtime, as_json=as_json, timeout=None if no_wait else timeout)
@@ -115,7 +114,7 @@ def _laid(runtime: Client, verb: str, word: str, settings: _FileSettings) -> lis
         )
         for note in found["notes"]:
             sys.stderr.write(f"pidone: {printable_word(note)}\n")
-        return files.targets(found)
+        return [target_of(app) for app in found["apps"]]
     if settings.env_name is not None or settings.only:
         raise CommandError(f"{word}: --env and --only are for a FILE, which this is not", ExitCode.USAGE)
     expanded = expand(runtime, [word])
@@ -173,7 +172,7 @@ def flush(target: Sequence[str], *, socket: str | None, as_json: bool) -> int:
 @json_option
 def reopen(*, socket: str | None, as_json: bool) -> None:
     """Open the log files anew, after something else has moved them away."""
-    client(socket).post("api", "logs", "reopen")
+    Client.find(socket).post("api", "logs", "reopen")
     print(json.dumps({"reopened": True}) if as_json else "reopened")
 
 
@@ -188,11 +187,11 @@ def scale(
     target: str, instances: str, *, no_wait: bool, timeout: Seconds, socket: str | None, as_json: bool
 ) -> int:
     """Change the number of instances."""
-    runtime = client(socket)
+    runtime = Client.find(socket)
     apps = act(runtime, target, "scale", {"instances": instances})
     if no_wait:
         return _report("scale", apps, as_json=as_json)
-    apps = [each for app in apps for each in settle(runtime, f"{app['namespace']}/{app['name']}", timeout)]
+    apps = [each for app in apps for each in settle(runtime, target_of(app), timeout)]
     return _report("scale", apps, as_json=as_json) or _judge("scale", apps)
 
 
@@ -204,7 +203,7 @@ def scale(
 def signal(target: str, name: str, *, socket: str | None, as_json: bool) -> int:
     """Send a signal to the main processes."""
     body = {"signal": name.removeprefix("-")}  # as kill(1) takes it
-    return _report("signal", act(client(socket), target, "signal", body), as_json=as_json)
+    return _report("signal", act(Client.find(socket), target, "signal", body), as_json=as_json)
 
 
 @app.command("send", context_settings=DASHES)
@@ -224,7 +223,7 @@ def send(target: str, line: str | None, *, message: str | None, socket: str | No
     if (line is None) == (message is None):
         raise CommandError("send: expected either a LINE or --message", ExitCode.USAGE)
     body = {"line": line} if message is None else {"message": _parsed(message)}
-    reply = client(socket).post("api", "apps", target, "send", body=body)
+    reply = Client.find(socket).post("api", "apps", target, "send", body=body)
     print(json.dumps(reply) if as_json else f"reached {reply['reached']}")
     return 0
 
@@ -240,7 +239,7 @@ def trigger(target: str, action: str, parameter: str | None, *, socket: str | No
     body: dict[str, object] = {"action": action}
     if parameter is not None:
         body["parameter"] = _parsed(parameter)
-    replies = client(socket).post("api", "apps", target, "trigger", body=body)["replies"]
+    replies = Client.find(socket).post("api", "apps", target, "trigger", body=body)["replies"]
     if as_json:
         print(json.dumps(replies))
     else:
@@ -254,7 +253,7 @@ def _change(
     verb: str, targets: Sequence[str], socket: str | None, *, as_json: bool, timeout: float | None
 ) -> int:
     """Ask for it and, with a `timeout`, wait until it has happened."""
-    runtime = client(socket)
+    runtime = Client.find(socket)
     targets = expand(runtime, targets)
     apps = [app for target in targets for app in act(runtime, target, verb)]
     if timeout is None:

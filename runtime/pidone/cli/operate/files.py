@@ -69,8 +69,3 @@ def told() -> Mapping[str, str]:
         for name, value in os.environ.items()
         if name not in _NOT_TOLD and not name.startswith(own)
     }
-
-
-def targets(applied: Mapping[str, Any]) -> list[str]:
-    """The apps that a file was about, as targets."""
-    return [f"{app['namespace']}/{app['name']}" for app in applied["apps"]]

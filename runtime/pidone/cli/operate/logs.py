@@ -15,7 +15,7 @@ from pidone.bounded_search import BoundedSearch, SearchTooLongError
 from pidone.cli.operate.client import Client, CommandError
 from pidone.cli.operate.suggestions import complete_apps
 from pidone.cli.operate.table import terminal_width
-from pidone.cli.options import TARGETS, Argument, CommandSet, client, socket_option
+from pidone.cli.options import TARGETS, Argument, CommandSet, socket_option
 from pidone.logs.escape import printable
 from pidone.logs.fields import fields_of
 from pidone.logs.formats.choice import wants_colour
@@ -91,9 +91,9 @@ def logs(
     query = {name: value for name, value in asked.items() if value}
     fits = _fitting(grep)
     if follow:
-        _follow(client(socket), query, fits, as_json=as_json)
+        _follow(Client.find(socket), query, fits, as_json=as_json)
         return
-    records = list(filter(fits, client(socket).get("api", "logs", **query)["records"]))
+    records = list(filter(fits, Client.find(socket).get("api", "logs", **query)["records"]))
     records = records[len(records) - min(max(0, lines), len(records)) :]
     if as_json:
         print("[" + ", ".join(map(printable, records)) + "]")

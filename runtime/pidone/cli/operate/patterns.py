@@ -5,9 +5,15 @@ take for ever.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from pidone.cli.operate.client import NO_TARGET, Client, CommandError
+
+
+def target_of(app: Mapping[str, Any]) -> str:
+    """An app as a target that means no other."""
+    return f"{app['namespace']}/{app['name']}"
 
 
 def expand(runtime: Client, targets: Iterable[str]) -> list[str]:
@@ -23,7 +29,7 @@ def _matching(runtime: Client, target: str) -> list[str]:
     except re.error as error:
         raise CommandError(f"{target}: {error}") from None
     apps = runtime.get("api", "apps")["apps"]
-    found = [f"{app['namespace']}/{app['name']}" for app in apps if pattern.search(app["name"])]
+    found = [target_of(app) for app in apps if pattern.search(app["name"])]
     if not found:
         known = ", ".join(app["name"] for app in apps)
         raise CommandError(f"no app matches {target} (there are: {known})", NO_TARGET)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pidone.cli.operate.client import Client, CommandError
-from pidone.cli.options import Argument, CommandSet, client, socket_option
+from pidone.cli.options import Argument, CommandSet, socket_option
 from pidone.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ app = CommandSet()
 @click.option("--json", "as_json", is_flag=True, help="The same tables as JSON.")
 def save(file: Path | None, *, socket: str | None, as_json: bool) -> None:
     """Write the running state, scale included, as TOML that starts it again."""
-    text = text_of(client(socket), as_json=as_json)
+    text = text_of(Client.find(socket), as_json=as_json)
     if file is None:
         sys.stdout.write(text)
     else:

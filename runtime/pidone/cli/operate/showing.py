@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import click
 
 from pidone.cli.operate import table
+from pidone.cli.operate.client import Client
 from pidone.cli.operate.patterns import expand
 from pidone.cli.operate.table import harmless
 from pidone.cli.options import (
     CommandSet,
     any_targets_argument,
-    client,
     json_option,
     socket_option,
     target_argument,
@@ -27,7 +27,7 @@ app = CommandSet()
 @json_option
 def ls(target: Sequence[str], *, socket: str | None, as_json: bool) -> None:
     """List apps and their instances. Also: list, ps, status."""
-    runtime = client(socket)
+    runtime = Client.find(socket)
     if not as_json and sys.stdout.isatty():
         from pidone.cli.operate import overview
 
@@ -54,7 +54,7 @@ def describe(target: str, *, live: bool, socket: str | None, as_json: bool) -> N
     """Tell everything about an app, and what happened to it lately."""
     from pidone.cli.operate import description
 
-    shown = description.ask(client(socket), target, live=live)
+    shown = description.ask(Client.find(socket), target, live=live)
     if as_json:
         print(json.dumps(shown))
         return
@@ -69,7 +69,7 @@ def describe(target: str, *, live: bool, socket: str | None, as_json: bool) -> N
 @json_option
 def env(target: str, *, socket: str | None, as_json: bool) -> None:
     """Print the variables an app starts with; what looks like a secret is masked."""
-    shown = client(socket).get("api", "apps", target, "env")
+    shown = Client.find(socket).get("api", "apps", target, "env")
     if as_json:
         print(json.dumps(shown))
         return
@@ -89,7 +89,7 @@ def jlist(*, socket: str | None, as_json: bool) -> None:
     del as_json  # it is
     from pidone.control.pm2.lists import entries, launched
 
-    found = launched(client(socket).get("api", "apps", "all"))
+    found = launched(Client.find(socket).get("api", "apps", "all"))
     print(json.dumps(entries(found), separators=(",", ":")))
 
 
@@ -100,5 +100,5 @@ def prettylist(*, socket: str | None, as_json: bool) -> None:
     """Print PM2's process list as Node writes objects, without variables."""
     from pidone.control.pm2.lists import entries, inspect, launched
 
-    shown = entries(launched(client(socket).get("api", "apps", "all")))
+    shown = entries(launched(Client.find(socket).get("api", "apps", "all")))
     print(json.dumps(shown) if as_json else inspect(harmless(shown)))

@@ -14,7 +14,6 @@ from pidone.cli.options import (
     TARGETS,
     Argument,
     CommandSet,
-    client,
     json_option,
     socket_option,
     timeout_option,
@@ -58,7 +57,7 @@ def wait(target: str, *, stopped: bool, timeout: Seconds, socket: str | None, as
 def _missing(socket: str | None, target: str, *, stopped: bool) -> tuple[list[dict[str, Any]], str]:
     """The apps, and what is not yet as it shall be."""
     try:
-        apps: list[dict[str, Any]] = client(socket).get("api", "apps", target)["apps"]
+        apps: list[dict[str, Any]] = Client.find(socket).get("api", "apps", target)["apps"]
     except CommandError as error:  # it may not run yet, or not know the app yet
         return [], str(error)
     late = [
@@ -96,7 +95,7 @@ def health(*, live: bool, timeout: Seconds, socket: str | None, as_json: bool) -
 @json_option
 def undrain(*, socket: str | None, as_json: bool) -> None:
     """Be ready again after a drain, if nobody has asked for a stop."""
-    overview = client(socket).post("api", "undrain")
+    overview = Client.find(socket).post("api", "undrain")
     print(json.dumps({"draining": overview["draining"]}) if as_json else "not draining")
 
 
@@ -111,7 +110,7 @@ def drain(*, delay: Seconds | None, socket: str | None, as_json: bool) -> None:
     """
     began = time.monotonic()
     try:
-        runtime = Client(client(socket).path, _PRESTOP_ANSWER)
+        runtime = Client(Client.find(socket).path, _PRESTOP_ANSWER)
         overview = runtime.post("api", "drain")
     except CommandError as error:
         sys.stderr.write(f"pidone: {printable(str(error))}\n")

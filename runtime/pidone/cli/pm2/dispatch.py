@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from pidone.cli.operate import files, settling
 from pidone.cli.operate.client import NO_RUNTIME, NO_TARGET, Client, CommandError
-from pidone.cli.operate.patterns import expand
+from pidone.cli.operate.patterns import expand, target_of
 from pidone.cli.operate.table import harmless
 from pidone.cli.pm2 import listing, logs, shows
 from pidone.cli.pm2.listing import by_id
@@ -175,7 +175,7 @@ def _where_nothing_runs(command: Callable[[Client, list[str]], int], words: Sequ
     Scripts tidy up before they start, and stop on a failure.
     """
     told = {
-        "ls": listing.boxed(listing.HEAD, []),
+        "ls": listing.boxed([], listing.HEAD),
         "jlist": "[]",
         "prettylist": "[]",
         "pid": "",
@@ -228,7 +228,7 @@ def _tell(
         for instance in app["instances"]:
             print(f"[PM2] [{app['called']}]({instance['id']}) ✓")
     if verb == "delete":
-        _wait_gone(runtime, {_key(app) for app in apps})
+        _wait_gone(runtime, {target_of(app) for app in apps})
 
 
 def _lay_file(runtime: Client, verb: str, action: str, file: str, asked: _Asked) -> Iterator[str]:
@@ -248,17 +248,13 @@ def _lay_file(runtime: Client, verb: str, action: str, file: str, asked: _Asked)
         sys.stderr.write(f"[PM2][WARN] {printable_word(note)}\n")
     for app in found["apps"]:
         if app["how"] != "added":
-            shown = [
-                each
-                for each in before
-                if (each["namespace"], each["name"]) == (app["namespace"], app["name"])
-            ]
-            yield from _tell(runtime, verb, action, _key(app), shown)
+            shown = [each for each in before if target_of(each) == target_of(app)]
+            yield from _tell(runtime, verb, action, target_of(app), shown)
     if added := [app for app in found["apps"] if app["how"] == "added"]:
         names = ", ".join(printable_word(app["name"]) for app in added)
         print(f"[PM2][WARN] Applications {names} not running, starting...")
     for app in added:
-        for each in settling.settle(runtime, _key(app), timeout=_LONG):
+        for each in settling.settle(runtime, target_of(app), timeout=_LONG):
             print(f"[PM2] App [{printable_word(each['called'])}] launched ({each['scale']} instances)")
             yield from filter(None, [settling.failure(verb, each)])
 
@@ -266,26 +262,21 @@ def _lay_file(runtime: Client, verb: str, action: str, file: str, asked: _Asked)
 def _wait_gone(runtime: Client, keys: set[str]) -> None:
     """Until none of them is listed any more."""
     deadline = time.monotonic() + _LONG
-    while keys & {_key(app) for app in _apps(runtime)}:
+    while keys & {target_of(app) for app in _apps(runtime)}:
         if time.monotonic() > deadline:
             raise CommandError("delete: it does not stop")
         time.sleep(_POLL)
 
 
-def _apps(runtime: Client, target: str = "all") -> Sequence[dict[str, Any]]:
-    """Every app of a target; none if the runtime has ended with the last."""
+def _apps(runtime: Client, target: str = "all", *, none_if: int = NO_RUNTIME) -> Sequence[dict[str, Any]]:
+    """Every app of a target; none if the runtime has ended with the last, or whatever else says `none_if`."""
     try:
         apps: list[dict[str, Any]] = runtime.get("api", "apps", target)["apps"]
     except CommandError as error:
-        if error.code != NO_RUNTIME:
+        if error.code != none_if:
             raise
         return []
     return apps
-
-
-def _targets(words: Sequence[str], verb: str) -> list[str]:
-    """The targets among the words."""
-    return _asked(words, verb).targets
 
 
 def _asked(words: Sequence[str], verb: str) -> _Asked:
@@ -321,13 +312,13 @@ def _scale(runtime: Client, words: list[str]) -> int:
     if len(before) > 1 and all(app["called"] == target for app in before):
         return _scale_together(runtime, before, number)
     apps = settling.act(runtime, target, "scale", {"instances": number})
-    scales = {(app["namespace"], app["name"]): app["scale"] for app in before}
-    if all(app["scale"] == scales.get((app["namespace"], app["name"])) for app in apps):
+    scales = {target_of(app): app["scale"] for app in before}
+    if all(app["scale"] == scales.get(target_of(app)) for app in apps):
         raise CommandError("Nothing to do")
-    if any(app["scale"] > scales.get((app["namespace"], app["name"]), 0) for app in apps):
+    if any(app["scale"] > scales.get(target_of(app), 0) for app in apps):
         print("[PM2] Scaling up application")
     for app in apps:
-        settling.settle(runtime, _key(app), timeout=_LONG)
+        settling.settle(runtime, target_of(app), timeout=_LONG)
     return listing.ls(runtime, [])
 
 
@@ -342,34 +333,23 @@ def _scale_together(runtime: Client, apps: Sequence[Mapping[str, Any]], number: 
         raise CommandError("Nothing to do")
     if more > 0:
         print("[PM2] Scaling up application")
-        settling.act(runtime, _key(apps[0]), "scale", {"instances": f"+{more}"})
+        settling.act(runtime, target_of(apps[0]), "scale", {"instances": f"+{more}"})
     for app in apps:
         fewer = min(max(-more, 0), app["scale"])
         more += fewer
         if fewer and fewer == app["scale"]:
-            settling.act(runtime, _key(app), "delete")
-            _wait_gone(runtime, {_key(app)})
+            settling.act(runtime, target_of(app), "delete")
+            _wait_gone(runtime, {target_of(app)})
         else:
             if fewer:
-                settling.act(runtime, _key(app), "scale", {"instances": f"-{fewer}"})
-            settling.settle(runtime, _key(app), timeout=_LONG)
+                settling.act(runtime, target_of(app), "scale", {"instances": f"-{fewer}"})
+            settling.settle(runtime, target_of(app), timeout=_LONG)
     return listing.ls(runtime, [])
-
-
-def _key(app: Mapping[str, Any]) -> str:
-    """The app as a target that means no other."""
-    return f"{app['namespace']}/{app['name']}"
 
 
 def _known(runtime: Client, words: list[str]) -> Sequence[Mapping[str, Any]]:
     """The apps of a target, all without one; none if there is no such target."""
-    try:
-        apps: list[dict[str, Any]] = runtime.get("api", "apps", *(words[:1] or ["all"]))["apps"]
-    except CommandError as error:
-        if error.code != NO_TARGET:
-            raise
-        return []
-    return apps
+    return _apps(runtime, *words[:1], none_if=NO_TARGET)
 
 
 def _pid(runtime: Client, words: list[str]) -> int:
@@ -409,7 +389,7 @@ def _send(runtime: Client, words: list[str]) -> int:
 
 
 def _reset(runtime: Client, words: list[str]) -> int:
-    for target in expand(runtime, _targets(words, "reset")):
+    for target in expand(runtime, _asked(words, "reset").targets):
         for instance in by_id(settling.act(runtime, target, "reset")):
             print(f"[PM2] Resetting meta for process id {instance['id']}")
     return listing.ls(runtime, [])

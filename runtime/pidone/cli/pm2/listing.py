@@ -70,12 +70,13 @@ def listing(apps: Sequence[Mapping[str, Any]]) -> str:
             zip(entries(apps), by_id(apps), strict=True), key=lambda pair: str(pair[0]["name"])
         )
     ]
-    return boxed(HEAD, rows)
+    return boxed(rows, HEAD)
 
 
-def boxed(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def boxed(rows: Sequence[Sequence[str]], head: Sequence[str] = ()) -> str:
     """A table in box characters."""
-    columns = [max(map(widths.width, column)) + 2 for column in zip(head, *rows, strict=True)]
+    heads = [head] if head else []
+    columns = [max(map(widths.width, column)) + 2 for column in zip(*heads, *rows, strict=True)]
 
     def rule(left: str, middle: str, right: str) -> str:
         return left + middle.join("─" * width for width in columns) + right
@@ -84,8 +85,8 @@ def boxed(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         filled = (widths.pad(f" {cell}", width) for cell, width in zip(cells, columns, strict=True))
         return f"│{'│'.join(filled)}│"
 
-    body = [line(row) for row in rows]
-    return "\n".join([rule("┌", "┬", "┐"), line(head), rule("├", "┼", "┤"), *body, rule("└", "┴", "┘")])
+    above = [line(head), rule("├", "┼", "┤")] if head else []
+    return "\n".join([rule("┌", "┬", "┐"), *above, *map(line, rows), rule("└", "┴", "┘")])
 
 
 def by_id(apps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from pidone.cli.operate.client import Client, CommandError
-from pidone.cli.operate.patterns import expand
+from pidone.cli.operate.patterns import expand, target_of
 from pidone.logs.escape import printable
 
 _LINES: Final = 15
@@ -55,9 +55,7 @@ def logs(runtime: Client, words: Sequence[str]) -> int:
     }
     query = {"err": "1"} if "--err" in options and "--json" not in options else {}
     if target != "all":
-        query["app"] = ",".join(
-            f"{app['namespace']}/{app['name']}" for apps in found.values() for app in apps
-        )
+        query["app"] = ",".join(target_of(app) for apps in found.values() for app in apps)
     if not processes:
         return 0
     shape = _shape(options, processes, _PADDING)

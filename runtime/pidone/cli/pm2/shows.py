@@ -8,8 +8,8 @@ from typing import Any
 from pidone.cli.operate import table
 from pidone.cli.operate.client import Client, CommandError
 from pidone.cli.operate.table import harmless
+from pidone.cli.pm2.listing import boxed
 from pidone.control.pm2.lists import entries, launched
-from pidone.logs.formats import widths
 
 
 def describe(runtime: Client, words: Sequence[str]) -> int:
@@ -42,22 +42,15 @@ def describe(runtime: Client, words: Sequence[str]) -> int:
             "unstable restarts": env["unstable_restarts"],
             "created at": _time(env["created_at"]) if each["pid"] else "N/A",
         }
-        print(_box([(name, str(value)) for name, value in facts.items()]))
+        print(boxed([(name, str(value)) for name, value in facts.items()]))
         if actions := [str(each["action_name"]) for each in env["axm_actions"]]:
-            print(f" Actions available \n{_box([(name,) for name in actions])}")
+            print(f" Actions available \n{boxed([(name,) for name in actions])}")
             print(f" Trigger via: pm2 trigger {each['name']} <action_name>\n")
     return 0
 
 
 def _time(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _box(rows: Sequence[tuple[str, ...]]) -> str:
-    sizes = [max(map(widths.width, column)) for column in zip(*rows, strict=True)]
-    lines = [" │ ".join(map(widths.pad, row, sizes)) for row in rows]
-    edges = ["─" * (size + 2) for size in sizes]
-    return "\n".join([f"┌{'┬'.join(edges)}┐", *(f"│ {line} │" for line in lines), f"└{'┴'.join(edges)}┘"])
 
 
 def env(runtime: Client, words: Sequence[str]) -> int:

@@ -8,7 +8,7 @@ import time
 import click
 
 from pidone.cli.operate.client import Client, CommandError
-from pidone.cli.options import CommandSet, client, socket_option
+from pidone.cli.options import CommandSet, socket_option
 
 app = CommandSet()
 
@@ -18,7 +18,7 @@ app = CommandSet()
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON each second instead.")
 def monit(*, socket: str | None, as_json: bool) -> None:
     """Watch everything live, and act on it; `?` shows all keys."""
-    runtime = client(socket)
+    runtime = Client.find(socket)
     if as_json:
         _print_lines(runtime)
         return

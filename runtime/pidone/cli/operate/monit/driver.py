@@ -19,6 +19,7 @@ from pidone.cli.operate.monit.logbook import Log
 from pidone.cli.operate.monit.state import Description, Pane, Screen, Snapshot
 from pidone.cli.operate.monit.typed import Typed
 from pidone.cli.operate.monit.views import screen
+from pidone.cli.operate.patterns import target_of
 from pidone.ecosystem.spec import Seconds
 from pidone.init.exitcodes import SIGNAL_BASE
 
@@ -235,7 +236,7 @@ def _with(state: Screen, news: News) -> Screen:
 def _begin(state: Screen, shot: Snapshot) -> Screen:
     """The first picture: where there are many rows, apps that are well are folded."""
     many = sum(len(app["instances"]) for app in shot.apps)
-    well = (rows.app_key(app) for app in shot.apps if app["scale"] > 1 and app["ready"])
+    well = (target_of(app) for app in shot.apps if app["scale"] > 1 and app["ready"])
     return state.but(folded=frozenset(well) if many > _FOLD_FROM else frozenset())
 
 

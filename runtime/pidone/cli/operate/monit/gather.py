@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from pidone.cli.operate import description
 from pidone.cli.operate.client import Client, CommandError
-from pidone.cli.operate.monit import actions, rows
+from pidone.cli.operate.monit import actions
 from pidone.cli.operate.monit.state import CommandRequest, Description, Snapshot
+from pidone.cli.operate.patterns import target_of
 from pidone.cli.operate.table import harmless
 from pidone.ecosystem.spec import Seconds
 from pidone.logs.escape import printable_word
@@ -109,7 +110,7 @@ class Gatherer:
     def _history(self, apps: tuple[Mapping[str, Any], ...]) -> Mapping[str, tuple[float, ...]]:
         seen = set()
         for app in apps:
-            key = rows.app_key(app)
+            key = target_of(app)
             values = {f"{key}:{each['index']}": each["cpu_percent"] or 0.0 for each in app["instances"]}
             for name, value in {**values, key: sum(values.values())}.items():
                 self._cpu.setdefault(name, deque(maxlen=_HISTORY)).append(value)

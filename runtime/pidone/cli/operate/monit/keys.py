@@ -8,6 +8,7 @@ from pidone.cli.operate.monit.layout import layout
 from pidone.cli.operate.monit.logbook import Log
 from pidone.cli.operate.monit.state import LEVELS, CommandRequest, Pane, Screen, Typing
 from pidone.cli.operate.monit.views.table import column_at
+from pidone.cli.operate.patterns import target_of
 
 _ALIASES: Final = {
     "k": "up",
@@ -189,7 +190,7 @@ def _fold(state: Screen, log: Log) -> Screen:
 
 def _fold_all(state: Screen, log: Log) -> Screen:
     del log
-    every = frozenset(rows.app_key(app) for app in state.shot.apps if app["scale"] != 1)
+    every = frozenset(target_of(app) for app in state.shot.apps if app["scale"] != 1)
     return state.but(folded=frozenset() if state.folded >= every else every, cursor=rows.of_app(state.cursor))
 
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from pidone.cli.operate import table
 from pidone.cli.operate.monit.state import Screen, Snapshot
+from pidone.cli.operate.patterns import target_of
 from pidone.record import Record
 from pidone.supervise.instances.states import SEEN
 
@@ -42,11 +43,6 @@ class Row(Record):
     def is_part(self) -> bool:
         """Whether it stands below the line of its app."""
         return self.instance is not None and self.app["scale"] > 1
-
-
-def app_key(app: Mapping[str, Any]) -> str:
-    """A target that means this app and no other."""
-    return f"{app['namespace']}/{app['name']}"
 
 
 def of_app(key: str) -> str:
@@ -99,11 +95,11 @@ def is_wanted(app: Mapping[str, Any]) -> bool:
 def needy(shot: Snapshot) -> list[Row]:
     """The apps of which something is to be said: those that are not ready, then others, the worst first."""
     apps = [app for app in shot.apps if is_wanted(app) and (not app["ready"] or app["why"])]
-    return [Row(app_key(app), app, None) for app in sorted(apps, key=problem)]
+    return [Row(target_of(app), app, None) for app in sorted(apps, key=problem)]
 
 
 def _rows(app: Mapping[str, Any], state: Screen) -> Iterator[Row]:
-    key = app_key(app)
+    key = target_of(app)
     if app["scale"] == 1 and len(app["instances"]) == 1:
         yield Row(key, app, app["instances"][0])
         return
@@ -119,7 +115,7 @@ def _rows(app: Mapping[str, Any], state: Screen) -> Iterator[Row]:
 def _matches(app: Mapping[str, Any], wanted: str) -> bool:
     if not wanted:
         return True
-    words = [app_key(app), app["state"], *(str(each["why"]) for each in app["instances"])]
+    words = [target_of(app), app["state"], *(str(each["why"]) for each in app["instances"])]
     return any(wanted in word.lower() for word in words)
 
 
