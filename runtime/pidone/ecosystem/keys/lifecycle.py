@@ -20,9 +20,8 @@ START: Final = KeyGroup(
         Key(
             "wait_for",
             network.SERVICES,
-            "Outside services that must answer before it starts: "
-            "`tcp://db:5432`, `http://search:9200/_health`, `https://...`, `unix:///run/x.sock`, "
-            "`file:///shared/ready`.",
+            "Outside services that must answer before it starts: `tcp://db:5432`, "
+            "`http://search:9200/_health`, `https://...`, `unix:///run/x.sock`, `file:///shared/ready`.",
             ours=True,
             default="none",
         ),
@@ -32,12 +31,7 @@ START: Final = KeyGroup(
             "How long they may take, from when everything in `depends_on` is there; 0 is for ever.",
             ours=True,
         ),
-        Key(
-            "wait_for_interval",
-            network.WAIT_INTERVAL,
-            "Time between two looks.",
-            ours=True,
-        ),
+        Key("wait_for_interval", network.WAIT_INTERVAL, "Time between two looks.", ours=True),
         Key(
             "on_wait_timeout",
             kinds.choice("fail", "start", enum=OnWaitTimeout),
@@ -53,8 +47,7 @@ START: Final = KeyGroup(
         Key(
             "ready",
             network.READY,
-            "How an instance tells that it can work: `notify`, `ipc`, `listen`, `log:REGEX`, "
-            "`http:/path`, "
+            "How an instance tells that it can work: `notify`, `ipc`, `listen`, `log:REGEX`, `http:/path`, "
             "`tcp:PORT`, `exec:COMMAND`, `fd:N`, `none`, or a table.",
             ours=True,
             default="`listen` in clusters and where `PORT` is known, else still alive after `ready_delay`",
@@ -133,8 +126,8 @@ STOP: Final = KeyGroup(
             "Signal that asks it to stop.",
             ("stop_signal",),
             ours=True,
-            default="`SIGTERM`, or what a [known program](docker.md#stopsignal) wants; "
-            "`SIGINT` under the name pm2-runtime",
+            default="`SIGTERM`, or what a [known program](docker.md#stopsignal) wants; `SIGINT` under the "
+            "name pm2-runtime",
         ),
         Key(
             "kill_timeout",
@@ -157,11 +150,7 @@ STOP: Final = KeyGroup(
             default="`mixed`; `tree` under the name pm2-runtime",
         ),
         Key("treekill", kinds.BOOL, 'PM2\'s: false is `kill_mode = "process"`.', default="true"),
-        Key(
-            "shutdown_with_message",
-            kinds.BOOL,
-            'Ask by the IPC message `"shutdown"` instead of a signal.',
-        ),
+        Key("shutdown_with_message", kinds.BOOL, 'Ask by the IPC message `"shutdown"` instead of a signal.'),
         Key(
             "drain_timeout",
             kinds.DURATION,
@@ -177,16 +166,13 @@ STOP: Final = KeyGroup(
             default="`30s` for Node and Python servers in a cluster",
         ),
         Key(
-            "max_surge",
-            kinds.integer(1, 1000),
-            "How many instances a reload replaces at a time.",
-            ours=True,
+            "max_surge", kinds.integer(1, 1000), "How many instances a reload replaces at a time.", ours=True
         ),
         Key(
             "settle_time",
             kinds.DURATION,
-            "How long a new process serves beside the old one before that one leaves: it gets warm, "
-            "and one that dies by then calls the reload off.",
+            "How long a new process serves beside the old one before that one leaves: it gets warm, and one "
+            "that dies by then calls the reload off.",
             ours=True,
         ),
     ),

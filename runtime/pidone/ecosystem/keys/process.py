@@ -12,10 +12,9 @@ WHAT_RUNS: Final = KeyGroup(
         Key(
             "script",
             kinds.STRING,
-            "The program: a path (looked up in `cwd`, then in PATH), a command of PATH, or a "
-            "shell command if it "
-            "holds blanks. `npm start` and its like run the package.json script directly where "
-            "that is simple.",
+            "The program: a path (looked up in `cwd`, then in PATH), a command of PATH, or a shell command "
+            "if it holds blanks. `npm start` and its like run the package.json script directly where that "
+            "is simple.",
             ("exec", "cmd", "command"),
             default="required",
         ),
@@ -26,25 +25,14 @@ WHAT_RUNS: Final = KeyGroup(
             "How commands and logs call the app.",
             default="the script's name without extension",
         ),
-        Key(
-            "name_prefix",
-            kinds.STRING,
-            "Put before the name with a colon: `prefix:name`.",
-            default="none",
-        ),
-        Key(
-            "append_env_to_name",
-            kinds.BOOL,
-            "Append `-NAME` of `--env NAME` to the name.",
-            default="false",
-        ),
+        Key("name_prefix", kinds.STRING, "Put before the name with a colon: `prefix:name`.", default="none"),
+        Key("append_env_to_name", kinds.BOOL, "Append `-NAME` of `--env NAME` to the name.", default="false"),
         Key("namespace", kinds.STRING, "Group that commands can address."),
         Key(
             "cwd",
             kinds.STRING,
-            "Working directory. A relative one starts at the file's folder in TOML, at the "
-            "runtime's working "
-            "directory in the other formats (as PM2 does).",
+            "Working directory. A relative one starts at the file's folder in TOML, at the runtime's "
+            "working directory in the other formats (as PM2 does).",
             ("pm_cwd",),
             default="where a relative path would start",
         ),
@@ -72,9 +60,8 @@ WHAT_RUNS: Final = KeyGroup(
         Key(
             "instances",
             kinds.INSTANCES,
-            "How many equal processes. `max` or 0: as many as this container may use CPUs (quota, "
-            "cpuset and "
-            "affinity count); -1: one fewer.",
+            "How many equal processes. `max` or 0: as many as this container may use CPUs (quota, cpuset "
+            "and affinity count); -1: one fewer.",
         ),
         Key(
             "max_follows",
@@ -98,12 +85,7 @@ WHAT_RUNS: Final = KeyGroup(
             tables.OPTIONAL_VARIABLE,
             "Variable whose value grows by one with each instance, e.g. `PORT`.",
         ),
-        Key(
-            "stdin",
-            kinds.choice("null", "inherit", "pipe"),
-            "Where standard input comes from.",
-            ours=True,
-        ),
+        Key("stdin", kinds.choice("null", "inherit", "pipe"), "Where standard input comes from.", ours=True),
     ),
 )
 
@@ -122,9 +104,8 @@ ENVIRONMENT: Final = KeyGroup(
         Key(
             "secrets",
             tables.SECRETS,
-            "Docker-style secrets: names of variables to read from the file that `NAME_FILE` "
-            "names, or a table "
-            '`NAME = "/path"`; `true` reads every `*_FILE` variable.',
+            "Docker-style secrets: names of variables to read from the file that `NAME_FILE` names, or a "
+            'table `NAME = "/path"`; `true` reads every `*_FILE` variable.',
             ("env_from_files",),
             ours=True,
             default="none",
@@ -132,8 +113,8 @@ ENVIRONMENT: Final = KeyGroup(
         Key(
             "filter_env",
             tables.FILTER,
-            "`true`: nothing is inherited. A list: variables whose name contains one of these are "
-            "not inherited.",
+            "`true`: nothing is inherited. A list: variables whose name contains one of these are not "
+            "inherited.",
         ),
         Key("unset_env", kinds.NAMES, "Variables that are not inherited, by their exact names.", ours=True),
         Key("port", kinds.integer(0, 65535), "Sets `PORT`.", default="none"),
@@ -154,10 +135,9 @@ PORTS: Final = KeyGroup(
         Key(
             "listen",
             network.LISTEN,
-            "Sockets the runtime opens once and hands to every instance: `3000`, "
-            '`"127.0.0.1:3000"`, `"[::]:80"`, '
-            '`"unix:/run/app.sock"`, `"3000/udp"`, `"fd:web"` for one that pidone is started with, '
-            "or tables with `name`, `host`, `port`, `path`, `kind`, `backlog`, `fd`.",
+            'Sockets the runtime opens once and hands to every instance: `3000`, `"127.0.0.1:3000"`, '
+            '`"[::]:80"`, `"unix:/run/app.sock"`, `"3000/udp"`, `"fd:web"` for one that pidone is started '
+            "with, or tables with `name`, `host`, `port`, `path`, `kind`, `backlog`, `fd`.",
             ours=True,
             default="none",
         ),
@@ -182,8 +162,8 @@ RIGHTS: Final = KeyGroup(
         Key(
             "uid",
             rights.USER,
-            "User to run as: name, number, or `user:group`; sets HOME, USER and the groups (a number without "
-            "an entry in the passwd file: `/`, no name, the group of its own number and no others).",
+            "User to run as: name, number, or `user:group`; sets HOME, USER and the groups (a number "
+            "without an entry in the passwd file: `/`, no name, the group of its own number and no others).",
             ("user",),
             default="the runtime's",
         ),

@@ -35,21 +35,12 @@ RUNTIME_GROUP: Final = KeyGroup(
         Key(
             "wait_for",
             network.SERVICES,
-            "Outside services that every app waits for: "
-            "`tcp://db:5432`, `http://search:9200/_health`, `https://...`, `unix:///run/x.sock`, "
-            "`file:///shared/ready`.",
+            "Outside services that every app waits for: `tcp://db:5432`, `http://search:9200/_health`, "
+            "`https://...`, `unix:///run/x.sock`, `file:///shared/ready`.",
             default="none",
         ),
-        Key(
-            "wait_for_timeout",
-            kinds.DURATION,
-            "How long they may take before an app; 0 is for ever.",
-        ),
-        Key(
-            "wait_for_interval",
-            network.WAIT_INTERVAL,
-            "Time between two looks.",
-        ),
+        Key("wait_for_timeout", kinds.DURATION, "How long they may take before an app; 0 is for ever."),
+        Key("wait_for_interval", network.WAIT_INTERVAL, "Time between two looks."),
         Key(
             "on_wait_timeout",
             kinds.choice("fail", "start", enum=OnWaitTimeout),
@@ -59,8 +50,8 @@ RUNTIME_GROUP: Final = KeyGroup(
         Key(
             "signals",
             tables.SIGNALS,
-            "What a signal does: `stop`, `reload`, `forward`, `reopen` (the log files), `ignore`, or another "
-            "signal's name to forward.",
+            "What a signal does: `stop`, `reload`, `forward`, `reopen` (the log files), `ignore`, or "
+            "another signal's name to forward.",
             default="none",
         ),
         Key(

@@ -68,8 +68,8 @@ TIMES: Final = KeyGroup(
             "ignore_watch",
             watching.PATTERNS,
             "What does not count: a name (`logs`, `*.tmp`) at any depth, a path or glob from the app's "
-            "folder (`public/**/*.css`), a regular expression (`re:\\.(log|pid)$`); `!` before one takes "
-            "it back. Dot files, node_modules and caches never count, unless so exempted.",
+            "folder (`public/**/*.css`), a regular expression (`re:\\.(log|pid)$`); `!` before one takes it "
+            "back. Dot files, node_modules and caches never count, unless so exempted.",
             default="none",
         ),
         Key("watch_delay", kinds.DURATION, "Quiet time after a change before anything happens."),
@@ -97,9 +97,8 @@ TIMES: Final = KeyGroup(
         Key(
             "hooks",
             tables.HOOKS,
-            "Commands at `pre_start`, `post_start`, `pre_stop`, `post_stop`, `on_exit`, "
-            "`on_give_up`; text, list, "
-            "or `{command = ..., timeout = ...}`.",
+            "Commands at `pre_start`, `post_start`, `pre_stop`, `post_stop`, `on_exit`, `on_give_up`; text, "
+            "list, or `{command = ..., timeout = ...}`.",
             ours=True,
             default="none",
         ),
