@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import click
 
@@ -75,7 +75,7 @@ def _offer_with_files(verb: str, text: str) -> None:
         socket: str | None,
         as_json: bool,
     ) -> int:
-        settings = _FileSettings(env_name, only.replace(",", " ").split(), update_env)
+        settings = files.FileSettings(env_name, only.replace(",", " ").split(), update_env)
         runtime = Client.find(socket)
         before = gaps.tell_before(runtime, _present(runtime, target)) if verb == "reload" else {}
         targets = [each for word in target for each in _laid(runtime, verb, word, settings)]
@@ -91,27 +91,11 @@ def _present(runtime: Client, words: Sequence[str]) -> list[dict[str, Any]]:
     return [app for target in targets for app in runtime.get("api", "apps", target)["apps"]]
 
 
-class _FileSettings(NamedTuple):
-    """How a FILE, or the caller's environment, is laid over what runs."""
-
-    env_name: str | None
-    only: Sequence[str]
-    update_env: bool
-
-
-def _laid(runtime: Client, verb: str, word: str, settings: _FileSettings) -> list[str]:
+def _laid(runtime: Client, verb: str, word: str, settings: files.FileSettings) -> list[str]:
     """Ask for it; the apps that it is about, as targets."""
     if files.is_file(word):
         environ = files.told() if settings.update_env else {}
-        found = files.apply_file(
-            runtime,
-            verb,
-            word,
-            env_name=settings.env_name,
-            only=settings.only,
-            environ=environ,
-            update_env=settings.update_env,
-        )
+        found = files.apply_file(runtime, verb, word, settings, environ)
         for note in found["notes"]:
             sys.stderr.write(f"pidone: {printable_word(note)}\n")
         return [target_of(app) for app in found["apps"]]

@@ -3,11 +3,10 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pidone.cli.operate.client import Client, CommandError
 from pidone.ecosystem.spec import Seconds
-from pidone.record import EMPTY
 
 _READING: Final[Seconds] = 100.0
 """Longer than a file may take to be read (`supervise.run.loading`)."""
@@ -26,15 +25,16 @@ def is_file(word: str) -> bool:
     return os.path.isfile(word)
 
 
+class FileSettings(NamedTuple):
+    """How a FILE, or the caller's environment, is laid over what runs."""
+
+    env_name: str | None
+    only: Sequence[str]
+    update_env: bool
+
+
 def apply_file(
-    runtime: Client,
-    verb: str,
-    file: str,
-    *,
-    env_name: str | None = None,
-    only: Sequence[str] = (),
-    environ: Mapping[str, str] = EMPTY,
-    update_env: bool = False,
+    runtime: Client, verb: str, file: str, how: FileSettings, environ: Mapping[str, str]
 ) -> Mapping[str, Any]:
     """Lay it over what runs; which apps it is about, and what reading it had to remark.
 
@@ -45,10 +45,8 @@ def apply_file(
         "verb": verb,
         "file": file,
         "cwd": os.getcwd(),
-        "env_name": env_name,
-        "only": list(only),
+        **how._asdict(),
         "environ": dict(environ),
-        "update_env": update_env,
     }
     answer: Mapping[str, Any] = Client(runtime.path, _READING).post("api", "apply", body=body)
     return answer

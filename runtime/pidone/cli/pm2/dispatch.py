@@ -86,9 +86,7 @@ class _Asked(NamedTuple):
     """What the words of a command ask for."""
 
     targets: list[str]
-    only: list[str]
-    env_name: str | None
-    updates_env: bool
+    how: files.FileSettings
 
 
 _WRITE: Final = "nothing runs in the background of a container; in place of `pm2 {}`, write CMD {}"
@@ -197,7 +195,7 @@ def _verb(verb: str, action: str) -> Callable[[Client, list[str]], int]:
                 failures += _lay_file(runtime, verb, action, word, asked)
                 continue
             for target in expand(runtime, [word]):
-                if asked.updates_env:
+                if asked.how.update_env:
                     files.apply_environ(runtime, verb, target)
                     apps = _apps(runtime, target)
                 else:
@@ -235,15 +233,7 @@ def _lay_file(runtime: Client, verb: str, action: str, file: str, asked: _Asked)
     """As PM2 does: those that run get what has changed, the others are started; what went wrong."""
     verb = "restart" if verb == "start" else verb
     before = _apps(runtime)
-    found = files.apply_file(
-        runtime,
-        verb,
-        file,
-        env_name=asked.env_name,
-        only=asked.only,
-        environ=files.told(),
-        update_env=asked.updates_env,
-    )
+    found = files.apply_file(runtime, verb, file, asked.how, files.told())
     for note in found["notes"]:
         sys.stderr.write(f"[PM2][WARN] {printable_word(note)}\n")
     for app in found["apps"]:
@@ -296,7 +286,7 @@ def _asked(words: Sequence[str], verb: str) -> _Asked:
         targets = [_USUAL]
     if not targets:
         raise CommandError(f"{verb}: missing required argument `id|name|namespace|all|json'")
-    return _Asked(targets, only, env_name, "--update-env" in words)
+    return _Asked(targets, files.FileSettings(env_name, only, "--update-env" in words))
 
 
 def _ids(apps: Sequence[Mapping[str, Any]]) -> str:

@@ -63,14 +63,14 @@ def convert(document: Document, options: LoadOptions, target: OutputFile) -> Con
     apps, left_out = [], []
     count = len(document.apps)
     for raw, spec in zip(document.apps, ecosystem.apps[:count], strict=True):
-        found = _sorted(raw)
+        found = sorted_keys(raw)
         left_out.append((*found.ignored, *found.unknown))
         apps.append(_app(found, spec, values, _cwd(spec, options, target)))
     served = []
     for entry, spec in zip(static.entries(document.top), ecosystem.apps[count:], strict=True):
         assert isinstance(entry, Mapping)  # noqa: S101  # resolve() has refused anything else
         members = {name: values.plain(entry[name]) for name in static.MEMBERS if entry.get(name) is not None}
-        found = _sorted({name: value for name, value in entry.items() if name not in static.MEMBERS})
+        found = sorted_keys({name: value for name, value in entry.items() if name not in static.MEMBERS})
         served.append({**members, **_app(found, spec, values, _cwd(spec, options, target))})
     top = document.top
     runtime = top.get("runtime")
@@ -89,7 +89,8 @@ def convert(document: Document, options: LoadOptions, target: OutputFile) -> Con
     return Converted(converted, ecosystem)
 
 
-def _sorted(raw: Mapping[str, object]) -> Sorted:
+def sorted_keys(raw: Mapping[str, object]) -> Sorted:
+    """The keys of an app, of which nothing is told that is wrong."""
     return sort_keys({str(name): value for name, value in raw.items()}, Problems(_NO_DOCUMENT, "").top())
 
 

@@ -6,15 +6,13 @@ them: references stay references; values of `env_file`, `secrets` and the surrou
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pidone import signames
 from pidone.ecosystem import keys, static
 from pidone.ecosystem.document import Document
-from pidone.ecosystem.entries import sort_keys
 from pidone.ecosystem.options import LoadOptions
-from pidone.ecosystem.output.convert import OutputFile, Tables, convert, in_order
-from pidone.ecosystem.problems import Problems
+from pidone.ecosystem.output.convert import OutputFile, Tables, convert, in_order, sorted_keys
 from pidone.ecosystem.references import escape
 from pidone.ecosystem.spec import AppSpec
 from pidone.ecosystem.values import tables
@@ -82,7 +80,8 @@ def _as_started(document: Document, how: LoadOptions) -> Document:
         return escape(value) if has_references and isinstance(value, str) else value
 
     def changed(app: Mapping[str, object]) -> Mapping[str, object]:
-        given = {entry.spelling: name for name, entry in _known(app).items() if entry.value is not None}
+        known = sorted_keys(app).known
+        given = {entry.spelling: name for name, entry in known.items() if entry.value is not None}
         new = {name: literal(value) for name, value in how.overrides.items()}
         if len(document.apps) > 1:
             new.pop("name", None)
@@ -98,11 +97,6 @@ def _as_started(document: Document, how: LoadOptions) -> Document:
     own = runtime if isinstance(runtime, Mapping) else {}
     top = {**document.top, "runtime": {**own, **laid}} if laid else document.top
     return document.but(apps=tuple(map(changed, document.apps)), top=top)
-
-
-def _known(app: Mapping[str, object]) -> Mapping[str, Any]:
-    nowhere = Problems(Document(apps=(), top={}, source=None, language=""), "").top()
-    return sort_keys({str(name): value for name, value in app.items()}, nowhere).known
 
 
 def _as_it_runs(
