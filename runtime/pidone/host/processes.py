@@ -143,7 +143,7 @@ def read_all(proc: AnyPath) -> dict[int, ProcessUsage]:
 
 
 def read_process(pid: int) -> ProcessUsage | None:
-    """One process, or None if it is gone (`memory_scope = "process"`)."""
+    """One process, or None if it is gone."""
     return _read_process("/proc/", str(pid))
 
 
