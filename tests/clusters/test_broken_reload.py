@@ -45,7 +45,8 @@ def test_broken_code_with_another_balance(tmp_path: Path, node: str, port: int, 
     app = node_app(node, port, balance=old, script="breakable.cjs")
     with running(tmp_path, app) as site, Load(port, keep_alive=False) as load:
         pids, sockets = site.pids(), listening(port)
-        site.change(balance=new, env={"BREAK": "late"})
+        # It counts as ready for as long as it takes to die of its error, which nothing bounds.
+        site.change(balance=new, settle_time="1h", env={"BREAK": "late"})
         site.run.expect(event="app.reload_failed")
         eventually(lambda: listening(port) == sockets, f"{sockets} listening sockets")
         load.more(200)
@@ -55,7 +56,7 @@ def test_broken_code_with_another_balance(tmp_path: Path, node: str, port: int, 
         load.more(200)
         assert [failure for failure in load.finish() if failure.phase == "connect"] == []
         eventually(lambda: listening(port) == sockets, f"{sockets} listening sockets")
-        site.reload(env={"BREAK": ""})
+        site.reload(**UNHURRIED, env={"BREAK": ""})
 
 
 def test_broken_code_with_another_port(tmp_path: Path, node: str, port: int) -> None:

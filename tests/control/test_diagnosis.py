@@ -191,7 +191,7 @@ def test_a_reload_that_fails_or_waits_says_why(tmp_path: Path) -> None:
 name = "api"
 script = "/bin/sh"
 args = ["-c", "[ -e broken ] && echo 'SyntaxError: bad' >&2 && exit 5; exec sleep 1000"]
-ready_delay = "100ms"
+ready_delay = "2s"
 listen = ["127.0.0.1:0"]
 """
     with operated(tmp_path, text) as it:
@@ -213,7 +213,7 @@ def test_a_change_of_the_file_that_was_called_off_is_said_until_it_is_there_or_t
 name = "api"
 script = "/bin/sh"
 args = ["-c", "exec sleep 1000"]
-ready_delay = "100ms"
+ready_delay = "2s"
 settle_time = "100ms"
 listen = ["127.0.0.1:0"]
 """
