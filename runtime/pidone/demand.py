@@ -20,6 +20,8 @@ _ALL_BUT: Final = 0.05
 """Share of a time that may be wanting of it."""
 _AGAIN: Final[Seconds] = 0.25
 """Until somebody who lacks time is looked at again, at least."""
+_JUST_NOW: Final[Seconds] = 2 * _AGAIN
+"""Who has moved since a look that is no older does not stand in the queue for long."""
 _TICK: Final[Seconds] = 1 / os.sysconf("SC_CLK_TCK")
 _NS: Final = 1e-9
 
@@ -65,20 +67,23 @@ class Shortage:
     def __init__(self, patience: Seconds) -> None:
         """Nobody has looked."""
         self._patience = patience
-        self._wanted: Seconds | None = None
-        """At the latest look."""
+        self._looked: Seconds | None = None
+        """When it was looked at last."""
+        self._wanted: Seconds = 0.0
+        """At that look."""
 
     def left(self, passed: Seconds, now: Demand) -> Seconds:
         """What it still lacks, for want of a processor, when so much has passed since it began; 0: nothing.
 
         What it waits for at this moment is counted when it is over: where that may be much, we look again.
         """
-        before, self._wanted = self._wanted, now.had + now.lacked
+        looked, before = self._looked, self._wanted
+        self._looked, self._wanted = passed, now.had + now.lacked
         enough = _ALL_BUT * self._patience
         lacking = self._patience - now.own_time(passed)
         if lacking > enough:
             return max(lacking, _AGAIN)
-        has_moved = before is not None and self._wanted > before
+        has_moved = looked is not None and passed - looked <= _JUST_NOW and self._wanted > before
         return _AGAIN if now.is_queued and not has_moved and passed - self._wanted > enough else 0.0
 
 

@@ -55,6 +55,15 @@ def test_one_that_happens_to_run_when_it_is_late() -> None:
     assert shortage.left(10.3, wanted(had=0.3, states="R")) == 0
 
 
+def test_one_that_moved_long_ago_may_stand_in_the_queue_again() -> None:
+    """It had a moment right after a look, and the next one was due much later: it may wait since then."""
+    shortage = Shortage(2.0)
+    assert shortage.left(2.0, wanted(had=0.1, states="R")) > 0
+    assert shortage.left(2.25, wanted(had=0.1, lacked=2.0, states="R")) == pytest.approx(1.75)
+    assert shortage.left(4.0, wanted(had=0.11, lacked=2.04, states="R")) > 0
+    assert shortage.left(4.25, wanted(had=0.12, lacked=4.1, states="R")) == pytest.approx(1.85)
+
+
 def test_a_deadline_waits_for_whom_it_is_held_against() -> None:
     """So much longer as is lacking when it is due, however often; it can still be extended."""
     happened: list[Event] = []
