@@ -67,6 +67,18 @@ def send(channel, data, *flags):
 socket.socket.send = send
 """
 
+FLOODS = """
+honest = socket.socket.send
+def send(channel, data, *flags):
+    def flood():
+        while True:
+            honest(channel, b"pong")
+    if not data.startswith(b"{"):
+        once(flood)
+    return honest(channel, data, *flags)
+socket.socket.send = send
+"""
+
 
 def app_of(folder: Path, place: str, instances: int = 2) -> dict[str, Any]:
     """Some workers of a module in which something happens once."""
@@ -110,6 +122,23 @@ def test_a_zygote_that_fails_between_its_answer_and_the_fork(tmp_path: Path, dee
         nobody_is_left(site, tmp_path)
     assert site.count("runtime.error") == 0
     assert not there(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        (AFTER_ITS_ANSWER.replace("DEED", "be_held"), "somebody has stopped it"),
+        (FLOODS, "says what no zygote says"),
+    ],
+    ids=["held", "flood"],
+)
+def test_a_zygote_that_is_known_not_to_answer(tmp_path: Path, place: str, why: str) -> None:
+    """The runtime does nothing else meanwhile: who is stopped, or says too much, is given up."""
+    with running(tmp_path, app_of(tmp_path, place, instances=1)) as site:
+        assert why in site.run.expect(event="preload.failed")["message"]
+        site.run.expect(event="preload.ready", count=2)
+        nobody_is_left(site, tmp_path)
+    assert site.count("runtime.error") == 0
 
 
 @pytest.mark.parametrize("deed", ["hang", "be_held"])

@@ -29,8 +29,13 @@ CHANNEL: Final = 3
 """Where the zygote has its side of the socket."""
 ANSWER_MS: Final = 2000
 """A fork takes milliseconds. The runtime does nothing else meanwhile, so it asks who has just answered."""
+_GLANCE_MS: Final = 100
+"""Of silence, until we look whether it may answer at all."""
+_HELD: Final = "T"
+"""In /proc/PID/stat: stopped by a signal."""
 _PING: Final = b"ping"
 _PONG: Final = b"pong"
+_NONSENSE: Final = "it says what no zygote says"
 _PACKET: Final = 65536
 _LONGEST_PID: Final = 40
 """Digits that are looked at. What a zygote says comes from a process that runs the app's code."""
@@ -200,22 +205,28 @@ class Zygote:
     def _answer(self) -> int:
         poll = select.poll()
         poll.register(self._channel, select.POLLIN)
-        until = self._loop.time() + ANSWER_MS / 1000
-        answer = _PONG
-        while answer == _PONG:
-            if not poll.poll(max(0, 1000 * (until - self._loop.time()))):
-                self._give_up(f"it did not fork within {ANSWER_MS / 1000:g} s")
+        answer = b""
+        for _ in range(ANSWER_MS // _GLANCE_MS):
+            if not poll.poll(_GLANCE_MS):
+                answer = b""
+                if procfs.state(self.pid) == _HELD:
+                    self._give_up("somebody has stopped it")
+                continue
             answer = self._channel.recv(_PACKET)
-            if answer == _PONG and self._timer is not None:  # for those that ask at the same time
+            if answer != _PONG:
+                break
+            if self._timer is not None:  # for those that ask at the same time
                 self._timer.cancel()
                 self._timer = self._loop.call_later(0, self._answered)
+        else:
+            self._give_up(_NONSENSE if answer else f"it did not fork within {ANSWER_MS / 1000:g} s")
         if not answer:
             self._give_up("it has ended")
         if answer.isdigit() and len(answer) <= _LONGEST_PID:
             return int(answer)
         number, _, step = answer[:_LONGEST_REASON].partition(b" ")
         if not (step and number.isdigit() and len(number) <= _LONGEST_ERRNO):
-            self._give_up("it says what no zygote says")
+            self._give_up(_NONSENSE)
         raise SpawnError(step.decode(errors="replace")) from OSError(int(number), "")
 
     def _give_up(self, why: str) -> NoReturn:
@@ -269,7 +280,7 @@ class Zygote:
             ArithmeticError,
             RecursionError,
         ):  # the app itself spoke
-            self.why_not = "it says what no zygote says"
+            self.why_not = _NONSENSE
         if self.why_not:
             self._is_ended = True
             self._kill()  # what it has started is nobody's
