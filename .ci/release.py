@@ -115,7 +115,8 @@ def bundle(folder: Path) -> Path:
     """The archive that an image without an engine's registry can be made of."""
     folder.mkdir(parents=True, exist_ok=True)
     archive = folder / f"pidone-bundle-{version()}-linux-{architecture()}.tar"
-    _run(*_buildx("bundle"), "--output", f"type=tar,dest={archive},rewrite-timestamp=true")
+    # SOURCE_DATE_EPOCH is the time of all files of a tar; `rewrite-timestamp` is of images alone.
+    _run(*_buildx("bundle"), "--output", f"type=tar,dest={archive}")
     checksum = archive.with_suffix(".tar.sha256")
     checksum.write_text(f"{_digest(archive)}  {archive.name}\n")
     return archive
@@ -130,10 +131,17 @@ def tags(target: str) -> list[str]:
 
 
 def images(repository: str) -> None:
-    """Push them, with what they are made of and by whom (SBOM and provenance) attached."""
+    """Push them, with what they are made of and by whom (SBOM and provenance) attached.
+
+    Needs a builder of its own, as `docker buildx create` and the workflow make one, of BuildKit 0.14.1 on.
+    An older one cannot push what has its times rewritten; the engine's own unpacks what it has built, which
+    goes with `rewrite-timestamp` in no version.
+    """
     for target in TARGETS:
         name = f"{repository}:{tags(target)[0]}-{architecture()}"
-        output = f"type=image,name={name},push=true,rewrite-timestamp=true"  # the same digests again
+        # The image's manifest has the same digest again. The index that joins it to its provenance has not:
+        # that tells when it was built.
+        output = f"type=image,name={name},push=true,rewrite-timestamp=true"
         _run(*_buildx(target), "--sbom=true", "--provenance=mode=max", "--output", output)
 
 

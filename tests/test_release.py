@@ -1,5 +1,6 @@
 """The scripts of a release: what they refuse, and what they would publish under which names."""
 
+import hashlib
 import importlib.util
 import re
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -91,6 +93,80 @@ def test_images_have_the_names_that_the_documents_use(release: ModuleType) -> No
     assert set(release.TARGETS) <= set(stages)
     text = (ROOT / "docs/docker.md").read_text()
     assert all(f"pidone:{prefix}" in text for prefix in release.TARGETS.values() if prefix)
+
+
+OPTIONS = {"tar": {"type", "dest"}, "image": {"type", "name", "push", "rewrite-timestamp"}}
+"""Of BuildKit's exporters, as its README has them. They pass over in silence what they do not know."""
+
+
+@pytest.fixture
+def built(release: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """What would be run, of a commit of 2026-01-31."""
+    commands: list[list[str]] = []
+    facts = {"--format=%ct": "1769817600", "--format=%cd": "2026-01-31T00:00:00Z", "HEAD": "c0ffee"}
+
+    def run(*command: str) -> None:
+        commands.append([*command])
+        for word in command:
+            if (dest := word.partition("dest=")[2]) != "":
+                Path(dest.partition(",")[0]).write_bytes(b"an archive")
+
+    monkeypatch.setattr(release, "_git", lambda *words: facts[words[-1]])
+    monkeypatch.setattr(release, "_run", run)
+    for name in ("BASE_IMAGE", "NODE_IMAGE", "CA_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    return commands
+
+
+def outputs(command: list[str]) -> list[dict[str, str]]:
+    """As buildx reads them."""
+    values = [value for name, value in pairwise(command) if name == "--output"]
+    return [dict(part.split("=", 1) for part in value.split(",")) for value in values]
+
+
+def test_images_are_pushed_with_the_times_of_the_commit(release: ModuleType, built: list[list[str]]) -> None:
+    """Of each target, with what it is made of and by whom attached; the epoch is its commit's time."""
+    release.images("registry.example/pidone")
+    assert [command[command.index("--target") + 1] for command in built] == [*release.TARGETS]
+    for command, target in zip(built, release.TARGETS, strict=True):
+        assert command[:3] == ["docker", "buildx", "build"]
+        assert {"--sbom=true", "--provenance=mode=max"} <= {*command}
+        assert outputs(command) == [
+            {
+                "type": "image",
+                "name": f"registry.example/pidone:{release.tags(target)[0]}-{release.architecture()}",
+                "push": "true",
+                "rewrite-timestamp": "true",
+            }
+        ]
+        arguments = [value for name, value in pairwise(command) if name == "--build-arg"]
+        assert {"SOURCE_DATE_EPOCH=1769817600", "CREATED=2026-01-31T00:00:00Z"} <= {*arguments}
+        assert {"REVISION=c0ffee", f"VERSION={release.version()}"} <= {*arguments}
+        assert command.count(".") == 1
+
+
+def test_the_bundle_is_an_archive_with_the_times_of_the_commit(
+    release: ModuleType, built: list[list[str]], tmp_path: Path
+) -> None:
+    """And has its checksum beside it."""
+    archive = release.bundle(tmp_path / "out")
+    (command,) = built
+    assert outputs(command) == [{"type": "tar", "dest": str(archive)}]
+    assert "SOURCE_DATE_EPOCH=1769817600" in command
+    assert archive.with_suffix(".tar.sha256").read_text().split() == [
+        hashlib.sha256(b"an archive").hexdigest(),
+        archive.name,
+    ]
+
+
+def test_exporters_get_options_that_they_know(
+    release: ModuleType, built: list[list[str]], tmp_path: Path
+) -> None:
+    """A wrong one would do nothing, and say nothing."""
+    release.images("registry.example/pidone")
+    release.bundle(tmp_path / "out")
+    given = [output for command in built for output in outputs(command)]
+    assert all(output.keys() <= OPTIONS[output["type"]] for output in given)
 
 
 @pytest.fixture(scope="module")
