@@ -38,6 +38,13 @@ print("WARN a told level", file=sys.stderr)
 OTHERS = ("not a record", "", "[1]", "7", '{"level":3}', '{"timestamp":"yesterday"}')
 """Lines that are no records of ours."""
 
+OPTIONS = {
+    "docker_logs": {"type", "include_labels"},
+    "remap": {"type", "inputs", "file"},
+    "loki": {"type", "inputs", "endpoint", "encoding", "labels"},
+}
+"""What we use of those that Vector 0.50's reference has. It does not start with one that it does not have."""
+
 Events = list[dict[str, Any]]
 
 
@@ -113,6 +120,8 @@ def test_the_files_agree(tried: Tried) -> None:
     ours = {(FOLDER / source).name: target for source, target in mounts.items() if source.startswith("./")}
     assert all((FOLDER / name).is_file() for name in ours)
     assert compose["vector"]["command"] == ["--config", ours["vector.yaml"]]
+    components = [each for kind in vector.values() for each in kind.values()]
+    assert {each["type"]: each.keys() for each in components} == OPTIONS
     (source,), (transform,), (sink,) = (
         list(vector[kind].values()) for kind in ("sources", "transforms", "sinks")
     )
