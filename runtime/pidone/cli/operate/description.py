@@ -26,18 +26,8 @@ _SHOWN_LIMITS: Final = ("nofile", "nproc", "core")
 _SHOWN_FILES: Final = 10
 _FEW_EVENTS: Final = 5
 _HEAD: Final = (
-    "pid",
-    "user",
-    "threads",
-    "fds",
-    "rss",
-    "pss",
-    "uss",
-    "switches",
-    "read",
-    "written",
-    "command",
-)
+    "pid", "user", "threads", "fds", "rss", "pss", "uss", "switches", "read", "written", "command",
+)  # fmt: skip
 
 
 def ask(runtime: Client, target: str, *, live: bool) -> dict[str, Any]:

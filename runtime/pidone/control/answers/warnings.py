@@ -13,26 +13,11 @@ _LATELY: Final[Seconds] = 600.0
 """What lasts is told once a minute."""
 _MOST: Final = 5
 _KEPT: Final = 100
-_KINDS: Final = frozenset(
-    (
-        "alert.failed",
-        "config.rejected",
-        "control.error",
-        "hook.failed",
-        "listen.failed",
-        "log.dropped",
-        "log.file_failed",
-        "log.pipe_failed",
-        "preload.exit",
-        "preload.failed",
-        "runtime.error",
-        "runtime.memory",
-        "runtime.oom",
-        "runtime.refused",
-        "runtime.unheard",
-        "watch.failed",
-    )
-)
+_KINDS: Final = frozenset((
+    "alert.failed", "config.rejected", "control.error", "hook.failed", "listen.failed", "log.dropped",
+    "log.file_failed", "log.pipe_failed", "preload.exit", "preload.failed", "runtime.error", "runtime.memory",
+    "runtime.oom", "runtime.refused", "runtime.unheard", "watch.failed",
+))  # fmt: skip
 _ENDS: Final = {"log.file_restored": "log.file_failed", "config.reload": "config.rejected"}
 """Events by which a trouble is over."""
 

@@ -9,13 +9,8 @@ from pidone.ecosystem.spec import AppSpec
 from pidone.supervise.process.leftovers import MARK
 
 FOR_US: Final = (
-    "NOTIFY_SOCKET",
-    "LISTEN_FDS",
-    "LISTEN_FDNAMES",
-    "LISTEN_PID",
-    "WATCHDOG_PID",
-    "WATCHDOG_USEC",
-)
+    "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "WATCHDOG_PID", "WATCHDOG_USEC",
+)  # fmt: skip
 """What we were told by sd_notify(3), sd_listen_fds(3) and sd_watchdog_enabled(3): an app that took it for its
 own would speak in our name."""
 

@@ -9,16 +9,8 @@ from pidone.bounded_search import BoundedSearch, SearchTooLongError
 from pidone.supervise.watching.patterns import ignorer
 
 ALWAYS_IGNORED: Final = (
-    ".*",
-    "node_modules",
-    "__pycache__",
-    "*.pyc",
-    "*.pyo",
-    "*~",
-    "*.swp",
-    "*.swx",
-    "4913",
-)
+    ".*", "node_modules", "__pycache__", "*.pyc", "*.pyo", "*~", "*.swp", "*.swx", "4913",
+)  # fmt: skip
 """PM2's two (dot files and node_modules), Python's caches, what editors write beside a file (4913: vim)."""
 
 

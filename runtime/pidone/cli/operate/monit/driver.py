@@ -33,15 +33,8 @@ _FOLD_FROM: Final = 30
 """Rows from which on apps that are well begin folded."""
 
 _COLOURS: Final = (
-    "black",
-    "dark red",
-    "dark green",
-    "brown",
-    "dark blue",
-    "dark magenta",
-    "dark cyan",
-    "light gray",
-)
+    "black", "dark red", "dark green", "brown", "dark blue", "dark magenta", "dark cyan", "light gray",
+)  # fmt: skip
 _CURSOR: Final = "dark blue"
 PALETTE: Final = (
     ("good", "dark green", ""),
