@@ -11,7 +11,7 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pyte
 from harness import DEADLINE_S, PIDONE
@@ -40,6 +40,14 @@ class Terminal:
             self.draw(min(left, 0.2))
         return text
 
+    def shows(self, probe: Callable[[], object], what: str) -> None:
+        """Until it is so: a picture is drawn from the top, and comes in parts."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not probe():
+            left = deadline - time.monotonic()
+            assert left > 0, "\n".join((f"not {what}:", *self.lines))
+            self.draw(min(left, 0.2))
+
     def draw(self, most: float) -> bool:
         """Take what comes within so many seconds; false if it has ended."""
         ready, _, _ = select.select([self._primary], [], [], most)
@@ -67,8 +75,8 @@ class Terminal:
         os.kill(self.program.pid, signal.SIGWINCH)
 
     def row_of(self, text: str) -> int:
-        """The first line in which a text is."""
-        return next(number for number, line in enumerate(self.lines) if text in line)
+        """The first line in which a text is; -1 if there is none."""
+        return next((number for number, line in enumerate(self.lines) if text in line), -1)
 
     def wait(self) -> int:
         """Its exit code; what it still writes is drawn."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 import wcwidth
 from control.operated import Operated, operated
-from harness import DEADLINE_S, PIDONE, eventually
+from harness import DEADLINE_S, PIDONE
 
 APPS = """
 [[apps]]
@@ -46,7 +46,8 @@ essential = false
 def it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
     """A service, a job that waits, and something broken."""
     with operated(tmp_path_factory.mktemp("overview"), APPS, ready=False) as it:
-        eventually(lambda: it.states("broken") not in (["online"], ["starting"]))
+        for name in ("broken", "日本語アプリケーション名前が長い"):
+            it.run.expect(event="instance.exit", app=name)
         yield it
 
 

@@ -51,7 +51,7 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
         eventually(lambda: "answering at" in said.text(), "the socket to be listened at")
         it = Operated(run, path, 0)
         eventually(lambda: it.ask("/readyz").status == 200)
-        eventually(lambda: len(it.ask("/api/logs?app=evil").json["records"]) >= 2)
+        eventually(lambda: b"for ever" in it.ask("/api/logs?app=evil").body, "its last line")
         yield it
         run.signal(signal.SIGTERM)
         assert run.wait() == 0

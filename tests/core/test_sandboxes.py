@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import seccomp
-from harness import PIDONE, PYTHON, Running, alive, descendants, eventually, pidone
+from harness import PIDONE, PYTHON, Running, alive, command_of, descendants, eventually, pidone
 from writing import FOREVER, ecosystem, shell
 
 POLITE = "trap 'echo heard TERM; exit 0' TERM; echo up; while :; do sleep 0.05; done"
@@ -296,7 +296,10 @@ def _guard_of(runtime: int, *others: int) -> int:
     def find() -> int | None:
         listed = Path(f"/proc/{runtime}/task/{runtime}/children").read_text()
         left = {int(pid) for pid in listed.split()} - {*others}
-        return left.pop() if len(left) == 1 else None
+        if len(left) != 1:  # what an app that was killed has left is adopted, until it is buried
+            return None
+        (pid,) = left
+        return pid if alive(pid) and "sleep" not in command_of(pid) else None
 
     return eventually(find, "the guard")
 

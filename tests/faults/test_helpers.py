@@ -51,7 +51,7 @@ def running(folder: Path, **keys: Any) -> Iterator[Running]:
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """A reading takes a moment, or it is held."""
-    monkeypatch.setattr(loading, "WALL_LIMIT_S", 0.3)
+    monkeypatch.setattr(loading, "WALL_LIMIT_S", 1.0)  # ends who has not been held by then
     monkeypatch.setattr(loading, "_LATE_S", 0.3)
 
 
