@@ -40,8 +40,9 @@ class Seen:
             )
 
     def lines(self, mark: str = "SEEN ") -> list[str]:
-        """What apps said so far."""
-        return [line.partition(mark)[2] for line in self.file.read_text().splitlines() if mark in line]
+        """What apps said so far, in lines that are whole."""
+        whole = self.file.read_text().rpartition("\n")[0].splitlines()
+        return [line.partition(mark)[2] for line in whole if mark in line]
 
     def wait_for(self, count: int) -> list[str]:
         """So many lines."""
