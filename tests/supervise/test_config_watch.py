@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import PIDONE, Running, eventually, pidone
+from harness import DEADLINE_S, PIDONE, Running, eventually, pidone
 from writing import shell
 
 from pidone.ecosystem.spec import Origin
@@ -268,7 +268,7 @@ def test_a_kernel_that_refuses_is_reported_once(tmp_path: Path, monkeypatch: pyt
         return error
 
     monkeypatch.setattr(inotify.Inotify, "watch", refuse)
-    assert asyncio.run(asyncio.wait_for(watch(), 5)).errno == errno.ENOSPC
+    assert asyncio.run(asyncio.wait_for(watch(), DEADLINE_S)).errno == errno.ENOSPC
     assert reported.empty()
     assert descriptors("self").count("anon_inode:inotify") == before
 
