@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -74,6 +75,11 @@ class Watch:
     async def __aexit__(self, *_: object) -> None:
         self._looks.cancel()
         await asyncio.wait([self._looks])
+
+
+def connecting() -> list[threading.Thread]:
+    """The threads of aiosqlite, one for each connection: they want their loop until they have ended."""
+    return [each for each in threading.enumerate() if "_connection_worker_thread" in each.name]
 
 
 async def ask(database: Database, watch: Watch) -> float:
@@ -167,5 +173,7 @@ def test_requests_that_are_cancelled_give_their_connections_back(tmp_path: Path)
             await asyncio.wait([request])
         await database.check()
         await database.close()
+        while connecting():  # noqa: ASYNC110 (a thread whose request has left tells the loop of its end)
+            await asyncio.sleep(0.01)
 
     asyncio.run(asyncio.wait_for(scene(), 30))
