@@ -104,12 +104,14 @@ def test_a_shell_completes(
         cwd=tmp_path,
         start_new_session=True,
     ) as process:
-        os.close(secondary)
-        os.write(primary, f"{turn_on}; echo rea''dy\n".encode())
-        read_until(primary, rb"ready\r\n")
-        os.write(primary, typed)
-        read_until(primary, expected)
-        process.kill()
+        try:
+            os.close(secondary)
+            os.write(primary, f"{turn_on}; echo rea''dy\n".encode())
+            read_until(primary, rb"ready\r\n")
+            os.write(primary, typed)
+            read_until(primary, expected)
+        finally:
+            process.kill()  # else a failure would wait for a shell that waits for us
     os.close(primary)
 
 
