@@ -131,6 +131,17 @@ def hold(pid: int) -> None:
     eventually(lambda: state(pid) in ("", "T", "t", "Z", "X"), f"process {pid} to stand still")
 
 
+@contextlib.contextmanager
+def spawned(argv: Sequence[str], **options: Any) -> Iterator["subprocess.Popen[Any]"]:
+    """A process, by the options of `subprocess.Popen`, which would wait for its end where the block fails."""
+    with subprocess.Popen(argv, **options) as process:
+        try:
+            yield process
+        except BaseException:
+            process.kill()
+            raise
+
+
 class Lines:
     """What a stream has said so far, collected by a thread so that the writer never blocks."""
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from control.operated import SLEEPER, Operated, command, operated
-from harness import PIDONE, PYTHON, eventually, pidone
+from harness import PIDONE, PYTHON, eventually, pidone, spawned
 
 FLOUR = f"""
 [[apps]]
@@ -73,7 +73,7 @@ def test_every_reading_command_speaks_json(shared: Operated, words: tuple[str, .
 def test_following_speaks_json_too(shared: Operated) -> None:
     """`logs -f` an object per record, `monit` one per second: for programs that watch."""
     for words, key in ((("logs", "-f"), "timestamp"), (("monit",), "apps")):
-        with subprocess.Popen(
+        with spawned(
             [PIDONE, *words, "--json", "--socket", shared.socket], stdout=subprocess.PIPE, text=True
         ) as follower:
             assert follower.stdout is not None

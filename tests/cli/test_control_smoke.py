@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from control.operated import command
-from harness import DEADLINE_S, PIDONE, PYTHON, children, command_of, eventually, free_port, state
+from harness import DEADLINE_S, PIDONE, PYTHON, children, command_of, eventually, free_port, spawned, state
 
 
 def smoke(folder: Path, checks: str, *words: str, script: str = "", port: int = 0) -> "tuple[int, str, str]":
@@ -140,7 +140,7 @@ def test_whoever_gives_up_on_it_leaves_no_runtime_behind(tmp_path: Path) -> None
     (tmp_path / "e.toml").write_text(
         '[[apps]]\nname = "x"\nscript = "/bin/sleep"\nargs = "1000"\nwait_ready = true\nlisten_timeout = "1h"'
     )
-    with subprocess.Popen([PIDONE, "smoke", str(tmp_path / "e.toml")], stderr=subprocess.DEVNULL) as run:
+    with spawned([PIDONE, "smoke", str(tmp_path / "e.toml")], stderr=subprocess.DEVNULL) as run:
         [runtime] = eventually(lambda: children(run.pid))
         eventually(lambda: "/bin/sleep 1000" in map(command_of, children(runtime)), "the app, not its reader")
         os.kill(run.pid, signal.SIGTERM)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 import wcwidth
 from control.operated import Operated, operated
-from harness import DEADLINE_S, PIDONE
+from harness import DEADLINE_S, PIDONE, spawned
 
 APPS = """
 [[apps]]
@@ -63,7 +63,7 @@ def on_terminal(it: Operated, columns: int, *words: str) -> list[str]:
     environ = {**os.environ, "PIDONE_SOCKET": it.socket, "TERM": "xterm"}
     for name in ("COLUMNS", "LINES"):
         environ.pop(name, None)
-    with subprocess.Popen([PIDONE, *words], stdout=other, stdin=other, env=environ) as process:
+    with spawned([PIDONE, *words], stdout=other, stdin=other, env=environ) as process:
         os.close(other)
         said = b""
         while True:

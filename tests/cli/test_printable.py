@@ -4,13 +4,12 @@ import os
 import pty
 import re
 import signal
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 from cli.screen import read_until
 from control.operated import Operated
-from harness import DEADLINE_S, PIDONE, PYTHON, eventually, pidone
+from harness import DEADLINE_S, PIDONE, PYTHON, eventually, pidone, spawned
 
 from pidone.cli.operate.table import harmless
 
@@ -95,7 +94,7 @@ def test_colours_stay_on_a_terminal_and_end_with_the_line(evil: Operated) -> Non
     main, other = pty.openpty()
     environ = {**os.environ, "PIDONE_SOCKET": evil.socket, "TERM": "xterm"}
     environ.pop("NO_COLOR", None)
-    with subprocess.Popen([PIDONE, "logs", "evil"], stdout=other, env=environ) as process:
+    with spawned([PIDONE, "logs", "evil"], stdout=other, env=environ) as process:
         os.close(other)
         said = read_until(main, b"for ever").decode()
         process.wait(DEADLINE_S)

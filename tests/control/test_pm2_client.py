@@ -17,7 +17,7 @@ from typing import Any
 import npm
 import pytest
 from cli.screen import read_until
-from harness import PIDONE, Running, children, eventually, free_port
+from harness import PIDONE, Running, children, eventually, free_port, spawned
 
 SERVER = """process.on('message', (m) => console.log('MESSAGE ' + JSON.stringify(m)));
 process.on('message', (m) => {
@@ -265,7 +265,7 @@ def test_the_screens(operated: Operated) -> None:
         ours, theirs = os.openpty()
         termios.tcsetwinsize(theirs, (40, 120))
         command = ["node", str(operated.package / "bin" / "pm2"), *words]
-        with subprocess.Popen(
+        with spawned(
             command,
             env={**operated.env, "TERM": "xterm"},
             cwd=operated.folder,

@@ -10,7 +10,7 @@ import pytest
 from cli.terminal import monit
 from control.browser import CHROMIUM, browser
 from control.operated import Operated, command, operated
-from harness import DEADLINE_S, PIDONE, PYTHON, free_port, pidone
+from harness import DEADLINE_S, PIDONE, PYTHON, free_port, pidone, spawned
 
 from pidone.cli.pm2.dispatch import _COMMANDS as PM2_COMMANDS
 from pidone.cli.registry import COMMANDS
@@ -341,7 +341,7 @@ def test_monit_tells_no_secret(it: Operated) -> None:
         terminal.press("q")
         terminal.wait()
     env = {**os.environ, "PIDONE_SOCKET": it.socket}
-    with subprocess.Popen([PIDONE, "monit", "--json"], stdout=subprocess.PIPE, text=True, env=env) as lines:
+    with spawned([PIDONE, "monit", "--json"], stdout=subprocess.PIPE, text=True, env=env) as lines:
         assert lines.stdout is not None
         said = lines.stdout.readline()
         lines.kill()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import tomli_w
 from control.operated import Operated, operated
-from harness import PIDONE, eventually, free_port
+from harness import PIDONE, eventually, free_port, spawned
 
 SLEEPER = "trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done"
 STUBBORN = "trap '' TERM; echo up; while [ ! -e go ]; do sleep 0.05; done"
@@ -248,7 +248,7 @@ while channel.recv(1000):
     with site(tmp_path, {"name": "a", "script": "mute.py", **keys}) as it:
         environ = {**os.environ, "PIDONE_SOCKET": it.socket}
         words = [PIDONE, "trigger", "a", "look"]
-        with subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as asked:
+        with spawned(words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as asked:
             eventually((tmp_path / "asked").exists, "the question")
             assert it.ask("/api/apps/a/restart", "POST").status == 200
             assert b"it ended before it answered" in asked.communicate(timeout=60)[0]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import DEADLINE_S, PYTHON, Running, alive, children, eventually, state
+from harness import DEADLINE_S, PYTHON, Running, alive, children, eventually, spawned, state
 from init_harness import (
     ECHO,
     FORWARDABLE,
@@ -208,7 +208,7 @@ def test_without_subreaper_orphans_go_elsewhere() -> None:
 def test_the_environment_passes_through_untouched() -> None:
     """Byte for byte and in order: no LC_CTYPE of Python's, no loss of what Python cannot represent."""
     env = {b"PATH": os.environb[b"PATH"], b"BYTES": b"\xff\xfe", b"EMPTY": b"", b"LISTEN_PID": b"1"}
-    with subprocess.Popen(
+    with spawned(
         [*exec_(), "cat", "/proc/self/environ"], env=env, stdout=subprocess.PIPE
     ) as run:  # fmt: skip
         assert run.stdout is not None

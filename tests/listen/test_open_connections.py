@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from harness import spawned
 
 from pidone.init import proctree
 from pidone.listen.sockets.cut import OpenConnections
@@ -78,7 +79,7 @@ time.sleep(600)
 def test_a_look_after_the_end_changes_nothing(loop: asyncio.AbstractEventLoop) -> None:
     """A process that has ended and is not buried yet has nothing open any more: that is no answer."""
     together = OpenConnections(loop)
-    with subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True) as process:
+    with spawned([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline())
         clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]

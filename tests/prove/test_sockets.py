@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from harness import spawned
 
 from pidone.cli.trial import leftovers, sockets
 from pidone.listen.sockets import diag
@@ -59,7 +60,7 @@ def test_a_program_of_ours_is_no_stranger() -> None:
     """Only one that does not carry the mark."""
     code = "import socket, sys; s = socket.create_server(('127.0.0.1', 0)); "
     code += "print(s.getsockname()[1], flush=True); sys.stdin.read()"
-    with subprocess.Popen(
+    with spawned(
         [sys.executable, "-c", code],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
