@@ -116,6 +116,15 @@ def alive(pid: int) -> bool:
     return state(pid) not in ("", "Z", "X")
 
 
+def opened(pid: int) -> list[str]:
+    """What a process has open, as the kernel names it; what it closes meanwhile is left out."""
+    folder, found = f"/proc/{pid}/fd", []
+    for fd in os.listdir(folder):
+        with contextlib.suppress(FileNotFoundError):
+            found.append(os.readlink(f"{folder}/{fd}"))
+    return found
+
+
 def command_of(pid: int) -> str:
     """The command line, for messages."""
     try:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import DEADLINE_S, PIDONE, Running, eventually, pidone
+from harness import DEADLINE_S, PIDONE, Running, eventually, opened, pidone
 
 APPS = Path(__file__).parent / "apps"
 UNHURRIED = {
@@ -136,7 +136,7 @@ def listening(port: int) -> int:
 def connections(port: int, pid: int) -> int:
     """How many connections to a local TCP port a process has accepted and not closed."""
     accepted = {f"socket:[{fields[9]}]" for fields in _sockets(port)}
-    held = [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+    held = opened(pid)
     return sum(target in accepted for target in held) - sum(
         f"socket:[{fields[9]}]" in held for fields in _sockets(port, state="0A")
     )

@@ -1,12 +1,11 @@
 """What stays of an app that was removed while the runtime goes on: nothing."""
 
-import os
 import signal
 from pathlib import Path
 
 import pytest
 from control.operated import SLEEPER, operated
-from harness import eventually
+from harness import eventually, opened
 
 
 def echoing(folder: Path, name: str = "cat") -> str:
@@ -29,14 +28,13 @@ def test_nothing_is_kept_of_an_app_that_was_removed(tmp_path: Path, how: str) ->
             it.run.expect(message=f"I am {name}")
 
         def known(name: str) -> tuple[bool, bool, bool]:
-            files = Path(f"/proc/{it.run.process.pid}/fd").iterdir()
             return (
                 f"I am {name}" in it.ask("/api/logs").body.decode(),
                 any(
                     "log" in line and f'"{name}"' in line
                     for line in it.ask("/metrics").body.decode().split("\n")
                 ),
-                str(tmp_path / f"{name}.log") in map(os.path.realpath, files),
+                str(tmp_path / f"{name}.log") in opened(it.run.process.pid),
             )
 
         assert known("cat") == (True, True, True)

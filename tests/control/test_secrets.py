@@ -362,9 +362,9 @@ def test_the_dashboard_tells_no_secret(it: Operated) -> None:
 def test_a_bug_in_a_command_shows_no_variables(folder: Path) -> None:
     """A traceback has lines of code and no values: no pretty one with every local variable."""
     code = (
-        "import sys, pidone.cli.click_app as c, pidone.cli.operate.showing as s\n"
+        "import sys, pidone.cli.click_app as c, pidone.cli.operate.client as s\n"
         "def ask(*words):\n    secret = 'can' + 'ary'\n    raise RuntimeError\n"
-        "s.client = ask\nc.run(['ls'])\n"
+        "s.Client.find = ask\nc.run(['ls'])\n"
     )
     done = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=False)
     assert "RuntimeError" in done.stderr

@@ -1,6 +1,5 @@
 """A stop that the system makes difficult: every app hears SIGTERM, and nobody pays for another."""
 
-import contextlib
 import os
 import resource
 import shutil
@@ -9,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import PIDONE, Running, alive, children, command_of, descendants, eventually, pidone
+from harness import PIDONE, Running, alive, children, command_of, descendants, eventually, opened, pidone
 from writing import FOREVER, ecosystem, shell
 
 from pidone.contracts import Timer
@@ -25,16 +24,8 @@ STUBBORN = "trap '' TERM; echo up; while :; do sleep 0.05; done"
 def take_descriptors(run: Running) -> None:
     """None is left, and none will be: as with EMFILE from every call, once everything has been loaded."""
     run.expect(event="control.listening")
-    eventually(lambda: "anon_inode:[eventpoll]" in _opened(run.pid), "asyncio to have been imported")
+    eventually(lambda: "anon_inode:[eventpoll]" in opened(run.pid), "asyncio to have been imported")
     resource.prlimit(run.pid, resource.RLIMIT_NOFILE, (3, 3))
-
-
-def _opened(pid: int) -> list[str]:
-    folder, found = f"/proc/{pid}/fd", []
-    for fd in os.listdir(folder):
-        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-            found.append(os.readlink(f"{folder}/{fd}"))
-    return found
 
 
 @pytest.mark.parametrize("pid1", [False, True])

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import PIDONE, Running, free_port
+from harness import PIDONE, Running, free_port, opened
 
 from pidone.errors import ListenError
 from pidone.init.exitcodes import ExitCode
@@ -94,7 +94,7 @@ def test_by_name(tmp_path: Path, listening: socket.socket) -> None:
         run.expect(event="instance.online")
         assert answer(port).split()[1] == "http"
         pid = int(answer(port).split()[0])
-        inodes = {os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()}
+        inodes = opened(pid)
         assert f"socket:[{os.fstat(listening.fileno()).st_ino}]" in inodes
         assert f"socket:[{os.fstat(other.fileno()).st_ino}]" not in inodes
         run.signal(signal.SIGTERM)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import DEADLINE_S, PIDONE, Running, eventually, pidone
+from harness import DEADLINE_S, PIDONE, Running, eventually, opened, pidone
 from writing import shell
 
 from pidone.ecosystem.spec import Origin
@@ -67,16 +67,7 @@ def following(file: Path | str, *args: str) -> Iterator[Running]:
 
 def inotify_descriptors(run: Running) -> int:
     """How many inotify instances the runtime has."""
-    return descriptors(run.pid).count("anon_inode:inotify")
-
-
-def descriptors(pid: int | str) -> list[str]:
-    """What a process has open."""
-    links = []
-    for fd in os.listdir(f"/proc/{pid}/fd"):
-        with contextlib.suppress(FileNotFoundError):
-            links.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
-    return links
+    return opened(run.pid).count("anon_inode:inotify")
 
 
 def becomes(run: Running, nap: int) -> None:
@@ -251,7 +242,7 @@ def test_warnings_of_a_new_version_are_told(tmp_path: Path) -> None:
 def test_a_kernel_that_refuses_is_reported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits of inotify are common in containers; nothing else suffers."""
     reported: asyncio.Queue[OSError] = asyncio.Queue()
-    before = descriptors("self").count("anon_inode:inotify")
+    before = opened(os.getpid()).count("anon_inode:inotify")
 
     def refuse(_self: inotify.Inotify, path: str, _mask: int) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
@@ -270,7 +261,7 @@ def test_a_kernel_that_refuses_is_reported_once(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(inotify.Inotify, "watch", refuse)
     assert asyncio.run(asyncio.wait_for(watch(), DEADLINE_S)).errno == errno.ENOSPC
     assert reported.empty()
-    assert descriptors("self").count("anon_inode:inotify") == before
+    assert opened(os.getpid()).count("anon_inode:inotify") == before
 
 
 def test_waypoints_of_a_mounted_config_map(tmp_path: Path) -> None:
