@@ -47,35 +47,31 @@ def matches_of(pattern: re.Pattern[bytes], traits: Traits, before: int, fold: Fo
     to_sign = before + text.find(sign)
     is_rare = len(signs) == 1
 
+    def by_text(lines: bytes) -> tuple[bytes, bytes, int]:
+        return (fold(lines) if is_folded else lines), text, before
+
     def matches(lines: bytes) -> list[re.Match[bytes]]:
         nonlocal is_rare
         found: list[re.Match[bytes]] = []
-        patience = _PATIENCE
-        at = end = begun = len(lines)
-        while is_rare and (at := lines.rfind(sign, 0, at)) >= 0:
-            start = at - to_sign
-            if start >= 0 and (one := match(lines, start)):
-                if one.end() > begun:
-                    start = at = _begin_again(found, one)
-                else:
-                    found.append(one)
-                begun = start
-            elif patience:
-                patience -= 1
-            else:
-                is_rare = False
-                end = max(start + before + len(text) - 1, 0)
-        if is_rare or (sign not in lines and other not in lines):
+        if not is_rare and sign not in lines and other not in lines:
             return found
-        at, place = end, fold(lines) if is_folded else lines
-        while (at := place.rfind(text, 0, at)) >= 0:
-            start = at - before
+        place, wanted, to_wanted = (lines, sign, to_sign) if is_rare else by_text(lines)
+        patience = _PATIENCE
+        at = begun = len(lines)
+        while (at := place.rfind(wanted, 0, at)) >= 0:
+            start = at - to_wanted
             if start >= 0 and (one := match(lines, start)):
                 if one.end() > begun:
                     start = at = _begin_again(found, one)
                 else:
                     found.append(one)
                 begun = start
+            elif is_rare and patience:
+                patience -= 1
+            elif is_rare:
+                is_rare = False
+                place, wanted, to_wanted = by_text(lines)
+                at = max(start + before + len(text) - 1, 0)
         return found
 
     return matches
