@@ -21,8 +21,13 @@ from k8s.cluster import configuration, programs
 from k8s.cluster.configuration import DNS_IP, NAME, NODE_IP, SERVICES, Layout
 from k8s.cluster.programs import ClusterError
 
-START_S = 180.0
+START_S = 600.0
+"""How long a start may take on a slow, busy machine before it is called a hang."""
+PROBE_S = 60
+"""What asks whether something is ready is a program to be started, too."""
 CGROUPS = Path("/sys/fs/cgroup")
+WEIGHTS = {"cpu.shares": 8 * 1024, "cpu.weight": 8 * 100}
+"""By version 1 and 2: all pods together count as eight processes of the machine, by default as one."""
 FOLDER, CGROUP = "node-", "pidone-k8s-"
 """Both are followed by the pid of the tests whose cluster it is."""
 
@@ -90,7 +95,7 @@ def running(archives: Callable[[], Sequence[Path]]) -> Iterator[Node]:
                 for archive in made:
                     node.load(archive)
                 _wait_for(node, "kubectl", "get", f"node/{NAME}", "serviceaccount/default")
-                node.kubectl("wait", "--for=condition=Ready", f"node/{NAME}", "--timeout=60s")
+                node.kubectl("wait", "--for=condition=Ready", f"node/{NAME}", f"--timeout={START_S:.0f}s")
                 yield node
     finally:
         shutil.rmtree(folder)
@@ -127,12 +132,12 @@ def _namespaces(layout: Layout) -> Iterator[Node]:
             start_new_session=True,  # ^C is for the tests; the cluster goes after them
         )
     try:
-        yield Node(layout, eventually(lambda: children(unshare.pid), "unshare to fork")[0])
+        yield Node(layout, eventually(lambda: children(unshare.pid), "unshare to fork", START_S)[0])
     finally:
         with contextlib.suppress(ProcessLookupError):
             for pid in children(unshare.pid):
                 os.kill(pid, signal.SIGKILL)
-        unshare.wait(60)
+        unshare.wait(START_S)
 
 
 @contextlib.contextmanager
@@ -142,11 +147,14 @@ def _cgroups(name: str) -> Iterator[None]:
     created = [hierarchy / name for hierarchy in hierarchies]
     for folder in created:
         folder.mkdir()
+        for file, weight in WEIGHTS.items():
+            if (folder / file).exists():
+                (folder / file).write_text(str(weight))
     try:
         yield
     finally:
         for folder in created:
-            eventually(partial(_remove, folder), f"{folder} to be empty")
+            eventually(partial(_remove, folder), f"{folder} to be empty", START_S)
 
 
 def _remove(cgroup: Path) -> bool:
@@ -201,7 +209,7 @@ def _ecosystem(layout: Layout) -> dict[str, Any]:
                     f"--service-account-signing-key-file={pki}/accounts.key",
                     "--cert-dir=/run/apiserver",
                 ],
-                {"exec": answers, "interval": "500ms", "timeout": "5s"},
+                {"exec": answers, "interval": "500ms", "timeout": f"{PROBE_S}s"},
                 {"etcd": "ready"},
             ),
             _app(
@@ -244,7 +252,7 @@ def _ecosystem(layout: Layout) -> dict[str, Any]:
             _app(
                 "containerd",
                 ["containerd", "--config", f"{root}/containerd.toml"],
-                {"exec": ["ctr", "--address", str(layout.containerd), "version"], "timeout": "5s"},
+                {"exec": ["ctr", "--address", str(layout.containerd), "version"], "timeout": f"{PROBE_S}s"},
             ),
             _app(
                 "kubelet",

@@ -42,7 +42,7 @@ class Program:
         assert self._process.stdin is not None
         self._process.stdin.close()
         report = self.said()
-        assert self._process.wait(30) == 0
+        assert self._process.wait(READY_S) == 0
         return report
 
     def __enter__(self) -> Self:

@@ -43,7 +43,7 @@ def monitors() -> Iterator[None]:
         return
     Space("default").apply(*(definition(plural) for plural in missing))
     try:
-        kubectl("wait", *definitions, "--for=condition=Established", "--timeout=30s")
+        kubectl("wait", *definitions, "--for=condition=Established", f"--timeout={READY_S}s")
         yield
     finally:
         kubectl("delete", *definitions)

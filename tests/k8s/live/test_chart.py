@@ -14,6 +14,8 @@ from k8s.live.space import PATIENCE, READY_S, Space, install_components, is_read
 from k8s.offline import tools
 
 CHART = REPOSITORY / "k8s/chart"
+NO_SCHEMAS = "--disable-openapi-validation"
+"""For the reason of `space.APPLY`."""
 SMALL = {"resources": {"requests": {"cpu": "50m"}}}
 """Two CPUs have to be enough for all that runs here."""
 
@@ -52,7 +54,7 @@ def released(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         "chart", folder, "components/postgres", "components/redis", "components/ephemeral"
     )
     try:
-        helm(space, "install", "sample", str(CHART), "--values", str(file))
+        helm(space, "install", "sample", str(CHART), "--values", str(file), NO_SCHEMAS)
         yield space
     finally:
         space.delete()
@@ -105,7 +107,7 @@ def test_an_upgrade_replaces_the_pods(released: Space, file: Path) -> None:
     changed.write_text(text.replace('instances = "max"', "instances = 3"))
     words = ["--values", str(file), "--set-file", rf"ecosystems.api\.toml={changed}"]
     with load(released, rate=50) as program:
-        helm(released, "upgrade", "sample", str(CHART), *words)
+        helm(released, "upgrade", "sample", str(CHART), *words, NO_SCHEMAS)
         released.wait_until_rolled_out("deployment/backend")
         released.settle(2)
         report = program.finish()

@@ -65,7 +65,10 @@ def monitoring() -> Iterator[Space]:
 @pytest.fixture
 def enforced(installed: Space, monitoring: Space, tmp_path: Path) -> Iterator[Space]:
     """The sample, in a network that asks whether a connection may be."""
-    assert python(monitoring, "scraper", CONNECT, address(installed, "postgres"), "5432"), "asked before"
+    database = address(installed, "postgres")
+    until(
+        lambda: python(monitoring, "scraper", CONNECT, database, "5432"), "the database, before it is asked"
+    )
     # It asks for the packets by nftables, too; rules of our own do where a kernel has no `queue` for these.
     with (tmp_path / "policies.log").open("wb") as log:
         program = subprocess.Popen(
@@ -81,7 +84,7 @@ def enforced(installed: Space, monitoring: Space, tmp_path: Path) -> Iterator[Sp
         assert program.poll() is None, (tmp_path / "policies.log").read_text()[-3000:]
     finally:
         program.terminate()
-        program.wait(60)
+        program.wait(READY_S)
 
 
 def is_served() -> bool:
@@ -124,7 +127,7 @@ def test_the_sample_reaches_what_it_needs_and_nothing_else(enforced: Space, moni
     until(lambda: python(enforced, pod, CONNECT, "postgres", "5432"), "its database")
     until(lambda: python(enforced, pod, CONNECT, "redis", "6379"), "its bus")
     until(lambda: python(enforced, pod, ASK, DNS_IP), "the cache of names on the node")
-    assert python(monitoring, "scraper", ASK, NODE_IP), "whom no policy binds"
+    until(lambda: python(monitoring, "scraper", ASK, NODE_IP), "an answer to whom no policy binds")
     assert not python(enforced, pod, ASK, NODE_IP)
     scraper = str(monitoring.get("pod/scraper")["status"]["podIP"])
     client = Space(NAMESPACE)

@@ -69,6 +69,6 @@ def test_a_crash_is_repaired_inside(space: Space) -> None:
     space.exec(pod, "pidone", "signal", "node-api:0", "KILL")
     ends = {"event": "instance.exit", "pid": before, "signal": "SIGKILL"}
     until(lambda: [r for r in space.records(pod) if ends.items() <= r.items()], "the end")
-    space.exec(pod, "pidone", "wait", "--ready", "--timeout", "20")
+    space.exec(pod, "pidone", "wait", "--ready", "--timeout", str(READY_S))
     assert state(space.get(f"pod/{pod}"))["restartCount"] == 0
     kubectl("--namespace", space.name, "wait", f"pod/{pod}", "--for=condition=Ready", f"--timeout={READY_S}s")
