@@ -4,8 +4,7 @@ import socket
 import struct
 
 from clusters.site import get
-
-PATIENCE_S = 10.0
+from harness import DEADLINE_S
 
 
 def ask(port: int, speaks: str, path: str) -> str:
@@ -44,7 +43,7 @@ def _fastcgi(port: int) -> str:
 
 def _exchange(port: int, wish: bytes, expected: bytes) -> str:
     answer = b""
-    with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as server:
+    with socket.create_connection(("127.0.0.1", port), DEADLINE_S) as server:
         server.sendall(wish)
         while expected not in answer:
             chunk = server.recv(4096)

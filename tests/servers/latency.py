@@ -9,7 +9,8 @@ import time
 from types import TracebackType
 from typing import Self
 
-PATIENCE_S = 30.0
+from harness import DEADLINE_S
+
 WARM_UP = 20
 
 
@@ -52,7 +53,7 @@ class Kept:
         return took
 
     def _connect(self) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", self._port), PATIENCE_S)
+        self._socket = socket.create_connection(("127.0.0.1", self._port), DEADLINE_S)
         self._answers = self._socket.makefile("rb")
 
     def _hang_up(self) -> None:
