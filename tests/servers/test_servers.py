@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import statistics
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from typing import Any
 import pytest
 from clusters.load import Failure, Load
 from clusters.site import Site
-from harness import Running, alive, descendants, eventually
+from harness import Running, alive, children, descendants, eventually, hold
 from servers import node_servers, other_servers, python_servers
 from servers.conversations import ask
 from servers.latency import side_by_side
@@ -216,33 +217,38 @@ def _cuts_once(server: Server, folder: Path, port: int, path: str) -> bool:
 
 
 @contextlib.contextmanager
-def alone(app: dict[str, Any], port: int) -> Iterator[Running]:
+def alone(app: dict[str, Any], port: int, **options: Any) -> Iterator[Running]:
     """It, as from a shell, when it listens."""
     app["env"].pop("ASK", None)
     env = {**os.environ, **app["env"]}
-    family: list[int] = []
-    with Running([app["script"], *app["args"]], env=env, cwd=app["cwd"]) as run:
+    before = set(children(os.getpid()))
+    with Running([app["script"], *app["args"]], env=env, cwd=app["cwd"], **options) as run:
         try:
             eventually(lambda: _is_open(port) or run.process.poll() is not None, "the server alone")
             assert run.process.poll() is None, run.err and run.err.text()
-            family = descendants(run.pid)
             yield run
         finally:
-            _end(run, family)
+            _end(run, before)
 
 
-def _end(run: Running, known: list[int]) -> None:
-    """It and its likes, also those that it has left; the first is held, so that it starts no others."""
+def _end(run: Running, others: set[int]) -> None:
+    """It and its likes; the first is held, so that it starts no more of them.
+
+    Those that it has left behind, whenever it started them, are children of this process by now, a subreaper
+    that has `others` of its own.
+    """
     if run.process.poll() is None:
-        run.signal(signal.SIGSTOP)
-    family = {*known, *descendants(run.pid)}
-    for pid in (*family, run.pid):
+        hold(run.pid)
+    for pid in (*descendants(run.pid), run.pid):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     run.process.wait()
-    for pid in family:  # as a subreaper this process has adopted them
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, 0)
+    while adopted := set(children(os.getpid())) - others:
+        for pid in adopted:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
 
 
 def _is_open(port: int) -> bool:
@@ -253,3 +259,29 @@ def _is_open(port: int) -> bool:
 def test_phases_are_those_of_the_load() -> None:
     """A row names phases by the words that failures have."""
     assert {phase for server in ALL for phase in server.loses} <= {NEW}
+
+
+FORKS_LATE = """
+import os, signal, socket
+server = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
+input()
+if os.fork():
+    signal.pause()
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+while True:
+    signal.pause()
+"""
+
+
+def test_who_starts_others_late_leaves_nobody(port: int) -> None:
+    """HAProxy listens, then starts its worker, which outlives it for a while."""
+    app = {"script": sys.executable, "args": ["-c", FORKS_LATE], "cwd": "/", "env": {"PORT": str(port)}}
+    before = children(os.getpid())
+    told, tells = os.pipe()
+    with os.fdopen(told) as stdin, os.fdopen(tells, "w") as telling, alone(app, port, stdin=stdin) as run:
+        telling.write("\n")
+        telling.flush()
+        eventually(lambda: children(run.pid), "the late one")
+        run.signal(signal.SIGTERM)
+        run.wait()
+    assert children(os.getpid()) == before
