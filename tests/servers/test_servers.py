@@ -35,6 +35,8 @@ SCALES = (3, 1, 2)
 COUNTED = 300
 CLIENTS = 4
 """Of each kind."""
+STOPS = 40
+"""The first that cuts somebody ends the search, and it is by chance whether one does."""
 PAUSE_S = 0.003
 """Between two requests of one client: they shall meet every moment of a reload, not the machine's limits."""
 LATENCY_REQUESTS = 300
@@ -202,8 +204,8 @@ def latency_with_us(port: int, spare: int, path: str) -> float:
 
 
 def cuts_by_itself(server: Server, folder: Path, port: int, path: str) -> bool:
-    """Whether its own stop cuts clients that keep their connection, without us: of ten stops, one."""
-    return any(_cuts_once(server, folder, port, path) for _ in range(10))
+    """Whether its own stop cuts clients that keep their connection, without us: one stop of many."""
+    return any(_cuts_once(server, folder, port, path) for _ in range(STOPS))
 
 
 def _cuts_once(server: Server, folder: Path, port: int, path: str) -> bool:
