@@ -173,7 +173,7 @@ class FakeLauncher:
         self.drains = False
         self.has_channel = False
 
-    def rest(self) -> None:
+    def start_no_more(self) -> None:
         """Nothing is kept for later."""
 
     def launch(
@@ -238,7 +238,7 @@ class FakeBroker:
         self.retired: list[tuple[str, int]] = []
         self.closed: list[str] = []
 
-    def open(self, app: AppSpec, predecessor: AppSpec | None = None) -> None:
+    def open(self, app: AppSpec, old: AppSpec | None = None) -> None:
         self.opened.append(app.name)
         self.present[app.name] = app
 

@@ -1,7 +1,8 @@
 """The seams between the rooms: who hands what to whom, as small protocols.
 
-`supervise/` uses them, `listen/` and `logs/` stand behind them, and tests put stand-ins there that replay
-histories without a process or a sleep.
+`supervise/` uses them. Behind them stand `listen/`, `logs/`, and `supervise/run/loop.py` with
+`supervise/deadline.py` as clocks; in tests the stand-ins of `tests/stage.py`, which replay histories without
+a process or a sleep.
 """
 
 from collections.abc import Callable, Mapping
@@ -120,10 +121,10 @@ class Handover(Protocol):
 class SocketBroker(Protocol):
     """Owner of every listening socket; `listen/` in production."""
 
-    def open(self, app: AppSpec, predecessor: AppSpec | None = None) -> None:
+    def open(self, app: AppSpec, old: AppSpec | None = None) -> None:
         """Bind what `app.listen` names, before privileges drop. Raises ListenError; idempotent.
 
-        An app that takes the place of another one has what that one had, from now on.
+        One that is `old` under another name has what that one had, from now on.
         """
 
     def prepare(self, app: AppSpec, who: InstanceId, report: Report) -> Handover:

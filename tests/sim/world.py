@@ -157,7 +157,7 @@ class SimBroker:
         self.preparing: AppSpec | None = None
         """Whose process is being started right now."""
 
-    def open(self, app: AppSpec, predecessor: AppSpec | None = None) -> None:
+    def open(self, app: AppSpec, old: AppSpec | None = None) -> None:
         if app.listen:
             if self.bound.get(app.key()) != app and self._world.kernel.fails("bind"):
                 raise ListenError(f"{app.name}: port 80: Address already in use")

@@ -84,7 +84,7 @@ def test_who_ignores_it_is_killed(tmp_path: Path, *, is_at_the_end: bool) -> Non
     harness.eventually((tmp_path / "heard").exists)
     assert not gone(reaper, pid)
     if is_at_the_end:
-        taken.rest()
+        taken.kill_all()
     else:
         [(_, call)] = clock.due
         call()

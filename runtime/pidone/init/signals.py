@@ -2,7 +2,9 @@
 
 Installed before anything slow is imported, because PID 1 has no default dispositions: a SIGTERM that arrives
 before its handler is lost for good. For that reason this module imports nothing that is not in the
-interpreter already, and a list is good enough for a queue.
+interpreter already, and a list is good enough for a queue. `loop.add_signal_handler` would come too late:
+asyncio is imported when the first apps run. Python offers no signalfd(2), which would need signals to be
+blocked, and every child that did not undo it would inherit that.
 """
 
 import os

@@ -51,18 +51,18 @@ class PortBroker:
         self._worker_ids = itertools.count(1)
         self._notices: dict[tuple[str, str], set[str]] = {}
 
-    def open(self, app: AppSpec, predecessor: AppSpec | None = None) -> None:
+    def open(self, app: AppSpec, old: AppSpec | None = None) -> None:
         """Bind what `app.listen` names and check what can be checked. Raises ListenError; idempotent.
 
-        A new app has the ports of its `predecessor`, whose processes use them until they have gone.
+        An app that was called `old` has the ports of that one, whose processes use them until they have gone.
         """
         app = _resolved(app)
         self._check(app)
         known = self._ports.get(app.key())
         if known is not None and known.app.key() != app.key() and known.app.key() in self._ports:
             return  # it has left them to another app, which has the say about them
-        if known is None and predecessor is not None:
-            known = self._ports.get(predecessor.key())
+        if known is None and old is not None:
+            known = self._ports.get(old.key())
         ports = known or AppPorts(
             app, self._loop, self._log, self._once, self._hangups, self._open_connections
         )
@@ -108,7 +108,7 @@ class PortBroker:
         ports = self._ports.pop(app.key(), None)
         if ports is not None:
             if ports in self._ports.values():
-                ports.predecessor_gone()
+                ports.old_app_gone()
             else:
                 ports.close()
         self._notices.pop(app.key(), None)

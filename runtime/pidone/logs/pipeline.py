@@ -42,26 +42,26 @@ class Counts:
 
 
 class Stages(Record, kw_only=True):
-    """What is configured for a stream; everything that is None is left out."""
+    """What is configured for a stream, in the order in which `LinePipeline` takes it; None is left out."""
 
-    encoder: Encoder
-    timestamps: Timestamps
     counts: Counts
-    put: Put | None
-    """None with `disable_logs`."""
-    verbatim: bool = False
-    """Invalid UTF-8 is passed on (format `raw`)."""
     on_line: Callable[[str], object] | None = None
     """Sees every line until it returns something true."""
+    line_filter: "LineFilter | None" = None
+    """For `log_drop`, `log_redact` and `strip_colors`, which need whole lines."""
     limit: RateLimit | None = None
     limited: DropReport | None = None
     files: "FileSet | None" = None
-    line_filter: "LineFilter | None" = None
-    """For `log_drop`, `log_redact` and `strip_colors`, which need whole lines."""
+    verbatim: bool = False
+    """Invalid UTF-8 is passed on (format `raw`)."""
     joiner: Joiner | None = None
     is_full: Callable[[], bool] | None = None
     """With `overflow = "drop"`: whether stdout has no room now."""
     overflowed: DropReport | None = None
+    timestamps: Timestamps
+    encoder: Encoder
+    put: Put | None
+    """Takes what has become of the lines; None with `disable_logs`."""
 
 
 _SHOWN: Final = 4096

@@ -9,7 +9,7 @@ from typing import Final, Protocol, Self
 
 from pidone.ecosystem.spec import AppSpec, Condition, Seconds
 from pidone.supervise import plan as steps
-from pidone.supervise.cluster import Cluster
+from pidone.supervise.actual import Actual
 from pidone.supervise.collaborators import World
 from pidone.supervise.execution import Execution
 from pidone.supervise.instances.incarnation import Numbers
@@ -50,7 +50,7 @@ class App:
         `numbers` are those of its slots, where an app of that name has been before.
         """
         self.wanted = Wanted(spec, count)
-        self.actual = Cluster(spec, count, world, self, {} if numbers is None else numbers)
+        self.actual = Actual(spec, count, world, self, {} if numbers is None else numbers)
         self._execution = Execution(self.wanted, self.actual, world)
         self.waits_for = ""
         """What stands between the wish and what is there, in words; empty if nothing does."""
@@ -85,7 +85,7 @@ class App:
     @property
     def is_down(self) -> bool:
         """No process of it is left, and none will come by itself."""
-        return self.actual.is_at_rest and not self._is_about_to_start
+        return self.actual.is_final and not self._is_about_to_start
 
     @property
     def will_come_back(self) -> bool:

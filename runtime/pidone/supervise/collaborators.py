@@ -78,7 +78,7 @@ class Launcher(Protocol):
     ) -> Process:
         """Start one. All it wrote is in the log before `on_exit` is called. Raises SpawnError."""
 
-    def rest(self) -> None:
+    def start_no_more(self) -> None:
         """All apps are down, and nothing will be started any more."""
 
 

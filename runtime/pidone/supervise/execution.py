@@ -6,17 +6,17 @@ from contextlib import suppress
 from pidone.ecosystem.spec import AppSpec
 from pidone.errors import ListenError
 from pidone.supervise import plan as steps
-from pidone.supervise.cluster import Cluster
+from pidone.supervise.actual import Actual
 from pidone.supervise.collaborators import World
 from pidone.supervise.instances.states import Event, State
-from pidone.supervise.plan import AT_REST, Step, can_overlap
+from pidone.supervise.plan import NOT_REPLACED, Step, can_overlap
 from pidone.supervise.wanted import OVERRULED, ReloadState, Rollout, Wanted
 
 
 class Execution:
     """What is done to the instances of one app, and what is thereby done of the wish."""
 
-    def __init__(self, wanted: Wanted, actual: Cluster, world: World) -> None:
+    def __init__(self, wanted: Wanted, actual: Actual, world: World) -> None:
         """Of this app."""
         self._wanted = wanted
         self._actual = actual
@@ -101,7 +101,9 @@ class Execution:
             slots = [wish.who.index]
         spec = wish.spec or self._wanted.spec
         todo = [
-            i for i in slots if i in self._actual.instances and self._actual.instances[i].state not in AT_REST
+            i
+            for i in slots
+            if i in self._actual.instances and self._actual.instances[i].state not in NOT_REPLACED
         ]
         overlap = can_overlap(spec)
         how = (

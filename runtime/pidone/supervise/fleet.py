@@ -11,8 +11,8 @@ from pidone.supervise.app import App, AppObserver
 from pidone.supervise.collaborators import World
 from pidone.supervise.instances.incarnation import Numbers
 from pidone.supervise.plan import can_overlap
+from pidone.supervise.renamed import RenamedApps
 from pidone.supervise.revision import change, run_of, same_but_count
-from pidone.supervise.succession import Succession
 from pidone.supervise.wanted import Exchange, Run
 
 _ADVICE: Final = (
@@ -41,7 +41,7 @@ class Fleet:
         self._broker = broker
         self._observer = observer
         self._count = count
-        self.succession = Succession(self.apps, world.clock, observer)
+        self.renamed = RenamedApps(self.apps, world.clock, observer)
         self._numbers: dict[AppKey, dict[int, Numbers]] = {}
         """Of every slot there ever was: no incarnation has the number of another one."""
 
@@ -78,7 +78,7 @@ class Fleet:
 
     def exchange(self, changed: Iterable[AppKey]) -> None:
         """Put the new spec in the place of an app that has ended for it; drop what nobody wants any more."""
-        self.succession.look()
+        self.renamed.look()
         for key in tuple(changed):
             app = self.apps.get(key)
             if app is None or not app.is_down:
@@ -97,17 +97,17 @@ class Fleet:
         Raises ListenError if a socket cannot be opened; nothing has changed then.
         """
         new = {spec.key(): spec for spec in ecosystem.apps}
-        heirs = self.succession.heirs(self.ecosystem, new)
-        self._open_instead(ecosystem, heirs)
+        renamed = self.renamed.found(self.ecosystem, new)
+        self._open_instead(ecosystem, renamed)
         self.ecosystem, before = ecosystem, self.ecosystem
         present = {key: app.wanted.aim for key, app in self.apps.items() if not app.wanted.is_removed}
         removed = [key for key in present if key not in new]
         added = [key for key in new if key not in present]
         changed = [key for key in present if key in new and not same_but_count(present[key], new[key])]
         scaled = []
-        self.succession.settle(heirs)
+        self.renamed.settle(renamed)
         for key in removed:
-            if key not in heirs:
+            if key not in renamed:
                 self.apps[key].remove()
         for key, spec in new.items():
             count = self._count(spec)
@@ -145,14 +145,14 @@ class Fleet:
         who has changed. Raises ListenError if a socket cannot be opened; nothing has changed then.
         """
         present = {key: app.wanted.aim for key, app in self.apps.items() if not app.wanted.is_removed}
-        named = {key: spec for key, spec in present.items() if key not in self.succession.leaving}
+        named = {key: spec for key, spec in present.items() if key not in self.renamed.leaving}
         ecosystem = self.ecosystem.but(apps=tuple({**named, **{spec.key(): spec for spec in specs}}.values()))
         self._open_instead(ecosystem, {})
         self.ecosystem = ecosystem
         added, changed, scaled = [], [], []
         for spec in specs:
             key = spec.key()
-            self.succession.keep(key)
+            self.renamed.keep(key)
             before = present.get(key)
             if before is None:
                 added.append(key)
@@ -176,15 +176,15 @@ class Fleet:
         else:
             app.become(new)
 
-    def _open_instead(self, ecosystem: Ecosystem, heirs: Mapping[AppKey, AppSpec]) -> None:
+    def _open_instead(self, ecosystem: Ecosystem, renamed: Mapping[AppKey, AppSpec]) -> None:
         """Bind the sockets of a re-read file; on ListenError everything is as it was.
 
-        `heirs` get those of the apps that go in their favour.
+        `renamed` are new apps by the old ones, whose sockets they get.
         """
-        predecessors = {heir.key(): self.apps[key].spec for key, heir in heirs.items()}
+        old = {spec.key(): self.apps[key].spec for key, spec in renamed.items()}
         try:
             for spec in ecosystem.apps:
-                self._broker.open(spec, predecessors.get(spec.key()))
+                self._broker.open(spec, old.get(spec.key()))
         except ListenError as error:
             present = {key: app.wanted.aim for key, app in self.apps.items()}
             for spec in ecosystem.apps:

@@ -21,7 +21,7 @@ from pidone.record import Record
 from pidone.supervise.instances.states import Goal, State
 from pidone.supervise.wanted import Rollout, SlotWish, Wanted
 
-AT_REST: Final = (State.STOPPED, State.COMPLETED)
+NOT_REPLACED: Final = (State.STOPPED, State.COMPLETED)
 """What a replacement leaves alone. One that has given up gets a new chance."""
 MOST: Final = 64
 """Steps for single slots in one plan: a turn has time for a few of them, and then there is another plan."""
@@ -53,7 +53,7 @@ class Member(Protocol):
         """Why it is not there, for people."""
 
 
-class Actual(Protocol):
+class Facts(Protocol):
     """The processes of an app."""
 
     @property
@@ -166,7 +166,7 @@ def can_overlap(app: AppSpec) -> bool:
     return shares_a_port(app) and app.max_surge > 0
 
 
-def plan(wanted: Wanted, actual: Actual, now: Seconds) -> Plan:
+def plan(wanted: Wanted, actual: Facts, now: Seconds) -> Plan:
     """The next steps of one app."""
     if not wanted.is_on:
         return _stop_all(actual)
@@ -193,7 +193,7 @@ def plan(wanted: Wanted, actual: Actual, now: Seconds) -> Plan:
     return _replace(wanted, actual, now)
 
 
-def _stop_all(actual: Actual) -> Plan:
+def _stop_all(actual: Facts) -> Plan:
     if actual.arriving:
         return Plan(tuple(Discard(each.index) for each in actual.arriving))
     members = (*actual.instances.values(), *actual.leaving)
@@ -232,7 +232,7 @@ def _given_up(member: Member) -> bool:
     return _will_rest(member) or member.ends_to is Goal.GIVE_UP
 
 
-def _replace(wanted: Wanted, actual: Actual, now: Seconds) -> Plan:
+def _replace(wanted: Wanted, actual: Facts, now: Seconds) -> Plan:
     rollout = wanted.rollout
     unwanted = [
         Discard(each.index)
@@ -247,7 +247,7 @@ def _replace(wanted: Wanted, actual: Actual, now: Seconds) -> Plan:
         index
         for index in rollout.todo
         if index in actual.instances
-        and actual.instances[index].state not in AT_REST
+        and actual.instances[index].state not in NOT_REPLACED
         and not wanted.rests(index)
     ]
     if can_overlap(rollout.spec):
@@ -255,7 +255,7 @@ def _replace(wanted: Wanted, actual: Actual, now: Seconds) -> Plan:
     return _one_by_one(rollout, todo, wanted, actual)
 
 
-def _wait_for(actual: Actual) -> Plan:
+def _wait_for(actual: Facts) -> Plan:
     """Nothing is to be done: what is not as it will be?"""
     for member in actual.instances.values():
         if member.state in _ON_ITS_WAY:
@@ -266,7 +266,7 @@ def _wait_for(actual: Actual) -> Plan:
     return Plan(waits_for=_end_of(leaving, "replaced ") if leaving else "")
 
 
-def _beside(rollout: Rollout, todo: Sequence[int], actual: Actual, now: Seconds) -> Plan:
+def _beside(rollout: Rollout, todo: Sequence[int], actual: Facts, now: Seconds) -> Plan:
     steps: list[Step] = []
     waits, failure, look_at = "", "", None
     for successor in actual.arriving:
@@ -298,7 +298,7 @@ def _beside(rollout: Rollout, todo: Sequence[int], actual: Actual, now: Seconds)
     return Plan((Finish(),))
 
 
-def _one_by_one(rollout: Rollout, todo: Sequence[int], wanted: Wanted, actual: Actual) -> Plan:
+def _one_by_one(rollout: Rollout, todo: Sequence[int], wanted: Wanted, actual: Facts) -> Plan:
     if rollout.restarting is not None:
         index, before = rollout.restarting
         current = actual.instances.get(index)

@@ -24,8 +24,8 @@ from pidone.supervise.faults import Faults
 from pidone.supervise.fleet import Fleet
 from pidone.supervise.instances.instance import Instance
 from pidone.supervise.instances.states import Event, State
-from pidone.supervise.order import StartOrder
 from pidone.supervise.process.leftovers import Cleanup, our_descendants
+from pidone.supervise.start_order import StartOrder
 from pidone.supervise.wanted import Run
 
 AFTER_KILL: Final[Seconds] = 2.0
@@ -37,7 +37,7 @@ LAST_STAND: Final[Seconds] = 8.0
 LAST_CHANCE: Final[Seconds] = 1.0
 """How long those have that are asked to stop only when the time of the whole is up."""
 _POLL: Final[Seconds] = 0.05
-"""Apps that the report of a fault tells of."""
+"""How often the last stand looks whether everybody has gone: it relies on nobody to tell."""
 TURN: Final[Seconds] = 0.02
 """How long the steps of one turn may take, so that signals, logs and clients have theirs."""
 
@@ -78,7 +78,7 @@ class Supervisor:
         self._log = world.log.event
         self._broker = broker
         self._on_done = on_done
-        self._order = StartOrder(self.apps, world, self.fleet.succession.waits_for)
+        self._order = StartOrder(self.apps, world, self.fleet.renamed.waits_for)
         self._changed: dict[AppKey, None] = {}
         """Apps to be looked at, in the order in which they changed."""
         self._look_again: Timer | None = None
@@ -443,7 +443,7 @@ class Supervisor:
 
     def _rest(self) -> None:
         self.phase = Phase.RESTING
-        self._world.launcher.rest()
+        self._world.launcher.start_no_more()
         ending = self._ending or Ending(ExitCode.OK, "idle")
         if not self._world.lifecycle.whole_rests(ending.code, ending.message, self._begin_sweep):
             self._begin_sweep()
@@ -465,7 +465,7 @@ class Supervisor:
         if self.phase is Phase.DONE:
             return
         self.phase = Phase.DONE
-        self._world.launcher.rest()
+        self._world.launcher.start_no_more()
         if self._deadline is not None:
             self._deadline.cancel()
         for app in self.apps.values():

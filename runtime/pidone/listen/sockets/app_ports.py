@@ -277,7 +277,7 @@ class AppPorts:
         if self.app.balance is not Balance.SHARED and not self._gives_own:
             self._begin_to_retire(slot)
 
-    def predecessor_gone(self) -> None:
+    def old_app_gone(self) -> None:
         """Who had them before has gone: close what only that one used, and see to its queues."""
         wanted = {self._at(PortKey(of_listen(entry))) for entry in self.app.listen}
         wanted.update(*(user.held for user in self._users))

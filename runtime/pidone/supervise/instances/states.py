@@ -1,4 +1,7 @@
-"""The words of the state machine: where an instance is, what can happen to it, what follows."""
+"""The words of the state machine: where an instance is, what can happen to it, what follows.
+
+What happens to it in which state is `TABLE`, at the end of `instance.py`.
+"""
 
 from enum import Enum, StrEnum, auto
 from typing import Final

@@ -175,9 +175,9 @@ class ForkLauncher:
         if self._guard is not None:
             self._guard.drop(pid)
 
-    def rest(self) -> None:
+    def start_no_more(self) -> None:
         """All apps are down, and nothing will be started any more."""
-        self._taken_back.rest()
+        self._taken_back.kill_all()
         if self._guard is not None:
             self._guard.close()
 

@@ -30,7 +30,7 @@ class TakenBack:
         _signal(pid, number)
         self._clock.call_later(PATIENCE_S, lambda: self._kill(pid))
 
-    def rest(self) -> None:
+    def kill_all(self) -> None:
         """The runtime ends: nobody waits for them any longer."""
         for pid in tuple(self._left):
             self._kill(pid)

@@ -8,8 +8,11 @@ from pidone.supervise.instances.restart import Fate
 from pidone.supervise.instances.states import Event, State
 
 
-class Cluster:
-    """What is there of an app. It changes by what its app does with it, and by what happens to instances."""
+class Actual:
+    """What is there of an app, as `wanted.py` is what is wanted of it.
+
+    It changes by what its app does with it, and by what happens to instances.
+    """
 
     def __init__(
         self, spec: AppSpec, count: int, world: World, observer: Observer, numbers: dict[int, Numbers]
@@ -38,7 +41,7 @@ class Cluster:
         return [*self.instances.values(), *self.arriving, *self.leaving]
 
     @property
-    def is_at_rest(self) -> bool:
+    def is_final(self) -> bool:
         """No process is left, and none will come by itself."""
         return all(instance.state.is_final for instance in self.members)
 

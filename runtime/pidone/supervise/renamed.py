@@ -9,8 +9,8 @@ from pidone.supervise.app import App, AppObserver
 from pidone.supervise.plan import can_overlap
 
 
-class Succession:
-    """Who of the apps goes in favour of whom, for as long as both are there.
+class RenamedApps:
+    """Which old app goes in favour of which new one, for as long as both are there.
 
     Where the two can serve side by side, the old one goes when the new one is ready, and stays if that never
     is; elsewhere the new one waits for its end, as the new process of a slot would.
@@ -21,16 +21,16 @@ class Succession:
         self._apps = apps
         self._clock = clock
         self._observer = observer
-        self._heirs: dict[AppKey, AppKey] = {}
-        """Who comes, by who goes."""
+        self._new_of: dict[AppKey, AppKey] = {}
+        """The new app, by the old one."""
 
     @property
     def leaving(self) -> Collection[AppKey]:
         """Who goes, and may serve until then."""
-        return self._heirs.keys()
+        return self._new_of.keys()
 
-    def heirs(self, old: Ecosystem, new: Mapping[AppKey, AppSpec]) -> dict[AppKey, AppSpec]:
-        """By who is not among the new ones: the one that comes for it, if there is any.
+    def found(self, old: Ecosystem, new: Mapping[AppKey, AppSpec]) -> dict[AppKey, AppSpec]:
+        """By each app that is not among the new ones: the one that it is called now, if there is any.
 
         Who goes is what its processes are, and what the old file said if that did not get ready.
         """
@@ -39,58 +39,60 @@ class Succession:
         come = [
             spec for key, spec in new.items() if key not in self._apps or self._apps[key].wanted.is_removed
         ]
-        come += [new[heir] for heir in self._heirs.values() if heir in new]
-        found = ((each.key(), next((heir for heir in come if _is_heir(heir, each)), None)) for each in gone)
-        return {key: heir for key, heir in found if heir is not None}
+        come += [new[key] for key in self._new_of.values() if key in new]
+        pairs = (
+            (each.key(), next((spec for spec in come if _is_renamed(each, spec)), None)) for each in gone
+        )
+        return {key: spec for key, spec in pairs if spec is not None}
 
-    def settle(self, heirs: Mapping[AppKey, AppSpec]) -> None:
-        """These come, and their predecessors go; what an earlier file said about that is over."""
-        self._heirs = {key: heir.key() for key, heir in heirs.items()}
-        for key, heir in heirs.items():
+    def settle(self, renamed: Mapping[AppKey, AppSpec]) -> None:
+        """These come, and the old ones go; what an earlier file said about that is over."""
+        self._new_of = {key: spec.key() for key, spec in renamed.items()}
+        for key, spec in renamed.items():
             app = self._apps[key]
-            if not (heir.autostart and can_overlap(heir) and can_overlap(app.spec)):
+            if not (spec.autostart and can_overlap(spec) and can_overlap(app.spec)):
                 app.remove()
 
     def keep(self, key: AppKey) -> None:
         """This one does not go after all."""
-        self._heirs.pop(key, None)
+        self._new_of.pop(key, None)
 
     def look(self) -> None:
         """Let those go whose time has come."""
-        for key, heir in tuple(self._heirs.items()):
-            app, successor = self._apps.get(key), self._apps.get(heir)
-            if app is None:
-                del self._heirs[key]
-            elif not app.wanted.is_removed and (
-                app.is_down
-                or successor is None
-                or (successor.wanted.exchange or successor.wanted).was_stopped  # so nobody wants either
-                or self._is_there(successor)
+        for key, becomes in tuple(self._new_of.items()):
+            old, new = self._apps.get(key), self._apps.get(becomes)
+            if old is None:
+                del self._new_of[key]
+            elif not old.wanted.is_removed and (
+                old.is_down
+                or new is None
+                or (new.wanted.exchange or new.wanted).was_stopped  # so nobody wants either
+                or self._is_there(new)
             ):
-                app.remove()
+                old.remove()
 
     def waits_for(self, app: App) -> str:
         """What an app waits for that goes or comes, in words; empty if there is nothing."""
         key = app.spec.key()
-        for old, heir in self._heirs.items():
+        for old, new in self._new_of.items():
             if old == key and not app.wanted.is_removed:
-                return f"{heir[1]} to be ready, which takes its place"
-            if heir == key and old in self._apps and self._apps[old].wanted.is_removed:
+                return f"{new[1]} to be ready, which takes its place"
+            if new == key and old in self._apps and self._apps[old].wanted.is_removed:
                 return f"the end of {old[1]}, whose place it takes"
         return ""
 
-    def _is_there(self, successor: App) -> bool:
+    def _is_there(self, new: App) -> bool:
         """It is ready, and every instance has been for a while."""
-        if not (successor.wanted.is_on and successor.is_ready):
+        if not (new.wanted.is_on and new.is_ready):
             return False
-        since = max((each.online_since for each in successor.instances.values()), default=0.0)
-        left = since + successor.spec.settle_time - self._clock.time()
+        since = max((each.online_since for each in new.instances.values()), default=0.0)
+        left = since + new.spec.settle_time - self._clock.time()
         if left > 0:
-            self._clock.call_later(left, lambda: self._observer.app_changed(successor))
+            self._clock.call_later(left, lambda: self._observer.app_changed(new))
         return left <= 0
 
 
-def _is_heir(new: AppSpec, old: AppSpec) -> bool:
+def _is_renamed(old: AppSpec, new: AppSpec) -> bool:
     """The same program, or another one at the same address."""
     ours, theirs = ({(each.kind, each.host, each.port) for each in app.listen} for app in (new, old))
     if ours & theirs:
