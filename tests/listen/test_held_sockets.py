@@ -1,14 +1,19 @@
 """What the runtime holds stays as it should be, whatever the processes behind it do to it."""
 
+import asyncio
 import errno
 import os
 import socket
+import struct
 from collections.abc import Sequence
 
 import pytest
+from harness import DEADLINE_S
 from listen.fleet import Fleet, Member, python_app
 
 from pidone.ecosystem.spec import AppSpec, Balance, Listen
+from pidone.listen.sockets import relay
+from pidone.listen.sockets.address import Address, Kind
 
 SHUTS_DOWN = """
 import os, signal, socket, sys, threading
@@ -243,3 +248,69 @@ def test_unreadable_queues_are_unknown(
     assert fleet.gone(first) == 0
     assert set(fleet.get_many(port, 10)) == {str(second.pid)}
     assert len(fleet.log.of("listen.queue_unknown")) == 1
+
+
+@pytest.mark.parametrize("resets", ["the server", "the client"])
+def test_relayed_connection_that_is_reset(resets: str) -> None:
+    """Whoever gets the number of its descriptors next is heard: the listener of a filter, for one.
+
+    The other direction was left waiting on a descriptor that was closed; a loop that takes it for watched
+    does not tell the kernel of the next one with that number, whose process then waits in bind() for ever.
+    """
+    asyncio.run(asyncio.wait_for(_next_is_heard(resets), DEADLINE_S))
+
+
+async def _next_is_heard(resets: str) -> None:
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_server(("127.0.0.1", 0)) as door:
+        outside = socket.create_connection(door.getsockname())
+        inside, _ = door.accept()
+        inside.setblocking(False)
+        numbers = [inside.fileno()]
+        relayed = loop.create_task(
+            relay.relay(inside, Address(Kind.TCP, "127.0.0.1", server.getsockname()[1]))
+        )
+        server.setblocking(False)
+        accepted, _ = await loop.sock_accept(server)
+        numbers.append(next(int(name) for name in os.listdir("/proc/self/fd") if _is_peer(name, accepted)))
+        for sender, receiver in ((outside, accepted), (accepted, outside)):  # both directions are waited for
+            sender.setblocking(False)
+            receiver.setblocking(False)
+            await loop.sock_sendall(sender, b"!")
+            assert await loop.sock_recv(receiver, 1) == b"!"
+        resetting, other = (accepted, outside) if resets == "the server" else (outside, accepted)
+        resetting.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        resetting.close()
+        await relayed
+        other.close()
+    for number in numbers:
+        await _is_heard(number)
+
+
+def _is_peer(name: str, accepted: socket.socket) -> bool:
+    """Whether a descriptor of ours is the other end of a connection."""
+    try:
+        is_socket = os.readlink(f"/proc/self/fd/{name}").startswith("socket:")
+    except FileNotFoundError:  # that of the list itself
+        return False
+    if not is_socket:
+        return False
+    with socket.socket(fileno=os.dup(int(name))) as found:
+        return bool(found.getsockname() == accepted.getpeername())
+
+
+async def _is_heard(number: int) -> None:
+    """A pipe with this number is watched by the loop."""
+    loop = asyncio.get_running_loop()
+    heard = asyncio.Event()
+    os.dup2(0, number)  # so that neither end has it
+    read, write = os.pipe()
+    try:
+        os.dup2(read, number)
+        loop.add_reader(number, heard.set)
+        os.write(write, b"!")
+        await heard.wait()
+        loop.remove_reader(number)
+    finally:
+        for each in (read, write, number):
+            os.close(each)

@@ -36,7 +36,22 @@ async def relay(client: socket.socket, to: Address) -> None:
         server.setblocking(False)
         with contextlib.suppress(OSError):  # either side may hang up at any time; so does then the other
             await loop.sock_connect(server, (host, to.port))
-            await asyncio.gather(_pump(loop, client, server), _pump(loop, server, client))
+            await _both_ways(loop, client, server)
+
+
+async def _both_ways(loop: asyncio.AbstractEventLoop, client: socket.socket, server: socket.socket) -> None:
+    """Until both have ended, or one has failed: then the other waits no more when the sockets are closed.
+
+    The loop would take a closed descriptor for one that it watches, and would not tell the kernel of the next
+    one with that number.
+    """
+    pumps = [loop.create_task(_pump(loop, *ends)) for ends in ((client, server), (server, client))]
+    try:
+        await asyncio.gather(*pumps)
+    finally:
+        for pump in pumps:
+            pump.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
 
 
 async def _pump(loop: asyncio.AbstractEventLoop, source: socket.socket, sink: socket.socket) -> None:
