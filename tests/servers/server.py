@@ -33,6 +33,8 @@ class Server:
     """Whether it keeps connections open between requests."""
     loses: frozenset[str] = frozenset()
     """What its own stop loses beside connections that clients keep: those that it accepts in that moment."""
+    shuts_down: bool = False
+    """Whether its stop calls shutdown(2) on its listening socket: what is queued there is reset, once."""
     codes: frozenset[int] = frozenset({0})
     """Its exit codes after its stop signal."""
     ready_by: str = "listening"
