@@ -1,6 +1,7 @@
 """The loop before asyncio: the same calls, the same order, and nothing lost at the hand-over."""
 
 import contextlib
+import itertools
 import logging
 import os
 import resource
@@ -258,6 +259,36 @@ def test_a_loop_that_cannot_be_had_yet_is_asked_for_again(
     loop.remove_reader(read)
     os.close(read)
     os.close(write)
+
+
+def test_a_limit_of_descriptors_that_is_lowered_below_what_is_waited_for(make_loop: MakeLoop) -> None:
+    """poll(2) refuses to look at more than the limit (EINVAL), also where all of them are open."""
+    loop = make_loop(LONG)
+    pipes = [os.pipe() for _ in range(4)]
+    heard: list[bytes] = []
+
+    def hear(fd: int) -> None:
+        heard.append(os.read(fd, 9))
+        if len(heard) == len(pipes):
+            loop.stop()
+
+    def speak(fd: int) -> None:
+        loop.remove_writer(fd)
+        os.write(fd, b"x")
+
+    for read, write in pipes:
+        loop.add_reader(read, hear, read)
+        loop.add_writer(write, speak, write)
+    loop.call_later(DEADLINE_S, loop.stop)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        loop.run_forever()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for fd in itertools.chain(*pipes):
+            os.close(fd)
+    assert heard == [b"x"] * len(pipes)
 
 
 def test_asyncio_is_imported_in_several_turns() -> None:

@@ -9,7 +9,8 @@ import os
 import select
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from errno import EINVAL
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from pidone.descriptors import close
@@ -138,12 +139,9 @@ class EarlyLoop:
 
     def _turn(self, longest: float) -> None:
         """Wait for something to do, at most `longest` seconds, and do it."""
-        poll = select.poll()
-        for fd in self._readers.keys() | self._writers.keys():
-            poll.register(fd, select.POLLIN * (fd in self._readers) | select.POLLOUT * (fd in self._writers))
         next_timer = min((call.when for call in self._timers), default=self.time() + longest)
         longest_wait = min(max(next_timer - self.time(), 0), longest)
-        for fd, events in wait(poll, longest_wait):
+        for fd, events in wait(self._readers, self._writers, longest_wait):
             # Looked up late: one callback may remove the next one's descriptor.
             if events & ~select.POLLOUT and (reader := self._readers.get(fd)):
                 self._run(reader)
@@ -190,9 +188,21 @@ class EarlyLoop:
         return real
 
 
-def wait(poll: select.poll, seconds: float) -> "list[tuple[int, int]]":
+def wait(
+    readers: Mapping[int, object], writers: Mapping[int, object], seconds: float
+) -> "list[tuple[int, int]]":
     """A function of its own, so that a signal can tell whether it interrupts this: see SignalInbox."""
-    return poll.poll(seconds * 1000)
+    poll = select.poll()
+    for fd in readers.keys() | writers.keys():
+        poll.register(fd, select.POLLIN * (fd in readers) | select.POLLOUT * (fd in writers))
+    try:
+        return poll.poll(seconds * 1000)
+    except OSError as error:
+        if error.errno != EINVAL:
+            raise
+    # More than the limit (RLIMIT_NOFILE), which somebody has lowered: select(2) does not ask for it.
+    read, write, _ = select.select(readers, writers, (), seconds)
+    return [*((fd, select.POLLIN) for fd in read), *((fd, select.POLLOUT) for fd in write)]
 
 
 class _EarlyCall:
