@@ -2,23 +2,31 @@
 
 import asyncio
 import contextlib
+import fcntl
+import functools
 import gzip
 import json
 import os
+import shutil
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness import Running, children, command_of, eventually, hold, pidone, state
 
-from pidone.errors import ConfigError, SpawnError
-from pidone.init import spawn as spawning
+from pidone.contracts import Timer
+from pidone.ecosystem.spec import AppSpec
+from pidone.errors import ConfigError
+from pidone.init import proctree
 from pidone.init.reaper import Reaper
-from pidone.init.spawn import SpawnPlan, spawn
+from pidone.init.spawn import SpawnPlan, follow, spawn
 from pidone.logs.files import packing
 from pidone.logs.files.packing import Packer
+from pidone.supervise.preload.zygote import Zygote
+from pidone.supervise.process.guard import Guard
 from pidone.supervise.run import loading
 from pidone.supervise.run.loading import Loading
 from pidone.supervise.run.reread import Reread
@@ -43,6 +51,37 @@ def running(folder: Path, **keys: Any) -> Iterator[Running]:
         run.signal(signal.SIGTERM)
         assert run.wait() == 0
         assert not run.find(event="runtime.error")
+
+
+class _NoLoop:
+    """Calls later when it is told to, without any waiting, and hears of nothing."""
+
+    def __init__(self) -> None:
+        self.passed = 0.0
+        self._due: list[tuple[float, Callable[[], object]]] = []
+
+    def time(self) -> float:
+        return self.passed
+
+    def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
+        self._due.append((delay, callback))
+        return self
+
+    def cancel(self) -> None:
+        """Nobody does."""
+
+    def add_reader(self, fd: int, callback: Callable[..., object], *args: object) -> None:
+        """What a packer leaves is looked at when the next file comes."""
+
+    def remove_reader(self, fd: int) -> bool:
+        return False
+
+    def run(self) -> None:
+        """Whatever is due, until nothing is."""
+        while self._due:
+            delay, callback = self._due.pop()
+            self.passed += delay
+            callback()
 
 
 # -- what reads a file ---------------------------------------------------------------------------------------
@@ -119,26 +158,80 @@ def test_a_reader_that_does_not_say_all(part: bytes) -> None:
 # -- what becomes a program ----------------------------------------------------------------------------------
 
 
-def test_a_child_that_is_held_before_its_program_begins(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The runtime waits for the exec, and for nothing else meanwhile."""
-    monkeypatch.setattr(spawning, "_PATIENCE_MS", 20)
-    before = set(children(os.getpid()))
-    with pytest.raises(SpawnError, match="did not become its program"):
-        spawn(SpawnPlan(argv=("/bin/true",), env={}, before_exec=be_held))
-    for pid in set(children(os.getpid())) - before:
-        os.waitpid(pid, 0)
-    assert set(children(os.getpid())) <= before
+@pytest.mark.parametrize(("program", "code"), [("/bin/true", 0), ("/no/such", 127), ("/dev/null", 126)])
+@pytest.mark.parametrize("is_followed", [False, True])
+def test_a_child_that_is_held_before_its_program_begins(
+    program: str, code: int, *, is_followed: bool
+) -> None:
+    """The runtime does not wait for it: what it cannot do is told later, and how it ends."""
+    clock, told = _NoLoop(), list[str]()
+    late = functools.partial(follow, clock.call_later, told.append) if is_followed else None
+    pid = spawn(SpawnPlan(argv=(program,), env={}, before_exec=be_held, late=late))
+    eventually(lambda: state(pid) == "T", "its stop")
+    assert os.getpgid(pid) == pid
+    os.kill(pid, signal.SIGCONT)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == code
+    clock.run()
+    assert [why.partition(":")[0] for why in told] == ["exec"] * (is_followed and code > 0)
+
+
+def test_a_child_that_does_not_become_its_program_is_killed() -> None:
+    """It would be taken for one that runs. Its end is seen by the reaper."""
+    clock, told = _NoLoop(), list[str]()
+    plan = SpawnPlan(argv=("/bin/true",), env={}, before_exec=be_held)
+    pid = spawn(plan.but(late=functools.partial(follow, clock.call_later, told.append)))
+    open_then = len(os.listdir("/proc/self/fd"))
+    clock.run()
+    assert told == [f"process {pid} did not become its program within 60 s"]
+    assert 60 <= clock.passed < 61
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    assert len(os.listdir("/proc/self/fd")) == open_then - 1
+
+
+def test_a_program_that_cannot_be_opened_holds_nobody_else(tmp_path: Path) -> None:
+    """As on a file system that does not answer: here by a lease, which an exec waits for (fcntl(2))."""
+    program = tmp_path / "program"
+    shutil.copy("/bin/sleep", program)
+    sleeping = {"args": "1000", "interpreter": "none", "umask": "022"}
+    apps = [
+        {"name": "other", "script": "/bin/sleep", **sleeping},
+        {"name": "first", "script": str(program), "autostart": False, **sleeping},
+        {"name": "second", "script": "/bin/sleep", "autostart": False, **sleeping},
+    ]
+    file = tmp_path / "apps.json"
+    file.write_text(json.dumps({"apps": apps}))
+    path = {"PIDONE_SOCKET": str(tmp_path / "control")}
+    with pidone(str(file), env=path) as run:
+        run.expect(event="control.listening")
+        with leased(program) as give_back, pidone("start", "all", env=path) as command:
+            run.expect(event="instance.online", app="second")
+            pid = run.expect(event="instance.start", app="first")["pid"]
+            assert command_of(pid) != f"{program} 1000"
+            give_back()
+            eventually(lambda: command_of(pid) == f"{program} 1000", "its program")
+            assert command.wait() == 0
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+        assert not run.find(event="instance.spawn_failed")
+
+
+@contextlib.contextmanager
+def leased(file: Path) -> Iterator[Callable[[], object]]:
+    """Nobody else can open the file before what this yields is called."""
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)  # that somebody tries to
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        except OSError as error:
+            pytest.skip(f"no leases here: {error.strerror}")
+        yield lambda: fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    finally:
+        os.close(descriptor)
+        signal.signal(signal.SIGIO, before)
 
 
 # -- what packs logs -----------------------------------------------------------------------------------------
-
-
-class _NoLoop:
-    """Hears of nothing: what a packer leaves is looked at when the next file comes."""
-
-    def add_reader(self, fd: int, callback: object) -> None: ...
-
-    def remove_reader(self, fd: int) -> None: ...
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
@@ -237,6 +330,53 @@ def test_a_guard_that_is_held_is_replaced(tmp_path: Path) -> None:
         hold(first)
         eventually(lambda: [pid for pid in guards(run) if pid != first], "another one")
         eventually(lambda: not state(first), "the end of the first")
+
+
+# -- at the end of the runtime -------------------------------------------------------------------------------
+
+
+def test_a_guard_that_does_not_die_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end is told, and the exit code given, whatever becomes of it."""
+    guard = Guard(_NoLoop(), Reaper(), print)
+    guard._pid = os.fork() or _sleep()
+    pid = guard._pid
+    monkeypatch.setattr(proctree, "deliver", lambda *_: proctree.SENT)
+    guard.close()
+    assert state(pid) not in ("", "Z")
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+class _NoOutlet:
+    """Takes what a process writes."""
+
+    stdout, stderr = 1, 2
+
+    def spawned(self, pid: int) -> None: ...
+
+    def finish(self) -> None: ...
+
+
+def test_a_zygote_that_may_not_be_killed_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of another user, without CAP_KILL: nobody is there any more for whom it could fork."""
+    code = "import socket\nzygote = socket.socket(fileno=3)\nwhile zygote.recv(4096): pass"
+    zygote = Zygote(
+        AppSpec(name="a", argv=("x",), cwd="/"),
+        SpawnPlan(argv=(sys.executable, "-I", "-S", "-c", code), env={}),
+        {},
+        outlet=_NoOutlet(),
+        loop=_NoLoop(),
+        deadlines=_NoLoop(),
+        reaper=Reaper(),
+        patience=60.0,
+        on_decided=print,
+        on_end=print,
+    )
+    monkeypatch.setattr(proctree, "deliver", lambda *_: proctree.REFUSED)
+    zygote.bury()
+    eventually(lambda: state(zygote.pid) in ("", "Z"), "its end")
+    with contextlib.suppress(ChildProcessError):  # as it should be
+        os.waitpid(zygote.pid, 0)
 
 
 # -- who buries them -----------------------------------------------------------------------------------------

@@ -7,11 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import alive, eventually, free_port
+from harness import alive, eventually, free_port, state
 from listen.fleet import Client, Fleet, Member, app_of, fetch
 
 from pidone.ecosystem.spec import AppSpec, Balance, Listen, Readiness
@@ -267,6 +268,30 @@ select.select([listener], [], [])
     number, pid = map(int, str(said).split())
     assert number == errno.ENOSYS
     os.waitpid(pid, 0)  # as a subreaper this process has adopted it
+
+
+def test_a_process_that_is_held_before_it_can_be_asked_about(
+    fleet: Fleet, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The runtime does not wait for it, and hears of its port when it goes on."""
+    prepare = seccomp.prepare
+
+    def prepare_held() -> Callable[[], int]:
+        install = prepare()
+
+        def install_held() -> int:
+            os.kill(os.getpid(), signal.SIGSTOP)
+            return install()
+
+        return install_held
+
+    monkeypatch.setattr(seccomp, "prepare", prepare_held)
+    members = [fleet.start(plain_python(PYTHON, port), index) for index in range(2)]
+    for member in members:
+        eventually(lambda pid=member.pid: state(pid) == "T", "its stop")  # type: ignore[misc]
+        member.signal(signal.SIGCONT)
+        fleet.ready(member)
+    assert fleet.get_different(port, 2) == {str(member.pid) for member in members}
 
 
 @pytest.mark.parametrize("refusal", [errno.EBUSY, errno.EPERM, errno.ENOSYS, errno.EACCES, errno.EINVAL])

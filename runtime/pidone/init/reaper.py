@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from pidone.init.bare.output import complain
@@ -13,6 +14,9 @@ from pidone.signames import signal_name
 TURN_S: Final = 0.01
 """Longest turn: neither a burst of zombies nor programs that end as fast as they are restarted, which happens
 in the turn that buries them, may starve everything else."""
+_LONGEST_WAIT_S: Final = 1.0
+"""For one that was killed, or says that it ends."""
+_SHORTEST_NAP_S: Final = 0.0005
 
 
 class ExitStatus(Record):
@@ -41,6 +45,18 @@ def has_children() -> bool:
     except ChildProcessError:
         return False
     return True
+
+
+def await_end(pid: int) -> None:
+    """Bury a child that ends about now and that nobody watches. Nobody waits for it for long.
+
+    What a file system still holds is left to the reaper, or to who adopts it when the runtime ends.
+    """
+    waited, nap = 0.0, _SHORTEST_NAP_S
+    with suppress(OSError):  # the kernel, or somebody else, was faster
+        while waited < _LONGEST_WAIT_S and os.waitpid(pid, os.WNOHANG) == (0, 0):
+            time.sleep(nap)
+            waited, nap = waited + nap, min(2 * nap, TURN_S)
 
 
 class Reaper:

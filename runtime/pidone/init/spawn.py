@@ -23,19 +23,23 @@ from pidone.descriptors import close, null
 from pidone.errors import SpawnError
 from pidone.init.exitcodes import ExitCode
 from pidone.init.failure import explain
+from pidone.init.proctree import deliver
+from pidone.init.reaper import await_end
 from pidone.init.signals import keep_out, let_in
 from pidone.record import EMPTY, Record
 
 _RESETTABLE: Final = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
 _FAILURE_BYTES: Final = 512
-_PATIENCE_MS: Final = 500
-_LOOKS: Final = 10
-"""So often a child that neither runs nor fails between fork and exec is waited for.
-
-An exec takes less, but on a network file system.
-"""
-_MOST_LOOKS: Final = 120
-"""The same for one that lacks a processor."""
+_GLANCE_MS: Final = 20
+_HELD_LOOKS: Final = 5
+"""So often a child between fork and exec is seen that is not on its way: somebody has stopped it, say."""
+_MOST_LOOKS: Final = 100
+"""In all: one that lacks a processor, or waits for a disk, is on its way, but others wait as well."""
+_ON_ITS_WAY: Final = ("R", "D", "Z", "X", "")
+"""States of a child that wants a processor or its memory back, or has ended; the last: where nobody tells."""
+_AGAIN_S: Final = 0.25
+_LATEST_S: Final = 60.0
+"""Until one that is not waited for is killed: its folder does not answer, or somebody has stopped it."""
 _USUAL_DESCRIPTORS: Final = 1024
 _HINTS: Final = {
     "oom_score_adj": " (a lower score than the container's own takes CAP_SYS_RESOURCE)",
@@ -73,6 +77,11 @@ class SpawnPlan(Record, kw_only=True):
     cpu_affinity: tuple[int, ...] | None = None
     before_exec: Callable[[], None] | None = None
     """The child's last step of all, with the rights of the program. It must not raise, nor need a thread."""
+    late: Callable[[int, int], None] | None = None
+    """Hears the pid of a process that takes long to become its program, and by which pipe it would say why.
+
+    The pipe is its own then. Without it, how such a process ends is all that is known.
+    """
 
     @property
     def needs_fork(self) -> bool:
@@ -113,7 +122,7 @@ def keep_descriptors_private() -> None:
 
 
 def spawn(plan: SpawnPlan) -> int:
-    """Start a process and return its pid once the program runs.
+    """Start a process and return its pid once the program runs, or cannot be waited for (`SpawnPlan.late`).
 
     The caller registers the pid with the reaper before the loop turns again. Raises SpawnError with the step
     that failed; nothing is left of the attempt then.
@@ -127,8 +136,11 @@ def spawn(plan: SpawnPlan) -> int:
 def exit_code_of(error: SpawnError) -> ExitCode:
     """What a shell would say: 127 when the program does not exist, 126 when it cannot be run."""
     cause = error.__cause__
-    missing = isinstance(cause, OSError) and cause.errno in _MISSING
-    return ExitCode.NOT_FOUND if missing else ExitCode.NOT_EXECUTABLE
+    return _code_of(cause.errno if isinstance(cause, OSError) else None)
+
+
+def _code_of(number: int | None) -> ExitCode:
+    return ExitCode.NOT_FOUND if number in _MISSING else ExitCode.NOT_EXECUTABLE
 
 
 def _posix_spawn_or_fork(plan: SpawnPlan) -> int:
@@ -212,38 +224,78 @@ def _fork(plan: SpawnPlan) -> int:
                 close(failure_write)
             try:
                 report = _read_report(pid, failure_read, failure_write)
-            except (OSError, SpawnError):  # whether it runs is not known: then it must not, being nobody's
+            except OSError:  # whether it runs is not known: then it must not, being nobody's
                 os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, os.WNOHANG)  # what a file system holds does not end yet: then it is an orphan
+                await_end(pid)
                 raise
+            if report is None and plan.late is not None:
+                plan.late(pid, failure_read)
+                failure_read = -1
         finally:
-            close(failure_read)  # whatever that answers: the program runs already
+            if failure_read >= 0:
+                close(failure_read)  # whatever that answers: the program runs already
     if report:
-        os.waitpid(pid, 0)  # it ends right after its report, and nobody else knows it yet
-        number, _, step = report.decode(errors="replace").partition(" ")
-        raise SpawnError(step) from OSError(int(number), "")
+        await_end(pid)  # right after its report, and nobody else knows it yet
+        raise failure_of(report)
     return pid
 
 
-def _read_report(pid: int, failure: int, ours: int) -> bytes:
-    """What the child says that it cannot do; it ends when exec closes the child's side.
+def failure_of(report: bytes) -> SpawnError:
+    """What a child has said that it cannot do."""
+    number, _, step = report.decode(errors="replace").partition(" ")
+    error = SpawnError(step)
+    error.__cause__ = OSError(int(number), "")
+    return error
+
+
+def _read_report(pid: int, failure: int, ours: int) -> bytes | None:
+    """What the child says that it cannot do; it ends when exec closes the child's side. Raises OSError.
 
     `ours` is our own side, closed already: should it be open still, then that would never end. Nor would it
-    if somebody has stopped the child, or its folder is one of a file system that does not answer: the runtime
-    does nothing else meanwhile. Raises OSError, and SpawnError for that.
+    if somebody has stopped the child, or its folder is one of a file system that does not answer: None then,
+    as the runtime does nothing else meanwhile.
     """
     poll = select.poll()
     poll.register(failure, select.POLLIN)
-    looks = 0
-    while not poll.poll(_PATIENCE_MS):
+    looks = held = 0
+    while not poll.poll(_GLANCE_MS):
         close(ours)  # nothing has been opened since, so the number is nobody else's
         looks += 1
-        # R: it only waits for a processor.
-        if looks >= _LOOKS and (looks >= _MOST_LOOKS or procfs.state(pid) != "R"):
-            raise SpawnError(
-                f"the process did not become its program within {looks * _PATIENCE_MS // 1000} s"
-            )
+        held += procfs.state(pid) not in _ON_ITS_WAY
+        if held >= _HELD_LOOKS or looks >= _MOST_LOOKS:
+            with contextlib.suppress(OSError):  # whoever signals its group finds one
+                os.setpgid(pid, pid)
+            return None
     return os.read(failure, _FAILURE_BYTES)
+
+
+def follow(
+    call_later: Callable[[float, Callable[[], None]], object],
+    tell: Callable[[str], object],
+    pid: int,
+    report: int,
+) -> None:
+    """As `late` of a SpawnPlan: `tell` hears why it did not become its program. It is killed after a time."""
+
+    def look(left_s: float) -> None:
+        why = ""
+        try:
+            os.set_blocking(report, False)
+            if said := os.read(report, _FAILURE_BYTES):
+                why = str(failure_of(said))
+        except BlockingIOError:  # so it is alive, and the number its own
+            if left_s > 0:
+                call_later(_AGAIN_S, lambda: look(left_s - _AGAIN_S))
+                return
+            why = f"process {pid} did not become its program within {_LATEST_S:g} s"
+            deliver(pid, signal.SIGKILL)
+        except OSError as error:
+            why = f"whether process {pid} becomes its program is not known: {error.strerror}"
+        close(report)
+        if why:
+            tell(why)
+
+    look(_LATEST_S)
 
 
 def _become(plan: SpawnPlan, wanted: Mapping[int, int], failure: int) -> NoReturn:
@@ -281,8 +333,11 @@ def _become(plan: SpawnPlan, wanted: Mapping[int, int], failure: int) -> NoRetur
 
 
 def _report(pipe: int, number: int, step: str) -> NoReturn:
-    os.write(pipe, f"{number} {step}".encode(errors="replace")[:_FAILURE_BYTES])
-    os._exit(ExitCode.NOT_EXECUTABLE)
+    try:
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # nobody may be waiting for it any more
+        os.write(pipe, f"{number} {step}".encode(errors="replace")[:_FAILURE_BYTES])
+    finally:
+        os._exit(_code_of(number))
 
 
 def _set_oom_score(plan: SpawnPlan) -> None:

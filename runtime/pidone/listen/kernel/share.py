@@ -107,11 +107,15 @@ class KernelShare:
         """Take the listener."""
         self._pid = pid
         close(self._theirs)
+        self._take()
+
+    def _take(self) -> None:
         try:
             data, descriptors, _, _ = socket.recv_fds(self._ours, _MESSAGE_BYTES, 1)
-        except BlockingIOError:  # the child never came that far
-            data, descriptors = b"", []
-        close(self._ours)
+        except BlockingIOError:  # the child has not come that far yet
+            self._loop.add_reader(self._ours.fileno(), self._take)
+            return
+        self._stop_waiting()
         if descriptors:
             self._listener = descriptors[0]
             os.set_inheritable(self._listener, False)
@@ -125,7 +129,7 @@ class KernelShare:
     def close(self) -> None:
         """The process ended. What it left behind gets ENOSYS from now on, by the kernel."""
         close(self._theirs)
-        close(self._ours)
+        self._stop_waiting()
         if self._guess is not None:
             self._guess.cancel()
         for look in self._looks:
@@ -134,6 +138,11 @@ class KernelShare:
             self._loop.remove_reader(self._listener)
             close(self._listener)
             self._listener = -1
+
+    def _stop_waiting(self) -> None:
+        if self._ours.fileno() >= 0:
+            self._loop.remove_reader(self._ours.fileno())
+            close(self._ours)
 
     def _serve(self) -> None:
         """Answer one call; the loop comes back while there are more."""

@@ -16,10 +16,9 @@ from pidone.csignal import signal
 from pidone.demand import Demand, Shortage, demand
 from pidone.descriptors import close, null
 from pidone.ecosystem.spec import AppSpec, Seconds
-from pidone.errors import SpawnError
 from pidone.init import proctree
-from pidone.init.reaper import ExitStatus, Reaper
-from pidone.init.spawn import SpawnPlan, spawn
+from pidone.init.reaper import ExitStatus, Reaper, await_end
+from pidone.init.spawn import SpawnPlan, failure_of, spawn
 from pidone.listen.python.share import SHIM
 from pidone.supervise.preload.command import PythonCommand
 from pidone.supervise.process.leftovers import MARK
@@ -189,8 +188,8 @@ class Zygote:
     def bury(self) -> None:
         """The runtime ends at once: nobody will hear of its end."""
         self.end()
-        with suppress(ChildProcessError):  # it had ended already
-            os.waitpid(self.pid, 0)
+        close(self._channel)  # whom we may not kill ends by that
+        await_end(self.pid)
         self._outlet.finish()
 
     def _ask(self, descriptors: list[int]) -> int:
@@ -227,7 +226,7 @@ class Zygote:
         number, _, step = answer[:_LONGEST_REASON].partition(b" ")
         if not (step and number.isdigit() and len(number) <= _LONGEST_ERRNO):
             self._give_up(_NONSENSE)
-        raise SpawnError(step.decode(errors="replace")) from OSError(int(number), "")
+        raise failure_of(answer)
 
     def _give_up(self, why: str) -> NoReturn:
         """Nobody asks it again. A worker that it may still fork ends by itself: nobody will let it go."""

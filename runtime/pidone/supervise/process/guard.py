@@ -11,7 +11,6 @@ itself: a fork knows all there is to know. The reaper has it among those it watc
 could be one that an app has left behind, and then each end of an app would be a look at everybody in /proc.
 """
 
-import contextlib
 import gc
 import os
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from pidone.csignal import signal
 from pidone.descriptors import close, close_all_but
 from pidone.ecosystem.spec import Seconds
 from pidone.init import proctree
-from pidone.init.reaper import ExitStatus, Reaper
+from pidone.init.reaper import ExitStatus, Reaper, await_end
 from pidone.init.signals import keep_out, let_in
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing more than is there
@@ -66,8 +65,7 @@ class Guard:
         if self._due is not None:
             self._due.cancel()
         if self._pid and proctree.deliver(self._pid, signal.SIGKILL) == proctree.SENT:
-            with contextlib.suppress(OSError):  # a sandbox without it
-                os.waitpid(self._pid, 0)  # at once, as it does nothing but read: nobody would bury it later
+            await_end(self._pid)  # at once, as it does nothing but read: nobody would bury it later
         self._let_go()
 
     def _be_killed(self) -> None:

@@ -13,7 +13,7 @@ from pidone.ecosystem.spec import AppSpec, KillMode, Seconds
 from pidone.errors import ListenError, SpawnError
 from pidone.init import proctree
 from pidone.init.reaper import ExitStatus, Reaper
-from pidone.init.spawn import SpawnPlan, spawn
+from pidone.init.spawn import SpawnPlan, follow, spawn
 from pidone.supervise.process.commands import give, plan_for
 from pidone.supervise.process.environment import Environment
 from pidone.supervise.process.leftovers import Cleanup, Looks, ProcessTree
@@ -150,8 +150,12 @@ class ForkLauncher:
             fds=handover.fds,
             pid_vars=handover.pid_vars,
             before_exec=handover.before_exec,
+            late=partial(follow, self.later, partial(self._failed_late, app, who)),
             cpu_affinity=_affinity(app, who.index, self._count(app)),
         )
+
+    def _failed_late(self, app: AppSpec, who: InstanceId, why: str) -> None:
+        self._log.event("error", "instance.spawn_failed", why, **app.labels(), instance=who.index)
 
     def environment(self, app: AppSpec, who: InstanceId) -> Mapping[str, str]:
         """The variables an incarnation gets, without those of its ports and channels."""
