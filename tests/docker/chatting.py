@@ -14,7 +14,7 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 PAUSE_S = 0.01
-ANSWER_S = 10.0
+ANSWER_S = DEADLINE_S
 RECOVERY_S = 60.0
 THE_END = "the end"
 

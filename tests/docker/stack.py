@@ -14,6 +14,7 @@ from docker.images import BASE, REPOSITORY, authority, build_stand_in, docker
 
 UP_S = 240
 """Builds included."""
+PATIENT = Path(__file__).with_name("patient.yml")
 CPUS = min(4, len(os.sched_getaffinity(0)))
 """What the backend gets, and so the number of its API instances."""
 NODE_CPUS = min(2, CPUS)
@@ -86,6 +87,7 @@ def images(folder: Path) -> dict[str, str]:
     password.chmod(0o644)  # a bind mount, read by the containers' users
     folder.chmod(0o755)
     env = {
+        "COMPOSE_FILE": f"docker-compose.yml:{PATIENT}",
         "BASE_IMAGE": BASE,
         "NODE_IMAGE": build_stand_in("node", "pidone-test/node-base"),
         "CA_FILE": authority() or "/dev/null",
@@ -94,7 +96,7 @@ def images(folder: Path) -> dict[str, str]:
         "BACKEND_IMAGE": "pidone-test/backend",
         "NODE_API_IMAGE": "pidone-test/node-api",
         "BACKEND_CPUS": str(CPUS),
-        "CHAT_DB_PATIENCE": "5",  # the clients of a load have the same processors
+        "CHAT_DB_PATIENCE": "60",  # the clients of a load, and other tests, have the same processors
         "POSTGRES_PASSWORD_FILE": str(password),
         "BACKEND_PORT": "127.0.0.1:0",
         "NODE_API_PORT": "127.0.0.1:0",

@@ -1,10 +1,13 @@
 """What is promised in numbers is measured here and printed; a slow machine fails no test."""
 
+import http.client
 import json
 import shutil
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
@@ -18,7 +21,7 @@ from bench.figures import Figure
 from docker import stack as stacks
 
 STARTS = 7
-CLIENTS, SECONDS = 100, 10
+CLIENTS, SECONDS, ANSWER_S = 100, 10, 60
 WRK = Path(__file__).with_name("wrk.lua")
 
 
@@ -50,6 +53,22 @@ def test_a_container_starts_its_app(runtime: str, ecosystem: Ecosystem, figures:
     figures(Figure("container: start to the app's first line", "s", took, target="< 0.4 s", met=median < 0.4))
 
 
+def test_connections_are_spread(stack: Stack) -> None:
+    """Of a hundred that stay, none has ten points more or less than its share."""
+    met: Counter[int] = Counter()
+    port = stack.port("backend", 8000)
+    with ExitStack() as clients:
+        for _ in range(CLIENTS):
+            client = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_S)
+            clients.callback(client.close)
+            client.request("GET", "/")
+            answer = client.getresponse()
+            answer.read()
+            met[int(answer.headers["x-instance"])] += 1
+    assert set(met) == set(range(CPUS))
+    assert all(abs(count / CLIENTS - 1 / CPUS) < 0.1 for count in met.values()), met
+
+
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
 @pytest.mark.parametrize(
     ("path", "what"),
@@ -57,15 +76,15 @@ def test_a_container_starts_its_app(runtime: str, ecosystem: Ecosystem, figures:
     ids=["plain", "query"],
 )
 def test_a_hundred_clients(stack: Stack, figures: Report, path: str, what: str) -> None:
-    """All instances take part, none by ten points more or less than its share, and nothing fails."""
+    """All instances take part, and nothing fails; who answers how many is up to their processors."""
     url = f"http://127.0.0.1:{stack.port('backend', 8000)}{path}"
-    command = ["wrk", "-t2", f"-c{CLIENTS}", f"-d{SECONDS}s", "--latency", "-s", str(WRK), url]
+    # Its own limit of two seconds counts a slow answer as an error.
+    patient = ["--timeout", f"{ANSWER_S}s"]
+    command = ["wrk", "-t2", f"-c{CLIENTS}", f"-d{SECONDS}s", *patient, "--latency", "-s", str(WRK), url]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     said = json.loads(done.stdout.splitlines()[-1])
-    assert set(said["errors"].values()) == {0}, said
-    shares = {int(name): count / said["requests"] for name, count in said["instances"].items()}
-    assert set(shares) == set(range(CPUS))
-    assert all(abs(share - 1 / CPUS) < 0.1 for share in shares.values()), shares
+    assert set(said["errors"].values()) == {0}, done.stdout
+    assert {int(name) for name in said["instances"]} == set(range(CPUS))
     name = f"load: {CLIENTS} clients, GET {path} ({what})"
     figures(Figure(f"{name}, rate", "1/s", [said["requests"] / said["seconds"]]))
     figures(Figure(f"{name}, p95", "ms", [said["p95_ms"]], target="< 100 ms", met=said["p95_ms"] < 100))

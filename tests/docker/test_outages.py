@@ -18,7 +18,8 @@ RECOVERY_S = 60.0
 @pytest.fixture(scope="module")
 def stack(stack_env: dict[str, str]) -> Iterator[Stack]:
     """A stack of its own: its services are stopped."""
-    with stacks.up("outages", stack_env, forget=True) as stack:
+    # An outage has to be told long before a client of `readyz` gives up.
+    with stacks.up("outages", {**stack_env, "CHAT_DB_PATIENCE": "5"}, forget=True) as stack:
         yield stack
 
 

@@ -20,8 +20,6 @@ from websockets.sync.client import ClientConnection, connect
 
 from docker import stack as stacks
 
-SYNCED_S = 60.0
-
 
 @pytest.fixture(scope="module")
 def stack(stack_env: dict[str, str]) -> Iterator[Stack]:
@@ -60,7 +58,7 @@ def test_clients_on_all_instances_share_their_rooms(stack: Stack) -> None:
                 last = following
     ready = [r for r in stack.records("backend") if r.get("event") == "instance.online"]
     assert {r["instance"] for r in ready if r["app"] == "api"} == set(range(CPUS))
-    assert len(instances_of(port, "/health", requests=200)) > 1
+    assert len(instances_of(port, "/", requests=200)) > 1
 
 
 def test_a_plain_node_cluster_shares_its_port(stack: Stack) -> None:
@@ -151,7 +149,8 @@ def test_watch_syncs_sources_as_they_are_saved(stack_env: dict[str, str], tmp_pa
     files = ("docker-compose.yml", "compose.dev.yml")
     for name in files:
         shutil.copy(REPOSITORY / name, tmp_path)
-    stack = Stack(f"{PREFIX}watched", {**stack_env, "COMPOSE_FILE": ":".join(files)}, tmp_path)
+    composed = ":".join([*files, str(stacks.PATIENT)])
+    stack = Stack(f"{PREFIX}watched", {**stack_env, "COMPOSE_FILE": composed}, tmp_path)
     edits = [
         ("backend", 8000, "docker/backend/chat/routes.py", "/health  /ready", "/watched"),
         ("node-api", 3000, "docker/node-api/server.js", "from node", "watched"),
@@ -164,7 +163,7 @@ def test_watch_syncs_sources_as_they_are_saved(stack_env: dict[str, str], tmp_pa
                 assert before in text
                 (tmp_path / file).write_text(text.replace(before, after))
                 shows = partial(shown, stack, service, port, after)
-                eventually(shows, f"{after} from {service}:\n{said(watch)}", SYNCED_S)
+                eventually(shows, f"{after} from {service}:\n{said(watch)}", stacks.UP_S)
     finally:
         stack.compose("down", "--volumes")
 
