@@ -248,8 +248,8 @@ class Chaos:
     def settle(self, most: dict[str, int] | None = None) -> dict[str, int]:
         """Wish for the first numbers again, wait until they are there, and count what it takes.
 
-        A helper that was killed comes back after a pause, and one may just be at work. Before, the most that
-        is seen counts; afterwards, what stays for good: it is not below `most`, however long one waits.
+        A helper that was killed comes back after a pause, and one may just be at work: what stays for good is
+        not below `most`, however long one waits. Of memory, the most that is seen before counts.
         """
         for name, count in COUNTS.items():
             self.ask("POST", f"/api/apps/{name}/scale", {"instances": count})
@@ -267,8 +267,8 @@ class Chaos:
             if most and all(min(size[key] for size in sizes) <= most[key] for key in WAITED_FOR):
                 break
         self.ask("POST", "/api/apps/crashing/start")
-        choose = min if most else max
-        return {key: choose(size[key] for size in sizes) for key in sizes[0]}
+        least = {key: min(size[key] for size in sizes) for key in sizes[0]}
+        return least if most else {**least, "rss_kib": max(size["rss_kib"] for size in sizes)}
 
     def _is_watched(self) -> bool:
         return any(f'{self.folder}/watched"' in harness.command_of(pid) for pid in self._helpers())

@@ -162,14 +162,14 @@ SERVERS = (
         need=tool("nginx"),
         command=("{program}", "-c", "{folder}/nginx.conf"),
         files={"nginx.conf": _NGINX},
-        complains='nginx.pid" failed (2: No such file',  # the first one to end has removed it
+        complains=('nginx.pid" failed (2: No such file',),  # the first one to end has removed it
     ),
     Server(
         name="nginx with listen",
         need=tool("nginx"),
         command=("{program}", "-c", "{folder}/nginx.conf"),
         files={"nginx.conf": _NGINX},
-        complains='nginx.pid" failed (2: No such file',  # the first one to end has removed it
+        complains=('nginx.pid" failed (2: No such file',),  # the first one to end has removed it
         is_listed=True,
     ),
     Server(

@@ -110,7 +110,7 @@ def _server(name: str, *command: str, code: str = "", is_quick: bool = False, **
 def _gunicorn(worker: str, *options: str, is_quick: bool = False, **known: Any) -> Server:
     # All masters of one user have one control socket, with or without us, and remove that of the others (2).
     # Its bind() is made anew after each fork, and fails (4) when a signal comes before we have heard of it.
-    known["complains"] = "Control server error: [Errno"
+    known["complains"] = ("Control server error: [Errno 2]", "Control server error: [Errno 4]")
     app = "asgi:app" if worker == "asgi" else "wsgi:app"
     command = ("{bin}/gunicorn", "-b", _AT, "-k", worker, "-w", "2", *options, app)
     return _server(f"gunicorn {worker}", *command, is_quick=is_quick, **known)

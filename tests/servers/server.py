@@ -39,7 +39,7 @@ class Server:
     """Its exit codes after its stop signal."""
     ready_by: str = "listening"
     """What tells that it is ready."""
-    complains: str = ""
+    complains: tuple[str, ...] = ()
     """What it calls an error where several of it run on one machine, with or without us."""
     is_quick: bool = False
     """Whether it is one of those that every change is tried with."""
