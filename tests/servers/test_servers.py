@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from clusters.load import Failure, Load
 from clusters.site import Site
-from harness import Running, alive, children, descendants, eventually, hold
+from harness import DEADLINE_S, Running, alive, children, descendants, eventually, hold
 from servers import node_servers, other_servers, python_servers, rust_servers, script_servers
 from servers.conversations import ask
 from servers.latency import side_by_side
@@ -295,5 +295,5 @@ def test_who_starts_others_late_leaves_nobody(port: int) -> None:
         telling.flush()
         eventually(lambda: children(run.pid), "the late one")
         run.signal(signal.SIGTERM)
-        run.wait()
+        run.process.wait(DEADLINE_S)  # not for its output, which the late one has as well
     assert children(os.getpid()) == before
