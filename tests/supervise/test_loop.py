@@ -1,10 +1,12 @@
 """The loop before asyncio: the same calls, the same order, and nothing lost at the hand-over."""
 
 import contextlib
+import errno
 import itertools
 import logging
 import os
 import resource
+import signal
 import subprocess
 import sys
 import textwrap
@@ -14,6 +16,7 @@ from typing import TypeAlias
 import pytest
 from harness import DEADLINE_S, PYTHON
 
+from pidone.init.signals import Deaf
 from pidone.supervise.run.loop import EarlyLoop
 
 LONG = 60.0
@@ -289,6 +292,24 @@ def test_a_limit_of_descriptors_that_is_lowered_below_what_is_waited_for(make_lo
         for fd in itertools.chain(*pipes):
             os.close(fd)
     assert heard == [b"x"] * len(pipes)
+
+
+def test_a_wait_that_is_broken_off_is_not_taken_for_a_limit(make_loop: MakeLoop) -> None:
+    """The kernel has refused to tell of a signal, with the very errno of poll(2): nobody may sleep on."""
+
+    def break_off(*_: object) -> None:
+        raise Deaf(errno.EINVAL, "refused")
+
+    loop = make_loop(LONG)
+    loop.call_later(DEADLINE_S, loop.stop)
+    before = signal.signal(signal.SIGALRM, break_off)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        with pytest.raises(Deaf):
+            loop.run_forever()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_asyncio_is_imported_in_several_turns() -> None:

@@ -14,6 +14,7 @@ from errno import EINVAL
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from pidone.descriptors import close
+from pidone.init.signals import Deaf
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Handle
@@ -198,7 +199,7 @@ def wait(
     try:
         return poll.poll(seconds * 1000)
     except OSError as error:
-        if error.errno != EINVAL:
+        if error.errno != EINVAL or isinstance(error, Deaf):
             raise
     # More than the limit (RLIMIT_NOFILE), which somebody has lowered: select(2) does not ask for it.
     read, write, _ = select.select(readers, writers, (), seconds)
