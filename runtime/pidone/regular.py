@@ -6,6 +6,8 @@ import stat
 
 from pidone.descriptors import close
 
+_SHEBANG_BYTES = 256
+
 
 def read_regular(path: str, limit: int) -> bytes:
     """At most `limit` bytes of a regular file.
@@ -26,3 +28,12 @@ def read_regular(path: str, limit: int) -> bytes:
         return bytes(data)
     finally:
         close(descriptor)
+
+
+def shebang(path: str) -> list[str]:
+    """The first words of a script's first line; empty for anything else."""
+    try:
+        first = read_regular(path, _SHEBANG_BYTES).partition(b"\n")[0]
+    except OSError:
+        return []
+    return first[2:].decode(errors="replace").split()[:3] if first.startswith(b"#!") else []

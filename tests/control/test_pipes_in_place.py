@@ -13,7 +13,7 @@ from harness import DEADLINE_S, PIDONE
 
 from pidone.control.pm2 import lists
 from pidone.init.failure import explain
-from pidone.listen.node.program import shebang
+from pidone.regular import shebang
 
 APP = """
 [[apps]]

@@ -24,7 +24,7 @@ from pidone.ecosystem.spec import (
 )
 from pidone.errors import ConfigError
 
-_MADE_OF_OTHERS = {"argv", "dates_output", "shared_name", "templates"}
+_MADE_OF_OTHERS = {"argv", "dates_output", "remote", "shared_name", "templates"}
 
 
 def test_every_field_has_its_key() -> None:

@@ -11,6 +11,7 @@ from pidone.ecosystem.document import Document
 from pidone.ecosystem.entries import Entry, option, parse_value, report_unknown
 from pidone.ecosystem.options import LoadOptions
 from pidone.ecosystem.problems import Problems, Scope, did_you_mean, shown
+from pidone.ecosystem.programs import remote
 from pidone.ecosystem.references import UnsetVariableError, expand
 from pidone.ecosystem.rights import missing_rights
 from pidone.ecosystem.source_files import SourceFiles
@@ -127,7 +128,7 @@ def examine(document: Document, options: LoadOptions, title: str = "") -> Examin
     apps = [_with_fields(app, runtime.log_fields) for app in apps]
     consistency.check_time(runtime, apps, top)
     ecosystem = Ecosystem(
-        apps=tuple(apps),
+        apps=tuple(remote.marked(apps)),
         runtime=runtime,
         **rest,
         source=str(document.source) if document.source else None,

@@ -195,6 +195,9 @@ class AppSpec(Record, kw_only=True, hidden=("env", "templates")):
     interpreter_args: tuple[str, ...] = ()
     cwd: str = "/"
     """Absolute."""
+    remote: tuple[str, ...] | None = None
+    """Set where program or folder may be on a file system that stops to answer, so that none but a child may
+    look there: the words of the program's first line, if that is a script's."""
     exec_mode: ExecMode = ExecMode.FORK
     instances: int = 1
     """As written: `INSTANCES_MAX` or negative numbers are resolved against the container's CPUs."""

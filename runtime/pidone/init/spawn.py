@@ -75,6 +75,8 @@ class SpawnPlan(Record, kw_only=True):
     no_new_privs: bool = False
     oom_score_adj: int | None = None
     cpu_affinity: tuple[int, ...] | None = None
+    may_hang: bool = False
+    """Its program or folder may not answer: posix_spawn(3) would wait for it, deaf to all signals."""
     before_exec: Callable[[], None] | None = None
     """The child's last step of all, with the rights of the program. It must not raise, nor need a thread."""
     late: Callable[[int, int], None] | None = None
@@ -88,6 +90,7 @@ class SpawnPlan(Record, kw_only=True):
         """Whether something has to be done between fork and exec that posix_spawn cannot do."""
         return bool(
             self.pid_vars
+            or self.may_hang
             or self.before_exec
             or self.limits
             or self.no_new_privs

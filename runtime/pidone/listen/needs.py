@@ -21,13 +21,13 @@ _NO_DEBUGGER: Final = ("--inspect-port", "--inspect-publish-uid")
 
 def is_cluster_worker(app: AppSpec) -> bool:
     """Whether its processes speak Node's cluster protocol with us; a package manager would not pass it on."""
-    is_node = program.is_node(app.argv) and not program.is_package_runner(app.argv)
+    is_node = program.is_node(app) and not program.is_package_runner(app.argv)
     return app.exec_mode is ExecMode.CLUSTER and is_node
 
 
 def has_ipc(app: AppSpec) -> bool:
     """Whether its processes get an IPC channel: Node always, as under PM2; others when it is asked for."""
-    return app.ready.ipc or app.shutdown_with_message or program.is_node(app.argv)
+    return app.ready.ipc or app.shutdown_with_message or program.is_node(app)
 
 
 def shares_python(app: AppSpec) -> bool:
@@ -36,7 +36,7 @@ def shares_python(app: AppSpec) -> bool:
         return app.share == "python"
     if app.preload is not None and not _takes_numbers(app):  # where others have the kernel
         return app.exec_mode is ExecMode.CLUSTER or bool(app.listen) or app.ready.listen
-    return app.exec_mode is ExecMode.CLUSTER and not app.listen and is_python(app.argv)
+    return app.exec_mode is ExecMode.CLUSTER and not app.listen and is_python(app)
 
 
 def shares_kernel(app: AppSpec) -> bool:
@@ -108,9 +108,9 @@ def has_inherited_drain(app: AppSpec) -> bool:
     return bool(activated(app)) and any(os.path.basename(word) in _HELPED for word in app.argv)
 
 
-def is_python(argv: tuple[str, ...]) -> bool:
+def is_python(app: AppSpec) -> bool:
     """Whether this runs Python: the interpreter, or a script (gunicorn) whose first line names it."""
-    return any(is_interpreter(word) for word in (argv[0], *program.shebang(argv[0])))
+    return any(is_interpreter(word) for word in program.interpreted_by(app))
 
 
 def is_interpreter(word: str) -> bool:

@@ -21,6 +21,7 @@ def same_but_count(one: AppSpec, other: AppSpec) -> bool:
             wait_for_timeout=other.wait_for_timeout,
             wait_for_interval=other.wait_for_interval,
             on_wait_timeout=other.on_wait_timeout,
+            remote=other.remote,
         )
         == other
     )

@@ -5,7 +5,7 @@ import string
 from typing import Final
 
 from pidone.ecosystem.spec import AppSpec
-from pidone.regular import read_regular
+from pidone.regular import shebang
 
 PRELOAD: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "drain.cjs")
 _NAMES: Final = ("node", "nodejs")
@@ -13,13 +13,12 @@ _VERSION: Final = "0123456789.-"
 _RUNNERS: Final = ("npm", "npx", "npm-cli.js", "npx-cli.js", "yarn", "yarnpkg", "yarn.js", "pnpm", "pnpx")
 _SCRIPTS: Final = (".ts", ".mts", ".cts", ".tsx", ".js", ".mjs", ".cjs", ".jsx")
 _PLAIN: Final = frozenset(string.ascii_letters + string.digits + "/._-+")
-_SHEBANG_BYTES: Final = 256
 _PERMISSION: Final = ("--permission", "--experimental-permission")
 
 
-def is_node(argv: tuple[str, ...]) -> bool:
+def is_node(app: AppSpec) -> bool:
     """Whether this runs Node: `node app.js`, or a script whose first line names node."""
-    return any(os.path.basename(word).rstrip(_VERSION) in _NAMES for word in (argv[0], *shebang(argv[0])))
+    return any(os.path.basename(word).rstrip(_VERSION) in _NAMES for word in interpreted_by(app))
 
 
 def is_package_runner(argv: tuple[str, ...]) -> bool:
@@ -73,13 +72,9 @@ def _quoted(path: str) -> str:
     return f'"{escaped}"'
 
 
-def shebang(path: str) -> list[str]:
-    """The first words of a script's first line; empty for anything else."""
-    try:
-        first = read_regular(path, _SHEBANG_BYTES).partition(b"\n")[0]
-    except OSError:
-        return []
-    return first[2:].decode(errors="replace").split()[:3] if first.startswith(b"#!") else []
+def interpreted_by(app: AppSpec) -> tuple[str, ...]:
+    """The program, and what its first line names if that is a script's."""
+    return (app.argv[0], *(shebang(app.argv[0]) if app.remote is None else app.remote))
 
 
 def readable_by(path: str, uid: int | None, gid: int | None) -> bool:

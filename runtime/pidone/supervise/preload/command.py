@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from pidone.listen import needs
-from pidone.listen.node.program import shebang
 from pidone.record import Record
+from pidone.regular import shebang
 
 _WITH_VALUE: Final = ("W", "X")
 _LONG_WITH_VALUE: Final = ("--check-hash-based-pycs",)

@@ -46,6 +46,7 @@ def plan_for(
         no_new_privs=app.no_new_privs,
         oom_score_adj=app.oom_score_adj,
         cpu_affinity=app.cpu_affinity if isinstance(app.cpu_affinity, tuple) else None,
+        may_hang=app.remote is not None,
     )
 
 

@@ -1,0 +1,72 @@
+"""Which apps lie on a file system that may stop to answer: its server is gone, or its FUSE program hangs.
+
+Whoever looks at a file there waits for it and hears no signal, so process 1 does not look. The child that
+reads the ecosystem tells it where, by the table of mounts (proc_pid_mountinfo(5)).
+"""
+
+import os
+import re
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from pidone import procfs
+from pidone.ecosystem.spec import AppSpec
+from pidone.regular import shebang
+
+_TYPES: Final = (
+    "9p", "afs", "autofs", "beegfs", "ceph", "cifs", "coda", "fuse", "fuseblk", "glusterfs", "gpfs",
+    "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "panfs", "pvfs2", "smb3", "smbfs", "virtiofs",
+)  # fmt: skip
+_MOST_LINKS: Final = 40
+"""As path_resolution(7)."""
+_OCTAL: Final = re.compile(r"\\([0-7]{3})")
+
+
+def marked(apps: Sequence[AppSpec]) -> list[AppSpec]:
+    """The same apps, with `remote` where it is so."""
+    try:
+        points = remote_points(procfs.read_text("/proc/self/mountinfo"))
+    except OSError:  # no /proc
+        return [*apps]
+    return [_marked(app, points) for app in apps] if points else [*apps]
+
+
+def remote_points(table: str) -> frozenset[str]:
+    """Where such file systems are mounted; not the root, which pidone itself cannot do without."""
+    points: dict[str, bool] = {}
+    for line in table.splitlines():
+        left, _, right = line.partition(" - ")
+        fields, kind = left.split(), right.partition(" ")[0]
+        if len(fields) > 4:
+            point = _OCTAL.sub(lambda match: chr(int(match[1], 8)), fields[4])
+            points[point] = kind.partition(".")[0] in _TYPES  # the last one covers the others
+    return frozenset(point for point, is_remote in points.items() if is_remote and point != "/")
+
+
+def leads_to(points: Collection[str], path: str) -> bool:
+    """Whether a path comes by one of these. No file system that is mounted there is asked."""
+    names, at, links = path.split("/")[::-1], "/", 0
+    while names:
+        name = names.pop()
+        if name in ("", "."):
+            continue
+        at = os.path.dirname(at) if name == ".." else os.path.join(at, name)
+        if at in points:
+            return True
+        try:
+            link = os.readlink(at)
+        except OSError:  # it is none, or is not there
+            continue
+        links += 1
+        if links > _MOST_LINKS:
+            return False
+        names += link.split("/")[::-1]
+        at = "/" if link.startswith("/") else os.path.dirname(at)
+    return False
+
+
+def _marked(app: AppSpec, points: Collection[str]) -> AppSpec:
+    program = os.path.join(app.cwd, app.argv[0])
+    words = shebang(program)
+    is_remote = any(leads_to(points, path) for path in (app.cwd, program, *words[:1]))
+    return app.but(remote=tuple(words)) if is_remote else app
