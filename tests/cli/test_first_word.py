@@ -60,6 +60,7 @@ TABLE = [
     # runtimes
     ("ecosystem.toml", 0, "runtime.exit"),
     ("start ecosystem.toml", 0, "runtime.exit"),
+    ("start gunicorn", 75, "serves"),
     ("./start.sh -- web", 75, "started web"),
     ("--no-autorestart ./start.sh", 3, "runtime.exit"),
     ("--no-autorestart -- sh -c 'exit 0'", 0, "runtime.exit"),

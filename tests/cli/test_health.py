@@ -38,6 +38,40 @@ def test_an_init_of_one_command_is_healthy_while_that_runs(tmp_path: Path, init:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("timeout", "60"),
+        ("/usr/bin/env",),
+        ("env", "A=1"),
+        ("nice", "-n", "1"),
+        ("sh", "-c", '"$@"', "sh"),
+        ("tini", "--", "timeout", "60"),
+    ],
+    ids=" ".join,
+)
+def test_any_command_is_healthy_while_it_runs(tmp_path: Path, words: Sequence[str]) -> None:
+    """`docker run IMAGE gunicorn app:app` is run as `exec -- gunicorn app:app` would be."""
+    done = as_process_1(tmp_path, PIDONE, *words, PIDONE, "health")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "one command" in done.stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize(
+    "words", [("ecosystem.toml",), ("start", "sleep"), ("--", "sleep"), ("pm2-runtime", "a.js")], ids=" ".join
+)
+def test_a_runtime_that_does_not_answer_is_not_healthy(tmp_path: Path, words: Sequence[str]) -> None:
+    """Nor is it behind an engine's `--init`, which runs one command as well."""
+    ask = f"{PIDONE} health; exit $?"
+    done = as_process_1(
+        tmp_path, "bash", "-c", 'exec -a /sbin/docker-init sh -c "$@"', "", ask, "--", "pidone", *words
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert str(tmp_path / "nobody.sock") in done.stderr, "and it is said who does not answer"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_another_process_1_is_not_healthy(tmp_path: Path) -> None:
     """Nor does it help to name a socket at which nobody answers."""
     done = as_process_1(tmp_path, "sh", "-c", f"{PIDONE} health; exit $?")

@@ -6,9 +6,53 @@ do: `docker run IMAGE any command`.
 
 import os
 
-from pidone.cli.registry import INIT_NAMES
+from pidone.cli.registry import COMMANDS, INIT_NAMES, PM2_NAMES, SHELLS
 
+START = "start"
+"""Become the runtime of a FILE, SCRIPT or `-- COMMAND`; also whatever is wrong and has to be told."""
+COMMAND = "command"
+"""One of our commands."""
+PROGRAM = "program"
+"""Somebody else's: run as `pidone exec -- ` would run it."""
+OTHER_NAME = "other name"
+"""What we are under the name that is the first word."""
+HELP = "help"
+VERSION = "version"
+
+_FIXED = {
+    **dict.fromkeys(("help", "-h", "--help"), HELP),
+    **dict.fromkeys(("version", "-v", "-V", "--version"), VERSION),
+    "exec": PROGRAM,
+}
+_NAMES = {
+    **dict.fromkeys((*INIT_NAMES, *PM2_NAMES, "pm2"), OTHER_NAME),
+    **dict.fromkeys(SHELLS, PROGRAM),
+}
+"""With or without a folder."""
 _OTHER_INITS = (*INIT_NAMES, "catatonit")
+
+
+def meaning(words: list[str]) -> str:
+    """What `pidone WORDS...` asks for."""
+    first = words[0] if words else ""
+    fixed = _FIXED.get(first) or _NAMES.get(first.rpartition("/")[2])
+    if fixed is not None:
+        return fixed
+    if not first or first.startswith("-") or (words[1:] == [] and os.path.isfile(first)):
+        return START
+    if first == START:
+        return COMMAND if is_target_of_a_runtime(words) else START
+    if first in COMMANDS:
+        return PROGRAM if is_ambiguous(first) and is_meant_for_a_program(words) else COMMAND
+    return PROGRAM if is_program(words) else START
+
+
+def is_init_of_one(words: list[str]) -> bool:
+    """Whether process 1 is no runtime, if it is `pidone WORDS...`, but the init of one command."""
+    asked = meaning(words)
+    if asked == COMMAND and words[0] != START:
+        return is_meant_for_a_program(words)
+    return asked == PROGRAM or (asked == OTHER_NAME and words[0].rpartition("/")[2] in INIT_NAMES)
 
 
 def is_program(words: list[str]) -> bool:
@@ -20,7 +64,7 @@ def is_program(words: list[str]) -> bool:
 
 def is_meant_for_a_program(words: list[str]) -> bool:
     """Whether a command of ours is not meant as ours."""
-    return is_ambiguous(words[0]) and not _could_be_ours(words)
+    return bool(program(words[0])) and not _could_be_ours(words)
 
 
 def is_ambiguous(command: str) -> bool:
@@ -55,9 +99,10 @@ def is_target_of_a_runtime(words: list[str]) -> bool:
     target = words[1] if len(words) > 1 else "-"
     if words[0] != "start" or "--" in words or target.startswith("-") or os.path.exists(target):
         return False
-    from pidone.control.socket_file import find
+    from pidone.control.socket_file import find, is_served
 
-    return bool(find(os.environ))
+    # Nobody can have been there before the container's own command, even if a socket is named.
+    return is_served(os.environ) if _is_first_process() else bool(find(os.environ))
 
 
 def _is_called(words: list[str]) -> bool:

@@ -3,7 +3,8 @@
 import os
 import sys
 
-from pidone.cli.registry import COMMANDS, INIT_NAMES, PM2_NAMES, SHELLS
+from pidone.cli.first_word import COMMAND, HELP, OTHER_NAME, PROGRAM, START, VERSION, is_ambiguous, meaning
+from pidone.cli.registry import INIT_NAMES, PM2_NAMES
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
@@ -14,29 +15,8 @@ if TYPE_CHECKING:
     from pidone.supervise.run.reread import FileRequest
 
 
-START = "start"
-"""Become the runtime of a FILE, SCRIPT or `-- COMMAND`; also whatever is wrong and has to be told."""
-COMMAND = "command"
-"""One of our commands."""
-PROGRAM = "program"
-"""Somebody else's: run as `pidone exec -- ` would run it."""
-OTHER_NAME = "other name"
-"""What we are under the name that is the first word."""
-HELP = "help"
-VERSION = "version"
-
 _SYSTEM_ERRORS = (OSError, ImportError, MemoryError)
 """A module that cannot be looked for is one that is not found."""
-
-_FIXED = {
-    **dict.fromkeys(("help", "-h", "--help"), HELP),
-    **dict.fromkeys(("version", "-v", "-V", "--version"), VERSION),
-}
-_NAMES = {
-    **dict.fromkeys((*INIT_NAMES, *PM2_NAMES, "pm2"), OTHER_NAME),
-    **dict.fromkeys(SHELLS, PROGRAM),
-}
-"""With or without a folder."""
 
 
 def dispatch(argv: list[str]) -> int:
@@ -92,25 +72,7 @@ def _dispatch(argv: list[str]) -> int:
 
         if (code := run_health(words[1:])) is not None:
             return code
-    return _MEANINGS[_meaning(words)](words)
-
-
-def _meaning(words: list[str]) -> str:
-    """What `pidone WORDS...` asks for."""
-    first = words[0] if words else ""
-    fixed = _FIXED.get(first) or _NAMES.get(first.rpartition("/")[2])
-    if fixed is not None:
-        return fixed
-    if not first or first.startswith("-") or (words[1:] == [] and os.path.isfile(first)):
-        return START
-    # Not before it is needed: process 1 has no signal handlers yet.
-    from pidone.cli.first_word import is_meant_for_a_program, is_program, is_target_of_a_runtime
-
-    if first == START:
-        return COMMAND if is_target_of_a_runtime(words) else START
-    if first in COMMANDS:
-        return PROGRAM if is_meant_for_a_program(words) else COMMAND
-    return PROGRAM if is_program(words) else START
+    return _MEANINGS[meaning(words)](words)
 
 
 def _exec(argv: list[str]) -> "NoReturn":
@@ -130,8 +92,6 @@ def _command(words: list[str]) -> int:
     from pidone.cli.click_app import run
 
     code = run(words)
-    from pidone.cli.first_word import is_ambiguous
-
     if code == os.EX_UNAVAILABLE and is_ambiguous(words[0]):
         from pidone.init.bare.output import complain
 

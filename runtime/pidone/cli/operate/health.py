@@ -46,13 +46,15 @@ def run(words: Sequence[str]) -> int | None:
 def check(given: str | None, *, live: bool, timeout: "Seconds", as_json: bool) -> int:
     """Print what the probe says; the exit code. `given` is the socket, if one is named."""
     give_way()
+    path = given or ""
     try:
-        status, text = _ask(given, "/livez" if live else "/readyz?verbose", timeout)
+        path = path or _found()
+        status, text = _ask(path, "/livez" if live else "/readyz?verbose", timeout)
     except (OSError, ValueError) as error:
         if given is None and _is_run_as_init():
             status, text = 200, "process 1 is the init of one command, which runs\n"
         else:
-            where = f"{given}: " if given else ""
+            where = f"{path}: " if path else ""
             sys.stderr.write(f"pidone: {where}{getattr(error, 'strerror', None) or error}\n")
             return _UNHEALTHY
     if as_json:
@@ -65,12 +67,11 @@ def check(given: str | None, *, live: bool, timeout: "Seconds", as_json: bool) -
     return 0 if status == 200 else _UNHEALTHY
 
 
-def _ask(given: str | None, target: str, timeout: "Seconds") -> tuple[int, str]:
+def _ask(path: str, target: str, timeout: "Seconds") -> tuple[int, str]:
     """Status and body. Raises OSError, and ValueError for what is no HTTP.
 
     HTTP/1.0 (RFC 1945): the answer ends with the connection, whatever its framing.
     """
-    path = given or _found()
     with peers.connect(path, timeout) as connection:
         connection.sendall(f"GET {target} HTTP/1.0\r\n\r\n".encode())
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
@@ -79,7 +80,7 @@ def _ask(given: str | None, target: str, timeout: "Seconds") -> tuple[int, str]:
 
 
 def _is_run_as_init() -> bool:
-    """Whether process 1 is `pidone exec` or another init's name of ours: it is there as long as its command.
+    """Whether process 1 is the init of one command, and there as long as that is, and ours.
 
     An image's HEALTHCHECK holds for whatever is run in it, and there nobody answers on a socket.
     """
@@ -89,12 +90,14 @@ def _is_run_as_init() -> bool:
     except OSError:  # no /proc, or none of ours
         return False
     names = [word.removeprefix("pidone=").rpartition("/")[2] for word in words]
-    for word, name, following in zip(words, names, names[1:], strict=False):
-        if name in INIT_NAMES:
+    for at, (word, name) in enumerate(zip(words, names, strict=True), start=1):
+        if name in INIT_NAMES and at > 1:  # ours begins with an interpreter; a foreign one is in front of us
             return True
         # `-X pidone=NAME` says what we were called; what we were told follows the program.
         if name in ("pidone", "pidone-direct") and not word.startswith("pidone="):
-            return following == "exec" or following in INIT_NAMES
+            from pidone.cli.first_word import is_init_of_one
+
+            return is_init_of_one(words[at:-1])  # the last word ends with a NUL too
     return False
 
 
