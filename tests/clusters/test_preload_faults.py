@@ -133,7 +133,7 @@ def test_a_zygote_that_fails_between_its_answer_and_the_fork(tmp_path: Path, dee
     ids=["held", "flood"],
 )
 def test_a_zygote_that_is_known_not_to_answer(tmp_path: Path, place: str, why: str) -> None:
-    """The runtime does nothing else meanwhile: who is stopped, or says too much, is given up."""
+    """Who is stopped, or says too much, is given up, in words that say so."""
     with running(tmp_path, app_of(tmp_path, place, instances=1)) as site:
         assert why in site.run.expect(event="preload.failed")["message"]
         site.run.expect(event="preload.ready", count=2)
@@ -145,7 +145,9 @@ def test_a_zygote_that_is_known_not_to_answer(tmp_path: Path, place: str, why: s
 @pytest.mark.parametrize("place", [BETWEEN, IN_THE_WORKER], ids=["between", "worker"])
 def test_a_worker_that_hangs_before_it_is_one(tmp_path: Path, place: str, deed: str) -> None:
     """What an import has registered for forks may do that: neither it nor its zygote is left behind."""
-    with running(tmp_path, app_of(tmp_path, place.replace("DEED", deed))) as site:
+    app = {**app_of(tmp_path, place.replace("DEED", deed)), "listen_timeout": "3s", "reload_timeout": "3s"}
+    with running(tmp_path, app) as site:
+        assert "longer than 3 s to begin" in site.run.expect(event="preload.failed")["message"]
         site.run.expect(event="preload.ready", count=2)
         assert site.count("preload.failed") == 1
         nobody_is_left(site, tmp_path)

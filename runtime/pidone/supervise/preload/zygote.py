@@ -2,56 +2,32 @@
 
 import json
 import os
-import select
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from enum import Enum, auto
-from errno import EPROTO
-from typing import Any, Final, NoReturn, Protocol
+from functools import partial
+from typing import Any, Final
 
 from pidone import procfs
-from pidone.contracts import Clock, Outlet, Timer
+from pidone.contracts import Clock, Outlet
 from pidone.csignal import signal
-from pidone.demand import Demand, Shortage, demand
-from pidone.descriptors import close, null
+from pidone.demand import Demand, demand
+from pidone.descriptors import close
 from pidone.ecosystem.spec import AppSpec, Seconds
 from pidone.init import proctree
 from pidone.init.reaper import ExitStatus, Reaper, await_end
-from pidone.init.spawn import SpawnPlan, failure_of, spawn
+from pidone.init.spawn import SpawnPlan, spawn
 from pidone.listen.python.share import SHIM
 from pidone.supervise.preload.command import PythonCommand
+from pidone.supervise.preload.spare_worker import LONGEST_REASON, NONSENSE, PACKET, Limit, Loop, SpareWorker
 from pidone.supervise.process.leftovers import MARK
 
 SCRIPT: Final = os.path.join(SHIM, "pidone_zygote.py")
 CHANNEL: Final = 3
 """Where the zygote has its side of the socket."""
-ANSWER_MS: Final = 2000
-"""A fork takes milliseconds. The runtime does nothing else meanwhile, so it asks who has just answered."""
-_GLANCE_MS: Final = 100
-"""Of silence, until we look whether it may answer at all."""
+_AGAIN_S: Final[Seconds] = 0.02
 _HELD: Final = "T"
 """In /proc/PID/stat: stopped by a signal."""
-_PING: Final = b"ping"
-_PONG: Final = b"pong"
-_NONSENSE: Final = "it says what no zygote says"
-_PACKET: Final = 65536
-_LONGEST_PID: Final = 40
-"""Digits that are looked at. What a zygote says comes from a process that runs the app's code."""
-_LONGEST_ERRNO: Final = 4
-_LONGEST_REASON: Final = 4096
-
-
-class ForkRefusedError(Exception):
-    """The zygote does not answer; nobody has been started."""
-
-
-class Loop(Clock, Protocol):
-    """The part of the loop that hears of what can be read."""
-
-    def add_reader(self, fd: int, callback: Callable[..., object], *args: object) -> None: ...
-
-    def remove_reader(self, fd: int) -> bool: ...
 
 
 class ZygotePhase(Enum):
@@ -83,8 +59,8 @@ class Zygote:
     ) -> None:
         """Start it. `deadlines` is the clock for what is held against it.
 
-        `on_decided` hears that it is ready or refused, `on_end` of an end nobody asked for. `on_decided` also
-        hears when it does not answer any more.
+        `on_decided` hears that it is ready or refused, `on_end` of an end nobody asked for. `patience` is for
+        the import, and for what that has registered for forks.
 
         Raises SpawnError or OSError; then nothing is left of the attempt.
         """
@@ -98,7 +74,8 @@ class Zygote:
         """What all of its forks have in common, though that is hardly meant."""
         self.forks = 0
         self.waiting: list[Callable[[], None]] = []
-        """Who is to be told when it is decided whether it can be used, or when it has answered."""
+        """Who is to be told when it is decided whether it can be used."""
+        self.patience = patience
         self._loop = loop
         self._deadlines = deadlines
         self._outlet = outlet
@@ -109,6 +86,7 @@ class Zygote:
         self._channel = ours
         try:
             ours.send(json.dumps(task).encode())
+            ours.setblocking(False)
             self.pid = spawn(plan.but(fds={CHANNEL: theirs.fileno()}))
         except BaseException:
             close(ours)
@@ -119,53 +97,49 @@ class Zygote:
         reaper.watch(self.pid, self._ended)
         outlet.spawned(self.pid)
         loop.add_reader(ours.fileno(), self._heard)
-        self._shortage = Shortage(patience)
-        self._timer: Timer | None = deadlines.call_later(patience, lambda: self._be_late(patience))
+        self._import = self.limit(patience, self._be_late)
 
-    def check(self, then: Callable[[], None]) -> None:
-        """Have `then` called when it has answered, or does not: then it is GONE, and is killed."""
-        self.waiting.append(then)
-        if self._timer is not None:  # it is being asked
-            return
-        self._timer = self._deadlines.call_later(ANSWER_MS / 1000, self._be_hung)
-        self._loop.add_reader(self._channel.fileno(), self._heard)
+    def fork(self, then: Callable[[SpareWorker], None]) -> SpareWorker:
+        """Begin to fork a worker; `then` hears how that has ended. Raises OSError."""
+        return SpareWorker(self, self._loop, then)
+
+    # -- as the Parent of spares -----------------------------------------------------------------------------
+
+    def ask(self, channel: socket.socket) -> None:
+        """Have a worker forked that speaks over this socket. Raises OSError."""
         try:
-            self._channel.setblocking(False)
-            self._channel.send(_PING)
-        except OSError:  # nobody reads there: it will be late
-            return
+            socket.send_fds(self._channel, [b"fork"], [channel.fileno()])
+        except BlockingIOError:  # hundreds ask at once
+            self._loop.call_later(_AGAIN_S, partial(self._ask_again, channel.dup()))
 
-    def fork(self, plan: SpawnPlan, command: PythonCommand) -> int:
-        """Have a worker forked, and let it go; its pid. It is a child of the runtime's.
-
-        Raises:
-            SpawnError: the worker could not become what the plan says.
-            ForkRefusedError: the zygote does not answer.
-        """
-        stdin = null(os.O_RDONLY) if plan.stdin is None else plan.stdin
-        go_read, go_write = os.pipe()
-        request = -1
-        marks = {f"{MARK}={each}".encode() for each in ("preload", plan.env.get(MARK))}
+    def _ask_again(self, channel: socket.socket) -> None:
         try:
-            request = _in_memory(_request(plan, command))
-            given = {0: stdin, 1: plan.stdout, 2: plan.stderr, **plan.fds}
-            pid = self._ask([request, go_read, *given.values()])
-            if self._reaper.owns(pid) or not is_child_of(plan.uid, pid):
-                self._give_up(f"it names process {pid}, which is none of its workers")
-            os.write(go_write, b"g")
-        except ForkRefusedError:
-            self._end_strays(marks)
-            raise
-        except OSError as error:
-            raise ForkRefusedError(f"{error.strerror}") from error
+            if self.phase is ZygotePhase.READY:
+                self.ask(channel)
+        except OSError:
+            return  # as the spare hears by the end of this
         finally:
-            for number in (go_read, go_write, request):
-                if number >= 0:
-                    close(number)
-            if plan.stdin is None:
-                close(stdin)
-        self.forks += 1
-        return pid
+            close(channel)
+
+    def limit(self, time: Seconds, over: Callable[[], None]) -> Limit:
+        """Call when it and its forks have had so much time."""
+        return Limit(self._deadlines, time, over, before=demand([self.pid]), look=self._demand)
+
+    def is_worker(self, pid: int) -> bool:
+        """Whether a process may be one of its workers: a child of ours that nobody has yet."""
+        return not self._reaper.owns(pid) and is_child_of(self.app.uid, pid)
+
+    def give_up(self, why: str) -> str:
+        """It is no use any more, and is killed; why, in all words there are."""
+        if procfs.state(self.pid) == _HELD:
+            why = f"{why}: somebody has stopped it"
+        if self.phase is ZygotePhase.READY:
+            self.phase = ZygotePhase.GONE
+            self._stop_listening()
+            self._kill()  # its end will be told
+        return why
+
+    # -- its life --------------------------------------------------------------------------------------------
 
     def view(self) -> dict[str, Any]:
         """What is shown of it."""
@@ -192,86 +166,27 @@ class Zygote:
         await_end(self.pid)
         self._outlet.finish()
 
-    def _ask(self, descriptors: list[int]) -> int:
-        """Send a request and wait for the answer. Raises OSError, SpawnError, ForkRefusedError."""
-        self._channel.setblocking(False)
-        try:
-            socket.send_fds(self._channel, [b"fork"], descriptors)
-            return self._answer()
-        except ConnectionError:
-            self._give_up("it has ended")
-
-    def _answer(self) -> int:
-        poll = select.poll()
-        poll.register(self._channel, select.POLLIN)
-        answer = b""
-        for _ in range(ANSWER_MS // _GLANCE_MS):
-            if not poll.poll(_GLANCE_MS):
-                answer = b""
-                if procfs.state(self.pid) == _HELD:
-                    self._give_up("somebody has stopped it")
-                continue
-            answer = self._channel.recv(_PACKET)
-            if answer != _PONG:
-                break
-            if self._timer is not None:  # for those that ask at the same time
-                self._timer.cancel()
-                self._timer = self._loop.call_later(0, self._answered)
-        else:
-            self._give_up(_NONSENSE if answer else f"it did not fork within {ANSWER_MS / 1000:g} s")
-        if not answer:
-            self._give_up("it has ended")
-        if answer.isdigit() and len(answer) <= _LONGEST_PID:
-            return int(answer)
-        number, _, step = answer[:_LONGEST_REASON].partition(b" ")
-        if not (step and number.isdigit() and len(number) <= _LONGEST_ERRNO):
-            self._give_up(_NONSENSE)
-        raise failure_of(answer)
-
-    def _give_up(self, why: str) -> NoReturn:
-        """Nobody asks it again. A worker that it may still fork ends by itself: nobody will let it go."""
-        self.phase = ZygotePhase.GONE
-        self.why_not = why
-        self._stop_listening()
-        self._kill()  # its end will be told
-        self._loop.call_later(0, self._let_go_on)  # who waits for an answer to something else
-        raise ForkRefusedError(why) from OSError(EPROTO, why)
-
     def _kill(self) -> None:
-        """It, and in its group forks that are no workers yet, and what its import has started."""
+        """It, and in its group forks that are no instances yet, and what its import has started."""
         proctree.deliver(-self.pid, signal.SIGKILL)
         proctree.deliver(self.pid, signal.SIGKILL)
 
-    def _end_strays(self, marks: set[bytes]) -> None:
-        """A worker that has left the group and hangs: its parent is gone, and nobody is its owner.
-
-        All is done in one turn of the loop, so that no other worker can be on its way.
-        """
-        for pid in proctree.children(os.getpid()):
-            if self._reaper.owns(pid):
-                continue
-            with suppress(OSError):  # no /proc, or it has ended by itself
-                variables = procfs.read_bytes(f"/proc/{pid}/environ").split(b"\0")
-                if any(each.rstrip(b".") in marks for each in variables):
-                    proctree.deliver(pid, signal.SIGKILL)
-
     def _heard(self) -> None:
         try:
-            data = self._channel.recv(_PACKET)
+            data = self._channel.recv(PACKET)
+        except BlockingIOError:
+            return
         except OSError:
             data = b""
-        if not data:
+        if not data or self.phase is not ZygotePhase.IMPORTING:
             self._stop_listening()
-            self._kill()  # where it has only let go of that; its end is told
-            return
-        if self.phase is ZygotePhase.READY:
-            self._answered()
+            self._kill()  # where it has only let go of that, or says what nobody has asked; its end is told
             return
         try:
             answer = json.loads(data)
             self.modules = int(answer.get("modules", 0))
-            self.shared = [str(each)[:_LONGEST_REASON] for each in answer.get("shared", ())]
-            self.why_not = str(answer.get("refused", ""))[:_LONGEST_REASON]
+            self.shared = [str(each)[:LONGEST_REASON] for each in answer.get("shared", ())]
+            self.why_not = str(answer.get("refused", ""))[:LONGEST_REASON]
         except (
             ValueError,
             TypeError,
@@ -279,46 +194,30 @@ class Zygote:
             ArithmeticError,
             RecursionError,
         ):  # the app itself spoke
-            self.why_not = _NONSENSE
+            self.why_not = NONSENSE
         if self.why_not:
             self._is_ended = True
             self._kill()  # what it has started is nobody's
         self._decide(ZygotePhase.REFUSED if self.why_not else ZygotePhase.READY)
 
-    def _be_late(self, patience: Seconds) -> None:
-        lacks = self._shortage.left(self._loop.time() - self.born, self._demand())
-        if lacks > 0:  # the machine is too busy
-            self._timer = self._deadlines.call_later(lacks, lambda: self._be_late(patience))
-            return
-        self._timer = None
-        self.why_not = f"the import takes longer than {patience:g} s (reload_timeout, listen_timeout)"
+    def _be_late(self) -> None:
+        self.why_not = f"the import takes longer than {self.patience:g} s (reload_timeout, listen_timeout)"
         self.end()
         self._decide(ZygotePhase.REFUSED)
 
     def _demand(self) -> Demand:
-        """What it has wanted of processors, and what it has started."""
+        """What it has wanted of processors, and what it has started and forked."""
         try:
-            return demand([self.pid, *proctree.descendants(self.pid)])
+            everybody = proctree.snapshot()
+            forks = proctree.members(everybody, pgrp=self.pid)
+            return demand({self.pid, *forks, *proctree.descendants(self.pid, everybody)})
         except OSError:
             return Demand(frozenset())
 
     def _decide(self, phase: ZygotePhase) -> None:
-        self._stop_listening()
+        self._import.cancel()
         self.phase = phase
         self.import_s = self._loop.time() - self.born
-        self._on_decided(self)
-        self._let_go_on()
-
-    def _answered(self) -> None:
-        self._stop_listening()
-        self._let_go_on()
-
-    def _be_hung(self) -> None:
-        self._timer = None
-        self.why_not = f"it has not answered for {ANSWER_MS / 1000:g} s"
-        self._kill()  # its end will be told
-        self._stop_listening()
-        self.phase = ZygotePhase.GONE
         self._on_decided(self)
         self._let_go_on()
 
@@ -328,9 +227,7 @@ class Zygote:
             each()
 
     def _stop_listening(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._import.cancel()
         if self._channel.fileno() >= 0:
             self._loop.remove_reader(self._channel.fileno())
 
@@ -355,21 +252,6 @@ def plan_of(plan: SpawnPlan, command: PythonCommand) -> SpawnPlan:
     return plan.but(argv=(*command.interpreter, SCRIPT, str(CHANNEL), *command.words), env=env, stdin=None)
 
 
-def _request(plan: SpawnPlan, command: PythonCommand) -> bytes:
-    given = {
-        "words": command.words,
-        "command": (*command.interpreter, *command.words),
-        "env": dict(plan.env),
-        "mark": MARK,
-        "cwd": plan.cwd or "/",
-        "targets": [0, 1, 2, *plan.fds],
-        "pid_vars": plan.pid_vars,
-        "umask": plan.umask,
-        "cpus": plan.cpu_affinity,
-    }
-    return json.dumps(given).encode()
-
-
 def is_child_of(uid: int | None, pid: int) -> bool:
     """Whether it is a child of ours that runs as this user; anybody's if that is root, who may do anything.
 
@@ -384,11 +266,3 @@ def is_child_of(uid: int | None, pid: int) -> bool:
     except (OSError, OverflowError, StopIteration):
         return False
     return str(os.geteuid() if uid is None else uid) in users.split()
-
-
-def _in_memory(data: bytes) -> int:
-    """A file without a name, open for whoever gets the descriptor. Raises OSError."""
-    number = os.memfd_create("pidone-preload", os.MFD_CLOEXEC)
-    with open(number, "wb", closefd=False) as file:
-        file.write(data)
-    return number

@@ -6,6 +6,7 @@ it is down or replaced. Where it cannot be used, its workers are started one by 
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from pidone.contracts import Clock, InstanceId, LogSink, LogSource, Timer
@@ -20,7 +21,8 @@ from pidone.supervise.app import App
 from pidone.supervise.instances.instance import Instance
 from pidone.supervise.instances.lifecycle import Pending
 from pidone.supervise.preload.command import python_command
-from pidone.supervise.preload.zygote import SCRIPT, ForkRefusedError, Loop, Zygote, ZygotePhase, plan_of
+from pidone.supervise.preload.spare_worker import ForkRefusedError, Loop, SpareWorker
+from pidone.supervise.preload.zygote import SCRIPT, Zygote, ZygotePhase, plan_of
 from pidone.supervise.process.commands import plan_for
 
 _SPARE: Final = 16
@@ -59,6 +61,8 @@ class Zygotes:
         self._zygotes: list[Zygote] = []
         """The newest last."""
         self._chosen: dict[Instance, Zygote] = {}
+        self._spares: dict[InstanceId, tuple[Zygote, SpareWorker]] = {}
+        """Of who starts in this very moment."""
         self._pauses: dict[tuple[str, str], Seconds] = {}
         self._retries: dict[tuple[str, str], Timer] = {}
 
@@ -86,28 +90,37 @@ class Zygotes:
             self._chosen.pop(instance, None)
             return None
         self._chosen[instance] = zygote
-        if zygote.phase not in (ZygotePhase.IMPORTING, ZygotePhase.READY):
-            return None
-        waiter = _Waiter(then)
-        if zygote.phase is ZygotePhase.READY:
-            zygote.check(waiter.go)
-        else:
-            zygote.waiting.append(waiter.go)
-        return waiter
+        waiter = _Waiter(zygote, self._failed, partial(self._go, zygote, instance.who, then))
+        if zygote.phase is ZygotePhase.IMPORTING:
+            zygote.waiting.append(waiter.imported)
+            return waiter
+        return waiter if waiter.ask() else None
 
     def spawn(self, who: InstanceId, plan: SpawnPlan) -> int:
         """Fork the worker, or start it where that is not possible. Raises SpawnError."""
-        zygote = next((z for instance, z in self._chosen.items() if instance.who == who), None)
-        if zygote is None or zygote.phase is not ZygotePhase.READY:
-            return spawn(plan)
-        command = python_command(plan.argv, plan.env)
+        command = python_command(plan.argv, plan.env) if who in self._spares else None
         if command is None:
             return spawn(plan)
+        zygote, spare = self._spares[who]
         try:
-            return zygote.fork(plan, command)
+            return spare.become(plan, command)
         except ForkRefusedError as error:
             self._failed(zygote, str(error))
             return spawn(plan)
+
+    def _go(
+        self, zygote: Zygote, who: InstanceId, then: Callable[[str], None], spare: SpareWorker | None
+    ) -> None:
+        """Let it start, by `spawn`; a spare that is not taken then is nobody's any more."""
+        if spare is None:
+            then("")
+            return
+        self._spares[who] = zygote, spare
+        try:
+            then("")
+        finally:
+            del self._spares[who]
+            spare.end()
 
     def sync(self, app: App) -> None:
         """End those of an app that none of its instances needs."""
@@ -214,9 +227,6 @@ class Zygotes:
         if zygote.phase is ZygotePhase.REFUSED:
             self._refuse(zygote.app, zygote.why_not, pid=zygote.pid, after_s=after)
             return
-        if zygote.phase is ZygotePhase.GONE:
-            self._failed(zygote, zygote.why_not)
-            return
         text = f"{zygote.app.preload} is imported after {after:g} s; workers are forked from pid {zygote.pid}"
         fields = {"pid": zygote.pid, "after_s": after, "modules": zygote.modules}
         self._tell(zygote.app, "info", "preload.ready", text, **fields)
@@ -230,6 +240,10 @@ class Zygotes:
         self._tell(app, "warning", "preload.refused", text, **fields)
 
     def _failed(self, zygote: Zygote, why: str) -> None:
+        """Told once of each."""
+        if zygote.why_not:
+            return
+        zygote.why_not = why
         text = f"the zygote {zygote.pid} does not fork ({why}); the worker is started by itself"
         self._tell(zygote.app, "error", "preload.failed", text, pid=zygote.pid)
 
@@ -277,17 +291,43 @@ class _Steps:
 
 
 class _Waiter:
-    """An instance that waits for the import."""
+    """An instance that waits for the import, and then for its fork."""
 
-    def __init__(self, then: Callable[[str], None]) -> None:
-        self._then: Callable[[str], None] | None = then
+    def __init__(
+        self, zygote: Zygote, failed: Callable[[Zygote, str], None], go: Callable[[SpareWorker | None], None]
+    ) -> None:
+        """`failed` hears why there is no fork, `go` of the fork, or None."""
+        self._zygote = zygote
+        self._failed = failed
+        self._go = go
+        self._spare: SpareWorker | None = None
+        self._is_cancelled = False
 
-    def go(self) -> None:
-        """It is decided, one way or the other: start."""
-        if self._then is not None:
-            then, self._then = self._then, None
-            then("")
+    def imported(self) -> None:
+        """It is decided whether it can be forked."""
+        if not self._is_cancelled and not self.ask():
+            self._go(None)
+
+    def ask(self) -> bool:
+        """Have a worker forked; False where that cannot be asked for."""
+        if self._zygote.phase is not ZygotePhase.READY:
+            return False
+        try:
+            self._spare = self._zygote.fork(self._forked)
+        except OSError as error:
+            self._failed(self._zygote, f"{error.strerror}")
+            return False
+        return True
+
+    def _forked(self, spare: SpareWorker) -> None:
+        if spare.failed:
+            self._failed(self._zygote, spare.failed)
+            self._go(None)
+        else:
+            self._go(spare)
 
     def cancel(self) -> None:
         """Nobody waits any more."""
-        self._then = None
+        self._is_cancelled = True
+        if self._spare is not None:
+            self._spare.end()

@@ -22,17 +22,21 @@ from pidone_preload import Loaded, argv0_of, place_of, rest_of
 
 HOOK = "pidone_after_fork"
 """A function of the app's module that each worker calls before anything else of the app."""
+_REPORT_BYTES = 512
+_MISSING = (2, 20)  # ENOENT, ENOTDIR
 _ARGUMENTS, _ENVIRONMENT = 47, 49  # /proc/self/stat, proc(5): arg_start and arg_end, env_start and env_end
 
 
 def become(request: dict[str, Any], loaded: Loaded) -> None:
-    """Take over what the runtime has given, tell it the pid, and wait until it lets this one go."""
+    """Take over what the runtime has given; what cannot be is said, and the end."""
     report = request["report"]
     step = "prepare"
     try:
         os.setpgid(0, 0)
         step = "descriptors"
-        go, report = _take(request, loaded.reserved)
+        above = max(request["targets"]) + 1
+        report = _away(report, above)
+        _take(request, loaded.reserved, above)
         if request["umask"] is not None:
             os.umask(request["umask"])
         if request["cpus"] is not None:
@@ -45,17 +49,19 @@ def become(request: dict[str, Any], loaded: Loaded) -> None:
         os.environ.update(request["env"])
         os.environ.update(dict.fromkeys(request["pid_vars"], str(os.getpid())))
         _show(request)
-        os.write(report, str(os.getpid()).encode())
     except OSError as error:
-        os.write(report, f"{error.errno} {step}: {error.strerror}".encode(errors="replace"))
-        os._exit(126)
+        _fail(report, error.errno or 5, f"{step}: {error.strerror}")
     except BaseException as error:  # noqa: BLE001 (it must not go on as a second zygote)
-        os.write(report, f"22 {step}: {error}".encode(errors="replace"))
-        os._exit(126)
+        _fail(report, 22, f"{step}: {error}")
     os.close(report)
-    if not os.read(go, 1):  # the runtime does not want it any more, or has gone
-        os._exit(126)
-    os.close(go)
+
+
+def _fail(report: int, number: int, why: str) -> NoReturn:
+    """As a program that cannot be started: 127 where something is not there, else 126."""
+    try:
+        os.write(report, f"{number} {why}".encode(errors="replace")[:_REPORT_BYTES])
+    finally:
+        os._exit(127 if number in _MISSING else 126)
 
 
 def run(words: list[str], command: list[str], loaded: Loaded) -> NoReturn:
@@ -83,26 +89,24 @@ def run(words: list[str], command: list[str], loaded: Loaded) -> NoReturn:
         sys.exit(1)
 
 
-def _take(request: dict[str, Any], reserved: list[int]) -> tuple[int, int]:
-    """Put each descriptor at its number; where `go` and the report are now. Raises OSError."""
+def _take(request: dict[str, Any], reserved: list[int], above: int) -> None:
+    """Put each descriptor at its number, which are all below `above`. Raises OSError."""
+    if len(request["given"]) < len(request["targets"]):
+        raise OSError(24, "fewer have arrived than were given")
     for number in reserved:
         os.close(number)
-    targets = request["targets"]
-    above = max(targets) + 1
-
-    def away(number: int) -> int:
-        moved: int = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, above)
-        os.close(number)
-        return moved
-
-    go, report = away(request["go"]), away(request["report"])
-    sources = [away(number) for number in request["given"]]
-    for source, target in zip(sources, targets):  # noqa: B905 (Python 3.10)
+    sources = [_away(number, above) for number in request["given"]]
+    for source, target in zip(sources, request["targets"]):  # noqa: B905 (Python 3.10)
         if target > 2 and _is_open(target):
             raise OSError(16, f"number {target} is taken by something that the import has opened")
         os.dup2(source, target, inheritable=True)
         os.close(source)
-    return go, report
+
+
+def _away(number: int, above: int) -> int:
+    moved: int = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, above)
+    os.close(number)
+    return moved
 
 
 def _is_open(number: int) -> bool:

@@ -1,13 +1,14 @@
 """Imports an app once and forks its workers; the app's interpreter runs `pidone_zygote.py FD COMMAND...`.
 
 The runtime speaks over a SEQPACKET socket at descriptor FD. First it says what to import, and hears whether
-a fork of that can work. Then it asks now and then whether somebody is there (`ping`), and each request is one
-packet with descriptors: a file without a name that holds
-the request as JSON (an environment may be larger than a packet), a pipe in which the runtime says that the
-worker may go, and the worker's own.
+a fork of that can work. From then on each packet asks for a worker, and brings the socket by which the
+runtime speaks with it: the zygote says there that it forks, and the worker its pid. Then the worker gets
+one packet with descriptors: a file without a name that holds what it shall be as JSON (an environment may be
+larger than a packet), and its own. What it cannot become it says there.
 
 A worker is forked twice, so that its parent is gone and the runtime adopts it: there it is a child like any
-other. COMMAND is what the worker runs, without the interpreter's own options; it stands here for `ps`, and
+other. Nobody waits for the process between, in which the app's hooks for forks run: those may take long.
+COMMAND is what the worker runs, without the interpreter's own options; it stands here for `ps`, and
 because a worker writes its own over it.
 """
 
@@ -18,12 +19,16 @@ import errno
 import gc
 import json
 import os
+import select
 import socket
 import sys
+import time
 from typing import Any, Callable
 
 _DESCRIPTORS = socket.CMSG_SPACE(4 * 253)  # SCM_MAX_FD of linux/include/net/scm.h
-_REPORT_BYTES = 4096
+_AGAIN_MS = 20
+"""Until somebody who is to be buried is looked at again."""
+_NAP_S, _LONGEST_NAP_S = 0.001, 0.05
 _MOST_SHARED = 10
 """Of what is told; all has to fit into one packet."""
 
@@ -48,62 +53,86 @@ def main() -> None:
         os._exit(0)
     gc.freeze()  # without a collection: workers would fill its holes, and share less
     channel.send(json.dumps({"modules": len(sys.modules), "shared": loaded.shared[:_MOST_SHARED]}).encode())
-    request = _serve(channel)
-    channel.close()
+    request = _request(_serve(channel))
     pidone_worker.become(request, loaded)
     pidone_worker.run(request["words"], request["command"], loaded)
 
 
-def _serve(channel: socket.socket) -> dict[str, Any]:
+def _serve(channel: socket.socket) -> socket.socket:
     """Fork whoever is asked for. Returns in each worker; the zygote itself ends when the runtime lets go."""
     fork_silently = _silent_fork()
+    poll = select.poll()
+    poll.register(channel, select.POLLIN)
     while True:
-        data, ancillary, _, _ = channel.recvmsg(16, _DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+        if not poll.poll(_AGAIN_MS if _has_children() else None):
+            continue
+        data, received = _receive(channel)
         if not data:
             os._exit(0)  # what is registered by atexit is the workers' business
-        if data == b"ping":
-            channel.send(b"pong")
+        if not received:  # it has no descriptor left for it
             continue
-        received = [
-            int.from_bytes(value[at : at + 4], sys.byteorder)
-            for _, _, value in ancillary
-            for at in range(0, len(value), 4)
-        ]
-        reader, writer = os.pipe()
-        report = b""
+        own = socket.socket(fileno=received[0])
         try:
+            own.send(b"forks", socket.MSG_NOSIGNAL)
             if fork_silently() == 0:
-                _fork_once_more(writer)
-                os.close(reader)
-                return {**_read(received[0]), "go": received[1], "given": received[2:], "report": writer}
-        except OSError as error:
-            report = _failed("fork", error)
-        for number in (writer, *received):
-            os.close(number)
-        report = report or _answer_of_worker(reader)
-        os.close(reader)
-        channel.send(report)
+                channel.close()
+                _fork_once_more(own)
+                return own
+        except OSError as error:  # also where nobody waits for it any more
+            _say(own, _failed("fork", error))
+        own.close()
 
 
-def _fork_once_more(report: int) -> None:
-    """In the process between: fork the worker and end. Returns in the worker alone."""
+def _has_children() -> bool:
+    """Bury those between; whether one is left."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:  # also for a program that ignores SIGCHLD
+        return False
+    return True
+
+
+def _fork_once_more(own: socket.socket) -> None:
+    """In the process between: fork the worker and end. Returns in the worker, a child of the runtime's."""
+    between = os.getpid()
     try:
         worker = os.fork()
     except OSError as error:
-        os.write(report, _failed("fork", error))
+        _say(own, _failed("fork", error))
         os._exit(1)
     if worker:
         os._exit(0)
+    nap = _NAP_S
+    while os.getppid() == between:
+        time.sleep(nap)
+        nap = min(2 * nap, _LONGEST_NAP_S)
 
 
-def _answer_of_worker(reader: int) -> bytes:
-    """Its pid, or what has failed, once the process between has ended and the worker is the runtime's."""
-    with contextlib.suppress(ChildProcessError):  # a program that ignores SIGCHLD buries nobody
-        os.wait()
-    report = b""
-    while piece := os.read(reader, _REPORT_BYTES):
-        report += piece
-    return report or b"%d fork: the worker ended before it began" % errno.ECHILD
+def _request(own: socket.socket) -> dict[str, Any]:
+    """Say who is there, and wait for what it shall be."""
+    _say(own, b"%d" % os.getpid())
+    data, received = _receive(own)
+    if not data:  # the runtime does not want it any more, or has gone
+        os._exit(0)
+    with open(received[0], "rb") as file:
+        file.seek(0)
+        request: dict[str, Any] = json.loads(file.read())
+    return {**request, "given": received[1:], "report": own.detach()}
+
+
+def _receive(channel: socket.socket) -> tuple[bytes, list[int]]:
+    data, ancillary, _, _ = channel.recvmsg(16, _DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+    return data, [
+        int.from_bytes(value[at : at + 4], sys.byteorder)
+        for _, _, value in ancillary
+        for at in range(0, len(value), 4)
+    ]
+
+
+def _say(own: socket.socket, what: bytes) -> None:
+    with contextlib.suppress(OSError):  # nobody waits for it any more
+        own.send(what, socket.MSG_NOSIGNAL)
 
 
 def _failed(step: str, error: OSError) -> bytes:
@@ -127,13 +156,6 @@ def _silent_fork() -> Callable[[], int]:
         return pid
 
     return fork
-
-
-def _read(descriptor: int) -> dict[str, Any]:
-    with open(descriptor, "rb") as file:
-        file.seek(0)
-        request: dict[str, Any] = json.loads(file.read())
-    return request
 
 
 if __name__ == "__main__":
