@@ -108,6 +108,14 @@ def test_a_reader_that_is_held_is_given_up() -> None:
     assert not state(reading.pid)
 
 
+def test_a_reader_that_is_held_after_its_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All is said then; and nobody is left behind."""
+    monkeypatch.setattr(os, "_exit", lambda _code: be_held())  # the child's
+    reading = Loading(lambda: 7)
+    assert reading.wait() == 7
+    assert not state(reading.pid)
+
+
 @pytest.mark.usefixtures("short")
 def test_a_file_is_read_again_after_a_reader_that_is_held(tmp_path: Path) -> None:
     """Each later SIGHUP would wait for it."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import itertools
 import logging
 import os
@@ -264,10 +265,13 @@ def test_a_loop_that_cannot_be_had_yet_is_asked_for_again(
     os.close(write)
 
 
-def test_a_limit_of_descriptors_that_is_lowered_below_what_is_waited_for(make_loop: MakeLoop) -> None:
-    """poll(2) refuses to look at more than the limit (EINVAL), also where all of them are open."""
+@pytest.mark.parametrize("least", [0, 1020, 1024])
+def test_a_limit_of_descriptors_that_is_lowered_below_what_is_waited_for(
+    make_loop: MakeLoop, least: int
+) -> None:
+    """poll(2) refuses to look at more than the limit (EINVAL), and select(2) at numbers from 1024 on."""
     loop = make_loop(LONG)
-    pipes = [os.pipe() for _ in range(4)]
+    pipes = [(above(least, read), above(least, write)) for read, write in (os.pipe() for _ in range(4))]
     heard: list[bytes] = []
 
     def hear(fd: int) -> None:
@@ -292,6 +296,18 @@ def test_a_limit_of_descriptors_that_is_lowered_below_what_is_waited_for(make_lo
         for fd in itertools.chain(*pipes):
             os.close(fd)
     assert heard == [b"x"] * len(pipes)
+
+
+def above(least: int, fd: int) -> int:
+    """The same descriptor by a number that is no lower."""
+    if fd >= least:
+        return fd
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, least)
+    except OSError as error:
+        pytest.skip(f"no such number here: {error.strerror}")
+    finally:
+        os.close(fd)
 
 
 def test_a_wait_that_is_broken_off_is_not_taken_for_a_limit(make_loop: MakeLoop) -> None:

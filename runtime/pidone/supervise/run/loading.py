@@ -182,10 +182,15 @@ def _fork(child: "Callable[[int], object]") -> tuple[int, int]:
 
 
 def _reap(pid: int) -> None:
+    """Bury one that has nothing to say any more; nobody waits for long, should it be held."""
     from contextlib import suppress  # noqa: PLC0415 (as above)
 
+    from pidone.init.reaper import await_end  # noqa: PLC0415
+
     with suppress(OSError):  # somebody else, or the kernel, was faster
-        os.waitpid(pid, 0)
+        if os.waitpid(pid, os.WNOHANG) == (0, 0):
+            os.kill(pid, signal.SIGKILL)
+            await_end(pid)
 
 
 def _be_the_child(load: "Callable[[], Any]", write: int) -> "NoReturn":

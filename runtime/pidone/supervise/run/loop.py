@@ -23,6 +23,9 @@ EARLY_TIME_S: Final = 0.08
 """How long the first apps are attended to before asyncio is imported."""
 PARTS: Final = ("inspect", "socket", "concurrent.futures", "subprocess")
 """What asyncio imports, and most of the time that takes: each has a turn of its own before asyncio's."""
+_FD_SETSIZE: Final = 1024
+"""Of select(2)."""
+_GLANCE_S: Final = 0.02
 TRY_AGAIN_S: Final = 5.0
 """Until asyncio's loop is asked for once more, after it could not be had."""
 
@@ -201,9 +204,24 @@ def wait(
     except OSError as error:
         if error.errno != EINVAL or isinstance(error, Deaf):
             raise
-    # More than the limit (RLIMIT_NOFILE), which somebody has lowered: select(2) does not ask for it.
-    read, write, _ = select.select(readers, writers, (), seconds)
-    return [*((fd, select.POLLIN) for fd in read), *((fd, select.POLLOUT) for fd in write)]
+    # More than the limit (RLIMIT_NOFILE), which somebody has lowered: select(2) does not ask for it, but it
+    # knows small numbers alone. The others are looked at one by one, now and then.
+    high = [fd for fd in readers.keys() | writers.keys() if fd >= _FD_SETSIZE]
+    low = readers.keys() - high, writers.keys() - high
+    read, write, _ = select.select(low[0], low[1], (), min(seconds, _GLANCE_S) if high else seconds)
+    found = [*((fd, select.POLLIN) for fd in read), *((fd, select.POLLOUT) for fd in write)]
+    for fd in high:
+        found += _glance(fd, select.POLLIN * (fd in readers) | select.POLLOUT * (fd in writers))
+    return found
+
+
+def _glance(fd: int, events: int) -> "list[tuple[int, int]]":
+    poll = select.poll()
+    poll.register(fd, events)
+    try:
+        return poll.poll(0)
+    except OSError:  # the limit is 0
+        return []
 
 
 class _EarlyCall:
