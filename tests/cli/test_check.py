@@ -1,10 +1,12 @@
 """`pidone check`."""
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
-from harness import pidone
+from harness import PIDONE, pidone
 
 from pidone.cli.click_app import run as run_command
 
@@ -50,6 +52,27 @@ def test_a_path_may_be_too_long(tmp_path: Path, length: int, capsys: pytest.Capt
     (told,) = capsys.readouterr().err.splitlines()
     assert told.startswith(f'error: {file}:4: app "a": cwd = "xxx')
     assert told.endswith("cannot be used: File name too long")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{{"apps": [{{"script": "{}"}}]}}',
+        '{{"apps": [{{"script": "sleep", "interpreter": "{}"}}]}}',
+        '{{"apps": [{{"script": "{} 5"}}]}}',
+        '{{"apps": [{{"script": "npm", "args": "start", "cwd": "{}"}}]}}',
+        '{{"apps": [{{"script": "sleep", "args": "1"}}], "static": {{"path": "{}", "port": 8080}}}}',
+    ],
+)
+@pytest.mark.parametrize("place", ["out of reach", "too long"])
+def test_a_file_that_nobody_can_look_for(text: str, place: str, tmp_path: Path) -> None:
+    """In a folder that may not be entered, or with a name that none can have: told with its line."""
+    (folder := tmp_path / "closed").mkdir(mode=0)
+    file = tmp_path / "e.json"
+    file.write_text("\n" + text.format(folder / "a.js" if place == "out of reach" else "9" * 300))
+    bound = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--"] if os.geteuid() == 0 else []
+    told = subprocess.run([*bound, PIDONE, "check", file], capture_output=True, text=True, check=False).stderr
+    assert told.startswith((f"error: {file}:2: ", f"warning: {file}:2: ")), told
 
 
 def test_the_table_names_the_file_of_each_value(

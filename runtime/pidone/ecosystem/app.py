@@ -211,7 +211,9 @@ class Reader:
             if account.name:
                 merged |= dict.fromkeys(_USER_NAMES, account.name)
         files = [
-            file for file in values.get("env_file", ()) if self.options.must_exist or _is_file(cwd, file.path)
+            file
+            for file in values.get("env_file", ())
+            if self.options.must_exist or os.path.isfile(cwd / file.path)
         ]
         merged |= environment.read_env_files(files, cwd, environ, scope)
         merged |= values.get("env", {})
@@ -309,7 +311,7 @@ class Reader:
 
     def _drop_args(self, values: dict[str, Any], cwd: Path, scope: Scope) -> None:
         """PM2 hands a script with blanks to a shell, which does not pass `args` on."""
-        if values.get("args") and not _is_file(cwd, values["script"]):
+        if values.get("args") and not os.path.isfile(cwd / values["script"]):
             scope.warn(
                 "args: a script with blanks does not get them, as under PM2; write them into script", "args"
             )
@@ -321,7 +323,7 @@ class Reader:
         if self.document.strict or source is None or any(char.isspace() for char in needed) or "\0" in needed:
             return cwd
         folder = (self.options.cwd / source).parent
-        if len(needed) < 1000 and not (cwd / needed).exists() and (folder / needed).exists():
+        if not os.path.exists(cwd / needed) and os.path.exists(folder / needed):
             scope.notice(f"{shown(needed)} is not in {cwd}; the file's own folder is used as cwd", "script")
             return Path(os.path.normpath(folder))
         return cwd
@@ -405,13 +407,6 @@ def _named_after(script: str) -> str:
     if len(words) > 1 and mask_args([script], mask_named) != [script]:
         script = next((word for word in words if "=" not in word), "")
     return Path(script).stem
-
-
-def _is_file(folder: Path, name: str) -> bool:
-    try:
-        return (folder / name).is_file()
-    except (OSError, ValueError):  # too long, or not a path at all
-        return False
 
 
 def _why_no_folder(path: Path) -> str:

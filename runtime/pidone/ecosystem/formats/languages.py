@@ -136,9 +136,9 @@ def is_ecosystem_file(path: Path) -> bool:
     name = path.name
     if str(path) == "-" or name.endswith(".toml") or any(part in name for part, _ in _BY_SUBSTRING):
         return True
-    if name in FOREIGN or (name.startswith("Procfile") and path.is_file()):
+    if name in FOREIGN or (name.startswith("Procfile") and os.path.isfile(path)):
         return True
-    if os.path.isdir(path) and not any((path / main).exists() for main in ("package.json", "index.js")):
+    if os.path.isdir(path) and not any(os.path.exists(path / main) for main in ("package.json", "index.js")):
         return _has_any(path)
     if not name.endswith(_JAVASCRIPT_SUFFIXES):
         return False

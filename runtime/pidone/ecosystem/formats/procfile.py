@@ -1,5 +1,6 @@
 """A Procfile (https://devcenter.heroku.com/articles/procfile), as foreman runs it."""
 
+import os
 import re
 from collections.abc import Iterator
 from typing import Any, Final
@@ -38,7 +39,7 @@ def parse(source: Source) -> Parsed:
             app["autorestart"] = False
         elif has_release:
             app["depends_on"] = {_RELEASE: "completed"}
-        if source.path and (source.path.parent / ".env").is_file():
+        if source.path and os.path.isfile(source.path.parent / ".env"):
             app["env_file"] = ".env"
         apps.append(app)
     if not apps:

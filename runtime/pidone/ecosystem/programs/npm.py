@@ -5,6 +5,7 @@ variables that npm would set (npm_variables.py).
 """
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -45,12 +46,12 @@ def direct_command(words: tuple[str, ...], cwd: Path) -> Direct | Indirect:
     scripts = package.get("scripts")
     scripts = scripts if isinstance(scripts, dict) else {}
     text = scripts.get(name)
-    if text is None and name == "start" and (cwd / "server.js").exists():
+    if text is None and name == "start" and os.path.exists(cwd / "server.js"):
         text = "node server.js"
     if not isinstance(text, str):
         return Indirect(f"package.json in {cwd} has no script {json.dumps(name)}")
     if words[0] == "yarn" and any(
-        (folder / name).exists() for folder in (cwd, *cwd.parents) for name in _PLUG_AND_PLAY
+        os.path.exists(folder / name) for folder in (cwd, *cwd.parents) for name in _PLUG_AND_PLAY
     ):
         return Indirect("the packages are Yarn's Plug'n'Play, which only yarn resolves")
     if f"pre{name}" in scripts or f"post{name}" in scripts:

@@ -123,7 +123,7 @@ def _flat(name: str, value: object) -> dict[str, str]:
 def _workspace(cwd: Path) -> Path | None:
     """The root of the workspace that a package is in."""
     for folder in cwd.parents:
-        if (folder / "pnpm-workspace.yaml").exists() or "workspaces" in package_of(folder):
+        if os.path.exists(folder / "pnpm-workspace.yaml") or "workspaces" in package_of(folder):
             return folder
     return None
 

@@ -3,6 +3,7 @@
 Unlike PM2 a shebang is honoured, a shell is only used where the text needs one, and arguments survive it.
 """
 
+import errno
 import os
 import re
 from collections.abc import Mapping
@@ -136,12 +137,8 @@ def _is_python(program: Program, request: ProgramRequest) -> bool:
 
 def _script_path(request: ProgramRequest) -> Path | None:
     """The script as a file, if it is one."""
-    script = _home(request.script, request)
-    try:
-        path = request.cwd / script
-        return Path(os.path.normpath(path)) if path.exists() else None
-    except (OSError, ValueError):
-        return None
+    path = request.cwd / _home(request.script, request)
+    return Path(os.path.normpath(path)) if os.path.exists(path) else None
 
 
 def _home(text: str, request: ProgramRequest) -> str:
@@ -244,7 +241,7 @@ def _script(request: ProgramRequest, path: Path | None, scope: Scope) -> Program
         found = _named_interpreter(request.interpreter, request, scope)
         return _interpreted(found, request.interpreter, path, request)
     if os.path.isdir(path) and request.must_exist:
-        if not any((path / entry).exists() for entry in ("package.json", "index.js")):
+        if not any(os.path.exists(path / entry) for entry in ("package.json", "index.js")):
             raise Missing("script", request.script, "is a folder without package.json or index.js")
         return _interpreted(_first_of(("node", "bun"), request, path), "node", path, request)
     return _by_content(request, path, scope)
@@ -394,15 +391,27 @@ def _executable(path: Path, request: ProgramRequest) -> str:
 def _why_not_executable(path: Path) -> str:
     if os.path.isdir(path):
         return "is a folder"
-    if not path.exists():
-        return f"not found ({path})"
+    if not os.path.exists(path):
+        return "not reachable (EACCES)" if _is_out_of_reach(path) else f"not found ({path})"
     return "is not executable (EACCES); chmod +x it or name its interpreter"
+
+
+def _is_out_of_reach(path: Path) -> bool:
+    """Whether it lies in a folder that may not be entered."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        return error.errno == errno.EACCES
+    except ValueError:  # not a path at all
+        pass
+    return False
 
 
 def _why_missing(request: ProgramRequest) -> str:
     where = f"not found in {request.cwd}"
     if "/" in request.script:
-        return where
+        path = request.cwd / _home(request.script, request)
+        return "not reachable (EACCES)" if _is_out_of_reach(path) else where
     local = (f"{folder}/{request.script}" for folder in _LOCAL_FOLDERS)
     hint = next((f"; there is ./{path}" for path in local if os.access(request.cwd / path, os.X_OK)), "")
     return f"{where} and no command of that name is on PATH{hint}"

@@ -36,15 +36,15 @@ def starter(folder: Path) -> Starter:
     Raises ConfigError for one of them that cannot be read.
     """
     procfile = folder / "Procfile"
-    if procfile.is_file() and (found := from_procfile(procfile.read_text(errors="replace"))).apps:
+    if os.path.isfile(procfile) and (found := from_procfile(procfile.read_text(errors="replace"))).apps:
         return Starter(found, "Procfile")
     for name in _SUPERVISORD:
-        if (folder / name).is_file() and (found := from_supervisord(folder / name)).apps:
+        if os.path.isfile(folder / name) and (found := from_supervisord(folder / name)).apps:
             return Starter(found, name)
-    if (folder / "Dockerfile").is_file() and (found := from_dockerfile(folder / "Dockerfile")).apps:
+    if os.path.isfile(folder / "Dockerfile") and (found := from_dockerfile(folder / "Dockerfile")).apps:
         return Starter(found, "Dockerfile")
     for name in COMPOSE_FILES:
-        if (folder / name).is_file() and (found := from_compose(folder / name)).apps:
+        if os.path.isfile(folder / name) and (found := from_compose(folder / name)).apps:
             return Starter(found, name)
     guessed = {
         "package.json": _node(folder),
@@ -59,13 +59,14 @@ def starter(folder: Path) -> Starter:
 
 
 def _go(folder: Path) -> Mapping[str, Any] | None:
-    if not (folder / "go.mod").is_file():
+    if not os.path.isfile(folder / "go.mod"):
         return None
     module = re.search(r"(?m)^module\s+(\S+)", (folder / "go.mod").read_text(errors="replace"))
     name = module[1].rstrip("/").rpartition("/")[2] if module else folder.resolve().name
     candidates = (*(f"{where}{binary}" for binary in (name, *_BINARIES) for where in ("bin/", "")),)
     binary = next(
-        (each for each in candidates if os.access(folder / each, os.X_OK) and (folder / each).is_file()), None
+        (each for each in candidates if os.access(folder / each, os.X_OK) and os.path.isfile(folder / each)),
+        None,
     )
     return (
         {"name": name, "script": f"./{binary}"}
@@ -75,28 +76,30 @@ def _go(folder: Path) -> Mapping[str, Any] | None:
 
 
 def _ruby(folder: Path) -> Mapping[str, Any] | None:
-    if not (folder / "Gemfile").is_file():
+    if not os.path.isfile(folder / "Gemfile"):
         return None
     gems = (folder / "Gemfile").read_text(errors="replace")
     name = folder.resolve().name
-    if (folder / "config.ru").is_file():
+    if os.path.isfile(folder / "config.ru"):
         server = "puma" if re.search(r"""gem\s+['"]puma""", gems) else "rackup"
         return {"name": name, "script": "bundle", "args": ["exec", server]}
-    main = next((main for main in ("app.rb", "main.rb", "server.rb") if (folder / main).is_file()), None)
+    main = next((main for main in ("app.rb", "main.rb", "server.rb") if os.path.isfile(folder / main)), None)
     return {"name": name, "script": "bundle", "args": ["exec", "ruby", main]} if main else None
 
 
 def _php(folder: Path) -> Mapping[str, Any] | None:
-    if not (folder / "composer.json").is_file():
+    if not os.path.isfile(folder / "composer.json"):
         return None
     name = folder.resolve().name
-    if (folder / "artisan").is_file():
+    if os.path.isfile(folder / "artisan"):
         return {
             "name": name,
             "script": "php",
             "args": ["artisan", "serve", f"--host={_ANY}", f"--port={_PORT}"],
         }
-    root = next((root for root in ("public", "web", ".") if (folder / root / "index.php").is_file()), None)
+    root = next(
+        (root for root in ("public", "web", ".") if os.path.isfile(folder / root / "index.php")), None
+    )
     return {"name": name, "script": "php", "args": ["-S", f"{_ANY}:{_PORT}", "-t", root]} if root else None
 
 
@@ -112,10 +115,10 @@ def _node(folder: Path) -> Mapping[str, Any] | None:
     start = scripts.get("start") if isinstance(scripts, dict) else None
     if isinstance(start, str):
         words = start.split()
-        plain = len(words) == 2 and words[0] == "node" and (folder / words[1]).is_file()
+        plain = len(words) == 2 and words[0] == "node" and os.path.isfile(folder / words[1])
         return {"name": name, "script": words[1] if plain else "npm start"}
     mains = [main for main in (package.get("main"), *_NODE_MAINS) if isinstance(main, str)]
-    main = next((main for main in mains if (folder / main).is_file()), None)
+    main = next((main for main in mains if os.path.isfile(folder / main)), None)
     return {"name": name, "script": main} if main else None
 
 
@@ -126,10 +129,10 @@ def _python(folder: Path) -> Mapping[str, Any] | None:
     if isinstance(scripts, dict) and scripts:
         return {"name": name, "script": next(iter(scripts))}
     django = next(iter(sorted(folder.glob("*/wsgi.py"))), None)
-    if django and (folder / "manage.py").is_file():
+    if django and os.path.isfile(folder / "manage.py"):
         # gunicorn takes the listening socket by itself (LISTEN_FDS)
         return {"name": name, "script": "gunicorn", "args": [f"{django.parent.name}.wsgi"], "listen": [_PORT]}
-    main = next((main for main in _PYTHON_MAINS if (folder / main).is_file()), None)
+    main = next((main for main in _PYTHON_MAINS if os.path.isfile(folder / main)), None)
     return {"name": name, **_python_main(folder / main)} if main else None
 
 
