@@ -35,7 +35,7 @@ def test_gives_nodes_value(row: dict[str, Any], tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(folder)
     expected = INTENDED.get(row["d"], row.get("v"))
     located = json.loads(json.dumps(expected).replace(f"/stage/{row['d']}", str(folder)))
-    wanted = shape(located, row["f"])
+    wanted = shape(located, row["f"], lambda _: None)
 
     document = read(Path(row["f"]), env=ENV, argv=[], cpus=4)
 

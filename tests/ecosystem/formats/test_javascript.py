@@ -275,7 +275,7 @@ def test_evaluates(case: str, read_files: Reader, tmp_path: Path, without_node: 
     files, expected = (SAME_AS_NODE | OURS)[case]
     needs_no_node = {} if "whole environment" in case else without_node
     document = read_files(files, env=needs_no_node)
-    wanted = shape(placed(expected, tmp_path), "x")
+    wanted = shape(placed(expected, tmp_path), "x", lambda _: None)
     assert everything(document) == {"apps": list(wanted.apps), **wanted.top}
 
 

@@ -50,8 +50,8 @@ def test_entries_left_by_a_condition_are_skipped(read_files: Reader) -> None:
     )
     assert document.apps == (ONE,)
     assert document.notices == (
-        "e.config.js: apps[0] is false; ignored",
-        "e.config.js: apps[2] is empty (null); ignored",
+        "e.config.js:1: apps[0] is false; ignored",
+        "e.config.js:1: apps[2] is empty (null); ignored",
     )
 
 
@@ -79,6 +79,6 @@ def test_every_wrong_entry_is_named(read_files: Reader) -> None:
     with pytest.raises(ConfigError) as raised:
         read_files({"pm2.json": '{"apps": ["a.js", {"script": "b"}, [1]]}'})
     assert [line.split(";")[0] for line in str(raised.value).splitlines()] == [
-        'pm2.json: apps[0] is the text "a.js"',
-        "pm2.json: apps[2] is a list",
+        'pm2.json:1: apps[0] is the text "a.js"',
+        "pm2.json:1: apps[2] is a list",
     ]

@@ -12,7 +12,7 @@ from pidone.ecosystem.document import Document, KeyPath
 from pidone.ecosystem.formats import languages, strictjson
 from pidone.ecosystem.formats.languages import ecosystem_files, is_ecosystem_file
 from pidone.ecosystem.formats.remedies import NOTHING_EXPORTED, way_out
-from pidone.ecosystem.formats.shapes import FileContents, shape
+from pidone.ecosystem.formats.shapes import shape
 from pidone.ecosystem.formats.source import Parsed, Source, load
 from pidone.errors import ConfigError
 
@@ -49,12 +49,14 @@ def read(source: Path | None, *, env: Mapping[str, str], argv: Sequence[str], cp
         if language != languages.JAVASCRIPT or not re.match(r"\s*[{\[]\s*[\"'\]}{]", loaded.text):
             raise
         raise ConfigError(f"{error}; JSON in a .js file needs module.exports = before it") from None
+    finder = _LineFinder(loaded, language, parsed.lines)
     try:
-        found = shape(parsed.value, loaded.name)
+        found = shape(parsed.value, loaded.name, finder.line_of)
     except ConfigError as error:
         is_empty = language == languages.JAVASCRIPT and not parsed.value
         hint = way_out(NOTHING_EXPORTED, "", loaded.text) if is_empty else ""
         raise ConfigError(f"{error}{hint}") from None
+    finder.origins = found.origins
     return Document(
         apps=found.apps,
         top=found.top,
@@ -62,7 +64,7 @@ def read(source: Path | None, *, env: Mapping[str, str], argv: Sequence[str], cp
         language=language,
         notices=(*parsed.notices, *found.notices),
         env=parsed.env,
-        line_of=_LineFinder(loaded, language, found, parsed.lines).line_of,
+        line_of=finder.line_of,
     )
 
 
@@ -90,12 +92,11 @@ def _parse(source: Source, language: str, env: Mapping[str, str], argv: Sequence
 class _LineFinder:
     """Looks for lines when the first one is asked for."""
 
-    def __init__(
-        self, source: Source, language: str, found: FileContents, told: Mapping[KeyPath, int]
-    ) -> None:
+    def __init__(self, source: Source, language: str, told: Mapping[KeyPath, int]) -> None:
         self._source = source
         self._language = language
-        self._shape = found
+        self.origins: tuple[KeyPath, ...] | None = None
+        """Of the apps, once they are found: a path may begin with the number of one then."""
         self._lines: Mapping[KeyPath, int] | None = told or None
 
     def line_of(self, path: KeyPath) -> int | None:
@@ -105,8 +106,8 @@ class _LineFinder:
         if self._lines is None:
             scan = toml_lines if self._language == languages.TOML else javascript_lines
             self._lines = scan(self._source.text)
-        if path and isinstance(path[0], int):
-            if path[0] >= len(self._shape.origins):
+        if self.origins is not None and path and isinstance(path[0], int):
+            if path[0] >= len(self.origins):
                 return None
-            path = (*self._shape.origins[path[0]], *path[1:])
+            path = (*self.origins[path[0]], *path[1:])
         return nearest(self._lines, path)

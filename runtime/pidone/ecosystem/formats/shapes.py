@@ -1,7 +1,7 @@
 """Finds the apps in whatever shape a file has: `{apps: [...]}`, a list, one app, a mapping, `pm2:`."""
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
 
 from pidone.ecosystem.document import KeyPath
 from pidone.ecosystem.formats.plain import spell
@@ -17,6 +17,10 @@ _SKIPPED: Final = (None, False, "", 0)
 """What `condition && {...}` leaves in a list when the condition is false."""
 
 
+_At: TypeAlias = Callable[[KeyPath], str]
+"""The file and the line, as a message begins."""
+
+
 class FileContents(Record, kw_only=True):
     """The apps, where each stood in the file, and everything beside them."""
 
@@ -26,14 +30,19 @@ class FileContents(Record, kw_only=True):
     notices: tuple[str, ...] = ()
 
 
-def shape(value: object, name: str) -> FileContents:
-    """Normalise the value of the file `name`.
+def shape(value: object, name: str, line_of: Callable[[KeyPath], int | None]) -> FileContents:
+    """Normalise the value of the file `name`, in which `line_of` tells where what it holds stands.
 
     Raises:
         ConfigError: there is nothing in it that could be an app; one line for each wrong entry.
     """
+
+    def at(path: KeyPath) -> str:
+        line = line_of(path)
+        return f"{name}:{line}" if line else name
+
     if isinstance(value, list):
-        return _from_list(value, (), {}, name)
+        return _from_list(value, (), {}, at)
     if not isinstance(value, Mapping):
         raise ConfigError(
             f"{name}: holds {describe(value)}; an ecosystem is an object with apps: [{_EXAMPLE}]"
@@ -44,7 +53,7 @@ def shape(value: object, name: str) -> FileContents:
     if key is None:
         return _without_apps(value, name)
     top = {name: item for name, item in value.items() if name not in ("apps", "pm2")}
-    return _from_apps(value[key], (key,), top, name)
+    return _from_apps(value[key], (key,), top, at)
 
 
 def _without_apps(value: Mapping[str, object], name: str) -> FileContents:
@@ -55,15 +64,15 @@ def _without_apps(value: Mapping[str, object], name: str) -> FileContents:
     return FileContents(apps=(app,) if app else (), origins=((),) if app else (), top=top)
 
 
-def _from_apps(apps: object, path: KeyPath, top: Mapping[str, object], name: str) -> FileContents:
+def _from_apps(apps: object, path: KeyPath, top: Mapping[str, object], at: _At) -> FileContents:
     if isinstance(apps, list):
-        return _from_list(apps, path, top, name)
+        return _from_list(apps, path, top, at)
     if isinstance(apps, Mapping):
         return _from_mapping(apps, path, top)
     if apps in _SKIPPED:
         return FileContents(apps=(), origins=(), top=top)
     raise ConfigError(
-        f"{name}: {spell(path)} is {describe(apps)}; it must be a list of apps such as [{_EXAMPLE}]"
+        f"{at(path)}: {spell(path)} is {describe(apps)}; it must be a list of apps such as [{_EXAMPLE}]"
     )
 
 
@@ -81,20 +90,21 @@ def _from_mapping(apps: Mapping[str, object], path: KeyPath, top: Mapping[str, o
     )
 
 
-def _from_list(entries: list[object], path: KeyPath, top: Mapping[str, object], name: str) -> FileContents:
+def _from_list(entries: list[object], path: KeyPath, top: Mapping[str, object], at: _At) -> FileContents:
     apps: list[Mapping[str, object]] = []
     origins: list[KeyPath] = []
     problems: list[str] = []
     notices: list[str] = []
     for index, entry in enumerate(entries):
         where = spell((*(path or ("apps",)), index))
+        place = at((*path, index))
         if isinstance(entry, Mapping):
             apps.append(entry)
             origins.append((*path, index))
         elif entry in _SKIPPED:
-            notices.append(f"{name}: {where} is {describe(entry)}; ignored")
+            notices.append(f"{place}: {where} is {describe(entry)}; ignored")
         else:
-            problems.append(f"{name}: {where} is {describe(entry)}; an app is an object such as {_EXAMPLE}")
+            problems.append(f"{place}: {where} is {describe(entry)}; an app is an object such as {_EXAMPLE}")
     if problems:
         raise ConfigError("\n".join(problems))
     return FileContents(apps=tuple(apps), origins=tuple(origins), top=top, notices=tuple(notices))
