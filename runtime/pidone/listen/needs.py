@@ -59,6 +59,17 @@ def could_share_kernel(app: AppSpec) -> bool:
     return not _takes_numbers(app) and (app.exec_mode is ExecMode.CLUSTER or keeps_its_rights(app))
 
 
+def asks_for_ports(app: AppSpec) -> bool:
+    """Whether its processes get what they bind from us, listed or not."""
+    return is_cluster_worker(app) or shares_python(app) or shares_kernel(app)
+
+
+def ask_alike(one: AppSpec, other: AppSpec) -> bool:
+    """Whether processes of both have the same reasons to ask for a port, for all that can be known of it."""
+    ways = ("argv", "env", "cwd", "exec_mode", "share", "preload", "listen")
+    return all(getattr(one, way) == getattr(other, way) for way in ways)
+
+
 def _takes_numbers(app: AppSpec) -> bool:
     return any("{fd" in word for word in app.argv)
 

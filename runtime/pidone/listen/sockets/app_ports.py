@@ -16,7 +16,7 @@ from pidone.listen.node.inspector import Inspector
 from pidone.listen.sockets.address import ANY_V6, Address, Kind, of_listen
 from pidone.listen.sockets.bind import explain, open_socket
 from pidone.listen.sockets.hangup import HangupWatch
-from pidone.listen.sockets.member import MemberSockets, PortKey
+from pidone.listen.sockets.member import MemberSockets, PortKey, outdated
 from pidone.listen.sockets.ports import COMMON, Port, SinglePort, TcpPort
 from pidone.listen.sockets.steering import Steering
 
@@ -62,6 +62,8 @@ class AppPorts:
         self._log = log
         self._once = once
         self._ports: dict[PortKey, Port] = {}
+        self._asked: dict[PortKey, AppSpec] = {}
+        """What processes have asked for, and from which specification the last one was made."""
         self._data: dict[str, object] = {}
         self._users: set[MemberSockets] = set()
         self._retiring: set[int] = set()
@@ -96,6 +98,7 @@ class AppPorts:
         self._stale |= {PortKey(of_listen(entry)) for entry in before.listen}
         self._stale -= wanted
         self._drop_stale()
+        self._drop_outdated()
         if app.balance is not before.balance:
             self.steering.rebalance(self._balance)
             self._retire_outdated()
@@ -147,9 +150,10 @@ class AppPorts:
         return {member for port in self._ports.values() for member in port.members}
 
     def obtain(
-        self, address: Address, *, index: int, backlog: int, member: int, only: str
+        self, address: Address, *, index: int, backlog: int, asking: MemberSockets, only: str
     ) -> tuple[PortKey, socket.socket]:
         """The socket for an address, opened if it is new. Raises OSError; the reason is logged."""
+        member = asking.member
         self._retiring.discard(member)
         wanted = PortKey(address, index)
         key = self._known(wanted)
@@ -162,6 +166,9 @@ class AppPorts:
         except OSError as error:
             self._tell_failed(address, error)
             raise
+        self._asked[key] = asking.app
+        if needs.ask_alike(asking.app, self.app):
+            self._drop_outdated()
         return key, self._ports[key].for_member(member)
 
     def _of_family(self, wanted: PortKey, known: PortKey, only: str, backlog: int, member: int) -> PortKey:
@@ -211,9 +218,8 @@ class AppPorts:
 
     def has_port(self, port: int) -> bool:
         """Whether a TCP port is one of this app's."""
-        return any(
-            known.address.kind is Kind.TCP and known.address.port == port for known in self._ports.values()
-        )
+        tcp = (known.address.port for known in self._ports.values() if known.address.kind is Kind.TCP)
+        return port in tcp
 
     def is_open(self, address: Address) -> bool:
         """As PortSource.is_open."""
@@ -260,6 +266,7 @@ class AppPorts:
         self._users.discard(sockets)
         self.leaves()
         self._drop_stale()
+        self._drop_outdated()
         self._retire_outdated()
 
     def abandoned(self, sockets: MemberSockets, key: PortKey) -> None:
@@ -399,6 +406,7 @@ class AppPorts:
 
     def _drop(self, key: PortKey) -> None:
         port = self._ports.pop(key, None)
+        self._asked.pop(key, None)
         if port is not None:
             self.steering.remove(port)
             port.close()
@@ -412,6 +420,10 @@ class AppPorts:
                 for other in [other for other in self._ports if key.address.covers(other.address)]:
                     self._drop(other)
 
+    def _drop_outdated(self) -> None:
+        for key in outdated(self._asked, self.app, self._users):
+            self._drop(key)
+
     def _at(self, key: PortKey) -> PortKey:
         """Where a listed socket is now."""
         return self._narrowed.get(key, key)
@@ -423,12 +435,9 @@ class AppPorts:
     def not_serving(self, sockets: MemberSockets, where: Address) -> None:
         """As Source.not_serving."""
         held = ", ".join(sorted(str(key.address) for key in sockets.held))
-        self._once(
-            self.app,
-            "listen.elsewhere",
-            f"instance {sockets.slot} listens on {held}, not on {where} as the one beside it: it does not "
-            "count as ready (a program that looks whether its port is free may have taken another one)",
-        )
+        text = f"instance {sockets.slot} listens on {held}, not on {where} as the one beside it: it does not "
+        text += "count as ready (a program that looks whether its port is free may have taken another one)"
+        self._once(self.app, "listen.elsewhere", text)
 
     def _tell_no_inspector(self) -> None:
         text = f"the Node of {self.app.name} did not begin with the options by which a hung worker tells its "
@@ -442,12 +451,9 @@ class AppPorts:
     def kernel_refuses(self, why: str) -> None:
         """Processes that start from now on are on their own."""
         self._kernel_shares = False
-        self._once(
-            self.app,
-            "listen.unshared",
-            f"the kernel cannot be asked to share the ports of {self.app.name}: {why}; its processes "
-            "bind by themselves, and only one of them can",
-        )
+        text = f"the kernel cannot be asked to share the ports of {self.app.name}: {why}; its processes "
+        text += "bind by themselves, and only one of them can"
+        self._once(self.app, "listen.unshared", text)
 
     def restored(self, address: Address, error: OSError | None) -> None:
         """As Notices.restored."""
@@ -481,18 +487,12 @@ class AppPorts:
 
     def queue_unknown(self) -> None:
         """As Notices.queue_unknown."""
-        self._once(
-            self.app,
-            "listen.queue_unknown",
-            f"the kernel does not say how many connections wait for {self.app.name}: processes that do not "
-            "accept are not steered around, and what waits for one that leaves is not waited for",
-        )
+        text = f"the kernel does not say how many connections wait for {self.app.name}: processes that do "
+        text += "not accept are not steered around, and what waits for one that leaves is not waited for"
+        self._once(self.app, "listen.queue_unknown", text)
 
     def steering_refused(self) -> None:
         """As Notices.steering_refused."""
-        self._once(
-            self.app,
-            "listen.steering",
-            f"the kernel takes no BPF program for the sockets of {self.app.name}: "
-            f"balance = {self._balance} uses the kernel's own hash, and does not avoid restarting slots",
-        )
+        text = f"the kernel takes no BPF program for the sockets of {self.app.name}: "
+        text += f"balance = {self._balance} uses the kernel's own hash, and does not avoid restarting slots"
+        self._once(self.app, "listen.steering", text)

@@ -2,13 +2,13 @@
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
 
 from pidone.descriptors import close
 from pidone.ecosystem.spec import AppSpec
 from pidone.listen import needs
-from pidone.listen.sockets.address import Address, Kind
+from pidone.listen.sockets.address import Address, Kind, of_listen
 from pidone.record import Record
 
 _NOWHERE: Final[Mapping[int, Any]] = {
@@ -29,7 +29,7 @@ class PortSource(Protocol):
     """The ports of the app."""
 
     def obtain(
-        self, address: Address, *, index: int, backlog: int, member: int, only: str
+        self, address: Address, *, index: int, backlog: int, asking: "MemberSockets", only: str
     ) -> tuple[PortKey, socket.socket]:
         """The socket for an address, opened if it is new. Raises OSError.
 
@@ -99,7 +99,7 @@ class MemberSockets:
         """
         if self.has_left:
             return self._desert(address)
-        key, found = self._ports.obtain(address, index=index, backlog=backlog, member=self.member, only=only)
+        key, found = self._ports.obtain(address, index=index, backlog=backlog, asking=self, only=only)
         self.held.add(key)
         self._by_address[address, index] = key
         return found
@@ -203,3 +203,17 @@ class MemberSockets:
         if kind == socket.SOCK_STREAM:
             deserted.listen(1)
         return deserted
+
+
+def outdated(asked: Mapping[PortKey, AppSpec], app: AppSpec, users: Iterable[MemberSockets]) -> list[PortKey]:
+    """What nobody needs any more of that which was asked for, by whom it was asked for last.
+
+    A port that the configuration does not list is kept for the next process, as long as that may want it: not
+    if it is made from another configuration and cannot ask, or has asked for other ports.
+    """
+    others = [key for key, by in asked.items() if not needs.ask_alike(by, app)]
+    if needs.asks_for_ports(app) and len(others) == len(asked):
+        return []
+    held = {key for user in users for key in user.held}
+    listed = [of_listen(entry) for entry in app.listen]
+    return [key for key in others if key not in held and not any(each.covers(key.address) for each in listed)]

@@ -279,9 +279,9 @@ class TcpPort:
         self._notices.restored(self.address, None)
 
     def _attach(self) -> None:
-        if not self._is_group:
-            return
         members = [each for each in self._order if each != _SPARE]
+        if not (members and self._is_group):
+            return
         serving = [each for each in members for _ in range(self._serving.get(each, 0))] or members
         if self._balance is Balance.SOURCE:
             stand_ins = (serving[bucket % len(serving)] for bucket in range(bpf.BUCKETS))
