@@ -1,11 +1,12 @@
 """Hooks from outside: when they run, what they are told, what their failure means."""
 
+import json
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Running, pidone
+from harness import Running, alive, pidone
 from writing import FOREVER, ecosystem, shell
 
 POINTS = ("pre_start", "post_start", "pre_stop", "post_stop", "on_exit", "on_give_up")
@@ -133,6 +134,17 @@ def test_a_hook_has_a_timeout(tmp_path: Path) -> None:
         assert run.expect(event="instance.errored")["app"] == "a"
         run.signal(signal.SIGTERM)
         assert run.wait() == 0
+
+
+def test_no_hook_outlives_the_runtime(tmp_path: Path) -> None:
+    """One that ignores SIGTERM is killed, with all it started, before the runtime ends at its deadline."""
+    stays = {"command": "trap '' TERM; echo hook $$; while :; do sleep 0.02; done", "timeout": "60s"}
+    app = shell("a", "echo up; exec sleep 1000", hooks={"post_start": stays})
+    with pidone(ecosystem(tmp_path, app, runtime={"shutdown_timeout": "500ms"})) as run:
+        pid = int(json.loads(run.expect_line('"hook '))["message"].split()[1])
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 124
+        assert not alive(pid)
 
 
 def test_a_stop_does_not_wait_for_a_pre_start(tmp_path: Path) -> None:

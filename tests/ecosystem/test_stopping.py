@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pidone.ecosystem.spec import AppSpec, Condition, Dependency, ExecMode, Hook, RuntimeSpec
-from pidone.ecosystem.stopping import dependencies, drain_time, longest_chain, stop_time, time_to_stop
+from pidone.ecosystem.stopping import (
+    HOOK_KILL_AFTER,
+    dependencies,
+    drain_time,
+    longest_chain,
+    stop_time,
+    time_to_stop,
+)
 
 
 def app(name: str, *needs: str, condition: Condition = Condition.READY, **keys: Any) -> AppSpec:
@@ -56,7 +63,10 @@ def test_every_graph_can_be_stopped(found: list[tuple[str, list[str]]]) -> None:
 
 
 def test_the_time_of_a_stop_is_that_of_the_longest_chain() -> None:
-    """Dependents stop first, each with its drain, its own stop and its hooks; others stop beside them."""
+    """Dependents stop first, each with its drain, its own stop and its hooks; others stop beside them.
+
+    A hook that ignores the SIGTERM of its timeout has HOOK_KILL_AFTER on top.
+    """
     hooks = {"pre_stop": Hook(command=("x",), timeout=5.0)}
     chain = [
         app("db"),
@@ -64,8 +74,8 @@ def test_the_time_of_a_stop_is_that_of_the_longest_chain() -> None:
         app("web", "api", hooks=hooks),
     ]
     beside = app("job", kill_timeout=30.0)
-    assert longest_chain([*chain, beside]) == 8 + (20 + 3) + (8 + 5)
-    assert stop_time(RuntimeSpec(), chain, 4.0) == 4 + 44 + 1
+    assert longest_chain([*chain, beside]) == 8 + (20 + 3) + (8 + 5 + HOOK_KILL_AFTER)
+    assert stop_time(RuntimeSpec(), chain, 4.0) == 4 + 44 + HOOK_KILL_AFTER + 1
     assert stop_time(RuntimeSpec(shutdown_timeout=9.0), chain, 4.0) == 9.0
 
 

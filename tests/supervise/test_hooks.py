@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from stage import FakeClock
 
 from pidone.ecosystem.spec import Hook
+from pidone.ecosystem.stopping import HOOK_KILL_AFTER
 from pidone.errors import SpawnError
 from pidone.init.reaper import ExitStatus, Reaper
 from pidone.init.spawn import SpawnPlan, spawn
 from pidone.supervise.hooks.run import (
-    KILL_AFTER,
     HookEvent,
     HookPoint,
     HookResult,
@@ -126,7 +126,7 @@ def test_a_hook_that_hangs_is_killed() -> None:
     assert stage.launcher.signals == []
     stage.clock.advance(0.1)
     assert stage.launcher.signals == [(101, signal.SIGTERM)]
-    stage.clock.advance(KILL_AFTER)
+    stage.clock.advance(HOOK_KILL_AFTER)
     assert stage.launcher.signals == [(101, signal.SIGTERM), (101, signal.SIGKILL)]
     assert stage.results == []
     stage.launcher.end(ExitStatus(signal=9))
@@ -254,7 +254,7 @@ def test_real_processes(tmp_path: Path) -> None:
     HookRun(hook, EVENT, env, launcher=RealLauncher(reaper), clock=clock, done=results.append)
     harness.eventually(lambda: log.exists() and log.read_text() == "pre_start api 0\n", "its start")
     assert len(harness.descendants(os.getpid())) == 2
-    clock.advance(5 + KILL_AFTER)
+    clock.advance(5 + HOOK_KILL_AFTER)
     harness.eventually(lambda: reaper.reap() or results, "its end")
     (result,) = results
     assert result.outcome is Outcome.TIMEOUT

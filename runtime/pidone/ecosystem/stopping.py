@@ -17,6 +17,8 @@ AppKey: TypeAlias = tuple[str, str]
 
 MARGIN: Final[Seconds] = 1.0
 """Beyond what the apps may take: somebody has to notice, and to tell the next one."""
+HOOK_KILL_AFTER: Final[Seconds] = 2.0
+"""From the SIGTERM of a hook that took too long to its SIGKILL."""
 _DRAINED_BY: Final = 0.75
 """Share of `kill_timeout` that a drain may take where `drain_timeout` is not set: the rest is for the stop,
 so that both together keep to `kill_timeout`, and a container of one app to the ten seconds of Docker."""
@@ -131,4 +133,4 @@ def longest_chain(apps: Iterable[AppSpec]) -> Seconds:
 
 def _hook_time(hooks: Mapping[str, Hook]) -> Seconds:
     """How much longer a stop may take because of hooks."""
-    return sum(hooks[name].timeout for name in ("pre_stop", "post_stop") if name in hooks)
+    return sum(hooks[name].timeout + HOOK_KILL_AFTER for name in ("pre_stop", "post_stop") if name in hooks)

@@ -10,7 +10,7 @@ from pidone.contracts import Clock, InstanceId, LogSink
 from pidone.ecosystem.spec import AppSpec, Hook, RuntimeSpec, Seconds
 from pidone.init.reaper import Reaper
 from pidone.supervise.hooks.launcher import AppHookLauncher
-from pidone.supervise.hooks.run import HookEvent, HookPoint, HookResult, HookRun, Outcome
+from pidone.supervise.hooks.run import HURRIED, HookEvent, HookPoint, HookResult, HookRun, Outcome
 from pidone.supervise.instances.instance import Instance
 from pidone.supervise.instances.lifecycle import Moment
 
@@ -101,7 +101,7 @@ class Hooks:
         """No time is left, for hooks that have not begun either."""
         self._hurried = True
         for run in tuple(self._runs):
-            run.cancel()
+            run.cancel(HURRIED)
 
     # -- helpers ---------------------------------------------------------------------------------------
 

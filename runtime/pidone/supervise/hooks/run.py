@@ -10,13 +10,14 @@ from typing import Final, Protocol
 
 from pidone.contracts import Clock, Timer
 from pidone.ecosystem.spec import Hook, Seconds
+from pidone.ecosystem.stopping import HOOK_KILL_AFTER
 from pidone.errors import SpawnError
 from pidone.init.reaper import ExitStatus
 from pidone.record import Record
 from pidone.signames import signal_name
 
-KILL_AFTER: Final[Seconds] = 2.0
-"""From the SIGTERM of a hook that took too long to its SIGKILL."""
+HURRIED: Final[Seconds] = 0.5
+"""The same when the time of the whole stop is up: who leaves then leaves nobody behind."""
 _PREFIX: Final = "PIDONE_HOOK"
 
 
@@ -122,7 +123,7 @@ class HookRun:
         self._verdict: Outcome | None = None
         """Why it is being killed."""
         self.is_over = False
-        self._ends = clock.time() + hook.timeout + KILL_AFTER
+        self._ends = clock.time() + hook.timeout + HOOK_KILL_AFTER
         """When it has had its time, and has been killed."""
         try:
             self._pid = launcher.launch(hook, event, event.environ(env), self._ended)
@@ -138,21 +139,21 @@ class HookRun:
         """Until it has ended, or has been killed."""
         return max(0.0, self._ends - self._clock.time())
 
-    def cancel(self) -> None:
-        """Nobody waits for it any more: kill it."""
+    def cancel(self, kill_after: Seconds = HOOK_KILL_AFTER) -> None:
+        """Nobody waits for it any more: SIGTERM, and SIGKILL `kill_after` later."""
         if self.is_over:
             return
         self._verdict = Outcome.CANCELLED
         if self._pid is not None:
-            self._terminate()
+            self._terminate(kill_after)
 
     def _expire(self) -> None:
         self._verdict = Outcome.TIMEOUT
-        self._terminate()
+        self._terminate(HOOK_KILL_AFTER)
 
-    def _terminate(self) -> None:
+    def _terminate(self, kill_after: Seconds) -> None:
         self._send(signal.SIGTERM)
-        self._set_timer(KILL_AFTER, lambda: self._send(signal.SIGKILL))
+        self._set_timer(kill_after, lambda: self._send(signal.SIGKILL))
 
     def _ended(self, status: ExitStatus) -> None:
         if self._verdict is not None:
