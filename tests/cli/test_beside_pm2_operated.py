@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -58,6 +59,7 @@ def test_the_short_list_and_lines(both: Both) -> None:
     both(ecosystem(both.folder, {"script": "say.js"}, {"name": "b"}), count=5)
     for run in both.runs:
         short = run.pm2("ls", "-m")
+        assert "+--- b" in run.pm2("--mini-list", "ls").splitlines()
         assert [line for line in short.splitlines() if line.startswith("+---")] == ["+--- a", "+--- b"]
         names = [line.partition(" : ")[0] for line in short.split("\n\n")[0].splitlines()[1:]]
         assert (names[0], names[-1], len(names)) == ("namespace", "PID file", 12)
@@ -145,6 +147,31 @@ def test_the_callers_variables_on_request(both: Both) -> None:
         run.pm2("restart", "a", "--update-env", A="3")
         found.append([json.loads(line)["A"] for line in run.wait_for(3)])
     assert found[1] == found[0] == ["1", "1", "3"]
+
+
+def test_options_and_arguments_are_no_targets(both: Both) -> None:
+    """Values of options that say what an app is, and what follows `--`: of somebody else they are nothing."""
+    both(ecosystem(both.folder, {}, {"name": "b"}), count=2)
+    found = []
+    for run in both.runs:
+        run.pm2("restart", "a", "--max-memory-restart", "100M", "--kill-timeout", "5000", "--cwd", "/tmp")
+        run.pm2("restart", "a", "--parallel", "1", "--log", "all", "--namespace", "b", "--ext", "b")
+        run.pm2("restart", "a", "--", "--port", "b", "all")
+        run.pm2("--no-color", "restart", "a", "-a", A="3")
+        found.append(sorted(_listed(run, "name", "restart_time")))
+    assert found[1] == found[0] == [("a", 4), ("b", 0)]
+
+
+def test_one_of_several_processes_is_deleted(both: Both) -> None:
+    """By its id; the last one takes the app with it."""
+    both(ecosystem(both.folder, {"instances": 3}, {"name": "b"}), count=4)
+    found = []
+    for run in both.runs:
+        run.pm2("delete", str(min(id_ for name, id_ in _listed(run, "name", "pm_id") if name == "a")))
+        names = [Counter(_listed(run, "name"))]
+        run.pm2("delete", str(min(id_ for name, id_ in _listed(run, "name", "pm_id") if name == "b")))
+        found.append([*names, Counter(_listed(run, "name"))])
+    assert found[1] == found[0] == [{("a",): 2, ("b",): 1}, {("a",): 2}]
 
 
 def test_a_wrong_file_on_request(both: Both) -> None:

@@ -429,7 +429,7 @@ PM2_SAYS = {
     "logs flour --nostream --json --lines=1": (0, '"process_id":2,"app_name":"flour"}\n'),
     "logs nobody --nostream": (0, "[TAILING] Tailing last 15 lines for [nobody] process "),
     "reloadLogs": (0, "Reloading all logs...\nAll logs reloaded\n"),
-    "delete 0": (1, "only the whole of api can be deleted"),
+    "delete 0": (0, "[PM2] [api](1) ✓\n"),
     "list": (0, "│ user │ watching │\n"),
     "delete flour": (0, "[PM2] [flour](2) ✓\n"),
     "save": (0, "[PM2] Successfully saved in "),

@@ -16,7 +16,7 @@ from pidone.cli.operate.patterns import expand, target_of
 from pidone.cli.operate.table import harmless
 from pidone.cli.pm2 import listing, logs, shows
 from pidone.cli.pm2.listing import by_id
-from pidone.cli.pm2.runtime import parse
+from pidone.cli.pm2.runtime import parse, read
 from pidone.control.socket_file import is_served
 from pidone.ecosystem.spec import Seconds
 from pidone.logs.escape import printable_word
@@ -27,7 +27,7 @@ _TIDYING: Final = ("restart", "reload", "stop", "delete")
 _LONG: Final[Seconds] = 600.0
 _POLL: Final[Seconds] = 0.05
 _DUMP: Final = "dump.toml"
-_SILENT: Final = ("-s", "--silent", "--no-color", "-f", "--force", "--no-daemon", "-a", "--attach")
+_SILENT: Final = ("-s", "--silent", "--no-color", "-f", "--force", "--no-daemon", "--attach")
 _HOLDING: Final = {"--no-daemon", "--attach"}
 """Options with which `pm2 start` stays in the foreground."""
 _SERVING: Final = ("serve", "expose")
@@ -35,10 +35,6 @@ _STARTING: Final = ("start", "restart", "startOrRestart", "reload", "startOrRelo
 """Commands that start what a FILE names where nothing runs yet."""
 _USUAL: Final = "ecosystem.config.js"
 """What `pm2 start` without a word starts."""
-_VALUED: Final = frozenset(
-    {"--env", "--only", "-i", "--instances", "-n", "--name", "--log-date-format", "--cron"}
-)
-"""Options of PM2 that are followed by a value, which is no target."""
 _MODULES: Final = "modules do not exist here"
 _SETTINGS: Final = (
     "settings of modules do not exist here; keys of the ecosystem file and [runtime] take their place"
@@ -121,14 +117,16 @@ def _is_file(word: str) -> bool:
 def run(argv: Sequence[str]) -> int:
     """`argv[0]` is `pm2`."""
     words = list(argv[1:])
-    while words and words[0] in _SILENT:
-        del words[0]
+    at = next((number for number, word in enumerate(words) if not word.startswith("-")), 0)
+    words = (
+        [words[at], *words[:at], *words[at + 1 :]] if at else words
+    )  # options before a command are its own
     if words[:1] != ["logs"]:
         words = [word for word in words if word not in _SILENT]
     own = words[: words.index("--")] if "--" in words else words
     if not words or words[0] == "help" or {"-h", "--help"} & {*own}:
         print("usage: pm2 COMMAND (this is pidone): " + ", ".join(sorted(_COMMANDS)))
-        return 0
+        return 0 if words else _FAILED
     if words[0] in ("-v", "-V", "--version", "version"):
         from pidone import __version__
 
@@ -157,6 +155,8 @@ def _call(command: Callable[[Client, list[str]], int], words: list[str]) -> int:
         verb = next((word for word in _STARTING if _COMMANDS[word] is command), "")
         if error.code == NO_RUNTIME and (verb == "start" or (verb and any(map(_is_file, words)))):
             error = CommandError(_WRITE.format(verb, json.dumps(["pm2-runtime", *(words or [_USUAL])])))
+        if error.code == NO_TARGET and verb == "start" and any(map(os.path.isfile, words)):
+            error = CommandError("the ecosystem file says what runs: add it there, then `pm2 restart FILE`")
         what = re.sub(r"^there is no app '(.*?)'", r"Process or Namespace \1 not found", str(error))
         sys.stderr.write(f"[PM2][ERROR] {printable_word(what)}\n")
     except KeyboardInterrupt:  # the usual end of `pm2 logs`
@@ -195,6 +195,8 @@ def _verb(verb: str, action: str) -> Callable[[Client, list[str]], int]:
                 failures += _lay_file(runtime, verb, action, word, asked)
                 continue
             for target in expand(runtime, [word]):
+                if verb == "delete" and _delete_one(runtime, target):
+                    continue
                 if asked.how.update_env:
                     files.apply_environ(runtime, verb, target)
                     apps = _apps(runtime, target)
@@ -209,6 +211,21 @@ def _verb(verb: str, action: str) -> Callable[[Client, list[str]], int]:
         return _FAILED if failures else 0
 
     return change
+
+
+def _delete_one(runtime: Client, target: str) -> bool:
+    """One process of several: its app becomes smaller by one, as PM2's own client has it here. Else False."""
+    apps = _apps(runtime, target)
+    if len(apps) != 1 or len(apps[0]["instances"]) == apps[0]["scale"]:
+        return False
+    whole = target_of(apps[0])
+    before = {each["id"] for each in by_id(_apps(runtime, whole))}
+    settling.act(runtime, whole, "scale", {"instances": "-1"})
+    settling.settle(runtime, whole, timeout=_LONG)
+    gone = before - {each["id"] for each in by_id(_apps(runtime, whole))}
+    for number in gone:
+        print(f"[PM2] [{apps[0]['called']}]({number}) ✓")
+    return True
 
 
 def _tell(
@@ -271,22 +288,19 @@ def _apps(runtime: Client, target: str = "all", *, none_if: int = NO_RUNTIME) ->
 
 def _asked(words: Sequence[str], verb: str) -> _Asked:
     """What the words of a command ask for. Raises CommandError."""
-    targets, only = [], []
-    env_name = None
-    left = iter(words)
-    for word in left:
-        name, given, value = word.partition("=")
-        if name in _VALUED:
-            value = value if given else next(left, "")
-            only += value.replace(",", " ").split() if name == "--only" else []
-            env_name = value if name == "--env" else env_name
-        elif not word.startswith("-"):
-            targets.append(word)
+    line = read(words)
+    targets, settings = line.targets, line.found["settings"]
+    about_apps = (*line.about_apps, *(["--"] if line.rest else []))
+    said = (f"{each}: the ecosystem file says what counts, ignored" for each in about_apps)
+    for told in (*line.warnings, *said):
+        sys.stderr.write(f"[PM2][WARN] {printable_word(told)}\n")
     if not targets and verb == "start" and os.path.isfile(_USUAL):
         targets = [_USUAL]
     if not targets:
         raise CommandError(f"{verb}: missing required argument `id|name|namespace|all|json'")
-    return _Asked(targets, files.FileSettings(env_name, only, "--update-env" in words))
+    only = str(settings.get("only", "")).replace(",", " ").split()
+    env_name = None if "env" not in settings else str(settings["env"])
+    return _Asked(targets, files.FileSettings(env_name, only, "update_env" in settings))
 
 
 def _ids(apps: Sequence[Mapping[str, Any]]) -> str:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from pidone.cli.start import StartOptions, load_options
 from pidone.ecosystem.spec import Ecosystem
@@ -51,6 +51,7 @@ _SWITCHES: Final = {
     "--no-autostart": ("defaults", "autostart", False),
     "--watch": ("defaults", "watch", True),
     **dict.fromkeys(("--no-daemon", "--attach"), ("settings", "foreground", True)),
+    **dict.fromkeys(("-a", "--update-env"), ("settings", "update_env", True)),
     "--time": ("defaults", "time", True),
     "--merge-logs": ("defaults", "merge_logs", True),
     "--disable-logs": ("defaults", "disable_logs", True),
@@ -101,24 +102,35 @@ _IGNORED: Final = {
     **dict.fromkeys(("-p", "--pid", "-u", "--user", "--hp", "--parallel", "--sort", "--service-name"), 1),
     **dict.fromkeys(("-x", "--execute-command", "--source-map-support", "--disable-source-map-support"), 0),
     **dict.fromkeys(("--no-vizion", "--no-pmx", "--no-automation", "--disable-trace"), 0),
-    **dict.fromkeys(("-f", "--force", "-a", "--update-env", "-s", "--silent", "--no-color"), 0),
+    **dict.fromkeys(("-f", "--force", "-s", "--silent", "--no-color", "-w", "--write", "--wait-ip"), 0),
+    **dict.fromkeys(("--ext", "--filter-env"), 1),
 }
 """Options of PM2's daemon and its cloud service, and how many values each takes."""
 
 
-def parse(words: Sequence[str]) -> tuple[StartOptions, tuple[str, ...]]:
-    """What follows the program's name, as the options of a start, and what to warn of.
+class Line(NamedTuple):
+    """A command line of PM2's, by what its words are."""
 
-    Nothing is refused, as in PM2, but what is ignored is said.
-    """
+    found: dict[str, dict[str, object]]
+    """What options say of the `runtime`, of apps (`overrides`, `defaults`) and of the rest."""
+    targets: list[str]
+    rest: list[str]
+    """What follows `--`."""
+    about_apps: list[str]
+    """The options that say what an app is, as they are spelt."""
+    warnings: list[str]
+
+
+def read(words: Sequence[str]) -> Line:
+    """Options, their values, and the other words. Nothing is refused, but what is ignored is said."""
     found: dict[str, dict[str, object]] = {
         name: {} for name in ("runtime", "overrides", "defaults", "settings", "serving")
     }
+    about_apps: list[str] = []
     targets: list[str] = []
     warnings: list[str] = []
     left = list(words)
     rest: list[str] = []
-    started = False
     while left:
         word = left.pop(0)
         name, given, value = word.partition("=") if word.startswith("-") else (word, "", "")
@@ -127,12 +139,14 @@ def parse(words: Sequence[str]) -> tuple[StartOptions, tuple[str, ...]]:
         elif name in _SWITCHES:
             where, key, setting = _SWITCHES[name]
             found[where][key] = setting
+            about_apps += [name] if where == "defaults" else []
         elif name in _VALUES:
             where, key = _VALUES[name]
             if not given and not left:
                 warnings.append(f"{name} needs a value and is ignored")
                 continue
             found[where][key] = value if given else left.pop(0)
+            about_apps += [name] if where in ("defaults", "overrides") else []
         elif name == "--web":
             found["runtime"]["admin"] = f":{value or _port(left)}"
         elif name in _IGNORED:
@@ -140,14 +154,19 @@ def parse(words: Sequence[str]) -> tuple[StartOptions, tuple[str, ...]]:
             warnings.append(f"{name} means nothing here and is ignored")
         elif word.startswith("-") and word != "-":
             warnings.append(f"{name}: unknown option, ignored")
-        elif word == "start" and not targets and not started:
-            started = True
         else:
             targets.append(word)
-    targets = _serve(targets, found, warnings)
-    warnings += [f"{extra}: only one file is started, ignored" for extra in targets[1:]]
-    options = _collected(found, targets[0] if targets else None, tuple(rest))
-    return options.but(argv=("start", *(words[1:] if started else words))), tuple(warnings)
+    return Line(found, targets, rest, about_apps, warnings)
+
+
+def parse(words: Sequence[str]) -> tuple[StartOptions, tuple[str, ...]]:
+    """What follows the program's name, as the options of a start, and what to warn of."""
+    line = read(words)
+    started = line.targets[:1] == ["start"]
+    targets = _serve(line.targets[1:] if started else line.targets, line.found, line.warnings)
+    told = (f"{extra}: only one file is started, ignored" for extra in targets[1:])
+    options = _collected(line.found, targets[0] if targets else None, tuple(line.rest))
+    return options.but(argv=("start", *(words[1:] if started else words))), (*line.warnings, *told)
 
 
 def _serve(words: list[str], found: dict[str, dict[str, object]], warnings: list[str]) -> list[str]:
