@@ -42,7 +42,7 @@ def test_values_become_the_text_that_node_would_make() -> None:
 
 
 def test_the_order_is_pm2s() -> None:
-    """env_file < env < deploy.<env>.env < env_<name> < port."""
+    """env_file < env < port < deploy.<env>.env < env_<name>."""
     keys: dict[str, Any] = {
         "env": {"A": "env", "B": "env", "PORT": "1"},
         "env_production": {"B": "set", "D": "set"},
@@ -58,6 +58,8 @@ def test_the_order_is_pm2s() -> None:
         "PORT": "8080",
     }
     assert env_of(top=top, **keys) == {"A": "env", "B": "env", "PORT": "8080"}
+    keys["env_production"]["PORT"] = "80"
+    assert env_of(change=production, **keys)["PORT"] == "80"
 
 
 def test_an_unknown_set_is_a_warning_with_the_nearest_name() -> None:
@@ -311,3 +313,13 @@ def test_pm2s_variables_that_are_no_numbers_are_told() -> None:
         'PM2_GRACEFUL_LISTEN_TIMEOUT = "-1": expected milliseconds; 3000 counts',
     ]
     assert not read({"script": "/bin/a"}, environ=environ).warnings
+
+
+def test_the_working_directory_is_the_apps() -> None:
+    """A shell that has started us leaves its own in PWD."""
+    started = Environment({"PWD": "/srv", "A": "1"})
+    who = InstanceId("a", 0, 1)
+    assert started.of(app(cwd="/tmp"), who)["PWD"] == "/tmp"
+    assert started.of(app(cwd="/tmp", env={"PWD": "/own"}), who)["PWD"] == "/own"
+    assert "PWD" not in started.of(app(unset_env=["PWD"]), who)
+    assert "PWD" not in Environment({}).of(app(cwd="/tmp"), who), "nobody has had one"

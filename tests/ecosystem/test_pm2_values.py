@@ -101,6 +101,20 @@ def test_an_empty_spelling_of_a_key_does_not_count(keys: dict[str, Any]) -> None
     assert "is the same key" in read(both, language="javascript").warnings[0]
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_spelling_that_pm2_takes_first(turned: bool) -> None:  # noqa: FBT001  # a parameter
+    """`node_args` beside `interpreter_args`, `exec_interpreter` beside `interpreter`, in any order."""
+    keys: list[tuple[str, Any]] = [
+        *(("interpreter_args", "--b"), ("node_args", "--a")),
+        *(("interpreter", "none"), ("exec_interpreter", "/bin/cat")),
+    ]
+    app = {"script": "/bin/true", **dict(reversed(keys) if turned else keys)}
+    found = read(app, language="json")
+    assert found.apps[0].argv == ("/bin/cat", "--a", "/bin/true")
+    assert "interpreter_args is the same key as node_args, which counts" in "".join(found.warnings)
+    assert read(app).apps[0].argv == ("/bin/true",), "in TOML the name that the reference has"
+
+
 def test_own_tables_mean_nothing_under_pm2s_name(tmp_path: Path) -> None:
     """Whatever stands beside the apps under one of our words is somebody else's."""
     file = tmp_path / "ecosystem.json"

@@ -217,6 +217,8 @@ class Reader:
         ]
         merged |= environment.read_env_files(files, cwd, environ, scope)
         merged |= values.get("env", {})
+        if "port" in values:
+            merged["PORT"] = str(values["port"])
         merged |= self._deploy_environment()  # over `env`, as in pm2 7
         chosen = found.sets.get(self.options.env_name or "")
         for set_name, entry in found.sets.items():
@@ -224,8 +226,6 @@ class Reader:
             if variables is not None and set_name == self.options.env_name and chosen:
                 unset = pm2.unset_by(entry.value) if self.document.is_pm2s else ()
                 merged = {name: text for name, text in merged.items() if name not in unset} | variables
-        if "port" in values:
-            merged["PORT"] = str(values["port"])
         if self.document.is_pm2s and (counted := values.get("increment_var")):
             merged |= pm2.first_of(counted, {**self._inherited(values), **merged}.get(counted), scope)
         secrets: dict[str, str] = {}

@@ -20,7 +20,8 @@ _ELSEWHERE: Final = {
 }  # fmt: skip
 """What other programs, and people, call our keys."""
 
-
+_PM2S: Final = {"interpreter_args": "node_args", "interpreter": "exec_interpreter"}
+"""What PM2 calls a key that it knows by our name too: in its files that spelling counts before others."""
 _EMPTY: Final = (None, "")
 
 
@@ -49,7 +50,7 @@ class Sorted(NamedTuple):
 
 
 def sort_keys(raw: Mapping[str, object], scope: Scope) -> Sorted:
-    """Recognise every key of an app. A key that is spelt twice counts by its canonical name.
+    """Recognise every key of an app. A key that is spelt twice counts by its canonical name, or PM2's.
 
     In PM2's files what is empty never counts, so another spelling of it does.
     """
@@ -73,10 +74,10 @@ def sort_keys(raw: Mapping[str, object], scope: Scope) -> Sorted:
                 spelling in keys.NOTHING_IN_A_CONTAINER or keys.snake(spelling) in keys.NOTHING_IN_A_CONTAINER
             )
             (result.ignored if ignored else result.unknown).append(spelling)
-        elif key.name not in result.known or spelling == key.name:
+        elif key.name not in result.known or spelling == _first(key.name, scope):
             if key.name in result.known:
                 scope.warn(
-                    f"{result.known[key.name].spelling} is the same key as {key.name}, which counts", spelling
+                    f"{result.known[key.name].spelling} is the same key as {spelling}, which counts", spelling
                 )
             result.known[key.name] = Entry(spelling, value)
             scope.problems.spellings[*scope.path, key.name] = spelling
@@ -85,6 +86,10 @@ def sort_keys(raw: Mapping[str, object], scope: Scope) -> Sorted:
                 f"{spelling} is the same key as {result.known[key.name].spelling}, which counts", spelling
             )
     return result
+
+
+def _first(name: str, scope: Scope) -> str:
+    return _PM2S.get(name, name) if scope.problems.document.is_pm2s else name
 
 
 def report_unknown(

@@ -21,6 +21,8 @@ def environment_of(app: AppSpec, inherited: Mapping[str, str]) -> dict[str, str]
     Without the variables that are others in each instance.
     """
     env = {name: value for name, value in inherited.items() if _inherits(app, name)}
+    if "PWD" in env:  # of whoever started us; many a program takes it for the folder that it is in
+        env["PWD"] = app.cwd
     env.update((name, value) for name, value in app.env.items() if name not in app.templates)
     return env
 
