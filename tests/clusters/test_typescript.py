@@ -15,7 +15,8 @@ def tsx() -> str:
 
 
 @pytest.mark.parametrize("suffix", [".ts", ".mts"])
-def test_tsx(tmp_path: Path, tsx: str, port: int, suffix: str) -> None:
+@pytest.mark.parametrize("way", ["interpreter", "text"])
+def test_tsx(tmp_path: Path, tsx: str, port: int, suffix: str, way: str) -> None:
     """Several processes share the port, are ready when the app listens, and are replaced."""
     script = tmp_path / f"app{suffix}"
     script.write_text("""
@@ -24,6 +25,9 @@ def test_tsx(tmp_path: Path, tsx: str, port: int, suffix: str) -> None:
       server.listen(Number(process.env.PORT));
     """)
     app = node_app(tsx, port, script=str(script), instances=2)
+    if way == "text":
+        app["script"] = f"{tsx} {script}"
+        del app["interpreter"]
     with running(tmp_path, app) as site, Load(port, keep_alive=False) as load:
         assert {record["by"] for record in site.run.find(event="instance.online")} == {"listening"}
         load.more(100)

@@ -149,7 +149,9 @@ class Assembly:
             if self._ipc is not None:
                 self._ipc.ask_for_server()
 
-        self._when_at_rest(pid, ask, patience=_LOADED if has_loaded else self._request.app.listen_timeout)
+        # A launcher has nothing more to load; what it has started may.
+        is_loaded = has_loaded and self._kernel is None
+        self._when_at_rest(pid, ask, patience=_LOADED if is_loaded else self._request.app.listen_timeout)
 
     def _when_at_rest(self, pid: int, then: Callable[[], None], *, patience: Seconds) -> None:
         """Call `then` when the process has begun what it does: after `patience` of its own time at most."""
@@ -279,7 +281,9 @@ class Assembly:
         would_share = needs.could_share_kernel(app) and not needs.shares_python(app)
         if would_share and needs.gains_rights(app):
             request.ports.kernel_refuses("its program would lose its rights (setuid, setgid, capabilities)")
-        if not ((shares or needs.is_heard_by_kernel(app)) and request.ports.kernel_may_share()):
+        spares_main = not shares and needs.shares_with_children(app)
+        is_asked = shares or spares_main or needs.is_heard_by_kernel(app)
+        if not (is_asked and request.ports.kernel_may_share()):
             return
         from pidone.listen.kernel import seccomp  # noqa: PLC0415 (ctypes takes milliseconds)
         from pidone.listen.kernel.share import KernelShare  # noqa: PLC0415
@@ -294,7 +298,8 @@ class Assembly:
             above=max(self._fds, default=2) + 1,
             own_port=self._port(),
             inherits=[self._fds[number] for number in self._activated],
-            on_listening=self._listening if shares else self._ready("listening"),
+            spares_main=spares_main,
+            on_listening=self._listening if shares or spares_main else self._ready("listening"),
             on_guess=self._listening_somewhere,
             on_refused=self._kernel_refused,
         )

@@ -70,6 +70,17 @@ def ask_alike(one: AppSpec, other: AppSpec) -> bool:
     return all(getattr(one, way) == getattr(other, way) for way in ways)
 
 
+def shares_with_children(app: AppSpec) -> bool:
+    """Whether the kernel asks about the bind() of those that a Node cluster worker starts.
+
+    A tool of a package may start the app outside of the cluster (nodemon, cross-env). Most serve by
+    themselves, and lose no rights for that.
+    """
+    if app.share is not None or not is_cluster_worker(app) or gains_rights(app):
+        return False
+    return program.is_packaged(app) and (program.is_launcher(app) or keeps_its_rights(app))
+
+
 def _takes_numbers(app: AppSpec) -> bool:
     return any("{fd" in word for word in app.argv)
 
@@ -111,7 +122,8 @@ def is_heard_by_kernel(app: AppSpec) -> bool:
 
 def may_shut_down(app: AppSpec) -> bool:
     """Whether it could call shutdown(2) on our sockets: Node never does, the shim keeps Python from it."""
-    return shares_kernel(app) or (bool(activated(app)) and not is_cluster_worker(app))
+    shares = shares_kernel(app) or shares_with_children(app)
+    return shares or (bool(activated(app)) and not is_cluster_worker(app))
 
 
 def has_inherited_drain(app: AppSpec) -> bool:

@@ -142,6 +142,11 @@ class Caller:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind((address.host, address.port))
 
+    @property
+    def process(self) -> int:
+        """The process that its thread is of."""
+        return int(self._status["Tgid"])
+
     def entangled(self) -> entangled.Entangled:
         """What else its process has of the socket."""
         return entangled.look(self._holder(), self.descriptor, self.inode())
@@ -156,7 +161,7 @@ class Caller:
 
     def _holder(self) -> int:
         """Who has its descriptors: the first thread may have others, or have ended."""
-        return self._tid if seccomp.opens_threads() else int(self._status["Tgid"])
+        return self._tid if seccomp.opens_threads() else self.process
 
     @cached_property
     def _status(self) -> dict[str, str]:

@@ -51,6 +51,7 @@ class KernelShare:
         above: int,
         own_port: int | None,
         inherits: Iterable[int],
+        spares_main: bool = False,
         on_listening: Callable[[], None],
         on_guess: Callable[[int], None],
         on_refused: Callable[[str], None],
@@ -59,14 +60,16 @@ class KernelShare:
 
         Where nothing is shared, only listen() is looked at: of `own_port`, or of any if that is None.
         `inherits` are sockets that it gets by number. `on_guess` hears, a while later, the pid of one that
-        listens somewhere, though not where it is known to serve.
+        listens somewhere, though not where it is known to serve. `spares_main`: another channel serves the
+        process itself, and only the TCP ports of those that it starts are shared.
 
         `on_refused` hears why the process could not be asked about, or could not be looked at.
         """
         self._loop = loop
         self._app = app
         self._sockets = sockets
-        self._shares = needs.shares_kernel(app)
+        self._shares = spares_main or needs.shares_kernel(app)
+        self._spares_main = spares_main
         self._own_port = own_port
         self._on_listening = on_listening
         self._on_guess = on_guess
@@ -166,6 +169,8 @@ class KernelShare:
         """Whether the call has been answered; otherwise it goes on by itself. Raises OSError as False."""
         caller = Caller(call)
         with contextlib.closing(caller):
+            if self._spares_main and caller.process == self._pid:
+                return False
             if not call.is_bind:
                 return self._answer_listen(call, caller)
             address = self._wanted(caller) if self._shares else None
@@ -237,6 +242,8 @@ class KernelShare:
     def _wanted(self, caller: Caller) -> Address | None:
         """What it shall have from us; None if that is its own business."""
         exact = caller.address()
+        if self._spares_main and exact is not None and exact.kind is not Kind.TCP:
+            return None  # how it talks to its launcher
         shared = None if exact is None else needs.shared_as(self._app, exact)
         if shared is None or exact is None or self._app.listen:
             return shared
@@ -292,7 +299,7 @@ class KernelShare:
             # Not socket.dup(): that sets the blocking mode anew, which is the program's own to set.
             copy = socket.socket(fileno=os.dup(listening.fileno()))
             self._tell_when_it_listens(copy, self._loop.time() + _LISTEN_S)
-        elif self._shares:
+        elif self._shares and not self._spares_main:
             self._tell(is_sure=False)
 
     def _tell(self, *, is_sure: bool) -> None:

@@ -11,6 +11,14 @@ PRELOAD: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "drain
 _NAMES: Final = ("node", "nodejs")
 _VERSION: Final = "0123456789.-"
 _RUNNERS: Final = ("npm", "npx", "npm-cli.js", "npx-cli.js", "yarn", "yarnpkg", "yarn.js", "pnpm", "pnpx")
+_LAUNCHERS: Final = (
+    *("nodemon", "tsx", "ts-node-dev", "tsnd", "vite-node", "nest", "wrangler"),
+    *("cross-env", "cross-env-shell", "env-cmd", "dotenv", "dotenvx"),
+    *("concurrently", "npm-run-all", "run-s", "run-p"),
+)
+_PACKAGES: Final = "node_modules"
+_FIRST_WORDS: Final = 4
+"""Node, an option with its value, and the program."""
 _SCRIPTS: Final = (".ts", ".mts", ".cts", ".tsx", ".js", ".mjs", ".cjs", ".jsx")
 _PLAIN: Final = frozenset(string.ascii_letters + string.digits + "/._-+")
 _PERMISSION: Final = ("--permission", "--experimental-permission")
@@ -32,17 +40,30 @@ def without_launcher(app: AppSpec) -> tuple[str, ...]:
 
     The child would be outside of the cluster: the launcher has the channel, and takes it for its own.
     """
-    launcher = os.path.realpath(app.argv[0])
+    named = app.argv[0] if os.path.basename(app.argv[0]) in _NAMES else None
+    launcher, *script = app.argv if named is None else app.argv[1:] or app.argv
+    launcher = os.path.realpath(launcher)
     loader = os.path.join(os.path.dirname(launcher), "loader.mjs")
     is_tsx = os.path.basename(launcher) == "cli.mjs" and "tsx" in launcher.split(os.sep)
-    script = app.argv[1:]
     if not is_tsx or not os.path.exists(loader) or not script or not _is_script(script[0]):
         return app.argv
     from pathlib import Path  # noqa: PLC0415 (few apps are written in TypeScript)
     from shutil import which  # noqa: PLC0415
 
-    node = which("node", path=app.env.get("PATH"))
+    node = named or which("node", path=app.env.get("PATH"))
     return app.argv if node is None else (node, "--import", Path(loader).as_uri(), *script)
+
+
+def is_packaged(app: AppSpec) -> bool:
+    """Whether its program is a tool from a package, which may start the app as a process of its own."""
+    cwd = app.cwd or os.curdir
+    words = [os.path.join(cwd, word) for word in app.argv[:_FIRST_WORDS] if not word.startswith("-")]
+    return any(_PACKAGES in os.path.realpath(word).split(os.sep) for word in words)
+
+
+def is_launcher(app: AppSpec) -> bool:
+    """Whether its program is known to start the app as a process of its own."""
+    return any(os.path.basename(word) in _LAUNCHERS for word in app.argv[:_FIRST_WORDS])
 
 
 def _is_script(word: str) -> bool:
