@@ -1,8 +1,10 @@
-"""Misspelt commands."""
+"""Misspelt commands and targets."""
 
+import json
 from pathlib import Path
 
 import pytest
+from control.operated import operated
 from harness import pidone
 
 from pidone.cli.prepare.misspelt import refuse_misspelt
@@ -40,3 +42,29 @@ def test_files_and_programs_are_never_misspelt(tmp_path: Path) -> None:
         refuse_misspelt(words, str(tmp_path), environ)
     with pytest.raises(UsageError):
         refuse_misspelt(["chekc"], str(tmp_path), {"PATH": ""})
+
+
+def test_of_several_targets_one_that_nobody_knows(tmp_path: Path) -> None:
+    """Nothing happens to the others: the command fails as a whole, in whatever order they are named."""
+    with operated(tmp_path) as it:
+        before = _processes(it.command("ls", "--json").stdout)
+        for verb in ("restart", "reload", "stop", "delete", "reset", "flush"):
+            done = it.command(verb, "api", "nobody")
+            assert (done.returncode, "there is no app 'nobody'" in done.stderr) == (66, True), done
+        assert _processes(it.command("ls", "--json").stdout) == before
+
+
+@pytest.mark.parametrize(
+    "words", [("describe", ""), ("restart", ""), ("reload", "api", ""), ("scale", "", "2"), ("ls", "")]
+)
+def test_an_empty_target_is_nobody(words: tuple[str, ...], tmp_path: Path) -> None:
+    """`pidone describe "$APP"` where APP is not set: neither all of them nor a bug."""
+    with operated(tmp_path) as it:
+        done = it.command(*words)
+        assert (done.returncode, done.stdout) == (66, "")
+        assert done.stderr == "pidone: the name of an app is empty: a variable that is not set?\n"
+
+
+def _processes(listed: str) -> list[tuple[int, str]]:
+    """Pid and state of every instance."""
+    return [(each["pid"], each["state"]) for app in json.loads(listed)["apps"] for each in app["instances"]]

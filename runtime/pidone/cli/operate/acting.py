@@ -77,7 +77,9 @@ def _offer_with_files(verb: str, text: str) -> None:
     ) -> int:
         settings = files.FileSettings(env_name, only.replace(",", " ").split(), update_env)
         runtime = Client.find(socket)
-        before = gaps.tell_before(runtime, _present(runtime, target)) if verb == "reload" else {}
+        # Of several, one that nobody knows is told before anything happens.
+        present = _present(runtime, target) if verb == "reload" or len(target) > 1 else []
+        before = gaps.tell_before(runtime, present) if verb == "reload" else {}
         targets = [each for word in target for each in _laid(runtime, verb, word, settings)]
         code = _told(verb, targets, runtime, as_json=as_json, timeout=None if no_wait else timeout)
         if verb == "reload" and not no_wait:
@@ -239,6 +241,8 @@ def _change(
     """Ask for it and, with a `timeout`, wait until it has happened."""
     runtime = Client.find(socket)
     targets = expand(runtime, targets)
+    for target in targets if len(targets) > 1 else ():
+        runtime.get("api", "apps", target)  # nothing happens if nobody knows one of them
     apps = [app for target in targets for app in act(runtime, target, verb)]
     if timeout is None:
         return _report(verb, apps, as_json=as_json)

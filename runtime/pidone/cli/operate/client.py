@@ -205,6 +205,9 @@ class Events:
 
 
 def _target(segments: tuple[str, ...], query: Mapping[str, str]) -> str:
+    """The target of a request. Raises CommandError for an empty segment, which would mean something else."""
+    if "" in segments:
+        raise CommandError("the name of an app is empty: a variable that is not set?", NO_TARGET)
     path = "/" + "/".join(map(_quoted, segments))
     words = "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in query.items())
     return f"{path}?{words}" if words else path
