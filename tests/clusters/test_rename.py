@@ -5,12 +5,12 @@ import signal
 import socket
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import harness
 import pytest
 from clusters.load import Load
-from clusters.site import get, node_app, python_app, running
+from clusters.site import Site, get, node_app, python_app, running
 
 SERVER = (
     "import http.server, os, time; time.sleep({late}); "
@@ -101,6 +101,58 @@ def test_a_program_that_never_got_ready(tmp_path: Path, port: int) -> None:
         site.rename("web", "site")
         site.run.expect(event="instance.exit", app="site", count=2)
         assert get(port) == before
+
+
+BROKEN: Final[dict[str, Any]] = {"args": ["-c", "raise SystemExit(1)"]}
+
+
+def read_again(site: Site, port: int) -> None:
+    """The file that is there, once more: nobody goes, and who serves does so through a restart of its own."""
+    readings = site.count("config.reload")
+    site.run.signal(signal.SIGHUP)
+    site.run.expect(event="config.reload", count=readings + 1)
+    starts = site.count("instance.online")
+    (old,) = site.pids("web")
+    assert get(port) == str(old)
+    os.kill(old, signal.SIGKILL)
+    site.run.expect(event="instance.online", count=starts + 1)
+    assert get(port) == str(site.pids("web")[0]) != str(old)
+
+
+def test_a_program_that_never_got_ready_is_renamed_and_read_again(tmp_path: Path, port: int) -> None:
+    """The file before says nothing of what serves; it does so until the new one is ready."""
+    listen = [f"127.0.0.1:{port}"]
+    with running(tmp_path, server(port, listen=listen, share="python")) as site:
+        site.change(**BROKEN, listen=[])
+        site.run.expect(event="app.reload_failed", app="web")
+        site.rename("web", "site")
+        site.run.expect(event="config.reload", added=["site"])
+        read_again(site, port)
+
+
+@pytest.mark.parametrize("name", ["site", "page"])
+def test_the_new_one_becomes_another_one(tmp_path: Path, port: int, name: str) -> None:
+    """Another program and port, or another name as well: the old one goes for it, and for nothing else."""
+    listen = [f"127.0.0.1:{port}"]
+    with running(tmp_path, server(port, listen=listen, share="python")) as site:
+        site.rename("web", "site", **BROKEN)
+        site.run.expect(event="config.reload", added=["site"])
+        if name != "site":
+            site.rename("site", name)
+            site.run.expect(event="config.reload", added=[name])
+        other = harness.free_port()
+        site.change(
+            name,
+            listen=[f"127.0.0.1:{other}"],
+            args=["-c", "raise SystemExit(2)"],
+            env={"PORT": str(other)},
+        )
+        site.run.expect(event="config.reload", count=2 + (name != "site"))
+        read_again(site, port)
+        site.change(name, args=["-c", SERVER.format(port=other, late=0)])
+        site.run.expect(event="instance.online", app=name)
+        harness.eventually(lambda: not site.pids("web"), "the end of the old one")
+        assert get(other) == str(site.pids(name)[0])
 
 
 def test_renamed_back(tmp_path: Path, port: int) -> None:

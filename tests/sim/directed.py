@@ -43,6 +43,7 @@ def directed() -> dict[str, History]:
     slow_end: Mapping[str, Any] = {"drain_timeout": 20.0, "kill_timeout": 3.0}
     drained = _app("api", instances=2, depends_on=_needs("db"), **slow_end, **_SHARED)
     hooked = _app("api", program=SLOW, listen=_PORT, hooks={"pre_start": Hook(command=("/bin/pre_start",))})
+    shared, broken = _app("db", **_SHARED), (BROKEN, "v1")
     own_start = _app("db", autostart=False)
     return {
         "a file drops a dependency and its dependent fails to change": _history(
@@ -172,6 +173,16 @@ def directed() -> dict[str, History]:
                     _app("db", program=BROKEN, version="v2"),
                     _app("api", instances=2, depends_on=_needs("db")),
                 ],
+            ],
+        ),
+        "called otherwise after a change that failed, and that file once more": _history(
+            (2.0, "file", 1),
+            (2.0, "file", 2),
+            (1.0, "file", 2),
+            files=[
+                [shared],
+                [shared.but(argv=broken, args=broken[1:])],
+                [shared.but(name="web", argv=broken, args=broken[1:])],
             ],
         ),
         "one asks for more time at the stop, and another waits for its end": _history(

@@ -35,13 +35,6 @@ class ViolationError(BaseException):
     """Ends a history that has shown a violation, whatever the runtime would do about an exception."""
 
 
-def _is_same(one: AppSpec, other: AppSpec) -> bool:
-    """The same program or port, by whatever name."""
-    if one.listen and one.listen == other.listen:
-        return True
-    return (one.argv, one.cwd, one.exec_mode) == (other.argv, other.cwd, other.exec_mode)
-
-
 def can_overlap(app: AppSpec) -> bool:
     """Whether two processes of one slot can serve at the same time."""
     shares = app.exec_mode is ExecMode.CLUSTER or bool(app.listen) or app.share is not None
@@ -236,7 +229,11 @@ class Judge:
             return
         name, is_wanted = heir.spec.name, all(slot is True for slot in heir.slots)
         if not (
-            self._runtime.is_running and is_wanted and name not in self.failed and can_overlap(heir.spec)
+            self._runtime.is_running
+            and is_wanted
+            and app.is_heir_sure
+            and name not in self.failed
+            and all(map(can_overlap, (heir.spec, app.spec, *app.earlier)))
         ):
             return
         there = (each for each in (*self.live(name), *self.live(main.app)) if each is not main)
@@ -433,10 +430,9 @@ class Judge:
 
     def _heir(self, wish: AppWish) -> AppWish | None:
         """Who has come in its place, if both can serve side by side."""
-        if not can_overlap(wish.spec):
-            return None
-        named = (other for other in self.wishes.apps.values() if other.is_named)
-        return next((other for other in named if _is_same(other.spec, wish.spec)), None)
+        heir = self.wishes.apps.get(wish.heir)
+        can_serve_on = any(map(can_overlap, (wish.spec, *wish.earlier)))
+        return heir if heir is not None and heir.is_named and can_serve_on else None
 
     def _clear_slots(self, wish: AppWish, fact: AppFacts) -> list[bool | None]:
         """What is wanted of each slot; of some nobody can say."""

@@ -1,8 +1,16 @@
 """What operators and files want, written down by who plays them: nobody asks the runtime."""
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
 from pidone.ecosystem.spec import AppSpec, Ecosystem
+
+
+def _is_same(one: AppSpec, other: AppSpec) -> bool:
+    """The same program or port, by whatever name."""
+    if one.listen and one.listen == other.listen:
+        return True
+    return (one.argv, one.cwd, one.exec_mode) == (other.argv, other.cwd, other.exec_mode)
 
 
 class AppWish:
@@ -23,6 +31,10 @@ class AppWish:
         """Slots that somebody has stopped, and that a file which may never have counted did away with."""
         self.most = spec.instances
         """There may be as many until a change of the file is carried out."""
+        self.heir = ""
+        """The name by which the file calls it now, or what it was before a change that may have failed."""
+        self.is_heir_sure = False
+        """Whether that is so whatever has become of its last change."""
 
     def copy(self) -> "AppWish":
         """As it is now."""
@@ -71,6 +83,7 @@ class Wishes:
         """A file was read and taken. Apps that have `failed` to change are to change again."""
         self.ecosystem = ecosystem
         named = {spec.name: spec for spec in ecosystem.apps}
+        self._find_heirs(named)
         for name, app in self.apps.items():
             if name not in named:
                 app.is_named = False
@@ -86,6 +99,27 @@ class Wishes:
                 self.apps[name] = fresh
             else:
                 self._change(known, spec, is_due=name in failed)
+
+    def _find_heirs(self, named: Mapping[str, AppSpec]) -> None:
+        """Who comes for those that are not named any more; who came for one stays that."""
+        gone = {name: app for name, app in self.apps.items() if name not in named}
+        heirs = {app.heir for app in gone.values()}
+        come = [
+            spec
+            for name, spec in named.items()
+            if name in heirs or name not in self.apps or not self.apps[name].is_named
+        ]
+        before = {name: (app.heir, app.is_heir_sure) for name, app in gone.items()}
+        for app in gone.values():
+            of_now, of_then = (
+                next((spec.name for spec in come if any(_is_same(spec, one) for one in specs)), "")
+                for specs in ([app.spec], app.earlier)
+            )
+            app.heir, app.is_heir_sure = of_now or of_then, bool(of_now)
+        for name, app in gone.items():
+            heir, is_sure = before[name]
+            if not app.heir and (heir in named or heir in gone):
+                app.heir, app.is_heir_sure = (heir, is_sure) if heir in named else (gone[heir].heir, False)
 
     def _change(self, app: AppWish, spec: AppSpec, *, is_due: bool) -> None:
         if spec != app.spec:

@@ -43,7 +43,12 @@ class RenamedApps:
         pairs = (
             (each.key(), next((spec for spec in come if _is_renamed(each, spec)), None)) for each in gone
         )
-        return {key: spec for key, spec in pairs if spec is not None}
+        found = {key: spec for key, spec in pairs if spec is not None}
+        for key, becomes in self._new_of.items():  # under way: whatever has become of the new one
+            spec = new.get(becomes) or found.get(becomes)
+            if spec is not None and key in self._apps and key not in new:
+                found.setdefault(key, spec)
+        return found
 
     def settle(self, renamed: Mapping[AppKey, AppSpec]) -> None:
         """These come, and the old ones go; what an earlier file said about that is over."""
