@@ -141,6 +141,9 @@ def test_delay_is_in_seconds_and_can_be_stopped(start: Start, tmp_path: Path) ->
         assert run.out is not None
         assert "up" not in [*run.out]
     assert "up" in told(start("--delay", "0.05", write(tmp_path, app("echo up"))))[1]
+    assert "up" in told(start("--delay", "", write(tmp_path, app("echo up"))))[1], (
+        "a variable that is not set"
+    )
 
 
 def test_env_and_only(start: Start, tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from harness import DEADLINE_S, PIDONE
+from cli.test_native_health import served
+from harness import DEADLINE_S, PIDONE, PYTHON
 
 ALONE = ("unshare", "--fork", "--pid", "--mount-proc")
 
@@ -79,3 +80,19 @@ def test_another_process_1_is_not_healthy(tmp_path: Path) -> None:
     words = [PIDONE, "exec", "--", PIDONE, "health", "--socket", str(tmp_path / "nobody.sock")]
     done = as_process_1(tmp_path, *words)
     assert (done.returncode, done.stdout) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ((), "the runtime hung up"),
+        ((b"hello\n",), "does not speak pidone's language"),
+        ((b"HTTP/1.1",), "does not speak pidone's language"),
+    ],
+)
+def test_what_is_no_answer_is_not_healthy(answer: tuple[bytes, ...], said: str, tmp_path: Path) -> None:
+    """A runtime that ends meanwhile, or somebody else's socket: 1, as Docker reserves every other code."""
+    ask = [PYTHON, "-m", "pidone", "health", "--socket", str(tmp_path / "s")]
+    with served(tmp_path / "s", *answer):
+        done = subprocess.run(ask, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    assert (done.returncode, done.stderr) == (1, f"pidone: {tmp_path}/s: {said}\n")

@@ -76,7 +76,10 @@ def _ask(path: str, target: str, timeout: "Seconds") -> tuple[int, str]:
         connection.sendall(f"GET {target} HTTP/1.0\r\n\r\n".encode())
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     head, _, body = answer.partition(b"\r\n\r\n")
-    return int(head.split(None, 2)[1]), body.decode(errors="replace")
+    status = head.partition(b" ")[2][:3]
+    if not status.isdigit():
+        raise ValueError("does not speak pidone's language" if answer else "the runtime hung up")
+    return int(status), body.decode(errors="replace")
 
 
 def _is_run_as_init() -> bool:

@@ -164,6 +164,11 @@ def parse(words: Sequence[str]) -> tuple[StartOptions, tuple[str, ...]]:
     line = read(words)
     started = line.targets[:1] == ["start"]
     targets = _serve(line.targets[1:] if started else line.targets, line.found, line.warnings)
+    if (delay := line.found["settings"].get("delay")) is not None:
+        if str(delay).replace(".", "", 1).isdecimal():
+            line.found["runtime"]["start_delay"] = f"{delay}s"  # the one duration that PM2 counts in seconds
+        else:
+            line.warnings.append(f"--delay {delay}: is no number of seconds, ignored")
     told = (f"{extra}: only one file is started, ignored" for extra in targets[1:])
     options = _collected(line.found, targets[0] if targets else None, tuple(line.rest))
     return options.but(argv=("start", *(words[1:] if started else words))), (*line.warnings, *told)
@@ -194,8 +199,6 @@ def _collected(
     found: dict[str, dict[str, object]], target: str | None, rest: tuple[str, ...]
 ) -> StartOptions:
     settings = found["settings"]
-    if "delay" in settings:  # the one duration that PM2 counts in seconds
-        found["runtime"]["start_delay"] = f"{settings['delay']}s"
     if "stop_exit_codes" in settings:
         codes = str(settings["stop_exit_codes"]).replace(",", " ").split()
         found["defaults"]["stop_exit_codes"] = codes
