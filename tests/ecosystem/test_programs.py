@@ -236,6 +236,8 @@ def test_a_file_with_blanks_in_its_name_is_a_file(box: Box) -> None:
         ("httpd", {}, "SIGWINCH"),
         ("lighttpd", {}, "SIGINT"),
         ("unicorn", {}, "SIGQUIT"),
+        ("rainbows", {}, "SIGQUIT"),
+        ("hypnotoad", {}, "SIGQUIT"),
         ("haproxy", {}, "SIGUSR1"),
         ("postgres", {}, "SIGINT"),
         ("uwsgi", {}, "SIGINT"),
@@ -252,6 +254,18 @@ def test_programs_with_a_signal_of_their_own(
     app = box.app(script=script, language="toml", **keys)
     assert signal_name(app.kill_signal) == signal or (signal is None and app.kill_signal == 15)
     assert any(signal in notice for notice in box.notices) if signal else not box.notices
+
+
+@pytest.mark.parametrize("script", ["unicorn -p 80", "bundle exec unicorn -p 80", "./unicorn"])
+def test_a_signal_of_its_own_behind_an_interpreter(box: Box, script: str) -> None:
+    """Cluster mode names the interpreter of a script first."""
+    box.commands("ruby", "bundle")
+    for command in (box.bin / "unicorn", box.bin / "bundle", box.file("unicorn")):
+        command.write_text("#!/usr/bin/env ruby\n")
+        command.chmod(0o755)
+    app = box.app(script=script, language="toml", exec_mode="cluster", instances=2)
+    assert signal_name(app.kill_signal) == "SIGQUIT"
+    assert any("unicorn stops in order by SIGQUIT" in notice for notice in box.notices)
 
 
 def test_a_server_of_busybox_is_another_one(box: Box) -> None:

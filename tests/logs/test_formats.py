@@ -277,6 +277,8 @@ def test_json_and_other_lines_keep_their_order() -> None:
         ("[2026-11-20 23:04:39,123: ERROR/ForkPoolWorker-1] Task x raised", "error"),
         ("[2026-11-20 23:04:39,123] [PID 7] [MainThread] [dramatiq.MainProcess] [INFO] booting", "info"),
         ("[I 2026-11-20 23:04:39.123 ServerApp] Serving notebooks", "info"),
+        ("I, [2026-11-20T23:04:39.112122 #27730]  INFO -- : listening on addr=0.0.0.0:80 fd=7", "info"),
+        ("E, [2026-11-20T23:04:39.112122 #27730] ERROR -- unicorn: reaped", "error"),
         ("[E 261120 23:04:39 web:2348] 500 GET /", "error"),
         ("[2026-11-20 23:04:39,123] host/INFO/locust.main: Starting", "info"),
         ("2026-11-20T23:04:39.123Z error: boom", "error"),

@@ -23,7 +23,7 @@ LEVELS: Final = tuple(_NAMES)
 """From harmless to fatal."""
 BY_NAME: Final = MappingProxyType({word: level for level, words in _NAMES.items() for word in words})
 _BY_LETTER: Final = {"D": "debug", "I": "info", "W": "warning", "E": "error", "F": "fatal", "C": "fatal"}
-"""Of glog, klog, tornado, Jupyter."""
+"""Of glog, klog, tornado, Jupyter, Ruby."""
 _BY_SYSLOG: Final = ("fatal", "fatal", "fatal", "error", "warning", "info", "info", "debug")  # sd-daemon(3)
 _BY_MARK: Final = {
     ".": "debug",  # Redis, serverLogRaw() in server.c
@@ -138,6 +138,8 @@ _SIGNS: Final = (
     ),
     # Jupyter, tornado: `[I 2026-11-20 23:04:39.123 ServerApp] text`
     _Sign(rf"\[([DIWEFC]) [0-9-]{{6,10}} [0-9]{{2}}:{_CLOCK}", ((b"[",),)),
+    # Ruby's Logger: `W, [2026-11-20T23:04:39.123456 #7]  WARN -- : text`
+    _Sign(rf"([DIWEF]), \[[0-9-]{{10}}T{_CLOCK}", ((b", [",),)),
     # uwsgi: `*** Starting uWSGI`, and `[pid: 7|app: 0|req: 1/1] text`
     _Sign(r"(\*\*\*)(?= )", ((b"*",),), _has_stars),
     _Sign(r"(?:\[(?=pid: ))?(pid)(?=: [0-9]+\|)", ((b"|",), (b"\n[pid: ", b"\npid: "))),
