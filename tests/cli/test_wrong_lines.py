@@ -28,6 +28,11 @@ TABLE = [
     ("start e.toml nope.toml", 78, "pidone: nope.toml: No such file or directory"),
     ("./nope.sh", 78, 'pidone: command line: app #1: script = "./nope.sh": not found in'),
     ("./empty", 78, 'pidone: command line: app #1: script = "./empty": is a folder without package.json'),
+    (
+        "start e.toml https://example.com/e.toml",
+        78,
+        "pidone: https:/example.com/e.toml: No such file or directory; files are read, and no URLs",
+    ),
     ("check nope.toml", 1, "error: nope.toml: No such file or directory"),
     ("check empty", 1, "error: empty: is a directory without an ecosystem file in it"),
     ("check loop.toml", 1, "error: loop.toml: Too many levels of symbolic links"),

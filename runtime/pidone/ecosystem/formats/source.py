@@ -50,7 +50,12 @@ def load(path: Path | None) -> Source:
     try:
         data = read_file(path, MAX_SOURCE_BYTES + 1) if path else read_stdin(MAX_SOURCE_BYTES + 1)
     except OSError as error:
-        raise ConfigError(f"{name}: {error.strerror}") from None
+        hint = (
+            "; files are read, and no URLs: `curl URL | pidone -`"
+            if name.partition("/")[0][-1:] == ":"
+            else ""
+        )
+        raise ConfigError(f"{name}: {error.strerror}{hint}") from None
     text = decode(data, name)
     if not text.strip():
         raise ConfigError(f"{name}: is empty; an ecosystem is an object with apps: [{{script: 'server.js'}}]")
