@@ -14,6 +14,7 @@ SECRET = "hunter2"
         *("MYSQL_PWD", "DB_PWD", "DB_PW", "PW", "DBPASS", "PGPASSWORD", "POSTGRES_PASSWORD", "API_KEY"),
         *("GITHUB_TOKEN", "SENTRY_DSN", "HTTP_AUTH", "X-Api-Key", "Authorization", "db.password"),
         *("jwtSigner", "SLACK_WEBHOOK", "AWS_SECRET_ACCESS_KEY", "aws_session_token", "REDISCLI_AUTH"),
+        *("DBPW", "ROOTPW", "TOTP", "MFA_CODE", "WALLET_SEED", "SNMP_COMMUNITY"),
         *("rootPw", "dbPW", "GITLAB_PAT", "AZURE_SAS", "SIM_PIN", "OTP_SEED", "CSRF", "NONCE", "COOKIE"),
         *("WIFI_PSK", "HASH_PEPPER", "MNEMONIC", "DB_KENNWORT", "CONTRASENA", "SENHA_BD", "WACHTWOORD"),
     ],

@@ -35,6 +35,10 @@ TOKENS = [
     f"SG.{LONG[:22]}.{LONG}",
     f"AGE-SECRET-KEY-1{LONG.upper()}",
     f"sk-ant-api03-{LONG}",
+    f"s.{LONG[:24]}",
+    f"$2b$12${LONG}",
+    f"$6$salt${LONG}",
+    f"$argon2id$v=19$m=65536${LONG}",
 ]
 
 
@@ -96,6 +100,8 @@ TOKENS = [
         f'["mysql", "--password", "{SECRET}"]',
         # documents
         f"<password>{SECRET}</password>",
+        f"<password><![CDATA[{SECRET}]]></password>",
+        f'password = """\n{SECRET}\n"""',
         f'<db:dbPassword xml:id="x">{SECRET}</db:dbPassword>',
         f'<add key="Password" value="{SECRET}"/>',
         f"<property name='api.token' value='{SECRET}' />",
@@ -133,6 +139,9 @@ def test_messages_know_tokens_by_their_form(token: str) -> None:
         f"--db-passwd '{SECRET} x'",
         f"--concurrency 4 --api-key {SECRET}",
         f"app --login-secret \\\n  {SECRET}",
+        f"mysqldump -uroot -p{SECRET} db",
+        f"nice curl -s -u admin:{SECRET} http://x",
+        f"sshpass -p {SECRET} ssh h",
     ],
 )
 def test_a_variable_that_holds_options(value: str) -> None:
@@ -148,6 +157,7 @@ def test_a_variable_that_holds_options(value: str) -> None:
         "-Xmx1g -Dx=y",
         "a - b",
         "--no-token-- x",
+        "grep -u 5 -p x  --a=b",
         "--password",
     ],
 )

@@ -13,10 +13,9 @@ MASK: Final = "***"
 _SHORTEST_SECRET: Final = 15
 """Of what is a secret by its form and has neither a dot nor a separator: `xapp-` and ten letters."""
 SENSITIVE: Final = (
-    r"pass|pwd|(?<![a-z])pw(?![a-z])|secret|token|key|cred|auth(?!or(?!i))|salt|dsn|private|cookie|session|jwt"
-    r"|signature|cert|license|webhook|bearer|csrf|xsrf|nonce|(?<![a-z])(?:pat|sas|pin|otp|psk)(?![a-z])"
-    r"|pepper|mnemonic|kennwort|contrase|wachtwoord|senha"
-    r"|(?-i:(?<=[a-z])P[Ww](?![a-z]))"
+    r"pass|pwd|pw(?![a-z\d])|(?<![a-z])pw(?![a-z])|secret|token|key|cred|auth(?!or(?!i))|salt|dsn|private"
+    r"|cookie|session|jwt|signature|cert|license|webhook|bearer|csrf|xsrf|nonce"
+    r"|(?<![a-z])(?:pat|sas|pin|t?otp|psk|mfa)(?![a-z])|pepper|seed|mnemonic|kennwort|contrase|wachtwoord|senha|snmp_?community"
 )
 """A name that holds one of these, in any case, names a secret."""
 # Patterns are compiled where they are first used: most starts need none of them.
@@ -35,7 +34,8 @@ _ISSUED: Final = r"""(?x)(?<![A-Za-z0-9])(?:
     | AIza[\w-]{30,} | ya29\.[\w-]{10,}                       # Google
     | hv[sbr]\.[\w-]{10,} | shp(?:at|ca|pa|ss)_\w{16,} | do[opr]_v1_\w{16,}
     | SG\.[\w-]{10,}\.[\w-]{10,} | AGE-SECRET-KEY-1\w+ | bot\d{6,}:[\w-]{20,}
-    | sk-(?=[\w-]{0,100}\d)[\w-]{20,}
+    | sk-(?=[\w-]{0,100}\d)[\w-]{20,} | s\.[A-Za-z0-9]{24}(?![A-Za-z0-9])
+    | \$(?:2[abxy]|[1567y]|apr1|argon2\w{1,2}|scrypt)\$[^\s:"']{8,}   # crypt(5): what is kept of a password
     )"""
 """What its issuer has given a form, so that it is found."""
 _AFTER: Final = (
@@ -56,7 +56,11 @@ _NAME: Final = (
 """With what separates it from its value, an anchor and a tag of YAML's included."""
 _ESCAPED: Final = r"""(\\{1,8}["']).*?(?:\1|\Z)"""
 """A text of JSON within a text of JSON."""
-_QUOTED: Final = r"""(?:"(?:\\.|[^"\\])*"?|'(?:\\.|[^'\\])*'?|`(?:\\.|[^`\\])*`?)"""
+_QUOTED: Final = (
+    r"""(?:\"{3}[\s\S]*?(?:\"{3}|\Z)|'{3}[\s\S]*?(?:'{3}|\Z)"""
+    r"""|"(?:\\.|[^"\\])*"?|'(?:\\.|[^'\\])*'?|`(?:\\.|[^`\\])*`?)"""
+)
+"""Three at each end: TOML, Python."""
 _BARE: Final = r"""[^\s,;&"'}\]#]+"""
 _SCHEME: Final = r"(?:(?:bearer|basic|digest|token|api-?key)\s+)?"
 _VALUE: Final = rf"(?i){_ESCAPED}|{_QUOTED}|{_SCHEME}{_BARE}"
@@ -77,7 +81,7 @@ _CALL: Final = (
 )
 _PAIR: Final = r"""(["'])([\w-]{1,100})\1\s*,\s*(?=(["'])([^"'\n]{1,500})\3)"""
 """`setenv("PASSWORD", "x")`, `["--password", "x"]`."""
-_ELEMENT: Final = r"""<([\w.:-]{1,100})((?:\s[^<>]{0,300})?)>([^<>]{1,500})</\1>"""
+_ELEMENT: Final = r"""<([\w.:-]{1,100})((?:\s[^<>]{0,300})?)>(<!\[CDATA\[.{1,500}?\]\]>|[^<>]{1,500})</\1>"""
 """Of XML: `<password>x</password>`."""
 _ATTRIBUTES: Final = (
     r"""(\b(?:key|name)=(["'])([\w.:-]{1,100})\2\s{1,9}(?:[\w.:-]{1,50}=["'][^"'<>]{0,100}["']\s{1,9}){0,3}"""
@@ -265,7 +269,12 @@ def mask_value(name: str, value: str) -> str:
         return value
     if re.search(_SECRET_NAME, name):
         return MASK if value else ""
-    return mask_text(value)
+    text = mask_text(value)
+    if " -" not in text:
+        return text
+    from pidone.masked_args import mask_args  # noqa: PLC0415 (which imports this)
+
+    return mask_args([text], lambda word: word)[0]  # `BACKUP = "mysqldump -uroot -pX db"`
 
 
 def mask(env: Mapping[str, str], secrets: Collection[str] = ()) -> dict[str, str]:
