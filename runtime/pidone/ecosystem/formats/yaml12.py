@@ -17,7 +17,7 @@ from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner, ScannerError
 
 from pidone.ecosystem.document import KeyPath
-from pidone.ecosystem.formats.plain import MAX_DEPTH, Plain, javascript_number
+from pidone.ecosystem.formats.plain import MAX_DEPTH, Plain, javascript_number, spell
 from pidone.ecosystem.formats.remedies import YAML, YAML_OPENED, in_other_words
 from pidone.ecosystem.formats.secrets import problem
 from pidone.ecosystem.formats.source import Parsed, Source
@@ -88,18 +88,24 @@ class _Builder:
         self.plain = Plain(source.name)
         self.lines: dict[KeyPath, int] = {}
         self._source = source
+        self._around: list[Node] = []
+        """What is being built: an alias of one of these would go on for ever."""
 
     def build(self, node: Node, path: KeyPath) -> object:
         self.plain.visit(path)
-        self.lines.setdefault(path, node.start_mark.line + 1)
-        if isinstance(node, MappingNode):
-            return self._mapping(node, path)
-        if isinstance(node, SequenceNode):
-            self._expect_tag(node, "seq", "omap", "pairs")
-            return [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
+        line = self.lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, ScalarNode):
             return self.plain.value(self._scalar(node), path)
-        raise AssertionError(node)  # there is no fourth kind
+        if any(node is each for each in self._around):
+            raise problem(self._source, f"{spell(path)} is an alias of what it stands in", line=line)
+        self._around.append(node)
+        try:
+            if isinstance(node, MappingNode):
+                return self._mapping(node, path)
+            self._expect_tag(node, "seq", "omap", "pairs")
+            return [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
+        finally:
+            self._around.pop()
 
     def _mapping(self, node: MappingNode, path: KeyPath) -> dict[str, object]:
         self._expect_tag(node, "map", "set")
@@ -130,8 +136,9 @@ class _Builder:
         for item in nodes:
             if not isinstance(item, MappingNode):
                 raise self._problem("<< takes a mapping (or a list of mappings), usually an *alias", node)
-            self.plain.visit(path)
-            found += self._mapping(item, (*path, "<<")).items()
+            self.lines[(*path, "<<")] = node.start_mark.line + 1
+            merged = self.build(item, (*path, "<<"))
+            found += merged.items() if isinstance(merged, dict) else ()
         return found
 
     def _key(self, node: Node) -> str:
