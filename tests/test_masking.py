@@ -2,8 +2,8 @@
 
 import pytest
 
-from pidone.masked_args import mask_args
-from pidone.masking import MASK, is_secret, mask, mask_named, mask_text
+from pidone.masked_args import mask, mask_args
+from pidone.masking import MASK, is_secret, mask_named, mask_text
 
 SECRET = "hunter2"
 

@@ -5,8 +5,8 @@ import time
 import pytest
 
 from pidone.ecosystem.formats.secrets import quote, redact
-from pidone.masked_args import mask_args
-from pidone.masking import MASK, mask, mask_named, mask_text
+from pidone.masked_args import mask, mask_args
+from pidone.masking import MASK, mask_named, mask_text
 
 SECRET = "hunter2"
 LONG = "hunter2hunter2hunter2hunter2hunter2hunter2"

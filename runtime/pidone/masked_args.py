@@ -1,7 +1,10 @@
-"""Command lines without passwords: of options, variables, headers, logins, and of some programs."""
+"""Command lines without passwords: of options, variables, headers, logins, and of some programs.
+
+And variables, which may hold one.
+"""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from pidone.masking import MASK, is_public, is_secret, is_short_word, mask_named, mask_text
@@ -75,6 +78,23 @@ def mask_args(args: Sequence[str], rest: Callable[[str], str] = mask_text) -> li
         shown.append(_mask_arg(arg, line, rest))
         line.take(arg)
     return shown
+
+
+def mask_value(name: str, value: str) -> str:
+    """The mask if the name says that the value is a secret, else what `mask_text` leaves of it."""
+    if is_public(name):
+        return value
+    if is_secret(name):
+        return MASK if value else ""
+    text = mask_text(value)
+    if " -" not in text:
+        return text
+    return mask_args([text], lambda word: word)[0]  # `BACKUP = "mysqldump -uroot -pX db"`
+
+
+def mask(env: Mapping[str, str], secrets: Collection[str] = ()) -> dict[str, str]:
+    """Every variable, sorted by name; `secrets` names those that came from files and are never shown."""
+    return {name: MASK if name in secrets else mask_value(name, env[name]) for name in sorted(env)}
 
 
 class _Line:

@@ -6,7 +6,6 @@ a look into the file, one too few a password. Where nothing says so, words stay 
 """
 
 import re
-from collections.abc import Collection, Mapping
 from typing import Final
 
 MASK: Final = "***"
@@ -15,7 +14,8 @@ _SHORTEST_SECRET: Final = 15
 SENSITIVE: Final = (
     r"pass|pwd|pw(?![a-z\d])|(?<![a-z])pw(?![a-z])|secret|token|key|cred|auth(?!or(?!i))|salt|dsn|private"
     r"|cookie|session|jwt|signature|cert|license|webhook|bearer|csrf|xsrf|nonce"
-    r"|(?<![a-z])(?:pat|sas|pin|t?otp|psk|mfa)(?![a-z])|pepper|seed|mnemonic|kennwort|contrase|wachtwoord|senha|snmp_?community"
+    r"|(?<![a-z])(?:pat|sas|pin|t?otp|psk|mfa)(?![a-z])|pepper|seed|mnemonic|snmp_?community"
+    r"|kennwort|contrase|wachtwoord|senha"
 )
 """A name that holds one of these, in any case, names a secret."""
 # Patterns are compiled where they are first used: most starts need none of them.
@@ -261,22 +261,3 @@ def _mask_word(word: str) -> str:
     if word.startswith(("/", "./")):
         return "/".join(MASK if re.fullmatch(_RANDOM, segment) else segment for segment in word.split("/"))
     return MASK if re.fullmatch(_RANDOM, word) else word
-
-
-def mask_value(name: str, value: str) -> str:
-    """The mask if the name says that the value is a secret, else what `mask_text` leaves of it."""
-    if is_public(name):
-        return value
-    if re.search(_SECRET_NAME, name):
-        return MASK if value else ""
-    text = mask_text(value)
-    if " -" not in text:
-        return text
-    from pidone.masked_args import mask_args  # noqa: PLC0415 (which imports this)
-
-    return mask_args([text], lambda word: word)[0]  # `BACKUP = "mysqldump -uroot -pX db"`
-
-
-def mask(env: Mapping[str, str], secrets: Collection[str] = ()) -> dict[str, str]:
-    """Every variable, sorted by name; `secrets` names those that came from files and are never shown."""
-    return {name: MASK if name in secrets else mask_value(name, env[name]) for name in sorted(env)}

@@ -80,3 +80,22 @@ def test_who_never_answers_is_waited_for_so_long(tmp_path: Path) -> None:
         listener.listen()
         with pytest.raises(CommandError, match=r"no answer within 0\.05 s"):
             Client(str(tmp_path / "s"), 0.05).get("api", "apps")
+
+
+def test_a_runtime_that_ends_before_it_has_read_the_request(tmp_path: Path) -> None:
+    """That is a reset, and told in the words of one that hangs up later."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+
+        def leave() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1, socket.MSG_PEEK)
+
+        thread = threading.Thread(target=leave)
+        thread.start()
+        with pytest.raises(CommandError, match="the runtime hung up") as raised:
+            Client(str(tmp_path / "s")).get("api", "apps")
+        thread.join()
+        assert raised.value.code == NO_RUNTIME

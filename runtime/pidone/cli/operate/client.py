@@ -25,6 +25,8 @@ _UNRESERVED: Final = frozenset(
 _UNUSABLE: Final = 422
 """Status: a file that the runtime was to read is wrong."""
 
+_GONE: Final = "the runtime hung up: it was killed, or ended at once"
+
 NO_RUNTIME: Final = 69
 """Exit code: nobody listens (EX_UNAVAILABLE)."""
 NO_TARGET: Final = 66
@@ -143,12 +145,14 @@ class Client:
                 event = wire.next_event()
                 if event is h11.NEED_DATA:
                     if not (part := sock.recv(65536)):
-                        raise CommandError("the runtime hung up", NO_RUNTIME)
+                        raise CommandError(_GONE, NO_RUNTIME)
                     wire.receive_data(part)
                 elif isinstance(event, h11.Response):
                     return event, wire
         except TimeoutError:
             raise CommandError(f"no answer within {self._timeout:g} s", NO_RUNTIME) from None
+        except ConnectionError:
+            raise CommandError(_GONE, NO_RUNTIME) from None
         except OSError as error:
             raise CommandError(f"{self.path}: {error}", NO_RUNTIME) from None
         except h11.RemoteProtocolError as error:
@@ -175,7 +179,7 @@ class Client:
         except TimeoutError:
             raise CommandError(f"no answer within {self._timeout:g} s", NO_RUNTIME) from None
         except (OSError, h11.RemoteProtocolError):
-            raise CommandError("the runtime hung up: it was killed, or ended at once", NO_RUNTIME) from None
+            raise CommandError(_GONE, NO_RUNTIME) from None
 
 
 class Events:

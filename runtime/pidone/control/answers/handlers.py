@@ -29,8 +29,7 @@ from pidone.control.http.router import Access, Route
 from pidone.control.operations import Operations
 from pidone.control.targets import ALL, Target
 from pidone.logs.relay import OURS
-from pidone.masked_args import mask_args
-from pidone.masking import mask
+from pidone.masked_args import mask, mask_args
 from pidone.supervise.app import App
 from pidone.supervise.instances.incarnation import ACTION_CHARS
 from pidone.supervise.instances.instance import Instance

@@ -9,8 +9,8 @@ from pidone.ecosystem.keys import APP_GROUPS
 from pidone.ecosystem.problems import strip_controls
 from pidone.ecosystem.spec import AppSpec, MemoryShare
 from pidone.ecosystem.values.quantities import write_duration, write_size
-from pidone.masked_args import mask_args
-from pidone.masking import mask, mask_named
+from pidone.masked_args import mask, mask_args
+from pidone.masking import mask_named
 from pidone.record import EMPTY, Record
 
 _KINDS: Final = {key.name: key.kind for group in APP_GROUPS for key in group.keys}
