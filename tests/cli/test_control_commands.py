@@ -260,6 +260,8 @@ def test_waiting_for_jobs_is_over_when_they_need_not_run(tmp_path: Path) -> None
         done = it.command("wait", "--timeout", "5")
         assert (done.returncode, done.stderr) == (0, "")
         assert it.command("wait", "later", "--timeout", "5").returncode == 0
+        scaled = it.command("scale", "later", "2")
+        assert (scaled.returncode, scaled.stderr) == (0, "")
 
 
 UNWELL = """

@@ -38,7 +38,8 @@ def is_settled(app: dict[str, Any]) -> bool:
 def failure(verb: str, app: dict[str, Any]) -> str:
     """Why an app is not as it should be; empty if it is. What somebody has stopped before may rest."""
     rests = app["wish"]["stopped"] if app["wanted"] else []
-    down = [each for each in app["instances"] if each["state"] not in _UP and each["index"] not in rests]
+    fine = (*_UP, "waiting") if app["next_run"] else _UP  # a job that waits for its time
+    down = [each for each in app["instances"] if each["state"] not in fine and each["index"] not in rests]
     reload = app["reload"]
     if verb == "reload" and reload is not None and reload["state"] == "failed":
         kept = "; the old processes stay" if not down else ""
