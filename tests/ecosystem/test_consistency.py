@@ -112,7 +112,7 @@ def test_nothing_to_run() -> None:
         ({"shutdown_timeout": "5s", "shutdown_delay": "5s"}, "shutdown_timeout = 5s is over before the apps"),
         (
             {"termination_grace": "14s", "hooks": {"pre_stop": {"command": "true", "timeout": "3s"}}},
-            "may take 14s",
+            "may take 16s",
         ),
     ],
 )

@@ -50,11 +50,8 @@ def load(path: Path | None) -> Source:
     try:
         data = read_file(path, MAX_SOURCE_BYTES + 1) if path else read_stdin(MAX_SOURCE_BYTES + 1)
     except OSError as error:
-        hint = (
-            "; files are read, and no URLs: `curl URL | pidone -`"
-            if name.partition("/")[0][-1:] == ":"
-            else ""
-        )
+        is_url = name.partition("/")[0].endswith(":")
+        hint = "; files are read, and no URLs: `curl URL | pidone -`" if is_url else ""
         raise ConfigError(f"{name}: {error.strerror}{hint}") from None
     text = decode(data, name)
     if not text.strip():
