@@ -12,12 +12,12 @@ from pidone.record import Record
 FIELDS: Final = ("level", "severity", "log.level", "lvl", "levelname", "loglevel")
 """Where JSON loggers put it, the usual ones first."""
 _NAMES: Final = {
-    "trace": ("trace", "finest", "finer"),
-    "debug": ("debug", "fine", "verbose", "silly"),
-    "info": ("info", "notice", "information", "note", "log", "config", "system"),
-    "warning": ("warn", "warning", "deprecated"),
+    "trace": ("trace", "finest", "finer", "trc"),
+    "debug": ("debug", "fine", "verbose", "silly", "dbg"),
+    "info": ("info", "notice", "information", "note", "log", "config", "system", "inf"),
+    "warning": ("warn", "warning", "deprecated", "wrn"),
     "error": ("error", "err", "severe"),
-    "fatal": ("fatal", "critical", "crit", "panic", "alert", "emerg", "emergency"),
+    "fatal": ("fatal", "critical", "crit", "panic", "alert", "emerg", "emergency", "ftl"),
 }
 LEVELS: Final = tuple(_NAMES)
 """From harmless to fatal."""
@@ -55,7 +55,8 @@ _AFTER: Final = r"(?=[\]):>|\s,/]|\Z)"
 _CLOCK: Final = "[0-9]{2}:[0-9]{2}"
 _DATED: Final = rf"[\[0-9]{{1,5}}+(?:[-/][0-9]{{2}}[-/][0-9]{{2}}[T ]{{1,2}}[0-9]{{1,2}})?+:{_CLOCK}"
 _ZONE: Final = (
-    r"[0-9.,Z]*+(?: ?[+-][0-9:]{4,5}+| (?!(?:INFO|WARN|CRIT|NOTE|FINE|HINT|LOG|ERR)\b)[A-Z]{3,4}\b)?+\]?+:?+"
+    r"[0-9.,Z]*+(?: ?[+-][0-9:]{4,5}+"
+    r"| (?!(?:INFO?|WARN|WRN|DBG|TRC|FTL|CRIT|NOTE|FINE|HINT|LOG|ERR)\b)[A-Z]{3,4}\b)?+\]?+:?+"
 )
 _BETWEEN: Final = r"(?: kid[0-9]++)?[ \t|-]*+(?:[0-9]++ )?(?:\[[^\]\n]{1,40}\] ){0,4}?"
 _LOGGER: Final = _BETWEEN + r"(?:[\w.:/-]++ - |[\w.-]{1,60}+/|\w{1,60}+@\S+ )?"
@@ -105,9 +106,10 @@ _SIGNS: Final = (
     _Sign(rf"([{_INITIALS}{_INITIALS.upper()}][a-z]{{2,10}})[:|]", ((b":", b"|"),)),
     # `2026-11-20 23:04:39,123 - name - WARNING - text`, `[2026-11-20 23:04:39 +0000] [7] [INFO] text`,
     # winston's `2026-11-20T23:04:39Z error: text`, Celery's `[2026-11-20 23:04:39,123: INFO/Main] text`,
-    # locust's `[2026-11-20 23:04:39,123] host/INFO/x: text`, MariaDB's `2026-11-20 23:04:39 0 [Note] text`
+    # locust's `[2026-11-20 23:04:39,123] host/INFO/x: text`, MariaDB's `2026-11-20 23:04:39 0 [Note] text`,
+    # NATS' `[7] 2026/11/20 23:04:39.123456 [INF] text`, Serilog's `[23:04:39 WRN] text`
     _Sign(
-        rf"{_DATED}{_ZONE}{_LOGGER}"
+        rf"(?:\[[0-9]{{1,7}}\] )?+{_DATED}{_ZONE}{_LOGGER}"
         rf"(?:({_CAPITAL}){_AFTER}|[\[(<]({_ANY})(?= *+[\])>])|([a-z]{{3,11}}+)(?=[>:]))",
         ((b":",),),
     ),
