@@ -1,10 +1,14 @@
 """What apps say reaches the operator's terminal as text, and does nothing there."""
 
+import json
 import os
 import pty
 import re
 import signal
+import subprocess
+import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from cli.screen import read_until
@@ -107,3 +111,22 @@ def test_colours_stay_on_a_terminal_and_end_with_the_line(evil: Operated) -> Non
 def test_values_are_made_harmless_with_all_that_is_in_them() -> None:
     """Names too; what is no string stays."""
     assert harmless({"a\n": ["\x1b", 1, None, {"b": ["\r"]}]}) == {"a^J": ["^[", 1, None, {"b": ["^M"]}]}
+
+
+@pytest.mark.parametrize("words", [["check"], ["check", "--json"], ["convert"], ["convert", "--json"], []])
+def test_a_file_of_a_stranger(words: list[str], tmp_path: Path) -> None:
+    """Neither what it holds nor how it is called does anything to the terminal of who looks at it."""
+    app = {"script": "/bin/true", "args": [_EVIL], "namespace": _EVIL, "env": {"V": _EVIL}, "cwd": "/"}
+    for name, more in (("good", {}), (_EVIL.replace("/", ""), {"kill_timeout": "x"}), (f"gone{_EVIL}", None)):
+        if more is not None:
+            (tmp_path / f"{name}.json").write_text(json.dumps({"apps": [{**app, **more}], "x": 1}))
+        if words or more != {}:  # else it would be started
+            told = subprocess.run(
+                [PIDONE, *words, tmp_path / f"{name}.json"], capture_output=True, text=True, check=False
+            )
+            shown = [char for char in told.stdout + told.stderr if not char.isprintable() and char != "\n"]
+            assert not shown, told
+            if "--json" in words and more == {}:
+                assert json.loads(told.stdout)["apps"][0]["args"] == [_EVIL]
+            if words == ["convert"] and more == {}:
+                assert tomllib.loads(told.stdout)["apps"][0]["args"] == [_EVIL]

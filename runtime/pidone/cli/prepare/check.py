@@ -28,8 +28,10 @@ def check(file: tuple[str, ...], *, as_json: bool, strict: bool, env: str | None
     from pidone.ecosystem.load import Examined, examine_file
     from pidone.ecosystem.options import LoadOptions
     from pidone.ecosystem.output.resolved import as_plain, as_text
+    from pidone.ecosystem.output.text import without_controls
     from pidone.ecosystem.spec import Ecosystem
     from pidone.host.cpus import available_cpus
+    from pidone.logs.escape import printable_word
     from pidone.supervise.run.loading import in_child
 
     cpus = available_cpus()
@@ -52,12 +54,12 @@ def check(file: tuple[str, ...], *, as_json: bool, strict: bool, env: str | None
         apps = [as_plain(spec, count) for spec, count in counted]
         told = {"apps": apps, "warnings": remarks}
         told |= {name: value for name, value in (("errors", errors), ("sources", sources)) if value}
-        print(json.dumps(told, ensure_ascii=False, indent=2))
+        print(without_controls(json.dumps(told, ensure_ascii=False, indent=2)))
     else:
         for spec, count in counted:
             print("\n".join(as_text(spec, count, sources.get(spec.name, {}))))
     kinds = (("error", errors), ("warning", ecosystem.warnings), ("note", notices))
     for word, lines in kinds[: 1 if as_json else 3]:
         for line in lines:
-            print(f"{word}: {line}", file=sys.stderr)
+            print(f"{word}: {printable_word(line)}", file=sys.stderr)
     return _WOULD_NOT_START if errors or (strict and ecosystem.warnings) else ExitCode.OK

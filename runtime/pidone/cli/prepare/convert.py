@@ -12,6 +12,7 @@ from pidone.ecosystem.options import LoadOptions
 from pidone.errors import ConfigError
 from pidone.host.cpus import available_cpus
 from pidone.init.exitcodes import ExitCode
+from pidone.logs.escape import printable_word
 
 _SUFFIXES: Final = (".toml", ".json")
 
@@ -33,7 +34,9 @@ def convert_file(file: str, *, output: str | None, as_json: bool) -> int:
     try:
         text = converted(source, out, LoadOptions(cpus=available_cpus(), must_exist=False), as_json=as_json)
     except ConfigError as error:
-        print(*(f"error: {line}" for line in str(error).split("\n")), sep="\n", file=sys.stderr)
+        print(
+            *(f"error: {printable_word(line)}" for line in str(error).split("\n")), sep="\n", file=sys.stderr
+        )
         return ExitCode.CONFIG
     if out is None:
         print(text, end="")
@@ -59,7 +62,7 @@ def converted(source: Path | None, out: Path | None, options: LoadOptions, *, as
     found: Converted = in_child(lambda: convert(read_document(source, options), options, target))
     for word, remarks in (("warning", found.ecosystem.warnings), ("note", found.ecosystem.notices)):
         for line in remarks:
-            print(f"{word}: {line}", file=sys.stderr)
+            print(f"{word}: {printable_word(line)}", file=sys.stderr)
     if not is_toml:
         return json_text(found.tables)
     return toml_text(found.tables, f"Converted from {source or '<stdin>'} by `pidone convert`.")

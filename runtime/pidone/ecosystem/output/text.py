@@ -1,6 +1,7 @@
 """Tables as the text of a file: TOML with comments, or JSON."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -13,6 +14,8 @@ from pidone.ecosystem.problems import strip_controls
 SCHEMA: Final = "https://raw.githubusercontent.com/pidone/pidone/main/docs/ecosystem.schema.json"
 """Where editors find what `pidone schema` prints, and its `$id`."""
 _WIDTH: Final = 110
+_CONTROL: Final = r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+"""What both leave as it is: DEL, C1 (ECMA-48, 8.2.2), and what changes the order of text (UAX #9)."""
 _OBVIOUS: Final = frozenset({"name", "script", "args", "cwd", "env", "interpreter"})
 
 
@@ -20,7 +23,14 @@ def json_text(found: Tables) -> str:
     """As JSON, which has no comments."""
     runtime = {"runtime": found.runtime} if found.runtime else {}
     whole = {"apps": found.apps, **runtime, **found.rest}
-    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+    return without_controls(json.dumps(whole, indent=2, ensure_ascii=False)) + "\n"
+
+
+def without_controls(text: str) -> str:
+    r"""JSON or TOML, in which `\u009b` means the same and says nothing to a terminal."""
+    if text.isprintable():
+        return text
+    return re.sub(_CONTROL, lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def toml_text(found: Tables, heading: str, ideas: Sequence[str] = ()) -> str:
@@ -43,7 +53,7 @@ def toml_text(found: Tables, heading: str, ideas: Sequence[str] = ()) -> str:
     if found.runtime:
         parts.append(["[runtime]", *_table("runtime", found.runtime, RUNTIME_KEYS, explained)])
     parts += [[text.rstrip()] for text in rest.values() if text.startswith("[")]
-    return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
+    return without_controls("\n\n".join("\n".join(lines) for lines in parts)) + "\n"
 
 
 def _table(

@@ -12,7 +12,8 @@ class Quit(Exception):  # noqa: N818 - not an error
 
 def complain(message: str) -> None:
     """One message on stderr, whatever it is made of and whether or not stderr is there."""
-    say(2, f"pidone: {message}\n".encode(errors="backslashreplace").decode())
+    shown = (each if each.isprintable() or each in "\n\t" else ascii(each)[1:-1] for each in message)
+    say(2, f"pidone: {''.join(shown)}\n")
 
 
 def say(descriptor: int, text: str) -> None:
