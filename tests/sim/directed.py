@@ -185,6 +185,12 @@ def directed() -> dict[str, History]:
                 [shared.but(name="web", argv=broken, args=broken[1:])],
             ],
         ),
+        "stopped, called otherwise, and as before, while it still ends": _history(
+            (2.0, "verb", "stop", "db"),
+            (0.0, "file", 1),
+            (0.0, "file", 0),
+            files=[[shared], [shared.but(name="web")]],
+        ),
         "one asks for more time at the stop, and another waits for its end": _history(
             (2.0, "stubborn", "db"),
             (0.0, "stubborn", "web"),

@@ -125,10 +125,9 @@ class Judge:
             self.complain("two", f"{main} beside {', '.join(map(str, others))}")
         elif others:
             surplus = self._surplus(main.app)
-            if surplus > spec.max_surge:
-                self.complain(
-                    "surge", f"{main}: {surplus} more than one in a slot; max_surge {spec.max_surge}"
-                )
+            most = max(each.spec.max_surge for each in self.live(main.app))  # of a change that is under way
+            if surplus > most:
+                self.complain("surge", f"{main}: {surplus} more than one in a slot; max_surge {most}")
         self._doubtful.append(main)
 
     def _surplus(self, app: str) -> int:

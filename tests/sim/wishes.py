@@ -95,7 +95,12 @@ class Wishes:
                 self.begun.discard(name)
                 if known is not None:
                     fresh.earlier = [*known.earlier, known.spec]
-                    fresh.most = max(fresh.most, known.most, len(known.slots))  # it may have served on
+                    fresh.most = max(fresh.most, known.most, len(known.slots))
+                    if known.heir and any(known.slots):  # it may have served on, as it was
+                        fresh.slots = [
+                            (spec.autostart and not known.is_stopped(slot)) or None
+                            for slot in range(spec.instances)
+                        ]
                 self.apps[name] = fresh
             else:
                 self._change(known, spec, is_due=name in failed)

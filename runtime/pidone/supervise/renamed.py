@@ -69,7 +69,8 @@ class RenamedApps:
             if old is None:
                 del self._new_of[key]
             elif not old.wanted.is_removed and (
-                old.is_down
+                not old.wanted.is_on  # it serves nobody
+                or old.is_down
                 or new is None
                 or (new.wanted.exchange or new.wanted).was_stopped  # so nobody wants either
                 or self._is_there(new)
