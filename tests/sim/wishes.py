@@ -173,22 +173,29 @@ class Wishes:
         for app, slots, is_whole in self._meant(target):
             if not is_whole and verb in ("start", "restart", "reload") and app.spec.name not in self.begun:
                 app.slots = [None if wanted else wanted for wanted in app.slots]
-            if verb in ("start", "restart"):
+            if verb in ("start", "restart", "stop"):
                 for slot in slots:
-                    app.slots[slot] = True
-                app.was_started = True
-            elif verb == "stop":
-                for slot in slots:
-                    app.slots[slot] = False
+                    app.slots[slot] = verb != "stop"
+                app.was_started = app.was_started or verb != "stop"
             elif verb == "reload":
                 self._reload(app, slots, is_whole=is_whole)
             elif verb == "scale":
                 self._resize(app, int(str(args[0])))
             elif verb == "delete":
-                app.is_named = False
-                self.ecosystem = self.ecosystem.but(
-                    apps=tuple(spec for spec in self.ecosystem.apps if spec.name != app.spec.name)
-                )
+                self._delete(app)
+        if verb == "scale":
+            self._scale_leaving(target, int(str(args[0])))
+
+    def _delete(self, app: AppWish) -> None:
+        app.is_named = False
+        apps = tuple(spec for spec in self.ecosystem.apps if spec.name != app.spec.name)
+        self.ecosystem = self.ecosystem.but(apps=apps)
+
+    def _scale_leaving(self, target: str, count: int) -> None:
+        """Those that serve on under their old names are meant, too."""
+        for name, app in self.apps.items():
+            if app.heir and not app.is_named and target in ("all", name):
+                app.most = max(app.most, count)
 
     @staticmethod
     def _reload(app: AppWish, slots: list[int], *, is_whole: bool) -> None:
