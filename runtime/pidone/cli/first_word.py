@@ -6,40 +6,19 @@ do: `docker run IMAGE any command`.
 
 import os
 
-from pidone.cli.registry import COMMANDS, INIT_NAMES, PM2_NAMES, SHELLS
+from pidone.cli.registry import COMMAND, COMMANDS, INIT_NAMES, OTHER_NAME, PROGRAM, START, plain_meaning
 
-START = "start"
-"""Become the runtime of a FILE, SCRIPT or `-- COMMAND`; also whatever is wrong and has to be told."""
-COMMAND = "command"
-"""One of our commands."""
-PROGRAM = "program"
-"""Somebody else's: run as `pidone exec -- ` would run it."""
-OTHER_NAME = "other name"
-"""What we are under the name that is the first word."""
-HELP = "help"
-VERSION = "version"
-
-_FIXED = {
-    **dict.fromkeys(("help", "-h", "--help"), HELP),
-    **dict.fromkeys(("version", "-v", "-V", "--version"), VERSION),
-    "exec": PROGRAM,
-}
-_NAMES = {
-    **dict.fromkeys((*INIT_NAMES, *PM2_NAMES, "pm2"), OTHER_NAME),
-    **dict.fromkeys(SHELLS, PROGRAM),
-}
-"""With or without a folder."""
 _OTHER_INITS = (*INIT_NAMES, "catatonit")
 
 
 def meaning(words: list[str]) -> str:
     """What `pidone WORDS...` asks for."""
-    first = words[0] if words else ""
-    fixed = _FIXED.get(first) or _NAMES.get(first.rpartition("/")[2])
-    if fixed is not None:
-        return fixed
-    if not first or first.startswith("-") or (words[1:] == [] and os.path.isfile(first)):
-        return START
+    return plain_meaning(words) or closer_meaning(words)
+
+
+def closer_meaning(words: list[str]) -> str:
+    """What they ask for, where the words alone do not say it."""
+    first = words[0]
     if first == START:
         return COMMAND if is_target_of_a_runtime(words) else START
     if first in COMMANDS:

@@ -3,8 +3,17 @@
 import os
 import sys
 
-from pidone.cli.first_word import COMMAND, HELP, OTHER_NAME, PROGRAM, START, VERSION, is_ambiguous, meaning
-from pidone.cli.registry import INIT_NAMES, PM2_NAMES
+from pidone.cli.registry import (
+    COMMAND,
+    HELP,
+    INIT_NAMES,
+    OTHER_NAME,
+    PM2_NAMES,
+    PROGRAM,
+    START,
+    VERSION,
+    plain_meaning,
+)
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
@@ -72,7 +81,12 @@ def _dispatch(argv: list[str]) -> int:
 
         if (code := run_health(words[1:])) is not None:
             return code
-    return _MEANINGS[meaning(words)](words)
+    meaning = plain_meaning(words)
+    if meaning is None:  # not imported before it is needed: process 1 has no signal handlers yet
+        from pidone.cli.first_word import closer_meaning
+
+        meaning = closer_meaning(words)
+    return _MEANINGS[meaning](words)
 
 
 def _exec(argv: list[str]) -> "NoReturn":
@@ -92,6 +106,8 @@ def _command(words: list[str]) -> int:
     from pidone.cli.click_app import run
 
     code = run(words)
+    from pidone.cli.first_word import is_ambiguous
+
     if code == os.EX_UNAVAILABLE and is_ambiguous(words[0]):
         from pidone.init.bare.output import complain
 

@@ -1,7 +1,10 @@
 """The table of commands: which words there are, where `--help` lists them, and which module has each.
 
-Imports nothing: it is read before anything is known about what was asked for.
+Imports nothing but os: it is read before anything is known about what was asked for, and as process 1 before
+there are signal handlers.
 """
+
+import os
 
 _PREPARE = "pidone.cli.prepare."
 _OPERATE = "pidone.cli.operate."
@@ -35,3 +38,36 @@ INIT_NAMES = ("tini", "tini-static", "docker-init", "dumb-init")
 """Names under which we are what they are; `pidone exec` is the same."""
 PM2_NAMES = ("pm2-runtime", "pm2-docker")
 SHELLS = ("sh", "ash", "bash", "busybox", "csh", "dash", "fish", "ksh", "mksh", "tcsh", "zsh")
+
+START = "start"
+"""Become the runtime of a FILE, SCRIPT or `-- COMMAND`; also whatever is wrong and has to be told."""
+COMMAND = "command"
+"""One of our commands."""
+PROGRAM = "program"
+"""Somebody else's: run as `pidone exec -- ` would run it."""
+OTHER_NAME = "other name"
+"""What we are under the name that is the first word."""
+HELP = "help"
+VERSION = "version"
+
+_FIXED = {
+    **dict.fromkeys(("help", "-h", "--help"), HELP),
+    **dict.fromkeys(("version", "-v", "-V", "--version"), VERSION),
+    "exec": PROGRAM,
+}
+_NAMES = {
+    **dict.fromkeys((*INIT_NAMES, *PM2_NAMES, "pm2"), OTHER_NAME),
+    **dict.fromkeys(SHELLS, PROGRAM),
+}
+"""With or without a folder."""
+
+
+def plain_meaning(words: list[str]) -> str | None:
+    """What `pidone WORDS...` asks for; None if that takes a closer look (first_word.py)."""
+    first = words[0] if words else ""
+    fixed = _FIXED.get(first) or _NAMES.get(first.rpartition("/")[2])
+    if fixed is not None:
+        return fixed
+    if not first or first.startswith("-") or (words[1:] == [] and os.path.isfile(first)):
+        return START
+    return None
