@@ -97,14 +97,14 @@ def _from_list(entries: list[object], path: KeyPath, top: Mapping[str, object], 
     notices: list[str] = []
     for index, entry in enumerate(entries):
         where = spell((*(path or ("apps",)), index))
-        place = at((*path, index))
         if isinstance(entry, Mapping):
             apps.append(entry)
             origins.append((*path, index))
         elif entry in _SKIPPED:
-            notices.append(f"{place}: {where} is {describe(entry)}; ignored")
+            notices.append(f"{at((*path, index))}: {where} is {describe(entry)}; ignored")
         else:
-            problems.append(f"{place}: {where} is {describe(entry)}; an app is an object such as {_EXAMPLE}")
+            text = f"{where} is {describe(entry)}; an app is an object such as {_EXAMPLE}"
+            problems.append(f"{at((*path, index))}: {text}")
     if problems:
         raise ConfigError("\n".join(problems))
     return FileContents(apps=tuple(apps), origins=tuple(origins), top=top, notices=tuple(notices))
