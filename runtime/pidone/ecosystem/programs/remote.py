@@ -19,7 +19,6 @@ _TYPES: Final = (
 )  # fmt: skip
 _MOST_LINKS: Final = 40
 """As path_resolution(7)."""
-_OCTAL: Final = re.compile(r"\\([0-7]{3})")
 
 
 def marked(apps: Sequence[AppSpec]) -> list[AppSpec]:
@@ -38,9 +37,14 @@ def remote_points(table: str) -> frozenset[str]:
         left, _, right = line.partition(" - ")
         fields, kind = left.split(), right.partition(" ")[0]
         if len(fields) > 4:
-            point = _OCTAL.sub(lambda match: chr(int(match[1], 8)), fields[4])
-            points[point] = kind.partition(".")[0] in _TYPES  # the last one covers the others
+            points[_unescaped(fields[4])] = kind.partition(".")[0] in _TYPES  # the last one covers the others
     return frozenset(point for point, is_remote in points.items() if is_remote and point != "/")
+
+
+def _unescaped(field: str) -> str:
+    if "\\" not in field:
+        return field
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)
 
 
 def leads_to(points: Collection[str], path: str) -> bool:
