@@ -15,12 +15,15 @@ from collections.abc import Coroutine
 from typing import Any, Final, Self
 
 from pidone.cli.trial.answers import Book
-from pidone.cli.trial.clients import CLIENTS, Endpoint
+from pidone.cli.trial.clients import CLIENTS, Client, Endpoint
 from pidone.ecosystem.spec import Seconds
 
 _STOP_TIME: Final[Seconds] = 10.0
 _EVERY: Final[Seconds] = 0.2
 _FEW: Final = 3
+_APART: Final[Seconds] = 1.0
+"""Clients of a kind begin evenly spread over so long: in step, they would all be between two requests of an
+app of the same pace when a process ends, or all have just asked, and it would be acquitted by chance."""
 _STARVED: Final = 0.15
 """Share of its time that a thread waits for a processor on a machine that has too much to do."""
 
@@ -89,7 +92,13 @@ class Load:
 
     async def _add(self, target: Endpoint) -> None:
         for client, many in CLIENTS:
-            self._tasks |= {asyncio.ensure_future(client(target, self.book)) for _ in range(many)}
+            for one in range(many):
+                asking = self._ask(client, target, after=one * _APART / many)
+                self._tasks.add(asyncio.ensure_future(asking))
+
+    async def _ask(self, client: Client, target: Endpoint, after: Seconds) -> None:
+        await asyncio.sleep(after)
+        await client(target, self.book)
 
     async def _end(self) -> None:
         for task in self._tasks:
