@@ -54,6 +54,24 @@ def test_of_several_targets_one_that_nobody_knows(tmp_path: Path) -> None:
         assert _processes(it.command("ls", "--json").stdout) == before
 
 
+@pytest.mark.parametrize("words", [("api", "api"), ("all", "api"), ("/ap/", "api", "/a.i/"), ("api", "all")])
+def test_a_target_that_is_named_twice_is_one(words: tuple[str, ...], tmp_path: Path) -> None:
+    """The second `reload` of one command was refused, as the first was still under way."""
+    with operated(tmp_path) as it:
+        done = it.command("reload", *words)
+        assert (done.returncode, "already" in done.stderr) == (0, False), done
+
+
+def test_a_stopped_app_takes_a_number(tmp_path: Path) -> None:
+    """That so many will run is what was asked for: no failure, though none of them runs yet."""
+    with operated(tmp_path) as it:
+        assert it.command("stop", "api").returncode == 0
+        done = it.command("scale", "api", "3")
+        assert (done.returncode, done.stderr) == (0, ""), done
+        assert it.command("start", "api").returncode == 0
+        assert it.app("api")["scale"] == 3
+
+
 @pytest.mark.parametrize(
     "words", [("describe", ""), ("restart", ""), ("reload", "api", ""), ("scale", "", "2"), ("ls", "")]
 )

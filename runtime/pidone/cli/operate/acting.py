@@ -77,19 +77,18 @@ def _offer_with_files(verb: str, text: str) -> None:
     ) -> int:
         settings = files.FileSettings(env_name, only.replace(",", " ").split(), update_env)
         runtime = Client.find(socket)
-        # Of several, one that nobody knows is told before anything happens.
-        present = _present(runtime, target) if verb == "reload" or len(target) > 1 else []
-        before = gaps.tell_before(runtime, present) if verb == "reload" else {}
-        targets = [each for word in target for each in _laid(runtime, verb, word, settings)]
+        named = [word for word in target if files.is_file(word)]
+        known = expand(runtime, [word for word in target if word not in named])
+        # What a FILE means is known when it has been read.
+        before = gaps.tell_before(runtime, _apps(runtime, known)) if verb == "reload" else {}
+        targets = [each for word in (*named, *known) for each in _laid(runtime, verb, word, settings)]
         code = _told(verb, targets, runtime, as_json=as_json, timeout=None if no_wait else timeout)
         if verb == "reload" and not no_wait:
-            gaps.tell_after(_present(runtime, targets), before)
+            gaps.tell_after(_apps(runtime, targets), before)
         return code
 
 
-def _present(runtime: Client, words: Sequence[str]) -> list[dict[str, Any]]:
-    """The apps that these words mean; what a FILE means is known when it has been read."""
-    targets = expand(runtime, [word for word in words if not files.is_file(word)])
+def _apps(runtime: Client, targets: Sequence[str]) -> list[dict[str, Any]]:
     return [app for target in targets for app in runtime.get("api", "apps", target)["apps"]]
 
 
@@ -103,13 +102,11 @@ def _laid(runtime: Client, verb: str, word: str, settings: files.FileSettings) -
         return [target_of(app) for app in found["apps"]]
     if settings.env_name is not None or settings.only:
         raise CommandError(f"{word}: --env and --only are for a FILE, which this is not", ExitCode.USAGE)
-    expanded = expand(runtime, [word])
-    for target in expanded:
-        if settings.update_env:
-            files.apply_environ(runtime, verb, target)
-        else:
-            act(runtime, target, verb)
-    return expanded
+    if settings.update_env:
+        files.apply_environ(runtime, verb, word)
+    else:
+        act(runtime, word, verb)
+    return [word]
 
 
 def _offer_at_once(verb: str, text: str) -> None:
@@ -241,8 +238,6 @@ def _change(
     """Ask for it and, with a `timeout`, wait until it has happened."""
     runtime = Client.find(socket)
     targets = expand(runtime, targets)
-    for target in targets if len(targets) > 1 else ():
-        runtime.get("api", "apps", target)  # nothing happens if nobody knows one of them
     apps = [app for target in targets for app in act(runtime, target, verb)]
     if timeout is None:
         return _report(verb, apps, as_json=as_json)
@@ -252,8 +247,7 @@ def _change(
 def _told(verb: str, targets: Sequence[str], runtime: Client, *, as_json: bool, timeout: float | None) -> int:
     """Show what was asked for, with a `timeout` when it has happened."""
     if timeout is None:
-        apps = [app for target in targets for app in runtime.get("api", "apps", target)["apps"]]
-        return _report(verb, apps, as_json=as_json)
+        return _report(verb, _apps(runtime, targets), as_json=as_json)
     apps = [app for target in targets for app in settle(runtime, target, timeout)]
     return _report(verb, apps, as_json=as_json) or _judge(verb, apps)
 

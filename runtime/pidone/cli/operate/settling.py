@@ -37,6 +37,8 @@ def is_settled(app: dict[str, Any]) -> bool:
 
 def failure(verb: str, app: dict[str, Any]) -> str:
     """Why an app is not as it should be; empty if it is. What somebody has stopped before may rest."""
+    if verb == "scale" and not app["wanted"]:
+        return ""  # so many will run when it is started
     rests = app["wish"]["stopped"] if app["wanted"] else []
     fine = (*_UP, "waiting") if app["next_run"] else _UP  # a job that waits for its time
     down = [each for each in app["instances"] if each["state"] not in fine and each["index"] not in rests]
