@@ -203,6 +203,8 @@ class Judge:
         program = self._world.programs[main.proc.mark]
         if main.is_free or not program.online or app is None:
             return
+        if "pre_stop" in main.spec.hooks:
+            return  # it was decided when the hook began, and who serves instead may have ended since
         self._check_heir(main, app)
         if not self._counts(main, app):
             return
@@ -210,8 +212,6 @@ class Judge:
             return  # what calls it off was decided before it was there: nobody could count on it yet
         if program.behaviour.unhealthy_after is not None or main.spec.max_memory_restart is not None:
             return  # who is sick may go at once, and who does not fit its limit is ended
-        if "pre_stop" in main.spec.hooks:
-            return  # it was decided when the hook began, and who serves instead may have ended since
         for other in self._mains.values():
             if (other.app, other.index) != (main.app, main.index) or other is main:
                 continue
@@ -235,7 +235,11 @@ class Judge:
             and all(map(can_overlap, (heir.spec, app.spec, *app.earlier)))
         ):
             return
-        there = (each for each in (*self.live(name), *self.live(main.app)) if each is not main)
+        there = [
+            each
+            for each in self._mains.values()
+            if each.app in (name, main.app) and each is not main and self._is_there(each)
+        ]
         if not any(self._world.programs[each.proc.mark].online for each in there):
             self.complain("capacity", f"{main} has to leave, and {name}, which comes for it, is not there")
 
