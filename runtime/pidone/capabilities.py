@@ -12,6 +12,7 @@ class Capability(IntEnum):
     KILL = 5
     SETGID = 6
     SETUID = 7
+    SYS_PTRACE = 19
     SYS_NICE = 23
     SYS_RESOURCE = 24
 

@@ -5,8 +5,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from harness import DEADLINE_S, PIDONE, Running, children, eventually
+from harness import DEADLINE_S, PIDONE, PYTHON, Running, children, eventually
 from writing import ecosystem, shell
+
+from pidone.listen.kernel import seccomp
 
 pytestmark = pytest.mark.usefixtures("root")
 NEW = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
@@ -56,6 +58,33 @@ def works(folder: Path, *, before: str = "true", options: list[str] | None = Non
 def test_it_works_without(tmp_path: Path, before: str) -> None:
     """Nothing of it is needed."""
     works(tmp_path, before=before)
+
+
+NO_PROC = [*NEW, "sh", "-c", 'mount -t tmpfs tmpfs /proc && exec "$@"', "sh"]
+
+
+def test_log_files_are_packed_without_a_proc(tmp_path: Path) -> None:
+    """The process that packs lets go of the runtime's descriptors all the same."""
+    keys = {"out_file": str(tmp_path / "a.log"), "log_max_size": 1000, "log_compress": True}
+    flood = "while :; do echo many words for a short line; sleep 0.01; done"
+    file = ecosystem(tmp_path, shell("a", flood, cwd="/", **keys))
+    with Running([*NO_PROC, PIDONE, "--socket", "none", file]) as run:
+        eventually(lambda: list(tmp_path.glob("*.gz")), "a packed file")
+        assert not run.find(event="log.file_failed")
+
+
+@pytest.mark.skipif(not seccomp.is_known(), reason="takes Linux 5.9 on x86-64 or arm64")
+def test_ports_that_the_kernel_cannot_share_without_a_proc(tmp_path: Path, port: int) -> None:
+    """Its program says that the address is in use: one record tells why."""
+    bind = f"import socket; socket.socket().bind(('127.0.0.1', {port})); print('bound')"
+    keys = {"interpreter": "none", "args": ["-c", bind], "share": "kernel", "cwd": "/", "max_restarts": 1}
+    app = {"name": "a", "script": PYTHON, "listen": [f"127.0.0.1:{port}"], **keys}
+    with Running([*NO_PROC, PIDONE, "--socket", "none", ecosystem(tmp_path, app)]) as run:
+        told = run.expect(event="listen.unshared")["message"]
+        assert "takes a /proc of ours" in told
+        assert "what `listen` holds none of them can" in told
+        run.wait()
+        assert len(run.find(event="listen.unshared")) == 1
 
 
 @pytest.mark.parametrize("options", CLOCKS.values(), ids=CLOCKS)

@@ -20,6 +20,12 @@ CASES = {
     "uid": ('uid = "nobody"', ["setuid", "setgid"], "CAP_SETUID and CAP_SETGID", "cannot be started"),
     "kill": ('uid = "nobody"', ["kill"], "CAP_KILL", "cannot be signalled"),
     "chown": ('uid = "nobody"', ["chown"], "CAP_CHOWN", "cannot open its /dev/stdout"),
+    "ptrace": (
+        'share = "kernel"\nuid = "nobody"',
+        ["sys_ptrace"],
+        "CAP_SYS_PTRACE",
+        "will not share their ports",
+    ),
     "gid": ("gid = 65534", ["setgid"], "CAP_SETGID", "cannot be started"),
     "groups": ("groups = [65533]", ["setgid"], "CAP_SETGID", "cannot be started"),
     "nice": ("nice = -5", ["sys_nice"], "CAP_SYS_NICE", "the lowest allowed is"),

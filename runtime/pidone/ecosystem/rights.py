@@ -82,6 +82,9 @@ def _identity(app: AppSpec) -> Iterator[_Missing]:
         if lost:
             what = ", and ".join(what for _, what in lost)
             yield _Missing(key, value, what, tuple(each for each, _ in lost))
+        if app.share == "kernel" and not _has(Capability.SYS_PTRACE):
+            what = f"processes of user {app.uid} cannot be looked at, so they will not share their ports"
+            yield _Missing("share", app.share, what, (Capability.SYS_PTRACE,))
 
 
 def _means(app: AppSpec) -> Iterator[_Missing]:

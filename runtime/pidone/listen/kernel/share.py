@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 
 from pidone.descriptors import close
 from pidone.ecosystem.spec import AppSpec, Seconds
+from pidone.init import proctree
 from pidone.listen import needs
 from pidone.listen.kernel import entangled, seccomp, waiting
 from pidone.listen.kernel.caller import Caller
@@ -126,7 +127,7 @@ class KernelShare:
             _options()  # while the child becomes its program, so that its first bind() need not wait for it
             for inode in self._given:
                 self._look_later(inode, _FIRST_LOOK_S, is_known=True)
-        elif data:
+        elif data not in (b"", b"0"):  # "0": it was lost for want of a descriptor
             self._on_refused(_explain(int(data)))
 
     def close(self) -> None:
@@ -157,13 +158,17 @@ class KernelShare:
         if call is None:
             return
         try:
-            is_answered = self._answer(call)
+            if not self._answer(call):
+                seccomp.let_go(self._listener, call.id)
         except OSError as error:
-            is_answered = False
-            if error.errno in (errno.EPERM, errno.EACCES):
-                self._on_refused("to look at its processes takes their user, or CAP_SYS_PTRACE")
-        if not is_answered:
+            is_gone = not seccomp.is_waiting(self._listener, call.id)
             seccomp.let_go(self._listener, call.id)
+            if is_gone:
+                return
+            why = _cannot_look(error)
+            if not why:  # as a lack of descriptors, which passes: the loop tells it
+                raise
+            self._on_refused(why)
 
     def _answer(self, call: Call) -> bool:
         """Whether the call has been answered; otherwise it goes on by itself. Raises OSError as False."""
@@ -341,6 +346,15 @@ def _inode(sock: socket.socket) -> int:
 def _options() -> ModuleType:
     """The shim's module, which is no part of our package: an app's interpreter runs it."""
     return importlib.import_module("pidone.listen.python.shim.pidone_options")
+
+
+def _cannot_look(error: OSError) -> str:
+    """What keeps us from looking at any of its processes; empty if it concerns this moment only."""
+    if error.errno in (errno.EPERM, errno.EACCES):
+        return "to look at its processes takes their user, or CAP_SYS_PTRACE"
+    if error.errno == errno.ENOSYS:
+        return "the kernel, or the container's profile, refuses pidfd_getfd(2) (ENOSYS)"
+    return "" if proctree.is_ours() else "to look at its processes takes a /proc of ours"
 
 
 def _explain(number: int) -> str:

@@ -452,7 +452,8 @@ class AppPorts:
         """Processes that start from now on are on their own."""
         self._kernel_shares = False
         text = f"the kernel cannot be asked to share the ports of {self.app.name}: {why}; its processes "
-        text += "bind by themselves, and only one of them can"
+        text += "bind by themselves, and "
+        text += "what `listen` holds none of them can" if self.app.listen else "only one of them can"
         self._once(self.app, "listen.unshared", text)
 
     def restored(self, address: Address, error: OSError | None) -> None:

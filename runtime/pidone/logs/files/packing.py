@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, NoReturn, Protocol
 
 from pidone import procfs
-from pidone.descriptors import close, pipe_to_us
+from pidone.descriptors import close, close_all_but, pipe_to_us
 from pidone.ecosystem.spec import Bytes
 from pidone.logs.files.rotation import PACKED, PACKING
 from pidone.places import is_same, place_of, status_of
@@ -125,10 +125,7 @@ def _become_harmless(kept_fd: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    for entry in Path("/proc/self/fd").iterdir():
-        if int(entry.name) > 2 and int(entry.name) != kept_fd:
-            with contextlib.suppress(OSError):  # the one that lists them
-                close(int(entry.name))
+    close_all_but(0, 1, 2, kept_fd)
     os.nice(10)
 
 
