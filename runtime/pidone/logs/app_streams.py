@@ -48,14 +48,19 @@ class AppStreams:
         clock: WallClock,
         tell: Tell,
         outputs: tuple[int, ...],
+        on_room: Callable[[], None],
     ) -> None:
-        """`shown` is stdout's format, `outputs` are the descriptors of stdout and stderr."""
+        """`shown` is stdout's format, `outputs` are the descriptors of stdout and stderr.
+
+        `on_room` is called when a file that is full (`FileSet.full`) may have room again.
+        """
         self._loop = loop
         self._shown = shown
         self._timestamps = timestamps
         self._clock = clock
         self._tell = tell
         self._outputs = outputs
+        self._on_room = on_room
         self._limits: dict[AppKey, RateLimit] = {}
         self._drops: dict[tuple[AppKey, str], DropReport] = {}
         self._searches: dict[AppKey, BoundedSearch] = {}
@@ -128,6 +133,15 @@ class AppStreams:
         for report in self._drops.values():
             report.flush()
 
+    def helpers(self) -> list[int]:
+        """See `LogFiles.helpers`."""
+        return [] if self._files is None else self._files.helpers()
+
+    def drain(self, patience: Seconds, until: Seconds) -> None:
+        """See `LogFiles.drain`."""
+        if self._files is not None:
+            self._files.drain(patience, until)
+
     def close(self) -> None:
         """The end."""
         if self._files is not None:
@@ -140,7 +154,7 @@ class AppStreams:
         if self._files is None:
             from pidone.logs.files.logfiles import LogFiles  # noqa: PLC0415 (pathlib comes with it)
 
-            self._files = LogFiles(self._clock, self, self._outputs, self._loop)
+            self._files = LogFiles(self._clock, self, self._outputs, self._loop, self._on_room)
         return self._files.of(app, origin)
 
     def _limit(self, app: AppSpec) -> RateLimit:

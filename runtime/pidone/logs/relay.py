@@ -24,9 +24,14 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from logging import LogRecord
 
+    from pidone.logs.files.logfiles import FileSet
+
 
 _STORED: Final = "json"
 """The format of what is kept in memory, whatever stdout shows."""
+
+FILE_PATIENCE_S: Final[Seconds] = 1.0
+"""At the end, for a log file whose file system may not answer."""
 
 OURS: Final[AppKey] = ("", "")
 """Whose records the runtime's own events are."""
@@ -79,6 +84,7 @@ class Relay:
             clock=clock,
             tell=lambda *event, **fields: self.tell(*event, **fields),  # noqa: PLW0108 (it may be another one)
             outputs=(stdout_fd, stderr_fd),
+            on_room=self._resume_readers,
         )
         self._own = OwnEvents(
             self._put_own,
@@ -93,7 +99,6 @@ class Relay:
         """Make the pipes of one incarnation; `on_line` sees lines until it returns something true."""
 
         def make_reader(fd: int, name: str, pid: int) -> PipeReader:
-            gate = self._gate(source.app, name)
             app, output = source.app, self._output_of(name)
             origin = RecordIdentity(
                 app=app.name,
@@ -107,6 +112,7 @@ class Relay:
             put = functools.partial(self._put, output, app.key(), self._to_json(app, origin))
             stages = self._streams.stages(app, origin, put, lambda: output.full, on_line)
             lines = LinePipeline(stages, self._loop.call_later)
+            gate = self._gate(source.app, name, stages.files)
             reader = PipeReader(
                 self._loop,
                 fd,
@@ -141,6 +147,10 @@ class Relay:
         """Per app and stream (`stdout`, `stderr`), since the start."""
         return self._streams.counts
 
+    def helpers(self) -> list[int]:
+        """Processes that write log files for us; they end when everything is written, or at `close`."""
+        return self._streams.helpers()
+
     def flush(self, app: AppKey) -> None:
         """Let go of the records that are kept of an app."""
         self._history.forget(app)
@@ -160,17 +170,19 @@ class Relay:
         done = True
         while self._readers and done:  # more may be in the pipes than fits into the queue at once
             self._drain_pipes()
+            self._streams.drain(FILE_PATIENCE_S, until)
             done = self._drain_outputs(patience, until) and time.monotonic() < until
         for reader in self._readers:
             reader.close()
         self._readers.clear()
         self._streams.report()
+        self._streams.drain(FILE_PATIENCE_S, until)
+        self._streams.close()
         self._own.render()
         done = self._drain_outputs(patience, until)
         self._errors.close()
         self._own.uninstall()
         self._output.close()
-        self._streams.close()
         return done
 
     def _drain_pipes(self) -> None:
@@ -187,8 +199,11 @@ class Relay:
     def _output_of(self, name: str) -> Output:
         return self._errors if name == "stderr" else self._output
 
-    def _gate(self, app: AppSpec, name: str) -> Gate:
-        return _OPEN if app.overflow == "drop" or app.disable_logs else self._output_of(name)
+    def _gate(self, app: AppSpec, name: str, files: "FileSet | None") -> Gate:
+        if app.overflow == "drop" or app.disable_logs:
+            return _OPEN
+        output = self._output_of(name)
+        return output if files is None or not files.may_be_full else _Gates(output, files)
 
     def _to_json(self, app: AppSpec, origin: RecordIdentity) -> Encoder | None:
         """Makes the stored records of a stream, if those of stdout are others."""
@@ -228,6 +243,9 @@ class Relay:
 
     def _resume(self) -> None:
         self._streams.report_overflow()
+        self._resume_readers()
+
+    def _resume_readers(self) -> None:
         for reader in list(self._readers):
             reader.resume()
 
@@ -240,6 +258,22 @@ class _AlwaysOpen:
 
 
 _OPEN: Final = _AlwaysOpen()
+
+
+class _Gates:
+    """For apps whose lines go to a file besides that may have no room: none where either has none."""
+
+    def __init__(self, output: Gate, files: Gate) -> None:
+        self._output = output
+        self._files = files
+
+    @property
+    def full(self) -> bool:
+        return self._output.full or self._files.full
+
+    @property
+    def overfull(self) -> bool:
+        return self._output.overfull or self._files.overfull
 
 
 def _line(of: Format, event: "LogRecord") -> bytes:

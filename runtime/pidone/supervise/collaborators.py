@@ -3,7 +3,7 @@
 What other rooms stand behind is in `contracts`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pidone.contracts import Clock, InstanceId, LogSink, Report, SocketBroker
@@ -93,3 +93,5 @@ class World(Record):
     deadlines: Clock
     """For what is held against somebody: it calls after whatever has happened by then."""
     lifecycle: Lifecycle[Any, Any]
+    helpers: Callable[[], Collection[int]] = tuple
+    """Processes of ours that are still needed when all apps are down, and end by themselves."""

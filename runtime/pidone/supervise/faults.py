@@ -9,7 +9,7 @@ the tables nor the loop, should it be that which has failed.
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from pidone.init.reaper import Reaper, has_children
 QUIET: Final[Seconds] = 60.0
 """The same fault is told once in this time, with a count."""
 _POLL: Final[Seconds] = 0.02
+_NAP: Final[Seconds] = 0.002
 SYSTEM_ERRORS: Final = (OSError, ImportError, MemoryError)
 """A module that cannot be looked for is one that is not found."""
 
@@ -88,6 +89,23 @@ def end_processes(reaper: Reaper, patience: Seconds) -> None:
             with suppress(Exception):  # whoever is told of an end may be what has failed
                 reaper.reap()
             time.sleep(_POLL)
+
+
+def end_helpers(reaper: Reaper, pids: Sequence[int], patience: Seconds) -> None:
+    """Bury those who end by themselves, and kill who does not; each for `patience` seconds at most.
+
+    A file system that does not answer may keep one for all that: it is left to whom adopts it.
+    """
+    for is_killed in (False, True):
+        deadline = time.monotonic() + patience
+        left = [pid for pid in pids if _is_there(pid)]
+        for pid in left if is_killed else ():
+            proctree.deliver(pid, signal.SIGKILL)
+        while left and time.monotonic() < deadline:
+            with suppress(Exception):  # as above
+                reaper.reap()
+            time.sleep(_NAP)
+            left = [pid for pid in left if _is_there(pid)]
 
 
 def _left(reaper: Reaper) -> set[int]:

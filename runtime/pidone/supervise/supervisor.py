@@ -452,7 +452,7 @@ class Supervisor:
         if self.phase is Phase.DONE:
             return
         self.phase = Phase.SWEEPING
-        self._sweep = Cleanup(our_descendants, self._world.clock, self._finish)
+        self._sweep = Cleanup(lambda: our_descendants(self._world.helpers()), self._world.clock, self._finish)
         if not self._sweep.begin():
             self._finish()
 

@@ -1,7 +1,8 @@
 """Which apps lie on a file system that may stop to answer: its server is gone, or its FUSE program hangs.
 
-Whoever looks at a file there waits for it and hears no signal, so process 1 does not look. The child that
-reads the ecosystem tells it where, by the table of mounts (proc_pid_mountinfo(5)).
+Whoever looks at a file there waits for it and hears no signal, so process 1 does not look. Where that is, the
+table of mounts tells (proc_pid_mountinfo(5)): the child that reads the ecosystem marks apps by it, and
+process 1 asks it for the few paths that it goes to itself.
 """
 
 import os
@@ -23,11 +24,16 @@ _MOST_LINKS: Final = 40
 
 def marked(apps: Sequence[AppSpec]) -> list[AppSpec]:
     """The same apps, with `remote` where it is so."""
-    try:
-        points = remote_points(procfs.read_text("/proc/self/mountinfo"))
-    except OSError:  # no /proc
-        return [*apps]
+    points = points_now()
     return [_marked(app, points) for app in apps] if points else [*apps]
+
+
+def points_now() -> frozenset[str]:
+    """Where such file systems are mounted at this moment; none where nobody tells."""
+    try:
+        return remote_points(os.fsdecode(procfs.read_bytes("/proc/self/mountinfo")))
+    except OSError:  # no /proc
+        return frozenset()
 
 
 def remote_points(table: str) -> frozenset[str]:
@@ -47,8 +53,18 @@ def _unescaped(field: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)
 
 
+def mount_of(path: str) -> str | None:
+    """Where such a file system is mounted that an absolute path comes by at this moment; None if by none."""
+    return mount_among(points, path) if (points := points_now()) else None
+
+
 def leads_to(points: Collection[str], path: str) -> bool:
     """Whether a path comes by one of these. No file system that is mounted there is asked."""
+    return mount_among(points, path) is not None
+
+
+def mount_among(points: Collection[str], path: str) -> str | None:
+    """The first one of these by which a path comes; asks none of them."""
     names, at, links = path.split("/")[::-1], "/", 0
     while names:
         name = names.pop()
@@ -56,17 +72,17 @@ def leads_to(points: Collection[str], path: str) -> bool:
             continue
         at = os.path.dirname(at) if name == ".." else os.path.join(at, name)
         if at in points:
-            return True
+            return at
         try:
             link = os.readlink(at)
         except OSError:  # it is none, or is not there
             continue
         links += 1
         if links > _MOST_LINKS:
-            return False
+            return None
         names += link.split("/")[::-1]
         at = "/" if link.startswith("/") else os.path.dirname(at)
-    return False
+    return None
 
 
 def _marked(app: AppSpec, points: Collection[str]) -> AppSpec:

@@ -6,7 +6,7 @@ is another PID namespace's. No signal waits for it: the main process and its gro
 
 import os
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from pidone import procfs
@@ -175,15 +175,15 @@ def _is_same(process: proctree.ProcessInfo | None, start_ticks: int) -> bool:
     return process is not None and process.start_ticks == start_ticks
 
 
-def our_descendants() -> list[Target]:
-    """Everything below this process that has not ended, whoever started it."""
+def our_descendants(helpers: Collection[int]) -> list[Target]:
+    """Everything below this process that has not ended, whoever started it; without helpers and theirs."""
     ourselves = os.getpid()
     try:
         look = proctree.Look(proctree.snapshot()) if proctree.is_ours() else None
     except OSError:
         look = None
     if look is not None:
-        below = look.families([ourselves]) - {ourselves}
+        below = look.families([ourselves]) - {ourselves} - look.families(helpers)
         return [look.processes[pid] for pid in below if not look.processes[pid].is_dead]
     # Without a look: all but process 1 are its descendants, and kill(2) knows a name for them.
     return [proctree.UnseenGroup(1)] if ourselves == 1 and has_children() else []

@@ -22,7 +22,7 @@ from pidone.signames import parse_signal, signal_name
 from pidone.supervise.collaborators import World
 from pidone.supervise.deadline import DeadlineClock
 from pidone.supervise.ending import Ending
-from pidone.supervise.faults import SYSTEM_ERRORS, end_processes, what_of
+from pidone.supervise.faults import SYSTEM_ERRORS, end_helpers, end_processes, what_of
 from pidone.supervise.features import Features
 from pidone.supervise.ledger import Ledger
 from pidone.supervise.process.launcher import ForkLauncher
@@ -46,6 +46,8 @@ SLOW_STDOUT_S: Final = 10.0
 FAULTS: Final = 5
 FAULT_S: Final = 1.0
 """A loop that fails more than so many times in a row, each within such a time, cannot be had any more."""
+HELPERS_S: Final = 0.5
+"""How long those who have written log files may take to end."""
 REAP_AGAIN: Final = 0.2
 """Seconds until the kernel is asked again who has ended."""
 OPERATE_AFTER: Final = 0.1
@@ -133,6 +135,7 @@ class Session:
             World(
                 *(self._loop, self._launcher, self._ledger, self._broker, _random, deadlines),
                 self._features,
+                self._relay.helpers,
             ),
             self._broker,
             count=self._count,
@@ -177,7 +180,10 @@ class Session:
                 close()
             except Exception as error:  # noqa: BLE001 (all apps have ended: that counts, and is told)
                 self._ledger.event("error", "runtime.error", describe_bug(error))
+        helpers = self._relay.helpers()
         self._relay.close(STALLED_STDOUT_S, SLOW_STDOUT_S)
+        if helpers and os.getpid() != 1:  # the end of process 1 is theirs
+            end_helpers(self._reaper, helpers, HELPERS_S)
         return self._ending or Ending(ExitCode.INTERNAL, "bug", "the loop ended by itself")
 
     def _failed(self, error: Exception) -> None:
