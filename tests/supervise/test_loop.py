@@ -334,7 +334,7 @@ def test_asyncio_is_imported_in_several_turns() -> None:
         import sys
         from pidone.supervise.run.loop import PARTS, EarlyLoop
         before = set(sys.modules)
-        loop, seen = EarlyLoop(0.0), []
+        loop, seen = EarlyLoop(0.0, 0.0), []
         def look():
             seen.append(["asyncio" in sys.modules, *(part in sys.modules for part in PARTS)])
             loop.stop() if seen[-1][0] else loop.call_soon(look)
@@ -349,3 +349,20 @@ def test_asyncio_is_imported_in_several_turns() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "1 [False, True, True, True, True]\n"
+
+
+def test_asyncio_is_not_imported_while_there_is_something_to_do(make_loop: MakeLoop) -> None:
+    """Of a hundred apps some start after the early time: they do not wait for imports."""
+    loop = make_loop(0.0)
+    seen: list[bool] = []
+
+    def look(left: int) -> None:
+        seen.append(attached(loop))
+        if left:
+            loop.call_soon(look, left - 1)
+        else:
+            loop.call_later(0.001, loop.stop)
+
+    loop.call_soon(look, 20)
+    loop.run_forever()
+    assert seen == [False] * 21

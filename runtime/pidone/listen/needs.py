@@ -21,8 +21,9 @@ _NO_DEBUGGER: Final = ("--inspect-port", "--inspect-publish-uid")
 
 def is_cluster_worker(app: AppSpec) -> bool:
     """Whether its processes speak Node's cluster protocol with us; a package manager would not pass it on."""
-    is_node = program.is_node(app) and not program.is_package_runner(app.argv)
-    return app.exec_mode is ExecMode.CLUSTER and is_node
+    if app.exec_mode is not ExecMode.CLUSTER or program.is_package_runner(app.argv):
+        return False
+    return program.is_node(app)  # last, as it opens the program
 
 
 def has_ipc(app: AppSpec) -> bool:

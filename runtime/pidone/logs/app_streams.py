@@ -69,6 +69,14 @@ class AppStreams:
         self.counts: dict[tuple[AppKey, str], Counts] = {}
         """Per app and stream, since the start."""
 
+    def begin(self, app: AppSpec, stream: str) -> bool:
+        """Count from now on; whether its pipeline is to be made at once, and not for its first line.
+
+        What the instances of an app share goes by the rules of who has begun last.
+        """
+        self._count(app, stream)
+        return bool(app.rate_limit or app.out_file or app.error_file or app.log_file)
+
     def stages(
         self,
         app: AppSpec,
@@ -84,7 +92,7 @@ class AppStreams:
         return Stages(
             encoder=encoder,
             timestamps=self._timestamps,
-            counts=self.counts.setdefault((app.key(), origin.stream), Counts()),
+            counts=self._count(app, origin.stream),
             put=None if app.disable_logs else put,
             verbatim=shape.verbatim,
             on_line=on_line,
@@ -96,6 +104,9 @@ class AppStreams:
             is_full=is_full if drops else None,
             overflowed=self._drop_report(app, _OVERFLOW) if drops else None,
         )
+
+    def _count(self, app: AppSpec, stream: str) -> Counts:
+        return self.counts.setdefault((app.key(), stream), Counts())
 
     def _shape(self, app: AppSpec, origin: RecordIdentity) -> Shape:
         shape = self._shown.shape(origin)

@@ -94,6 +94,11 @@ class LinePipeline:
         """How much of its rest is in the files already."""
 
     @property
+    def files(self) -> "FileSet | None":
+        """Where its lines go besides."""
+        return self._stages.files
+
+    @property
     def room(self) -> Bytes:
         """How long an unfinished line may get; of a longer one the encoder certainly cuts something off."""
         if self._stages.line_filter:

@@ -60,7 +60,7 @@ class PipeReader:
         self,
         loop: "AbstractEventLoop",
         fd: int,
-        sink: LineSink,
+        make_sink: Callable[[], LineSink],
         gate: Gate,
         on_read: Callable[["PipeReader"], None],
         on_end: Callable[["PipeReader"], None],
@@ -68,12 +68,14 @@ class PipeReader:
     ) -> None:
         """`on_read` is called after every read of the loop, `on_end` once everything was handed over.
 
+        The sink is made for the first bytes that come: many a stream, and most of stderr, never says a word.
         `on_end` may be called from within any method here, and more than once; so may `on_failure`, when the
         kernel watches no more pipes (this one is read by the clock then), or does not let it be read.
         """
         self._loop = loop
         self._fd = fd
-        self._sink = sink
+        self._make_sink = make_sink
+        self._made: LineSink | None = None
         self._gate = gate
         self._on_read = on_read
         self._on_end = on_end
@@ -83,6 +85,12 @@ class PipeReader:
         self._backlog = b""
         self._reading = False
         self._drain_due = False
+
+    @property
+    def _sink(self) -> LineSink:
+        if self._made is None:
+            self._made = self._make_sink()
+        return self._made
 
     @property
     def closed(self) -> bool:
@@ -207,7 +215,8 @@ class PipeReader:
         self._work(last_words=True)
         if self._backlog:
             return
-        self._sink.ended()
+        if self._made is not None:
+            self._made.ended()
         if self.closed:
             self._on_end(self)
 

@@ -99,7 +99,7 @@ class Relay:
         """Make the pipes of one incarnation; `on_line` sees lines until it returns something true."""
 
         def make_reader(fd: int, name: str, pid: int) -> PipeReader:
-            app, output = source.app, self._output_of(name)
+            app = source.app
             origin = RecordIdentity(
                 app=app.name,
                 called=app.called,
@@ -109,15 +109,13 @@ class Relay:
                 stream=name,
                 fields=app.log_fields,
             )
-            put = functools.partial(self._put, output, app.key(), self._to_json(app, origin))
-            stages = self._streams.stages(app, origin, put, lambda: output.full, on_line)
-            lines = LinePipeline(stages, self._loop.call_later)
-            gate = self._gate(source.app, name, stages.files)
+            make_sink = functools.cache(functools.partial(self._pipeline, app, origin, on_line))
+            files = make_sink().files if self._streams.begin(app, name) else None
             reader = PipeReader(
                 self._loop,
                 fd,
-                lines,
-                gate,
+                make_sink,
+                self._gate(app, name, files),
                 on_read=self._after_read,
                 on_end=self._drop,
                 on_failure=functools.partial(self._streams.pipe_failed, app),
@@ -126,6 +124,15 @@ class Relay:
             return reader
 
         return PipeOutlet(make_reader)
+
+    def _pipeline(
+        self, app: AppSpec, origin: RecordIdentity, on_line: Callable[[str], object] | None
+    ) -> LinePipeline:
+        """Of one stream of one incarnation."""
+        output = self._output_of(origin.stream)
+        put = functools.partial(self._put, output, app.key(), self._to_json(app, origin))
+        stages = self._streams.stages(app, origin, put, lambda: output.full, on_line)
+        return LinePipeline(stages, self._loop.call_later)
 
     def event(self, level: str, event: str, /, message: str = "", **fields: object) -> None:
         """Log one of `events.EVENTS`; see `LogSink.event`."""

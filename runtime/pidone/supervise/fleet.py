@@ -81,12 +81,12 @@ class Fleet:
         self.renamed.look()
         for key in tuple(changed):
             app = self.apps.get(key)
-            if app is None or not app.is_down:
+            if app is None or not (app.wanted.exchange or app.wanted.is_removed) or not app.is_down:
                 continue
             exchange = app.wanted.exchange
             if exchange is not None:
                 self._add(exchange, before=app)
-            elif app.wanted.is_removed:
+            else:
                 self._broker.close(app.spec)
                 del self.apps[key]
                 self._world.log.forget(key)

@@ -264,13 +264,14 @@ class Supervisor:
         def is_time_up() -> bool:
             return clock.time() - begun > TURN
 
-        changed, self._changed = self._changed, {}
-        for key in changed:
+        todo, self._changed = [*self._changed], {}
+        for position, key in enumerate(todo):
+            if is_time_up():
+                self._changed.update(dict.fromkeys(todo[position:]))
+                self._look()
+                break
             app = self.apps.get(key)
             if app is None:
-                continue
-            if is_time_up():
-                self.app_changed(app)
                 continue
             timer = self._timers.pop(key, None)
             if timer is not None:

@@ -20,7 +20,7 @@ def environment_of(app: AppSpec, inherited: Mapping[str, str]) -> dict[str, str]
 
     Without the variables that are others in each instance.
     """
-    env = {name: value for name, value in inherited.items() if _inherits(app, name)}
+    env = _inherited(app, inherited)
     if "PWD" in env:  # of whoever started us; many a program takes it for the folder that it is in
         env["PWD"] = app.cwd
     env.update((name, value) for name, value in app.env.items() if name not in app.templates)
@@ -75,9 +75,12 @@ class Environment:
         return f"{who.namespace}/{who.app}:{who.index}:{who.incarnation}"
 
 
-def _inherits(app: AppSpec, name: str) -> bool:
-    if name in FOR_US or name in app.unset_env:
-        return False
-    if isinstance(app.filter_env, bool):
-        return not app.filter_env
-    return not any(part in name for part in app.filter_env)
+def _inherited(app: AppSpec, inherited: Mapping[str, str]) -> dict[str, str]:
+    if app.filter_env is True:
+        return {}
+    env = dict(inherited)
+    for name in (*FOR_US, *app.unset_env):
+        env.pop(name, None)
+    for part in app.filter_env or ():
+        env = {name: value for name, value in env.items() if part not in name}
+    return env

@@ -46,18 +46,21 @@ class Guard:
         self._pid = 0
         self._pipe = -1
         self._due: Timer | None = None
+        self._news: list[str] = []
+        """What it is told at the end of this turn: a start of a hundred apps wakes it a few times, and the
+        successor of who has ended is there before it hears of either."""
         self._forked_at = -_RETRY
         self._is_closed = False
 
     def add(self, ward: "Ward") -> None:
         """Stop this one when the runtime was killed."""
         self._guarded[ward.pid] = ward
-        self._tell(f"{ward.line()}\n")
+        self._tell_soon(ward.line())
 
     def drop(self, pid: int) -> None:
         """It has ended."""
         if self._guarded.pop(pid, None) is not None and self._pid:
-            self._tell(f"{pid}\n")
+            self._tell_soon(f"{pid}")
 
     def close(self) -> None:
         """All apps are down, and the runtime ends in order."""
@@ -76,15 +79,26 @@ class Guard:
         self._let_go()
         self._begin_soon()
 
-    def _tell(self, line: str) -> None:
+    def _tell_soon(self, line: str) -> None:
         if not self._pid:
             self._begin_soon()
             return
+        if not self._news:
+            self._clock.call_later(0.0, self._tell)
+        self._news.append(line)
+
+    def _tell(self) -> None:
+        news, self._news = self._news, []
+        if not self._pid:  # it has ended meanwhile: the next one knows by its fork
+            return
+        data = "".join(f"{line}\n" for line in news).encode()
         try:
-            os.write(self._pipe, line.encode())
+            is_told = os.write(self._pipe, data) == len(data)
         except BrokenPipeError:
             return  # it is dead, and will be buried
-        except OSError:  # it was stopped, or is starved: another one knows all that this one does not
+        except OSError:
+            is_told = False
+        if not is_told:  # it was stopped, or is starved: another one knows all that this one does not
             self._be_killed()
 
     def _begin_soon(self) -> None:

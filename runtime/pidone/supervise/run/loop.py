@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 EARLY_TIME_S: Final = 0.08
 """How long the first apps are attended to before asyncio is imported."""
+BUSY_TIME_S: Final = 0.5
+"""How much longer, at most, while there is something to do at once: of a hundred apps, some start later."""
 PARTS: Final = ("inspect", "socket", "concurrent.futures", "subprocess")
 """What asyncio imports, and most of the time that takes: each has a turn of its own before asyncio's."""
 _FD_SETSIZE: Final = 1024
@@ -38,9 +40,10 @@ def new_event_loop() -> "AbstractEventLoop":
 class EarlyLoop:
     """Does what asyncio's loop would do, for the first calls of a start; then it *is* asyncio's loop."""
 
-    def __init__(self, early_time: float = EARLY_TIME_S) -> None:
-        """Nothing is imported yet; `early_time` (seconds) counts from `run_forever`."""
+    def __init__(self, early_time: float = EARLY_TIME_S, busy_time: float = BUSY_TIME_S) -> None:
+        """Nothing is imported yet; `early_time` (seconds) counts from `run_forever`, and `busy_time` then."""
         self._early_time = early_time
+        self._busy_time = busy_time
         self._real: AbstractEventLoop | None = None
         self._stopped = False
         self._timers: list[_EarlyCall] = []
@@ -114,10 +117,12 @@ class EarlyLoop:
     def run_forever(self) -> None:
         """As asyncio's."""
         hand_over_at = self.time() + self._early_time
+        latest = hand_over_at + self._busy_time
         parts = list(PARTS)
         while not self._stopped and self._real is None:
-            if (left := hand_over_at - self.time()) > 0:
-                self._turn(left)
+            now = self.time()
+            if now < hand_over_at or (now < latest and any(call.when <= now for call in self._timers)):
+                self._turn(max(hand_over_at - now, 0.0))
                 continue
             self._turn(0.0)  # so that no import adds to what the turn before has taken
             try:
