@@ -121,3 +121,61 @@ def test_it_is_used_where_the_environment_has_no_say(options: list[str], loader:
     )
     said = subprocess.run([PYTHON, *options, "-c", code], check=True, capture_output=True, text=True).stdout
     assert loader in said
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "import inspect; assert inspect.isclass(int)",
+        "from inspect import isclass; assert isclass(int)",
+        "from inspect import *; assert isclass(int)",
+        "import dataclasses; dataclasses.dataclass(type('A', (), {}))",
+    ],
+)
+def test_a_postponed_module_is_run_when_it_is_used(use: str) -> None:
+    """Not when it is found or imported; then it is the library's own."""
+    code = f"""
+import sys
+from pidone.importing import postpone
+postpone("inspect", CO_NESTED=16)
+import inspect, inspect
+assert inspect.CO_NESTED == 16 and "ast" not in sys.modules
+{use}
+assert "ast" in sys.modules and type(inspect) is type(sys) and inspect.__doc__
+"""
+    done = subprocess.run([PYTHON, "-I", "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_postponed_module_that_cannot_be_run_is_tried_again() -> None:
+    """There may be no descriptor left when it is used first."""
+    code = """
+import sys
+from pidone.importing import postpone
+postpone("inspect")
+import inspect
+sys.modules["ast"] = None
+for _ in range(2):
+    try:
+        inspect.isclass
+    except ImportError:
+        continue
+    raise SystemExit("it was run")
+del sys.modules["ast"]
+assert inspect.isclass(int)
+"""
+    done = subprocess.run([PYTHON, "-I", "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_is_imported_already_is_not_postponed() -> None:
+    """Nor what is nowhere to be found."""
+    code = """
+import ast, sys
+from pidone.importing import postpone
+postpone("ast")
+postpone("no_such_module")
+assert sys.modules["ast"] is ast and "no_such_module" not in sys.modules
+"""
+    done = subprocess.run([PYTHON, "-I", "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,4 +1,6 @@
-"""Finds modules of the standard library and of pidone in half the time: a start imports some 330 of them.
+"""Finds modules of the standard library and of pidone in half the time, and runs some of them only when used.
+
+A start imports some 330 of them.
 
 The library's own finder is general: folders that come and go, zips, extensions, several kinds of byte code.
 That takes 65 us for a module of nothing. Here are the four system calls that it comes down to where byte code
@@ -8,14 +10,17 @@ source that has changed among it, is left to the library's finder.
 
 import os
 import sys
-from _frozen_importlib import ModuleSpec
-from _frozen_importlib_external import MAGIC_NUMBER, SourceFileLoader
+from _frozen_importlib import ModuleSpec, module_from_spec
+from _frozen_importlib_external import MAGIC_NUMBER, PathFinder, SourceFileLoader
 from marshal import loads
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import CodeType, ModuleType
+    from typing import Any
+else:
+    ModuleType = type(sys)
 
 _KNOWN = frozenset(("pidone", "click", "h11", "pythonjsonlogger"))
 """Beside the standard library: packages without extensions, which would come before sources of that name."""
@@ -114,3 +119,31 @@ class Finder:
         time, size = int(status.st_mtime) & 0xFFFFFFFF, status.st_size & 0xFFFFFFFF
         belongs = MAGIC_NUMBER + _BY_TIME + time.to_bytes(4, "little") + size.to_bytes(4, "little")
         return belongs, MAGIC_NUMBER + _UNCHECKED
+
+
+class _Postponed(ModuleType):
+    """A module that is not run yet. `importlib.util.LazyLoader` runs it when it is imported a second time."""
+
+    def __getattr__(self, name: str) -> "Any":
+        if name == "__path__":  # as the import system asks for it
+            raise AttributeError(name)
+        self.__class__ = ModuleType  # type: ignore[assignment] # its own class, as soon as it is run
+        try:
+            self.__spec__.loader.exec_module(self)  # type: ignore[union-attr] # it has been found by one
+        except BaseException:  # no descriptor is left: it is tried again when it is used again
+            self.__class__ = _Postponed
+            raise
+        return getattr(self, name)
+
+
+def postpone(name: str, path: "Sequence[str] | None" = None, **known: object) -> None:
+    """Have a module that others import run only when somebody looks into it, for more than what is `known`.
+
+    `path` is that of its package.
+    """
+    spec = None if name in sys.modules else PathFinder.find_spec(name, path)
+    if spec is not None:
+        module = module_from_spec(spec)
+        module.__class__ = _Postponed
+        module.__dict__.update(known)
+        sys.modules[name] = module
