@@ -120,6 +120,19 @@ def test_a_fork_that_nobody_needs_ends_by_itself(tmp_path: Path) -> None:
         assert site.count("preload.end") == site.count("preload.exit") == 0
 
 
+@pytest.mark.parametrize("place", PLACES)
+def test_a_fork_that_nobody_needs_does_not_hang_in_its_hook(tmp_path: Path, place: str) -> None:
+    """It hears nothing there, and ends all the same; its zygote goes on and forks others."""
+    with running(tmp_path, app_of(tmp_path, PLACES[place], instances=2)) as site:
+        with crashed(site, tmp_path, slot=1):
+            command("scale", "web", "1")
+            eventually(lambda: len(of_the_app(site)) == 2, "its end")
+        command("scale", "web", "2")
+        site.run.expect(event="instance.online", app="web", instance=1, count=2)
+        begun(site, slot=1)
+        assert site.count("preload.failed") == site.count("preload.exit") == 0
+
+
 def test_a_fork_that_waits_for_a_processor_is_not_late(tmp_path: Path) -> None:
     """However long that takes: the time it has is its own."""
     place = f"after_in_child=lambda: os.path.exists('wait') and exec({starves(CPU)!r})"

@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import gc
 import json
 import os
 import select
+import signal
 import socket
 import sys
 import time
@@ -96,17 +98,36 @@ def _has_children() -> bool:
 def _fork_once_more(own: socket.socket) -> None:
     """In the process between: fork the worker and end. Returns in the worker, a child of the runtime's."""
     between = os.getpid()
+    _end_with(own, between)
     try:
         worker = os.fork()
     except OSError as error:
         _say(own, _failed("fork", error))
         os._exit(1)
     if worker:
+        _end_with(own, worker)
         os._exit(0)
     nap = _NAP_S
     while os.getppid() == between:
         time.sleep(nap)
         nap = min(2 * nap, _LONGEST_NAP_S)
+    with contextlib.suppress(OSError):  # from now on it hears by itself what comes, and when nothing will
+        fcntl.fcntl(own, fcntl.F_SETFL, fcntl.fcntl(own, fcntl.F_GETFL) & ~os.O_ASYNC)
+
+
+def _end_with(own: socket.socket, pid: int) -> None:
+    """Let the kernel kill it when the runtime lets go of the socket: it may hang in a hook of the app's.
+
+    Nothing else happens there before the worker has said who it is, and by then that is over (F_SETSIG).
+    """
+    try:
+        fcntl.fcntl(own, fcntl.F_SETOWN, pid)
+        fcntl.fcntl(own, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(own, fcntl.F_SETFL, fcntl.fcntl(own, fcntl.F_GETFL) | os.O_ASYNC)
+        if not own.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):  # before there was anybody to be killed
+            os.kill(pid, signal.SIGKILL)
+    except OSError:  # as it should be; or a sandbox knows no such thing
+        return
 
 
 def _request(own: socket.socket) -> dict[str, Any]:
