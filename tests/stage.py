@@ -2,7 +2,7 @@
 
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -238,9 +238,10 @@ class FakeBroker:
         self.retired: list[tuple[str, int]] = []
         self.closed: list[str] = []
 
-    def open(self, app: AppSpec, old: AppSpec | None = None) -> None:
+    def open(self, app: AppSpec, old: AppSpec | None = None, leaving: Collection[int] = ()) -> bool:
         self.opened.append(app.name)
         self.present[app.name] = app
+        return False
 
     def prepare(self, app: AppSpec, who: InstanceId, report: Report) -> NoHandover:
         return NoHandover(app.argv)

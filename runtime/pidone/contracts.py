@@ -5,7 +5,7 @@
 a process or a sleep.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from pidone.ecosystem.spec import AppSpec, Seconds
@@ -121,10 +121,12 @@ class Handover(Protocol):
 class SocketBroker(Protocol):
     """Owner of every listening socket; `listen/` in production."""
 
-    def open(self, app: AppSpec, old: AppSpec | None = None) -> None:
+    def open(self, app: AppSpec, old: AppSpec | None = None, leaving: Collection[int] = ()) -> bool:
         """Bind what `app.listen` names, before privileges drop. Raises ListenError; idempotent.
 
-        One that is `old` under another name has what that one had, from now on.
+        One that is `old` under another name has what that one had, from now on. What the main processes
+        `leaving`, or their descendants, listen on is bound when the first process of `app` is prepared:
+        they have to be gone then. Whether there is any of that.
         """
 
     def prepare(self, app: AppSpec, who: InstanceId, report: Report) -> Handover:

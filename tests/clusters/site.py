@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import DEADLINE_S, PIDONE, Running, eventually, opened, pidone
+from harness import DEADLINE_S, PIDONE, Running, eventually, opened
 
 APPS = Path(__file__).parent / "apps"
 UNHURRIED = {
@@ -44,11 +44,11 @@ def merged(app: dict[str, Any], keys: dict[str, Any]) -> dict[str, Any]:
 class Site:
     """Some apps under a running pidone. Changes are written to the file and announced by SIGHUP."""
 
-    def __init__(self, folder: Path, *apps: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, *apps: dict[str, Any], prefix: Sequence[str] = ()) -> None:
         self.apps = {str(app["name"]): app for app in apps}
         self._file = folder / "ecosystem.json"
         self._write()
-        self.run: Running = pidone(str(self._file))
+        self.run = Running([*prefix, PIDONE, str(self._file)])
 
     def _write(self) -> None:
         fresh = self._file.with_suffix(".new")
@@ -97,9 +97,12 @@ class Site:
 
 
 @contextlib.contextmanager
-def running(folder: Path, *apps: dict[str, Any]) -> Iterator[Site]:
-    """A site whose apps are all online; it is stopped in order, and has to end with 0."""
-    site = Site(folder, *apps)
+def running(folder: Path, *apps: dict[str, Any], prefix: Sequence[str] = ()) -> Iterator[Site]:
+    """A site whose apps are all online; it is stopped in order, and has to end with 0.
+
+    `prefix` is what runs pidone, if something does.
+    """
+    site = Site(folder, *apps, prefix=prefix)
     with site.run:
         site.start()
         yield site

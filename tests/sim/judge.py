@@ -84,6 +84,7 @@ class Judge:
     def attend(self, world: World, runtime: Runtime) -> None:
         """This is what to watch."""
         self._world, self._runtime = world, runtime
+        world.complain = self.complain
 
     def complain(self, what: str, text: str) -> None:
         self.violations.append(Violation(self._world.loop.now, what, text))

@@ -73,8 +73,7 @@ def _app(name: str, random: Random) -> AppSpec:
     if kind == "cluster":
         keys |= {"exec_mode": ExecMode.CLUSTER, "ready": Readiness(ipc=True)}
     elif kind == "listen":
-        port = 8000 + NAMES.index(name)
-        keys |= {"listen": (Listen(name="http", port=port),), "ready": Readiness(ipc=random.random() < 0.5)}
+        keys |= {"listen": _port(name), "ready": Readiness(ipc=random.random() < 0.5)}
     elif kind in ("job", "schedule"):
         keys |= {"autorestart": False}
         if kind == "schedule":
@@ -110,6 +109,20 @@ def _app(name: str, random: Random) -> AppSpec:
         keys["on_ready_timeout"] = OnReadyTimeout.ONLINE
         keys["ready"] = Readiness(ipc=True)
     return AppSpec(name=name, argv=(program, "v0"), args=("v0",), cwd=f"/{name}", **keys)
+
+
+def port_of(name: str) -> int:
+    """Which port an app has, whatever it is called."""
+    return 8000 + NAMES.index(name.removesuffix(AGAIN))
+
+
+def _port(name: str) -> tuple[Listen, ...]:
+    return (Listen(name="http", port=port_of(name)),)
+
+
+def _other_port(app: AppSpec) -> AppSpec:
+    """The same with a port in the file instead of one that it binds itself, or the other way round."""
+    return app if app.exec_mode is ExecMode.CLUSTER else app.but(listen=() if app.listen else _port(app.name))
 
 
 def _features(random: Random) -> dict[str, Any]:
@@ -152,7 +165,10 @@ def _condition(app: AppSpec, random: Random) -> Condition:
     return random.choice((Condition.READY, Condition.READY, Condition.STARTED))
 
 
-_CHANGES: Final = ("args", "args", "broken", "remove", "add", "count", "order", "keys", "back", "rename")
+_CHANGES: Final = (
+    *("args", "args", "broken", "back", "remove", "add", "rename"),
+    *("count", "order", "keys", "port"),
+)
 
 
 def _changed(apps: list[AppSpec], number: int, random: Random) -> list[AppSpec]:
@@ -181,8 +197,8 @@ def _changed(apps: list[AppSpec], number: int, random: Random) -> list[AppSpec]:
             changed = _renamed(changed, app.name)
         elif what == "order":
             changed = _connected(changed, random)
-        elif what == "keys":
-            changed[index] = app.but(**_features(random)) if app.autorestart else app
+        elif what in ("keys", "port") and app.autorestart:
+            changed[index] = app.but(**_features(random)) if what == "keys" else _other_port(app)
     return changed
 
 

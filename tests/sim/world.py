@@ -5,14 +5,14 @@ import io
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from random import Random
 from typing import Any, Final
 
 from sim.kernel import Kernel, Proc, Witness
 from sim.loop import SimLoop
 from sim.programs import MIB, Behaviour, Program, good, some
-from sim.setups import AGAIN, BROKEN, FAT, JOB, SLOW, SLOW_READY, Setup
+from sim.setups import AGAIN, BROKEN, FAT, JOB, SLOW, SLOW_READY, Setup, port_of
 
 from pidone.contracts import InstanceId, LogSource, NoHandover, Report
 from pidone.ecosystem.spec import AppSpec, Ecosystem, ExecMode
@@ -51,6 +51,8 @@ class World:
         self.loaded: Ecosystem | None = None
         """What the last reading of the file has found."""
         self.on_loaded: Callable[[], None] = lambda: None
+        self.complain: Callable[[str, str], None] = lambda *_: None
+        """What must not be, in a word and in a sentence."""
         self._launches: dict[str, int] = {}
         self._burials = 0
 
@@ -71,6 +73,7 @@ class World:
             chance = Random(zlib.crc32(f"{self.setup.seed}/{proc.mark}/{count}".encode()))
             app = self.broker.preparing
             assert app is not None, "a spawn that nobody has prepared"
+            self.broker.spawned(proc, app)
             self.programs[proc.mark] = Program(proc, self._behaviour(app, chance), self.kernel, self.loop)
         elif any("changes" in word for word in plan.argv):
             proc.role = "helper"
@@ -156,14 +159,48 @@ class SimBroker:
         self.bound: dict[tuple[str, str], AppSpec] = {}
         self.preparing: AppSpec | None = None
         """Whose process is being started right now."""
+        self._waits: set[tuple[str, str]] = set()
+        """Who has a port in the file that is to be bound when it is free."""
+        self._own: dict[Proc, tuple[int, str]] = {}
+        """Who binds a port itself: which one, and the app's name."""
 
-    def open(self, app: AppSpec, old: AppSpec | None = None) -> None:
-        if app.listen:
-            if self.bound.get(app.key()) != app and self._world.kernel.fails("bind"):
-                raise ListenError(f"{app.name}: port 80: Address already in use")
-            self.bound[app.key()] = app
+    def open(self, app: AppSpec, old: AppSpec | None = None, leaving: Collection[int] = ()) -> bool:
+        self._waits.discard(app.key())
+        if not app.listen:
+            return False
+        if self.bound.get(app.key()) != app and self._world.kernel.fails("bind"):
+            raise ListenError(f"{app.name}: port 80: Address already in use")
+        procs = self._world.kernel.procs
+        theirs = {procs[pid].mark.partition("/")[2].partition(":")[0] for pid in leaving if pid in procs}
+        holders = self._holders(app)
+        if app.name in holders and app.name not in theirs:
+            self._world.complain("refused", f"{app.name} may not have the port that is its own")
+        if not holders <= theirs:
+            raise ListenError(f"{app.name}: port 80: Address already in use")
+        if holders:
+            self._waits.add(app.key())
+            return True
+        self.bound[app.key()] = app
+        return False
+
+    def _holders(self, app: AppSpec) -> set[str]:
+        """The apps that have a port of this one, bound by their own processes."""
+        ports = {entry.port for entry in app.listen}
+        return {name for proc, (port, name) in self._own.items() if port in ports and proc.alive}
+
+    def spawned(self, proc: Proc, app: AppSpec) -> None:
+        """A process runs: one that is given no sockets binds its port itself."""
+        if app.exec_mode is ExecMode.FORK and not app.listen:
+            self._own[proc] = (port_of(app.name), app.name)
 
     def prepare(self, app: AppSpec, who: InstanceId, report: Report) -> "SimHandover":
+        if app.key() in self._waits:
+            if holders := self._holders(app):
+                self._world.complain("bound", f"{app.name} begins, and {holders} has its port")
+            if self._world.kernel.fails("bind"):
+                raise ListenError(f"{app.name}: port 80: Address already in use")
+            self._waits.discard(app.key())
+            self.bound[app.key()] = app
         self.preparing = app
         return SimHandover(self._world, app, who, report)
 
@@ -171,6 +208,7 @@ class SimBroker:
 
     def close(self, app: AppSpec) -> None:
         self.bound.pop(app.key(), None)
+        self._waits.discard(app.key())
 
 
 class SimHandover:

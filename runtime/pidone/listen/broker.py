@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final
 
 from pidone.contracts import Clock, InstanceId, Report
@@ -51,23 +51,24 @@ class PortBroker:
         self._worker_ids = itertools.count(1)
         self._notices: dict[tuple[str, str], set[str]] = {}
 
-    def open(self, app: AppSpec, old: AppSpec | None = None) -> None:
+    def open(self, app: AppSpec, old: AppSpec | None = None, leaving: Collection[int] = ()) -> bool:
         """Bind what `app.listen` names and check what can be checked. Raises ListenError; idempotent.
 
         An app that was called `old` has the ports of that one, whose processes use them until they have gone.
+        What those `leaving` hold themselves waits for that, too.
         """
         app = _resolved(app)
         self._check(app)
         known = self._ports.get(app.key())
         if known is not None and known.app.key() != app.key() and known.app.key() in self._ports:
-            return  # it has left them to another app, which has the say about them
+            return False  # it has left them to another app, which has the say about them
         if known is None and old is not None:
             known = self._ports.get(old.key())
         ports = known or AppPorts(
             app, self._loop, self._log, self._once, self._hangups, self._open_connections
         )
         try:
-            ports.open(app)
+            waits = ports.open(app, leaving)
         except PortTakenError as error:
             self._close_new(ports)
             raise PortTakenError(f"{error}{self._holder(ports, app)}", app.key()) from error
@@ -75,11 +76,15 @@ class PortBroker:
             self._close_new(ports)
             raise
         self._ports[app.key()] = ports
+        return waits
 
     def prepare(self, app: AppSpec, who: InstanceId, report: Report) -> ProcessHandover:
         """Prepare one incarnation. Raises ListenError."""
-        if app.key() not in self._ports:
+        known = self._ports.get(app.key())
+        if known is None:
             self.open(app)
+        else:
+            known.open_rest()
         app = _resolved(app)
         request = HandoverRequest(
             loop=self._loop,

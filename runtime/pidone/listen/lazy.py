@@ -1,5 +1,6 @@
 """The broker at the door: an app that needs neither ports nor channels costs nothing of `listen/`."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from pidone.contracts import Clock, Handover, InstanceId, NoHandover, Report, SocketBroker
@@ -61,10 +62,10 @@ class LazyBroker:
             self._made_looks = StartLooks(self._loop)
         return self._made_looks
 
-    def open(self, app: AppSpec, predecessor: AppSpec | None = None) -> None:
+    def open(self, app: AppSpec, old: AppSpec | None = None, leaving: Collection[int] = ()) -> bool:
         """As `SocketBroker.open`."""
-        if self._made is not None or needs_handover(app):  # made: the app may have had sockets before
-            self._real.open(app, predecessor)
+        # Made: the app may have had sockets before.
+        return (self._made is not None or needs_handover(app)) and self._real.open(app, old, leaving)
 
     def prepare(self, app: AppSpec, who: InstanceId, report: Report) -> Handover:
         """As `SocketBroker.prepare`."""

@@ -65,6 +65,11 @@ def asks_for_ports(app: AppSpec) -> bool:
     return is_cluster_worker(app) or shares_python(app) or shares_kernel(app)
 
 
+def chooses_address(app: AppSpec, entry: Listen) -> bool:
+    """Whether the app says by its bind() which address and family a port without a host means."""
+    return app.share in ("python", "kernel") and entry.number is None and not of_listen(entry).host
+
+
 def ask_alike(one: AppSpec, other: AppSpec) -> bool:
     """Whether processes of both have the same reasons to ask for a port, for all that can be known of it."""
     ways = ("argv", "env", "cwd", "exec_mode", "share", "preload", "listen")

@@ -1,6 +1,6 @@
 """All apps there are, and what a file means for them: who comes, who goes, who becomes another one."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from pidone.contracts import SocketBroker
@@ -98,14 +98,14 @@ class Fleet:
         """
         new = {spec.key(): spec for spec in ecosystem.apps}
         renamed = self.renamed.found(self.ecosystem, new)
-        self._open_instead(ecosystem, renamed)
+        waiting = self._open_instead(ecosystem, renamed)
         self.ecosystem, before = ecosystem, self.ecosystem
         present = {key: app.wanted.aim for key, app in self.apps.items() if not app.wanted.is_removed}
         removed = [key for key in present if key not in new]
         added = [key for key in new if key not in present]
         changed = [key for key in present if key in new and not same_but_count(present[key], new[key])]
         scaled = []
-        self.renamed.settle(renamed)
+        self.renamed.settle(renamed, apart=waiting)
         for key in removed:
             if key not in renamed:
                 self.apps[key].remove()
@@ -114,7 +114,7 @@ class Fleet:
             if key in added:
                 self._bring(spec)
             elif key in changed:
-                change(self.apps[key], spec, count)
+                change(self.apps[key], spec, count, beside=key not in waiting)
             else:
                 if count != self.apps[key].count:
                     scaled.append(key)
@@ -147,7 +147,7 @@ class Fleet:
         present = {key: app.wanted.aim for key, app in self.apps.items() if not app.wanted.is_removed}
         named = {key: spec for key, spec in present.items() if key not in self.renamed.leaving}
         ecosystem = self.ecosystem.but(apps=tuple({**named, **{spec.key(): spec for spec in specs}}.values()))
-        self._open_instead(ecosystem, {})
+        waiting = self._open_instead(ecosystem, {})
         self.ecosystem = ecosystem
         added, changed, scaled = [], [], []
         for spec in specs:
@@ -161,7 +161,8 @@ class Fleet:
                 changed.append(key)
                 same_count = spec.instances == before.instances
                 count = self.apps[key].count if same_count else self._count(spec)
-                self._exchange_on_request(self.apps[key], Exchange(spec, count, Run.ON), at_once=at_once)
+                apart = at_once or key in waiting
+                self._exchange_on_request(self.apps[key], Exchange(spec, count, Run.ON), at_once=apart)
             elif spec.instances != before.instances:
                 scaled.append(key)
                 self.apps[key].scale(self._count(spec), spec)
@@ -176,25 +177,31 @@ class Fleet:
         else:
             app.become(new)
 
-    def _open_instead(self, ecosystem: Ecosystem, renamed: Mapping[AppKey, AppSpec]) -> None:
+    def _open_instead(self, ecosystem: Ecosystem, renamed: Mapping[AppKey, AppSpec]) -> Collection[AppKey]:
         """Bind the sockets of a re-read file; on ListenError everything is as it was.
 
-        `renamed` are new apps by the old ones, whose sockets they get.
+        `renamed` are new apps by the old ones, whose sockets they get. Returns whose sockets cannot be bound
+        before the processes of the same app, or of the old one, have gone: they listen there themselves.
         """
-        old = {spec.key(): self.apps[key].spec for key, spec in renamed.items()}
+        old = {spec.key(): self.apps[key] for key, spec in renamed.items()}
+        waiting = set()
         try:
             for spec in ecosystem.apps:
-                self._broker.open(spec, old.get(spec.key()))
+                before = old.get(spec.key())
+                holders = _processes(self.apps.get(spec.key()), before)
+                if self._broker.open(spec, None if before is None else before.spec, holders):
+                    waiting.add(spec.key())
         except ListenError as error:
             present = {key: app.wanted.aim for key, app in self.apps.items()}
             for spec in ecosystem.apps:
                 if spec.key() not in present:
                     self._broker.close(spec)
-            for spec in present.values():
-                self._broker.open(spec)
+            for key, spec in present.items():
+                self._broker.open(spec, leaving=_processes(self.apps[key]))
             if isinstance(error, PortTakenError):
                 raise PortTakenError(f"{error}; {_ADVICE}", *error.args[1:]) from None
             raise
+        return waiting
 
     def _tell(
         self,
@@ -222,3 +229,9 @@ class Fleet:
         numbers = self._numbers.setdefault(key, {})
         self.apps[key] = App(app.spec, app.count, self._world, self._observer, numbers)
         self.apps[key].take_over(app, before)
+
+
+def _processes(*apps: App | None) -> list[int]:
+    """The main processes of these."""
+    members = (member for app in apps if app is not None for member in app.members())
+    return [member.pid for member in members if member.pid is not None]

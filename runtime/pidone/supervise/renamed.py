@@ -50,12 +50,15 @@ class RenamedApps:
                 found.setdefault(key, spec)
         return found
 
-    def settle(self, renamed: Mapping[AppKey, AppSpec]) -> None:
-        """These come, and the old ones go; what an earlier file said about that is over."""
+    def settle(self, renamed: Mapping[AppKey, AppSpec], *, apart: Collection[AppKey]) -> None:
+        """These come, and the old ones go; what an earlier file said about that is over.
+
+        Of those that come, `apart` cannot serve beside the old one.
+        """
         self._new_of = {key: spec.key() for key, spec in renamed.items()}
         for key, spec in renamed.items():
             app = self._apps[key]
-            if not (spec.autostart and can_overlap(spec) and can_overlap(app.spec)):
+            if spec.key() in apart or not (spec.autostart and can_overlap(spec) and can_overlap(app.spec)):
                 app.remove()
 
     def keep(self, key: AppKey) -> None:

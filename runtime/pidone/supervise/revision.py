@@ -27,10 +27,13 @@ def same_but_count(one: AppSpec, other: AppSpec) -> bool:
     )
 
 
-def change(app: App, spec: AppSpec, count: int) -> None:
-    """Without a gap where old and new can serve side by side; stop and start elsewhere."""
+def change(app: App, spec: AppSpec, count: int, *, beside: bool) -> None:
+    """Without a gap where old and new can serve side by side; stop and start elsewhere.
+
+    Not `beside`: they cannot for this once, whatever the two are.
+    """
     wanted = app.wanted
-    if wanted.is_on and not app.is_down and can_overlap(app.spec) and can_overlap(spec):
+    if beside and wanted.is_on and not app.is_down and can_overlap(app.spec) and can_overlap(spec):
         app.replace(Replacement(spec=spec, count=count, reason="config"))
         return
     if wanted.exchange is not None:

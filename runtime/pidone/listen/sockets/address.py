@@ -7,6 +7,7 @@ from pidone.ecosystem.spec import Listen
 from pidone.record import Record
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from socket import AddressFamily
 
 ANY_V4: Final = "0.0.0.0"  # noqa: S104 (what files ask for)
@@ -90,3 +91,9 @@ def of_listen(listen: Listen) -> Address:
     if listen.host == "localhost":
         host = "127.0.0.1"
     return Address(Kind(listen.kind), host.strip("[]"), listen.port)
+
+
+def number_of(listens: "Iterable[Listen]", address: Address) -> int | None:
+    """Which descriptor that we were started with is at this address; None if it is to be bound."""
+    numbers = (each.number for each in listens if each.number is not None and of_listen(each) == address)
+    return next(numbers, None)

@@ -13,8 +13,8 @@ from pidone.ecosystem.spec import AppSpec, Balance, Listen
 from pidone.errors import ListenError, PortTakenError
 from pidone.listen import needs
 from pidone.listen.node.inspector import Inspector
-from pidone.listen.sockets.address import ANY_V6, Address, Kind, of_listen
-from pidone.listen.sockets.bind import explain, open_socket
+from pidone.listen.sockets.address import ANY_V6, Address, Kind, number_of, of_listen
+from pidone.listen.sockets.bind import explain, is_theirs, open_socket
 from pidone.listen.sockets.hangup import HangupWatch
 from pidone.listen.sockets.member import MemberSockets, PortKey, outdated
 from pidone.listen.sockets.ports import COMMON, Port, SinglePort, TcpPort
@@ -77,20 +77,23 @@ class AppPorts:
         """One has shut down the sockets of all: each process that starts from now on gets its own."""
         self._stale: set[PortKey] = set()
         """What the configuration no longer names, but processes made from an older one still serve."""
+        self._rest: list[Listen] = []
+        """Listed, and not bound: processes of the app before this one listen there themselves."""
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def open(self, app: AppSpec) -> None:
+    def open(self, app: AppSpec, leaving: Collection[int]) -> bool:
         """Bind what `app.listen` names and is not bound yet. Raises ListenError; nothing has changed then.
 
         Another `balance` holds for processes that start from now on; those that run stay what they are.
+        Returns whether anything waits for the end of those who are `leaving`, and listen there themselves.
         """
-        known, before = set(self._ports), self.app
-        self.app = app
+        known, before, rest = set(self._ports), self.app, self._rest
+        self.app, self._rest = app, []
         try:
             for entry in app.listen:
-                self._open_entry(entry)
+                self._open_entry(entry, leaving)
         except ListenError:
-            self.app = before
+            self.app, self._rest = before, rest
             for key in set(self._ports) - known:
                 self._drop(key)
             raise
@@ -102,6 +105,13 @@ class AppPorts:
         if app.balance is not before.balance:
             self.steering.rebalance(self._balance)
             self._retire_outdated()
+        return bool(self._rest)
+
+    def open_rest(self) -> None:
+        """Bind what had to wait. Raises ListenError; it waits on then."""
+        while self._rest:
+            self._open_entry(self._rest[0])
+            del self._rest[0]
 
     @property
     def _gives_own(self) -> bool:
@@ -113,17 +123,21 @@ class AppPorts:
         """By which new connections are dealt out."""
         return Balance.SPREAD if self._gives_own else self.app.balance
 
-    def _open_entry(self, entry: Listen) -> None:
+    def _open_entry(self, entry: Listen, leaving: Collection[int] = ()) -> None:
         address = of_listen(entry)
         key = PortKey(address)
-        if self._at(key) in self._ports or (self._waits_for_app(entry) and self.has_port(entry.port)):
+        chosen_by_app = needs.chooses_address(self.app, entry)
+        if self._at(key) in self._ports or (chosen_by_app and self.has_port(entry.port)):
             return
         try:
-            if self._waits_for_app(entry):
+            if chosen_by_app:
                 close(open_socket(address, backlog=entry.backlog))  # it is free, and we may have it
             else:
                 self._open(PortKey(address), entry.backlog)
         except OSError as error:
+            if leaving and is_theirs(address, error, leaving):
+                self._rest.append(entry)
+                return
             message = f"{self.app.name}: listen: {explain(address, error)}"
             if error.errno == errno.EADDRINUSE:
                 raise PortTakenError(message, self.app.key()) from error
@@ -341,11 +355,6 @@ class AppPorts:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _waits_for_app(self, entry: Listen) -> bool:
-        """Whether the app says by its bind() which address and family a port without a host means."""
-        shares = self.app.share in ("python", "kernel")
-        return shares and entry.number is None and not of_listen(entry).host
-
     def _known(self, wanted: PortKey) -> PortKey | None:
         """Where the wanted socket is, or another that covers it."""
         wanted = self._at(wanted)
@@ -369,7 +378,7 @@ class AppPorts:
             raise OSError(errno.EMFILE, f"an app has {MOST_PORTS} ports at most")
         blocking = needs.wants_blocking(self.app)
         port: Port
-        number = self._number_of(key)
+        number = number_of(self.app.listen, key.address)
         if number is not None:
             from pidone.listen.sockets.adopted import AdoptedPort  # noqa: PLC0415 (few are given sockets)
 
@@ -396,13 +405,6 @@ class AppPorts:
             give(key.address.host, self.app.uid, -1 if self.app.gid is None else self.app.gid)
         self.steering.add(port)
         self._log.event("debug", "listen.open", str(port.address), **self.app.labels())
-
-    def _number_of(self, key: PortKey) -> int | None:
-        """Which descriptor that we were started with this is; None if it is to be bound."""
-        for entry in self.app.listen:
-            if entry.number is not None and PortKey(of_listen(entry)) == key:
-                return entry.number
-        return None
 
     def _drop(self, key: PortKey) -> None:
         port = self._ports.pop(key, None)

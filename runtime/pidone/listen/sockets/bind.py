@@ -2,6 +2,7 @@
 
 import errno
 import socket
+from collections.abc import Collection
 from typing import Final
 
 from pidone.descriptors import close
@@ -64,6 +65,15 @@ def _open(address: Address, family: socket.AddressFamily, *, backlog: int, reuse
         close(opened)
         raise
     return opened
+
+
+def is_theirs(address: Address, error: OSError, roots: Collection[int]) -> bool:
+    """Whether an address is in use, and by nobody but these processes and their descendants."""
+    if error.errno != errno.EADDRINUSE:
+        return False
+    from pidone.listen.sockets.holders import is_held_by  # noqa: PLC0415 (only after a failure)
+
+    return is_held_by(address, roots)
 
 
 def port_of(opened: socket.socket) -> int:
