@@ -164,6 +164,51 @@ def test_what_a_shell_is_for_goes_through_one(box: Box) -> None:
 
 
 @pytest.mark.parametrize(
+    ("word", "argv"),
+    [
+        ("http://*:3000", ["perl", "./app.pl", "daemon", "-l", "http://*:3000"]),
+        ("[::]:3000", ["perl", "./app.pl", "daemon", "-l", "[::]:3000"]),
+        ("http://[::1]:3000/?x=1", ["perl", "./app.pl", "daemon", "-l", "http://[::1]:3000/?x=1"]),
+        ("*.nothing", ["perl", "./app.pl", "daemon", "-l", "*.nothing"]),
+        ("/nowhere/at/all/*", ["perl", "./app.pl", "daemon", "-l", "/nowhere/at/all/*"]),
+        ("*.pl", ["sh", "-c", "exec perl ./app.pl daemon -l *.pl"]),
+        ("[^b]pp.pl", ["sh", "-c", "exec perl ./app.pl daemon -l [^b]pp.pl"]),
+        ("[[:alpha:]]pp.pl", ["sh", "-c", "exec perl ./app.pl daemon -l [[:alpha:]]pp.pl"]),
+        ("$HOST:3000", ["sh", "-c", "exec perl ./app.pl daemon -l $HOST:3000"]),
+        ("*:$PORT", ["sh", "-c", "exec perl ./app.pl daemon -l *:$PORT"]),
+    ],
+)
+def test_an_interpreter_of_a_command_line(box: Box, word: str, argv: list[str]) -> None:
+    """A pattern without a file is a word, as for the shell; where it takes one, the interpreter stays."""
+    box.commands("sh", "perl")
+    box.file("app.pl")
+    found = box.argv(name="web", script=f"./app.pl daemon -l {word}", interpreter="perl")
+    assert [each.replace(f"{box.bin}/", "") for each in found] == argv
+    assert not box.warnings
+
+
+def test_an_interpreter_that_the_shell_cannot_be_given(box: Box) -> None:
+    """What it would run is not clear: it is dropped, and said."""
+    box.commands("sh", "node", "echo")
+    box.file("app.js")
+    for script in ("cd x && ./app.js", "X=1 ./app.js", "./app.js | cat", "echo $X"):
+        assert box.argv(name="web", script=script, interpreter="node") == ["sh", "-c", script]
+        assert "interpreter" in box.warnings[0]
+        assert "dropped, as the shell runs this script" in box.warnings[0]
+    assert box.argv(name="web", script="echo $X", interpreter="bash") == ["sh", "-c", "echo $X"]
+    assert not box.warnings
+
+
+def test_arguments_of_an_interpreter_before_the_shell_has_read_the_rest(box: Box) -> None:
+    """They are words; the app is one of that interpreter."""
+    box.commands("sh", "node")
+    box.file("app.js")
+    app = box.app(script="./app.js $X > log", interpreter="node", node_args=["--title", "a b"], instances=2)
+    assert app.argv[2].replace(f"{box.bin}/", "") == "exec node --title 'a b' ./app.js $X > log"
+    assert not box.warnings
+
+
+@pytest.mark.parametrize(
     "keys",
     [
         {"script": "uvicorn a:b --port 80", "exec_mode": "cluster"},

@@ -4,8 +4,10 @@ Unlike PM2 a shebang is honoured, a shell is only used where the text needs one,
 """
 
 import errno
+import fnmatch
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -42,6 +44,8 @@ _PYTHON: Final = r"(python|pypy)[0-9.]*$"
 _UNBUFFERED: Final = MappingProxyType({"PYTHONUNBUFFERED": "1"})
 _SHEBANG_BYTES: Final = 256  # BINPRM_BUF_SIZE, include/uapi/linux/binfmts.h
 _SHELL_SYNTAX: Final = r"[;&|<>()`$*?\[\]{}~#!\n\\\"']"
+_OTHER_PATTERN: Final = r"\[\^|\[\[[:.=]"
+"""What fnmatch(3) knows and Python's does not."""
 _ASSIGNMENT: Final = r"[A-Za-z_][A-Za-z0-9_]*="
 _SHELL_WORDS: Final = frozenset(
     (
@@ -119,7 +123,7 @@ def _resolve(request: ProgramRequest, scope: Scope) -> Program:
     if launcher:
         return launcher
     if path is None and any(char.isspace() for char in request.script):
-        words = plain_words(request.script)
+        words = plain_words(request.script, request.cwd)
         return _command_line(words, request, scope) if words else _through_shell(request, scope)
     return _script(request, path, scope)
 
@@ -189,18 +193,35 @@ def _package_script(request: ProgramRequest, scope: Scope) -> Program | None:
     return _script(inner._replace(cluster=True), path, scope)._replace(env=env)
 
 
-def plain_words(text: str) -> tuple[str, ...]:
-    """The words of a command line that a shell would only split; empty if it would do more."""
+def plain_words(text: str, folder: Path | None = None) -> tuple[str, ...]:
+    """The words of a command line that a shell would only split; empty if it would do more.
+
+    A shell passes a pattern to which no file belongs on as it is (`http://*:3000`, `[::]:3000`); `folder` is
+    where it would look for them.
+    """
     unquoted = re.sub("['\"]", "", text)  # quotes we understand ourselves
     words = unquoted.split()
-    if (
-        not words
-        or re.search(_SHELL_SYNTAX, unquoted)
-        or words[0] in _SHELL_WORDS
-        or re.match(_ASSIGNMENT, words[0])
-    ):
+    if not words or "\n" in text or words[0] in _SHELL_WORDS or re.match(_ASSIGNMENT, words[0]):
+        return ()
+    odd = [index for index, word in enumerate(words) if re.search(_SHELL_SYNTAX, word)]
+    if odd and (folder is None or 0 in odd or any(_means_files(words[index], folder) for index in odd)):
         return ()
     return split_words(text)
+
+
+def _means_files(word: str, folder: Path) -> bool:
+    """Whether a shell would put names of files in the place of a word; also, whether it has other syntax."""
+    if re.search(_SHELL_SYNTAX, re.sub(r"[*?\[\]]", "", word)) or re.search(_OTHER_PATTERN, word):
+        return True
+    parts = word.split("/")
+    at = next((index for index, part in enumerate(parts) if re.search(r"[*?\[]", part)), None)
+    if at is None:
+        return False
+    try:
+        names = os.listdir(folder / "/".join((*parts[:at], "")))
+    except OSError:
+        return False
+    return any(fnmatch.fnmatchcase(name, parts[at]) for name in names)
 
 
 def _through_shell(request: ProgramRequest, scope: Scope) -> Program:
@@ -209,7 +230,25 @@ def _through_shell(request: ProgramRequest, scope: Scope) -> Program:
         raise Missing("script", request.script, "needs a shell, and there is no bash or sh to run it")
     rest = ("sh", *request.args) if request.args else ()
     scope.notice(f"script = {shown(request.script)} runs through the shell, whose syntax it has", "script")
-    return Program(argv=(str(shell or "sh"), "-c", request.script + (' "$@"' if rest else ""), *rest))
+    interpreter, text = _interpreted_text(request, scope)
+    return Program((str(shell or "sh"), "-c", text + (' "$@"' if rest else ""), *rest), interpreter)
+
+
+def _interpreted_text(request: ProgramRequest, scope: Scope) -> tuple[str, str]:
+    """A named interpreter and the text for the shell: it runs the one program there is, if that is a file."""
+    name, text = request.interpreter, request.script
+    if name in (None, "none", "bash", "sh"):
+        return "none", text
+    first = text.split()[0]
+    is_file = plain_words(first) and _script_path(request._replace(script=first)) is not None
+    if is_file and not re.search(r"[;&|()`\n]", text):
+        words = (*_named_interpreter(name, request, scope), *request.interpreter_args)
+        return name, f"exec {shlex.join(words)} {text}"
+    scope.warn(
+        f"interpreter = {shown(name)}: dropped, as the shell runs this script; write it into the text",
+        "interpreter",
+    )
+    return "none", text
 
 
 def _command_line(words: tuple[str, ...], request: ProgramRequest, scope: Scope) -> Program:
