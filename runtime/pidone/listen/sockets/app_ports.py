@@ -84,8 +84,8 @@ class AppPorts:
     def open(self, app: AppSpec, leaving: Collection[int]) -> bool:
         """Bind what `app.listen` names and is not bound yet. Raises ListenError; nothing has changed then.
 
-        Another `balance` holds for processes that start from now on; those that run stay what they are.
-        Returns whether anything waits for the end of those who are `leaving`, and listen there themselves.
+        Another `balance` holds for processes that start from now on. Returns whether anything waits for the
+        end of those who are `leaving`, and listen there themselves.
         """
         known, before, rest = set(self._ports), self.app, self._rest
         self.app, self._rest = app, []
