@@ -12,7 +12,7 @@ from pidone.descriptors import close
 from pidone.ecosystem.spec import AppSpec, Balance, Listen
 from pidone.errors import ListenError, PortTakenError
 from pidone.listen import needs
-from pidone.listen.node.inspector import Inspector
+from pidone.listen.node import inspector
 from pidone.listen.sockets.address import ANY_V6, Address, Kind, number_of, of_listen
 from pidone.listen.sockets.bind import explain, is_theirs, open_socket
 from pidone.listen.sockets.hangup import HangupWatch
@@ -72,7 +72,7 @@ class AppPorts:
         """Listed sockets of both families in whose place there is one of one family, and maybe another."""
         self._restoring: asyncio.TimerHandle | None = None
         self._kernel_shares = True
-        self.inspector = Inspector(self._tell_no_inspector)
+        self.inspector = inspector.Inspector(self._tell_no_inspector)
         self._has_own = False
         """One has shut down the sockets of all: each process that starts from now on gets its own."""
         self._stale: set[PortKey] = set()
@@ -442,9 +442,7 @@ class AppPorts:
         self._once(self.app, "listen.elsewhere", text)
 
     def _tell_no_inspector(self) -> None:
-        text = f"the Node of {self.app.name} did not begin with the options by which a hung worker tells its "
-        text += "stack, as one older than 12 or without an inspector: it is started without them"
-        self._once(self.app, "node.no_inspector", text)
+        self._once(self.app, "node.no_inspector", inspector.starts_without(self.app.name))
 
     def kernel_may_share(self) -> bool:
         """Whether `share = "kernel"` can be tried: nothing has refused it yet."""
