@@ -1,5 +1,19 @@
 """The errors pidone raises on purpose; anything else is a bug and ends in one place that reports it."""
 
+import errno
+from typing import Final
+
+_SHORTAGES: Final = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+def is_shortage(error: BaseException | None) -> bool:
+    """Whether descriptors, processes or memory were lacking: that passes, and is nobody's fault."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _SHORTAGES:
+            return True
+        error = error.__cause__
+    return False
+
 
 def describe_bug(error: BaseException) -> str:
     """One line for what nobody has expected: what, and where."""

@@ -91,3 +91,26 @@ def test_a_file_that_cannot_be_read_again_is_asked_for_again(tmp_path: Path) -> 
         run.expect(event="config.reload")
         run.signal(signal.SIGTERM)
         assert run.wait() == 0
+
+
+def test_a_shortage_that_passes_costs_no_app(tmp_path: Path) -> None:
+    """Who ends meanwhile comes back when there are descriptors again: no app is given up after a second."""
+    hooked = {"pre_start": ["true"], "autorestart": True}
+    file = ecosystem(tmp_path, shell("a", "exec sleep 1000"), shell("b", "exec sleep 1000", **hooked))
+    with harness.pidone(file, env={"PIDONE_SOCKET": "none"}) as run:
+        run.expect(event="instance.online", count=2)
+        pids = {name: run.find(event="instance.start", app=name)[0]["pid"] for name in "ab"}
+        soft, hard = resource.prlimit(run.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(run.pid, resource.RLIMIT_NOFILE, (3, hard))
+        for pid in pids.values():
+            os.kill(pid, signal.SIGKILL)
+        told = run.expect(event="hook.failed", app="b")
+        assert "Too many open files; it is tried again" in told["message"]
+        run.expect(event="instance.backoff", app="a", delay_s=1.6)  # twice as long each time
+        resource.prlimit(run.pid, resource.RLIMIT_NOFILE, (soft, hard))
+        for name in pids:
+            run.expect(event="instance.online", app=name, count=2)
+        assert not run.find(event="instance.errored")
+        assert len(run.find(event="hook.failed")) == 1
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0

@@ -44,6 +44,20 @@ def test_no_descriptor_is_needed(tmp_path: Path, root: None, *, pid1: bool) -> N
         assert run.err.text() == ""
 
 
+def test_hooks_without_descriptors_keep_no_signal_back(tmp_path: Path) -> None:
+    """Nor does what their failure is told with, should nobody have needed that before."""
+    hooks = {point: ["true"] for point in ("pre_stop", "post_stop")}
+    file = ecosystem(tmp_path, shell("a", POLITE, **hooks))
+    with pidone(file, env={"PIDONE_SOCKET": "none"}) as run:
+        run.expect(event="instance.online")
+        run.expect(message="up")
+        resource.prlimit(run.pid, resource.RLIMIT_NOFILE, (3, 3))
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+        assert run.find(message="heard TERM")
+        assert [each["hook"] for each in run.find(event="hook.failed")] == ["pre_stop", "post_stop"]
+
+
 def test_an_end_without_descriptors_is_buried(tmp_path: Path) -> None:
     """And the next one is too: the reaper goes on whatever happens to one."""
     file = ecosystem(tmp_path, shell("a", "echo up; exec sleep 1000", autorestart=False), shell("b", POLITE))

@@ -1,7 +1,9 @@
 """A probe that was answered in time has not failed, although the runtime was away when the answer came."""
 
 import asyncio
+import errno
 import os
+import resource
 import socket
 import threading
 import time
@@ -10,7 +12,7 @@ from contextlib import closing, contextmanager
 
 from pidone.ecosystem.spec import AppSpec, Probe
 from pidone.init.reaper import Reaper
-from pidone.listen.readiness.probes import check_of, look
+from pidone.listen.readiness.probes import NotLooked, check_of, look, until_failed
 from pidone.supervise.deadline import DeadlineClock
 from pidone.supervise.process.commands import Commands
 
@@ -112,3 +114,46 @@ def test_no_answer_is_one() -> None:
     with server() as it:
         assert looked(it.probe, lambda: True, lambda: None) == f"no answer within {TIMEOUT:g} s"
         it.may_answer.set()
+
+
+def test_a_look_for_which_there_are_no_means_convicts_nobody() -> None:
+    """It counts neither as a failure nor as a success: the app may be well."""
+    lacking = [OSError(errno.EMFILE, "pipes"), OSError(errno.EAGAIN, "fork")]
+    answers: list[OSError | str] = ["bad", *lacking * 3, "", "bad", lacking[0], "bad"]
+    counted: list[int] = []
+
+    async def check() -> str:
+        answer = answers[len(counted)]
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    async def watch() -> None:
+        probe, clock = (
+            Probe(http="/", interval=0.001, failures=2),
+            DeadlineClock(asyncio.get_running_loop(), Reaper().reap),
+        )
+        failed: list[str] = []
+        await until_failed(
+            probe, check, failed.append, lambda _what, _why, count: counted.append(count), clock
+        )
+        assert len(failed) == 1
+
+    asyncio.run(watch())
+    assert counted == [1, *[1] * 6, 0, 1, 1, 2]
+
+
+def test_a_command_for_which_there_are_no_means_has_not_failed() -> None:
+    """As of an exec probe: no process can be had for it."""
+    app, reaper = AppSpec(name="app", argv=("app",), cwd="/"), Reaper()
+
+    async def run() -> str:
+        check = check_of(Probe(exec=("/bin/true",)), app, None, Commands(reaper, {}).attempt)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            return await look(check, TIMEOUT, DeadlineClock(asyncio.get_running_loop(), Reaper().reap))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert isinstance(asyncio.run(run()), NotLooked)

@@ -1,5 +1,6 @@
 """Hooks: what they are told, in which order they run, and that none of them can hang or surprise anybody."""
 
+import errno
 import os
 import signal
 from collections.abc import Callable, Mapping
@@ -39,6 +40,7 @@ class FakeLauncher:
         self.exits: dict[int, Callable[[ExitStatus], None]] = {}
         self.signals: list[tuple[int, int]] = []
         self.missing: set[Hook] = set()
+        self.lacking = False
 
     def launch(
         self,
@@ -47,6 +49,8 @@ class FakeLauncher:
         env: Mapping[str, str],
         on_exit: Callable[[ExitStatus], None],
     ) -> int:
+        if self.lacking:
+            raise SpawnError("fork") from BlockingIOError(errno.EAGAIN, "")
         if hook in self.missing:
             raise SpawnError("exec: No such file or directory")
         self.started.append((hook, env))
@@ -71,10 +75,11 @@ class Stage:
         self.clock = FakeClock()
         self.launcher = FakeLauncher()
         self.results: list[HookResult] = []
+        self.waits: list[HookResult] = []
 
-    def run(self, hook: Hook) -> HookRun:
-        env, done = {"PATH": "/bin"}, self.results.append
-        return HookRun(hook, EVENT, env, launcher=self.launcher, clock=self.clock, done=done)
+    def run(self, hook: Hook, event: HookEvent = EVENT) -> HookRun:
+        env, done, waits = {"PATH": "/bin"}, self.results.append, self.waits.append
+        return HookRun(hook, event, env, launcher=self.launcher, clock=self.clock, done=done, waits=waits)
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -116,6 +121,48 @@ def test_a_command_that_does_not_exist() -> None:
     (result,) = stage.results
     assert result.outcome is Outcome.FAILED
     assert result.message == "pre_start `seed db` cannot be started: exec: No such file or directory"
+
+
+def test_a_hook_that_an_app_needs_waits_for_means() -> None:
+    """Within its timeout it is tried again and again; that it waits is told once."""
+    stage = Stage()
+    stage.launcher.lacking = True
+    stage.run(MIGRATE)
+    for _ in range(40):
+        stage.clock.advance(0.1)
+    assert stage.results == []
+    assert [result.message for result in stage.waits] == [
+        "pre_start `./migrate --all` cannot be started: fork; it is tried again"
+    ]
+    stage.launcher.lacking = False
+    stage.clock.advance(4)
+    stage.launcher.end()
+    assert stage.outcomes == [Outcome.OK]
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_hook_for_which_there_are_no_means_at_all(*, cancelled: bool) -> None:
+    """It fails when its time is over, or is not waited for any more."""
+    stage = Stage()
+    stage.launcher.lacking = True
+    run = stage.run(MIGRATE)
+    if cancelled:
+        run.cancel()
+        stage.clock.advance(0)
+        assert stage.outcomes == [Outcome.CANCELLED]
+    for _ in range(100):
+        stage.clock.advance(0.1)
+    assert stage.outcomes == [Outcome.CANCELLED if cancelled else Outcome.FAILED]
+    assert stage.launcher.started == []
+
+
+def test_a_stop_waits_for_no_means() -> None:
+    """SIGTERM is what an app has to hear, with or without its hook."""
+    stage = Stage()
+    stage.launcher.lacking = True
+    stage.run(MIGRATE, EVENT.but(point=HookPoint.PRE_STOP))
+    stage.clock.advance(0)
+    assert stage.outcomes == [Outcome.FAILED]
 
 
 def test_a_hook_that_hangs_is_killed() -> None:

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from pidone.contracts import Clock
 from pidone.descriptors import close
 from pidone.ecosystem.spec import AppSpec, Probe, Seconds
-from pidone.errors import ListenError
+from pidone.errors import ListenError, is_shortage
 from pidone.in_time import in_time
 
 RunCommand: TypeAlias = Callable[[AppSpec, tuple[str, ...]], Awaitable[tuple[int, str]]]
@@ -51,6 +51,12 @@ def check_of(probe: Probe, app: AppSpec, port: int | None, run_command: RunComma
     return lambda: _exec(command, app, probe.exec)
 
 
+class NotLooked(str):
+    """Why there were no means to look: that is our own trouble, and no one is restarted for it."""
+
+    __slots__ = ()
+
+
 async def until_ready(
     probe: Probe, check: Check, on_ready: Callable[[], None], on_look: OnLook, deadlines: Clock
 ) -> None:
@@ -84,7 +90,8 @@ async def until_failed(
     while failures < probe.failures:
         await asyncio.sleep(interval)
         problem = await look(check, probe.timeout, deadlines)
-        failures = failures + 1 if problem and loop.time() >= counts_from else 0
+        if not isinstance(problem, NotLooked):
+            failures = failures + 1 if problem and loop.time() >= counts_from else 0
         on_look("health", problem, failures)
     on_failed(f"health check failed {failures} times in a row: {problem}")
 
@@ -96,7 +103,8 @@ async def look(check: Check, timeout_s: Seconds, deadlines: Clock) -> str:
     except TimeoutError:
         return f"no answer within {timeout_s:g} s"
     except OSError as error:
-        return os.strerror(error.errno) if error.errno else str(error)
+        problem = os.strerror(error.errno) if error.errno else str(error)
+        return NotLooked(problem) if is_shortage(error) else problem
 
 
 async def _tcp(host: str, port: int) -> str:

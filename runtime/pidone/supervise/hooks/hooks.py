@@ -131,7 +131,7 @@ class Hooks:
             self._look_whether_idle()
 
         env = self._environ(app, who)
-        run = HookRun(hook, event, env, launcher=launcher, clock=self._clock, done=done)
+        run = HookRun(hook, event, env, launcher=launcher, clock=self._clock, done=done, waits=self._tell)
         self._runs.add(run)
         return run
 

@@ -11,13 +11,16 @@ from typing import Final, Protocol
 from pidone.contracts import Clock, Timer
 from pidone.ecosystem.spec import Hook, Seconds
 from pidone.ecosystem.stopping import HOOK_KILL_AFTER
-from pidone.errors import SpawnError
+from pidone.errors import SpawnError, is_shortage
 from pidone.init.reaper import ExitStatus
 from pidone.record import Record
 from pidone.signames import signal_name
+from pidone.supervise.faults import SYSTEM_ERRORS
 
 HURRIED: Final[Seconds] = 0.5
 """The same when the time of the whole stop is up: who leaves then leaves nobody behind."""
+_FIRST_PAUSE: Final[Seconds] = 0.1
+"""Before a hook is tried again for which there were no means; it doubles."""
 _PREFIX: Final = "PIDONE_HOOK"
 
 
@@ -111,8 +114,13 @@ class HookRun:
         launcher: HookLauncher,
         clock: Clock,
         done: Callable[[HookResult], None],
+        waits: Callable[[HookResult], None] = lambda _: None,
     ) -> None:
-        """Start it. `done` is called exactly once, and never before this returns."""
+        """Start it. `done` is called exactly once, and never before this returns.
+
+        `waits` hears once that a hook which an app needs cannot be started yet for want of descriptors,
+        processes or memory: it is tried again, within its timeout.
+        """
         self._hook = hook
         self._event = event
         self._launcher = launcher
@@ -125,19 +133,32 @@ class HookRun:
         self.is_over = False
         self._ends = clock.time() + hook.timeout + HOOK_KILL_AFTER
         """When it has had its time, and has been killed."""
-        try:
-            self._pid = launcher.launch(hook, event, event.environ(env), self._ended)
-        except SpawnError as error:
-            # In the next turn: who called us is not ready to hear of the end yet.
-            why = f"cannot be started: {error}"
-            self._set_timer(0.0, lambda: self._finish(Outcome.FAILED, why))
-        else:
-            self._set_timer(hook.timeout, self._expire)
+        self._env = event.environ(env)
+        self._waits = waits
+        self._pause = _FIRST_PAUSE
+        self._start()
 
     @property
     def time_left(self) -> Seconds:
         """Until it has ended, or has been killed."""
         return max(0.0, self._ends - self._clock.time())
+
+    def _start(self) -> None:
+        left = self._ends - HOOK_KILL_AFTER - self._clock.time()
+        try:
+            self._pid = self._launcher.launch(self._hook, self._event, self._env, self._ended)
+        except SpawnError as error:
+            why = f"cannot be started: {error}"
+            if self._event.point.is_required and is_shortage(error) and self._pause < left:
+                if self._pause == _FIRST_PAUSE:
+                    self._waits(self._result(Outcome.FAILED, f"{why}; it is tried again"))
+                self._set_timer(self._pause, self._start)
+                self._pause *= 2
+                return
+            # In the next turn: who called us is not ready to hear of the end yet.
+            self._set_timer(0.0, lambda: self._finish(Outcome.FAILED, why))
+        else:
+            self._set_timer(left, self._expire)
 
     def cancel(self, kill_after: Seconds = HOOK_KILL_AFTER) -> None:
         """Nobody waits for it any more: SIGTERM, and SIGKILL `kill_after` later."""
@@ -146,6 +167,8 @@ class HookRun:
         self._verdict = Outcome.CANCELLED
         if self._pid is not None:
             self._terminate(kill_after)
+        else:
+            self._set_timer(0.0, lambda: self._finish(Outcome.CANCELLED))
 
     def _expire(self) -> None:
         self._verdict = Outcome.TIMEOUT
@@ -173,8 +196,11 @@ class HookRun:
 
     def _finish(self, outcome: Outcome, why: str = "") -> None:
         self.is_over = True
+        self._done(self._result(outcome, why))
+
+    def _result(self, outcome: Outcome, why: str) -> HookResult:
         message = f"{self._event.point} `{describe(self._hook)}` {why}" if why else ""
-        self._done(HookResult(self._event, outcome, message))
+        return HookResult(self._event, outcome, message)
 
     def _send(self, number: int) -> None:
         if self._pid is not None:
@@ -188,8 +214,10 @@ class HookRun:
 
 def describe(hook: Hook) -> str:
     """The command as people wrote it, without its secrets."""
-    from pidone.masked_args import mask_args  # noqa: PLC0415 (for messages only; `re` costs 5 ms)
-
+    try:
+        from pidone.masked_args import mask_args  # noqa: PLC0415 (for messages only; `re` costs 5 ms)
+    except SYSTEM_ERRORS:  # no descriptor is left to read it with: an app that is to stop waits for this end
+        return "..."
     words = hook.command[2:] if hook.command[:2] == ("/bin/sh", "-c") else hook.command
     return " ".join(mask_args(words))
 

@@ -19,7 +19,7 @@ from pidone.supervise.collaborators import Process, World
 from pidone.supervise.deadline import Deadline
 from pidone.supervise.instances.incarnation import Incarnation, Numbers
 from pidone.supervise.instances.lifecycle import Pending
-from pidone.supervise.instances.restart import ON_TIME, SPAWN_RETRY_AFTER, Fate, RestartPolicy
+from pidone.supervise.instances.restart import ON_TIME, Fate, RestartPolicy
 from pidone.supervise.instances.states import Event, Goal, State
 
 KILL_AGAIN: Final[Seconds] = 2.0
@@ -197,7 +197,8 @@ class Instance:
             self.failed_pid = None
             self.log("error", "instance.spawn_failed", self.reason)
             self.cause = "spawn_failed"
-            self._judge(ExitStatus(code=exit_code_of(error)), least_delay=SPAWN_RETRY_AFTER)
+            pause = self.policy.pause_after(self.app, error)
+            self._judge(ExitStatus(code=exit_code_of(error)), least_delay=pause)
             return
         pid = life.process.pid
         text = f"started as pid {pid}"

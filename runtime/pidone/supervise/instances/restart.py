@@ -11,6 +11,7 @@ from enum import Enum, auto
 from typing import Final
 
 from pidone.ecosystem.spec import AppSpec, Seconds
+from pidone.errors import SpawnError, is_shortage
 from pidone.init.reaper import ExitStatus
 from pidone.record import Record
 
@@ -72,6 +73,10 @@ class RestartPolicy:
         self._failed_at: deque[Seconds] = deque(maxlen=FLAPS)
         self.starved = 0
         """Ends in a row by the OOM killer, each soon after its start: there is not enough memory for it."""
+        self._is_lack = False
+        """What is judged next is no end, but a start for which there were no means."""
+        self._lacks = 0
+        """Such starts in a row."""
 
     def judge(
         self, app: AppSpec, status: ExitStatus, *, uptime: Seconds, now: Seconds, is_oom: bool = False
@@ -81,9 +86,11 @@ class RestartPolicy:
         By the rules of `app` as it is now: they change with the file, and when a reload has succeeded.
         `is_oom` says that the kernel killed it for memory.
         """
-        if status.signal is None and status.code in app.stop_exit_codes:
+        is_lack, self._is_lack = self._is_lack, False
+        self._lacks = self._lacks if is_lack else 0
+        if not is_lack and status.signal is None and status.code in app.stop_exit_codes:
             return Verdict(Fate.STOPPED)
-        if not app.autorestart:
+        if not is_lack and not app.autorestart:
             succeeded = status.signal is None and status.code in app.success_exit_codes
             return Verdict(Fate.COMPLETED if succeeded else Fate.FAILED)
         self.unstable = self.unstable + 1 if uptime < app.min_uptime else 0
@@ -93,6 +100,19 @@ class RestartPolicy:
         if self._too_often(app, now):
             return Verdict(Fate.GAVE_UP)
         return Verdict(Fate.RESTART, max(self._delay(app, uptime), self._hunger(app)))
+
+    def pause_after(self, app: AppSpec, error: SpawnError) -> Seconds:
+        """Least delay after a failed start, which is judged next.
+
+        It doubles up to `max_restart_delay` while descriptors, processes or memory are lacking. That passes,
+        and is no fault of the app, which shall not be given up for it within a second.
+        """
+        self._is_lack = is_shortage(error)
+        if not self._is_lack:
+            return SPAWN_RETRY_AFTER
+        self._lacks += 1
+        longest = max(app.max_restart_delay, SPAWN_RETRY_AFTER)
+        return min(SPAWN_RETRY_AFTER * 2.0 ** min(self._lacks - 1, 30), longest)
 
     def news(self, app: AppSpec, reason: str) -> str:
         """That it fails again and again, once in a series: each single end looks like an accident.

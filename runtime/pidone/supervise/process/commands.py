@@ -3,6 +3,7 @@
 Whatever an app may not have, they do not have either: everything that runs in its name is planned here.
 """
 
+import errno
 import os
 import signal
 import stat
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from pidone.descriptors import close, pipe_to_us
 from pidone.ecosystem.spec import AppSpec
-from pidone.errors import SpawnError
+from pidone.errors import SpawnError, is_shortage
 from pidone.init.exitcodes import ExitCode
 from pidone.init.reaper import ExitStatus, Reaper
 from pidone.init.spawn import SpawnPlan, exit_code_of, spawn
@@ -94,6 +95,13 @@ class Commands:
 
         And, if it failed, the line it wrote that tells most. Cancelling kills it and its process group.
         """
+        try:
+            return await self.attempt(app, argv)
+        except OSError as error:
+            return ExitCode.NOT_EXECUTABLE, error.strerror or ""
+
+    async def attempt(self, app: AppSpec, argv: tuple[str, ...]) -> tuple[int, str]:
+        """As `run`, but raises OSError where it cannot be started for want of means."""
         import asyncio  # noqa: PLC0415 (the apps' launcher imports this module before there is a loop)
 
         loop = asyncio.get_running_loop()
@@ -114,9 +122,9 @@ class Commands:
                     with suppress(ProcessLookupError):
                         os.killpg(pid, signal.SIGKILL)
         except SpawnError as error:
+            if is_shortage(error):
+                raise OSError(errno.EAGAIN, str(error)) from error
             return exit_code_of(error), ""
-        except OSError as error:  # no descriptor is left
-            return ExitCode.NOT_EXECUTABLE, error.strerror or ""
         finally:
             output.close()
 

@@ -477,7 +477,7 @@ class Session:
     async def _run_command(self, app: AppSpec, argv: tuple[str, ...]) -> tuple[int, str]:
         from pidone.supervise.process.commands import Commands  # noqa: PLC0415 (needs asyncio at last)
 
-        return await Commands(self._reaper, self._around.environ).run(app, argv)
+        return await Commands(self._reaper, self._around.environ).attempt(app, argv)
 
 
 def _tell_of_full_stdout(error: OSError) -> None:
