@@ -22,8 +22,11 @@ _NAMES: Final = {
 LEVELS: Final = tuple(_NAMES)
 """From harmless to fatal."""
 BY_NAME: Final = MappingProxyType({word: level for level, words in _NAMES.items() for word in words})
-_BY_LETTER: Final = {"D": "debug", "I": "info", "W": "warning", "E": "error", "F": "fatal", "C": "fatal"}
-"""Of glog, klog, tornado, Jupyter, Ruby."""
+_BY_LETTER: Final = {
+    **{"T": "trace", "D": "debug", "I": "info", "N": "info", "W": "warning"},
+    **{"E": "error", "F": "fatal", "C": "fatal"},
+}
+"""Of glog, klog, tornado, Jupyter, Ruby, etcd."""
 _BY_SYSLOG: Final = ("fatal", "fatal", "fatal", "error", "warning", "info", "info", "debug")  # sd-daemon(3)
 _BY_MARK: Final = {
     ".": "debug",  # Redis, serverLogRaw() in server.c
@@ -145,6 +148,17 @@ _SIGNS: Final = (
     # uwsgi: `*** Starting uWSGI`, and `[pid: 7|app: 0|req: 1/1] text`
     _Sign(r"(\*\*\*)(?= )", ((b"*",),), _has_stars),
     _Sign(r"(?:\[(?=pid: ))?(pid)(?=: [0-9]+\|)", ((b"|",), (b"\n[pid: ", b"\npid: "))),
+    # unbound: `[1795215879] unbound[7:0] info: text`, and whoever writes as syslog has it, with a date or not:
+    # `Nov 20 23:04:39 host postfix/smtpd[77]: warning: text`
+    _Sign(
+        rf"(?:\[[0-9]{{10}}\] |{_MONTH} [ 0-9]{{2}} {_CLOCK}:[0-9]{{2}} (?:[\w.-]{{1,63}}+ )?)?"
+        rf"[a-z][\w./-]{{0,40}}+\[[0-9:]{{1,12}}\]:? ({_ANY})(?: error)?: ",
+        ((b"]: ", b"] "), (b": ",)),
+    ),
+    # etcd 3.4: `2026-11-20 23:04:39.123456 I | etcdmain: text`
+    _Sign(rf"{_DATED}[0-9.:]++ ([DTINWEC]) \| ", ((b" | ",),)),
+    # stunnel: `2026.11.20 23:04:39 LOG5[ui]: text`
+    _Sign(rf"(?:[0-9.]{{10}} {_CLOCK}:[0-9]{{2}} )?LOG([0-7])\[", ((b"LOG",), (b"]: ",))),
     # squid: `2026/11/20 23:04:39 kid1| text`
     _Sign(rf"{_DATED}(?: kid[0-9]++)?(\|) ", ((b"|",),)),
     # `Traceback (most recent call last):`, `KeyError: 'x'`, `java.lang.IllegalStateException: text`,
