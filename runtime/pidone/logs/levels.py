@@ -23,8 +23,14 @@ LEVELS: Final = tuple(_NAMES)
 """From harmless to fatal."""
 BY_NAME: Final = MappingProxyType({word: level for level, words in _NAMES.items() for word in words})
 _BY_LETTER: Final = {
-    **{"T": "trace", "D": "debug", "I": "info", "N": "info", "W": "warning"},
-    **{"E": "error", "F": "fatal", "C": "fatal"},
+    "T": "trace",
+    "D": "debug",
+    "I": "info",
+    "N": "info",
+    "W": "warning",
+    "E": "error",
+    "F": "fatal",
+    "C": "fatal",
 }
 """Of glog, klog, tornado, Jupyter, Ruby, etcd."""
 _BY_SYSLOG: Final = ("fatal", "fatal", "fatal", "error", "warning", "info", "info", "debug")  # sd-daemon(3)
@@ -148,7 +154,7 @@ _SIGNS: Final = (
     # uwsgi: `*** Starting uWSGI`, and `[pid: 7|app: 0|req: 1/1] text`
     _Sign(r"(\*\*\*)(?= )", ((b"*",),), _has_stars),
     _Sign(r"(?:\[(?=pid: ))?(pid)(?=: [0-9]+\|)", ((b"|",), (b"\n[pid: ", b"\npid: "))),
-    # unbound: `[1795215879] unbound[7:0] info: text`, and whoever writes as syslog has it, with a date or not:
+    # unbound: `[1795215879] unbound[7:0] info: text`, and others that write as syslog has it, dated or not:
     # `Nov 20 23:04:39 host postfix/smtpd[77]: warning: text`
     _Sign(
         rf"(?:\[[0-9]{{10}}\] |{_MONTH} [ 0-9]{{2}} {_CLOCK}:[0-9]{{2}} (?:[\w.-]{{1,63}}+ )?)?"
