@@ -12,7 +12,7 @@ ALLOWED = {
     "host": {"ecosystem", "init.prctl"},
     "init": {"ecosystem"},
     "logs": {"ecosystem"},
-    "listen": {"ecosystem", "init.proctree"},
+    "listen": {"ecosystem", "init.aside", "init.proctree"},
     "supervise": {"listen", "logs", "init", "host", "ecosystem"},
     "control": {"supervise", "listen", "logs", "init", "host", "ecosystem"},
     "cli": {"control", "supervise", "listen", "logs", "init", "host", "ecosystem"},

@@ -57,5 +57,9 @@ class PortTakenError(ListenError):
     """A socket of `listen` is somebody else's."""
 
 
+class SilentError(ListenError):
+    """The file system on which a socket is to be does not answer: that is no other app's trouble."""
+
+
 class ControlError(PidoneError):
     """A control request cannot be carried out."""

@@ -30,6 +30,21 @@ def read_regular(path: str, limit: int) -> bytes:
         close(descriptor)
 
 
+def gains_rights(path: str, *, is_root: bool) -> bool:
+    """Whether a program is more than whoever starts it: setuid, setgid, or with capabilities of its file."""
+    try:
+        status = os.stat(path)
+    except OSError:  # it is not there
+        return False
+    try:
+        has_capabilities = "security.capability" in os.listxattr(path)
+    except OSError:  # on a file system without such things
+        has_capabilities = False
+    becomes_another = status.st_mode & stat.S_ISUID and not (is_root and status.st_uid == 0)
+    joins_others = status.st_mode & stat.S_ISGID and not (is_root and status.st_gid == 0)
+    return bool(becomes_another or joins_others or (has_capabilities and not is_root))
+
+
 def shebang(path: str) -> list[str]:
     """The first words of a script's first line; empty for anything else."""
     try:

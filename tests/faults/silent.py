@@ -7,6 +7,7 @@ their own.
 Protocol: linux/include/uapi/linux/fuse.h.
 """
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -187,6 +188,8 @@ def main() -> int:
     pid = os.fork()
     if pid == 0:
         os.execvp(command[0], command)
+    with contextlib.suppress(PermissionError):  # on a busy machine it would be silent for want of a processor
+        os.setpriority(os.PRIO_PROCESS, 0, -15)
     poll = select.poll()
     poll.register(fuse, select.POLLIN)
     files = FileSystem()

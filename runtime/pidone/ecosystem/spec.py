@@ -7,13 +7,15 @@ canonical configuration keys. Durations are seconds and sizes are bytes, whateve
 import os
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from pidone.record import EMPTY, Record
 
+if TYPE_CHECKING:
+    from pidone.ecosystem.programs.remote_program import RemoteProgram
+
 Seconds: TypeAlias = float
 Bytes: TypeAlias = int
-
 
 INSTANCES_MAX: Final = 0
 """`instances` value that means "as many as this container may use CPUs"; -n means that many fewer."""
@@ -195,9 +197,8 @@ class AppSpec(Record, kw_only=True, hidden=("env", "templates")):
     interpreter_args: tuple[str, ...] = ()
     cwd: str = "/"
     """Absolute."""
-    remote: tuple[str, ...] | None = None
-    """Set where program or folder may be on a file system that stops to answer, so that none but a child may
-    look there: the words of the program's first line, if that is a script's."""
+    remote: "RemoteProgram | None" = None
+    """Set where program or folder may be on a file system that hangs: none but a child may look there."""
     exec_mode: ExecMode = ExecMode.FORK
     instances: int = 1
     """As written: `INSTANCES_MAX` or negative numbers are resolved against the container's CPUs."""

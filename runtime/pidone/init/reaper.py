@@ -47,14 +47,14 @@ def has_children() -> bool:
     return True
 
 
-def await_end(pid: int) -> None:
+def await_end(pid: int, longest_s: float = _LONGEST_WAIT_S) -> None:
     """Bury a child that ends about now and that nobody watches. Nobody waits for it for long.
 
     What a file system still holds is left to the reaper, or to who adopts it when the runtime ends.
     """
     waited, nap = 0.0, _SHORTEST_NAP_S
     with suppress(OSError):  # the kernel, or somebody else, was faster
-        while waited < _LONGEST_WAIT_S and os.waitpid(pid, os.WNOHANG) == (0, 0):
+        while waited < longest_s and os.waitpid(pid, os.WNOHANG) == (0, 0):
             time.sleep(nap)
             waited, nap = waited + nap, min(2 * nap, TURN_S)
 

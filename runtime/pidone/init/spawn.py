@@ -77,6 +77,8 @@ class SpawnPlan(Record, kw_only=True):
     cpu_affinity: tuple[int, ...] | None = None
     may_hang: bool = False
     """Its program or folder may not answer: posix_spawn(3) would wait for it, deaf to all signals."""
+    otherwise: tuple[str, ...] = ()
+    """Programs that the child tries one after the other where the first one of `argv` is not there."""
     before_exec: Callable[[], None] | None = None
     """The child's last step of all, with the rights of the program. It must not raise, nor need a thread."""
     late: Callable[[int, int], None] | None = None
@@ -91,6 +93,7 @@ class SpawnPlan(Record, kw_only=True):
         return bool(
             self.pid_vars
             or self.may_hang
+            or self.otherwise
             or self.before_exec
             or self.limits
             or self.no_new_privs
@@ -324,11 +327,15 @@ def _become(plan: SpawnPlan, wanted: Mapping[int, int], failure: int) -> NoRetur
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         if plan.before_exec is not None:
             plan.before_exec()
-        step = f"exec: {plan.argv[0]}"
-        os.execve(plan.argv[0], plan.argv, env)  # noqa: S606 (running programs without a shell is the product)
+        for program in (plan.argv[0], *plan.otherwise)[:-1]:  # where they are is not looked up by the runtime
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+                os.execve(program, (program, *plan.argv[1:]), env)  # noqa: S606 (as below)
+        program = (plan.argv[0], *plan.otherwise)[-1]
+        step = f"exec: {program}"
+        os.execve(program, (program, *plan.argv[1:]), env)  # noqa: S606 (running programs without a shell is the product)
     except OSError as error:
         if step.startswith("exec: "):
-            _report(failure, error.errno or errno.EIO, f"{step}: {explain(plan.argv[0], error)}")
+            _report(failure, error.errno or errno.EIO, f"{step}: {explain(step[6:], error)}")
         hint = _HINTS.get(step, "") if error.errno in (errno.EPERM, errno.EACCES, errno.EINVAL) else ""
         _report(failure, error.errno or errno.EIO, f"{step}: {error.strerror}{hint}")
     except BaseException as error:  # noqa: BLE001 (a child that is still us must end here, whatever it was)

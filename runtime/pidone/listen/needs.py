@@ -1,10 +1,9 @@
 """What an app's specification implies about ports and readiness, before anything is opened."""
 
 import os
-import stat
 from typing import Final
 
-from pidone import procfs
+from pidone import procfs, regular
 from pidone.ecosystem.spec import AppSpec, ExecMode, Listen, Seconds
 from pidone.errors import ListenError
 from pidone.listen.node import program
@@ -106,18 +105,9 @@ def gains_rights(app: AppSpec) -> bool:
 
     `no_new_privs` would end that: sudo, or a node with cap_net_bind_service.
     """
-    try:
-        status = os.stat(app.argv[0])
-    except OSError:  # it is not there
-        return False
-    try:
-        has_capabilities = "security.capability" in os.listxattr(app.argv[0])
-    except OSError:  # on a file system without such things
-        has_capabilities = False
-    is_root = app.uid is None and os.geteuid() == 0
-    becomes_another = status.st_mode & stat.S_ISUID and not (is_root and status.st_uid == 0)
-    joins_others = status.st_mode & stat.S_ISGID and not (is_root and status.st_gid == 0)
-    return bool(becomes_another or joins_others or (has_capabilities and not is_root))
+    if app.remote is not None:
+        return app.remote.gains_rights
+    return regular.gains_rights(app.argv[0], is_root=app.uid is None and os.geteuid() == 0)
 
 
 def is_heard_by_kernel(app: AppSpec) -> bool:

@@ -1,12 +1,13 @@
 """All apps there are, and what a file means for them: who comes, who goes, who becomes another one."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from pidone.contracts import SocketBroker
 from pidone.ecosystem.spec import AppSpec, Ecosystem
 from pidone.ecosystem.stopping import AppKey, dependencies
-from pidone.errors import ListenError, PortTakenError
+from pidone.errors import ListenError, PortTakenError, SilentError
 from pidone.supervise.app import App, AppObserver
 from pidone.supervise.collaborators import World
 from pidone.supervise.instances.incarnation import Numbers
@@ -46,9 +47,13 @@ class Fleet:
         """Of every slot there ever was: no incarnation has the number of another one."""
 
     def open(self) -> None:
-        """Bind every listening socket, before anything is started. Raises ListenError."""
+        """Bind every listening socket, before anything is started. Raises ListenError.
+
+        One whose file system does not answer is asked for again when its app is started, which tells.
+        """
         for spec in self.ecosystem.apps:
-            self._broker.open(spec)
+            with suppress(SilentError):
+                self._broker.open(spec)
 
     def begin(self) -> None:
         """Every app of the file is there from now on, and waits for its turn to start."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from pidone.ecosystem.programs.remote import mount_of
 from pidone.regular import read_regular
 
 _STATUS: Final = {
@@ -97,7 +98,7 @@ def _path(app: Mapping[str, Any]) -> str:
     """Absolute, as PM2 has it: in the app's folder, else on PATH."""
     script: str = app["script"]
     path = os.path.normpath(os.path.join(app["cwd"], script))
-    return path if "/" in script or os.path.exists(path) else shutil.which(script) or script
+    return path if "/" in script or mount_of(path) or os.path.exists(path) else shutil.which(script) or script
 
 
 def version_of(app: Mapping[str, Any]) -> str:
@@ -107,6 +108,8 @@ def version_of(app: Mapping[str, Any]) -> str:
 
 @functools.cache
 def _version(path: str) -> str:
+    if mount_of(path):  # process 1 asks, and would wait for it
+        return "N/A"
     folder = os.path.dirname(path)
     while folder.startswith("/"):
         try:

@@ -6,18 +6,20 @@ process 1 asks it for the few paths that it goes to itself.
 """
 
 import os
-import re
 from collections.abc import Collection, Sequence
 from typing import Final
 
 from pidone import procfs
+from pidone.ecosystem.programs.remote_program import RemoteProgram
 from pidone.ecosystem.spec import AppSpec
-from pidone.regular import shebang
+from pidone.regular import gains_rights, shebang
 
 _TYPES: Final = (
     "9p", "afs", "autofs", "beegfs", "ceph", "cifs", "coda", "fuse", "fuseblk", "glusterfs", "gpfs",
     "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "panfs", "pvfs2", "smb3", "smbfs", "virtiofs",
 )  # fmt: skip
+_FIRST_WORDS: Final = 8
+"""Of a command line: the program, what it interprets, and options with their values."""
 _MOST_LINKS: Final = 40
 """As path_resolution(7)."""
 
@@ -50,6 +52,8 @@ def remote_points(table: str) -> frozenset[str]:
 def _unescaped(field: str) -> str:
     if "\\" not in field:
         return field
+    import re  # noqa: PLC0415 (few names have one)
+
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)
 
 
@@ -87,6 +91,16 @@ def mount_among(points: Collection[str], path: str) -> str | None:
 
 def _marked(app: AppSpec, points: Collection[str]) -> AppSpec:
     program = os.path.join(app.cwd, app.argv[0])
-    words = shebang(program)
-    is_remote = any(leads_to(points, path) for path in (app.cwd, program, *words[:1]))
-    return app.but(remote=tuple(words)) if is_remote else app
+    words = [word for word in app.argv[:_FIRST_WORDS] if not word.startswith("-")]
+    first_line = shebang(program)
+    paths = (app.cwd, program, *first_line[:1], *(os.path.join(app.cwd, word) for word in words))
+    if not any(leads_to(points, path) for path in paths):
+        return app
+    is_root = app.uid is None and os.geteuid() == 0
+    return app.but(
+        remote=RemoteProgram(
+            first_line=tuple(first_line),
+            gains_rights=gains_rights(program, is_root=is_root),
+            real={word: os.path.realpath(os.path.join(app.cwd, word)) for word in words},
+        )
+    )

@@ -42,10 +42,11 @@ def without_launcher(app: AppSpec) -> tuple[str, ...]:
     """
     named = app.argv[0] if os.path.basename(app.argv[0]) in _NAMES else None
     launcher, *script = app.argv if named is None else app.argv[1:] or app.argv
-    launcher = os.path.realpath(launcher)
+    launcher = _real(app, launcher)
     loader = os.path.join(os.path.dirname(launcher), "loader.mjs")
     is_tsx = os.path.basename(launcher) == "cli.mjs" and "tsx" in launcher.split(os.sep)
-    if not is_tsx or not os.path.exists(loader) or not script or not _is_script(script[0]):
+    is_there = is_tsx and (app.remote is not None or os.path.exists(loader))
+    if not is_there or not script or not _is_script(script[0]):
         return app.argv
     from pathlib import Path  # noqa: PLC0415 (few apps are written in TypeScript)
     from shutil import which  # noqa: PLC0415
@@ -56,9 +57,15 @@ def without_launcher(app: AppSpec) -> tuple[str, ...]:
 
 def is_packaged(app: AppSpec) -> bool:
     """Whether its program is a tool from a package, which may start the app as a process of its own."""
-    cwd = app.cwd or os.curdir
-    words = [os.path.join(cwd, word) for word in app.argv[:_FIRST_WORDS] if not word.startswith("-")]
-    return any(_PACKAGES in os.path.realpath(word).split(os.sep) for word in words)
+    words = [word for word in app.argv[:_FIRST_WORDS] if not word.startswith("-")]
+    return any(_PACKAGES in _real(app, word).split(os.sep) for word in words)
+
+
+def _real(app: AppSpec, word: str) -> str:
+    """What a word of its command line leads to."""
+    if app.remote is not None:
+        return app.remote.real.get(word, word)
+    return os.path.realpath(os.path.join(app.cwd or os.curdir, word))
 
 
 def is_launcher(app: AppSpec) -> bool:
@@ -95,7 +102,7 @@ def _quoted(path: str) -> str:
 
 def interpreted_by(app: AppSpec) -> tuple[str, ...]:
     """The program, and what its first line names if that is a script's."""
-    return (app.argv[0], *(shebang(app.argv[0]) if app.remote is None else app.remote))
+    return (app.argv[0], *(shebang(app.argv[0]) if app.remote is None else app.remote.first_line))
 
 
 def readable_by(path: str, uid: int | None, gid: int | None) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pidone.descriptors import close
 from pidone.ecosystem.spec import AppSpec, Balance, Listen
-from pidone.errors import ListenError, PortTakenError
+from pidone.errors import ListenError, PortTakenError, SilentError
 from pidone.listen import needs
 from pidone.listen.node import inspector
 from pidone.listen.sockets.address import ANY_V6, Address, Kind, number_of, of_listen
@@ -141,7 +141,8 @@ class AppPorts:
             message = f"{self.app.name}: listen: {explain(address, error)}"
             if error.errno == errno.EADDRINUSE:
                 raise PortTakenError(message, self.app.key()) from error
-            raise ListenError(message, self.app.key()) from error
+            kind = SilentError if isinstance(error, TimeoutError) else ListenError
+            raise kind(message, self.app.key()) from error
 
     def sockets_of(self, app: AppSpec, slot: int) -> MemberSockets:
         """Where a process of this app, as it is now, asks for sockets."""

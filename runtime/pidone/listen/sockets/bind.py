@@ -53,10 +53,9 @@ def _open(address: Address, family: socket.AddressFamily, *, backlog: int, reuse
             # Servers set it before bind(), on the socket that ours stands in for; connections inherit it.
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if address.kind is Kind.UNIX and not address.is_abstract:
-            from pidone.listen.sockets.unix_file import binding  # noqa: PLC0415 (most apps have ports)
+            from pidone.listen.sockets.unix_file import bind  # noqa: PLC0415 (most apps have ports)
 
-            with binding(address.host):
-                opened.bind(address.host)
+            bind(opened, address.host)
         else:
             opened.bind(_sockaddr(address, family))
         if kind == socket.SOCK_STREAM:

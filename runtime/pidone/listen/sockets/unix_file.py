@@ -11,22 +11,46 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Final, TypeVar
 
 from pidone.descriptors import close
+from pidone.ecosystem.programs.remote import mount_of
+from pidone.ecosystem.spec import Seconds
 from pidone.places import folder_of, status_of
 
+_PATIENCE_S: Final[Seconds] = 2.0
+_AT_THE_END_S: Final[Seconds] = 0.3
+"""For one whose file system does not answer when nobody serves any more."""
+_T = TypeVar("_T")
 
-@contextlib.contextmanager
-def binding(path: str) -> Iterator[None]:
-    """Bind the socket of that name meanwhile: a dead one is out of the way, and what was bound is there.
+
+def bind(opened: socket.socket, path: str) -> None:
+    """Give a socket this name: a dead one is out of the way, and what was bound is there.
 
     Raises OSError, with EPERM where a link of a stranger's is on the way, before or after.
     """
+    _there(path, partial(_bind, opened, path), kept=(opened.fileno(),))
+
+
+def _there(
+    path: str, work: Callable[[], _T], *, kept: Sequence[int] = (), patience: Seconds = _PATIENCE_S
+) -> _T:
+    """Do it here, or in a child where the file system may not answer. Raises OSError."""
+    mount = mount_of(path)
+    if mount is None:
+        return work()
+    from pidone.init.aside import ASIDE  # noqa: PLC0415 (few file systems may hang)
+
+    return ASIDE.ask(mount, work, kept=kept, patience=patience)
+
+
+def _bind(opened: socket.socket, path: str) -> None:
     with folder_of(path) as folder:
         name = os.path.basename(path)
         _remove_dead(folder, name)
-        yield
+        opened.bind(path)
         status = status_of(folder, name)
         if status is None and _is_there(folder, path):  # a program has removed it already
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
@@ -65,30 +89,37 @@ class SocketFile:
         """
         self._path = path
         self._name = os.path.basename(path)
-        self._link = ""
-        if is_kept:
-            link = f".{self._name}.pidone"
-            with folder_of(path) as folder:
-                try:
-                    with contextlib.suppress(FileNotFoundError):  # of a runtime that was killed
-                        os.unlink(link, dir_fd=folder)
-                    os.link(self._name, link, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-                    self._link = link
-                except FileNotFoundError:
-                    raise
-                except OSError:  # a file system without links: the file is as its programs leave it
-                    self._link = ""
+        self._link = _there(path, self._keep) if is_kept else ""
+
+    def _keep(self) -> str:
+        link = f".{self._name}.pidone"
+        with folder_of(self._path) as folder:
+            try:
+                with contextlib.suppress(FileNotFoundError):  # of a runtime that was killed
+                    os.unlink(link, dir_fd=folder)
+                os.link(self._name, link, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+            except FileNotFoundError:
+                raise
+            except OSError:  # a file system without links: the file is as its programs leave it
+                return ""
+            return link
 
     def restore(self) -> None:
         """Put the file back if a program has removed it. Raises OSError where its folder is gone, or full."""
-        if not self._link:
-            return
+        if self._link:
+            _there(self._path, self._restore)
+
+    def _restore(self) -> None:
         with folder_of(self._path) as folder:
             if status_of(folder, self._name) is None:
                 os.link(self._link, self._name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
 
     def remove(self) -> None:
         """Nobody serves any more."""
+        with contextlib.suppress(OSError):
+            _there(self._path, self._remove, patience=_AT_THE_END_S)
+
+    def _remove(self) -> None:
         with contextlib.suppress(OSError), folder_of(self._path) as folder:
             for name in filter(None, (self._name, self._link)):
                 with contextlib.suppress(FileNotFoundError):  # as it should be
@@ -97,6 +128,10 @@ class SocketFile:
 
 def give(path: str, uid: int, gid: int) -> None:
     """Let a socket that has just been bound belong to an app; -1 leaves the group. Raises OSError."""
+    _there(path, partial(_give, path, uid, gid))
+
+
+def _give(path: str, uid: int, gid: int) -> None:
     with _bound(path, os.geteuid()) as file:
         if os.path.lexists(file):
             os.chown(file, uid, gid)
@@ -106,6 +141,10 @@ def give(path: str, uid: int, gid: int) -> None:
 
 def set_mode(path: str, mode: int, uid: int | None) -> None:
     """The rights of a socket that was bound here, and may have been given to `uid`. Raises OSError."""
+    _there(path, partial(_set_mode, path, mode, uid))
+
+
+def _set_mode(path: str, mode: int, uid: int | None) -> None:
     with _bound(path, os.geteuid() if uid is None else uid) as file:
         os.chmod(file, mode)
 

@@ -7,10 +7,12 @@ import os
 from collections.abc import Mapping
 from typing import Final
 
+from pidone.ecosystem.spec import AppSpec, Seconds
 from pidone.listen import needs
 from pidone.record import Record
 from pidone.regular import shebang
 
+_PATIENCE_S: Final[Seconds] = 2.0
 _WITH_VALUE: Final = ("W", "X")
 _LONG_WITH_VALUE: Final = ("--check-hash-based-pycs",)
 
@@ -20,6 +22,20 @@ class PythonCommand(Record):
 
     interpreter: tuple[str, ...]
     words: tuple[str, ...]
+
+
+def command_of(app: AppSpec, argv: tuple[str, ...], env: Mapping[str, str]) -> PythonCommand | None:
+    """As `python_command`; a child looks where the app's file system may not answer. Raises OSError then."""
+    if app.remote is None:
+        return python_command(argv, env)
+    from pidone.init.aside import ASIDE  # noqa: PLC0415 (few file systems may hang)
+
+    found = ASIDE.ask("/".join(app.key()), lambda: _fields(python_command(argv, env)), patience=_PATIENCE_S)
+    return None if found is None else PythonCommand(*found)
+
+
+def _fields(command: PythonCommand | None) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    return None if command is None else (command.interpreter, command.words)
 
 
 def python_command(argv: tuple[str, ...], env: Mapping[str, str]) -> PythonCommand | None:

@@ -20,7 +20,7 @@ from pidone.listen.sockets import activation
 from pidone.supervise.app import App
 from pidone.supervise.instances.instance import Instance
 from pidone.supervise.instances.lifecycle import Pending
-from pidone.supervise.preload.command import python_command
+from pidone.supervise.preload.command import command_of
 from pidone.supervise.preload.spare_worker import ForkRefusedError, Loop, SpareWorker
 from pidone.supervise.preload.zygote import SCRIPT, Zygote, ZygotePhase, plan_of
 from pidone.supervise.process.commands import plan_for
@@ -98,10 +98,16 @@ class Zygotes:
 
     def spawn(self, who: InstanceId, plan: SpawnPlan) -> int:
         """Fork the worker, or start it where that is not possible. Raises SpawnError."""
-        command = python_command(plan.argv, plan.env) if who in self._spares else None
-        if command is None:
+        if who not in self._spares:
             return spawn(plan)
         zygote, spare = self._spares[who]
+        try:
+            command = command_of(zygote.app, plan.argv, plan.env)
+        except OSError as error:
+            self._failed(zygote, f"{plan.argv[0]}: {error.strerror}")
+            command = None
+        if command is None:
+            return spawn(plan)
         try:
             return spare.become(plan, command)
         except ForkRefusedError as error:
@@ -182,7 +188,7 @@ class Zygotes:
         own = (app.instance_var, "pm_id", *app.templates, *filter(None, [app.increment_var]))
         env = {**self._environment(app, who)}
         whole = plan_for(app, app.argv, env, stdout=1, stderr=2)
-        command = python_command(app.argv, env)
+        command = command_of(app, app.argv, env)
         if command is None:
             raise SpawnError("its command line is not one of Python with a file or a module")
         if not readable_by(SCRIPT, app.uid, app.gid):

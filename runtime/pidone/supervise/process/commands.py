@@ -66,19 +66,32 @@ def give(app: AppSpec, *descriptors: int) -> None:
 
 def start(app: AppSpec, command: tuple[str, ...], env: Mapping[str, str], *, stdout: int, stderr: int) -> int:
     """Start a command in the name of an app; its pid, which leads a process group. Raises SpawnError."""
-    argv = (find_program(command[0], app.cwd, env), *command[1:])
+    program, *otherwise = find_programs(command[0], app.cwd, env)
     give(app, stdout, stderr)
-    return spawn(plan_for(app, argv, env, stdout=stdout, stderr=stderr))
+    plan = plan_for(app, (program, *command[1:]), env, stdout=stdout, stderr=stderr)
+    return spawn(plan.but(otherwise=tuple(otherwise)))
 
 
-def find_program(command: str, cwd: str, env: Mapping[str, str]) -> str:
-    """The program's path, as a shell in `cwd` would find it. Raises SpawnError if it is nowhere on PATH."""
+def find_programs(command: str, cwd: str, env: Mapping[str, str]) -> tuple[str, ...]:
+    """The program's path, as a shell in `cwd` would find it. Raises SpawnError if it is nowhere on PATH.
+
+    In a folder whose file system may not answer nobody but the child looks: then these are to be tried in
+    turn.
+    """
     if "/" in command:
-        return os.path.join(cwd, command)
+        return (os.path.join(cwd, command),)
+    from pidone.ecosystem.programs.remote import leads_to, points_now  # noqa: PLC0415 (for who has commands)
+
+    points = points_now()
+    found: list[str] = []
     for folder in env.get("PATH", os.defpath).split(":"):
         path = os.path.join(cwd, folder, command)
-        if os.access(path, os.X_OK) and not os.path.isdir(path):
-            return path
+        if points and leads_to(points, path):
+            found.append(path)
+        elif os.access(path, os.X_OK) and not os.path.isdir(path):
+            return (*found, path)
+    if found:
+        return tuple(found)
     raise SpawnError(f"exec: {command}: not found in PATH") from FileNotFoundError(2, os.strerror(2))
 
 

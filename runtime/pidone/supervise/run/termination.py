@@ -5,6 +5,8 @@ import os
 from contextlib import suppress
 from typing import Final
 
+from pidone.ecosystem.programs.remote import mount_of
+from pidone.ecosystem.spec import Seconds
 from pidone.places import open_to_overwrite
 from pidone.supervise.ending import Ending
 
@@ -12,6 +14,8 @@ PATH: Final = "/dev/termination-log"
 """Kubernetes' default `terminationMessagePath`; PIDONE_TERMINATION_LOG names another one."""
 LIMIT: Final = 4096
 """Bytes that the kubelet reads."""
+_PATIENCE_S: Final[Seconds] = 1.0
+"""Where it is on a file system that may not answer: the end does not wait for it."""
 _MOST_PER_CHARACTER: Final = 12
 """Bytes of a character in JSON: two escapes of surrogates."""
 
@@ -20,8 +24,19 @@ def leave_message(ending: Ending) -> None:
     """Write a short JSON object, if the file is there; nowhere but in Kubernetes is it."""
     path = os.environ.get("PIDONE_TERMINATION_LOG", PATH)
     # Not created: outside of Kubernetes there is no such file, and /dev is no place for one.
-    with suppress(OSError), open(open_to_overwrite(path), "wb") as file:
-        file.write(_as_json(ending).encode())
+    text = _as_json(ending).encode()
+    with suppress(OSError):
+        if mount := mount_of(path):
+            from pidone.init.aside import ASIDE  # noqa: PLC0415 (few file systems may hang)
+
+            ASIDE.ask(mount, lambda: _write(path, text), patience=_PATIENCE_S)
+        else:
+            _write(path, text)
+
+
+def _write(path: str, text: bytes) -> None:
+    with open(open_to_overwrite(path), "wb") as file:
+        file.write(text)
 
 
 def _as_json(ending: Ending) -> str:
