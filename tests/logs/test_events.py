@@ -12,6 +12,7 @@ from logs.relaying import NOON_TEXT, stage
 
 import pidone
 from pidone.logs.events import EVENTS, check
+from pidone.logs.relay import OURS
 
 ROOT = Path(pidone.__file__).parent
 
@@ -203,3 +204,14 @@ def test_records_begin_like_those_of_apps() -> None:
         it.relay.event("info", "instance.online", "online after 1 s", app="api", instance=0)
         [record] = it.records()
         assert list(record) == ["timestamp", "level", "event", "message", "app", "instance"]
+
+
+def test_what_libraries_log_stands_among_our_own_events_in_their_order() -> None:
+    """Ours are put out at the end of the turn, and before anything that is logged after them."""
+    with stage() as made:
+        made.relay.event("info", "runtime.start", "first")
+        logging.getLogger("asyncio").warning("second")
+        made.relay.event("info", "runtime.stop", "third")
+        kept = [json.loads(line)["message"] for line in made.relay.last(OURS).splitlines()]
+        assert kept == ["first", "second", "third"]
+        assert [record["message"] for record in made.records()] == kept

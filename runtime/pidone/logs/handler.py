@@ -23,12 +23,14 @@ class RecordHandler(logging.Handler):
         put: Callable[[logging.LogRecord], None],
         later: Callable[[float, Callable[[], None]], object],
         timestamps: Timestamps,
+        own_first: "Callable[[RecordHandler], None]",
         *,
         level: int,
         fields: Mapping[str, str],
     ) -> None:
-        """As OwnEvents, whose events come by `log`."""
+        """As OwnEvents, whose events come by `log`; `own_first` has those come that happened until now."""
         super().__init__(level)
+        self._own_first = own_first
         self._put = put
         self._later = later
         self._timestamps = timestamps
@@ -52,6 +54,7 @@ class RecordHandler(logging.Handler):
         if isinstance(record.msg, dict):
             fields = record.msg
         else:
+            self._own_first(self)
             event = "runtime.error" if record.levelno >= logging.ERROR else "runtime.warning"
             fields = {"event": event, "message": record.getMessage(), "logger": record.name}
         level = _NAMES.get(record.levelno) or record.levelname.lower()

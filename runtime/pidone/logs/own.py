@@ -1,7 +1,8 @@
 """The runtime's own events, put out as records into the same queue as the apps' lines.
 
-They go through `logging`, as what libraries complain of does. That costs as much to import as the rest of the
-relay, and so it is imported at the end of the first turn: the first apps are on their way then.
+They go through `logging`, as what libraries complain of does, at the end of the turn in which they happen: to
+make a record takes a tenth of the time between an app's end and its next start. `logging` itself, which costs
+as much to import as the rest of the relay, is imported at the end of the first turn.
 """
 
 import sys
@@ -35,15 +36,15 @@ class OwnEvents:
     ) -> None:
         """`later` runs a callback after so many seconds; `fields` are those of every record.
 
-        `put` gets records whose `msg` is a dict: `timestamp`, `level`, `event`, `message` and more. The
-        events of the first turn keep their timestamps and wait for its end.
+        `put` gets records whose `msg` is a dict: `timestamp`, `level`, `event`, `message` and more. Events
+        keep their timestamps until the end of the turn.
         """
         self._put = put
         self._later = later
         self._timestamps = timestamps
         self._fields = fields
         self._level = LEVEL_NUMBERS.get(level.lower(), LEVEL_NUMBERS["info"])
-        self._early: list[tuple[int, dict[str, Any]]] = []
+        self._waiting: list[tuple[int, dict[str, Any]]] = []
         self._handler: RecordHandler | None = None
         self._is_open = True
 
@@ -69,11 +70,10 @@ class OwnEvents:
         if number < self._level:
             return
         known = {key: value for key, value in fields.items() if value is not None}
-        if self._handler is not None:
-            self._handler.log(number, {"event": event, "message": message, **known})
-        else:
-            now = self._timestamps.now()
-            self._early.append((number, {"timestamp": now, "event": event, "message": message, **known}))
+        if not self._waiting:
+            self._later(0, self.render)
+        now = self._timestamps.now()
+        self._waiting.append((number, {"timestamp": now, "event": event, "message": message, **known}))
 
     def render(self) -> None:
         """Put out what waits."""
@@ -84,15 +84,20 @@ class OwnEvents:
                 self._later(_AGAIN_S, self.render)
                 return
         if self._handler is not None:
-            early, self._early = self._early, []
-            for number, fields in early:
-                self._handler.log(number, fields)
+            self._hand_over(self._handler)
             self._handler.render()
+
+    def _hand_over(self, handler: "RecordHandler") -> None:
+        waiting, self._waiting = self._waiting, []
+        for number, fields in waiting:
+            handler.log(number, fields)
 
     def _load(self) -> None:
         """Make the handler. Raises ImportError, OSError or MemoryError."""
         from pidone.logs.handler import RecordHandler  # noqa: PLC0415 (see above)
 
         self._handler = RecordHandler(
-            self._put, self._later, self._timestamps, level=self._level, fields=self._fields
+            *(self._put, self._later, self._timestamps, self._hand_over),
+            level=self._level,
+            fields=self._fields,
         )

@@ -144,10 +144,12 @@ class Relay:
 
     def last(self, *apps: AppKey) -> bytes:
         """The last records of some apps, or of everybody, as `json`; OURS are the runtime's own."""
+        self._own.render()
         return self._history.last(*apps)
 
     def follow(self, wake: Callable[[], None], *apps: AppKey) -> Follower:
         """Get the same from now on."""
+        self._own.render()
         return self._history.follow(wake, *apps)
 
     def counts(self) -> Mapping[tuple[AppKey, str], Counts]:
@@ -160,6 +162,7 @@ class Relay:
 
     def flush(self, app: AppKey) -> None:
         """Let go of the records that are kept of an app."""
+        self._own.render()
         self._history.forget(app)
 
     def forget(self, app: AppKey) -> None:
