@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from pidone.importing import postpone
 from pidone.logs.events import LEVEL_NUMBERS, check
 from pidone.logs.timestamps import Timestamps
 from pidone.record import EMPTY
@@ -94,6 +95,7 @@ class OwnEvents:
 
     def _load(self) -> None:
         """Make the handler. Raises ImportError, OSError or MemoryError."""
+        postpone("linecache")  # of tracebacks, with tokenize: a tenth of what `logging` takes to import
         from pidone.logs.handler import RecordHandler  # noqa: PLC0415 (see above)
 
         self._handler = RecordHandler(
