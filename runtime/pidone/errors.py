@@ -9,7 +9,7 @@ _SHORTAGES: Final = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.E
 def is_shortage(error: BaseException | None) -> bool:
     """Whether descriptors, processes or memory were lacking: that passes, and is nobody's fault."""
     while error is not None:
-        if isinstance(error, OSError) and error.errno in _SHORTAGES:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _SHORTAGES):
             return True
         error = error.__cause__
     return False

@@ -1,15 +1,19 @@
 """Whom a listener hangs up on: who is slow himself, and not whom a slow runtime has kept waiting."""
 
 import asyncio
+import errno
+import json
 import socket
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Never, cast
 
 import pytest
 
 from pidone.control.http.connection import REQUEST_TIME
 from pidone.control.http.listener import Listener
+from pidone.control.http.messages import Request, Response
 
 
 class TurnedLoop(asyncio.SelectorEventLoop):
@@ -95,3 +99,33 @@ def test_a_late_turn_does_not_pardon_for_ever(tmp_path: Path) -> None:
         served.listener.close()
         served.loop.turn(0)
         served.loop.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (
+            OSError(errno.EMFILE, "Too many open files", "/some/module.py"),
+            503,
+            "refuses: Too many open files",
+        ),
+        (MemoryError(), 503, "refuses: MemoryError"),
+        (KeyError("x"), 500, "a bug in pidone; its log says more"),
+    ],
+    ids=["descriptors", "memory", "bug"],
+)
+def test_a_request_for_which_there_are_no_means(error: Exception, status: int, words: str) -> None:
+    """That is no bug of ours, and says so; which module could not be read is nobody's business."""
+
+    def handle(_request: object) -> Never:
+        raise error
+
+    told: list[Exception] = []
+    loop, nothing = TurnedLoop(), cast("Callable[..., Any]", lambda *_: None)
+    with socket.socket(socket.AF_UNIX) as sock, closing(loop):
+        listener = Listener(sock, loop=loop, handle=handle, on_bug=told.append, on_full=nothing)
+        answer = listener.answer(cast("Request", None))
+    assert isinstance(answer, Response)
+    assert answer.status == status
+    assert json.loads(answer.body)["error"].endswith(words)
+    assert told == [error]

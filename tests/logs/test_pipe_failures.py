@@ -84,3 +84,23 @@ def test_the_last_words_come_though_the_kernel_does_not_say_how_much_a_pipe_hold
         it.turn(lambda: not it.relay._readers)
         found = it.records()
     assert [record["message"] for record in found if "event" not in record] == ["line"] * 1000
+
+
+def test_a_pipe_is_read_where_memory_is_lacking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In small parts: a program that waits for us could not end, and each turn would be told."""
+    read, text = os.read, "many words " * 100
+
+    def lacking(fd: int, size: int) -> bytes:
+        if size > 1000:
+            raise MemoryError
+        return read(fd, size)
+
+    with stage() as it:
+        outlet = it.open(app())
+        it.say(outlet, text.encode() + b"\n")
+        outlet.spawned(7)
+        monkeypatch.setattr(os, "read", lacking)
+        it.turn(lambda: not it.relay._readers)
+        monkeypatch.undo()
+        (record,) = it.records()
+    assert record["message"] == text

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Never
 
 import harness
 import pytest
@@ -41,6 +42,7 @@ class FakeLauncher:
         self.signals: list[tuple[int, int]] = []
         self.missing: set[Hook] = set()
         self.lacking = False
+        self.error: Exception | None = None
 
     def launch(
         self,
@@ -49,6 +51,8 @@ class FakeLauncher:
         env: Mapping[str, str],
         on_exit: Callable[[ExitStatus], None],
     ) -> int:
+        if self.error is not None:
+            raise self.error
         if self.lacking:
             raise SpawnError("fork") from BlockingIOError(errno.EAGAIN, "")
         if hook in self.missing:
@@ -306,3 +310,29 @@ def test_real_processes(tmp_path: Path) -> None:
     (result,) = results
     assert result.outcome is Outcome.TIMEOUT
     harness.eventually(lambda: reaper.reap() or not harness.descendants(os.getpid()), "the orphan's end")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EMFILE, ""), ImportError()], ids=repr)
+def test_words_for_which_there_are_no_means(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An app that is to stop waits for the end of its hook, which has to be told without them."""
+
+    def refuse(_words: object) -> Never:
+        raise error
+
+    monkeypatch.setattr("pidone.masked_args.mask_args", refuse)
+    stage = Stage()
+    stage.launcher.missing.add(SEED)
+    stage.run(SEED)
+    stage.clock.advance(0)
+    (result,) = stage.results
+    assert result.message == "pre_start `...` cannot be started: exec: No such file or directory"
+
+
+def test_a_hook_without_memory_is_told() -> None:
+    """Whatever keeps it from being started: nobody waits for what is not there."""
+    stage = Stage()
+    stage.launcher.error = MemoryError()
+    stage.run(SEED, EVENT.but(point=HookPoint.PRE_STOP))
+    stage.clock.advance(0)
+    (result,) = stage.results
+    assert result.message == "pre_stop `seed db` cannot be started: MemoryError"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pidone.control import socket_file
 from pidone.control.admin import Admin
 from pidone.descriptors import close
+from pidone.supervise.faults import SYSTEM_ERRORS, refusal_of
 from pidone.supervise.run import loop
 from pidone.supervise.run.session import Closable, Parts
 from pidone.throttle import Throttle
@@ -220,7 +221,10 @@ class ControlServer:
         # Where it happened, not what it said: a message may quote what a client sent.
         frames = traceback.extract_tb(error.__traceback__)
         place = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else "?"
-        self._parts.ledger.event("error", "runtime.error", f"{type(error).__name__} at {place}")
+        if not isinstance(error, SYSTEM_ERRORS):
+            self._parts.ledger.event("error", "runtime.error", f"{type(error).__name__} at {place}")
+        elif self._throttle.due(place):
+            self._parts.ledger.event("error", "runtime.refused", f"a request: {refusal_of(error)} ({place})")
 
 
 def _is_wanted(parts: Parts, environ: Mapping[str, str]) -> bool:

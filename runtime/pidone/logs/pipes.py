@@ -17,6 +17,7 @@ PIPE_SIZE: Final[Bytes] = 256 * 1024
 """Of each pipe, where the system allows it (pipe-user-pages-soft is shared by all processes of a user)."""
 READ_SIZE: Final[Bytes] = 64 * 1024
 """Bytes of one stream per turn of the loop, so that every stream and every signal gets its turn."""
+_LITTLE: Final[Bytes] = 256
 LOOK_AFTER: Final[Seconds] = 0.05
 """How often a pipe is read that the kernel does not watch."""
 _SLICE: Final[Bytes] = 32 * 1024
@@ -182,7 +183,7 @@ class PipeReader:
         if self.closed:
             return 0
         try:
-            data = os.read(self._fd, READ_SIZE)
+            data = _read(self._fd)
         except BlockingIOError:
             return 0
         except OSError as error:
@@ -219,6 +220,14 @@ class PipeReader:
             self._made.ended()
         if self.closed:
             self._on_end(self)
+
+
+def _read(fd: int) -> bytes:
+    """What is there. Where memory is lacking, little of it: a pipe that is not read is told without end."""
+    try:
+        return os.read(fd, READ_SIZE)
+    except MemoryError:
+        return os.read(fd, _LITTLE)
 
 
 @functools.cache

@@ -71,7 +71,15 @@ class Faults:
 
 
 def what_of(error: Exception) -> str:
-    return f"the system refuses: {error}" if isinstance(error, SYSTEM_ERRORS) else describe_bug(error)
+    """One line for it."""
+    if isinstance(error, SYSTEM_ERRORS):
+        return f"the system refuses: {str(error) or type(error).__name__}"
+    return describe_bug(error)
+
+
+def refusal_of(error: Exception) -> str:
+    """The same of the system's for a client, who need not know what else the message names."""
+    return f"the system refuses: {getattr(error, 'strerror', None) or type(error).__name__}"
 
 
 def end_processes(reaper: Reaper, patience: Seconds) -> None:

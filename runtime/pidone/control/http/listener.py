@@ -19,6 +19,7 @@ from pidone.control.http.cross_site import is_foreign
 from pidone.control.http.messages import Answer, Refusal, Request, Response, Side, Stream, as_json
 from pidone.descriptors import close
 from pidone.ecosystem.spec import Seconds
+from pidone.supervise.faults import SYSTEM_ERRORS, refusal_of
 
 CONNECTIONS: Final = 256
 """Per listener; the quietest client has to go when one more comes."""
@@ -195,6 +196,8 @@ class Listener:
         if isinstance(error, Refusal):
             return error.response()
         self._on_bug(error)
+        if isinstance(error, SYSTEM_ERRORS):  # most read a module that only this request needs
+            return as_json({"error": refusal_of(error)}, 503)
         return as_json({"error": "a bug in pidone; its log says more"}, 500)
 
     # -- helpers ---------------------------------------------------------------------------------------

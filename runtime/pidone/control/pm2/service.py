@@ -23,6 +23,7 @@ from pidone.errors import describe_bug
 from pidone.host.usage import Usage
 from pidone.signames import parse_signal
 from pidone.supervise.app import App
+from pidone.supervise.faults import SYSTEM_ERRORS, refusal_of
 from pidone.supervise.instances.states import State
 from pidone.supervise.run.session import Parts
 from pidone.supervise.wanted import ReloadState
@@ -87,8 +88,14 @@ class Service:
         except Refusal as refusal:
             return {"error": str(refusal)}
         except Exception as error:  # noqa: BLE001 (a bug costs its client an answer, and is told)
-            self._parts.ledger.event("error", "runtime.error", describe_bug(error))
-            return {"error": "a bug in pidone; its log says more"}
+            return {"error": self._failed(error)}
+
+    def _failed(self, error: Exception) -> str:
+        if isinstance(error, SYSTEM_ERRORS):
+            self._parts.supervisor.faults.overheard(error)
+            return refusal_of(error)
+        self._parts.ledger.event("error", "runtime.error", describe_bug(error))
+        return "a bug in pidone; its log says more"
 
     def _note(self, action: str, peer: peers.Peer) -> None:
         who = f"uid {peer.uid}, pid {peer.pid}"

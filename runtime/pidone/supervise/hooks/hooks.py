@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pidone.contracts import Clock, InstanceId, LogSink
 from pidone.ecosystem.spec import AppSpec, Hook, RuntimeSpec, Seconds
 from pidone.init.reaper import Reaper
+from pidone.supervise.faults import SYSTEM_ERRORS, what_of
 from pidone.supervise.hooks.launcher import AppHookLauncher
 from pidone.supervise.hooks.run import HURRIED, HookEvent, HookPoint, HookResult, HookRun, Outcome
 from pidone.supervise.instances.instance import Instance
@@ -47,7 +48,11 @@ class Hooks:
 
     def before_stop(self, instance: Instance, then: Callable[[], None]) -> HookRun | None:
         """As of a Lifecycle. A failure is told, and keeps nothing up."""
-        return self._run_of(instance, HookPoint.PRE_STOP, lambda _failure: then())
+        try:
+            return self._run_of(instance, HookPoint.PRE_STOP, lambda _failure: then())
+        except SYSTEM_ERRORS as error:  # nothing waits for a hook that is not there
+            self._log.event("warning", "hook.failed", what_of(error), **instance.app.labels())
+            return None
 
     def happened(self, instance: Instance, moment: Moment) -> None:
         """As of a Lifecycle."""

@@ -147,8 +147,8 @@ class HookRun:
         left = self._ends - HOOK_KILL_AFTER - self._clock.time()
         try:
             self._pid = self._launcher.launch(self._hook, self._event, self._env, self._ended)
-        except SpawnError as error:
-            why = f"cannot be started: {error}"
+        except (SpawnError, *SYSTEM_ERRORS) as error:
+            why = f"cannot be started: {str(error) or type(error).__name__}"
             if self._event.point.is_required and is_shortage(error) and self._pause < left:
                 if self._pause == _FIRST_PAUSE:
                     self._waits(self._result(Outcome.FAILED, f"{why}; it is tried again"))
@@ -214,12 +214,13 @@ class HookRun:
 
 def describe(hook: Hook) -> str:
     """The command as people wrote it, without its secrets."""
+    words = hook.command[2:] if hook.command[:2] == ("/bin/sh", "-c") else hook.command
     try:
         from pidone.masked_args import mask_args  # noqa: PLC0415 (for messages only; `re` costs 5 ms)
-    except SYSTEM_ERRORS:  # no descriptor is left to read it with: an app that is to stop waits for this end
+
+        return " ".join(mask_args(words))
+    except SYSTEM_ERRORS:  # no descriptor or memory is left for it: an app that is to stop waits for this end
         return "..."
-    words = hook.command[2:] if hook.command[:2] == ("/bin/sh", "-c") else hook.command
-    return " ".join(mask_args(words))
 
 
 def _text(value: object) -> str:

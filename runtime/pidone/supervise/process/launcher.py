@@ -14,6 +14,7 @@ from pidone.errors import ListenError, SpawnError
 from pidone.init import proctree
 from pidone.init.reaper import ExitStatus, Reaper
 from pidone.init.spawn import SpawnPlan, follow, spawn
+from pidone.supervise.faults import SYSTEM_ERRORS, what_of
 from pidone.supervise.process.commands import give, plan_for
 from pidone.supervise.process.environment import Environment
 from pidone.supervise.process.leftovers import Cleanup, Looks, ProcessTree
@@ -76,6 +77,14 @@ class ForkLauncher:
         """Start one incarnation. Raises SpawnError; then nothing is left of the attempt."""
         if self._is_closed:
             raise SpawnError("pidone ends")
+        try:
+            return self._launch(app, who, report, on_exit)
+        except SYSTEM_ERRORS as error:  # memory, a module that cannot be read
+            raise SpawnError(what_of(error)) from error
+
+    def _launch(
+        self, app: AppSpec, who: InstanceId, report: Report, on_exit: Callable[[ExitStatus], None]
+    ) -> "ForkedProcess":
         with ExitStack() as undo:
             try:
                 handover = self._broker.prepare(app, who, report)

@@ -95,7 +95,7 @@ class Looks:
         with self._spare:
             try:
                 return ask()
-            except OSError:  # ENFILE, ENOMEM; a /proc that somebody has unmounted
+            except (OSError, MemoryError):  # ENFILE, ENOMEM; a /proc that somebody has unmounted
                 return None
 
     def _forget(self) -> None:
