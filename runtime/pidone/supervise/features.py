@@ -402,9 +402,12 @@ def _follows_cpus(spec: AppSpec) -> bool:
 
 
 def _machine_kills() -> int:
-    """OOM kills on the machine since its start (vmstat, Linux 4.13): one cheap read, nothing imported."""
+    """OOM kills on the machine since its start (vmstat, Linux 4.13): one cheap read, nothing imported.
+
+    The next start waits for it, so that its 190 lines are not taken apart.
+    """
     try:
-        lines = procfs.read_text("/proc/vmstat").splitlines()
-        return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+        _, _, after = procfs.read_bytes("/proc/vmstat").partition(b"\noom_kill ")
     except OSError:
         return 0
+    return int(after.partition(b"\n")[0] or 0)
