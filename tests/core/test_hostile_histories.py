@@ -123,6 +123,7 @@ def test_a_broken_file_during_a_stop(tmp_path: Path) -> None:
         (tmp_path / "go").touch()
         assert it.run.wait() == 0
         assert not it.run.find(event="instance.start", app="another")
+        assert not it.run.find(event="config.rejected")  # a stop is a stop: nobody reads it
         assert not it.run.find(event="runtime.error")
 
 

@@ -102,9 +102,10 @@ def test_a_stop_is_heard_while_a_file_is_read_again(tmp_path: Path) -> None:
         process.send_signal(signal.SIGHUP)
         pipe = eventually(lambda: _opened_by_a_reader(tmp_path / "vars"), "the reader to be at work")
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=15)
+        out, _ = process.communicate(timeout=15)
         os.close(pipe)
         assert process.returncode == 0
+        assert "config.rejected" not in out  # its reader has ended with the runtime, whatever was in the file
     finally:
         process.kill()
         process.communicate()

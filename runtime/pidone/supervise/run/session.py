@@ -410,6 +410,8 @@ class Session:
         )
 
     def _begin_reread(self) -> None:
+        if self._supervisor.phase not in (Phase.NEW, Phase.RUNNING):
+            return
         if self._upwards is not None:
             self._upwards.reloading()
         self._reread.begin()
@@ -449,7 +451,8 @@ class Session:
     def _not_loaded(self, why: str) -> None:
         if self._upwards is not None:
             self._upwards.look()
-        self._ledger.event("error", "config.rejected", f"nothing was changed: {why}")
+        if self._supervisor.phase in (Phase.NEW, Phase.RUNNING):  # else its reader was ended with all others
+            self._ledger.event("error", "config.rejected", f"nothing was changed: {why}")
 
     def _stdout_lost(self, error: OSError) -> None:
         why = f"stdout is lost: {error.strerror}"
