@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from faults.beside_silent import SLEEPING, Beside
-from harness import Running, eventually
+from harness import Running, children, eventually
 
 from pidone.init.exitcodes import ExitCode
 
@@ -127,3 +127,17 @@ def test_a_last_message_there_holds_no_end(tmp_path: Path) -> None:
         it.fall_silent()
         os.kill(pid, signal.SIGKILL)
         assert run.wait() == 128 + signal.SIGKILL
+
+
+def test_a_reading_that_hangs_there_holds_nobody(tmp_path: Path) -> None:
+    """SIGHUP while the program of an app does not answer: what runs goes on, and is stopped in order."""
+    it = Beside(tmp_path)
+    remote = {"name": "remote", **SLEEPING, "script": str(it.point / "program"), "args": ""}
+    with it.started([remote, OTHER, SECOND]) as run:
+        run.expect(event="control.listening")
+        before = set(children(it.runtime))
+        it.fall_silent()
+        os.kill(it.runtime, signal.SIGHUP)
+        eventually(lambda: set(children(it.runtime)) - before, "the reader")
+        goes_on(it, run)
+        ends_in_order(it, run)
