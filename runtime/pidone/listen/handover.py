@@ -105,6 +105,7 @@ class ProcessHandover:
             return
         self._is_online = True
         self._is_serving = True
+        self._sockets.online()
         self._steering.serving(self._member, +1)
         self._stop_probing()
         for watch in self._watches:

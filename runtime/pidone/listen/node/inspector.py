@@ -8,14 +8,6 @@ REFUSED = 9
 """Node's exit code for options that it does not take: https://nodejs.org/api/process.html#exit-codes."""
 
 
-def starts_without(name: str) -> str:
-    """What users of an app are told then."""
-    text = (
-        f"the Node of {name} did not begin with the options by which a hung worker tells its stack, as one "
-    )
-    return text + "older than 12 or without an inspector: it is started without them"
-
-
 class Inspector:
     """What the workers of one app have shown.
 

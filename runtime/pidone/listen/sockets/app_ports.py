@@ -12,7 +12,8 @@ from pidone.descriptors import close
 from pidone.ecosystem.spec import AppSpec, Balance, Listen
 from pidone.errors import ListenError, PortTakenError, SilentError
 from pidone.listen import needs
-from pidone.listen.node import inspector
+from pidone.listen.node.inspector import Inspector
+from pidone.listen.sockets import words
 from pidone.listen.sockets.address import ANY_V6, Address, Kind, number_of, of_listen
 from pidone.listen.sockets.bind import explain, is_theirs, open_socket
 from pidone.listen.sockets.hangup import HangupWatch
@@ -62,8 +63,8 @@ class AppPorts:
         self._log = log
         self._once = once
         self._ports: dict[PortKey, Port] = {}
-        self._asked: dict[PortKey, AppSpec] = {}
-        """What processes have asked for, and from which specification the last one was made."""
+        self._asked: dict[PortKey, MemberSockets] = {}
+        """What processes have asked for, and which one was the last."""
         self._data: dict[str, object] = {}
         self._users: set[MemberSockets] = set()
         self._retiring: set[int] = set()
@@ -72,7 +73,7 @@ class AppPorts:
         """Listed sockets of both families in whose place there is one of one family, and maybe another."""
         self._restoring: asyncio.TimerHandle | None = None
         self._kernel_shares = True
-        self.inspector = inspector.Inspector(self._tell_no_inspector)
+        self.inspector = Inspector(self._tell_no_inspector)
         self._has_own = False
         """One has shut down the sockets of all: each process that starts from now on gets its own."""
         self._stale: set[PortKey] = set()
@@ -101,7 +102,7 @@ class AppPorts:
         self._stale |= {PortKey(of_listen(entry)) for entry in before.listen}
         self._stale -= wanted
         self._drop_stale()
-        self._drop_outdated()
+        self.drop_outdated()
         if app.balance is not before.balance:
             self.steering.rebalance(self._balance)
             self._retire_outdated()
@@ -181,9 +182,9 @@ class AppPorts:
         except OSError as error:
             self._tell_failed(address, error)
             raise
-        self._asked[key] = asking.app
+        self._asked[key] = asking
         if needs.ask_alike(asking.app, self.app):
-            self._drop_outdated()
+            self.drop_outdated()
         return key, self._ports[key].for_member(member)
 
     def _of_family(self, wanted: PortKey, known: PortKey, only: str, backlog: int, member: int) -> PortKey:
@@ -260,9 +261,9 @@ class AppPorts:
 
     def leaves(self) -> None:
         """As Source.leaves: what it removes when it ends is put back until it has."""
-        files = [port for port in self._ports.values() if isinstance(port, SinglePort)]
-        for port in files:
-            self._restore(port)
+        files = {key: port for key, port in self._ports.items() if isinstance(port, SinglePort)}
+        for key, port in files.items():
+            self._restore(key, port)
         if files and self._restoring is None and any(user.has_left for user in self._users):
             self._restoring = self._loop.call_later(RESTORE, self._restore_again)
 
@@ -270,9 +271,14 @@ class AppPorts:
         self._restoring = None
         self.leaves()
 
-    def _restore(self, port: SinglePort) -> None:
+    def _restore(self, key: PortKey, port: SinglePort) -> None:
         try:
             port.restore()
+        except FileNotFoundError as error:  # its folder has gone, with whoever has made it for itself
+            if needs.names(self.app, key.address):
+                self._tell_failed(port.address, error)
+            else:
+                self._drop(key)
         except OSError as error:
             self._tell_failed(port.address, error)
 
@@ -281,7 +287,7 @@ class AppPorts:
         self._users.discard(sockets)
         self.leaves()
         self._drop_stale()
-        self._drop_outdated()
+        self.drop_outdated()
         self._retire_outdated()
 
     def abandoned(self, sockets: MemberSockets, key: PortKey) -> None:
@@ -376,6 +382,8 @@ class AppPorts:
 
     def _open(self, key: PortKey, backlog: int) -> None:
         if len(self._ports) >= MOST_PORTS:
+            self.drop_outdated(is_full=True)
+        if len(self._ports) >= MOST_PORTS:
             raise OSError(errno.EMFILE, f"an app has {MOST_PORTS} ports at most")
         blocking = needs.wants_blocking(self.app)
         port: Port
@@ -423,8 +431,9 @@ class AppPorts:
                 for other in [other for other in self._ports if key.address.covers(other.address)]:
                     self._drop(other)
 
-    def _drop_outdated(self) -> None:
-        for key in outdated(self._asked, self.app, self._users):
+    def drop_outdated(self, *, is_full: bool = False) -> None:
+        """As Source.drop_outdated; `is_full`: there is no room for what nobody has right now."""
+        for key in outdated(self._asked, self.app, self._users, is_full=is_full):
             self._drop(key)
 
     def _at(self, key: PortKey) -> PortKey:
@@ -438,12 +447,10 @@ class AppPorts:
     def not_serving(self, sockets: MemberSockets, where: Address) -> None:
         """As Source.not_serving."""
         held = ", ".join(sorted(str(key.address) for key in sockets.held))
-        text = f"instance {sockets.slot} listens on {held}, not on {where} as the one beside it: it does not "
-        text += "count as ready (a program that looks whether its port is free may have taken another one)"
-        self._once(self.app, "listen.elsewhere", text)
+        self._once(self.app, "listen.elsewhere", words.elsewhere(sockets.slot, held, str(where)))
 
     def _tell_no_inspector(self) -> None:
-        self._once(self.app, "node.no_inspector", inspector.starts_without(self.app.name))
+        self._once(self.app, "node.no_inspector", words.starts_without(self.app.name))
 
     def kernel_may_share(self) -> bool:
         """Whether `share = "kernel"` can be tried: nothing has refused it yet."""
@@ -452,10 +459,7 @@ class AppPorts:
     def kernel_refuses(self, why: str) -> None:
         """Processes that start from now on are on their own."""
         self._kernel_shares = False
-        text = f"the kernel cannot be asked to share the ports of {self.app.name}: {why}; its processes "
-        text += "bind by themselves, and "
-        text += "what `listen` holds none of them can" if self.app.listen else "only one of them can"
-        self._once(self.app, "listen.unshared", text)
+        self._once(self.app, "listen.unshared", words.unshared(self.app, why))
 
     def restored(self, address: Address, error: OSError | None) -> None:
         """As Notices.restored."""
@@ -473,13 +477,7 @@ class AppPorts:
             return
         self._has_own = True
         self.steering.rebalance(self._balance)
-        self._log.event(
-            "info",
-            "listen.own",
-            f"a process of {self.app.name} shuts down the sockets that all share when it stops: each one "
-            "that starts from now on gets its own, among which the kernel deals connections out",
-            **self.app.labels(),
-        )
+        self._log.event("info", "listen.own", words.own(self.app.name), **self.app.labels())
 
     def is_deserted(self, member: int) -> bool:
         """As Notices.is_deserted."""
@@ -489,12 +487,8 @@ class AppPorts:
 
     def queue_unknown(self) -> None:
         """As Notices.queue_unknown."""
-        text = f"the kernel does not say how many connections wait for {self.app.name}: processes that do "
-        text += "not accept are not steered around, and what waits for one that leaves is not waited for"
-        self._once(self.app, "listen.queue_unknown", text)
+        self._once(self.app, "listen.queue_unknown", words.queue_unknown(self.app.name))
 
     def steering_refused(self) -> None:
         """As Notices.steering_refused."""
-        text = f"the kernel takes no BPF program for the sockets of {self.app.name}: "
-        text += f"balance = {self._balance} uses the kernel's own hash, and does not avoid restarting slots"
-        self._once(self.app, "listen.steering", text)
+        self._once(self.app, "listen.steering", words.steering_refused(self.app.name, self._balance))

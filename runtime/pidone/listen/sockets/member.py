@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, Protocol
 
 from pidone.descriptors import close
@@ -57,6 +57,9 @@ class PortSource(Protocol):
     def abandoned(self, sockets: "MemberSockets", key: PortKey) -> None:
         """The process closed its server and lives on."""
 
+    def drop_outdated(self) -> None:
+        """Close what nobody needs any more of that which was asked for."""
+
     def leaves(self) -> None:
         """A process was told to stop."""
 
@@ -90,6 +93,8 @@ class MemberSockets:
         self._by_address: dict[tuple[Address, int], PortKey] = {}
         self.has_left = False
         """It was told to stop."""
+        self.is_online = False
+        """It has become able to work."""
         self._deserted: list[socket.socket] = []
 
     def obtain(self, address: Address, *, index: int, backlog: int, only: str = "") -> socket.socket:
@@ -165,6 +170,11 @@ class MemberSockets:
         has_moved = needs.names(other.app, wanted.address) and not needs.names(self.app, wanted.address)
         return None if has_moved or self.app.increment_var is not None else wanted.address
 
+    def online(self) -> None:
+        """It can work: what it has not asked for by now is not what the one before it had."""
+        self.is_online = True
+        self._ports.drop_outdated()
+
     def leave(self) -> None:
         """The process was told to stop: it gets nothing any more, and cannot become ready."""
         self.has_left = True
@@ -205,15 +215,25 @@ class MemberSockets:
         return deserted
 
 
-def outdated(asked: Mapping[PortKey, AppSpec], app: AppSpec, users: Iterable[MemberSockets]) -> list[PortKey]:
+def outdated(
+    asked: Mapping[PortKey, MemberSockets], app: AppSpec, users: Collection[MemberSockets], *, is_full: bool
+) -> list[PortKey]:
     """What nobody needs any more of that which was asked for, by whom it was asked for last.
 
     A port that the configuration does not list is kept for the next process, as long as that may want it: not
-    if it is made from another configuration and cannot ask, or has asked for other ports.
+    if it is made from another configuration and cannot ask, or has asked for others. A path of one that is
+    gone, without which another one of its slot is online, was its own. `is_full`: no path is kept.
     """
-    others = [key for key, by in asked.items() if not needs.ask_alike(by, app)]
+    others = [key for key, by in asked.items() if not needs.ask_alike(by.app, app)]
     if needs.asks_for_ports(app) and len(others) == len(asked):
-        return []
+        others.clear()
+    paths = (key for key in asked if key.address.kind is Kind.UNIX)
+    at_work = {user.slot for user in users if user.is_online}
+    others += [key for key in paths if is_full or (asked[key] not in users and asked[key].slot in at_work)]
     held = {key for user in users for key in user.held}
     listed = [of_listen(entry) for entry in app.listen]
-    return [key for key in others if key not in held and not any(each.covers(key.address) for each in listed)]
+    return [
+        key
+        for key in dict.fromkeys(others)
+        if key not in held and not any(each.covers(key.address) for each in listed)
+    ]
