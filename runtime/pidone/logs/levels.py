@@ -109,8 +109,8 @@ def _has_stars(text: bytes) -> bool:
 _SIGNS: Final = (
     # `WARN  text`, `ERROR: text`, and glog's or klog's `E1120 23:04:39.123456`
     _Sign(rf"([A-Z]{{1,11}})(?=(?<=[A-Z]{{3}})[\]):>|\s,]|\Z|[0-9]{{4}} [0-9]{{2}}:{_CLOCK})"),
-    # `[warn] text`, `<3>text`
-    _Sign(r"[\[(<]([A-Za-z]{3,11}|[0-7]) *+[\])>]", ((b"[", b"(", b"<"),)),
+    # `[warn] text`, `<3>text`; `[0] text` is concurrently's, of its first command
+    _Sign(r"[\[(<](?:([A-Za-z]{3,11}) *+[\])>]|(?<=<)([0-7])>)", ((b"[", b"(", b"<"),)),
     # `Error: text`; `Error in` may be prose.
     _Sign(rf"([{_INITIALS}{_INITIALS.upper()}][a-z]{{2,10}})[:|]", ((b":", b"|"),)),
     # `2026-11-20 23:04:39,123 - name - WARNING - text`, `[2026-11-20 23:04:39 +0000] [7] [INFO] text`,
