@@ -35,6 +35,7 @@ BY_NAME = {
 }
 PRLIMIT64 = {"x86_64": 302, "aarch64": 261}.get(os.uname().machine, -1)
 PRCTL = {"x86_64": 157, "aarch64": 167}.get(os.uname().machine, -1)
+SETITIMER = {"x86_64": 38, "aarch64": 103}.get(os.uname().machine, -1)
 INOTIFY_INIT1 = {"x86_64": 294, "aarch64": 26}.get(os.uname().machine, -1)
 SCHED_GETAFFINITY = {"x86_64": 204, "aarch64": 123}.get(os.uname().machine, -1)
 

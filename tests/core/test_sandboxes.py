@@ -19,6 +19,7 @@ CALLS = {
     "limits": [seccomp.CLONE3, seccomp.PRLIMIT64, seccomp.SCHED_GETAFFINITY],
     "pidfd_send_signal": [seccomp.PIDFD_SEND_SIGNAL],
     "listener": [each for name, each in seccomp.BY_NAME.items() if name == "seccomp"] + [seccomp.PIDFD_GETFD],
+    "setitimer": [seccomp.SETITIMER],
     "newer": [*seccomp.NEWER],
     "all": [*seccomp.NEWER, *seccomp.BY_NAME.values(), seccomp.SCHED_GETAFFINITY, seccomp.PRLIMIT64],
 }
@@ -31,7 +32,7 @@ def sandboxed(number: int, calls: list[int]) -> list[str]:
 
 @pytest.mark.parametrize(
     ("name", "number"),
-    [*((name, errno.EPERM) for name in CALLS), ("all", errno.ENOSYS)],
+    [*((name, errno.EPERM) for name in CALLS), ("all", errno.ENOSYS), ("limits", errno.EINVAL)],
     ids=lambda value: value if isinstance(value, str) else errno.errorcode[value],
 )
 def test_newer_calls_may_be_refused(tmp_path: Path, root: None, name: str, number: int) -> None:

@@ -89,8 +89,8 @@ def affinity_of_ours(root: AnyPath = "/", notes: Notes | None = None) -> frozens
     """The CPUs that the scheduler allows us; where a sandbox refuses the question, as /proc has them."""
     try:
         return frozenset(os.sched_getaffinity(0))
-    except OSError as error:
-        note(notes, f"sched_getaffinity: {error.strerror}")
+    except (OSError, OverflowError) as error:  # the latter: a sandbox that answers EINVAL whatever the size
+        note(notes, f"sched_getaffinity: {getattr(error, 'strerror', error)}")
     for line in (read(f"{root}/proc/self/status") or "").splitlines():
         name, _, value = line.partition(":")
         if name == "Cpus_allowed_list" and (found := parse_cpu_list(value.strip())):

@@ -154,7 +154,7 @@ def _posix_spawn_or_fork(plan: SpawnPlan) -> int:
         return _posix_spawn(plan)
     except SpawnError as error:
         cause = error.__cause__
-        if not isinstance(cause, OSError) or cause.errno not in (errno.EPERM, errno.ENOSYS):
+        if not isinstance(cause, OSError) or cause.errno not in (errno.EPERM, errno.ENOSYS, errno.EINVAL):
             raise
     # A sandbox that knows no clone3(2) (Docker before 20.10.10) answers EPERM, which the C library takes for
     # an answer; fork() uses the old call. If it was the program that is refused, fork() will say so.

@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 
 from pidone.descriptors import close
 from pidone.ecosystem.spec import AppSpec, Seconds
+from pidone.errors import is_shortage
 from pidone.init import proctree
 from pidone.listen import needs
 from pidone.listen.kernel import entangled, seccomp, waiting
@@ -165,10 +166,10 @@ class KernelShare:
             seccomp.let_go(self._listener, call.id)
             if is_gone:
                 return
-            why = _cannot_look(error)
-            if not why:  # as a lack of descriptors, which passes: the loop tells it
+            if why := _cannot_look(error):
+                self._on_refused(why)
+            elif is_shortage(error):  # the loop tells it
                 raise
-            self._on_refused(why)
 
     def _answer(self, call: Call) -> bool:
         """Whether the call has been answered; otherwise it goes on by itself. Raises OSError as False."""
