@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clusters.site import Site, get, python_app, running
+from clusters.site import Site, get, node_app, python_app, running
 from harness import eventually
 
 _SERVER = """
@@ -82,3 +82,30 @@ def test_of_those_that_never_get_ready(tmp_path: Path, port: int, share: str) ->
         site.run.expect(event="instance.online")
         assert int(get(port)) in site.pids()
         assert site.stop() == 0
+
+
+_LOOKS = """
+const http = require('http'), net = require('net'), port = Number(process.env.PORT)
+const isFree = (host) => new Promise((then) => {
+  const server = net.createServer()
+  server.once('error', () => then(false)).listen(port, host, () => server.close(() => then(true)))
+})
+const answer = (_, response) => response.end(String(process.pid))
+Promise.all([isFree('0.0.0.0')]).then(async ([first]) => {
+  if (!first || !await isFree('::')) { console.log('in use'); process.exit(1) }
+  http.createServer(answer).listen(port, '0.0.0.0')
+})
+"""
+
+
+def test_a_tool_that_looks_by_each_address_whether_its_port_is_free(
+    tmp_path: Path, node: str, port: int
+) -> None:
+    """What it has closed is ours, and must not be in its own way (Vite)."""
+    script = tmp_path / "looks.cjs"
+    script.write_text(_LOOKS)
+    with running(tmp_path, node_app(node, port, script=str(script), instances=2)) as site:
+        assert int(get(port)) in site.pids()
+        site.reload()
+        assert int(get(port)) in site.pids()
+        assert site.count("listen.failed") == 0

@@ -17,7 +17,7 @@ from pidone.listen.sockets import words
 from pidone.listen.sockets.address import ANY_V6, Address, Kind, number_of, of_listen
 from pidone.listen.sockets.bind import explain, is_theirs, open_socket
 from pidone.listen.sockets.hangup import HangupWatch
-from pidone.listen.sockets.member import MemberSockets, PortKey, outdated
+from pidone.listen.sockets.member import MemberSockets, PortKey, beside, outdated
 from pidone.listen.sockets.ports import COMMON, Port, SinglePort, TcpPort
 from pidone.listen.sockets.steering import Steering
 
@@ -175,8 +175,9 @@ class AppPorts:
         key = self._known(wanted)
         try:
             if key is None:
-                key = wanted
-                self._open(key, backlog)
+                key = beside(wanted, self._ports)
+                if key not in self._ports:
+                    self._open(key, backlog)
             elif only:
                 key = self._of_family(wanted, key, only, backlog, member)
         except OSError as error:

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 from pidone.descriptors import close
 from pidone.ecosystem.spec import AppSpec
 from pidone.listen import needs
-from pidone.listen.sockets.address import Address, Kind, of_listen
+from pidone.listen.sockets.address import ANY_V4, ANY_V6, Address, Kind, of_listen
 from pidone.record import Record
 
 _NOWHERE: Final[Mapping[int, Any]] = {
@@ -213,6 +213,18 @@ class MemberSockets:
         if kind == socket.SOCK_STREAM:
             deserted.listen(1)
         return deserted
+
+
+def beside(wanted: PortKey, known: Collection[PortKey]) -> PortKey:
+    """Where to open what is wanted: IPv6 alone in the place of both, where the app has IPv4 already.
+
+    Tools look by every address in turn whether their port is free (Vite), and what they close stays with us.
+    """
+    address = wanted.address
+    is_dual = address.host in ("", ANY_V6) and not address.v6_only and address.port > 0
+    if not is_dual or PortKey(address.but(host=ANY_V4), wanted.index) not in known:
+        return wanted
+    return PortKey(address.but(host=ANY_V6, v6_only=True), wanted.index)
 
 
 def outdated(
