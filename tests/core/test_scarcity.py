@@ -99,6 +99,9 @@ def test_a_shortage_that_passes_costs_no_app(tmp_path: Path) -> None:
     file = ecosystem(tmp_path, shell("a", "exec sleep 1000"), shell("b", "exec sleep 1000", **hooked))
     with harness.pidone(file, env={"PIDONE_SOCKET": "none"}) as run:
         run.expect(event="instance.online", count=2)
+        harness.eventually(
+            lambda: "anon_inode:[eventpoll]" in harness.opened(run.pid), "asyncio to have been imported"
+        )
         pids = {name: run.find(event="instance.start", app=name)[0]["pid"] for name in "ab"}
         soft, hard = resource.prlimit(run.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(run.pid, resource.RLIMIT_NOFILE, (3, hard))

@@ -51,6 +51,7 @@ def test_hooks_without_descriptors_keep_no_signal_back(tmp_path: Path) -> None:
     with pidone(file, env={"PIDONE_SOCKET": "none"}) as run:
         run.expect(event="instance.online")
         run.expect(message="up")
+        eventually(lambda: "anon_inode:[eventpoll]" in opened(run.pid), "asyncio to have been imported")
         resource.prlimit(run.pid, resource.RLIMIT_NOFILE, (3, 3))
         run.signal(signal.SIGTERM)
         assert run.wait() == 0
