@@ -151,7 +151,8 @@ def test_of_a_user_whose_descriptors_are_not_shown(root: None, open_path: Path, 
     """As in Docker, whose root may not look into processes of others (CAP_SYS_PTRACE)."""
     if shutil.which("setpriv") is None:
         pytest.skip("needs setpriv")
-    app = own(port, user="nobody", cwd="/") | {"script": "/usr/bin/python3"}
+    user = 200_000 + os.getpid()  # whose processes are this app's alone, whatever other tests run
+    app = own(port, uid=user, gid=user, cwd="/") | {"script": "/usr/bin/python3"}
     with running(open_path, app, prefix=["setpriv", "--bounding-set=-sys_ptrace"]) as site:
         _answer(port)
         site.change(listen=[port])
