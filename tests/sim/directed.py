@@ -7,7 +7,16 @@ from sim.programs import MIB
 from sim.setups import BROKEN, FAT, SLOW, Setup
 from sim.steps import Step
 
-from pidone.ecosystem.spec import AppSpec, Dependency, Ecosystem, ExecMode, Hook, Listen, Readiness
+from pidone.ecosystem.spec import (
+    AppSpec,
+    Dependency,
+    Ecosystem,
+    ExecMode,
+    Hook,
+    Listen,
+    Readiness,
+    RuntimeSpec,
+)
 
 History: TypeAlias = tuple[Setup, tuple[Step, ...]]
 
@@ -23,9 +32,15 @@ def _needs(*names: str) -> tuple[Dependency, ...]:
     return tuple(Dependency(app=name) for name in names)
 
 
-def _history(*steps: tuple[Any, ...], files: list[list[AppSpec]], probe: int = 3) -> History:
-    """`probe` says what is tried at rest: 0 a reload, 1 a leak, 2 a changed file, 3 nothing but time."""
-    versions = tuple(Ecosystem(apps=tuple(apps), cpus=2) for apps in files)
+def _history(
+    *steps: tuple[Any, ...], files: list[list[AppSpec]], probe: int = 3, delay: float = 0.0
+) -> History:
+    """`probe` says what is tried at rest: 0 a reload, 1 a leak, 2 a changed file, 3 nothing but time.
+
+    `delay` is `shutdown_delay`.
+    """
+    runtime = RuntimeSpec(shutdown_delay=delay)
+    versions = tuple(Ecosystem(apps=tuple(apps), cpus=2, runtime=runtime) for apps in files)
     setup = Setup(seed=probe, trouble=0.0, versions=versions)
     return setup, tuple(Step(after, what, args) for after, what, *rest in steps for args in (tuple(rest),))
 
@@ -190,6 +205,13 @@ def directed() -> dict[str, History]:
             (0.0, "file", 1),
             (0.0, "file", 0),
             files=[[shared], [shared.but(name="web")]],
+        ),
+        "called otherwise, and it ends while everything is about to stop": _history(
+            (2.0, "file", 1),
+            (0.3, "crash", "db", 0, 1),
+            (0.0, "stop_whole"),
+            files=[[shared.but(restart_delay=1.0)], [shared.but(name="web", restart_delay=1.0)]],
+            delay=4.0,
         ),
         "one asks for more time at the stop, and another waits for its end": _history(
             (2.0, "stubborn", "db"),

@@ -83,7 +83,6 @@ class Fleet:
 
     def exchange(self, changed: Iterable[AppKey]) -> None:
         """Put the new spec in the place of an app that has ended for it; drop what nobody wants any more."""
-        self.renamed.look()
         for key in tuple(changed):
             app = self.apps.get(key)
             if app is None or not (app.wanted.exchange or app.wanted.is_removed) or not app.is_down:

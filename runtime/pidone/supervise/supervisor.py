@@ -240,9 +240,7 @@ class Supervisor:
             self._look_again = None
         if self._makes_last_stand:
             return
-        if self.phase is Phase.RUNNING:
-            self.fleet.exchange(self._changed)
-            self._end_by_essential()
+        self._exchange_apps()
         if self.phase is Phase.RUNNING:
             self._order.begin()
         elif self.phase is Phase.STOPPING:
@@ -255,6 +253,14 @@ class Supervisor:
             self._rest()
         if self.on_turn is not None:
             self._safely(self.on_turn)
+
+    def _exchange_apps(self) -> None:
+        """What a file brings comes instead of what is there, as long as nothing is about to stop."""
+        if self.phase in (Phase.RUNNING, Phase.LINGERING):  # who has come by then is enough
+            self.fleet.renamed.look()
+        if self.phase is Phase.RUNNING:
+            self.fleet.exchange(self._changed)
+            self._end_by_essential()
 
     def _step_apps(self) -> None:
         """Each app that has changed takes its next steps; who is not reached in time comes next turn."""
