@@ -46,7 +46,7 @@ name = "late"
 script = "/bin/sleep"
 args = "1000"
 ready = {{ exec = ["sh", "-c", "echo asking; echo 'db:5432 - no response' >&2; exit 2"] }}
-listen_timeout = 300
+listen_timeout = "3s"  # what its first look has said is known by then, where each look starts a shell
 
 [[apps]]
 name = "sick"
