@@ -206,13 +206,13 @@ class Judge:
             return
         if "pre_stop" in main.spec.hooks:
             return  # it was decided when the hook began, and who serves instead may have ended since
+        if program.behaviour.unhealthy_after is not None or main.spec.max_memory_restart is not None:
+            return  # who is sick may go at once, and who does not fit its limit is ended
         self._check_heir(main, app)
         if not self._counts(main, app):
             return
         if main.born == self._world.loop.now:
             return  # what calls it off was decided before it was there: nobody could count on it yet
-        if program.behaviour.unhealthy_after is not None or main.spec.max_memory_restart is not None:
-            return  # who is sick may go at once, and who does not fit its limit is ended
         for other in self._mains.values():
             if (other.app, other.index) != (main.app, main.index) or other is main:
                 continue

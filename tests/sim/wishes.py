@@ -141,12 +141,14 @@ class Wishes:
 
     def _resize(self, app: AppWish, count: int) -> None:
         new = app.is_wanted
+        run_on = range(len(app.slots), app.most)  # nobody has stopped those that an earlier file left
         app.most = count
         gone = {f"{app.spec.name}:{slot}" for slot in range(count, len(app.slots))}
         self.put_to_rest -= gone  # there is nothing left to be started again
         app.unclear |= {slot for slot in range(count, len(app.slots)) if app.slots[slot] is not True}
         added = range(len(app.slots), count)
-        app.slots = [*app.slots[:count], *(None if slot in app.unclear and new else new for slot in added)]
+        unclear = app.unclear if new else run_on
+        app.slots = [*app.slots[:count], *(None if slot in unclear else new for slot in added)]
 
     def rests(self) -> list[str]:
         """Who was put to rest, as far as there is such a slot."""
