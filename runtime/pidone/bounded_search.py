@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple
 
 from pidone import procfs
-from pidone.csignal import signal
+from pidone.csignal import fork_quietly, signal
 from pidone.descriptors import close
 
 if TYPE_CHECKING:
@@ -194,14 +194,9 @@ class _Child:
         """Why there is no answer."""
         self._read, write = os.pipe()
         try:
-            # No signal may run our handlers in the child: all but the timer's stay blocked there.
-            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-            try:
-                self._pid = os.fork()
-                if self._pid == 0:
-                    _be_the_child(look, text, write)
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+            self._pid = fork_quietly()  # all signals but the timer's stay blocked there
+            if self._pid == 0:
+                _be_the_child(look, text, write)
         except BaseException:
             close(self._read)
             raise

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, NoReturn, Protocol
 
 from pidone import procfs
+from pidone.csignal import fork_quietly
 from pidone.descriptors import close, close_all_but, pipe_to_us
 from pidone.ecosystem.spec import Bytes
 from pidone.logs.files.rotation import PACKED, PACKING
@@ -73,7 +74,7 @@ class Packer:
             return
         work, self._waiting = self._waiting, {}
         try:
-            self._pid = os.fork()
+            self._pid = fork_quietly()
             if not self._pid:
                 _pack_in_child(self._path, work, theirs)
             self._work = work

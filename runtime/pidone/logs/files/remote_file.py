@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from pidone import procfs
 from pidone.cpickle import pickle
+from pidone.csignal import fork_quietly
 from pidone.descriptors import close, pipe_to_us
 from pidone.ecosystem.spec import Seconds
 from pidone.logs.files.file_writer import DATA, HEAD, REOPEN, RULES, be_the_writer
@@ -182,7 +183,7 @@ class RemoteFile:
         try:
             opened += os.pipe()
             opened += pipe_to_us()
-            self._pid = os.fork()
+            self._pid = fork_quietly()
             if not self._pid:
                 be_the_writer(self.path, self._rules, self._clock, orders=opened[0], answers=opened[3])
             self._loop.add_reader(opened[2], self._hear)
