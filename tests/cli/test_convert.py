@@ -104,6 +104,16 @@ def test_every_kind_of_value_means_the_same(
     check_round_trip(Path(name), {"HOME": "/h", "HERE": "/here", "DROPPED": "1"}, Path(out))
 
 
+@pytest.mark.parametrize("name", ["@acme/api", "web:0", 7, "all"])
+def test_a_name_that_pm2_takes_is_taken_afterwards(
+    name: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that means something else to commands."""
+    (tmp_path / "e.json").write_text(json.dumps({"apps": [{"name": name, "cmd": "true"}]}))
+    monkeypatch.chdir(tmp_path)
+    check_round_trip(Path("e.json"), dict(os.environ), tmp_path / "e.toml")
+
+
 def test_the_result_is_readable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Canonical keys, units, comments; what means nothing is named once."""
     (tmp_path / "e.config.js").write_text(RICH)

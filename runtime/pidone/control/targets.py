@@ -27,14 +27,16 @@ class Target(Record):
 
 
 def resolve(text: str, apps: Iterable[App], pm_id: Callable[[AppSpec, int], int]) -> list[Target]:
-    """Everything `text` means; an exact name wins. Raises Refusal (404) with the known names."""
+    """Everything `text` means; a name comes first. Raises Refusal (404) with the known names.
+
+    Never taken apart at a slash: a name may have one, as npm's `@scope/package`.
+    """
     known = list(apps)
-    namespace, _, rest = text.rpartition("/")
-    candidates = [app for app in known if app.spec.namespace == namespace] if namespace else known
     found = (
-        _by_name(rest, candidates, is_exact=bool(namespace))
+        [Target(app) for app in known if text == _whole_name(app)]
+        or [Target(app) for app in known if text in (app.name, app.spec.called)]
         or ([Target(app) for app in known] if text == ALL else [])
-        or _by_index(rest, candidates)
+        or _by_index(text, known)
         or _by_id(text, known, pm_id)
         or [Target(app) for app in known if app.spec.namespace == text]
     )
@@ -44,16 +46,19 @@ def resolve(text: str, apps: Iterable[App], pm_id: Callable[[AppSpec, int], int]
     return found
 
 
-def _by_name(name: str, apps: list[App], *, is_exact: bool) -> list[Target]:
-    """With its namespace, a name means one app; alone also others that a PM2 file calls the same."""
-    return [Target(app) for app in apps if name in (app.name, *([] if is_exact else [app.spec.called]))]
+def _whole_name(app: App) -> str:
+    """With its namespace a name means one app; alone also others that a PM2 file calls the same."""
+    return f"{app.spec.namespace}/{app.name}"
 
 
 def _by_index(text: str, apps: list[App]) -> list[Target]:
     name, colon, index = text.rpartition(":")
     if not colon or not _is_number(index):
         return []
-    return [Target(app, int(index)) for app in apps if app.name == name and int(index) in app.instances]
+    which = int(index)
+    return [
+        Target(app, which) for app in apps if name in (app.name, _whole_name(app)) and which in app.instances
+    ]
 
 
 def _by_id(text: str, apps: list[App], pm_id: Callable[[AppSpec, int], int]) -> list[Target]:

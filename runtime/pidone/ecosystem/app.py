@@ -37,8 +37,8 @@ from pidone.signames import parse_signal
 T = TypeVar("T")
 
 TIME_FORMAT: Final = "YYYY-MM-DDTHH:mm:ss"
-_TARGET: Final = r"all|\d+|.+:\d+|.+/.+|/.*/"
-"""What commands take for something else than a name."""
+_OTHER_TARGETS: Final = {r"all": "all apps", r"\d+": "an id", r".+:\d+": "an instance"}
+"""What else a word means to commands, which is lost where an app is called so."""
 _LONGEST_NAME: Final = 200
 _USER_NAMES: Final = ("USER", "LOGNAME")
 _FIELDS: Final = frozenset(AppSpec.field_names())
@@ -335,12 +335,10 @@ class Reader:
                 f"name = {shown(name)}: expected a printable name of at most {_LONGEST_NAME} characters",
                 "name",
             )
-        elif re.fullmatch(_TARGET, name):
-            say = scope.warn if self.document.is_pm2s else scope.error
-            say(
-                f"name = {shown(name)}: is not a name for commands (all, an id, app:index, namespace/app)",
-                "name",
-            )
+        else:
+            for pattern, meaning in _OTHER_TARGETS.items():
+                if re.fullmatch(pattern, name):
+                    scope.warn(f"name = {shown(name)}: to commands this means the app, not {meaning}", "name")
         if values.get("append_env_to_name") and self.options.env_name:
             name = f"{name}-{self.options.env_name}"
         prefix = values.get("name_prefix")
