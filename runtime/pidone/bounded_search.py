@@ -16,8 +16,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple
 
 from pidone import procfs
-from pidone.csignal import fork_quietly, signal
-from pidone.descriptors import close
+from pidone.csignal import signal
+from pidone.descriptors import close, fork_with_pipe
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -192,16 +192,8 @@ class _Child:
         """Fork it. Raises OSError, and then there is none."""
         self.why_not = _ENDED
         """Why there is no answer."""
-        self._read, write = os.pipe()
-        try:
-            self._pid = fork_quietly()  # all signals but the timer's stay blocked there
-            if self._pid == 0:
-                _be_the_child(look, text, write)
-        except BaseException:
-            close(self._read)
-            raise
-        finally:
-            close(write)
+        # All signals but the timer's stay blocked there.
+        self._pid, self._read = fork_with_pipe(lambda write: _be_the_child(look, text, write))
         self._for_answer = _Patience(self._pid)
         self._for_end = _Patience(self._pid)
 

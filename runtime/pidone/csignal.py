@@ -16,22 +16,31 @@ else:
     except ImportError:  # not CPython
         import signal
 
-__all__ = ["fork_quietly", "signal"]
+__all__ = ["fork_quietly", "let_in", "signal"]
+
+
+def let_in() -> None:
+    """Have every signal arrive; tried twice, as nobody could ask us to stop without. Raises OSError.
+
+    Also after posix_spawn(3) and fork(3): the C library keeps all of them out meanwhile, its own ones among
+    them, and does not look at what the kernel answers when it wants them back.
+    """
+    try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    except OSError:
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def fork_quietly() -> int:
     """As fork(2). In the child every signal waits until it has put its own dispositions. Raises OSError.
 
-    One of ours that ran there would write into the pipe that wakes our loop.
+    One of ours that ran there would be counted here, or write into the pipe that wakes our loop.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     pid = -1
     try:
         pid = os.fork()
     finally:
         if pid:
-            try:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            except OSError:  # nobody could ask us to stop without
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            let_in()
     return pid

@@ -2,8 +2,11 @@
 
 import os
 
+from pidone.csignal import fork_quietly
+
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from select import epoll
     from socket import socket
 
@@ -52,6 +55,24 @@ def pipe_to_us() -> tuple[int, int]:
         close(write)
         raise
     return read, write
+
+
+def fork_with_pipe(child: "Callable[[int], object]") -> tuple[int, int]:
+    """As `fork_quietly`, with a pipe to us: the pid, and the read end, where we never wait. Raises OSError.
+
+    `child` gets the write end in the child, and never returns.
+    """
+    read, write = pipe_to_us()
+    try:
+        pid = fork_quietly()
+        if not pid:
+            child(write)
+    except BaseException:
+        close(read)
+        raise
+    finally:
+        close(write)
+    return pid, read
 
 
 def close_all_but(*kept: int) -> None:

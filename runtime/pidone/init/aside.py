@@ -12,12 +12,11 @@ from typing import Final, NoReturn, TypeVar
 
 from pidone import procfs
 from pidone.cpickle import pickle
-from pidone.csignal import signal
-from pidone.descriptors import close, close_all_but, null, pipe_to_us
+from pidone.csignal import let_in, signal
+from pidone.descriptors import close, close_all_but, fork_with_pipe, null
 from pidone.ecosystem.spec import Seconds
 from pidone.init.proctree import deliver
 from pidone.init.reaper import await_end
-from pidone.init.signals import keep_out, let_in
 
 _T = TypeVar("_T")
 
@@ -53,7 +52,7 @@ class Aside:
         """
         if self._now() < self._asked_again_at.get(mount, 0.0):
             raise TimeoutError(errno.ETIMEDOUT, SILENT)
-        pid, pipe = _fork(work, kept)
+        pid, pipe = fork_with_pipe(lambda write: _be_the_child(work, write, kept))
         try:
             answer = _wait(pid, pipe, patience)
         finally:
@@ -77,22 +76,6 @@ class Aside:
 
 ASIDE: Final = Aside()
 """Of this process: what a file system does not answer it answers nobody."""
-
-
-def _fork(work: Callable[[], object], kept: Sequence[int]) -> tuple[int, int]:
-    read, write = pipe_to_us()
-    keep_out()
-    try:
-        pid = os.fork()
-        if pid == 0:
-            _be_the_child(work, write, kept)
-    except OSError:
-        close(read)
-        raise
-    finally:
-        let_in()
-        close(write)
-    return pid, read
 
 
 def _be_the_child(work: Callable[[], object], write: int, kept: Sequence[int]) -> NoReturn:

@@ -9,7 +9,7 @@ blocked, and every child that did not undo it would inherit that.
 
 import os
 
-from pidone.csignal import signal
+from pidone.csignal import let_in, signal
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
@@ -40,23 +40,6 @@ _LEFT_ALONE = frozenset(
 WAITS = ("select", "wait")
 """The functions in which the loop waits: of the library's selectors, and of EarlyLoop."""
 _AGAIN_S = 0.05
-
-
-def keep_out() -> None:
-    """Have every signal wait, for a fork: in the child it would run our handlers. Raises OSError."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-
-
-def let_in() -> None:
-    """Have every signal arrive; tried twice, as nobody could ask us to stop without. Raises OSError.
-
-    Also after posix_spawn(3) and fork(3): the C library keeps all of them out meanwhile, its own ones among
-    them, and does not look at what the kernel answers when it wants them back.
-    """
-    try:
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    except OSError:
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 class Deaf(OSError):  # noqa: N818 (what the loop is, and not an error of its callbacks)

@@ -18,14 +18,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NoReturn
 
 from pidone import procfs
-from pidone.csignal import signal
+from pidone.csignal import fork_quietly, let_in, signal
 from pidone.descriptors import close, null
 from pidone.errors import SpawnError
 from pidone.init.exitcodes import ExitCode
 from pidone.init.failure import explain
 from pidone.init.proctree import deliver
 from pidone.init.reaper import await_end
-from pidone.init.signals import keep_out, let_in
 from pidone.record import EMPTY, Record
 
 _RESETTABLE: Final = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
@@ -217,16 +216,13 @@ def _fork(plan: SpawnPlan) -> int:
     with _descriptors(plan) as wanted:
         failure_read, failure_write = os.pipe()
         try:
-            # A signal between fork and exec would run our handlers in the child and be counted in the parent.
-            keep_out()
             try:
-                pid = os.fork()
+                pid = fork_quietly()
                 if pid == 0:
                     _become(plan, wanted, failure_write)
             except OSError as error:
                 raise SpawnError(f"fork: {error.strerror}") from error
             finally:
-                let_in()
                 close(failure_write)
             try:
                 report = _read_report(pid, failure_read, failure_write)

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Final, NoReturn, Protocol
 
 from pidone import procfs
-from pidone.csignal import fork_quietly
-from pidone.descriptors import close, close_all_but, pipe_to_us
+from pidone.descriptors import close, close_all_but, fork_with_pipe
 from pidone.ecosystem.spec import Bytes
 from pidone.logs.files.rotation import PACKED, PACKING
 from pidone.places import is_same, place_of, status_of
@@ -67,25 +66,14 @@ class Packer:
             self._report = -1
 
     def _start(self) -> None:
-        try:
-            self._report, theirs = pipe_to_us()
-        except OSError as error:
-            self._on_failure(error)
-            return
         work, self._waiting = self._waiting, {}
         try:
-            self._pid = fork_quietly()
-            if not self._pid:
-                _pack_in_child(self._path, work, theirs)
-            self._work = work
+            self._pid, self._report = fork_with_pipe(lambda report: _pack_in_child(self._path, work, report))
         except OSError as error:  # no process to be had: all of it waits for the next file
             self._waiting = work
-            close(self._report)
-            self._report = -1
             self._on_failure(error)
             return
-        finally:
-            close(theirs)
+        self._work = work
         with contextlib.suppress(OSError):  # no room in epoll: it is looked after when the next file comes
             self._loop.add_reader(self._report, self._has_ended)
 

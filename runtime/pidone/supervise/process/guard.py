@@ -17,12 +17,11 @@ from collections.abc import Callable
 from typing import Final, NoReturn
 
 from pidone.contracts import Clock, Timer
-from pidone.csignal import signal
+from pidone.csignal import fork_quietly, signal
 from pidone.descriptors import close, close_all_but
 from pidone.ecosystem.spec import Seconds
 from pidone.init import proctree
 from pidone.init.reaper import ExitStatus, Reaper, await_end
-from pidone.init.signals import keep_out, let_in
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing more than is there
 if TYPE_CHECKING:
@@ -116,9 +115,8 @@ class Guard:
         except OSError as error:
             self._fail(error)
             return
-        keep_out()
         try:
-            self._pid = os.fork()
+            self._pid = fork_quietly()
             if self._pid == 0:
                 _stand_guard(read, self._guarded)
             self._reaper.watch(self._pid, self._has_ended, on_stop=self._be_killed)
@@ -126,7 +124,6 @@ class Guard:
             self._let_go()
             self._fail(error)
         finally:
-            let_in()
             close(read)
 
     def _fail(self, error: OSError) -> None:

@@ -9,9 +9,8 @@ sides need is imported before it, once.
 import os
 
 from pidone import procfs
-from pidone.csignal import signal
-from pidone.descriptors import close, close_all_but, null, pipe_to_us
-from pidone.init.signals import keep_out, let_in
+from pidone.csignal import let_in, signal
+from pidone.descriptors import close, close_all_but, fork_with_pipe, null
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ class Loading:
 
         `fd` becomes readable as the answer arrives.
         """
-        self.pid, self.fd = _fork(lambda write: _be_the_child(load, write))
+        self.pid, self.fd = fork_with_pipe(lambda write: _be_the_child(load, write))
         self._answer: list[bytes] = []
         self._is_there = True
         self.longest_s = WALL_LIMIT_S + _LATE_S
@@ -158,27 +157,7 @@ def fork_helper(work: "Callable[[int], None]") -> tuple[int, int]:
         finally:
             os._exit(code)
 
-    return _fork(child)
-
-
-def _fork(child: "Callable[[int], object]") -> tuple[int, int]:
-    """A child that runs `child` with a pipe's writing end, and never returns from it. Raises OSError."""
-    read, write = pipe_to_us()
-    # Until the child has put the default dispositions back, a signal in it would run our own handlers
-    # and write to our wakeup descriptor.
-    keep_out()
-    try:
-        pid = os.fork()
-        if pid == 0:
-            close(read)
-            child(write)
-    except OSError:
-        close(read)
-        raise
-    finally:
-        let_in()
-        close(write)
-    return pid, read
+    return fork_with_pipe(child)
 
 
 def _reap(pid: int) -> None:
