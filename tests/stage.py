@@ -71,6 +71,7 @@ class FakeProcess:
     leftovers: int = 0
     drains: bool = False
     announces: bool = False
+    refused: str = ""
     cut: int | None = None
     drain_asked: bool = False
     has_channel: bool = False

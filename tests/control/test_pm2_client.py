@@ -17,7 +17,7 @@ from typing import Any
 import npm
 import pytest
 from cli.screen import read_until
-from harness import PIDONE, Running, children, eventually, free_port, spawned
+from harness import DEADLINE_S, PIDONE, Running, children, eventually, free_port, spawned
 
 SERVER = """process.on('message', (m) => console.log('MESSAGE ' + JSON.stringify(m)));
 process.on('message', (m) => {
@@ -313,6 +313,35 @@ def test_nonsense_costs_its_sender_the_connection(operated: Operated) -> None:
             with contextlib.suppress(ConnectionResetError):
                 assert client.recv(10) == b""
     assert len(operated.listed()) == 3
+
+
+def test_numbers_that_are_none(tmp_path: Path) -> None:
+    """More digits than Python reads at once: nobody's number, and no bug of ours."""
+    (tmp_path / "e.json").write_text(
+        '{"apps": [{"name": "a", "script": "/bin/sleep", "args": "1000"}], "runtime": {"pm2_rpc": true}}'
+    )
+    env = {"PM2_HOME": str(tmp_path / "home"), "PIDONE_SOCKET": str(tmp_path / "s")}
+    path = tmp_path / "home" / "rpc.sock"
+    with Running([PIDONE, "e.json"], cwd=tmp_path, env=env) as run:
+        eventually(path.exists, "PM2's socket")
+        for number in ("9" * 5000, '{"id": "%s"}' % ("9" * 5000)):
+            for method in ("startProcessId", "stopProcessId", "restartProcessId", "deleteProcessId"):
+                request = {"type": "call", "method": method}
+                argument = number if number.startswith("{") else f'"{number}"'
+                text = f'{json.dumps(request)[:-1]}, "args": [{argument}]}}'
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.settimeout(DEADLINE_S)
+                    client.connect(str(path))
+                    client.sendall(frame(f"j:{text}", "s:1"))
+                    answer = client.recv(1 << 16)
+                assert b"unknown" in answer, answer
+        assert not run.find(event="runtime.error")
+
+
+def frame(*arguments: str) -> bytes:
+    """As PM2's client puts it."""
+    parts = (len(each).to_bytes(4, "big") + each.encode() for each in arguments)
+    return bytes([1 << 4 | len(arguments)]) + b"".join(parts)
 
 
 def test_a_home_that_cannot_be_written(pm2: Path, tmp_path: Path) -> None:

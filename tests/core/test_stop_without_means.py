@@ -4,11 +4,23 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import PIDONE, Running, alive, children, command_of, descendants, eventually, opened, pidone
+from harness import (
+    DEADLINE_S,
+    PIDONE,
+    Running,
+    alive,
+    children,
+    command_of,
+    descendants,
+    eventually,
+    opened,
+    pidone,
+)
 from writing import FOREVER, ecosystem, shell
 
 from pidone.contracts import Timer
@@ -18,6 +30,8 @@ from pidone.init.spawn import SpawnPlan, spawn
 from pidone.supervise.process.leftovers import Looks, ProcessTree
 
 POLITE = "trap 'echo heard TERM; exit 0' TERM; echo up; while :; do sleep 0.05; done"
+VERBS = ("reload", "restart", "stop")
+"""The last word is the last."""
 STUBBORN = "trap '' TERM; echo up; while :; do sleep 0.05; done"
 
 
@@ -136,6 +150,29 @@ def test_an_app_that_may_not_be_signalled_costs_nobody_else(tmp_path: Path, root
         assert "SIGTERM may not be sent to process" in refused["message"]
         assert run.err is not None
         assert run.err.text() == ""
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv")
+def test_a_command_says_at_once_who_may_not_be_signalled(tmp_path: Path, root: None) -> None:
+    """Nothing would happen before its --timeout; the reason and the key are told instead, by each verb."""
+    theirs = shell("theirs", f"echo up; {FOREVER}", cwd="/", uid="nobody", kill_timeout="1h")
+    file, socket = ecosystem(tmp_path, theirs, shell("ours", POLITE)), str(tmp_path / "s")
+    without = ["setpriv", "--bounding-set=-kill", "--inh-caps=-kill"]
+    with Running([*without, PIDONE, "--socket", socket, file]) as run:
+        run.expect(event="control.listening")
+        run.expect(message="up", count=2)
+        for words in (["signal", "theirs", "HUP"], *([verb, "theirs"] for verb in VERBS)):
+            done = subprocess.run(
+                [PIDONE, *words, "--socket", socket],
+                capture_output=True,
+                text=True,
+                timeout=DEADLINE_S,
+                check=False,
+            )
+            assert done.returncode == 1, words
+            assert "may not be sent to process" in done.stderr, words
+            assert "--cap-add KILL" in done.stderr, words
+        assert len(run.find(event="rights.missing", level="error")) == 1
 
 
 def test_an_owner_that_fails_keeps_nobody_from_being_buried() -> None:

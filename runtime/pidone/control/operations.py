@@ -115,6 +115,9 @@ class Operations:
             raise Refusal(409, "no process is running there")
         for instance in running:
             instance.signal(number)
+            process = instance.life.process
+            if instance.state.has_process and process is not None and process.refused:
+                raise Refusal(403, process.refused)
         return signal_name(number)
 
     def reset(self, targets: Iterable[Target]) -> None:

@@ -116,6 +116,12 @@ class App:
         return any(instance.life.was_killed for instance in self.members())
 
     @property
+    def refused(self) -> str:
+        """Why one of its processes may not be signalled, which nobody can end then; empty if all may."""
+        running = (member.life.process for member in self.members() if member.state.has_process)
+        return next((each.refused for each in running if each is not None and each.refused), "")
+
+    @property
     def is_settled(self) -> bool:
         """Whether nothing that was asked for is under way: who does not rest serves, or waits to restart."""
         wanted = self.wanted

@@ -28,6 +28,10 @@ class Process(Protocol):
         """Whether it will tell by itself when it can work; if not, some time without a crash has to do."""
 
     @property
+    def refused(self) -> str:
+        """Why the last signal could not be sent; empty if it was, or was none."""
+
+    @property
     def cut(self) -> int | None:
         """Connections that were open when it ended, after it was asked to; None: not known."""
 

@@ -18,12 +18,18 @@ def act(runtime: Client, target: str, verb: str, body: object = None) -> list[di
 
 
 def settle(runtime: Client, target: str, timeout: Seconds) -> list[dict[str, Any]]:
-    """Wait until nothing is under way any more. Raises CommandError (124) when the time is up."""
+    """Wait until nothing is under way any more.
+
+    Raises CommandError: with 124 when the time is up, with 1 if a process that has to go cannot be signalled.
+    """
     deadline = time.monotonic() + timeout
     while True:
         apps: list[dict[str, Any]] = runtime.get("api", "apps", target)["apps"]
         if all(is_settled(app) for app in apps):
             return apps
+        for app in apps:
+            if app.get("refused") and not is_settled(app):  # as long as it lives nothing more will happen
+                raise CommandError(f"{app['name']} is {app['state']}: {app['refused']}")
         if time.monotonic() > deadline:
             late = ", ".join(f"{app['name']} is {app['state']}" for app in apps if not is_settled(app))
             raise CommandError(f"not done within {timeout:g} s: {late}", ExitCode.DEADLINE)

@@ -71,6 +71,7 @@ def app_view(
         "wish": wish_view(app.wanted),
         "waits_for": waits_for,
         "settled": app.is_settled,
+        "refused": app.refused or None,
         "exec_mode": str(spec.exec_mode),
         "script": spec.script or spec.argv[0],
         "interpreter": spec.interpreter,

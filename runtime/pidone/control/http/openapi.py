@@ -99,6 +99,7 @@ _SCHEMAS: Final[Mapping[str, Any]] = {
         restarts=_INT,
         scale=_INT,
         leaving=_INT,
+        refused={**_NULLABLE_STRING, "description": "Why a process of it may not be signalled."},
         overlaps=_BOOL,
         reload={
             "type": ["object", "null"],

@@ -32,6 +32,8 @@ _PATIENCE: Final[Seconds] = 600.0
 """How long an operation is waited for before its client hears that it still goes on."""
 _UNKNOWN: Final = "Process with ID <{}> unknown."
 _POLL: Final[Seconds] = 0.02
+_MOST_DIGITS: Final = 20
+"""Of one of PM2's numbers; Python refuses to read one of thousands."""
 
 Method: TypeAlias = Callable[..., Awaitable[object]]
 
@@ -132,7 +134,7 @@ class Service:
         def is_down() -> bool:
             return index not in app.instances or app.instances[index].state.is_final
 
-        await self._waited(is_down, app.name)
+        await self._waited(app, is_down, app.name)
         return self._shown(app, index)
 
     async def _restart(self, options: object) -> object:
@@ -145,7 +147,7 @@ class Service:
         app, index = self._slot(options)
         async with self._rolling.setdefault(app, asyncio.Lock()):
             self._does.reload([Target(app, index)])
-            await self._waited(lambda: app.is_settled, f"the reload of {app.name}")
+            await self._waited(app, lambda: app.is_settled, f"the reload of {app.name}")
         reload = app.wanted.reload
         if reload is not None and reload.state is ReloadState.FAILED:
             raise Refusal(409, reload.message)
@@ -157,11 +159,11 @@ class Service:
         shown = self._shown(app, index)
         if app.wanted.count > 1:
             self._does.scale([Target(app)], "-1")
-            await self._waited(lambda: app.is_settled, f"{app.name} to be smaller")
+            await self._waited(app, lambda: app.is_settled, f"{app.name} to be smaller")
         elif not app.wanted.is_removed:
             self._does.delete([Target(app)])
             key = app.spec.key()
-            await self._waited(lambda: key not in self._parts.supervisor.apps, f"the end of {app.name}")
+            await self._waited(app, lambda: key not in self._parts.supervisor.apps, f"the end of {app.name}")
         return {**shown, "pid": 0, "pm2_env": {**shown["pm2_env"], "status": "stopped"}}
 
     async def _duplicate(self, pm_id: object) -> object:
@@ -261,7 +263,8 @@ class Service:
         """
         number = wish.get("id") if isinstance(wish, dict) else wish
         text = str(number)
-        slot = self._parts.launcher.slot_of(int(text)) if text.isascii() and text.isdigit() else None
+        is_number = text.isascii() and text.isdigit() and len(text) < _MOST_DIGITS
+        slot = self._parts.launcher.slot_of(int(text)) if is_number else None
         app = self._parts.supervisor.apps.get(slot[0]) if slot else None
         if slot is None or app is None:
             raise Refusal(404, unknown.format(text[:20]))
@@ -269,16 +272,18 @@ class Service:
 
     async def _settled(self, app: App, index: int) -> object:
         """Until it serves; a process that does not come is an error, as it is there."""
-        await self._waited(lambda: app.is_settled, app.name)
+        await self._waited(app, lambda: app.is_settled, app.name)
         instance = app.instances.get(index)
         if instance is not None and instance.state is State.ERRORED:
             raise Refusal(409, f"{app.name}: {instance.why_down}")
         return self._shown(app, index)
 
-    async def _waited(self, reached: Callable[[], bool], what: str) -> None:
+    async def _waited(self, app: App, reached: Callable[[], bool], what: str) -> None:
         self._parts.supervisor.reconcile()  # what was wished for begins before it is looked at
         deadline = time.monotonic() + _PATIENCE
         while not reached():
+            if app.refused:
+                raise Refusal(403, f"{app.name}: {app.refused}")
             if time.monotonic() > deadline:
                 raise Refusal(409, f"{what} takes longer than {_PATIENCE:g} s, and goes on")
             await asyncio.sleep(_POLL)

@@ -268,6 +268,8 @@ class ForkedProcess:
         self._on_exit = on_exit
         self._cleanup: Cleanup | None = None
         self._killed = False
+        self.refused = ""
+        """Why the last signal could not be sent."""
         self.stdin: StdinPipe | None = None
         """Its stdin, if that is a pipe of ours."""
         self._started = pid
@@ -294,8 +296,9 @@ class ForkedProcess:
             return
         named = self._named
         outcome = proctree.deliver(self.pid, number) if named is None else named.deliver(number)
+        self.refused = ""
         if outcome == proctree.REFUSED:
-            self._launcher.refusals.refused(self._app, self.pid, number)
+            self.refused = self._launcher.refusals.refused(self._app, self.pid, number)
         elif outcome == proctree.GONE and named is not None:
             self._return_to_started()
             self.signal(number)

@@ -197,7 +197,7 @@ class Cleanup:
         find: Callable[[], list[Target]],
         clock: Clock,
         on_gone: Callable[[], None],
-        on_refused: Callable[[int, int], None] = lambda _pid, _number: None,
+        on_refused: Callable[[int, int], object] = lambda _pid, _number: None,
         *,
         number: int = signal.SIGTERM,
         asked: Iterable[proctree.ProcessInfo] = (),

@@ -18,23 +18,27 @@ class Refusals:
         self._log = log
         self._refused: set[tuple[str, str]] = set()
 
-    def refused(self, app: AppSpec, pid: int, number: int) -> None:
-        """EPERM: we are root without CAP_KILL, or a program of ours has become another user."""
-        if app.key() in self._refused:
-            return
-        self._refused.add(app.key())
+    def refused(self, app: AppSpec, pid: int, number: int) -> str:
+        """EPERM: we are root without CAP_KILL, or a program of ours has become another user. What to say."""
         owner = _owner(pid)
         whose = "" if owner is None else f" of user {owner}"
+        told = (
+            f"{signal_name(number)} may not be sent to process {abs(pid)}{whose}; that takes"
+            f" {Capability.KILL} (in a container: --cap-add {Capability.KILL.name})"
+        )
+        if app.key() in self._refused:
+            return told
+        self._refused.add(app.key())
         self._log.event(
             "error",
             "rights.missing",
-            f"{signal_name(number)} may not be sent to process {abs(pid)}{whose}; that takes"
-            f" {Capability.KILL} (in a container: --cap-add {Capability.KILL.name})",
+            told,
             setting="uid",
             capability=str(Capability.KILL),
             pid=abs(pid),
             **app.labels(),
         )
+        return told
 
 
 def _owner(pid: int) -> int | None:
