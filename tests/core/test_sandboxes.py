@@ -5,6 +5,7 @@ import errno
 import os
 import shutil
 import signal
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import pytest
 import seccomp
 from harness import PIDONE, PYTHON, Running, alive, command_of, descendants, eventually, pidone
 from writing import FOREVER, ecosystem, shell
+
+from pidone.listen.kernel import seccomp as listener
 
 POLITE = "trap 'echo heard TERM; exit 0' TERM; echo up; while :; do sleep 0.05; done"
 CALLS = {
@@ -88,6 +91,39 @@ def test_files_are_watched_where_a_call_is_refused(tmp_path: Path, call: int, nu
         assert run.wait() == 0
         assert run.err is not None
         assert "Traceback" not in run.err.text()
+
+
+REFUSED = {
+    "filter": [seccomp.BY_NAME.get("seccomp", -1)],
+    "copies": [seccomp.PIDFD_GETFD],
+    "processes": [seccomp.PIDFD_OPEN],
+}
+
+
+@pytest.mark.skipif(not listener.is_known(), reason="takes Linux 5.9 on x86-64 or arm64")
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSYS, errno.EINVAL], ids=errno.errorcode.get)
+@pytest.mark.parametrize("name", REFUSED)
+def test_ports_that_the_kernel_may_not_share_are_given_up(
+    tmp_path: Path, port: int, name: str, number: int
+) -> None:
+    """Whoever binds first has them, and one record says why; before, we held them and nobody could."""
+    bind = (
+        "import socket, signal; server = socket.socket(); server.setsockopt(socket.SOL_SOCKET, 2, 1);"
+        f"server.bind(('127.0.0.1', {port})); server.listen(); print('serves', flush=True); signal.pause()"
+    )
+    keys = {"interpreter": "none", "args": ["-c", bind], "share": "kernel", "max_restarts": 5}
+    app = {"name": "a", "script": PYTHON, "listen": [f"127.0.0.1:{port}"], **keys}
+    file = ecosystem(tmp_path, app)
+    with Running([*sandboxed(number, REFUSED[name]), PIDONE, "--socket", "none", file]) as run:
+        run.expect(message="serves")
+        socket.create_connection(("127.0.0.1", port)).close()
+        (told,) = run.find(event="listen.unshared")
+        assert errno.errorcode[number] in told["message"]
+        assert "is given up" in told["message"]
+        os.kill(run.pid, signal.SIGHUP)  # the file as it is
+        run.expect(event="config.reload")
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGRTMIN + 3, signal.SIGRTMIN + 6, signal.SIGPWR])

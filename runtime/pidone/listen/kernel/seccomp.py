@@ -181,6 +181,15 @@ def copy_of(pid: int, descriptor: int) -> int:
     return found
 
 
+def why_no_copies() -> int:
+    """The errno with which the kernel refuses even one of our own descriptors; 0 if it does not."""
+    try:
+        close(copy_of(os.getpid(), 0))
+    except OSError as error:  # EBADF: nothing is there, which it would not know of a call that it refuses
+        return 0 if error.errno in (errno.EBADF, errno.ESRCH) else error.errno or errno.ENOSYS
+    return 0
+
+
 def _respond(listener: int, identity: int, *, error: int = 0, flags: int = 0) -> None:
     try:
         fcntl.ioctl(listener, _SEND, bytearray(_RESPONSE.pack(identity, 0, error, flags)))

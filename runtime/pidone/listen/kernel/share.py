@@ -163,12 +163,12 @@ class KernelShare:
                 seccomp.let_go(self._listener, call.id)
         except OSError as error:
             is_gone = not seccomp.is_waiting(self._listener, call.id)
-            seccomp.let_go(self._listener, call.id)
-            if is_gone:
-                return
-            if why := _cannot_look(error):
-                self._on_refused(why)
-            elif is_shortage(error):  # the loop tells it
+            try:
+                if not is_gone and (why := _cannot_look(error)):
+                    self._on_refused(why)  # first: it may make room for what the call binds
+            finally:
+                seccomp.let_go(self._listener, call.id)
+            if not is_gone and is_shortage(error):  # the loop tells it
                 raise
 
     def _answer(self, call: Call) -> bool:
@@ -351,10 +351,10 @@ def _options() -> ModuleType:
 
 def _cannot_look(error: OSError) -> str:
     """What keeps us from looking at any of its processes; empty if it concerns this moment only."""
+    if not is_shortage(error) and (refused := seccomp.why_no_copies()):
+        return f"the kernel, or the container's profile, refuses pidfd_getfd(2) ({errno.errorcode[refused]})"
     if error.errno in (errno.EPERM, errno.EACCES):
         return "to look at its processes takes their user, or CAP_SYS_PTRACE"
-    if error.errno == errno.ENOSYS:
-        return "the kernel, or the container's profile, refuses pidfd_getfd(2) (ENOSYS)"
     return "" if proctree.is_ours() else "to look at its processes takes a /proc of ours"
 
 

@@ -125,6 +125,8 @@ class AppPorts:
         return Balance.SPREAD if self._gives_own else self.app.balance
 
     def _open_entry(self, entry: Listen, leaving: Collection[int] = ()) -> None:
+        if not self._kernel_shares and self.app.share == "kernel":
+            return
         address = of_listen(entry)
         key = PortKey(address)
         chosen_by_app = needs.chooses_address(self.app, entry)
@@ -458,9 +460,11 @@ class AppPorts:
         return self._kernel_shares
 
     def kernel_refuses(self, why: str) -> None:
-        """Processes that start from now on are on their own."""
+        """Processes are on their own from now on, and so are the ports that they would have had from us."""
         self._kernel_shares = False
         self._once(self.app, "listen.unshared", words.unshared(self.app, why))
+        for entry in self.app.listen if self.app.share == "kernel" else ():
+            self._drop(self._at(PortKey(of_listen(entry))))
 
     def restored(self, address: Address, error: OSError | None) -> None:
         """As Notices.restored."""

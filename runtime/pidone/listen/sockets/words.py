@@ -21,10 +21,15 @@ def starts_without(name: str) -> str:
 
 def unshared(app: AppSpec, why: str) -> str:
     """Its processes are on their own."""
-    return (
-        f"the kernel cannot be asked to share the ports of {app.name}: {why}; its processes bind by "
-        f"themselves, and {'what `listen` holds none of them can' if app.listen else 'only one of them can'}"
-    )
+    if not app.listen:
+        outcome = "its processes bind by themselves, and only one of them can"
+    elif app.share == "kernel":
+        outcome = (
+            "what `listen` names is given up, so that its processes bind it themselves, which only one can"
+        )
+    else:
+        outcome = "what `listen` holds can be had by number only (LISTEN_FDS, {fd}), and nobody can bind it"
+    return f"the kernel cannot be asked to share the ports of {app.name}: {why}; {outcome}"
 
 
 def own(name: str) -> str:
