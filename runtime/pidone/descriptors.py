@@ -42,6 +42,19 @@ def null(flags: int) -> int:
         return kept
 
 
+def occupy_standard() -> None:
+    """Have something behind 0, 1 and 2: else another file gets such a number, and what is said goes there.
+
+    As glibc does for setuid programs, it is something that cannot be written to, so that a closed stdout is
+    found out. Raises OSError.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            null(os.O_RDONLY)  # gets the lowest free number, which is this one
+
+
 def pipe_to_us() -> tuple[int, int]:
     """A pipe that a helper writes into, and where we never wait: its read end, and its write end.
 

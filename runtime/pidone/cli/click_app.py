@@ -1,11 +1,9 @@
 """One program of all commands, which imports the module of the command in question and no other."""
 
 import gc
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
 
 import click
 
@@ -55,17 +53,6 @@ class LazyGroup(click.Group):
     def _summary(self, ctx: click.Context, name: str, width: int) -> str:
         command = self.get_command(ctx, name)
         return "" if command is None else command.get_short_help_str(width)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; `pidone ls | head` is no mistake, which click would end with 1."""
-        try:
-            code = super().invoke(ctx)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # Nothing is left to flush into, but the interpreter will try.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
-        return code
 
 
 program = LazyGroup(

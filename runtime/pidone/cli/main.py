@@ -73,7 +73,7 @@ def _dispatch(argv: list[str]) -> int:
         if (found := foreground(words)) is not None:
             return _start(found, PM2_NAMES[0])
         let_signals_in()
-        return run(argv)
+        return _printing(run, argv)
     if name in PM2_NAMES:
         return _start(words, name)
     if words[:1] == ["health"]:
@@ -94,6 +94,13 @@ def _exec(argv: list[str]) -> "NoReturn":
     from pidone.init.bare.main import run
 
     os._exit(run(argv))  # finalising the interpreter would only keep others waiting
+
+
+def _printing(command: "Callable[[list[str]], int]", words: list[str]) -> int:
+    """Run what writes to the standard streams, whatever these are."""
+    from pidone.cli.streams import run
+
+    return run(command, words)
 
 
 def _command(words: list[str]) -> int:
@@ -143,16 +150,16 @@ def _run_or_explain(words: list[str]) -> int:
     words = words[1:] if words[:1] == ["start"] else words
     own = words[: words.index("--")] if "--" in words else words
     is_question = any(word in ("-h", "--help") for word in own)
-    return _help(["help", "start"]) if is_question else _start(words, "pidone")
+    return _printing(_help, ["help", "start"]) if is_question else _start(words, "pidone")
 
 
-_MEANINGS = {
+_MEANINGS: "dict[str, Callable[[list[str]], int]]" = {
     START: _run_or_explain,
-    COMMAND: _command,
+    COMMAND: lambda words: _printing(_command, words),
     PROGRAM: lambda words: _exec(["pidone", "exec", "--", *words]),
     OTHER_NAME: _dispatch,
-    HELP: _help,
-    VERSION: _version,
+    HELP: lambda words: _printing(_help, words),
+    VERSION: lambda words: _printing(_version, words),
 }
 
 
@@ -167,9 +174,11 @@ def _start(words: list[str], name: str) -> int:
     inbox = SignalInbox()
     import gc
 
+    from pidone.descriptors import occupy_standard
+
     # Looking for garbage among what is only being imported takes a twelfth of a start, here and in the child.
     gc.disable()  # until the first turn of the loop
-    _occupy_standard_descriptors()
+    occupy_standard()
     if name in PM2_NAMES:
         from pidone.cli.pm2.runtime import answer
 
@@ -235,16 +244,3 @@ def _file_loader(words: list[str], name: str, cwd: str) -> "Callable[[FileReques
         return load_another(asked, words, name, cwd)
 
     return load_file
-
-
-def _occupy_standard_descriptors() -> None:
-    """Have something behind 0, 1 and 2: else a pipe of ours gets such a number, and records go into that.
-
-    As glibc does for setuid programs, it is something that cannot be written to, so that a closed stdout is
-    found out.
-    """
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDONLY)  # the lowest free number, which is this one

@@ -4,12 +4,13 @@ An interpreter that does nothing takes 10 ms; click and an HTTP client would mak
 """
 
 import os
-import sys
 from collections.abc import Sequence
 
 from pidone.cli.operate.scarcity import give_way
 from pidone.cli.registry import INIT_NAMES
 from pidone.control import peers, socket_file
+from pidone.descriptors import occupy_standard
+from pidone.init.bare.output import complain, say
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def run(words: Sequence[str]) -> int | None:
 def check(given: str | None, *, live: bool, timeout: "Seconds", as_json: bool) -> int:
     """Print what the probe says; the exit code. `given` is the socket, if one is named."""
     give_way()
+    occupy_standard()
     path = given or ""
     try:
         path = path or _found()
@@ -55,15 +57,15 @@ def check(given: str | None, *, live: bool, timeout: "Seconds", as_json: bool) -
             status, text = 200, "process 1 is the init of one command, which runs\n"
         else:
             where = f"{path}: " if path else ""
-            sys.stderr.write(f"pidone: {where}{getattr(error, 'strerror', None) or error}\n")
+            complain(f"{where}{getattr(error, 'strerror', None) or error}")
             return _UNHEALTHY
     if as_json:
         import json
 
-        print(json.dumps({"healthy": status == 200, "details": text.splitlines()}))
+        say(1, json.dumps({"healthy": status == 200, "details": text.splitlines()}) + "\n")
     else:
         # As `printable`, which would import `re`: no state or name has anything else in it but by malice.
-        print("".join(each if each.isprintable() or each == "\n" else "?" for each in text), end="")
+        say(1, "".join(each if each.isprintable() or each == "\n" else "?" for each in text))
     return 0 if status == 200 else _UNHEALTHY
 
 

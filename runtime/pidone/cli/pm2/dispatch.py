@@ -161,9 +161,6 @@ def _call(command: Callable[[Client, list[str]], int], words: list[str]) -> int:
         sys.stderr.write(f"[PM2][ERROR] {printable_word(what)}\n")
     except KeyboardInterrupt:  # the usual end of `pm2 logs`
         pass
-    except BrokenPipeError:  # `pm2 ls | head`
-        sys.stdout = None  # nothing is left to flush into
-        return 0
     return _FAILED
 
 
