@@ -185,6 +185,40 @@ def test_lines_of_a_kind_at_once_are_what_they_are_one_by_one(lines: list[str], 
     assert together == b"".join(encoder.encode(line, NOW) for line in written)
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ['{"a":1', "2}"],
+        ['{"a":"x', 'y"}'],
+        ['{"a":[{"b":1}', '{"c":2}]}'],
+        ['{"a":[{"b":1}', '{"c":2}]}', '{"d":3},{"e":4}'],
+        ['{"d":3},{"e":4}', '{"a":[[{"b":1}', '{"c":2}]]}'],
+        ['{"a":1}', '{"a":2},3'],
+        ['{"a":1},3', '{"a":2}'],
+        ['{"a":1},3,{"a":2}', '{"a":2}'],
+        ['{"a":1},{"a":2}'],
+        ['{"a":1}],[{"a":2}', '{"a":3}'],
+        ['{"a":1}', "", '{"a":2}'],
+        ['{"a":1}', '{"a":2}', ""],
+        ['{"a":1}', ',{"a":2}'],
+        ['{"a":1},', '{"a":2}'],
+        ['{"a":1}', '{"a":2}\t', '{"a":3}\f'],
+        ['{"a":1}', '\t{"a":2}'],
+        ['{"a":1}', '["a"]'],
+        ["{}", "{}"],
+    ],
+)
+def test_what_is_an_object_only_together_with_other_lines_is_text(lines: list[str]) -> None:
+    """They are parsed as one array, and no line becomes a part of another's value, or two of them."""
+    written = [line.encode() + b"\n" for line in lines]
+    for each in (written, [*written, *written], [b'{"a":0}\n', *written, b'{"a":9}\n']):
+        encoder = Encoder(FORMATS["json"](False).shape(ORIGIN), level="info", max_line=400)
+        together = encoder.encode(b"".join(each), NOW)
+        assert together == b"".join(encoder.encode(line, NOW) for line in each)
+        for record in together.splitlines():
+            assert json.loads(record)["app"] == "a"
+
+
 @settings(max_examples=60, deadline=None)
 @given(STREAMS)
 @example(b'{"a":1}\t\n')

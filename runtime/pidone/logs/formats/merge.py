@@ -7,6 +7,7 @@ python-json-logger has imported already; it is imported when the first such line
 """
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import compress
@@ -24,7 +25,9 @@ _EVENT: Final = "event"
 """Records that have this field are the runtime's own. structlog calls its message so."""
 _MESSAGE: Final = "message"
 _BIG_NUMBER: Final = re.compile(rb"[0-9]{19}|[eE]\+?[0-9]{3}")
-_BRACE: Final = 0x7B
+_BETWEEN: Final = int.from_bytes(os.urandom(8), "little") >> 2
+"""Put behind each line of a chunk that is parsed as one array; random, so that no app can write it."""
+_SEPARATOR: Final = b"\n,%d," % _BETWEEN
 
 
 class MergeKeys(Record, kw_only=True):
@@ -58,14 +61,10 @@ class Merger:
         The same as from `record` in half the time: what is to be done for each line is done by loops in C.
         None if the lines are not of one kind, or a record would be longer than `most`.
         """
-        loads, _ = self._codec()
-        each = lines[:-1].split(b"\n")
-        try:
-            owns = [*map(loads, each)]
-        except ValueError:
+        parsed = self._parsed(lines)
+        if parsed is None:
             return None
-        if {*map(type, owns)} != {dict} or not all(owns) or {*map(itemgetter(0), each)} != {_BRACE}:
-            return None
+        owns, rests = parsed
         names = frozenset[str]().union(*owns)
         ours = self._ours & names
         level_key = self._keys.level
@@ -77,7 +76,7 @@ class Merger:
         ):
             return None
         if _EVENT in names:
-            each = [line.replace(b'"event"', b'"message"') for line in each]
+            rests = [rest.replace(b'"event"', b'"message"') for rest in rests]
             ours |= self._ours & {_MESSAGE}
         self._at(timestamp)
         levels = stated.get(level_key, [""])
@@ -86,24 +85,47 @@ class Merger:
         if kinds == {int}:
             ours -= {level_key}
             numbers = {*levels}
-            starts = [*map({number: self._numbered(number) for number in numbers}.__getitem__, levels)]
+            starts = [*map({number: self._numbered(number)[1:] for number in numbers}.__getitem__, levels)]
             told = [*map({number: of_number(number) for number in numbers}.__getitem__, levels)]
-            if not all(map(bytes.startswith, each, starts)):
+            if not all(map(bytes.startswith, rests, starts)):
                 return None
-            rests = [line[len(start) :] for line, start in zip(each, starts, strict=True)]
+            rests = [rest[len(start) :] for rest, start in zip(rests, starts, strict=True)]
         elif kinds == {str}:
-            rests = [line[1:] for line in each]
             if level_key not in ours and not self._foreign.isdisjoint(names):
                 told = [of_fields(own) or level for own in owns]
         else:
             return None
         if told:
             heads = {word: self._opening(ours, word) for word in {*told}}
-            records = b"\n".join(map(add, map(heads.__getitem__, told), rests)) + b"\n"
+            records = b"\n".join(map(add, map(heads.__getitem__, told), rests))
         else:
             head = self._opening(ours, level)
-            records = head + (b"\n" + head).join(rests) + b"\n"
+            rests[0] = head + rests[0]
+            records = (b"\n" + head).join(rests)
         return None if has_longer(records, most - 1) else records
+
+    def _parsed(self, lines: bytes) -> tuple[list[dict[str, Any]], list[bytes]] | None:
+        """The object of each line, and its text behind the brace (the last one's with its line end).
+
+        None if not all lines are objects.
+
+        One call of orjson's, for all as an array, takes a third less time than one for each. Strings and
+        numbers end before a line does; objects and arrays may go on. So each line is a value of its own if
+        there are as many as lines, and each separator is between two values: none can be feigned by an app.
+        """
+        loads, _ = self._codec()
+        count = lines.count(b"\n")
+        rests = lines[1:].split(b"\n{")
+        if len(rests) != count or not lines.startswith(b"{"):
+            return None
+        try:
+            found = loads(b"[%b0]" % lines.replace(b"\n", _SEPARATOR))
+        except ValueError:
+            return None
+        owns = found[:-1:2]
+        if len(found) != 2 * count + 1 or found[1::2] != [_BETWEEN] * count or {*map(type, owns)} != {dict}:
+            return None
+        return (owns, rests) if all(owns) else None
 
     def are_objects(self, lines: Sequence[bytes]) -> list[bool]:
         """For each line whether it begins with a brace and is a valid object with a field in it."""
