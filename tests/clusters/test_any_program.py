@@ -62,9 +62,9 @@ def test_go_reloads_under_load(tmp_path: Path, port: int, go_server: str, balanc
     """
     app = cluster(go_server, port=port, balance=balance)
     with running(tmp_path, app) as site, Load(port, keep_alive=False) as load:
-        load.more(300)
+        load.more(100)
         assert site.reload()["replaced"] == 2
-        load.more(300)
+        load.more(100)
         assert [failure for failure in load.finish() if failure.phase == "connect"] == []
         assert {record["by"] for record in site.run.find(event="instance.online")} == {"listening"}
         assert len(site.pids()) == 2
@@ -76,9 +76,9 @@ def test_nginx_reloads_under_load(tmp_path: Path, port: int) -> None:
     config.write_text(NGINX % (tmp_path / "nginx.pid", port))
     app = cluster(tool("nginx"), "-c", str(config), port=port, kill_signal="SIGQUIT")
     with running(tmp_path, app) as site, Load(port, keep_alive=False) as load:
-        load.more(300)
+        load.more(100)
         assert site.reload()["replaced"] == 2
-        load.more(300)
+        load.more(100)
         assert load.finish() == []
 
 

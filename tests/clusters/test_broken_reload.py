@@ -25,12 +25,12 @@ def test_broken_code_takes_nothing_down(tmp_path: Path, node: str, port: int, ba
     app = node_app(node, port, balance=balance, script="breakable.cjs")
     with running(tmp_path, app) as site, Load(port, keep_alive=False) as load:
         old = site.pids()
-        load.more(200)
+        load.more(100)
         limit: dict[str, Any] = {"listen_timeout": 700, "reload_timeout": 700} if how == "silent" else {}
         site.change(**limit, env={"BREAK": how, "GENERATION": "1"})
         failed = site.run.expect(event="app.reload_failed")
         assert failed["replaced"] == 0
-        load.more(200)
+        load.more(100)
         assert load.finish() == []
         assert {int(body.split()[0]) for body in load.bodies} <= set(old)
         eventually(lambda: site.pids() == old, "the newcomer to be gone")
@@ -49,11 +49,11 @@ def test_broken_code_with_another_balance(tmp_path: Path, node: str, port: int, 
         site.change(balance=new, settle_time="1h", env={"BREAK": "late"})
         site.run.expect(event="app.reload_failed")
         eventually(lambda: listening(port) == sockets, f"{sockets} listening sockets")
-        load.more(200)
+        load.more(100)
         online = site.count("instance.online")
         os.kill(pids[0], signal.SIGKILL)
         site.run.expect(event="instance.online", count=online + 1)
-        load.more(200)
+        load.more(100)
         assert [failure for failure in load.finish() if failure.phase == "connect"] == []
         eventually(lambda: listening(port) == sockets, f"{sockets} listening sockets")
         site.reload(**UNHURRIED, env={"BREAK": ""})

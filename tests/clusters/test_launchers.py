@@ -53,9 +53,9 @@ def test_what_it_starts_shares(tmp_path: Path, node: str, port: int) -> None:
     with running(tmp_path, launched(tmp_path, node, port)) as site:
         assert {record["by"] for record in site.run.find(event="instance.online")} == {"listening"}
         with Load(port, keep_alive=False) as load:
-            load.more(200)
+            load.more(100)
             assert site.reload()["replaced"] == 2
-            load.more(200)
+            load.more(100)
         assert [failure for failure in load.finish() if failure.phase == "connect"] == []
         servers = {pid for main in site.pids() for pid in descendants(main)}
         assert int(get(port).split()[0]) in servers

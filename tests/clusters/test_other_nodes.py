@@ -18,9 +18,9 @@ def test_no_request_is_lost(tmp_path: Path, port: int, version: str, *, keep_ali
     """Clients are told to let go, as by a Node that can close what is idle itself."""
     app = node_app(npm.node(version), port, instances=2)
     with running(tmp_path, app) as site, Load(port, keep_alive=keep_alive) as load:
-        load.more(200)
+        load.more(100)
         site.reload()
-        load.more(200)
+        load.more(100)
         assert load.finish() == []
         assert site.count("instance.kill") == 0
 

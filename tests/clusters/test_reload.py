@@ -19,9 +19,9 @@ GUNICORN = ("-m", "gunicorn", "--no-control-socket", "--log-level", "warning", "
 def reload_under_load(folder: Path, app: dict[str, Any], port: int, *, keep_alive: bool) -> None:
     """Reload while clients ask; the answers come from the newest at the end, and none is missing."""
     with running(folder, app) as site, Load(port, keep_alive=keep_alive) as load:
-        load.more(300)
+        load.more(100)
         assert site.reload()["replaced"] == app["instances"]
-        load.more(300)
+        load.more(100)
         assert load.finish() == []
         assert {body.split()[1] for body in load.bodies} == {"0", "1"}
         assert len(site.pids()) == app["instances"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from clusters.load import Load
-from clusters.site import get, listening, node_app, python_app, running
+from clusters.site import Site, get, listening, node_app, python_app, running
 from harness import eventually, free_port
 
 
@@ -34,33 +34,36 @@ def test_up_and_down_under_load(
         assert site.run.find(event="instance.start")[-1]["instance"] == 2
 
 
+def holds(site: Site, port: int, balance: str) -> None:
+    """It is a socket for all or one for each, and by `source` a client has its process."""
+    sockets = 1 if balance == "shared" else 3
+    eventually(lambda: listening(port) == sockets, f"{sockets} listening sockets")
+    if balance == "source":
+        owners = [get(port, source=f"127.0.0.{n}") for n in range(2, 30)]
+        assert owners == [get(port, source=f"127.0.0.{n}") for n in range(2, 30)]
+        assert {int(body.split()[0]) for body in owners} == set(site.pids())
+
+
 @pytest.mark.parametrize(
-    ("old", "new", "keep_alive"),
-    [
-        ("shared", "source", False),
-        ("shared", "spread", True),
-        ("spread", "shared", False),
-        ("source", "spread", True),
-    ],
+    ("ways", "keep_alive"),
+    [(("source", "spread", "shared"), False), (("spread", "source", "shared"), True)],
+    ids=["source first", "spread first"],
 )
-def test_other_balance(tmp_path: Path, node: str, port: int, old: str, new: str, *, keep_alive: bool) -> None:
-    """A reload applies a changed `balance`, there and back again, and loses nothing."""
+def test_other_balance(
+    tmp_path: Path, node: str, port: int, ways: tuple[str, ...], *, keep_alive: bool
+) -> None:
+    """A reload applies a changed `balance`, from each to each other one, and loses nothing."""
     with (
-        running(tmp_path, node_app(node, port, balance=old)) as site,
+        running(tmp_path, node_app(node, port, balance="shared")) as site,
         Load(port, keep_alive=keep_alive, clients=8) as load,
     ):
         load.more(100)
-        for balance in (new, old, new):
+        for balance in ways:
             site.reload(balance=balance)
             load.more(100)
+            holds(site, port, balance)
         assert load.finish() == []
         assert site.count("instance.kill") == 0
-        sockets = 1 if new == "shared" else 3
-        eventually(lambda: listening(port) == sockets, f"{sockets} listening sockets")
-        if new == "source":
-            owners = [get(port, source=f"127.0.0.{n}") for n in range(2, 30)]
-            assert owners == [get(port, source=f"127.0.0.{n}") for n in range(2, 30)]
-            assert {int(body.split()[0]) for body in owners} == set(site.pids())
 
 
 def test_other_port(tmp_path: Path, port: int) -> None:

@@ -12,6 +12,7 @@ from control.browser import CHROMIUM, browser
 from control.operated import Operated, command, operated
 from harness import DEADLINE_S, PIDONE, PYTHON, free_port, pidone, spawned
 
+from pidone.cli.click_app import run as run_command
 from pidone.cli.pm2.dispatch import _COMMANDS as PM2_COMMANDS
 from pidone.cli.registry import COMMANDS
 
@@ -308,7 +309,9 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in BROKEN.items() for text in texts])
-def test_no_message_about_a_file_quotes_a_secret(tmp_path: Path, name: str, text: str) -> None:
+def test_no_message_about_a_file_quotes_a_secret(
+    tmp_path: Path, name: str, text: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     """Neither a start that is refused, nor its termination message, nor `check`."""
     (tmp_path / name).write_text(text)
     (tmp_path / "termination").touch()
@@ -319,9 +322,14 @@ def test_no_message_about_a_file_quotes_a_secret(tmp_path: Path, name: str, text
         assert run.err is not None
         seen = {"start": run.out.text() + run.err.text(), "last": (tmp_path / "termination").read_text()}
     assert seen["last"]
-    for words in (("check", name), ("check", name, "--json"), ("smoke", name, "--timeout", "5")):
-        done = command(*words, env=env, cwd=tmp_path)
-        seen[" ".join(words)] = done.stdout + done.stderr
+    done = command("smoke", name, "--timeout", "5", env=env, cwd=tmp_path)
+    seen["smoke"] = done.stdout + done.stderr
+    monkeypatch.chdir(tmp_path)
+    for variable, value in env.items():
+        monkeypatch.setenv(variable, value)
+    for words in (["check", name], ["check", name, "--json"]):
+        run_command(words)  # 0, where only a start finds out
+        seen[" ".join(words)] = "".join(capfd.readouterr())
     assert not leaks(seen)
 
 
