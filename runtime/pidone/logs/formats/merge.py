@@ -123,9 +123,9 @@ class Merger:
         except ValueError:
             return None
         owns = found[:-1:2]
-        if len(found) != 2 * count + 1 or found[1::2] != [_BETWEEN] * count or {*map(type, owns)} != {dict}:
+        if len(found) != 2 * count + 1 or found[1::2] != [_BETWEEN] * count:
             return None
-        return (owns, rests) if all(owns) else None
+        return (owns, rests) if all(owns) else None  # what begins with a brace is an object
 
     def are_objects(self, lines: Sequence[bytes]) -> list[bool]:
         """For each line whether it begins with a brace and is a valid object with a field in it."""
