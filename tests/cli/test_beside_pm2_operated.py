@@ -200,29 +200,50 @@ def test_a_record_names_its_process(option: str, both: Both) -> None:
 
 
 _AT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d"
-_RECORD = r',"type":"out","process_id":0,"app_name":"a"\}'
+_RECORD = r',"type":"out","process_id":\d,"app_name":"{0}"\}'
 
 
 @pytest.mark.parametrize(
-    ("keys", "words", "pattern"),
+    ("words", "shapes"),
     [
-        ({"time": True}, (), f"{_AT}: SEEN x"),
-        ({"log_date_format": "[at] HH:mm Z"}, (), r"at \d\d:\d\d [+-]\d\d:\d\d: SEEN x"),
-        ({"time": True, "log_date_format": "HH"}, (), f"{_AT}: SEEN x"),
-        ({"log_type": "json"}, (), rf'\{{"message":"SEEN x(\\n)?","timestamp":"{_AT}\.\d+Z"{_RECORD}'),
         (
-            {"log_type": "json", "time": True},
             (),
-            rf'\{{"message":"SEEN x(\\n)?","timestamp":"{_AT}"{_RECORD}',
+            [
+                ({"time": True}, f"{_AT}: SEEN {{0}}"),
+                ({"log_date_format": "[at] HH:mm Z"}, r"at \d\d:\d\d [+-]\d\d:\d\d: SEEN {0}"),
+                ({"time": True, "log_date_format": "HH"}, f"{_AT}: SEEN {{0}}"),
+                (
+                    {"log_type": "json"},
+                    rf'\{{"message":"SEEN {{0}}(\\n)?","timestamp":"{_AT}\.\d+Z"{_RECORD}',
+                ),
+                (
+                    {"log_type": "json", "time": True},
+                    rf'\{{"message":"SEEN {{0}}(\\n)?","timestamp":"{_AT}"{_RECORD}',
+                ),
+            ],
         ),
-        ({"time": True}, ("--json",), rf'\{{"message":"{_AT}: SEEN x","timestamp":"{_AT}\.\d+Z"{_RECORD}'),
-        ({"time": True}, ("--format",), rf"timestamp=\S+ app=a id=0 type=out message={_AT}: SEEN x"),
+        (
+            ("--json",),
+            [({"time": True}, rf'\{{"message":"{_AT}: SEEN {{0}}","timestamp":"{_AT}\.\d+Z"{_RECORD}')],
+        ),
+        (
+            ("--format",),
+            [({"time": True}, rf"timestamp=\S+ app={{0}} id=0 type=out message={_AT}: SEEN {{0}}")],
+        ),
     ],
+    ids=["", "json", "format"],
 )
-def test_dates_in_the_output(keys: dict[str, Any], words: tuple[str, ...], pattern: str, both: Both) -> None:
+def test_dates_in_the_output(
+    words: tuple[str, ...], shapes: list[tuple[dict[str, Any], str]], both: Both
+) -> None:
     """`time`, `log_date_format` and `log_type`: what `docker logs` shows."""
-    (both.folder / "say.js").write_text("console.log('SEEN x'); setInterval(() => {}, 1000)")
-    both(ecosystem(both.folder, {"script": "say.js", **keys}), *words)
+    (both.folder / "say.js").write_text(
+        "console.log('SEEN ' + process.env.name); setInterval(() => {}, 1000)"
+    )
+    apps = [{"name": f"app{n}", "script": "say.js", **keys} for n, (keys, _) in enumerate(shapes)]
+    both(ecosystem(both.folder, *apps), *words, count=len(apps))
     for run in both.runs:
-        said = next(line for line in run.file.read_text().splitlines() if "SEEN" in line)
-        assert re.fullmatch(pattern, said), said
+        said = [line for line in run.file.read_text().splitlines() if "SEEN" in line]
+        for app, (_, pattern) in zip(apps, shapes, strict=True):
+            wanted = pattern.replace("{0}", app["name"])
+            assert any(re.fullmatch(wanted, line) for line in said), (wanted, said)

@@ -30,7 +30,7 @@ def rendered(*options: str, kubernetes: str = KUBERNETES) -> list[dict[str, Any]
     words = ["template", "sample", str(CHART), "--namespace", "pidone", "--kube-version", kubernetes]
     done = run(*words, *options)
     assert done.returncode == 0, done.stderr
-    return [each for each in yaml.safe_load_all(done.stdout) if each]
+    return [each for each in yaml.load_all(done.stdout, tools.LOADER) if each]
 
 
 def named(objects: Any) -> dict[tuple[str, str], dict[str, Any]]:

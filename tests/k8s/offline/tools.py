@@ -30,6 +30,8 @@ FOREIGN_KINDS = {"PodMonitor": "podmonitors", "PrometheusRule": "prometheusrules
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pidone/k8s"
 LOCK = CACHE / "lock"
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""With libyaml, where there is one: ten times as fast."""
 Object = dict[str, Any]
 """A Kubernetes object."""
 
@@ -88,7 +90,7 @@ def build_edited(folder: str, edits: Mapping[str, tuple[str, str]]) -> tuple[Obj
 def _build(folder: Path) -> tuple[Object, ...]:
     done = subprocess.run([*_kustomize(), str(folder)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return tuple(yaml.safe_load_all(done.stdout))
+    return tuple(yaml.load_all(done.stdout, LOADER))
 
 
 @cache
@@ -110,7 +112,7 @@ def foreign(kind: str) -> Mapping[str, Any]:
     }
     _provide("github.com/prometheus-operator/prometheus-operator", OPERATOR, files)
     file = files[f"{folder}{FOREIGN_KINDS[kind]}.yaml"]
-    (version,) = yaml.safe_load(file.read_text())["spec"]["versions"]
+    (version,) = yaml.load(file.read_text(), LOADER)["spec"]["versions"]
     found: Mapping[str, Any] = version["schema"]["openAPIV3Schema"]
     return found
 
