@@ -291,7 +291,7 @@ class Reader:
     def _inherited(self, values: Mapping[str, Any]) -> Mapping[str, str]:
         unset = values.get("unset_env", ())
         inherited = {} if values.get("filter_env") is True else self.options.environ
-        return {name: value for name, value in inherited.items() if name not in unset}
+        return {name: value for name, value in inherited.items() if name not in unset} if unset else inherited
 
     def _hint_at_sharing(
         self, values: Mapping[str, Any], result: Mapping[str, Any], program: Program | None, scope: Scope

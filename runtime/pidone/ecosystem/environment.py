@@ -61,8 +61,10 @@ def read_secrets(
     scope: Scope,
 ) -> dict[str, str]:
     """Variables whose values stand in files: `NAME` from what `NAME_FILE` names (Docker's convention)."""
-    visible = {**environ, **own}
     found: dict[str, str] = {}
+    if wanted is False:  # as nearly always
+        return found
+    visible = {**environ, **own}
     for name, path in _secret_files(wanted, visible).items():
         source = path if path is not None else visible.get(f"{name}_FILE")
         if name in own and path is None:

@@ -13,6 +13,8 @@ _MOST_WORDS: Final = 1000
 _SHOWN_LENGTH: Final = 200
 _SHOWN_START: Final = 80
 """How much of it is the beginning; the end of a path says more."""
+_QUOTE: Final = json.JSONEncoder(ensure_ascii=False).encode
+"""json.dumps() makes an encoder for each text that is not to be ASCII, and each app's name is one."""
 
 
 def shown(value: object) -> str:
@@ -24,7 +26,7 @@ def shown(value: object) -> str:
     if isinstance(value, float | int) or value is None:
         text = json.dumps(value) if abs(value or 0) < 1e20 else "a huge number"
     else:
-        text = json.dumps(mask_args([str(value)], mask_named)[0], ensure_ascii=False)
+        text = _QUOTE(mask_args([str(value)], mask_named)[0])
     if len(text) <= _SHOWN_LENGTH:
         return text
     return f"{text[:_SHOWN_START]}...{text[_SHOWN_START + 3 - _SHOWN_LENGTH :]}"
