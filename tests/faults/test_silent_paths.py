@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from faults.beside_silent import SLEEPING, Beside
-from harness import Running, children, eventually
+from harness import PIDONE, Running, children, eventually
 
 from pidone.init.exitcodes import ExitCode
 
@@ -141,3 +141,50 @@ def test_a_reading_that_hangs_there_holds_nobody(tmp_path: Path) -> None:
         eventually(lambda: set(children(it.runtime)) - before, "the reader")
         goes_on(it, run)
         ends_in_order(it, run)
+
+
+@pytest.mark.parametrize("words", [["{}.toml"], ["start", "{}.json"], ["{}.yaml", "--no-auto-exit"]])
+def test_an_ecosystem_there_can_be_given_up(tmp_path: Path, words: list[str]) -> None:
+    """Process 1 does not look what its words mean: the reading does, beside which it hears SIGTERM."""
+    it = Beside(tmp_path, pid1=True)
+    with it.started([OTHER]):
+        pass  # or it is skipped
+    it.fall_silent()
+    command = [word.format(it.point / "ecosystem") for word in words]
+    with Running([*it.server, "unshare", "--fork", "--pid", "--mount-proc", PIDONE, *command]) as it.run:
+        eventually(lambda: children(it.runtime), "the reader to begin")
+        os.kill(it.runtime, signal.SIGTERM)
+        assert it.run.wait() == ExitCode.OK
+
+
+def test_a_control_socket_there_is_done_without(tmp_path: Path) -> None:
+    """As where no folder can be written."""
+    it = Beside(tmp_path)
+    it.env["PIDONE_SOCKET"] = str(it.point / "control")
+    it.flag.touch()
+    with it.started([OTHER]) as run:
+        assert "does not answer" in run.expect(event="control.error")["message"]
+        run.expect(event="instance.online")
+        ends_in_order(it, run)
+
+
+def test_a_control_socket_there_holds_no_end(tmp_path: Path) -> None:
+    """It stays where it is; the next runtime replaces it."""
+    it = Beside(tmp_path)
+    it.env["PIDONE_SOCKET"] = str(it.point / "control")
+    with it.started([OTHER]) as run:
+        run.expect(event="control.listening")
+        run.expect(event="instance.online")
+        it.fall_silent()
+        ends_in_order(it, run)
+
+
+def test_a_token_there_ends_the_start(tmp_path: Path, port: int) -> None:
+    """With the reason, as where it cannot be read: what it would let in is not known."""
+    it = Beside(tmp_path)
+    it.flag.touch()
+    admin = {"admin": f"127.0.0.1:{port}", "admin_token_file": str(it.point / "program")}
+    with it.started([OTHER], runtime=admin) as run:
+        assert run.wait() == ExitCode.CONFIG
+        assert run.err is not None
+        assert "does not answer" in run.err.text()

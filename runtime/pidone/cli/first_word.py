@@ -6,7 +6,16 @@ do: `docker run IMAGE any command`.
 
 import os
 
-from pidone.cli.registry import COMMAND, COMMANDS, INIT_NAMES, OTHER_NAME, PROGRAM, START, plain_meaning
+from pidone.cli.registry import (
+    COMMAND,
+    COMMANDS,
+    ECOSYSTEMS,
+    INIT_NAMES,
+    OTHER_NAME,
+    PROGRAM,
+    START,
+    plain_meaning,
+)
 
 _OTHER_INITS = (*INIT_NAMES, "catatonit")
 
@@ -76,7 +85,10 @@ def _is_first_process() -> bool:
 def is_target_of_a_runtime(words: list[str]) -> bool:
     """`start` starts a file, or an app of a running runtime."""
     target = words[1] if len(words) > 1 else "-"
-    if words[0] != "start" or "--" in words or target.startswith("-") or os.path.exists(target):
+    if words[0] != "start" or "--" in words or target.startswith("-"):
+        return False
+    # Process 1, which hears no signal yet, does not ask a file system that may not answer.
+    if (_is_first_process() and target.endswith(ECOSYSTEMS)) or os.path.exists(target):
         return False
     from pidone.control.socket_file import find, is_served
 

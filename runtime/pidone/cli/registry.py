@@ -61,6 +61,9 @@ _NAMES = {
 }
 """With or without a folder."""
 
+ECOSYSTEMS = (".toml", ".json", ".yaml", ".yml")
+"""Endings of files that are read and never run."""
+
 
 def plain_meaning(words: list[str]) -> str | None:
     """What `pidone WORDS...` asks for; None if that takes a closer look (first_word.py)."""
@@ -68,6 +71,9 @@ def plain_meaning(words: list[str]) -> str | None:
     fixed = _FIXED.get(first) or _NAMES.get(first.rpartition("/")[2])
     if fixed is not None:
         return fixed
-    if not first or first.startswith("-") or (words[1:] == [] and os.path.isfile(first)):
+    if not first or first.startswith("-"):
+        return START
+    # By their names, for nobody hears a signal yet, and a file system may not answer.
+    if first.endswith(ECOSYSTEMS) or (words[1:] == [] and ("/" in first or os.path.isfile(first))):
         return START
     return None

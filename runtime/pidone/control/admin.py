@@ -5,6 +5,7 @@ import socket
 from typing import Final, NamedTuple
 
 from pidone.errors import ConfigError, ListenError
+from pidone.init.aside import await_answer
 from pidone.regular import read_regular
 
 _TOKEN_BYTES: Final = 4096
@@ -56,6 +57,7 @@ def _bind(address: str) -> socket.socket:
 def _read_token(path: str) -> bytes:
     """The token in a file, without the line end."""
     try:
+        await_answer(path)
         token = read_regular(path, _TOKEN_BYTES).strip()
     except OSError as error:
         raise ConfigError(f"admin_token_file = {path!r}: {error.strerror}") from None

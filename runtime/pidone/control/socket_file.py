@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from pidone import procfs
 from pidone.control import peers
 from pidone.descriptors import close
+from pidone.ecosystem.programs.remote import mount_of
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing at run time
 if TYPE_CHECKING:
@@ -49,9 +50,22 @@ class Bound(NamedTuple):
 
     def remove(self) -> None:
         """Give the name up, unless it is another runtime's by now."""
-        if self.inode is not None and inode(self.path) == self.inode:  # else it has no file
-            with suppress(OSError):  # read-only by now: the next runtime replaces what nobody listens at
+        if self.inode is None:  # it has no file
+            return
+        with suppress(
+            OSError
+        ):  # read-only or silent by now: the next runtime replaces what nobody listens at
+            await_answer(self.path)
+            if inode(self.path) == self.inode:
                 os.unlink(self.path)
+
+
+def await_answer(path: str) -> None:
+    """Raises OSError where the file system may not answer and does not."""
+    if mount_of(os.path.abspath(path)) is not None:
+        from pidone.init.aside import await_answer as ask  # noqa: PLC0415 (few file systems may hang)
+
+        ask(path)
 
 
 def configured(setting: str | None, environ: Mapping[str, str]) -> str | None:
@@ -123,6 +137,7 @@ def claim(path: str) -> Bound:
     """
     if peers.is_abstract(path):  # such a name ends with the last descriptor, so whoever has it lives
         return Bound(_listen(path), path, None)
+    await_answer(path)
     folder = _locked(os.path.dirname(path) or ".")
     try:
         taken_from = _clear(path)

@@ -14,12 +14,14 @@ from pidone import procfs
 from pidone.cpickle import pickle
 from pidone.csignal import let_in, signal
 from pidone.descriptors import close, close_all_but, fork_with_pipe, null
+from pidone.ecosystem.programs.remote import mount_of
 from pidone.ecosystem.spec import Seconds
 from pidone.init.proctree import deliver
 from pidone.init.reaper import await_end
 
 _T = TypeVar("_T")
 
+_PATIENCE_S: Final[Seconds] = 2.0
 _GLANCE_S: Final[Seconds] = 0.02
 _MOST_LOOKS: Final = 250
 """In all; one that lacks a processor is no silent file system."""
@@ -76,6 +78,15 @@ class Aside:
 
 ASIDE: Final = Aside()
 """Of this process: what a file system does not answer it answers nobody."""
+
+
+def await_answer(path: str) -> None:
+    """See that the file system of a path answers, before somebody goes there who must not be held.
+
+    Raises TimeoutError if it does not; no other OSError: who goes there will meet with that.
+    """
+    if (mount := mount_of(os.path.abspath(path))) is not None:
+        ASIDE.ask(mount, lambda: os.access(path, os.F_OK), patience=_PATIENCE_S)
 
 
 def _be_the_child(work: Callable[[], object], write: int, kept: Sequence[int]) -> NoReturn:

@@ -35,6 +35,7 @@ class Doors:
         self._throttle = Throttle(parts.loop.time)
         home = home_of(environ)
         try:
+            socket_file.await_answer(home)
             os.makedirs(home, mode=0o700, exist_ok=True)
             for name in (_RPC, _PUB):
                 self._bound.append(socket_file.claim(os.path.join(home, name)))

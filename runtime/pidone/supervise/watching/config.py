@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from pidone.contracts import Timer
 from pidone.ecosystem.spec import Origin, Seconds
+from pidone.init.aside import await_answer
 from pidone.supervise.watching import inotify
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ class ConfigWatch:
     def _look(self) -> None:
         self._settled = None
         try:
+            for origin in self._known:
+                await_answer(origin.path)
             self._watch()  # before the look, so that what changes after it is heard of
         except (FileNotFoundError, NotADirectoryError):
             self._look_later()  # it is being changed right now
