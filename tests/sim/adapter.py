@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from sim.kernel import Os
 from sim.loop import SimLoop
-from sim.world import SimBox, SimLoading, SimSampler, World, environ_file
+from sim.world import SimBox, SimLoading, SimSampler, World
 
 import pidone.supervise.hooks.hooks
 import pidone.supervise.memory.driver
@@ -218,7 +218,7 @@ class _Wall(datetime):
 
 _CALLS: Final = (
     *("kill", "killpg", "waitid", "getpid", "pidfd_open"),
-    *("open", "dup", "pipe", "close", "set_blocking", "read"),
+    *("open", "dup", "pipe", "close", "set_blocking", "read", "stat"),
 )
 _OS: Final = Os()
 _OTHERS: Final = ("pidone.init.reaper", "pidone.init.proctree", "pidone.init.spare", "pidone.descriptors")
@@ -231,10 +231,6 @@ def _the_loop() -> SimLoop:
 
 def _random() -> float:
     return _World.now.random.random()
-
-
-def _open(path: str, mode: str) -> Any:
-    return environ_file(_World.now)(path, mode)
 
 
 @functools.cache
@@ -255,6 +251,7 @@ def _install() -> None:
         (cgroup.Box, SimpleNamespace(find=lambda: SimBox(_World.now))),
         (loop.new_event_loop, _the_loop),
         (session._random, _random),
+        (session._look_for_garbage, lambda: None),  # who plays thousands of worlds sees to that
         (reaper.Reaper, lambda on_orphan: _RealReaper(on_orphan, now=_World.now.burial_time)),
         (Relay, lambda *_args, **_keys: _World.now.log),
         (LazyBroker, lambda *_args: _World.now.broker),
@@ -268,7 +265,7 @@ def _install() -> None:
             if hasattr(module, "datetime"):
                 vars(module)["datetime"] = _Wall
     vars(proctree)["signal"] = SimpleNamespace(pidfd_send_signal=_call("pidfd_send_signal"))
-    vars(leftovers)["open"] = _open
+    vars(leftovers)["procfs"] = SimpleNamespace(read_bytes=_call("environ"))
 
 
 _RealReaper: Final = reaper.Reaper

@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, Final, NamedTuple, Protocol
 
 from sim.loop import SimLoop
@@ -304,13 +305,21 @@ class Kernel:
             return []
         return [proc.pid for proc in self.procs.values() if proc.ppid == pid]
 
-    def marked(self, path: str) -> bytes:
-        """/proc/PID/environ."""
+    def environ(self, path: str) -> bytes:
+        """What is in /proc/PID/environ."""
         self._descriptor()
+        return f"PIDONE_INSTANCE={self._proc_at(path).mark}".encode()
+
+    def stat(self, path: str, /) -> SimpleNamespace:
+        """Of /proc/PID: whose it is."""
+        self._proc_at(path)
+        return SimpleNamespace(st_uid=0)
+
+    def _proc_at(self, path: str) -> Proc:
         proc = self.procs.get(int(path.split("/")[2]))
         if proc is None:
             raise FileNotFoundError(errno.ENOENT, path)
-        return f"PIDONE_INSTANCE={proc.mark}".encode()
+        return proc
 
 
 class Os:

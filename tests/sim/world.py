@@ -1,7 +1,6 @@
 """The world around the runtime: kernel, loop, and stand-ins for the rooms that end in system calls."""
 
 import errno
-import io
 import json
 import os
 import zlib
@@ -368,8 +367,3 @@ class SimSampler:
             pid: TreeUsage(ProcessUsage(pid, 1, pid, pid, proc.birth, size, 0.0, 1), (), now)
             for pid, proc, size in found
         }
-
-
-def environ_file(world: World) -> Callable[..., io.BytesIO]:
-    """What opens /proc/PID/environ."""
-    return lambda path, _mode: io.BytesIO(world.kernel.marked(path))

@@ -66,7 +66,7 @@ class MemoryDriver:
         for who in [who for who in policy.lives(key) if who not in alive]:
             policy.gone(who)
         ready = {member.who for member in members if member.state is State.ONLINE}
-        for who in sorted(ready.difference(policy.lives(key)), key=lambda who: who.incarnation):
+        for who in sorted(ready.difference(policy.lives(key)), key=lambda who: (who.incarnation, who.index)):
             policy.online(who, self._clock.time())
         asked = policy.recycling(key)
         if asked is not None and not app.wanted.is_due(asked):
