@@ -7,6 +7,7 @@ pay for it.
 """
 
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, NoReturn, Self, TypeVar, cast, dataclass_transform
 
@@ -41,8 +42,10 @@ class Record:
     _fields: ClassVar[tuple[str, ...]] = ()
     _known: ClassVar[frozenset[str]] = frozenset()
     """The fields again, to look up."""
-    _needed: ClassVar[tuple[str, ...]] = ()
+    _needed: ClassVar[frozenset[str]] = frozenset()
     """Those without a plain default, which is found on the class when it is asked for."""
+    _values: ClassVar[Callable[[Any], object]]
+    """Gets those of all fields."""
     _hidden: ClassVar[frozenset[str]] = frozenset()
     _kw_only: ClassVar[bool] = False
 
@@ -51,9 +54,10 @@ class Record:
         names = [name for name, kind in cls.__annotations__.items() if "ClassVar" not in str(kind)]
         cls._fields = (*cls._fields, *(name for name in names if name not in cls._fields))
         cls._known = frozenset(cls._fields)
-        cls._needed = tuple(
+        cls._needed = frozenset(
             name for name in cls._fields if isinstance(getattr(cls, name, _NOTHING), _Computed)
         )
+        cls._values = attrgetter(*cls._fields) if cls._fields else type
         cls._hidden = cls._hidden | frozenset(hidden)
         cls._kw_only = kw_only
 
@@ -62,20 +66,27 @@ class Record:
         if values:
             if self._kw_only or len(values) > len(self._fields):
                 raise TypeError(f"{type(self).__name__}: too many positional arguments")
-            placed = dict(zip(self._fields, values, strict=False))
-            if not named.keys().isdisjoint(placed):
-                twice = next(name for name in placed if name in named)
-                raise TypeError(f"{type(self).__name__}: {twice} is given twice")
-            named.update(placed)
+            if named:
+                placed = dict(zip(self._fields, values, strict=False))
+                if not named.keys().isdisjoint(placed):
+                    twice = next(name for name in placed if name in named)
+                    raise TypeError(f"{type(self).__name__}: {twice} is given twice")
+                named.update(placed)
+            else:
+                named = dict(zip(self._fields, values, strict=False))
         if not self._known.issuperset(named):
             self._refuse(named)
-        for name in self._needed:
-            if name not in named:
+        if not named.keys() >= self._needed:
+            self._fill(named)
+        self.__dict__.update(named)
+
+    def _fill(self, named: dict[str, Any]) -> None:
+        for name in self._fields:
+            if name in self._needed and name not in named:
                 default = getattr(type(self), name, _NOTHING)
                 if default is _NOTHING:
                     raise TypeError(f"{type(self).__name__} needs {name!r}")
                 named[name] = default.make()
-        self.__dict__.update(named)
 
     def _refuse(self, named: Mapping[str, Any]) -> NoReturn:
         unknown = next(name for name in named if name not in self._known)
@@ -116,10 +127,12 @@ class Record:
             return NotImplemented
         if self is other or self.__dict__ == other.__dict__:
             return True
+        if self.__dict__.keys() == other.__dict__.keys():
+            return False
         return all(getattr(self, name) == getattr(other, name) for name in self._fields)
 
     def __hash__(self) -> int:
-        return hash((type(self), *[getattr(self, name) for name in self._fields]))
+        return hash((type(self), self._values(self)))  # type: ignore[call-arg] # it is no method
 
     def __repr__(self) -> str:
         shown = (f"{name}={getattr(self, name)!r}" for name in self._fields if name not in self._hidden)

@@ -15,8 +15,10 @@ from sim.setups import Setup
 from sim.shrink import described, shrink
 from sim.steps import Step
 
-_CHUNK: Final = 200
-_SWEPT: Final = 25
+_CHUNK: Final = 50
+"""Histories that a process gets at once: few, so that none is left alone with the last of them."""
+_SWEPT: Final = 5
+"""Histories after which what they have left behind is swept up, while it is still in the caches."""
 _SHOWN: Final = 80
 """Lines of what happened before a failure."""
 
@@ -63,7 +65,7 @@ def many(start: int, end: int, *, jobs: int, most: int) -> int:
     began = time.monotonic()
     chunks = [(first, min(first + _CHUNK, end)) for first in range(start, end, _CHUNK)]
     failures: dict[int, str] = {}
-    with multiprocessing.Pool(jobs) as pool:
+    with multiprocessing.Pool(jobs, _begin) as pool:
         for found in pool.imap_unordered(failing, chunks):
             failures |= found
     took = time.monotonic() - began
@@ -77,12 +79,17 @@ def many(start: int, end: int, *, jobs: int, most: int) -> int:
     return 1 if failures or failed else 0
 
 
-def failing(seeds: tuple[int, int]) -> dict[int, str]:
-    """Which fail, and how. What a world leaves behind is swept up once for many of them."""
-    found = {}
+def _begin() -> None:
+    """Nothing but what a world leaves behind is looked at when that is swept up."""
     gc.disable()
-    gc.freeze()  # what was imported stays
-    for number, seed in enumerate(range(*seeds)):
+    gc.collect()
+    gc.freeze()
+
+
+def failing(seeds: tuple[int, int]) -> dict[int, str]:
+    """Which fail, and how."""
+    found = {}
+    for number, seed in enumerate(range(*seeds), 1):
         if what := play(*history_of(seed)).what:
             found[seed] = what
         if number % _SWEPT == 0:

@@ -167,6 +167,11 @@ class Runtime:
         """Every app there is."""
         return {app.name: _facts(app) for app in self._supervisor.apps.values()}
 
+    def app(self, name: str) -> AppFacts | None:
+        """One of them."""
+        app = self._supervisor.apps.get(("default", name))
+        return None if app is None else _facts(app)
+
     def neglected(self) -> Iterator[str]:
         """Apps with somebody online whose limits, times or watch are off."""
         room: Any = self._session._features

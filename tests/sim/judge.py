@@ -1,7 +1,7 @@
 """What must hold, whatever happens: at every signal and spawn, after every turn and step, at rest."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from sim.adapter import AppFacts, InstanceFacts, Runtime
@@ -166,7 +166,7 @@ class Judge:
         return "" if fact is None else fact.state
 
     def _fact_of(self, main: Main) -> InstanceFacts | None:
-        app = self._runtime.apps().get(main.app)
+        app = self._runtime.app(main.app)
         members = app.instances if app is not None else ()
         same = (each for each in members if (each.index, each.incarnation) == (main.index, main.incarnation))
         return next(same, None)
@@ -288,8 +288,8 @@ class Judge:
         left = (mark.partition("/")[2].rpartition(":") for mark in there)
         if any(slot.rpartition(":")[0] in names for slot, _, _ in left):
             return True
-        facts = self._runtime.apps()
-        return any(each.state not in FINAL for name in names & facts.keys() for each in facts[name].instances)
+        facts = map(self._runtime.app, names)
+        return any(each.state not in FINAL for app in facts if app is not None for each in app.instances)
 
     def _dependents(self, main: Main) -> list[Main]:
         """Who lives and depends on it, as the file says and the spec it was started from."""
@@ -355,22 +355,25 @@ class Judge:
     def after_step(self) -> None:
         if self._runtime.is_running:
             for app in self._runtime.apps().values():
-                online = [each for each in app.slots.values() if each.state == "online"]
-                if online and not app.wanted:
+                slots = app.slots.values()
+                if not app.wanted and (online := [each for each in slots if each.state == "online"]):
                     self.complain("wanted", f"{app.name}:{online[0].index} is online with wanted: false")
-                self._check_main_pids(app)
+                self._check_main_pids(app.name, slots)
             for text in self._runtime.neglected():
                 self.complain("neglected", text)
         self.after_turn()
 
-    def _check_main_pids(self, app: AppFacts) -> None:
-        for each in app.slots.values():
-            main = self._mains.get(f"default/{app.name}:{each.index}:{each.incarnation}")
-            if main is None or each.state not in ("online", "starting") or not main.proc.alive:
+    def _check_main_pids(self, app: str, slots: Iterable[InstanceFacts]) -> None:
+        for each in slots:
+            if each.state not in ("online", "starting"):
+                continue
+            main = self._mains.get(f"default/{app}:{each.index}:{each.incarnation}")
+            if main is None or not main.proc.alive:
                 continue
             said = self._world.programs[main.proc.mark].new_main
-            unreadable = self._world.kernel.has_failed("descriptors")
-            if said is not None and said.alive and each.pid != said.pid and not unreadable:
+            if said is None or not said.alive or each.pid == said.pid:
+                continue
+            if not self._world.kernel.has_failed("descriptors"):
                 self.complain("main", f"{main}: MAINPID={said.pid} was said, and pid {each.pid} counts")
 
     def at_rest(self, *, complain: bool) -> bool:
@@ -426,7 +429,7 @@ class Judge:
         heir = self._heir(wish)
         if heir is None or heir.is_wanted is False:
             return False
-        fact = self._runtime.apps().get(heir.spec.name)
+        fact = self._runtime.app(heir.spec.name)
         if fact is None:
             return False
         settled = self._world.loop.now - heir.spec.settle_time
@@ -463,9 +466,8 @@ class Judge:
         """Whether something that it depends on is not there."""
         if wish.was_started:
             return False
-        facts = self._runtime.apps()
         for dependency in wish.spec.depends_on:
-            fact = facts.get(dependency.app)
+            fact = self._runtime.app(dependency.app)
             there = "completed" if dependency.condition is Condition.COMPLETED else "online"
             if fact is None or any(each.state != there for each in fact.slots.values()):
                 return True

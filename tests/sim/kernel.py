@@ -31,7 +31,10 @@ class WaitResult(NamedTuple):
 class Proc:
     """One entry of the process table."""
 
-    __slots__ = ("birth", "code", "mark", "on_end", "on_signal", "pgrp", "pid", "ppid", "role", "session")
+    __slots__ = (
+        *("birth", "code", "mark", "on_end", "on_signal", "pgrp", "pid", "ppid", "role", "session"),
+        "_seen",
+    )
 
     def __init__(self, pid: int, ppid: int, pgrp: int, session: int, birth: int, mark: str) -> None:
         self.pid = pid
@@ -49,21 +52,25 @@ class Proc:
         self.on_signal: Callable[[int], None] | None = None
         """What its program does about a signal; None is the kernel's default."""
         self.on_end: Callable[[], None] | None = None
+        self._seen: ProcessInfo | None = None
 
     @property
     def alive(self) -> bool:
         return self.code is None
 
     def seen(self) -> ProcessInfo:
-        """As /proc shows it."""
-        return ProcessInfo(
-            pid=self.pid,
-            ppid=self.ppid,
-            pgrp=self.pgrp,
-            session=self.session,
-            state="S" if self.alive else "Z",
-            start_ticks=self.birth,
-        )
+        """As /proc shows it; one that was looked at stays as it was then."""
+        state, seen = "S" if self.code is None else "Z", self._seen
+        if seen is None or seen.ppid != self.ppid or seen.state != state:
+            self._seen = seen = ProcessInfo(
+                pid=self.pid,
+                ppid=self.ppid,
+                pgrp=self.pgrp,
+                session=self.session,
+                state=state,
+                start_ticks=self.birth,
+            )
+        return seen
 
 
 class Witness(Protocol):
@@ -232,13 +239,14 @@ class Kernel:
 
     def open(self, path: str, flags: int, /) -> int:
         del path, flags  # /dev/null, to have a descriptor
-        self._descriptor()
-        return self._new_fd()
+        return self.dup(0)
 
     def dup(self, fd: int, /) -> int:
         del fd
-        self._descriptor()
-        return self._new_fd()
+        if self._broken:
+            self._descriptor()
+        self._next_fd += 1
+        return self._next_fd
 
     def pipe(self) -> tuple[int, int]:
         self._descriptor()
@@ -264,8 +272,10 @@ class Kernel:
         self.kill(pid, number)
 
     def close(self, fd: int, /) -> None:
-        self.pipes.pop(fd, None)
-        self._pidfds.pop(fd, None)
+        if fd in self.pipes:
+            del self.pipes[fd]
+        elif fd in self._pidfds:
+            del self._pidfds[fd]
 
     def set_blocking(self, fd: int, blocking: bool, /) -> None:  # noqa: FBT001 (as of os)
         """Nothing ever blocks here."""

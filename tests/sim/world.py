@@ -214,7 +214,10 @@ class SimHandover:
     """One incarnation's channels."""
 
     def __init__(self, world: World, app: AppSpec, who: InstanceId, report: Report) -> None:
-        self._nothing = NoHandover(app.argv)
+        self._nothing = nothing = NoHandover(app.argv)
+        self.argv, self.env, self.fds = nothing.argv, nothing.env, nothing.fds
+        self.pid_vars, self.before_exec = nothing.pid_vars, nothing.before_exec
+        self.announces, self.cut = nothing.announces, nothing.cut
         self._world = world
         self._report = report
         self._mark = f"{who.namespace}/{who.app}:{who.index}:{who.incarnation}"

@@ -34,7 +34,10 @@ class Memory(Record, kw_only=True):
     @property
     def ceiling(self) -> int | None:
         """What `"80%"` is a share of: the limit, or the machine's RAM if that is smaller or all there is."""
-        return min((value for value in (self.limit, self.host_total) if value is not None), default=None)
+        limit, total = self.limit, self.host_total
+        if limit is None or total is None:
+            return total if limit is None else limit
+        return min(limit, total)
 
 
 def read_memory(group: ControlGroup | None, root: AnyPath = "/", notes: Notes | None = None) -> Memory:

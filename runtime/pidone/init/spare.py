@@ -1,7 +1,6 @@
 """A descriptor kept back for what must be possible when none is left."""
 
 import os
-from contextlib import suppress
 
 from pidone.descriptors import close, null
 
@@ -22,5 +21,7 @@ class SpareDescriptor:
         self._take()
 
     def _take(self) -> None:
-        with suppress(OSError):  # EMFILE: what needs it next takes its chance
+        try:
             self._fd = null(os.O_RDONLY)
+        except OSError:  # EMFILE: what needs it next takes its chance
+            return

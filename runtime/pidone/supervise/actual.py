@@ -43,7 +43,11 @@ class Actual:
     @property
     def is_final(self) -> bool:
         """No process is left, and none will come by itself."""
-        return all(instance.state.is_final for instance in self.members)
+        for members in (self.instances.values(), self.arriving, self.leaving):
+            for instance in members:
+                if not instance.state.is_final:
+                    return False
+        return True
 
     @property
     def is_ready(self) -> bool:

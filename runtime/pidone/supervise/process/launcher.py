@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
+from itertools import repeat
 from typing import TYPE_CHECKING, Final
 
 from pidone.contracts import Clock, Handover, InstanceId, LogSink, LogSource, Outlet, Report, SocketBroker
@@ -449,7 +450,7 @@ def _keep_a_reserve() -> None:
     """Raises OSError if fewer than RESERVE descriptors are left."""
     spare: list[int] = []
     try:
-        spare.extend(os.dup(0) for _ in range(RESERVE))
+        spare.extend(map(os.dup, repeat(0, RESERVE)))
     finally:
         for fd in spare:
             close(fd)
