@@ -16,7 +16,7 @@ from listen.fleet import Fleet, app_of, fetch
 
 from pidone.ecosystem.spec import AppSpec, Balance, Listen
 from pidone.listen import handover
-from pidone.listen.sockets import app_ports, bpf, steering
+from pidone.listen.sockets import bpf, steering
 from pidone.listen.sockets.ports import share_out
 
 HELLO = """
@@ -204,14 +204,14 @@ def test_scaling_down_and_up_again(
 ) -> None:
     """A slot that is taken again while its queue is being emptied keeps its socket."""
     monkeypatch.setattr(steering, "_SETTLE", DEADLINE_S)  # not before the slot is taken again
-    monkeypatch.setattr(app_ports, "HAND_OVER", 2 * DEADLINE_S)
+    monkeypatch.setattr(steering, "HAND_OVER", 2 * DEADLINE_S)
     first, second = fleet.start_ready(app, 2)
     second.signal(signal.SIGKILL)
     fleet.gone(second)
     fleet.broker.retire(app, 1)
     again = fleet.start(app, 1)
     fleet.ready(again)
-    retiring = fleet.broker._ports[app.key()]._tasks
+    retiring = fleet.broker._ports[app.key()]._retirement._tasks
     assert len(retiring) == 1
     monkeypatch.undo()
     fleet.eventually(lambda: not retiring, "the end of retiring")

@@ -5,8 +5,8 @@ import contextlib
 import errno
 import itertools
 import socket
-from collections.abc import Callable, Collection, Coroutine
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Final, Protocol
 
 from pidone.descriptors import close
 from pidone.ecosystem.spec import AppSpec, Balance, Listen
@@ -19,7 +19,7 @@ from pidone.listen.sockets.bind import explain, is_theirs, open_socket
 from pidone.listen.sockets.hangup import HangupWatch
 from pidone.listen.sockets.member import MemberSockets, PortKey, beside, outdated
 from pidone.listen.sockets.ports import COMMON, Port, SinglePort, TcpPort
-from pidone.listen.sockets.steering import Steering
+from pidone.listen.sockets.steering import Retirement, Steering
 
 if TYPE_CHECKING:
     from pidone.listen.sockets.cut import OpenConnections
@@ -30,8 +30,6 @@ QUIET: Final = 1.0
 """Seconds between explanations why a port cannot be had."""
 RESTORE: Final = 0.02
 """Seconds between looks after files of sockets that a process which ends may remove."""
-HAND_OVER: Final = 1.0
-"""Seconds a retired slot's queue may take to empty before the runtime carries the rest over itself."""
 
 
 class EventLog(Protocol):
@@ -63,11 +61,11 @@ class AppPorts:
         self._log = log
         self._once = once
         self._ports: dict[PortKey, Port] = {}
+        self._retirement = Retirement(loop, self.steering, self._ports)
         self._asked: dict[PortKey, MemberSockets] = {}
         """What processes have asked for, and which one was the last."""
         self._data: dict[str, object] = {}
         self._users: set[MemberSockets] = set()
-        self._retiring: set[int] = set()
         self._quiet_until = 0.0
         self._narrowed: dict[PortKey, PortKey] = {}
         """Listed sockets of both families in whose place there is one of one family, and maybe another."""
@@ -80,7 +78,6 @@ class AppPorts:
         """What the configuration no longer names, but processes made from an older one still serve."""
         self._rest: list[Listen] = []
         """Listed, and not bound: processes of the app before this one listen there themselves."""
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def open(self, app: AppSpec, leaving: Collection[int]) -> bool:
         """Bind what `app.listen` names and is not bound yet. Raises ListenError; nothing has changed then.
@@ -172,7 +169,7 @@ class AppPorts:
     ) -> tuple[PortKey, socket.socket]:
         """The socket for an address, opened if it is new. Raises OSError; the reason is logged."""
         member = asking.member
-        self._retiring.discard(member)
+        self._retirement.give_up(member)
         wanted = PortKey(address, index)
         key = self._known(wanted)
         try:
@@ -306,7 +303,7 @@ class AppPorts:
     def retire(self, slot: int) -> None:
         """A slot was scaled away: see that nothing stays in its queues, then close them."""
         if self.app.balance is not Balance.SHARED and not self._gives_own:
-            self._begin_to_retire(slot)
+            self._retirement.begin(slot)
 
     def old_app_gone(self) -> None:
         """Who had them before has gone: close what only that one used, and see to its queues."""
@@ -316,14 +313,13 @@ class AppPorts:
             self._drop(key)
         used = {COMMON, *(user.member for user in self._users)}
         for member in self._members() - used:
-            self._begin_to_retire(member)
+            self._retirement.begin(member)
 
     def close(self) -> None:
         """Close everything."""
         if self._restoring is not None:
             self._restoring.cancel()
-        for task in self._tasks:
-            task.cancel()
+        self._retirement.stop()
         self.steering.stop()
         for key in list(self._ports):
             self._drop(key)
@@ -337,33 +333,7 @@ class AppPorts:
         is_shared = self.app.balance is Balance.SHARED
         for member in self._members() - used:
             if bool(used) if self._gives_own else (member == COMMON) is not is_shared:
-                self._begin_to_retire(member)
-
-    def _begin_to_retire(self, member: int) -> None:
-        if member not in self._retiring:
-            self._retiring.add(member)
-            self._start(self._retire(member))
-
-    async def _retire(self, member: int) -> None:
-        is_empty = await self.steering.empty(member, HAND_OVER)
-        if member not in self._retiring:
-            return  # it has a process again, and lives on with its sockets
-        self._retiring.discard(member)
-        if not is_empty:
-            from pidone.listen.sockets import relay  # noqa: PLC0415 (after a kill during scale-down only)
-
-            for port in self._ports.values():
-                if not port.queued(member):
-                    continue
-                for client in relay.accept_all(port.for_member(member)):
-                    self._start(relay.relay(client, port.address))
-        for port in self._ports.values():
-            port.retire(member)
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+                self._retirement.begin(member)
 
     def _known(self, wanted: PortKey) -> PortKey | None:
         """Where the wanted socket is, or another that covers it."""

@@ -1,9 +1,9 @@
-"""Which members of a port new connections go to: away from what starts, drains, restarts or hangs."""
+"""Which members of a port new connections go to: away from what starts, drains, restarts, hangs or ends."""
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Coroutine, Iterable, Mapping
+from typing import Any, Final
 
 from pidone.ecosystem.spec import Balance, Seconds
 from pidone.listen.sockets.address import Kind
@@ -17,6 +17,8 @@ _SUSPICIONS: Final = 2
 """Looks in a row at a queue that did not get shorter before its slot counts as stuck."""
 _SETTLE: Final = 0.1
 """How long a queue has to stay empty: handshakes in flight still join the queue they began with."""
+HAND_OVER: Final = 1.0
+"""Seconds a retired slot's queue may take to empty before the runtime carries the rest over itself."""
 
 
 class Steering:
@@ -131,3 +133,53 @@ class Steering:
             self._timer = self._loop.call_later(ALERT if lengths else CALM, self._look)
         if stuck != before:
             self._apply()
+
+
+class Retirement:
+    """Sees to the queues of members that have no process any more, then closes their sockets."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, steering: Steering, ports: Mapping[Any, Port]
+    ) -> None:
+        """`ports` are those of the app at any time."""
+        self._loop = loop
+        self._steering = steering
+        self._ports = ports
+        self._members: set[int] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def begin(self, member: int) -> None:
+        """Its process has gone for good, or is to have other sockets."""
+        if member not in self._members:
+            self._members.add(member)
+            self._start(self._retire(member))
+
+    def give_up(self, member: int) -> None:
+        """It has a process again, and lives on with its sockets."""
+        self._members.discard(member)
+
+    def stop(self) -> None:
+        """Carry nothing over any more."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _retire(self, member: int) -> None:
+        is_empty = await self._steering.empty(member, HAND_OVER)
+        if member not in self._members:
+            return
+        self._members.discard(member)
+        if not is_empty:
+            from pidone.listen.sockets import relay  # noqa: PLC0415 (after a kill during scale-down only)
+
+            for port in self._ports.values():
+                if not port.queued(member):
+                    continue
+                for client in relay.accept_all(port.for_member(member)):
+                    self._start(relay.relay(client, port.address))
+        for port in self._ports.values():
+            port.retire(member)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
