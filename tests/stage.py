@@ -13,7 +13,7 @@ from pidone.errors import SpawnError
 from pidone.init.reaper import ExitStatus
 from pidone.supervise.app import App
 from pidone.supervise.collaborators import World
-from pidone.supervise.instances.lifecycle import Moment, Outside, Pending
+from pidone.supervise.instances.delegate import Moment, Outside, Pending
 
 
 class FakeTimer:
@@ -269,7 +269,7 @@ class Turns:
             self.clock.call_later(again - self.clock.time(), lambda: self.look(app))
 
 
-class NoLifecycle:
+class NoDelegate:
     """Nothing to be done beside starting and stopping."""
 
     def outside(self, app: Any) -> Outside | None:
@@ -312,7 +312,7 @@ class Stage:
         self.log = FakeLog()
         self.broker = FakeBroker()
         self.world = World(
-            *(self.clock, self.launcher, self.log, self.broker, random, self.clock), NoLifecycle()
+            *(self.clock, self.launcher, self.log, self.broker, random, self.clock), NoDelegate()
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 import pytest
-from stage import FakeProcess, NoLifecycle, Stage, spec
+from stage import FakeProcess, NoDelegate, Stage, spec
 
 from pidone.ecosystem.spec import OnReadyTimeout, Readiness
 from pidone.supervise.instances.instance import TABLE, Instance
@@ -49,7 +49,7 @@ class Waiting:
             then(*(why for _ in self.words))
 
 
-class Hooked(NoLifecycle):
+class Hooked(NoDelegate):
     """Every start and every stop waits for a hook."""
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class Case:
         self.stage.launcher.leftovers = world.get("leftovers", 0)
         self.kills_at_once = world.get("kills_at_once", False)
         self.visited: set[tuple[State, Event]] = set()
-        its_world = self.stage.world.but(lifecycle=self.hooked or NoLifecycle())
+        its_world = self.stage.world.but(delegate=self.hooked or NoDelegate())
         self.instance = Instance(spec(max_restarts=2, **keys), 0, its_world, Quiet())
         handle = self.instance.handle
 

@@ -6,7 +6,7 @@ import signal
 from typing import Any
 
 import pytest
-from stage import FakeProcess, NoLifecycle, Stage, spec
+from stage import FakeProcess, NoDelegate, Stage, spec
 
 from pidone.demand import Demand
 from pidone.ecosystem.spec import OnReadyTimeout, Readiness
@@ -32,7 +32,7 @@ class Recorder:
     def instance_cut(self, instance: Instance, connections: int) -> None: ...
 
 
-class Starving(NoLifecycle):
+class Starving(NoDelegate):
     """Everything is killed for memory."""
 
     def explain(self, instance: object, status: ExitStatus) -> str:
@@ -161,8 +161,8 @@ def test_backoff_starts_again_after_thirty_good_seconds() -> None:
 def test_ends_for_want_of_memory_are_slower_and_slower() -> None:
     """At once it would be killed as before: after 0, 1, 2, 4, 8, 15 s; told once; forgiven in time."""
     play = Play()
-    lifecycle = Starving()
-    play.instance = Instance(spec(), 0, play.stage.world.but(lifecycle=lifecycle), play.recorder)
+    delegate = Starving()
+    play.instance = Instance(spec(), 0, play.stage.world.but(delegate=delegate), play.recorder)
     play.start()
     for delay in (0, 1, 2, 4, 8, 15, 15):
         play.after(3)

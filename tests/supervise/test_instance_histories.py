@@ -6,11 +6,11 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from stage import FakeProcess, NoLifecycle, Stage, spec
+from stage import FakeProcess, NoDelegate, Stage, spec
 
 from pidone.ecosystem.spec import OnReadyTimeout, Readiness
+from pidone.supervise.instances.delegate import Pending
 from pidone.supervise.instances.instance import Instance
-from pidone.supervise.instances.lifecycle import Pending
 from pidone.supervise.instances.states import Event, State
 
 
@@ -35,7 +35,7 @@ class Waiting:
         self.then = None
 
 
-class Hooked(NoLifecycle):
+class Hooked(NoDelegate):
     """Lets starts and stops wait, as hooks do, while it is told to."""
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ class AnyHistory(RuleBasedStateMachine):
             shutdown_with_message=options["message"],
             ready_delay=options["ready_delay"],
         )
-        self.instance = Instance(app, 0, self.stage.world.but(lifecycle=self.hooked), Quiet())
+        self.instance = Instance(app, 0, self.stage.world.but(delegate=self.hooked), Quiet())
         self.starts_when_stopped: int | None = 0
 
     @property

@@ -422,7 +422,7 @@ class App:
 
     def _look(self) -> None:
         self._observer.app_changed(self)
-        self._world.lifecycle.changed(self)
+        self._world.delegate.changed(self)
 
     def _log(self, level: str, event: str, message: str = "", **fields: object) -> None:
         self._world.log.event(level, event, message, **self.spec.labels(), **fields)

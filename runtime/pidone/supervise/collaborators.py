@@ -10,7 +10,7 @@ from pidone.contracts import Clock, InstanceId, LogSink, Report, SocketBroker
 from pidone.ecosystem.spec import AppSpec
 from pidone.init.reaper import ExitStatus
 from pidone.record import Record
-from pidone.supervise.instances.lifecycle import Lifecycle
+from pidone.supervise.instances.delegate import Delegate
 
 if TYPE_CHECKING:
     from pidone.demand import Demand
@@ -96,6 +96,6 @@ class World(Record):
     random: Callable[[], float]
     deadlines: Clock
     """For what is held against somebody: it calls after whatever has happened by then."""
-    lifecycle: Lifecycle[Any, Any]
+    delegate: Delegate[Any, Any]
     helpers: Callable[[], Collection[int]] = tuple
     """Processes of ours that are still needed when all apps are down, and end by themselves."""

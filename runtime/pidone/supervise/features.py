@@ -1,4 +1,4 @@
-"""The Lifecycle of a real session: hooks, memory, age, times and file changes, where an app uses them.
+"""The Delegate of a real session: hooks, memory, age, times and file changes, where an app uses them.
 
 Nothing of these rooms is imported before an app has a key that needs it, and then only when the first apps
 run already; the one exception are hooks, which a start may have to wait for.
@@ -13,8 +13,8 @@ from pidone.contracts import Clock, InstanceId, LogSink, Timer
 from pidone.ecosystem.spec import AppSpec, RuntimeSpec, Seconds
 from pidone.init.reaper import ExitStatus, Reaper
 from pidone.supervise.app import App
+from pidone.supervise.instances.delegate import Moment, Outside, Pending
 from pidone.supervise.instances.instance import Instance
-from pidone.supervise.instances.lifecycle import Moment, Outside, Pending
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -117,7 +117,7 @@ class Features:
         for app in self._apps():
             self.changed(app)
 
-    # -- as a Lifecycle ---------------------------------------------------------------------------------
+    # -- as a Delegate ----------------------------------------------------------------------------------
 
     def outside(self, app: App) -> Outside | None:
         """Look at its services, if it has any."""

@@ -35,7 +35,7 @@ class StartOrder:
         if app.wanted.run is not Run.WAITING:
             return app.waits_for or self._held_back(app)
         apps = ", ".join(f"{each.app} to be {each.condition}" for each in self._missing(app))
-        return apps or self._held_back(app) or self._world.lifecycle.waits_for(app)
+        return apps or self._held_back(app) or self._world.delegate.waits_for(app)
 
     def begin(self) -> None:
         """Let those start that wait for nobody any more, and tell of those that wait in vain."""
@@ -58,7 +58,7 @@ class StartOrder:
 
     def _begin_unless_outside(self, app: App) -> None:
         """Let it start, unless it waits for a service outside."""
-        outside = self._world.lifecycle.outside(app)
+        outside = self._world.delegate.outside(app)
         if outside is None or outside.is_there:
             app.begin()
         elif outside.failure:

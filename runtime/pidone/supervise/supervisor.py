@@ -336,7 +336,7 @@ class Supervisor:
         if self.phase is Phase.RUNNING:
             self.phase = Phase.LINGERING
         message = self._ending.message if self._ending else ""
-        if not self._world.lifecycle.whole_stops(message, self._stop_apps):
+        if not self._world.delegate.whole_stops(message, self._stop_apps):
             self._stop_apps()
 
     def _stop_apps(self) -> None:
@@ -359,7 +359,7 @@ class Supervisor:
     def _out_of_time(self) -> None:
         if self.phase is Phase.RESTING and not self._was_told and self.runtime.shutdown_timeout is None:
             # Nobody has sent a signal, who would kill us: a hook that tells of the last end has its own time.
-            left = self._world.lifecycle.busy_for()
+            left = self._world.delegate.busy_for()
             if left > 0:
                 self._deadline = self._world.deadlines.call_later(left, self._out_of_time)
                 return
@@ -399,7 +399,7 @@ class Supervisor:
         self._stop_apps()
         for app in self.apps.values():
             self._safely(app.kill)
-        self._safely(self._world.lifecycle.hurry)
+        self._safely(self._world.delegate.hurry)
         if self._sweep is not None:
             self._safely(self._sweep.kill)
 
@@ -452,7 +452,7 @@ class Supervisor:
         self.phase = Phase.RESTING
         self._world.launcher.start_no_more()
         ending = self._ending or Ending(ExitCode.OK, "idle")
-        if not self._world.lifecycle.whole_rests(ending.code, ending.message, self._begin_sweep):
+        if not self._world.delegate.whole_rests(ending.code, ending.message, self._begin_sweep):
             self._begin_sweep()
 
     def _begin_sweep(self) -> None:

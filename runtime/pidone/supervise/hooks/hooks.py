@@ -12,8 +12,8 @@ from pidone.init.reaper import Reaper
 from pidone.supervise.faults import SYSTEM_ERRORS, what_of
 from pidone.supervise.hooks.launcher import AppHookLauncher
 from pidone.supervise.hooks.run import HURRIED, HookEvent, HookPoint, HookResult, HookRun, Outcome
+from pidone.supervise.instances.delegate import Moment
 from pidone.supervise.instances.instance import Instance
-from pidone.supervise.instances.lifecycle import Moment
 
 _WHOLE = AppSpec(name="pidone", argv=(), cwd="/")
 """In whose name and folder the hooks of the whole run."""
@@ -43,11 +43,11 @@ class Hooks:
         self._hurried = False
 
     def before_start(self, instance: Instance, then: Callable[[str], None]) -> HookRun | None:
-        """As of a Lifecycle."""
+        """As of a Delegate."""
         return self._run_of(instance, HookPoint.PRE_START, then)
 
     def before_stop(self, instance: Instance, then: Callable[[], None]) -> HookRun | None:
-        """As of a Lifecycle. A failure is told, and keeps nothing up."""
+        """As of a Delegate. A failure is told, and keeps nothing up."""
         try:
             return self._run_of(instance, HookPoint.PRE_STOP, lambda _failure: then())
         except SYSTEM_ERRORS as error:  # nothing waits for a hook that is not there
@@ -55,7 +55,7 @@ class Hooks:
             return None
 
     def happened(self, instance: Instance, moment: Moment) -> None:
-        """As of a Lifecycle."""
+        """As of a Delegate."""
         point = HookPoint(moment)
         self._run_of(instance, point, lambda _failure: None)
         if point in (HookPoint.ON_EXIT, HookPoint.ON_GIVE_UP) and point in self.runtime.hooks:
@@ -79,14 +79,14 @@ class Hooks:
         self._run_whole(HookEvent(point=HookPoint.POST_START), lambda: None)
 
     def whole_stops(self, reason: str, then: Callable[[], None]) -> bool:
-        """As of a Lifecycle."""
+        """As of a Delegate."""
         if self._whole_start is not None:
             self._whole_start.cancel()  # nothing has been started
             return False
         return self._run_whole(HookEvent(point=HookPoint.PRE_STOP, reason=reason or None), then)
 
     def whole_rests(self, code: int, reason: str, then: Callable[[], None]) -> bool:
-        """As of a Lifecycle: hooks of the last apps come to their end, then the whole's `post_stop` runs."""
+        """As of a Delegate: hooks of the last apps come to their end, then the whole's `post_stop` runs."""
         event = HookEvent(point=HookPoint.POST_STOP, exit_code=code, reason=reason or None)
 
         def last() -> None:

@@ -17,8 +17,8 @@ from pidone.init.spawn import exit_code_of
 from pidone.signames import signal_name
 from pidone.supervise.collaborators import Process, World
 from pidone.supervise.deadline import Deadline
+from pidone.supervise.instances.delegate import Pending
 from pidone.supervise.instances.incarnation import Incarnation, Numbers
-from pidone.supervise.instances.lifecycle import Pending
 from pidone.supervise.instances.restart import ON_TIME, Fate, RestartPolicy
 from pidone.supervise.instances.states import Event, Goal, State
 
@@ -181,7 +181,7 @@ class Instance:
         self.fate = None
         self.reason = ""
         self._goal = Goal.JUDGE
-        self._pending = self._world.lifecycle.before_start(self, self.life.prepared)
+        self._pending = self._world.delegate.before_start(self, self.life.prepared)
         if self._pending is None:
             self._launch()
         else:
@@ -232,7 +232,7 @@ class Instance:
         life.running.online()
         life.online_since = self._world.clock.time()
         self._enter(State.ONLINE)
-        self._world.lifecycle.happened(self, "post_start")
+        self._world.delegate.happened(self, "post_start")
 
     def _be_late(self) -> None:
         key = "reload_timeout" if self.is_trial else "listen_timeout"
@@ -264,7 +264,7 @@ class Instance:
 
     def _end(self, goal: Goal) -> None:
         self._goal = goal
-        self._pending = self._world.lifecycle.before_stop(self, self.life.released)
+        self._pending = self._world.delegate.before_stop(self, self.life.released)
         if self._pending is None:
             self._take_leave()
         else:
@@ -334,7 +334,7 @@ class Instance:
     def _conclude(self) -> None:
         """Nothing of the incarnation is left."""
         self._deadline.disarm()
-        self._world.lifecycle.happened(self, "on_exit" if self._goal is Goal.JUDGE else "post_stop")
+        self._world.delegate.happened(self, "on_exit" if self._goal is Goal.JUDGE else "post_stop")
         self.life.process = None
         if self._goal is Goal.REST:
             self._enter(State.STOPPED)
@@ -380,7 +380,7 @@ class Instance:
         self.log("error", "instance.errored", self.reason)
         self._enter(State.ERRORED)
         if not self.is_trial:  # nothing is lost with it
-            self._world.lifecycle.happened(self, "on_give_up")
+            self._world.delegate.happened(self, "on_give_up")
 
     def _retry_in(self, delay: Seconds) -> None:
         self.is_recovery = True
@@ -409,7 +409,7 @@ class Instance:
 
     def explain(self, status: ExitStatus) -> str:
         """How the kernel has killed it for memory; empty if it has not."""
-        return self._world.lifecycle.explain(self, status)
+        return self._world.delegate.explain(self, status)
 
     def ask_for_another(self) -> None:
         """It is sick: whoever sees to it replaces it, or it is ended."""

@@ -17,7 +17,7 @@ from pidone.ecosystem.spec import AppSpec, OnWaitTimeout, RuntimeSpec, Seconds
 from pidone.init import proctree
 from pidone.init.reaper import Reaper
 from pidone.supervise.app import App
-from pidone.supervise.instances.lifecycle import Outside
+from pidone.supervise.instances.delegate import Outside
 from pidone.supervise.outside.look import ANSWERED, start_look
 from pidone.supervise.wanted import Run
 

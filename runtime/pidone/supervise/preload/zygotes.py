@@ -18,8 +18,8 @@ from pidone.init.spawn import SpawnPlan, spawn
 from pidone.listen.node.program import readable_by
 from pidone.listen.sockets import activation
 from pidone.supervise.app import App
+from pidone.supervise.instances.delegate import Pending
 from pidone.supervise.instances.instance import Instance
-from pidone.supervise.instances.lifecycle import Pending
 from pidone.supervise.preload.command import command_of
 from pidone.supervise.preload.spare_worker import ForkRefusedError, Loop, SpareWorker
 from pidone.supervise.preload.zygote import SCRIPT, Zygote, ZygotePhase, plan_of
@@ -72,7 +72,7 @@ class Zygotes:
         then: Callable[[str], None],
         run_hook: Callable[[Instance, Callable[[str], None]], Pending | None],
     ) -> Pending | None:
-        """As of a Lifecycle: the hook of an instance comes first, which may be what makes its code."""
+        """As of a Delegate: the hook of an instance comes first, which may be what makes its code."""
         steps = _Steps()
 
         def hook_ended(failure: str) -> None:

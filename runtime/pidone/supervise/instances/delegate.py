@@ -35,7 +35,7 @@ class Pending(Protocol):
         """Nobody waits any more; nothing is reported then."""
 
 
-class Lifecycle(Protocol[AppT_contra, InstanceT_contra]):
+class Delegate(Protocol[AppT_contra, InstanceT_contra]):
     """Hears what happens, and may ask for a moment before a start or a stop."""
 
     def outside(self, app: AppT_contra) -> Outside | None:
