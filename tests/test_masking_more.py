@@ -382,6 +382,44 @@ def test_programs_and_what_is_no_password(line: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        '{"name": "API_TOKEN", "value": "%s"}',
+        '[{\\"name\\":\\"DB_PASSWORD\\",\\"value\\":\\"%s\\"}]',
+        "- name: DB_PASSWORD\n  value: %s\n- name: PORT\n  value: 80",
+        '{"key":"password","value":"%s"}',
+        "ALTER USER u IDENTIFIED WITH mysql_native_password BY '%s'",
+        'create user u identified by "%s"',
+        'Authorization: Digest username="u", realm="r", response="%s"',
+        "Cookie: theme=dark; sid=%s; lang=en",
+        "Set-Cookie: %s=1; Path=/",
+        "PHPSESSID=%s",
+        "HMAC=%s",
+        "RECOVERY_PHRASE=%s",
+    ],
+)
+def test_where_the_name_of_a_secret_stands_elsewhere(text: str) -> None:
+    """In a list of variables, in SQL, in parameters and pairs of headers."""
+    shown = mask_text(text % SECRET)
+    assert SECRET not in shown
+    assert MASK in shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"name": "PORT", "value": "8080"}',
+        "- name: LOG_LEVEL\n  value: debug",
+        "he is identified by 'uid'",
+        "TOKYO=9 BACKUP_DIR=/x ACCESS_LOG=/y RECOVERY_MODE=fast",
+    ],
+)
+def test_names_that_are_like_them(text: str) -> None:
+    """Values of other variables are readable; what SQL says of a user is not."""
+    assert mask_text(text) == text.replace("'uid'", f"'{MASK}'")
+
+
+@pytest.mark.parametrize(
     "unit", ["a" * 20, "password ", "x='", "sig=", "eyJa.", "a:b@", "password: |\n", "((((", "//:"]
 )
 def test_a_long_text_takes_no_longer_than_it_has_to(unit: str) -> None:

@@ -15,7 +15,8 @@ SENSITIVE: Final = (
     r"pass|pwd|pw(?![a-z\d])|(?<![a-z])pw(?![a-z])|secret|token|key|cred|auth(?!or(?!i))|salt|dsn|private"
     r"|cookie|session|jwt|signature|cert|license|webhook|bearer|csrf|xsrf|nonce"
     r"|(?<![a-z])(?:pat|sas|pin|t?otp|psk|mfa)(?![a-z])|pepper|seed|mnemonic|snmp_?community"
-    r"|kennwort|contrase|wachtwoord|senha"
+    r"|hmac|jwk|sessid|unseal|(?:recovery|backup|access)_?(?:code|phrase)|(?<![a-z])tok(?![a-z])"
+    r"|kennwort|contrase|wachtwoord|senha|geheim|mot_?de_?passe"
 )
 """A name that holds one of these, in any case, names a secret."""
 # Patterns are compiled where they are first used: most starts need none of them.
@@ -45,6 +46,10 @@ _AFTER: Final = (
     (r"(hooks\.slack\.com/\w{1,20}/)[\w/-]+", r"\1{}"),
     (r"(/api/webhooks/\d{1,30}/)[\w-]+", r"\1{}"),
     (r"(?i)\b(bearer)\s+[\w.~+/=-]{6,}", r"\1 {}"),
+    (
+        r"(?i)(\bidentified\s+(?:with\s+\S{1,60}\s+)?(?:by|as)\s+)(['\"])(?:\\.|(?!\2).){1,500}",
+        r"\1\2{}",
+    ),  # SQL
     (r"(?i)\b(api-?key)[ \t]+(?=[\w.~+/=-]{0,100}\d)[\w.~+/=-]{6,}", r"\1 {}"),
 )
 """What stands beside something that gives it away."""
@@ -66,9 +71,18 @@ _SCHEME: Final = r"(?:(?:bearer|basic|digest|token|api-?key)\s+)?"
 _VALUE: Final = rf"(?i){_ESCAPED}|{_QUOTED}|{_SCHEME}{_BARE}"
 """`password=x`, `"password": "x"`, `?token=x`."""
 _AUTHORIZATION: Final = (
-    rf"""{_ESCAPED}|{_QUOTED}|(?:[\w-]+[ \t]+)?(?:[\w-]+=(?:"[^"\n]*"|[^\s,;"']*),\s*)*{_BARE}"""
+    rf"""{_ESCAPED}|{_QUOTED}|(?:[\w-]+[ \t]+)?(?:[\w-]+=(?:"[^"\n]*"|[^\s,;"']*),\s*)*"""
+    rf"""(?:[\w-]+="[^"\n]*"|{_BARE})"""
 )
 """Any scheme, and its parameters."""
+_COOKIES: Final = rf"""{_ESCAPED}|{_QUOTED}|{_BARE}(?:;[ \t]*[\w.-]+=[^\s;,"'}}\]]*)*"""
+"""All pairs of the header."""
+_NAME_AND_VALUE: Final = (
+    r"""(?i)((?<![\w.-])(\\{0,8}["']?)(?:name|key)\2\s*[:=]\s*(\\{0,8}["']?)([\w.-]{1,100})\3"""
+    r"""\s*,?\s*\2value\2\s*[:=]\s*)((\\{1,8}["']).*?(?:\6|\Z)"""
+    rf"""|{_QUOTED}|{_BARE})"""
+)
+"""A variable as Kubernetes and ECS have it: `{"name": "PASSWORD", "value": "x"}`."""
 _BLOCK: Final = r"[|>][-+\d]{0,2}[ \t]*(?:#[^\n]*)?\n"
 """The head of a block scalar: YAML 1.2.2, 8.1."""
 _SAID: Final = r"""(?ix)(?<![\w-])(pass(?:word|wd|phrase|code)|pwd|secret|token|api[ _-]?key)
@@ -144,6 +158,8 @@ def mask_named(text: str) -> str:
     if "<" in text:
         text = re.sub(_ELEMENT, _mask_element, text)
         text = re.sub(_ATTRIBUTES, _mask_attribute, text)
+    if "alue" in text:
+        text = re.sub(_NAME_AND_VALUE, _mask_variable, text)
     names = re.compile(_NAME)
     parts: list[str] = []
     done = at = 0
@@ -174,7 +190,9 @@ def _value_of(text: str, name: re.Match[str]) -> tuple[int, int, str]:
             return at, at, ""
     if text[at : at + 1] in ("[", "{", "("):
         return at, _end_of_nested(text, at), ""
-    pattern = _AUTHORIZATION if name[2].lower().endswith("authorization") else _VALUE
+    said = name[2].lower()
+    pattern = _AUTHORIZATION if said.endswith("authorization") else _VALUE
+    pattern = _COOKIES if said.endswith("cookie") else pattern
     if (value := re.compile(pattern).match(text, at)) is None:
         return at, at, ""
     own = value[1] or (value[0][0] if value[0][0] in "\"'`" else "")
@@ -233,6 +251,11 @@ def _mask_said(found: re.Match[str]) -> str:
         is_value = is_mixed and not re.fullmatch(_NO_VALUE, value)
         is_value = is_value and not (word.lower() == "secret" and "-" in value)
     return f"{word}{between}{quote or ''}{MASK}{quote or ''}" if is_value else found[0]
+
+
+def _mask_variable(found: re.Match[str]) -> str:
+    own = found[6] or (found[5][0] if found[5][0] in "\"'`" else "")
+    return f"{found[1]}{own}{MASK}{own}" if is_secret(found[4]) else found[0]
 
 
 def _mask_element(found: re.Match[str]) -> str:

@@ -130,3 +130,14 @@ def test_a_file_of_a_stranger(words: list[str], tmp_path: Path) -> None:
                 assert json.loads(told.stdout)["apps"][0]["args"] == [_EVIL]
             if words == ["convert"] and more == {}:
                 assert tomllib.loads(told.stdout)["apps"][0]["args"] == [_EVIL]
+
+
+@pytest.mark.parametrize(
+    "words", [["init", "{}"], ["schema", "{}"], ["health", "{}"], ["ls", "--socket", "{}"]]
+)
+def test_words_of_the_command_line_itself(words: list[str], tmp_path: Path) -> None:
+    """A pattern of the shell may have put a stranger's file name there."""
+    named = [word.format(tmp_path / _EVIL.replace("/", "")) for word in words]
+    told = subprocess.run([PIDONE, *named], capture_output=True, text=True, check=False)
+    assert told.returncode != 0
+    assert not [char for char in told.stdout + told.stderr if not char.isprintable() and char != "\n"], told

@@ -85,7 +85,7 @@ def run(words: Sequence[str]) -> int:
 def _complaint(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)  # of a usage error
     if context is None:
-        return f"pidone: {error.format_message()}\n"
+        return f"pidone: {printable(error.format_message())}\n"
     command = context.command_path.removeprefix("pidone").strip()
     where = f"{command}: " if command else ""
-    return f"pidone: {where}{error.format_message()}\n{context.get_usage()}\n"
+    return f"pidone: {where}{printable(error.format_message())}\n{context.get_usage()}\n"

@@ -13,6 +13,7 @@ from pidone.ecosystem.output.text import toml_text
 from pidone.ecosystem.starters.folder import starter
 from pidone.errors import ConfigError
 from pidone.init.exitcodes import ExitCode
+from pidone.logs.escape import printable, printable_word
 
 _NAME: Final = "ecosystem.toml"
 _PM2S: Final = (
@@ -59,10 +60,11 @@ def init(folder: Path, *, force: bool, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"file": str(folder / _NAME), "made_of": found.made_of}))
         return ExitCode.OK
-    print(f"{folder / _NAME}: written, from {found.made_of}. Next: pidone check {folder / _NAME}")
+    made = printable_word(str(folder / _NAME))
+    print(f"{made}: written, from {printable_word(found.made_of)}. Next: pidone check {made}")
     return ExitCode.OK
 
 
 def _refuse(code: ExitCode, message: str) -> int:
-    print(f"pidone init: {message}", file=sys.stderr)
+    print(f"pidone init: {printable(message)}", file=sys.stderr)
     return code

@@ -26,6 +26,7 @@ ANSWER_S: Final[Seconds] = 2.0
 PACKET: Final = 65536
 LONGEST_REASON: Final = 4096
 NONSENSE: Final = "it says what no zygote says"
+_UNKNOWN: Final = "and without a /proc of ours nobody knows whose that is"
 _FORKS: Final = b"forks"
 _LONGEST_PID: Final = 40
 """Digits that are looked at. What a zygote says comes from a process that runs the app's code."""
@@ -188,7 +189,8 @@ class SpareWorker:
 
     def _arrive(self, pid: int) -> None:
         if not self._parent.is_worker(pid):
-            self._lose(f"it names process {pid}, which is none of its workers")
+            knows = "which is none of its workers" if proctree.is_ours() else _UNKNOWN
+            self._lose(f"it names process {pid}, {knows}")
             return
         self._pid = pid
         self._stop_listening()
