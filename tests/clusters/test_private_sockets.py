@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from clusters.site import Site, get, node_app, python_app, running
-from harness import eventually
+from harness import DEADLINE_S, eventually
 
 _SERVER = """
 import http.server, os, shutil, signal, socket, sys, tempfile
@@ -77,7 +77,7 @@ def test_of_those_that_never_get_ready(tmp_path: Path, port: int, share: str) ->
     app |= {"max_restarts": 100, "max_restart_delay": "50ms"}
     site = Site(tmp_path, app)
     with site.run:
-        site.run.expect(event="instance.exit", count=4)
+        site.run.expect(event="instance.exit", count=4, timeout=4 * DEADLINE_S)
         marker.touch()
         site.run.expect(event="instance.online")
         assert int(get(port)) in site.pids()

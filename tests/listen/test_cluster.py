@@ -123,6 +123,20 @@ def test_unix_udp_ipv6_and_exclusive(fleet: Fleet, node: str, port: int, tmp_pat
         assert (word, pid in pids) == ("hi", True)
 
 
+@pytest.mark.parametrize("how", ["exclusive", "reusePort"])
+def test_a_server_of_http_that_wants_its_port_alone(
+    fleet: Fleet, node: str, port: int, tmp_path: Path, how: str
+) -> None:
+    """It is written for one process, as h3's `serve` is: all get it."""
+    script = tmp_path / "app.cjs"
+    script.write_text(f"""
+      require('http').createServer((request, response) => response.end(String(process.pid)))
+        .listen({{ port: +process.env.PORT, host: '127.0.0.1', {how}: true }});
+    """)
+    workers = fleet.start_ready(app_of(node, str(script), cluster=True, env={"PORT": str(port)}), 2)
+    assert fleet.get_different(port, 2) == {str(worker.pid) for worker in workers}
+
+
 def test_any_address_is_dual_stack(fleet: Fleet, node: str, port: int, tmp_path: Path) -> None:
     """listen(port) takes connections of both families."""
     script = tmp_path / "app.cjs"

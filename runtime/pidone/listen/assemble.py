@@ -232,6 +232,7 @@ class Assembly:
                 self._sockets,
                 label=self._label,
                 python_path=needs.variable(app, "PYTHONPATH"),
+                own_port=self._port(),
                 on_listening=self._listening,
                 on_ignored=request.on_ignored,
             )

@@ -42,6 +42,10 @@ _BY_MARK: Final = {
     **dict.fromkeys(('"', "***", "pid", "|", "AM", "PM", "ENGINE"), "info"),  # see the signs
     **dict.fromkeys(("DETAIL", "HINT", "STATEMENT", "CONTEXT", "QUERY", "LOCATION"), "info"),  # PostgreSQL
     **dict.fromkeys(("Parse", "Traceback", "Uncaught"), "error"),
+    "t": "trace",  # webpack
+    "i": "info",
+    "w": "warning",
+    "e": "error",
 }
 
 _INITIALS: Final = "".join(sorted({word[0] for word in BY_NAME}))
@@ -111,6 +115,8 @@ _SIGNS: Final = (
     _Sign(rf"([A-Z]{{1,11}})(?=(?<=[A-Z]{{3}})[\]):>|\s,]|\Z|[0-9]{{4}} [0-9]{{2}}:{_CLOCK})"),
     # `[warn] text`, `<3>text`; `[0] text` is concurrently's, of its first command
     _Sign(r"[\[(<](?:([A-Za-z]{3,11}) *+[\])>]|(?<=<)([0-7])>)", ((b"[", b"(", b"<"),)),
+    # webpack: `<i> [webpack-dev-server] text`
+    _Sign(r"<([tiwe])> (?=\[)", ((b"<",), (b"> [",))),
     # `Error: text`; `Error in` may be prose.
     _Sign(rf"([{_INITIALS}{_INITIALS.upper()}][a-z]{{2,10}})[:|]", ((b":", b"|"),)),
     # `2026-11-20 23:04:39,123 - name - WARNING - text`, `[2026-11-20 23:04:39 +0000] [7] [INFO] text`,

@@ -81,8 +81,14 @@ class Caller:
 
     def joins(self) -> bool:
         """Whether several sockets with these options may have one address of UDP, without us."""
-        options = (socket.SO_REUSEADDR, socket.SO_REUSEPORT)
-        return any(self.socket.getsockopt(socket.SOL_SOCKET, option) for option in options)
+        return self._has(socket.SO_REUSEADDR) or self.stands_beside()
+
+    def stands_beside(self) -> bool:
+        """Whether several sockets with its options may listen at one port, without us."""
+        return self._has(socket.SO_REUSEPORT)
+
+    def _has(self, option: int) -> bool:
+        return bool(self.socket.getsockopt(socket.SOL_SOCKET, option))
 
     def mode(self) -> int:
         """The permissions that its umask leaves to a socket's file."""

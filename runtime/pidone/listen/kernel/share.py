@@ -24,7 +24,7 @@ from pidone.listen.kernel import entangled, seccomp, waiting
 from pidone.listen.kernel.caller import Caller
 from pidone.listen.kernel.seccomp import Call
 from pidone.listen.sockets.address import Address, Kind
-from pidone.listen.sockets.member import MemberSockets
+from pidone.listen.sockets.member import MemberSockets, NoRoomError
 
 _BACKLOG: Final = 511
 _REMOVALS: Final = 10
@@ -179,25 +179,32 @@ class KernelShare:
                 return False
             if not call.is_bind:
                 return self._answer_listen(call, caller)
-            address = self._wanted(caller) if self._shares else None
-            if address is None or not seccomp.is_waiting(self._listener, call.id):
-                return False
-            if self._binds_by_itself(caller, address):
-                seccomp.finish(self._listener, call.id)
-                return True
-            own = caller.inode()
-            try:
-                given = self._give(call, caller, address)
-            except OSError as error:
-                seccomp.finish(self._listener, call.id, error.errno or errno.EINVAL)
-                return True
-            remember(self._bound, own, address)  # another process may have it too, and listen there
+            return self._answer_bind(call, caller)
+
+    def _answer_bind(self, call: Call, caller: Caller) -> bool:
+        """Give it ours, if that is what it shall have."""
+        address = self._wanted(caller) if self._shares else None
+        if address is None or not seccomp.is_waiting(self._listener, call.id):
+            return False
+        if self._binds_by_itself(caller, address):
             seccomp.finish(self._listener, call.id)
-            if address.kind is Kind.UDP:  # nobody listens there
-                self._tell(is_sure=self._is_known(address))
-            else:
-                self._look_later(_inode(given), _FIRST_LOOK_S, is_known=self._is_known(address))
             return True
+        own = caller.inode()
+        try:
+            self._refuse_twice(caller, address)
+            given = self._give(call, caller, address)
+        except NoRoomError:
+            return False
+        except OSError as error:
+            seccomp.finish(self._listener, call.id, error.errno or errno.EINVAL)
+            return True
+        remember(self._bound, own, address)  # another process may have it too, and listen there
+        seccomp.finish(self._listener, call.id)
+        if address.kind is Kind.UDP:  # nobody listens there
+            self._tell(is_sure=self._is_known(address))
+        else:
+            self._look_later(_inode(given), _FIRST_LOOK_S, is_known=self._is_known(address))
+        return True
 
     def _answer_listen(self, call: Call, caller: Caller) -> bool:
         """It serves; where ours is in its place by now, the call goes on with that."""
@@ -206,6 +213,8 @@ class KernelShare:
         if address is not None and seccomp.is_waiting(self._listener, call.id):
             try:
                 listening = self._give(call, caller, address)
+            except NoRoomError:
+                pass  # it goes on with its own
             except OSError as error:
                 seccomp.finish(self._listener, call.id, error.errno or errno.EINVAL)
                 return True
@@ -226,6 +235,16 @@ class KernelShare:
             return False
         remember(self._bound, caller.inode(), address)
         return True
+
+    def _refuse_twice(self, caller: Caller, address: Address) -> None:
+        """A port that nobody has named, and this program has: as the kernel would. Raises OSError.
+
+        It chooses among ports (a server of FTP), and must not get the clients of another session.
+        """
+        if not self._sockets.has_unnamed(address) or caller.stands_beside():
+            return
+        if waiting.is_had(self._pid, _inode(self._obtain(caller, address))):
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
     def _look_later(self, inode: int, pause: Seconds, *, is_known: bool) -> None:
         """Whether it waits for connections there without a word: it came by number, or is seen to listen.
@@ -253,7 +272,7 @@ class KernelShare:
         shared = None if exact is None else needs.shared_as(self._app, exact)
         if shared is None or exact is None or self._app.listen:
             return shared
-        is_own = exact.kind is Kind.UDP and caller.joins()
+        is_own = self._sockets.is_for_one_client(exact) or (exact.kind is Kind.UDP and caller.joins())
         return None if is_own or not caller.may_bind(exact) else shared
 
     def _give(self, call: Call, caller: Caller, address: Address) -> socket.socket:

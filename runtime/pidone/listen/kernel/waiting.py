@@ -38,6 +38,15 @@ def waits_on(root: int, inode: int) -> bool:
     return any(_waits(pid, f"socket:[{inode}]") for pid in family)
 
 
+def is_had(root: int, inode: int) -> bool:
+    """Whether `root`, or a process that it started, has a descriptor of this socket."""
+    try:
+        family = proctree.Look(proctree.snapshot()).families([root])
+    except OSError:  # no descriptor is left
+        return False
+    return any(target == f"socket:[{inode}]" for pid in family for _, target in _links(pid))
+
+
 def _waits(pid: int, wanted: str) -> bool:
     links = dict(_links(pid))
     numbers = {number for number, target in links.items() if target == wanted}

@@ -30,6 +30,7 @@ function tell(cmd, also) {
 }
 
 if (isMainThread && process.channel) {
+  require('./shared.cjs');
   require('./free_port.cjs');
   // A worker whose runtime has gone ends with 0 when it reads the end of the channel. Whoever writes before that,
   // we or Node's cluster, would end it with EPIPE as an error that nobody handles.

@@ -16,7 +16,7 @@ from pidone.ecosystem.spec import AppSpec
 from pidone.listen import needs
 from pidone.listen.readiness.datagrams import Datagrams, DatagramSender
 from pidone.listen.sockets.address import Address, Kind
-from pidone.listen.sockets.member import MemberSockets
+from pidone.listen.sockets.member import MemberSockets, NoRoomError
 
 SHIM: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim")
 VARIABLE: Final = "PIDONE_SHARE"
@@ -47,10 +47,14 @@ class PythonShare:
         *,
         label: str,
         python_path: str,
+        own_port: int | None,
         on_listening: Callable[[], None],
         on_ignored: Callable[[str], None],
     ) -> None:
-        """`python_path` is the PYTHONPATH that the process would have without us."""
+        """`python_path` is the PYTHONPATH that it would have without us, `own_port` where it serves."""
+        self._loop = loop
+        self._own_port = own_port
+        self._guess: asyncio.TimerHandle | None = None
         self._app = app
         self._sockets = sockets
         self._on_listening = on_listening
@@ -64,14 +68,15 @@ class PythonShare:
 
     def close(self) -> None:
         """The process ended."""
+        if self._guess is not None:
+            self._guess.cancel()
         self._mailbox.close()
 
     def _receive(self, data: bytes, _descriptors: list[int], sender: DatagramSender) -> None:
         try:
             request = json.loads(data)
             if request["do"] == "listen":
-                if self._sockets.has_port(request["port"]):
-                    self._on_listening()
+                self._listens(request["port"])
             elif request["do"] == "connect":
                 is_others = self._sockets.has_only_others(request["port"])
                 self._mailbox.reply(sender, json.dumps({"share": is_others}).encode())
@@ -80,6 +85,16 @@ class PythonShare:
         except (ValueError, KeyError, TypeError) as error:
             self._on_ignored(f"request of the Python shim: {error!r}")
 
+    def _listens(self, port: int) -> None:
+        """Ready, or in a while if it listens elsewhere only: a helper's port is no server's."""
+        if not self._sockets.has_port(port):
+            return
+        is_known = self._own_port in (None, port)
+        if is_known or not self._sockets.is_random(Address(Kind.TCP, port=port)):
+            self._on_listening()
+        elif self._guess is None:
+            self._guess = self._loop.call_later(self._app.ready_delay, self._on_listening)
+
     def _bind(self, request: dict[str, Any], sender: DatagramSender) -> None:
         address = self._address(request)
         if address is None:
@@ -87,6 +102,9 @@ class PythonShare:
             return
         try:
             found = self._sockets.obtain(address, index=0, backlog=_BACKLOG)
+        except NoRoomError:
+            self._mailbox.reply(sender, json.dumps({"id": request["id"], "share": False}).encode())
+            return
         except OSError as error:
             answer = {"id": request["id"], "share": True, "errno": error.errno or EINVAL}
             self._mailbox.reply(sender, json.dumps(answer).encode())
@@ -100,6 +118,7 @@ class PythonShare:
         port, host = int(request["port"]), str(request["host"])
         if not host:
             host = "::" if request["family"] == socket.AF_INET6 else "0.0.0.0"  # noqa: S104 (asked for)
-        if port == 0:
+        exact = Address(Kind.TCP, host, port, v6_only=bool(request["v6only"]))
+        if port == 0 or self._sockets.is_for_one_client(exact):
             return None
-        return needs.shared_as(self._app, Address(Kind.TCP, host, port, v6_only=bool(request["v6only"])))
+        return needs.shared_as(self._app, exact)

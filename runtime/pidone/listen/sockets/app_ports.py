@@ -17,7 +17,7 @@ from pidone.listen.sockets import words
 from pidone.listen.sockets.address import ANY_V6, Address, Kind, number_of, of_listen
 from pidone.listen.sockets.bind import explain, is_theirs, open_socket
 from pidone.listen.sockets.hangup import HangupWatch
-from pidone.listen.sockets.member import MemberSockets, PortKey, beside, outdated
+from pidone.listen.sockets.member import MemberSockets, NoRoomError, PortKey, beside, outdated
 from pidone.listen.sockets.ports import COMMON, Port, SinglePort, TcpPort
 from pidone.listen.sockets.steering import Retirement, Steering
 
@@ -357,7 +357,7 @@ class AppPorts:
         if len(self._ports) >= MOST_PORTS:
             self.drop_outdated(is_full=True)
         if len(self._ports) >= MOST_PORTS:
-            raise OSError(errno.EMFILE, f"an app has {MOST_PORTS} ports at most")
+            raise NoRoomError(errno.EMFILE, f"an app has {MOST_PORTS} ports at most")
         blocking = needs.wants_blocking(self.app)
         port: Port
         number = number_of(self.app.listen, key.address)

@@ -1,16 +1,22 @@
 """The sockets of one process: what it has been given of its app's ports, and whether it serves there."""
 
+import functools
 import os
 import socket
+import time
 from collections.abc import Collection, Mapping
 from typing import Any, Final, Protocol
 
+from pidone import procfs
 from pidone.descriptors import close
-from pidone.ecosystem.spec import AppSpec
+from pidone.ecosystem.spec import AppSpec, Seconds
 from pidone.listen import needs
 from pidone.listen.sockets.address import ANY_V4, ANY_V6, Address, Kind, of_listen
 from pidone.record import Record
 
+SETTLED_S: Final[Seconds] = 30.0
+"""How long a process is online until it has bound what all of its likes bind."""
+_DYNAMIC_PORTS: Final = "/proc/sys/net/ipv4/ip_local_port_range"
 _NOWHERE: Final[Mapping[int, Any]] = {
     socket.AF_INET: ("127.0.0.1", 0),
     socket.AF_INET6: ("::1", 0),
@@ -23,6 +29,10 @@ class PortKey(Record):
 
     address: Address
     index: int = 0
+
+
+class NoRoomError(OSError):
+    """The app has as many ports as one can have."""
 
 
 class PortSource(Protocol):
@@ -93,8 +103,7 @@ class MemberSockets:
         self._by_address: dict[tuple[Address, int], PortKey] = {}
         self.has_left = False
         """It was told to stop."""
-        self.is_online = False
-        """It has become able to work."""
+        self._online_at: float | None = None
         self._deserted: list[socket.socket] = []
 
     def obtain(self, address: Address, *, index: int, backlog: int, only: str = "") -> socket.socket:
@@ -128,6 +137,30 @@ class MemberSockets:
         """Whether the app has a socket there, this process or another."""
         return self._ports.is_open(address)
 
+    @property
+    def is_online(self) -> bool:
+        """Whether it has become able to work."""
+        return self._online_at is not None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it has worked for long: what it has not bound by now is not what all its likes have."""
+        return self._online_at is not None and time.monotonic() - self._online_at >= SETTLED_S
+
+    def is_for_one_client(self, address: Address) -> bool:
+        """Whether it opens this port for one of its clients, or to ask from it, and will close it again.
+
+        Passive FTP, calls (RTP), a resolver's questions, a kernel of Jupyter. Kept here it would be open for
+        ever, and be another client's the next time.
+        """
+        is_theirs = self.is_settled and address.kind is not Kind.UNIX and not self._ports.is_open(address)
+        return is_theirs and not needs.names(self.app, address)
+
+    def has_unnamed(self, address: Address) -> bool:
+        """Whether it has been given this port, which nobody has named."""
+        key = self._by_address.get((address, 0))
+        return key in self.held and address.kind is not Kind.UNIX and not needs.names(self.app, address)
+
     def has_only_others(self, port: int) -> bool:
         """Whether a TCP port is one of the app's, and this process has not been given it."""
         return not self.has_port(port) and self._ports.has_port(port)
@@ -151,7 +184,7 @@ class MemberSockets:
             self._ports.not_serving(self, where)
             return False
         if self.serves_at is None and own:
-            self.serves_at = min(own, key=lambda key: (key.address.port == 0, str(key.address), key.index))
+            self.serves_at = min(own, key=self._rank)
         return True
 
     def lacks(self, other: "MemberSockets") -> Address | None:
@@ -162,7 +195,7 @@ class MemberSockets:
         of their own, but not one of the kernel's choice.
         """
         wanted = other.serves_at
-        if wanted is None or wanted in self.held:
+        if wanted is None or wanted in self.held or other.is_random(wanted.address):
             return None
         is_astray = wanted.address.port > 0 and all(key.address.port == 0 for key in self.held)
         if self.slot != other.slot:
@@ -172,7 +205,7 @@ class MemberSockets:
 
     def online(self) -> None:
         """It can work: what it has not asked for by now is not what the one before it had."""
-        self.is_online = True
+        self._online_at = time.monotonic()
         self._ports.drop_outdated()
 
     def leave(self) -> None:
@@ -199,6 +232,19 @@ class MemberSockets:
         self._deserted.clear()
         self._ports.left(self)
 
+    def is_random(self, address: Address) -> bool:
+        """Whether the number is likely to be another one in the next process: the kernel chose it, once.
+
+        Helpers look for a free port, and bind it by its number then.
+        """
+        is_dynamic = address.kind is not Kind.UNIX and address.port in _dynamic_ports()
+        return is_dynamic and not needs.names(self.app, address)
+
+    def _rank(self, key: PortKey) -> tuple[bool, bool, str, int]:
+        """Which is most likely to be where clients come, first."""
+        address = key.address
+        return address.port == 0, self.is_random(address), str(address), key.index
+
     def _is_private(self, address: Address) -> bool:
         """A path with its own pid is for its helpers (tsx), and says nothing about the app."""
         return address.kind is Kind.UNIX and str(self._pid) in os.path.basename(address.host)
@@ -213,6 +259,16 @@ class MemberSockets:
         if kind == socket.SOCK_STREAM:
             deserted.listen(1)
         return deserted
+
+
+@functools.cache
+def _dynamic_ports() -> range:
+    """The ports among which the kernel chooses."""
+    try:
+        first, last = map(int, procfs.read_text(_DYNAMIC_PORTS).split())
+    except (OSError, ValueError):
+        return range(0)
+    return range(first, last + 1)
 
 
 def beside(wanted: PortKey, known: Collection[PortKey]) -> PortKey:
@@ -233,15 +289,20 @@ def outdated(
     """What nobody needs any more of that which was asked for, by whom it was asked for last.
 
     A port that the configuration does not list is kept for the next process, as long as that may want it: not
-    if it is made from another configuration and cannot ask, or has asked for others. A path of one that is
-    gone, without which another one of its slot is online, was its own. `is_full`: no path is kept.
+    if it is made from another configuration and cannot ask, or has asked for others. What had one that is
+    gone, without which another one of its slot works, was its own: a path at once, a port when that one
+    has bound what it binds. `is_full`: nothing is kept of those who are gone.
     """
     others = [key for key, by in asked.items() if not needs.ask_alike(by.app, app)]
     if needs.asks_for_ports(app) and len(others) == len(asked):
         others.clear()
-    paths = (key for key in asked if key.address.kind is Kind.UNIX)
     at_work = {user.slot for user in users if user.is_online}
-    others += [key for key in paths if is_full or (asked[key] not in users and asked[key].slot in at_work)]
+    settled = {user.slot for user in users if user.is_settled}
+    for key, by in asked.items():
+        is_path = key.address.kind is Kind.UNIX
+        is_left = by not in users and by.slot in (at_work if is_path else settled)
+        if is_left or (is_full and (is_path or by not in users)):
+            others.append(key)
     held = {key for user in users for key in user.held}
     listed = [of_listen(entry) for entry in app.listen]
     return [
