@@ -50,6 +50,15 @@ class FolderEntry(Record):
         return Path("/", *self.names, self.name)
 
 
+class StrangersLinkError(PermissionError):
+    """A link on the way is neither root's nor the runtime's own user's."""
+
+    def __init__(self, told: str, uid: int) -> None:
+        """It is `uid` who made it."""
+        super().__init__(errno.EPERM, told)
+        self.uid = uid
+
+
 @contextlib.contextmanager
 def place_of(path: _AnyPath, *, make_folders: bool = False) -> Iterator[FolderEntry]:
     """Walk to where an absolute path ends. Raises OSError, PermissionError for a stranger's link."""
@@ -235,7 +244,7 @@ def _link_in(folder: int, name: str) -> str | None:
             return None
         if status.st_uid not in _trusted():
             told = f"{name} is a link made by uid {status.st_uid}, not by root or the runtime's own user"
-            raise PermissionError(errno.EPERM, told)
+            raise StrangersLinkError(told, status.st_uid)
         return os.readlink("", dir_fd=fd)
     finally:
         close(fd)

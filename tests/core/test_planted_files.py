@@ -92,3 +92,53 @@ def test_what_cannot_be_saved_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="saved"):
         replace(tmp_path / "saved", "secret")
     assert [path.name for path in tmp_path.iterdir()] == ["saved"]
+
+
+@pytest.mark.parametrize("way", ["file", "folder"])
+@pytest.mark.parametrize("key", ["env_file", "secrets"])
+def test_root_reads_nothing_for_an_app_that_it_could_not_read(
+    open_path: Path, root: None, key: str, way: str
+) -> None:
+    """A link of its own to a file of root's, in place of its env_file or of a folder on the way to it."""
+    its, hidden = open_path / "its", open_path / "roots"
+    hidden.mkdir(0o700)
+    (hidden / "env").write_text("WORD=of-root\n")
+    (hidden / "env").chmod(0o600)
+    its.mkdir()
+    target, name = (hidden / "env", "env") if way == "file" else (hidden, "roots")
+    (its / name).symlink_to(target)
+    for path in (its, its / name):
+        os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+    source = str(its / "env" if way == "file" else its / "roots" / "env")
+    value = source if key == "env_file" else {"WORD": source}
+    app = shell("a", 'echo "has $WORD"', cwd="/", uid="nobody", autorestart=False, **{key: value})
+    with pidone(ecosystem(open_path, app), "--socket", "none") as run:
+        run.wait()
+        said = f"{run.out and run.out.text()}{run.err and run.err.text()}"
+        assert "of-root" not in said
+        assert f"is a link made by uid {NOBODY}" in said
+
+
+def test_links_of_an_app_lead_to_what_it_may_read(open_path: Path, root: None) -> None:
+    """Its own files, and what everybody may read; links of root's lead anywhere."""
+    its = open_path / "its"
+    its.mkdir()
+    files = {"own": 0o600, "shared": 0o644, "roots": 0o600}
+    for name, mode in files.items():
+        (open_path / name).write_text(f"{name.upper()}=read\n")
+        (open_path / name).chmod(mode)
+        (its / name).symlink_to(open_path / name)
+    os.chown(open_path / "own", NOBODY, NOBODY)
+    for path in (its, its / "own", its / "shared"):
+        os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+    keys = {
+        "env_file": [str(its / name) for name in files],
+        "cwd": "/",
+        "uid": "nobody",
+        "autorestart": False,
+    }
+    with pidone(
+        ecosystem(open_path, shell("a", 'echo "$OWN $SHARED $ROOTS"', **keys)), "--socket", "none"
+    ) as run:
+        run.expect(message="read read read")
+        assert run.wait() == 0

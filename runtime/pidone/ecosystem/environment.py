@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from pidone.ecosystem import dotenv
-from pidone.ecosystem.files import read_file
+from pidone.ecosystem.files import read_for_app
 from pidone.ecosystem.problems import Scope, shown
 from pidone.ecosystem.references import template
 from pidone.ecosystem.spec import Template
@@ -103,7 +103,7 @@ _NOT_SECRETS: Final = frozenset(
 
 def _read(path: Path) -> str:
     """A small text file. Raises OSError also for what is too long or holds a NUL."""
-    text = read_file(path, _LARGEST_FILE + 1)
+    text = read_for_app(path, _LARGEST_FILE + 1)
     if len(text) > _LARGEST_FILE:
         raise OSError(0, f"is larger than {_LARGEST_FILE} bytes")
     if b"\0" in text:
