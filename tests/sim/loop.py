@@ -155,14 +155,13 @@ class SimLoop:
 
     def _turn(self) -> None:
         """Descriptors first, then timers; what they ask for `soon` belongs to the next turn."""
-        ready = self._ready
+        ready, timers, now = self._ready, self._timers, self.now
         for fd in list(self._readable) if self._readable else ():
             reader = self._readers.get(fd)
             if reader is not None:
                 del self._readable[fd]
-                ready.append(Handle(self.now, reader.callback, reader.args))
-        timers = self._timers
-        while timers and timers[0][0] <= self.now:
+                ready.append(reader)
+        while timers and timers[0][0] <= now:
             ready.append(heapq.heappop(timers)[2])
         for _ in range(len(ready)):
             handle = ready.popleft()

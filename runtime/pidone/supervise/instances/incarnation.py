@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from pidone.contracts import Clock
+from pidone.contracts import Clock, InstanceId
 from pidone.ecosystem.spec import AppSpec, Seconds
 from pidone.init.reaper import ExitStatus
 from pidone.record import Record
@@ -33,6 +33,7 @@ class Lived(Protocol):
     """Whose incarnations they are: an instance."""
 
     app: AppSpec
+    index: int
     life: "Incarnation"
     state: State
     restarts: int
@@ -91,6 +92,7 @@ class Incarnation:
         self._instance = instance
         self._clock = clock
         self.number = number
+        self.who = InstanceId(instance.app.name, instance.index, number, instance.app.namespace)
         self.process: Process | None = None
         self.started_at: Seconds = 0.0
         """Monotonic time; 0 if it never began."""

@@ -96,7 +96,7 @@ class Instance:
     @property
     def who(self) -> InstanceId:
         """The current incarnation's identity."""
-        return InstanceId(self.app.name, self.index, self.life.number, self.app.namespace)
+        return self.life.who
 
     @property
     def incarnation(self) -> int:

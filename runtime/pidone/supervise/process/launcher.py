@@ -438,12 +438,17 @@ class ForkedProcess:
             self._launcher.follow(self._app, named.pid, self.main_ended)
             return
         self._tree.main_is_alive = False
-        with ExitStack() as steps:  # backwards; one that fails is told, and keeps none of the others off
-            steps.callback(self._on_exit, status)
-            steps.callback(self._handover.close, status.code)
-            steps.callback(self._outlet.finish)
+        try:  # one that fails is told, and keeps none of the others off
             if self.stdin is not None:
-                steps.callback(self.stdin.close)
+                self.stdin.close()
+        finally:
+            try:
+                self._outlet.finish()
+            finally:
+                try:
+                    self._handover.close(status.code)
+                finally:
+                    self._on_exit(status)
 
 
 def _keep_a_reserve() -> None:

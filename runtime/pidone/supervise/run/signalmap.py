@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import cache
 from typing import Final
 
 from pidone.record import Record
@@ -63,7 +64,7 @@ def hint(number: int) -> str:
 
 def reactions(settings: Mapping[str, str]) -> dict[int, Reaction]:
     """The whole map. `settings` has signal names to an action or to another signal's name, validated."""
-    map_ = {int(number): Reaction(action, int(number)) for number, action in DEFAULTS.items()}
+    map_ = dict(_defaults())
     for name, wanted in settings.items():
         number = parse_signal(name)
         if wanted in list(SignalAction):
@@ -71,3 +72,8 @@ def reactions(settings: Mapping[str, str]) -> dict[int, Reaction]:
         else:
             map_[number] = Reaction(SignalAction.FORWARD, parse_signal(wanted))
     return map_
+
+
+@cache
+def _defaults() -> Mapping[int, Reaction]:
+    return {int(number): Reaction(action, int(number)) for number, action in DEFAULTS.items()}
