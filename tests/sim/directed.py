@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
 from sim.programs import MIB
-from sim.setups import BROKEN, FAT, SLOW, Setup
+from sim.setups import BROKEN, FAT, SLOW, Setup, port_of
 from sim.steps import Step
 
 from pidone.ecosystem.spec import (
@@ -60,6 +60,9 @@ def directed() -> dict[str, History]:
     hooked = _app("api", program=SLOW, listen=_PORT, hooks={"pre_start": Hook(command=("/bin/pre_start",))})
     shared, broken = _app("db", **_SHARED), (BROKEN, "v1")
     own_start = _app("db", autostart=False)
+    own_port = [_app("db", instances=2, kill_timeout=2.0), _app("web", depends_on=_needs("db"))]
+    given = [own_port[0].but(listen=(Listen(name="http", port=port_of("db")),)), own_port[1]]
+    called = [given[0].but(name="db2"), _app("web", depends_on=_needs("db2"))]
     return {
         "a file drops a dependency and its dependent fails to change": _history(
             (2.0, "file", 1),
@@ -219,5 +222,61 @@ def directed() -> dict[str, History]:
             (0.0, "stop_whole"),
             (1.0, "extend", "db"),
             files=[[_app("web"), _app("db", kill_timeout=2.0, depends_on=_needs("web"))]],
+        ),
+        "a port of its own comes into the file, and a reload before the old ones have gone": _history(
+            (2.0, "stubborn", "db"),
+            (0.0, "file", 1),
+            (0.5, "verb", "reload", "db"),
+            (0.5, "verb", "reload", "db:1"),
+            files=[own_port, given],
+            probe=0,
+        ),
+        "a port of its own comes into the file, and a stop and a start before that is bound": _history(
+            (2.0, "stubborn", "db"),
+            (0.0, "file", 1),
+            (0.5, "verb", "stop", "db"),
+            (0.5, "verb", "start", "db"),
+            (5.0, "verb", "stop", "db:0"),
+            files=[own_port, given],
+        ),
+        "a port of its own comes into the file, goes and comes again while the old ones end": _history(
+            (2.0, "stubborn", "db"),
+            (0.0, "file", 1),
+            (0.5, "file", 0),
+            (0.2, "file", 1),
+            (0.1, "file", 1),
+            files=[own_port, given],
+            probe=0,
+        ),
+        "a port of its own comes into the file, and goes again when that was bound": _history(
+            (2.0, "file", 1),
+            (0.1, "verb", "scale", "db", 3),
+            (5.0, "file", 0),
+            (0.1, "file", 1),
+            files=[own_port, given],
+            probe=0,
+        ),
+        "a port of its own comes into the file, and it cannot be bound at first": _history(
+            (2.0, "file", 1),
+            (0.05, "break_next", "bind", 2),
+            (5.0, "reset", "db"),
+            files=[own_port, given],
+            probe=0,
+        ),
+        "a port of its own comes into the file, and everything stops before that is bound": _history(
+            (2.0, "stubborn", "db"),
+            (0.0, "file", 1),
+            (0.5, "stop_whole"),
+            (0.2, "verb", "reload", "db"),
+            files=[own_port, given],
+        ),
+        "a port of its own comes into the file under another name, and that file once more": _history(
+            (2.0, "stubborn", "db"),
+            (0.0, "file", 1),
+            (0.5, "verb", "reload", "db2"),
+            (0.5, "file", 0),
+            (0.2, "file", 1),
+            files=[own_port, called],
+            probe=0,
         ),
     }

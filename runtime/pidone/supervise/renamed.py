@@ -90,6 +90,17 @@ class RenamedApps:
                 return f"the end of {old[1]}, whose place it takes"
         return ""
 
+    def has_to_wait(self, app: App) -> bool:
+        """Whether it cannot start yet, whoever wants it to: who has its place cannot serve beside it."""
+        if not self._new_of or not app.wanted.is_on or not app.actual.is_final:
+            return False
+        olds = (self._apps.get(old) for old, new in self._new_of.items() if new == app.spec.key())
+        return any(
+            old.wanted.is_removed and not (can_overlap(old.spec) and can_overlap(app.spec))
+            for old in olds
+            if old is not None
+        )
+
     def _is_there(self, new: App) -> bool:
         """It is ready, and every instance has been for a while."""
         if not (new.wanted.is_on and new.is_ready):

@@ -279,6 +279,9 @@ class Supervisor:
             app = self.apps.get(key)
             if app is None:
                 continue
+            if self.phase is not Phase.STOPPING and self.fleet.renamed.has_to_wait(app):
+                self._changed[key] = None  # until the other one has ended, which is a change of that
+                continue
             timer = self._timers.pop(key, None)
             if timer is not None:
                 timer.cancel()
