@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from pidone.cli.operate.client import NO_RUNTIME, REFUSED, Client, CommandError
-from pidone.cli.operate.reply import CutError, NoHttpError, Reply
 
 OK = b"HTTP/1.1 200 \r\ncontent-type: application/json\r\nconnection: close\r\n\r\n"
 
@@ -65,52 +64,6 @@ def test_what_is_no_answer_has_a_message_and_a_code(
     with served(tmp_path / "s", *parts) as client, pytest.raises(CommandError, match=said) as caught:
         client.get("api", "apps")
     assert caught.value.code == code
-
-
-CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-
-
-@pytest.mark.parametrize(
-    "whole",
-    [
-        CHUNKED + b'3\r\n{"a\r\n4;x=y\r\nb":1\r\n01\r\n}\r\n0\r\n\r\n',
-        CHUNKED + b'8\r\n{"ab":1}\r\n0\r\nx-more: 1\r\n\r\nleft',
-        b'HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n{"ab":1}left',
-        b'HTTP/1.0 200\n\n{"ab":1}',
-        b'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length:8 \r\n\r\n{"ab":1}',
-    ],
-)
-@pytest.mark.parametrize("size", [1, 5, 1000])
-def test_a_body_ends_where_its_head_says(whole: bytes, size: int) -> None:
-    """After so many bytes, with the last chunk, or with the connection."""
-    parts = iter([whole[at : at + size] for at in range(0, len(whole), size)])
-    answer = Reply(lambda: next(parts, b""))
-    assert (answer.status, b"".join(answer.chunks())) == (200, b'{"ab":1}')
-
-
-@pytest.mark.parametrize(
-    ("body", "why"),
-    [
-        (CHUNKED + b"3\r\nab", CutError),
-        (CHUNKED + b"2\r\nab\r\n", CutError),
-        (CHUNKED + b"2\r\nab\r\n0\r\n", CutError),
-        (CHUNKED + b"2\r\nabc\r\n", NoHttpError),
-        (CHUNKED + b"-2\r\nab\r\n", NoHttpError),
-        (CHUNKED + b"0x2\r\nab\r\n", NoHttpError),
-        (CHUNKED + b"\r\n", NoHttpError),
-        (CHUNKED + b"1" * 40_000, NoHttpError),
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nab", CutError),
-        (b"HTTP/1.1 200 OK\r\ncontent-length: -3\r\n\r\nab", NoHttpError),
-        (b"HTTP/1.1 200 OK\r\ncontent length\r\n\r\nab", NoHttpError),
-        (b"HTTP/2 200\r\n\r\nab", NoHttpError),
-        (b"HTTP/1.1 2000\r\n\r\nab", NoHttpError),
-    ],
-)
-def test_a_body_that_does_not_end_there_is_none(body: bytes, why: type[Exception]) -> None:
-    """What has been cut is never taken for a whole."""
-    parts = iter([body])
-    with pytest.raises(why):
-        [*Reply(lambda: next(parts, b"")).chunks()]
 
 
 def test_events_come_as_they_are_said(tmp_path: Path) -> None:

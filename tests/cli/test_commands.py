@@ -96,9 +96,9 @@ def test_a_command_imports_its_own_module_only() -> None:
     loaded = loaded_by("ls", "--socket", "/nonexistent/socket")
     assert "pidone.cli.operate.showing" in loaded
     ours = {name for name in loaded if name.startswith("pidone.cli.operate.")}
-    shared = ("showing", "client", "reply", "patterns", "scarcity", "table", "suggestions")
+    shared = ("showing", "client", "patterns", "scarcity", "table", "suggestions")
     assert not ours - {f"pidone.cli.operate.{name}" for name in shared}
-    assert not loaded & {"rich", "pydantic", "h11", "asyncio", "pidone.supervise", "pidone.init.bare.main"}
+    assert not loaded & {"rich", "pydantic", "asyncio", "pidone.supervise", "pidone.init.bare.main"}
 
 
 def test_health_and_starts_do_not_pay_for_click() -> None:

@@ -6,7 +6,8 @@ import socket
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from pidone.cli.operate.reply import CutError, NoHttpError, Reply
+import h11
+
 from pidone.cli.operate.scarcity import give_way
 from pidone.control import peers, socket_file
 from pidone.errors import ControlError
@@ -76,8 +77,8 @@ class Client:
     def probe(self, name: str) -> tuple[bool, str]:
         """Whether a probe says yes, and what it says. Raises CommandError."""
         with self._connect() as sock:
-            answer = self._ask(sock, "GET", f"/{name}", b"")
-            return answer.status == 200, self._body(answer).decode(errors="replace")
+            response, wire = self._ask(sock, "GET", f"/{name}", b"")
+            return response.status_code == 200, self._body(sock, wire).decode(errors="replace")
 
     def request(
         self,
@@ -90,14 +91,14 @@ class Client:
         """One exchange. Raises CommandError with what the runtime said."""
         data = b"" if body is None else json.dumps(body).encode()
         with self._connect() as sock:
-            answer = self._ask(sock, method, _target(segments, query or {}), data)
-            text = self._body(answer)
+            response, wire = self._ask(sock, method, _target(segments, query or {}), data)
+            text = self._body(sock, wire)
         try:
             value = json.loads(text)
         except ValueError:
             raise CommandError(f"{self.path} does not speak pidone's language") from None
-        if answer.status >= 400:
-            raise _refusal(answer.status, value)
+        if response.status_code >= 400:
+            raise _refusal(response.status_code, value)
         return value
 
     def stream(self, *segments: str, **query: str) -> Iterator[tuple[str, str]]:
@@ -113,16 +114,16 @@ class Client:
         """The same in lots, as they come; another thread may close them. Raises CommandError."""
         sock = self._connect()
         try:
-            answer = self._ask(sock, "GET", _target(segments, query), b"")
-            refusal = None if answer.status == 200 else json.loads(self._body(answer))
+            response, wire = self._ask(sock, "GET", _target(segments, query), b"")
+            refusal = None if response.status_code == 200 else json.loads(self._body(sock, wire))
             sock.settimeout(None)
         except BaseException:
             sock.close()
             raise
         if refusal is not None:
             sock.close()
-            raise _refusal(answer.status, refusal)
-        return Events(sock, self._chunks(answer))
+            raise _refusal(response.status_code, refusal)
+        return Events(sock, self._chunks(sock, wire))
 
     def _connect(self) -> socket.socket:
         try:
@@ -131,34 +132,53 @@ class Client:
             code = NOT_PERMITTED if isinstance(error, PermissionError) else NO_RUNTIME
             raise CommandError(f"{self.path}: {error.strerror or error}", code) from None
 
-    def _ask(self, sock: socket.socket, method: str, target: str, body: bytes) -> Reply:
-        request = f"{method} {target} HTTP/1.1\r\nhost: pidone\r\nconnection: close\r\n"
+    def _ask(
+        self, sock: socket.socket, method: str, target: str, body: bytes
+    ) -> tuple[h11.Response, h11.Connection]:
+        wire = h11.Connection(h11.CLIENT)
+        headers = [("host", "pidone"), ("connection", "close"), ("content-length", str(len(body)))]
+        data = wire.send(h11.Request(method=method, target=target, headers=headers)) or b""
+        data += (wire.send(h11.Data(data=body)) or b"") + (wire.send(h11.EndOfMessage()) or b"")
         try:
-            sock.sendall(f"{request}content-length: {len(body)}\r\n\r\n".encode("ascii") + body)
-            return Reply(lambda: sock.recv(65536))
+            sock.sendall(data)
+            while True:
+                event = wire.next_event()
+                if event is h11.NEED_DATA:
+                    if not (part := sock.recv(65536)):
+                        raise CommandError(_GONE, NO_RUNTIME)
+                    wire.receive_data(part)
+                elif isinstance(event, h11.Response):
+                    return event, wire
         except TimeoutError:
             raise CommandError(f"no answer within {self._timeout:g} s", NO_RUNTIME) from None
-        except (ConnectionError, CutError):
+        except ConnectionError:
             raise CommandError(_GONE, NO_RUNTIME) from None
         except OSError as error:
             raise CommandError(f"{self.path}: {error}", NO_RUNTIME) from None
-        except NoHttpError as error:
+        except h11.RemoteProtocolError as error:
             raise CommandError(f"{self.path} does not speak HTTP: {error}", NO_RUNTIME) from None
 
-    def _body(self, answer: Reply) -> bytes:
+    def _body(self, sock: socket.socket, wire: h11.Connection) -> bytes:
         body = bytearray()
-        for chunk in self._chunks(answer):
+        for chunk in self._chunks(sock, wire):
             body += chunk
             if len(body) > _MOST_BYTES:
                 raise CommandError("the answer is too long")
         return bytes(body)
 
-    def _chunks(self, answer: Reply) -> Iterator[bytes]:
+    def _chunks(self, sock: socket.socket, wire: h11.Connection) -> Iterator[bytes]:
         try:
-            yield from answer.chunks()
+            while True:
+                event = wire.next_event()
+                if event is h11.NEED_DATA:
+                    wire.receive_data(sock.recv(65536))
+                elif isinstance(event, h11.Data):
+                    yield bytes(event.data)
+                elif isinstance(event, h11.EndOfMessage | h11.ConnectionClosed):
+                    return
         except TimeoutError:
             raise CommandError(f"no answer within {self._timeout:g} s", NO_RUNTIME) from None
-        except (OSError, CutError, NoHttpError):
+        except (OSError, h11.RemoteProtocolError):
             raise CommandError(_GONE, NO_RUNTIME) from None
 
 
