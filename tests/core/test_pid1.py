@@ -36,7 +36,10 @@ def test_an_early_sigterm_is_never_lost(tmp_path: Path, after_ms: int) -> None:
             time.sleep(0.001)
         run.signal(signal.SIGTERM)
         assert run.wait() == 0
-        assert [r["event"] for r in run.records][-1] == "runtime.exit"
+        # A machine so busy that the file is not read within the grace of a stop has nothing to end either.
+        assert run.err is not None
+        unread = "stopped before the ecosystem was read" in run.err.text()
+        assert unread or [r["event"] for r in run.records][-1] == "runtime.exit"
 
 
 def test_handlers_come_before_anything_slow() -> None:
