@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
 from sim.programs import MIB
-from sim.setups import BROKEN, FAT, SLOW, Setup, port_of
+from sim.setups import BROKEN, FAT, JOB, SLOW, Setup, port_of
 from sim.steps import Step
 
 from pidone.ecosystem.spec import (
@@ -33,15 +33,19 @@ def _needs(*names: str) -> tuple[Dependency, ...]:
 
 
 def _history(
-    *steps: tuple[Any, ...], files: list[list[AppSpec]], probe: int = 3, delay: float = 0.0
+    *steps: tuple[Any, ...],
+    files: list[list[AppSpec]],
+    probe: int = 3,
+    delay: float = 0.0,
+    trouble: float = 0.0,
 ) -> History:
     """`probe` says what is tried at rest: 0 a reload, 1 a leak, 2 a changed file, 3 nothing but time.
 
-    `delay` is `shutdown_delay`.
+    `delay` is `shutdown_delay`. With `trouble`, `probe` is a seed as well, by which programs live.
     """
     runtime = RuntimeSpec(shutdown_delay=delay)
     versions = tuple(Ecosystem(apps=tuple(apps), cpus=2, runtime=runtime) for apps in files)
-    setup = Setup(seed=probe, trouble=0.0, versions=versions)
+    setup = Setup(seed=probe, trouble=trouble, versions=versions)
     return setup, tuple(Step(after, what, args) for after, what, *rest in steps for args in (tuple(rest),))
 
 
@@ -278,5 +282,13 @@ def directed() -> dict[str, History]:
             (0.2, "file", 1),
             files=[own_port, called],
             probe=0,
+        ),
+        "a main process that was named ends unseen, after a look at everybody in the same turn": _history(
+            (0.3, "crash", "web", 0, 1),
+            (0.0, "verb", "reload", "all"),
+            (0.0, "stall", 0.5),
+            files=[[_app("db", instances=3), _app("web", program=JOB, kill_timeout=0.5)]],
+            probe=7577,
+            trouble=1.0,
         ),
     }

@@ -186,6 +186,7 @@ class ForkLauncher:
 
     def main_buried(self, pid: int) -> None:
         """One that was started or followed is gone."""
+        self._looks.buried(pid)
         if self._guard is not None:
             self._guard.drop(pid)
 
