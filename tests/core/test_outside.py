@@ -181,7 +181,7 @@ def test_or_it_starts_nevertheless(tmp_path: Path) -> None:
     """`on_wait_timeout = "start"`: a warning, and it starts."""
     late = app("late", wait_for="file:///nowhere", wait_for_timeout="300ms", on_wait_timeout="start")
     with operated(tmp_path, written(late)) as it:
-        assert it.run.find(event="service.timeout", level="warning")
+        it.run.expect(event="service.timeout", level="warning")
         assert it.states("late") == ["online"]
 
 
