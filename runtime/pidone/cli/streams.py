@@ -15,9 +15,7 @@ from pidone.init.exitcodes import ExitCode
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TextIO
-
-    from _typeshed import ReadableBuffer
+    from typing import Any, TextIO
 
 
 class StdoutError(Exception):
@@ -25,7 +23,7 @@ class StdoutError(Exception):
 
 
 class _Stdout(io.FileIO):
-    def write(self, data: "ReadableBuffer", /) -> int:
+    def write(self, data: "Any", /) -> int:
         try:
             return super().write(data)
         except OSError as error:
@@ -33,7 +31,7 @@ class _Stdout(io.FileIO):
 
 
 class _Stderr(io.FileIO):
-    def write(self, data: "ReadableBuffer", /) -> int:
+    def write(self, data: "Any", /) -> int:
         try:
             return super().write(data)
         except OSError:  # the exit code has to say it all
