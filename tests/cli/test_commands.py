@@ -105,6 +105,8 @@ def test_health_and_starts_do_not_pay_for_click() -> None:
     """What runs every few seconds, and what PID 1 passes through."""
     for words in (["health", "--socket", "/nonexistent/socket"], ["start", "--help"], ["--version"]):
         assert not loaded_by(*words) & {"click", "h11", "argparse", "json"}
+    asked = loaded_by("health")  # finds the socket by itself
+    assert not {name for name in asked if name.startswith(("pidone.ecosystem", "pidone.supervise"))}
 
 
 def test_every_command_refuses_what_it_does_not_know() -> None:

@@ -14,7 +14,6 @@ from typing import Final, NamedTuple
 from pidone import procfs
 from pidone.control import peers
 from pidone.descriptors import close
-from pidone.ecosystem.programs.remote import mount_of
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing at run time
 if TYPE_CHECKING:
@@ -52,9 +51,7 @@ class Bound(NamedTuple):
         """Give the name up, unless it is another runtime's by now."""
         if self.inode is None:  # it has no file
             return
-        with suppress(
-            OSError
-        ):  # read-only or silent by now: the next runtime replaces what nobody listens at
+        with suppress(OSError):  # read-only or silent: the next runtime replaces what nobody listens at
             await_answer(self.path)
             if inode(self.path) == self.inode:
                 os.unlink(self.path)
@@ -62,6 +59,8 @@ class Bound(NamedTuple):
 
 def await_answer(path: str) -> None:
     """Raises OSError where the file system may not answer and does not."""
+    from pidone.ecosystem.programs.remote import mount_of  # noqa: PLC0415 (not for `health`, which only finds)
+
     if mount_of(os.path.abspath(path)) is not None:
         from pidone.init.aside import await_answer as ask  # noqa: PLC0415 (few file systems may hang)
 

@@ -439,17 +439,12 @@ class ForkedProcess:
             self._launcher.follow(self._app, named.pid, self.main_ended)
             return
         self._tree.main_is_alive = False
-        try:  # one that fails is told, and keeps none of the others off
+        with ExitStack() as steps:  # backwards; one that fails is told, and keeps none of the others off
+            steps.callback(self._on_exit, status)
+            steps.callback(self._handover.close, status.code)
+            steps.callback(self._outlet.finish)
             if self.stdin is not None:
-                self.stdin.close()
-        finally:
-            try:
-                self._outlet.finish()
-            finally:
-                try:
-                    self._handover.close(status.code)
-                finally:
-                    self._on_exit(status)
+                steps.callback(self.stdin.close)
 
 
 def _keep_a_reserve() -> None:
